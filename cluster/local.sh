@@ -1,0 +1,213 @@
+#!/usr/bin/env bash
+# A Ray cluster of several nodes on this machine alone, to try ddmlp as it runs on many.
+#
+#   cluster/local.sh start [--workers N] [--cpus C] [--port P]   a head and N (2) more nodes, each with C (2) CPUs
+#   eval "$(cluster/local.sh env)"                                point Ray programs of this shell at it
+#   cluster/local.sh status
+#   cluster/local.sh stop                                         ends these processes and no others
+#
+# All it makes is in one folder, DDMLP_CLUSTER_DIR (default /tmp/ddmlp-cluster-UID). Linux only.
+set -euo pipefail
+
+state=${DDMLP_CLUSTER_DIR:-/tmp/ddmlp-cluster-$(id -u)}
+repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+say() { echo "$*" >&2; }
+die() { say "error: $1"; exit "${2:-1}"; }
+usage() { die "$1; usage: local.sh start [--workers N] [--cpus C] [--port P] | env | status | stop" 2; }
+
+find_ray() {
+    local ray
+    ray=$(command -v ray) || ray=$repo/.venv/bin/ray
+    [[ -x $ray ]] || die "no 'ray' on PATH nor in $repo/.venv/bin: activate the environment ddmlp is installed in"
+    realpath -s "$ray"
+}
+
+# Every node is started in a session of its own, and its processes stay in it whatever they call themselves (Ray renames
+# many) and whoever adopts them. The kernel may give a dead session's number to a stranger, so a number that was written
+# down counts only while some process in it names our folder.
+sessions() {
+    local sid
+    while read -r sid; do
+        if [[ $(ps -ww -o args= -s "$sid") == *"$state/"* ]]; then echo "$sid"; fi
+    done <"$state/sessions"
+}
+
+# living SESSIONS [PATTERN]: their processes, those whose command matches. Zombies hold nothing, and in a container may
+# never be reaped.
+living() {
+    [[ $1 ]] || return 0
+    { ps -ww -o stat=,pid=,args= -s "${1//$'\n'/,}" || true; } |
+        awk -v pattern="${2:-.}" '$1 !~ /^Z/ && $3 ~ pattern { print $2 }'
+}
+
+# Sockets of the given processes on which other machines could knock.
+reachable() {
+    ss -Hltnp | awk -v pids="$1" '
+        BEGIN { split(pids, list); for (i in list) ours[list[i]] }
+        $4 !~ /^(127\.|\[::1\]|\[::ffff:127\.)/ && match($0, /pid=[0-9]+/) && substr($0, RSTART + 4, RLENGTH - 4) in ours {
+            print $4
+        }'
+}
+
+report_sockets() {
+    if ! command -v ss >/dev/null; then
+        say "not checked which addresses it listens on: no 'ss' here"
+        return
+    fi
+    local open
+    open=$(reachable "$(living "$(sessions)" | tr '\n' ' ')")
+    if [[ $open ]]; then
+        say "warning: only the token keeps other machines out, for it also listens on ${open//$'\n'/, }"
+    else
+        say "listens on 127.0.0.1 only"
+    fi
+}
+
+# Owned by us and not a link: in /tmp anybody could have put something under this name.
+started() { [[ -d $state && -O $state && ! -L $state && -f $state/sessions ]]; }
+
+# end SIGNAL TENTHS SESSIONS [PATTERN]: signal them and wait, bounded.
+end() {
+    local pids signalled=
+    for ((i = 0; i < $2; i++)); do
+        pids=$(living "$3" "${4:-}")
+        [[ $pids ]] || return 0
+        for pid in $pids; do
+            # Once each: a second signal would cut short what the first one began.
+            [[ " $signalled" == *" $pid "* ]] || kill -s "$1" "$pid" 2>/dev/null || true
+            signalled+="$pid "
+        done
+        sleep 0.1
+    done
+}
+
+# A raylet ends its own workers and agents, and hangs if they are ended for it; the autoscaler's monitor hangs if the GCS
+# goes first.
+remove() {
+    local sids
+    sids=$(sessions)
+    end TERM 50 "$sids" '/raylet$'
+    end TERM 30 "$sids" '/python[0-9.]*$|^ray::'
+    end TERM 30 "$sids"
+    end KILL 50 "$sids"
+    local left
+    left=$(living "$sids")
+    [[ -z $left ]] || die "could not end ${left//$'\n'/, }"
+    rm -rf -- "$state"
+}
+
+# node NAME VARIABLE=VALUE... FLAG...: one `ray start`, its output kept for when it fails. Ports are left to the kernel
+# where Ray allows it, so a second cluster on this machine is in nobody's way.
+node() {
+    local name=$1 settings=()
+    shift
+    while [[ ${1:-} == *=* && $1 != --* ]]; do settings+=("$1"); shift; done
+    # $$ is the new session's number, and must be on record before Ray starts anything.
+    # shellcheck disable=SC2016
+    env -u RAY_ADDRESS -u RAY_AUTH_TOKEN "${settings[@]}" RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$state/token" \
+        RAY_USAGE_STATS_ENABLED=0 \
+        setsid --wait bash -c 'echo $$ >>"$1" && shift && exec "$@"' node "$state/sessions" \
+        "$ray" start "$@" --temp-dir="$state/$name" --num-cpus="$cpus" --object-store-memory=$((256 << 20)) \
+        --min-worker-port=0 --max-worker-port=0 --dashboard-agent-listen-port=0 --disable-usage-stats \
+        </dev/null >"$state/$name.log" 2>&1
+}
+
+start() {
+    local workers=2 cpus=2 port=6390 ray
+    while (($#)); do
+        case $1 in
+            --workers | --cpus | --port) ;;
+            *) usage "start does not know '$1'" ;;
+        esac
+        [[ ${2:-} =~ ^(0|[1-9][0-9]{0,4})$ ]] || usage "$1 needs a whole number, not '${2:-}'"
+        local "${1#--}=$2"
+        shift 2
+    done
+    ((workers <= 64)) || usage "--workers $workers: at most 64 on one machine"
+    ((port >= 1024 && port < 65535)) || usage "--port $port: not between 1024 and 65534"
+    [[ $state == /* ]] || usage "DDMLP_CLUSTER_DIR must be an absolute path, not '$state'"
+    # Ray puts sockets below it, and a socket's path has at most 107 bytes.
+    ((${#state} <= 40)) || usage "DDMLP_CLUSTER_DIR must be at most 40 characters long: $state"
+    for tool in setsid ps awk; do command -v "$tool" >/dev/null || die "needs '$tool' (Linux only)"; done
+    ray=$(find_ray)
+    # Ray's client server, which nothing here uses but which cannot be switched off, takes the next port.
+    for taken in "$port" $((port + 1)); do
+        if (: <"/dev/tcp/127.0.0.1/$taken") 2>/dev/null; then
+            die "port $taken is in use: give another one with --port (it takes two, P and P+1)"
+        fi
+    done
+
+    umask 077
+    mkdir -p "$(dirname "$state")"
+    # The one step that only one of two simultaneous starts can win.
+    mkdir "$state" 2>/dev/null || die "already started, or left over: $state exists; see 'local.sh status', 'local.sh stop'"
+    : >"$state/sessions"
+    trap 'say "start failed, cleaning up"; remove' EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n' >"$state/token"
+    # Ray listens on 127.0.0.1, and not on every address, only if that is what it takes for the node's own. It turns
+    # "localhost" and "127.0.0.1" into the machine's outward address, unless this variable says that there are no
+    # clusters here; then it refuses to join nodes, which must therefore do without the variable. They spell the
+    # head's name so that Ray does not recognise it, and find 127.0.0.1 to be where they reach it from.
+    local address=Localhost:$port
+    echo "$address" >"$state/address"
+    say "starting a head and $workers more nodes; logs in $state"
+    node head RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 --head --port="$port" --ray-client-server-port=$((port + 1)) \
+        --include-dashboard=false || { tail -n 5 "$state/head.log" >&2; die "the head did not start"; }
+    local joining=() i
+    for ((i = 1; i <= workers; i++)); do
+        node "$i" --address="$address" &
+        joining+=($!)
+    done
+    for ((i = 1; i <= workers; i++)); do
+        wait "${joining[i - 1]}" || { tail -n 5 "$state/$i.log" >&2; die "node $i did not start"; }
+    done
+    trap - EXIT INT TERM
+    report_sockets
+    say "ready; in the shell that uses it: eval \"\$($0 env)\""
+    environment
+}
+
+environment() {
+    started || die "no cluster is started ($state)"
+    printf 'export RAY_ADDRESS=%q\n' "$(<"$state/address")"
+    echo 'export RAY_AUTH_MODE=token'
+    printf 'export RAY_AUTH_TOKEN_PATH=%q\n' "$state/token"
+    # It would win over the path.
+    echo 'unset RAY_AUTH_TOKEN'
+}
+
+status() {
+    started || die "no cluster is started ($state)"
+    local sids nodes raylets
+    sids=$(sessions)
+    nodes=$(wc -l <"$state/sessions")
+    raylets=$(living "$sids" '/raylet$' | wc -l)
+    say "$(<"$state/address"): $raylets of $nodes nodes run, $(living "$sids" | wc -w) processes, logs in $state"
+    ((raylets == nodes)) || die "not whole: 'local.sh stop' it and start it again"
+    report_sockets
+}
+
+stop() {
+    if [[ ! -e $state ]]; then
+        say "nothing to stop: no cluster is started ($state)"
+        return
+    fi
+    started || die "$state is not a folder that start made: look what it is"
+    remove
+    say "stopped"
+}
+
+command=${1:-}
+(($#)) && shift
+case $command in
+    start) start "$@" ;;
+    env | status | stop)
+        (($# == 0)) || usage "$command takes no arguments"
+        [[ $command == env ]] && command=environment
+        "$command"
+        ;;
+    *) usage "what to do? '$command'" ;;
+esac

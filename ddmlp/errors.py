@@ -1,0 +1,59 @@
+"""Every error that ddmlp raises on purpose.
+
+    DdmlpError                 exit status 1
+    ├── ConfigError            a flag or setting that cannot work; exit status 2
+    ├── DataError              input that is not what it should be
+    │   ├── IdxError           an IDX file
+    │   ├── DatasetError       a dataset: its manifest or a shard
+    │   └── ImageError         an image file to be recognised
+    ├── DownloadError          a file that could not be fetched, or is not the one expected
+    ├── RunError               a run folder, checkpoint or model
+    ├── TrainingError          training that cannot go on: not finite, or a step short
+    └── ClusterError           Ray, the actors and the messages between them
+
+A message says what was found, what was expected, where, and what to do. The commands print it as one line.
+"""
+
+
+class DdmlpError(Exception):
+    """The root of the tree: whatever ddmlp itself has to complain about."""
+
+    exit_status = 1
+
+
+class ConfigError(DdmlpError):
+    """A flag or a setting has a value that cannot work; raised before anything is started."""
+
+    exit_status = 2
+
+
+class DataError(DdmlpError):
+    """Input data is not what its format, or the run, says it is."""
+
+
+class IdxError(DataError):
+    """A file is not valid IDX, or not the IDX file that was asked for."""
+
+
+class DatasetError(DataError):
+    """A dataset's manifest or shard is missing, damaged, or does not fit."""
+
+
+class ImageError(DataError):
+    """An image file cannot be read as a picture of one digit."""
+
+
+class DownloadError(DdmlpError):
+    """No source delivered a file with the expected contents."""
+
+
+class RunError(DdmlpError):
+    """A run folder, a checkpoint or a model cannot be used as asked."""
+
+
+class TrainingError(DdmlpError):
+    """Training cannot go on: a value is not finite, or a step is short of gradients."""
+
+
+class ClusterError(DdmlpError):
+    """Ray, an actor, or the messages between the actors failed."""

@@ -1,0 +1,94 @@
+"""A dataset's manifest, `dataset.json`: what it holds, and the SHA-256 of every shard. Written last."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ddmlp.errors import DatasetError
+from ddmlp.files import write_whole
+
+NAME = "dataset.json"
+FORMAT = "ddmlp-dataset"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One Arrow IPC file of a dataset: its name in the folder, its rows, its size in bytes and its SHA-256."""
+
+    file: str
+    rows: int
+    bytes: int
+    sha256: str
+
+    def __post_init__(self) -> None:
+        if type(self.file) is not str or self.file != Path(self.file).name:
+            raise ValueError(f"a shard's file is {self.file!r}, and must be a plain file name")
+        for name, value, least in [("rows", self.rows, 1), ("bytes", self.bytes, 1)]:
+            _check_whole(f"{name} of shard {self.file}", value, least)
+        if type(self.sha256) is not str or len(self.sha256) != 64:
+            raise ValueError(f"sha256 of shard {self.file} is {self.sha256!r}, and must be 64 hexadecimal digits")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """rows: in all shards; image_shape: (height, width); classes: labels are 0..classes-1; batch_rows: rows of each
+    Arrow record batch but a shard's last; shards: in row order."""
+
+    rows: int
+    image_shape: tuple[int, int]
+    classes: int
+    batch_rows: int
+    shards: tuple[Shard, ...]
+
+    def __post_init__(self) -> None:
+        _check_whole("rows", self.rows, 1)
+        _check_whole("classes", self.classes, 1, 256)
+        _check_whole("batch_rows", self.batch_rows, 1)
+        if len(self.image_shape) != 2:
+            raise ValueError(f"image_shape is {self.image_shape!r}, and must be [height, width]")
+        for side in self.image_shape:
+            _check_whole("a side of image_shape", side, 1)
+        if (total := sum(shard.rows for shard in self.shards)) != self.rows:
+            raise ValueError(f"rows is {self.rows}, but its shards hold {total}")
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of a row: the network's inputs m."""
+        return self.image_shape[0] * self.image_shape[1]
+
+    def sha256(self) -> str:
+        """The dataset's fingerprint: SHA-256 over the manifest's text, and through it over every byte of data."""
+        return hashlib.sha256(self._text().encode()).hexdigest()
+
+    def write(self, folder: Path) -> None:
+        write_whole(folder / NAME, self._text())
+
+    @classmethod
+    def read(cls, folder: Path) -> "Manifest":
+        """Read and check the manifest in `folder`; raises DatasetError."""
+        path = folder / NAME
+        try:
+            found: dict[str, Any] = json.loads(path.read_bytes())
+            if (kind := (found.pop("format"), found.pop("version"))) != (FORMAT, VERSION):
+                raise ValueError(f"its format and version are {kind}, and must be {(FORMAT, VERSION)}")
+            shards = tuple(Shard(**shard) for shard in found.pop("shards"))
+            return cls(image_shape=tuple(found.pop("image_shape")), shards=shards, **found)
+        except (FileNotFoundError, NotADirectoryError):
+            raise DatasetError(f"{folder} is no dataset: it has no {NAME}; make one with tools/idx2arrow.py") from None
+        except OSError as error:
+            raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
+        except KeyError as error:
+            raise DatasetError(f"{path} is damaged: it has no {error}; convert the data again") from None
+        except (AttributeError, TypeError, ValueError) as error:
+            raise DatasetError(f"{path} is damaged: {error}; convert the data again") from error
+
+    def _text(self) -> str:
+        return json.dumps({"format": FORMAT, "version": VERSION, **asdict(self)}, indent=1) + "\n"
+
+
+def _check_whole(name: str, value: object, least: int, most: int = 2**53) -> None:
+    if type(value) is not int or not least <= value <= most:
+        raise ValueError(f"{name} is {value!r}, and must be a whole number from {least} to {most}")

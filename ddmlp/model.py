@@ -1,0 +1,48 @@
+"""A trained model: its weights, and the shape of the images that it takes."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ddmlp.checkpoint import join, load_arrays
+from ddmlp.errors import RunError
+from ddmlp.network import Weights
+
+
+@dataclass(frozen=True)
+class Model:
+    weights: Weights
+    image_shape: tuple[int, int]  # height, width
+
+
+def load_weights(path: Path) -> Weights:
+    """The weights in an .npz file of W1 and W2, or in a run's folder; raises RunError."""
+    file = path / "model.npz" if path.is_dir() else path
+    if path.is_dir() and not file.exists():
+        raise RunError(f"{path} has no model.npz: its run has not ended; go on with it by --resume")
+    arrays = load_arrays(file, "W1", "W2")
+    weights = join(file, arrays["W1"], arrays["W2"])
+    if not np.isfinite(weights.flat).all():
+        raise RunError(f"{file} has weights that are not finite")
+    return weights
+
+
+def load_model(path: Path) -> Model:
+    """The weights, with the image shape that the run's result names; square images where there is no such file."""
+    weights = load_weights(path)
+    inputs = weights.shape.inputs
+    side = math.isqrt(inputs)
+    shape = side, side
+    result = (path if path.is_dir() else path.parent) / "result.json"
+    if result.exists():
+        try:
+            height, width = json.loads(result.read_bytes())["image_shape"]
+        except (ValueError, KeyError, TypeError):
+            raise RunError(f"{result} is damaged: it has no image_shape") from None
+        shape = int(height), int(width)
+    if shape[0] * shape[1] != inputs:
+        raise RunError(f"{path} takes images of {inputs} pixels, which is no square, and no result.json says more")
+    return Model(weights, shape)

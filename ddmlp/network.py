@@ -1,0 +1,149 @@
+"""The network of Ottokar Tilk's note "Simple neural network to recognize handwritten digits".
+
+One hidden layer, no biases; the numbers in brackets are the note's equations (* is element-wise):
+
+    z1 = x W1      y1 = 1 / (1 + e^-z1)                   (1)
+    z2 = y1 W2     y2 = e^z2 / sum e^z2                   (2)
+    E  = -sum t ln y2
+    dE/dW2 = y1^T (y2 - t)
+    dE/dy1 = (y2 - t) W2^T                                (3)
+    dE/dW1 = x^T ((y2 - t) W2^T * y1 * (1 - y1))
+
+The note has one row x; here the rows of a batch stack, and the same formulas give the sum over the rows.
+"""
+
+import hashlib
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddmlp.numerics import WEIGHTS, random_bits, uniform
+
+Floats = NDArray[np.floating[Any]]
+
+
+class Shape(NamedTuple):
+    """How many inputs m, hidden units n and outputs o a network has."""
+
+    inputs: int
+    hidden: int
+    outputs: int
+
+    @property
+    def size(self) -> int:
+        """Weights in all: m n + n o."""
+        return (self.inputs + self.outputs) * self.hidden
+
+
+class Weights:
+    """W1 (m, n) and W2 (n, o), views of one flat buffer (m n + n o,). A gradient dE/dW is of this type too."""
+
+    def __init__(self, shape: Shape, flat: Floats | None = None) -> None:
+        """Weights over the buffer `flat`, or over a new one of float32 zeros."""
+        self.shape = shape
+        self.flat: Floats = np.zeros(shape.size, np.float32) if flat is None else flat
+        m, n, o = shape
+        self.w1 = self.flat[: m * n].reshape(m, n)
+        self.w2 = self.flat[m * n :].reshape(n, o)
+
+    @classmethod
+    def draw(cls, shape: Shape, seed: int) -> "Weights":
+        """Initial weights, a function of (shape, seed) alone: uniform in +-sqrt(6 / (fan in + fan out)), 4 times
+        that for W1, whose units are logistic (Glorot and Bengio 2010, section 4.2.1, and its adaptation to the
+        logistic function in the deep-learning tutorials of that group)."""
+        weights = cls(shape)
+        for part, (layer, gain) in enumerate([(weights.w1, 4.0), (weights.w2, 1.0)]):
+            bound = gain * (6.0 / sum(layer.shape)) ** 0.5
+            bits = random_bits(seed, WEIGHTS, layer.size, part=part)
+            layer[...] = uniform(bits, -bound, bound).reshape(layer.shape)
+        return weights
+
+    def sha256(self) -> str:
+        """SHA-256 over the little-endian bytes of W1, then W2, row by row."""
+        little = self.flat.astype(self.flat.dtype.newbyteorder("<"), copy=False)
+        return hashlib.sha256(little.data).hexdigest()
+
+
+class Network:
+    """The note's formulas, computed in buffers for batches of up to `rows` rows; a step allocates no array.
+
+    Not for two threads at once: the buffers are the network's own, and what `forward` returns is a view of them.
+    """
+
+    def __init__(self, shape: Shape, rows: int, dtype: np.dtype[Any] | type = np.float32) -> None:
+        """Buffers for weights of `shape` and type `dtype` (float32 or float64)."""
+        self.shape = shape
+        self.rows = rows
+        self._y1 = np.empty((rows, shape.hidden), dtype)
+        self._d1 = np.empty((rows, shape.hidden), dtype)
+        self._y2 = np.empty((rows, shape.outputs), dtype)
+        self._t = np.empty((rows, shape.outputs), dtype)
+        self._sums = np.empty((rows, 1), dtype)
+        self._e = np.empty(rows, dtype)
+        self.predicted = np.empty(rows, np.intp)
+        self._wrong = np.empty(rows, np.bool_)
+        self._classes = np.arange(shape.outputs, dtype=np.uint8)
+        limits = np.finfo(dtype)
+        # e^-z1 is kept below overflow, and its reciprocal a normal number: the logistic function is 0 there anyway.
+        self._z1_least = np.dtype(dtype).type(1 - np.floor(np.log(limits.max)))
+        # Differences of two z2 stay finite, so that -ln y2 does.
+        self._z2_most = np.dtype(dtype).type(limits.max / 4)
+
+    def forward(self, weights: Weights, x: Floats) -> Floats:
+        """The probabilities y2 (B, o) of the rows x (B, m), a view of this network's buffer."""
+        return self._softmax(self._logits(weights, x))
+
+    def score(self, weights: Weights, x: Floats, labels: NDArray[np.uint8]) -> tuple[float, int]:
+        """The error E summed over the rows, and how many rows are recognised wrongly.
+
+        x is (B, m), labels (B,) in 0..o-1. Leaves y1, y2 and t in the buffers, for `gradients`.
+        """
+        rows = len(x)
+        t, e, sums = self._t[:rows], self._e[:rows], self._sums[:rows, 0]
+        predicted, wrong = self.predicted[:rows], self._wrong[:rows]
+        z2 = self._logits(weights, x)
+        np.argmax(z2, axis=1, out=predicted)
+        np.not_equal(predicted, labels, out=wrong)
+        # E = -sum t ln y2 = ln sum e^z2 - z2(c): finite even where y2(c) rounds to 0.
+        np.equal(labels[:, None], self._classes, out=t)
+        np.einsum("bo,bo->b", t, z2, out=e)
+        self._softmax(z2)
+        np.log(sums, out=sums)
+        np.subtract(sums, e, out=e)
+        return float(np.add.reduce(e, dtype=np.float64)), int(np.count_nonzero(wrong))
+
+    def gradients(self, weights: Weights, x: Floats, labels: NDArray[np.uint8], out: Weights) -> tuple[float, int]:
+        """dE/dW1 and dE/dW2, summed over the rows, into `out`; returns what `score` does."""
+        rows = len(x)
+        scored = self.score(weights, x, labels)
+        y1, d1, y2 = self._y1[:rows], self._d1[:rows], self._y2[:rows]
+        d2 = np.subtract(y2, self._t[:rows], out=y2)  # y2 - t: (B, o)
+        np.matmul(y1.T, d2, out=out.w2)  # dE/dW2: (n, o)
+        np.matmul(d2, weights.w2.T, out=d1)  # dE/dy1 (3): (B, n)
+        np.multiply(d1, y1, out=d1)
+        np.subtract(1, y1, out=y1)
+        np.multiply(d1, y1, out=d1)
+        np.matmul(x.T, d1, out=out.w1)  # dE/dW1: (m, n)
+        return scored
+
+    def _logits(self, weights: Weights, x: Floats) -> Floats:
+        """(1) into the y1 buffer (B, n); z2 less each row's highest into the y2 buffer (B, o), which it returns."""
+        y1, z2, highest = self._y1[: len(x)], self._y2[: len(x)], self._sums[: len(x)]
+        np.matmul(x, weights.w1, out=y1)
+        np.maximum(y1, self._z1_least, out=y1)
+        np.negative(y1, out=y1)
+        np.exp(y1, out=y1)
+        np.add(y1, 1, out=y1)
+        np.reciprocal(y1, out=y1)
+        np.matmul(y1, weights.w2, out=z2)
+        np.clip(z2, -self._z2_most, self._z2_most, out=z2)
+        np.max(z2, axis=1, keepdims=True, out=highest)
+        return np.subtract(z2, highest, out=z2)
+
+    def _softmax(self, z2: Floats) -> Floats:
+        """(2) in place: e^z2 / sum e^z2, the sums left in their buffer (B, 1)."""
+        sums = self._sums[: len(z2)]
+        np.exp(z2, out=z2)
+        np.sum(z2, axis=1, keepdims=True, out=sums)
+        return np.divide(z2, sums, out=z2)

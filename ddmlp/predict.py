@@ -1,0 +1,78 @@
+"""Recognise digits: python -m ddmlp.predict --model RUN_OR_NPZ FILE..."""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddmlp.errors import ImageError
+from ddmlp.idx import IdxReader, is_idx
+from ddmlp.images import read_image
+from ddmlp.model import Model, load_model
+from ddmlp.network import Network
+from ddmlp.numerics import pin
+from ddmlp.terminal import command
+from ddmlp.worker import scale
+
+ROWS = 100  # at a time
+MENTIONED = 0.01  # a class less probable than that is not mentioned
+
+Pixels = NDArray[np.uint8]
+
+
+class Recogniser:
+    """A model, ready to recognise images."""
+
+    def __init__(self, model: Model) -> None:
+        pin()
+        self._model = model
+        self._network = Network(model.weights.shape, ROWS, model.weights.flat.dtype)
+
+    def __call__(self, images: Pixels) -> NDArray[np.floating]:
+        """The probability of each class: images (B, height, width) uint8 in, (B, classes) out, B at most ROWS."""
+        pixels = images.reshape(len(images), -1)
+        x = np.empty(pixels.shape, self._model.weights.flat.dtype)
+        scale(pixels, out=x)
+        return self._network.forward(self._model.weights, x).copy()
+
+
+def images(path: Path, shape: tuple[int, int]) -> Iterator[tuple[str, Pixels]]:
+    """The images in a file, up to ROWS at a time, each lot with the name of its first; raises ImageError, IdxError."""
+    if not is_idx(path):
+        yield str(path), read_image(path, shape)[None]
+        return
+    with IdxReader(path) as reader:
+        if reader.dtype != np.uint8 or reader.shape[1:] != shape:
+            raise ImageError(
+                f"{path} has {reader.dtype} of shape {reader.shape}, but the model takes uint8 images of {shape}"
+            )
+        yield from ((str(path), chunk) for chunk in reader.chunks(ROWS))
+
+
+def describe(probabilities: NDArray[np.floating]) -> str:
+    """The most probable class with its probability, and the others worth mentioning."""
+    best, *others = np.argsort(-probabilities, kind="stable").tolist()
+    mentioned = [f"{other}: {probabilities[other]:.1%}" for other in others if probabilities[other] >= MENTIONED]
+    return f"{best}  {probabilities[best]:.1%}" + (f"  ({', '.join(mentioned)})" if mentioned else "")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m ddmlp.predict", description="Recognise digits in images.")
+    parser.add_argument("--model", type=Path, required=True, help="a run's folder, or an .npz file with W1 and W2")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a picture of one digit (PNG, JPEG, GIF, "
+                        "BMP), dark on light or light on dark; or an IDX file of images")  # fmt: skip
+    args = parser.parse_args()
+    model = load_model(args.model)
+    recognise = Recogniser(model)
+    for path in args.files:
+        row = 0
+        for name, lot in images(path, model.image_shape):
+            for probabilities in recognise(lot):
+                print(f"{name}{f'[{row}]' if is_idx(path) else ''}  {describe(probabilities)}")
+                row += 1
+
+
+if __name__ == "__main__":
+    command(main)

@@ -1,0 +1,118 @@
+"""A run: a folder with the configuration, the metrics, the checkpoints, the model and the result."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from ddmlp.checkpoint import Checkpoints, save_arrays
+from ddmlp.config import TrainConfig, flag
+from ddmlp.errors import ConfigError, RunError
+from ddmlp.files import write_whole
+from ddmlp.network import Weights
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a run is a function of: the configuration, and the dataset by its path and its fingerprint."""
+
+    config: TrainConfig
+    data: Path
+    dataset_sha256: str
+
+
+class Run:
+    """The folder of a run.
+
+    config.json     what the run is a function of: settings, data, dataset_sha256
+    metrics.jsonl   a line for each event: progress, epoch, checkpoint
+    checkpoints/    the newest few
+    model.npz       W1 and W2, once the run, or its --stop-after, has ended
+    result.json     the result, likewise
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoints = Checkpoints(path / "checkpoints")
+        self._lock = filelock.FileLock(path / ".lock")
+
+    def __enter__(self) -> "Run":
+        """Hold the run, so that no second process works on it; raises RunError where one does."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(blocking=False)
+        except filelock.Timeout:
+            raise RunError(f"{self.path} is in use by another process; wait for it, or choose another --run") from None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    @property
+    def exists(self) -> bool:
+        return (self.path / "config.json").exists()
+
+    def create(self, origin: Origin) -> None:
+        """Begin the run; raises RunError where the folder holds one already."""
+        if self.exists:
+            raise RunError(f"{self.path} holds a run already; go on with it by --resume, or choose another --run")
+        about = {**origin.config.as_dict(), "data": str(origin.data), "dataset_sha256": origin.dataset_sha256}
+        write_whole(self.path / "config.json", json.dumps(about, indent=1) + "\n")
+
+    def origin(self) -> Origin:
+        """What the run is a function of, from config.json; raises RunError where there is no run."""
+        path = self.path / "config.json"
+        try:
+            about = json.loads(path.read_bytes())
+            settings = {name: about[name] for name in TrainConfig.names()}
+            return Origin(TrainConfig(**settings), Path(about["data"]), about["dataset_sha256"])
+        except FileNotFoundError:
+            raise RunError(
+                f"{self.path} holds no run: it has no config.json; leave out --resume to begin one"
+            ) from None
+        except (ValueError, KeyError, TypeError, ConfigError) as error:
+            raise RunError(f"{path} is damaged: {error}") from None
+
+    def check(self, asked: Origin) -> None:
+        """Raise RunError where going on with `asked` would give another result than the run was begun for."""
+        begun = self.origin()
+        for name in TrainConfig.names():
+            was, now = getattr(begun.config, name), getattr(asked.config, name)
+            if was != now:
+                raise RunError(f"{self.path} was begun with {flag(name)} {was}; it cannot be resumed with {now}")
+        if begun.dataset_sha256 != asked.dataset_sha256:
+            raise RunError(
+                f"{self.path} was begun on the dataset {begun.dataset_sha256[:16]}... ({begun.data}); "
+                f"{asked.data} holds another: {asked.dataset_sha256[:16]}..."
+            )
+
+    def record(self, events: Iterable[dict[str, Any]]) -> None:
+        """Append events to metrics.jsonl."""
+        lines = "".join(json.dumps(event) + "\n" for event in events)
+        if lines:
+            with (self.path / "metrics.jsonl").open("a") as file:
+                file.write(lines)
+
+    def rewind(self, step: int) -> None:
+        """Drop from metrics.jsonl what lies past `step`, and a line that a crash cut short."""
+        path = self.path / "metrics.jsonl"
+        if path.exists():
+            lines = path.read_text().splitlines(keepends=True)
+            write_whole(
+                path, "".join(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step)
+            )
+
+    def write_model(self, weights: Weights) -> None:
+        save_arrays(self.path / "model.npz", weights)
+
+    def write_result(self, result: dict[str, Any]) -> None:
+        write_whole(self.path / "result.json", json.dumps(result, indent=1) + "\n")
+
+    def result(self) -> dict[str, Any] | None:
+        """The result, or None where the run has not come to one."""
+        path = self.path / "result.json"
+        result: dict[str, Any] | None = json.loads(path.read_bytes()) if path.exists() else None
+        return result

@@ -1,0 +1,90 @@
+"""Shards: Arrow IPC files of pixels and labels. The only importer of pyarrow.
+
+A shard is an Arrow IPC *file* (the random-access format of the Arrow columnar specification) of two columns without
+nulls: `pixels`, a fixed-shape tensor of uint8 (the canonical extension type arrow.fixed_shape_tensor), and `label`,
+uint8. It is not compressed, so that a memory map is read with no copy.
+"""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ddmlp.errors import DatasetError
+
+
+class Block(NamedTuple):
+    """A record batch, as read-only views of the mapped file: pixels (rows, m) uint8 and labels (rows,) uint8."""
+
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+
+
+def schema(image_shape: tuple[int, int]) -> pa.Schema:
+    """The schema of a shard with images of (height, width)."""
+    tensor = pa.fixed_shape_tensor(pa.uint8(), image_shape)
+    return pa.schema([pa.field("pixels", tensor, nullable=False), pa.field("label", pa.uint8(), nullable=False)])
+
+
+class ShardWriter:
+    """Writes one shard, a record batch at a time."""
+
+    def __init__(self, path: Path, image_shape: tuple[int, int]) -> None:
+        self.path = path
+        self.rows = 0
+        self._schema = schema(image_shape)
+        self._file = path.open("wb")
+        self._writer = pa.ipc.new_file(self._file, self._schema)
+
+    def write(self, pixels: NDArray[np.uint8], labels: NDArray[np.uint8]) -> None:
+        """Write pixels (rows, height, width) and labels (rows,) as one record batch."""
+        tensor = pa.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(pixels))
+        self._writer.write_batch(pa.record_batch([tensor, pa.array(labels, pa.uint8())], schema=self._schema))
+        self.rows += len(labels)
+
+    def close(self) -> None:
+        """Complete the shard: the footer is written, and all of it is on disk."""
+        self._writer.close()
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+    def abandon(self) -> None:
+        """Leave the shard without a footer, which is no Arrow file."""
+        self._file.close()
+
+
+def map_shard(path: Path, rows: int, image_shape: tuple[int, int], batch_rows: int) -> list[Block]:
+    """Map a shard and return its record batches; raises DatasetError where it is not what the manifest says."""
+    try:
+        reader = pa.ipc.open_file(pa.memory_map(str(path)))
+        if reader.schema != schema(image_shape):
+            raise DatasetError(
+                f"{path} has the columns [{_columns(reader.schema)}], expected [{_columns(schema(image_shape))}]"
+            )
+        blocks = [_block(reader.get_batch(index)) for index in range(reader.num_record_batches)]
+    except (pa.ArrowException, OSError, AttributeError) as error:
+        raise DatasetError(f"{path} is damaged: {error}; convert the data again") from error
+    found = [len(block.labels) for block in blocks]
+    expected = [min(batch_rows, rows - start) for start in range(0, rows, batch_rows)]
+    if found != expected:
+        raise DatasetError(
+            f"{path} has {len(found)} record batches of {sum(found)} rows in all, expected {len(expected)} of "
+            f"{rows} rows in all ({batch_rows} each but the last); convert the data again"
+        )
+    return blocks
+
+
+def _block(batch: pa.RecordBatch) -> Block:
+    batch.validate(full=True)
+    pixels, labels = batch.columns
+    if pixels.null_count or labels.null_count:
+        raise pa.ArrowInvalid("it has nulls")
+    return Block(pixels.to_numpy_ndarray().reshape(len(batch), -1), labels.to_numpy())
+
+
+def _columns(found: pa.Schema) -> str:
+    return ", ".join(f"{field.name}: {field.type}{'' if field.nullable else ' not null'}" for field in found)

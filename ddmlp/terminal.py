@@ -1,0 +1,52 @@
+"""What a command shows a person: one clear line for an error, and a bar for what takes long."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+from ddmlp.errors import DdmlpError
+
+
+def command(main: Callable[[], int | None]) -> NoReturn:
+    """Run `main` as a command: exit with what it returns, or print one line for an error that a user can mend.
+
+    Exit status 0 is success, 1 an error, 2 a bad flag or setting, 130 Ctrl-C.
+    """
+    try:
+        status = main() or 0
+        sys.stdout.flush()
+    except DdmlpError as error:
+        fail(str(error))
+        status = error.exit_status
+    except BrokenPipeError:
+        # The reader of our output (head, less) went away: leave as other commands do, without a second complaint.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 1
+    except OSError as error:
+        fail(f"{error.filename or 'input/output'}: {error.strerror or error}")
+        status = 1
+    except KeyboardInterrupt:
+        fail("interrupted")
+        status = 130
+    sys.exit(status)
+
+
+def fail(message: str) -> None:
+    """Print `message` on standard error, as what a command that failed has to say: one line, but for a hint."""
+    print(f"error: {message.strip()}", file=sys.stderr)
+
+
+@contextmanager
+def bar(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on standard error, moved by calling what it yields with (done, total); silent where standard
+    error is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn(unit), TimeRemainingColumn()
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -1,0 +1,155 @@
+"""What the parameter server and a worker say to each other, over a socket: the frames, and the handshake.
+
+A connection is one of the standard library's multiprocessing.connection, which frames messages and authenticates
+both ends by a secret (HMAC). On one machine the arrays lie in shared memory and only keys are sent; between machines
+each array follows its frame as a message of its own. Nothing is pickled.
+
+    worker  -> server   hello: JSON, see `Hello`
+    server  -> worker   welcome: JSON, see `Welcome`, and where arrays are shared two descriptors
+    server  -> worker   UNIT [weights], ... , an empty message at the end
+    worker  -> server   ANSWER [gradient], ... , or FAILURE: JSON {"error": class, "message": text}
+"""
+
+import json
+import socket
+import struct
+from dataclasses import asdict, dataclass
+from multiprocessing import BufferTooShort
+from multiprocessing.connection import Connection
+from typing import Any
+
+from ddmlp.network import Floats
+from ddmlp.plan import Node
+from ddmlp.queues import Unit
+
+VERSION = 1  # of this protocol; both ends must speak the same
+SOCKET_SECONDS = 10  # the longest a started message, or the handshake, may take to come or go
+HELLO_BYTES = 1 << 16  # the longest hello
+
+Address = str | tuple[str, int]  # a Unix socket's path, or host and port
+
+_UNIT = struct.Struct("<cqqII?")  # kind, step, version, lo, hi; whether the weights follow
+_ANSWER = struct.Struct("<cqqIIdqI")  # kind, step, version, lo, hi, error, mistakes, slot
+UNIT, ANSWER, FAILURE = b"U", b"A", b"F"
+
+
+@dataclass(frozen=True)
+class Hello:
+    """Who a worker is and what it would compute; anything but `worker` must be as the server has it."""
+
+    worker: int
+    protocol: int
+    arithmetic: str
+    dataset_sha256: str
+    config: dict[str, Any]
+
+    def dump(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def load(cls, message: bytes) -> "Hello":
+        """Read a hello; raises ValueError where it is none."""
+        try:
+            return cls(**json.loads(message))
+        except TypeError as error:
+            raise ValueError(f"this is no hello: {error}") from None
+
+    def difference(self, other: "Hello") -> str | None:
+        """The first thing that keeps the two from working on one run, in words; None where there is none."""
+        for name, what in _COMPARED.items():
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine != theirs:
+                return f"{what}: the server has {mine!r:.60}, the worker {theirs!r:.60}"
+        return None
+
+
+@dataclass(frozen=True)
+class Welcome:
+    """Whether arrays are shared with the worker, and why it is refused, if it is."""
+
+    shared: bool
+    refused: str | None = None
+
+    def dump(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def load(cls, message: bytes) -> "Welcome":
+        return cls(**json.loads(message))
+
+
+_COMPARED = {
+    "protocol": "they speak different versions of the protocol",
+    "arithmetic": "their arithmetic gives different bits (another processor, NumPy or BLAS)",
+    "dataset_sha256": "they see different datasets",
+    "config": "they have different settings",
+}
+
+
+def pack_unit(unit: Unit, weights_follow: bool) -> bytes:
+    return _UNIT.pack(UNIT, unit.step, unit.version, *unit.node, weights_follow)
+
+
+def unpack_unit(frame: bytes) -> tuple[Unit, bool]:
+    """The unit, and whether the weights follow."""
+    _, step, version, lo, hi, weights_follow = _UNIT.unpack(frame)
+    return Unit(step, version, Node(lo, hi)), weights_follow
+
+
+def pack_answer(unit: Unit, error: float, mistakes: int, slot: int) -> bytes:
+    return _ANSWER.pack(ANSWER, unit.step, unit.version, *unit.node, error, mistakes, slot)
+
+
+def unpack_answer(frame: bytes) -> tuple[Unit, float, int, int]:
+    """The unit, its error E and mistakes, and the slot of shared memory that its gradient lies in."""
+    _, step, version, lo, hi, error, mistakes, slot = _ANSWER.unpack(frame)
+    return Unit(step, version, Node(lo, hi)), error, mistakes, slot
+
+
+def pack_failure(error: BaseException) -> bytes:
+    return FAILURE + json.dumps({"error": type(error).__name__, "message": str(error)}).encode()
+
+
+def unpack_failure(frame: bytes) -> tuple[str, str]:
+    """The error's class and its message."""
+    found = json.loads(frame[1:])
+    return found["error"], found["message"]
+
+
+def receive_array(connection: Connection, out: Floats) -> None:
+    """Receive an array into `out`; raises OSError where one of another size comes."""
+    try:
+        received = connection.recv_bytes_into(out.data)
+    except BufferTooShort:
+        received = -1
+    if received != out.nbytes:
+        raise OSError(f"an array of another size came, expected {out.nbytes} bytes")
+
+
+def listen(address: Address) -> socket.socket:
+    """A socket that listens at a Unix socket's path, or at host and port (0: any free one)."""
+    if isinstance(address, tuple):
+        return socket.create_server(address, backlog=64)
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        listener.bind(address)
+        listener.listen(64)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def bound_waits(connection: Connection, *, receiving: bool = True) -> None:
+    """Let a message that has begun to come or go take SOCKET_SECONDS at most: then OSError is raised.
+
+    Without `receiving` a wait for a message has no end, but for the other end's.
+    """
+    seconds = struct.pack("ll", SOCKET_SECONDS, 0)
+    with socket.socket(fileno=connection.fileno()) as view:
+        view.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, seconds)
+        view.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, seconds if receiving else struct.pack("ll", 0, 0))
+        if view.family != socket.AF_UNIX:
+            view.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            view.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        view.detach()

@@ -1,0 +1,52 @@
+"""The worker: computes units. A plain class, the same in this process and in a Ray actor."""
+
+import numpy as np
+
+from ddmlp.dataset import Dataset
+from ddmlp.network import Floats, Network, Shape, Weights
+from ddmlp.numerics import pin
+from ddmlp.plan import Node, Plan
+from ddmlp.queues import Unit
+
+
+class Worker:
+    """Turns units into gradients: reads the rows, computes each microbatch, and adds up the unit's subtree."""
+
+    def __init__(self, dataset: Dataset, plan: Plan, shape: Shape) -> None:
+        pin()
+        self.shape = shape
+        self._dataset, self._plan = dataset, plan
+        rows = min(plan.microbatch, plan.batch, plan.rows)
+        self._network = Network(shape, rows)
+        self._pixels = np.empty((rows, shape.inputs), np.uint8)
+        self._labels = np.empty(rows, np.uint8)
+        self._x = np.empty((rows, shape.inputs), np.float32)
+        self._scratch: list[Weights] = []  # one a level of the tree
+
+    def compute(self, unit: Unit, weights: Weights, out: Weights) -> tuple[float, int]:
+        """The unit's gradient into `out`; returns the error E and the mistakes, summed over its rows."""
+        return self._node(unit.step, unit.node, weights, out, 0)
+
+    def _node(self, step: int, node: Node, weights: Weights, out: Weights, level: int) -> tuple[float, int]:
+        if node.leaf:
+            return self._microbatch(step, node.lo, weights, out)
+        left, right = node.children()
+        error, mistakes = self._node(step, left, weights, out, level)
+        if level == len(self._scratch):
+            self._scratch.append(Weights(self.shape))
+        scratch = self._scratch[level]
+        right_error, right_mistakes = self._node(step, right, weights, scratch, level + 1)
+        np.add(out.flat, scratch.flat, out=out.flat)
+        return error + right_error, mistakes + right_mistakes
+
+    def _microbatch(self, step: int, index: int, weights: Weights, out: Weights) -> tuple[float, int]:
+        rows = self._plan.microbatch_rows(step, index)
+        x, labels = self._x[: len(rows)], self._labels[: len(rows)]
+        self._dataset.gather(rows, self._pixels, self._labels)
+        scale(self._pixels[: len(rows)], out=x)
+        return self._network.gradients(weights, x, labels, out)
+
+
+def scale(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], out: Floats) -> None:
+    """Pixels 0..255, uint8 (B, m), as the network's inputs 0..1, into `out`."""
+    np.multiply(pixels, out.dtype.type(1 / 255), out=out)
