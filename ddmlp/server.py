@@ -81,8 +81,10 @@ class ParameterServer:
         assert self._sum is not None, "the step's sum is not complete"
         gradient, error, mistakes = self._sum
         following = self._ring[(self.version + 1) % len(self._ring)].flat
-        update(self.weights.flat, gradient, rate, following)
-        if not (math.isfinite(error) and math.isfinite(np.dot(following, following))):
+        with np.errstate(over="ignore", invalid="ignore"):
+            update(self.weights.flat, gradient, rate, following)
+            finite = math.isfinite(error) and math.isfinite(np.dot(following, following))
+        if not finite:
             raise TrainingError(
                 f"the weights are no longer finite after step {self.version}: a smaller --lr may help; "
                 "the last checkpoint is kept"

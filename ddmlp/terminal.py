@@ -1,5 +1,6 @@
 """What a command shows a person: one clear line for an error, and a bar for what takes long."""
 
+import argparse
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -7,6 +8,15 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from ddmlp.errors import DdmlpError
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with status 2."""
+        fail(f"{message}; see {self.prog} --help")
+        sys.exit(2)
 
 
 def command(main: Callable[[], int | None]) -> NoReturn:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ddmlp.config import SCHEDULES, TrainConfig, flag
 from ddmlp.errors import ConfigError
 from ddmlp.manifest import NAME, Manifest
-from ddmlp.terminal import command
+from ddmlp.terminal import Parser, command
 
 if TYPE_CHECKING:  # these import NumPy and Ray, which --help and a bad flag need not wait for
-    from ddmlp.job import Job
+    from ddmlp.job import Job, Report
     from ddmlp.progress import RunProgress
     from ddmlp.remote import RemoteTrainer
-    from ddmlp.run import Run
+    from ddmlp.run import Origin, Run
     from ddmlp.trainer import Trainer
 
     AnyTrainer: TypeAlias = Trainer | RemoteTrainer
@@ -30,7 +30,7 @@ get some with: python tools/fetch_mnist.py mnist && python tools/idx2arrow.py mn
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m ddmlp.train",
         description="Train the 784-n-10 network. The result depends on the data and on the settings under 'result', "
         "and on nothing else: not on the number of workers, and not on interruptions.",
@@ -87,8 +87,8 @@ def find_data(asked: Path | None) -> Path:
     return data.resolve()
 
 
-def prepare(args: argparse.Namespace, run: "Run") -> "Job":
-    """The job, checked against the data and, where it is resumed, against the run. Creates a run that is new."""
+def prepare(args: argparse.Namespace, run: "Run") -> tuple["Job", "Origin"]:
+    """The job, and what it is a function of: checked against the data and, where it is resumed, against the run."""
     from ddmlp.job import Job
     from ddmlp.run import Origin
 
@@ -106,9 +106,7 @@ def prepare(args: argparse.Namespace, run: "Run") -> "Job":
     origin = Origin(config, data, train.sha256())
     if begun:
         run.check(origin)
-    else:
-        run.create(origin)
-    return Job(config, data, run.path.resolve(), args.workers, args.checkpoint_every, args.stop_after)
+    return Job(config, data, run.path.resolve(), args.workers, args.checkpoint_every, args.stop_after), origin
 
 
 @contextmanager
@@ -141,17 +139,18 @@ def start(job: "Job", args: argparse.Namespace, progress: "RunProgress") -> "Ite
         cluster.leave()
 
 
-def train(trainer: "AnyTrainer", run: "Run", progress: "RunProgress") -> bool:
-    """Train to the end, or until Ctrl-C; whether the end was reached. There is a checkpoint either way."""
+def train(trainer: "AnyTrainer", run: "Run", progress: "RunProgress") -> "Report":
+    """Train to the end, or until Ctrl-C, which leaves a checkpoint; returns how far it went."""
     with stop_requests() as stopping:
-        while not stopping:
+        while True:
             report = trainer.advance(ADVANCE_SECONDS)
             run.record(report.events)
             progress.show(report)
             if report.done:
-                return True
-        trainer.checkpoint()
-        return False
+                return report
+            if stopping:
+                trainer.checkpoint()
+                return report
 
 
 @contextmanager
@@ -180,20 +179,26 @@ def main(arguments: list[str] | None = None) -> int:
     from ddmlp.progress import RunProgress
     from ddmlp.run import Run
 
-    with Run(args.run or Path("runs", time.strftime("%Y%m%d-%H%M%S"))) as run:
-        job = prepare(args, run)
-        resume = f"python -m ddmlp.train --run {run.path} --resume --workers {job.workers}"
-        if (before := run.result()) and before["finished"]:
+    run = Run(args.run or Path("runs", time.strftime("%Y%m%d-%H%M%S")))
+    job, origin = prepare(args, run)
+    resume = f"python -m ddmlp.train --run {run.path} --resume --workers {job.workers}"
+    with run, RunProgress(job.config.epochs, quiet=args.quiet) as progress:
+        if not args.resume:
+            run.refuse_old()
+        elif (before := run.result()) and before["finished"]:
+            progress.note("the run has ended already")
             show_result(before, run, resume)
             return 0
-        with RunProgress(job.config.epochs, quiet=args.quiet) as progress, start(job, args, progress) as trainer:
-            for complaint in trainer.complaints:
-                progress.note(f"passed over a checkpoint: {complaint}")
+        with start(job, args, progress) as trainer:
             if args.resume:
                 progress.note(f"resuming after step {trainer.step}")
                 run.rewind(trainer.step)
-            if not train(trainer, run, progress):
-                progress.note(f"interrupted after step {trainer.step}; go on with: {resume}")
+            else:
+                run.create(origin)
+            for complaint in trainer.complaints:
+                progress.note(f"passed over a checkpoint: {complaint}")
+            if not (report := train(trainer, run, progress)).done:
+                progress.note(f"interrupted after step {report.step}; go on with: {resume}")
                 return INTERRUPTED
             result = {**trainer.finish(), **about(job)}
             run.write_result(result)

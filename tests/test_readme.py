@@ -1,0 +1,65 @@
+"""The README says what is so: its commands, flags, targets, links and tree."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+COMMANDS = sorted(set(re.findall(r"python (?:-m ddmlp\.\w+|tools/\w+\.py)[^\n`]*", README)))
+
+
+def program(command: str) -> list[str]:
+    """The program and the arguments of a shown command."""
+    words = shlex.split(command, comments=True)[1:]
+    return words
+
+
+def test_simple():
+    assert len(COMMANDS) >= 8
+    assert re.findall(r"^make (\w+)", README, re.MULTILINE) == ["train", "test"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_has_the_flags_that_are_shown(command: str):
+    words = program(command)
+    start = words[:2] if words[0] == "-m" else words[:1]
+    done = subprocess.run([sys.executable, *start, "--help"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    for flag in [word for word in words if word.startswith("--")]:
+        assert flag in done.stdout
+
+
+def test_the_targets_of_make_are_there_and_ci_calls_them():
+    makefile = (ROOT / "Makefile").read_text()
+    shown = set(re.findall(r"make (train|test|check)\b", README))
+    assert shown == {"train", "test", "check"}
+    for target in shown:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+    assert set(re.findall(r"^make (\w+)", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)) == {"check", "test"}
+
+
+def test_links_lead_somewhere():
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if not link.startswith("http")]
+    assert len(links) >= 10
+    for link in links:
+        assert (ROOT / link).exists(), link
+
+
+def test_the_tree_is_the_one_that_is_there():
+    block = README.split("## What is where")[1].split("```")[1]
+    shown, folder = set(), ""
+    for line in filter(None, block.splitlines()):
+        name = line.split()[0]
+        if not line.startswith(" "):
+            folder = name if name.endswith("/") else ""
+        shown.add(name if not line.startswith(" ") else folder + name)
+    there = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("ddmlp/*.py")} - {"ddmlp/__init__.py"}
+    there |= {path.relative_to(ROOT).as_posix() for path in ROOT.glob("tools/*.py")}
+    assert {name for name in shown if name.endswith(".py")} == there
+    for name in shown:
+        assert (ROOT / name).exists(), name

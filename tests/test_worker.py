@@ -1,0 +1,126 @@
+"""The worker: pure, faithful to the plan, and the same bits for a subtree as for its leaves."""
+
+import numpy as np
+import pytest
+
+from ddmlp.dataset import Dataset
+from ddmlp.errors import DatasetError
+from ddmlp.idx import read_idx
+from ddmlp.network import Network, Shape, Weights
+from ddmlp.order import EpochOrder
+from ddmlp.plan import Node, Plan
+from ddmlp.queues import Unit
+from ddmlp.worker import Worker, scale
+
+SHAPE = Shape(784, 12, 10)
+PLAN = Plan(rows=4_000, batch=170, microbatch=24, epochs=2, seed=5, block=1_000, window=2_000)
+SHORT = 23  # the step of an epoch's last 90 rows: microbatches of 24, 24, 24 and 18
+
+
+@pytest.fixture
+def worker(data):
+    return Worker(Dataset(data / "train"), PLAN, SHAPE)
+
+
+@pytest.fixture(scope="module")
+def weights():
+    return Weights.draw(SHAPE, 2)
+
+
+def compute(worker, weights, step, node):
+    out = Weights(SHAPE, np.full(SHAPE.size, np.nan, np.float32))
+    error, mistakes = worker.compute(Unit(step, step, node), weights, out)
+    return out.flat, error, mistakes
+
+
+def same(one, other):
+    return (one[0].tobytes(), *one[1:]) == (other[0].tobytes(), *other[1:])
+
+
+def tree_sum(leaves):
+    """The leaves' sum as the tree says: the largest power of two below their number to the left."""
+    if len(leaves) == 1:
+        return leaves[0]
+    half = 1
+    while 2 * half < len(leaves):
+        half *= 2
+    return tuple(left + right for left, right in zip(tree_sum(leaves[:half]), tree_sum(leaves[half:]), strict=True))
+
+
+def test_simple(worker, weights):
+    flat, error, mistakes = compute(worker, weights, 0, Node(0, 1))
+    assert np.isfinite(flat).all()
+    assert np.any(flat)
+    assert 0 < mistakes <= PLAN.microbatch
+    assert error / PLAN.microbatch == pytest.approx(np.log(10), rel=0.5)
+
+
+def test_a_unit_computed_twice_gives_the_same_bits(worker, weights):
+    first = compute(worker, weights, 3, Node(0, 8))
+    other = compute(worker, weights, SHORT, Node(2, 4))
+    assert not same(first, other)
+    assert same(compute(worker, weights, 3, Node(0, 8)), first)
+
+
+@pytest.mark.parametrize(("step", "root"), [(0, Node(0, 8)), (SHORT, Node(0, 4)), (24 + SHORT, Node(0, 4))])
+def test_a_node_is_the_tree_sum_of_its_leaves(data, worker, weights, step, root):
+    assert PLAN.microbatches(step) == root.hi
+    other = Worker(Dataset(data / "train"), PLAN, SHAPE)
+    leaves = [compute(other, weights, step, Node(index, index + 1)) for index in range(root.hi)]
+    nodes = [root, *root.children()]
+    for node in nodes:
+        assert same(compute(worker, weights, step, node), tree_sum(leaves[node.lo : node.hi]))
+
+
+@pytest.mark.parametrize(("step", "index", "rows"), [(0, 0, 24), (7, 7, 2), (SHORT, 3, 18), (24, 1, 24)])
+def test_the_rows_are_those_of_the_plan_and_the_files(sample, worker, weights, step, index, rows):
+    begin = step % 24 * PLAN.batch + index * PLAN.microbatch
+    places = EpochOrder(4_000, 1_000, 2_000, seed=5, epoch=step // 24)[begin : begin + rows]
+    x = read_idx(sample / "train-images-idx3-ubyte.gz")[places].reshape(rows, 784) * np.float32(1 / 255)
+    labels = read_idx(sample / "train-labels-idx1-ubyte.gz")[places]
+    out = Weights(SHAPE)
+    error, mistakes = Network(SHAPE, rows).gradients(weights, x, labels, out)
+    assert same(compute(worker, weights, step, Node(index, index + 1)), (out.flat, error, mistakes))
+
+
+def test_error_and_mistakes_are_sums_over_the_rows(sample, worker, weights):
+    rows = np.concatenate([PLAN.microbatch_rows(SHORT, index) for index in range(4)])
+    x = read_idx(sample / "train-images-idx3-ubyte.gz")[rows].reshape(90, 784) / np.float32(255)
+    labels = read_idx(sample / "train-labels-idx1-ubyte.gz")[rows]
+    y2 = Network(SHAPE, 90).forward(weights, x)
+    _, error, mistakes = compute(worker, weights, SHORT, Node(0, 4))
+    assert error == pytest.approx(-np.log(y2[np.arange(90), labels].astype(np.float64)).sum(), rel=1e-5)
+    assert mistakes == np.count_nonzero(y2.argmax(axis=1) != labels) > 0
+
+
+def test_the_weights_are_left_alone(worker, weights):
+    before = weights.sha256()
+    compute(worker, weights, 0, Node(0, 8))
+    assert weights.sha256() == before
+
+
+def test_the_microbatch_may_be_larger_than_the_batch(data, weights):
+    plan = Plan(rows=4_000, batch=10, microbatch=2**24, epochs=1, seed=0, block=1_000, window=4_000)
+    flat, _, mistakes = compute(Worker(Dataset(data / "train"), plan, SHAPE), weights, 399, Node(0, 1))
+    assert np.any(flat)
+    assert mistakes <= 10
+
+
+def test_scaled_pixels_are_from_nought_to_one():
+    for dtype in (np.float32, np.float64):
+        out = np.empty((1, 256), dtype)
+        scale(np.arange(256, dtype=np.uint8)[None], out)
+        np.testing.assert_allclose(out[0], np.arange(256) / 255, rtol=2 * np.finfo(dtype).eps)
+        assert (out.min(), out.max()) == (0, 1)
+
+
+def test_a_shard_that_is_gone_is_named(data, weights, tmp_path):
+    copy = tmp_path / "train"
+    copy.mkdir()
+    for path in (data / "train").iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    worker = Worker(Dataset(copy), PLAN, SHAPE)
+    for shard in copy.glob("*.arrow"):
+        shard.unlink()
+    with pytest.raises(DatasetError, match=r"0000\d\.arrow cannot be read"):
+        compute(worker, weights, 0, Node(0, 1))

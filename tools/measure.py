@@ -1,0 +1,77 @@
+"""Measure what the README says: python tools/measure.py accuracy|speed DATA
+
+    accuracy   the default settings over 5 seeds: test error, mean and standard deviation
+    speed      the default settings for 2 epochs with 0 to 4 workers, in turns: rows/s, median and spread
+
+DATA is a folder with train/ and test/. Prints a Markdown table.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ddmlp.errors import TrainingError
+from ddmlp.terminal import Parser, command
+
+SEEDS = 5
+REPEATS = 5
+WORKERS = (0, 1, 2, 4)
+
+
+def train(data: Path, *flags: str) -> dict[str, Any]:
+    """The result of the training command with these flags."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder, "run")
+        words = [sys.executable, "-m", "ddmlp.train", "--data", str(data), "--run", str(run), *flags]
+        done = subprocess.run(words, capture_output=True, text=True)
+        if done.returncode:
+            raise TrainingError(f"{' '.join(words)} failed: {done.stderr.strip()}")
+        result: dict[str, Any] = json.loads((run / "result.json").read_bytes())
+        return result
+
+
+def accuracy(data: Path) -> None:
+    errors = []
+    for seed in range(SEEDS):
+        errors.append(train(data, "--seed", str(seed))["test_error"] * 100)
+        print(f"seed {seed}: {errors[-1]:.2f} %", file=sys.stderr, flush=True)
+    mean, deviation = statistics.mean(errors), statistics.stdev(errors)
+    print("| seed | test error |\n| --- | --- |")
+    print("\n".join(f"| {seed} | {error:.2f} % |" for seed, error in enumerate(errors)))
+    print(f"| mean ± standard deviation | {mean:.2f} ± {deviation:.2f} % |")
+
+
+def speed(data: Path) -> None:
+    found: dict[int, list[float]] = {workers: [] for workers in WORKERS}
+    hashes = set()
+    for _ in range(REPEATS):
+        # In turns, so that a machine whose speed drifts is fair to all.
+        for workers in WORKERS:
+            result = train(data, "--epochs", "2", "--workers", str(workers))
+            found[workers].append(result["rows_per_second"])
+            hashes.add(result["weights_sha256"])
+    if len(hashes) != 1:
+        raise TrainingError(f"the runs ended with {len(hashes)} different hashes, expected one")
+    print("| workers | rows/s, median (lowest to highest) | of one process |\n| --- | --- | --- |")
+    for workers, speeds in found.items():
+        ratio = statistics.median(a / b for a, b in zip(speeds, found[0], strict=True))
+        print(
+            f"| {workers} | {statistics.median(speeds):,.0f} ({min(speeds):,.0f} to {max(speeds):,.0f}) | {ratio:.2f} |"
+        )
+    print(f"\nAll {REPEATS * len(WORKERS)} runs: weights sha256 {hashes.pop()[:16]}...")
+
+
+def main() -> None:
+    parser = Parser(description="Measure what the README says, as a Markdown table.")
+    parser.add_argument("what", choices=["accuracy", "speed"])
+    parser.add_argument("data", type=Path, metavar="DATA", help="a folder with train/ and test/")
+    args = parser.parse_args()
+    (accuracy if args.what == "accuracy" else speed)(args.data)
+
+
+if __name__ == "__main__":
+    command(main)
