@@ -58,7 +58,7 @@ class Checkpoints:
             try:
                 return load_checkpoint(path), complaints
             except RunError as error:
-                complaints.append(str(error))
+                complaints.append(f"passed over a checkpoint: {error}")
         return None, complaints
 
 

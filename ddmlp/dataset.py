@@ -20,22 +20,24 @@ SHARD_ROWS = 10_000
 
 
 class Dataset:
-    """A dataset that is read through memory maps, a shard being mapped when its first row is asked for."""
+    """A dataset, read through memory maps."""
 
     def __init__(self, path: str | Path) -> None:
-        """Open the dataset in folder `path`: checks the manifest and the shards' sizes; raises DatasetError."""
+        """Open the dataset in folder `path`.
+
+        Checks the manifest, and of each shard its size, its schema and its rows, but not its every byte: see `verify`.
+        Raises DatasetError.
+        """
         self.path = Path(path)
         self.manifest = Manifest.read(self.path)
         self._begins = np.cumsum([0] + [shard.rows for shard in self.manifest.shards])
-        self._maps = _Maps(self)
-        for shard in self.manifest.shards:
-            self._check_size(shard)
+        self._maps = [self._map(shard) for shard in self.manifest.shards]
 
     def __len__(self) -> int:
         return self.manifest.rows
 
     def gather(self, rows: NDArray[np.intp], pixels: NDArray[np.uint8], labels: NDArray[np.uint8]) -> None:
-        """Copy the given rows (B,) into pixels (B, m) and labels (B,); raises DatasetError for a damaged shard."""
+        """Copy the given rows (B,) into pixels (B, m) and labels (B,), both uint8, or longer ones."""
         shards = np.searchsorted(self._begins, rows, side="right") - 1
         blocks, places = np.divmod(rows - self._begins[shards], self.manifest.batch_rows)
         maps = self._maps
@@ -57,9 +59,7 @@ class Dataset:
                     "restore it, or convert the data again"
                 )
 
-    def map(self, index: int) -> list[Block]:
-        """The record batches of shard `index`."""
-        shard = self.manifest.shards[index]
+    def _map(self, shard: Shard) -> list[Block]:
         return map_shard(self._check_size(shard), shard.rows, self.manifest.image_shape, self.manifest.batch_rows)
 
     def _check_size(self, shard: Shard) -> Path:
@@ -71,17 +71,6 @@ class Dataset:
         if size != shard.bytes:
             raise DatasetError(f"{path} has {size} bytes, expected {shard.bytes}; convert the data again")
         return path
-
-
-class _Maps(dict[int, list[Block]]):
-    """Shard index to record batches; a look-up of a shard that is not there yet maps it."""
-
-    def __init__(self, dataset: Dataset) -> None:
-        super().__init__()
-        self._dataset = dataset
-
-    def __missing__(self, index: int) -> list[Block]:
-        return self.setdefault(index, self._dataset.map(index))
 
 
 class DatasetWriter:

@@ -39,8 +39,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Report:
-    """How far a trainer is. error: the mean of E over the rows since the last report, nan where there were none;
-    depth: units on the books of the queue; events: what belongs into metrics.jsonl; done: whether it has ended."""
+    """How far a trainer is.
+
+    error, rows_per_second: the mean of E and the speed since the last report, nan and 0 where no row was trained on;
+    depth: the most units that were on the books of the queue at a time; workers: how many there are; events: what
+    belongs into metrics.jsonl; done: whether the trainer is where it was to end.
+    """
 
     step: int
     steps: int
@@ -48,5 +52,6 @@ class Report:
     error: float
     rows_per_second: float
     depth: int
+    workers: int
     events: list[Event]
     done: bool

@@ -34,6 +34,7 @@ class RunProgress:
         self._task = self._bar.add_task("", total=None, **fields)
         self._first: tuple[int, float] | None = None  # step and time of the first report
         self._printed = time.monotonic()
+        self._workers = 0
 
     def __enter__(self) -> "RunProgress":
         self._bar.start()
@@ -54,6 +55,9 @@ class RunProgress:
         if self._first is None:
             self._first = report.step, time.monotonic()
             self._bar.reset(self._task, total=report.steps, completed=report.step)
+        if report.workers < self._workers:
+            self.note(f"a worker has died: {report.workers} left, who do its work too")
+        self._workers = report.workers
         for event in report.events:
             self._show_event(event)
         step = f"{report.step}/{report.steps}"

@@ -196,7 +196,7 @@ def main(arguments: list[str] | None = None) -> int:
             else:
                 run.create(origin)
             for complaint in trainer.complaints:
-                progress.note(f"passed over a checkpoint: {complaint}")
+                progress.note(f"note: {complaint}")
             if not (report := train(trainer, run, progress)).done:
                 progress.note(f"interrupted after step {report.step}; go on with: {resume}")
                 return INTERRUPTED

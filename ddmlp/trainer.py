@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from ddmlp.checkpoint import Checkpoint
 from ddmlp.dataset import Dataset
+from ddmlp.errors import RunError
 from ddmlp.evaluate import Evaluation, evaluate
 from ddmlp.job import Event, Job, Report
 from ddmlp.network import Floats, Shape, Weights
@@ -57,6 +58,8 @@ class Trainer:
         shape = job.shape(self._train.manifest)
         self._workers = connect(shape)
         found, self.complaints = self._run.checkpoints.newest()
+        if found:
+            self._check_origin(found)
         self._seconds = found.about["train_seconds"] if found else 0.0
         start = found or Checkpoint(Weights.draw(shape, job.config.seed), 0, {})
         self._server = ParameterServer(shape, self._workers.buffers, start.step, start.weights)
@@ -99,12 +102,7 @@ class Trainer:
     def checkpoint(self) -> Path:
         """Write a checkpoint of the position, unless it has one; returns its folder."""
         if self._saved != self.step:
-            about = {
-                "config": self._job.config.as_dict(),
-                "dataset_sha256": self._train.manifest.sha256(),
-                "train_seconds": self._seconds,
-                "versions": libraries(),
-            }
+            about = {**self._origin(), "train_seconds": self._seconds, "versions": libraries()}
             self._run.checkpoints.save(Checkpoint(self._server.weights, self.step, about))
             self._saved = self.step
             self._events.append({"event": "checkpoint", "step": self.step})
@@ -210,6 +208,7 @@ class Trainer:
             error=stretch.error / stretch.rows if stretch.rows else math.nan,
             rows_per_second=stretch.rows / stretch.seconds if stretch.rows else 0.0,
             depth=self._queue.high_water,
+            workers=self._workers.count,
             events=events,
             done=self.done,
         )
@@ -219,6 +218,21 @@ class Trainer:
         if self._evaluated is None or self._evaluated[0] != self.step:
             self._evaluated = self.step, evaluate(self._server.weights, self._test)
         return self._evaluated[1]
+
+    def _check_origin(self, found: Checkpoint) -> None:
+        """Raise RunError where a checkpoint is of another run; complain where another machine computed it."""
+        for name, ours in self._origin().items():
+            if found.about.get(name) != ours:
+                raise RunError(f"{self._run.checkpoints.folder} has a checkpoint of another run: its {name} differs")
+        if found.about.get("versions") != libraries():
+            self.complaints.append(
+                f"the checkpoint was computed with {found.about.get('versions')}, which may differ in the last bits "
+                f"from {libraries()}"
+            )
+
+    def _origin(self) -> dict[str, Any]:
+        """What a checkpoint must have been computed from to be gone on with."""
+        return {"config": self._job.config.as_dict(), "dataset_sha256": self._train.manifest.sha256()}
 
     def _check_data(self) -> None:
         """Wait until every shard is verified; raises DatasetError naming one that is not what its manifest says."""

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tracemalloc
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -174,8 +175,8 @@ def test_a_missing_shard_is_named(tmp_path):
     assert str(caught.value) == f"{path} cannot be read: No such file or directory; the manifest lists it"
 
 
-@pytest.mark.parametrize(("name", "key"), [("a.arrow", "rows"), ("b.arrow", "batch_rows")])
-def test_a_manifest_that_does_not_fit_its_shards_is_refused_when_they_are_mapped(tmp_path, name, key):
+@pytest.mark.parametrize("key", ["rows", "batch_rows"])
+def test_a_manifest_that_does_not_fit_its_shards_is_refused_when_they_are_mapped(tmp_path, key):
     write(tmp_path / "data", count=10)
     manifest = tmp_path / "data" / NAME
     manifest.write_text(manifest.read_text().replace(f'"{key}": 10', f'"{key}": 7'))
@@ -184,9 +185,11 @@ def test_a_manifest_that_does_not_fit_its_shards_is_refused_when_they_are_mapped
 
 
 def test_an_exception_leaves_nothing(tmp_path):
-    with pytest.raises(ZeroDivisionError), DatasetWriter(tmp_path / "data", (2, 2), 10, shard_rows=10) as writer:
+    with ExitStack() as stack:
+        stack.enter_context(pytest.raises(ZeroDivisionError))
+        writer = stack.enter_context(DatasetWriter(tmp_path / "data", (2, 2), 10, shard_rows=10))
         writer.append(*rows_of(25))
-        assert names(tmp_path) == [f".data.{os.getpid()}.tmp"]
+        assert len(names(tmp_path)) == 1
         raise ZeroDivisionError
     assert names(tmp_path) == []
 
@@ -194,8 +197,9 @@ def test_an_exception_leaves_nothing(tmp_path):
 def test_an_exception_leaves_the_old_dataset_under_overwrite(tmp_path):
     write(tmp_path / "data")
     old = content(tmp_path / "data")
-    writer = DatasetWriter(tmp_path / "data", (2, 2), 10, overwrite=True)
-    with pytest.raises(KeyboardInterrupt), writer:
+    with ExitStack() as stack:
+        stack.enter_context(pytest.raises(KeyboardInterrupt))
+        writer = stack.enter_context(DatasetWriter(tmp_path / "data", (2, 2), 10, overwrite=True))
         writer.append(*rows_of(5))
         raise KeyboardInterrupt
     assert content(tmp_path / "data") == old

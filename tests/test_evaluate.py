@@ -141,9 +141,10 @@ def test_the_command_takes_the_dataset_or_its_parent_and_the_run_or_its_model(ru
 
 def test_a_checkpoint_is_a_model_too(run, data):
     newest = max((run / "checkpoints").glob("step-*.npz"))
-    assert evaluate(load_weights(newest), Dataset(data / "test")).error == evaluate(
-        load_weights(run), Dataset(data / "test")
-    ).error
+    assert (
+        evaluate(load_weights(newest), Dataset(data / "test")).error
+        == evaluate(load_weights(run), Dataset(data / "test")).error
+    )
 
 
 def test_a_folder_without_data_is_named(run, tmp_path):

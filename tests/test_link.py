@@ -61,7 +61,25 @@ def pool():
 
 
 @pytest.fixture
-def server(dataset):
+def start():
+    """Starts a function in a process of its own, which has ended, or is ended, after the test."""
+    started = []
+
+    def start(target, *arguments):
+        started.append(SPAWN.Process(target=target, args=arguments))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.join(20)
+        process.kill()
+        process.join()
+
+
+@pytest.fixture
+def server(dataset, pool, start):
+    """A hub that lets its workers go before the threads and processes are waited for."""
     with listening(dataset) as server:
         yield server
 
@@ -108,19 +126,6 @@ def work_until_stuck(pipe, address, dataset, index):
     serve(StuckWorker(pipe, Dataset(dataset), PLAN, SHAPE), join(address, dataset, index))
 
 
-@contextmanager
-def process(target, *arguments):
-    """A process of its own, which has ended by itself at the end, or is ended."""
-    started = SPAWN.Process(target=target, args=arguments)
-    started.start()
-    try:
-        yield started
-    finally:
-        started.join(20)
-        started.kill()
-        started.join()
-
-
 def train(workers, count):
     """Train the plan's steps; the hash of the weights, and what E and the mistakes came to."""
     server = ParameterServer(SHAPE, workers.buffers, 0, Weights.draw(SHAPE, PLAN.seed))
@@ -140,45 +145,273 @@ def train(workers, count):
     return server.weights.sha256(), scores
 
 
-def test_simple(server, dataset, pool, expected):
-    working = pool.submit(work, server.addresses[0], dataset)
-    assert server.gather(1, 60)
-    assert server.joined == [0]
-    assert train(server, 1) == expected
-    assert server.answered == {0: PLAN.steps}
-    server.close = lambda close=server.close: None
-    type(server).close(server)
+def test_simple(dataset, pool, expected):
+    with listening(dataset) as server:
+        working = pool.submit(work, server.addresses[0], dataset)
+        assert server.gather(1, 60)
+        assert server.joined == [0]
+        assert train(server, 1) == expected
+        assert server.answered == {0: PLAN.steps}
     assert working.result() == PLAN.steps
 
 
-def test_processes_on_a_unix_socket_and_on_tcp_give_the_bits_of_one_process(dataset, expected):
+def test_processes_on_a_unix_socket_and_on_tcp_give_the_bits_of_one_process(dataset, start, expected):
     with listening(dataset) as server:
-        unix, tcp = server.addresses
-        with process(work, unix, dataset, 0) as one, process(work, tcp, dataset, 1) as other:
-            assert server.gather(2, 60)
-            assert train(server, 2) == expected
-            answered = server.answered
-            server.close()
-            server.close = lambda: None
+        workers = [start(work, address, dataset, index) for index, address in enumerate(server.addresses)]
+        assert server.gather(2, 60)
+        assert train(server, 2) == expected
+        answered = server.answered
     assert set(answered) == {0, 1}
     assert min(answered.values()) > 0
-    assert (one.exitcode, other.exitcode) == (0, 0)
+    for worker in workers:
+        worker.join(20)
+    assert [worker.exitcode for worker in workers] == [0, 0]
 
 
-def test_the_units_of_a_killed_process_go_to_another(dataset, expected, pool):
-    with listening(dataset) as server:
-        mine, theirs = SPAWN.Pipe()
-        with process(work_until_stuck, theirs, server.addresses[0], dataset, 0) as victim:
+@pytest.mark.parametrize("kind", [0, 1], ids=["unix", "tcp"])
+def test_the_units_of_a_killed_process_go_to_another(server, dataset, pool, start, expected, kind):
+    mine, theirs = SPAWN.Pipe()
+    victim = start(work_until_stuck, theirs, server.addresses[kind], dataset, 0)
+    assert server.gather(1, 60)
+    pool.submit(work, server.addresses[0], dataset, 1)
+    assert server.gather(2, 60)
 
-            def kill_when_it_holds_a_unit():
-                unit = mine.recv()
-                os.kill(victim.pid, signal.SIGKILL)
-                return unit
+    def kill_when_it_holds_a_unit():
+        unit = mine.recv()
+        os.kill(victim.pid, signal.SIGKILL)
+        return unit
 
-            killed = pool.submit(kill_when_it_holds_a_unit)
-            pool.submit(work, server.addresses[0], dataset, 1)
-            assert server.gather(2, 60)
-            assert train(server, 2) == expected
-            assert killed.result() in {Unit(0, 0, node) for node in PLAN.units(0, 2)}
-            assert server.joined == [1]
-        assert victim.exitcode == -signal.SIGKILL
+    killed = pool.submit(kill_when_it_holds_a_unit)
+    assert train(server, 2) == expected
+    assert killed.result() in {Unit(0, 0, node) for node in PLAN.units(0, 2)}
+    victim.join(20)
+    assert victim.exitcode == -signal.SIGKILL
+    assert server.joined == [1]
+
+
+@pytest.mark.parametrize("kind", [0, 1], ids=["unix", "tcp"])
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"arithmetic": "f" * 64}, "their arithmetic gives different bits"),
+        ({"dataset_sha256": "f" * 64}, "they see different datasets: the server has '.+', the worker 'ffff"),
+        ({"config": {"seed": 5}}, "they have different settings: the server has {'seed': 4}, the worker {'seed': 5}"),
+        ({"protocol": 99}, "different versions of the protocol: the server has 1, the worker 99"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_worker_that_would_compute_something_else_is_told_so(server, dataset, pool, kind, change, says):
+    gathered = pool.submit(server.gather, 1, 60)
+    with pytest.raises(ClusterError, match=f"the server refuses worker 3: {says}"):
+        Link(server.addresses[kind], SECRET, replace(hello(3, dataset), **change), SHAPE)
+    link = join(server.addresses[kind], dataset, index=4)
+    assert gathered.result()
+    assert server.joined == [4]
+    link.close()
+
+
+def test_a_second_worker_of_the_same_number_is_refused(server, dataset, pool):
+    gathered = pool.submit(server.gather, 2, 60)
+    links = [join(server.addresses[0], dataset, 0)]
+    with pytest.raises(ClusterError, match="there is a worker 0 already"):
+        join(server.addresses[0], dataset, 0)
+    links.append(join(server.addresses[0], dataset, 1))
+    assert gathered.result()
+    for link in links:
+        link.close()
+
+
+def test_a_wrong_secret_is_refused_and_the_run_goes_on(server, dataset, pool, expected):
+    gathered = pool.submit(server.gather, 1, 60)
+    with pytest.raises((ClusterError, AuthenticationError), match="digest"):
+        Link(server.addresses[1], b"guessed", hello(0, dataset), SHAPE)
+    pool.submit(work, server.addresses[1], dataset)
+    assert gathered.result()
+    assert train(server, 1) == expected
+
+
+@pytest.mark.xfail(strict=True, raises=AuthenticationError, reason="Link lets AuthenticationError through")
+def test_a_wrong_secret_is_a_cluster_error(server, dataset, pool):
+    gathered = pool.submit(server.gather, 1, 60)
+    try:
+        with pytest.raises(ClusterError):
+            Link(server.addresses[0], b"guessed", hello(0, dataset), SHAPE)
+    finally:
+        join(server.addresses[0], dataset).close()
+        assert gathered.result()
+
+
+def test_no_server_is_a_cluster_error(dataset, tmp_path):
+    with pytest.raises(ClusterError, match="worker 2 cannot reach the server at .*nowhere.*FileNotFoundError"):
+        join(str(tmp_path / "nowhere"), dataset, 2)
+
+
+@pytest.mark.parametrize("kind", [0, 1], ids=["unix", "tcp"])
+@pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\n\r\n", b"\0\0\0\x04none", b"\0\0"])
+def test_a_stranger_does_not_stop_the_run(server, dataset, pool, expected, monkeypatch, kind, said):
+    monkeypatch.setattr(wire, "SOCKET_SECONDS", 1)
+    address = server.addresses[kind]
+    with socket.socket(socket.AF_INET if kind else socket.AF_UNIX) as stranger:
+        stranger.connect(address)
+        stranger.sendall(said)
+        pool.submit(work, address, dataset)
+        assert server.gather(1, 60)
+        stranger.settimeout(20)
+        assert b"#CHALLENGE#" in receive(stranger), "the hub has met the stranger, and has hung up"
+        assert train(server, 1) == expected
+
+
+def receive(stranger):
+    """All that the other end says until it hangs up."""
+    heard = b""
+    try:
+        while part := stranger.recv(4096):
+            heard += part
+    except ConnectionResetError:
+        pass
+    return heard
+
+
+@pytest.mark.parametrize("said", [b"no JSON", b"[]", b'{"worker": 1}', b"\xff"])
+def test_a_hello_that_is_none_does_not_stop_the_run(server, dataset, pool, expected, said):
+    gathered = pool.submit(server.gather, 1, 60)
+    with connection.Client(server.addresses[0], authkey=SECRET) as other:
+        other.send_bytes(said)
+        with pytest.raises((EOFError, ConnectionResetError)):
+            other.recv_bytes()
+    pool.submit(work, server.addresses[0], dataset)
+    assert gathered.result()
+    assert train(server, 1) == expected
+
+
+def test_an_error_of_a_worker_arrives_as_what_it_is(server, dataset, tmp_path, pool):
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for path in dataset.iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    worker = Worker(Dataset(copy), PLAN, SHAPE)
+    for shard in copy.glob("*.arrow"):
+        shard.unlink()
+    serving = pool.submit(lambda: serve(worker, join(server.addresses[0], dataset, 7)))
+    assert server.gather(1, 60)
+    with pytest.raises(DatasetError, match=r"^worker 7: .*copy/0000\d\.arrow cannot be read"):
+        train(server, 1)
+    with pytest.raises(DatasetError):
+        serving.result()
+
+
+def test_no_worker_left_ends_the_run(server, dataset, pool, monkeypatch):
+    monkeypatch.setattr(hub, "JOIN_SECONDS", 0.1)
+    gathered = pool.submit(server.gather, 1, 60)
+    link = join(server.addresses[0], dataset)
+    assert gathered.result()
+    link.close()
+    with pytest.raises(ClusterError, match=r"no worker is left, and none has joined for 0\.1 s"):
+        train(server, 1)
+    assert server.joined == []
+
+
+def test_a_worker_that_never_answers_ends_the_run(server, dataset, pool, monkeypatch):
+    monkeypatch.setattr(hub, "ANSWER_SECONDS", 0.1)
+    gathered = pool.submit(server.gather, 1, 60)
+    link = join(server.addresses[0], dataset, 5)
+    assert gathered.result()
+    with pytest.raises(ClusterError, match=r"none of the workers \[5\] has answered for 0\.1 s"):
+        train(server, 1)
+    link.close()
+
+
+def test_gather_says_when_too_few_have_come(server):
+    assert not server.gather(1, 0.01)
+
+
+def test_nothing_is_pickled(server, dataset, pool, expected, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("something is pickled")
+
+    monkeypatch.setattr(pickle, "dumps", refuse)
+    monkeypatch.setattr(pickle, "loads", refuse)
+    monkeypatch.setattr(connection._ForkingPickler, "dumps", refuse)
+    monkeypatch.setattr(connection._ForkingPickler, "loads", refuse)
+    one, other = socket.socketpair()
+    with connection.Connection(one.detach()) as sender, connection.Connection(other.detach()):
+        with pytest.raises(AssertionError, match="something is pickled"):
+            sender.send([1])
+    for index, address in enumerate(server.addresses):
+        pool.submit(work, address, dataset, index)
+    assert server.gather(2, 60)
+    assert train(server, 2) == expected
+    assert min(server.answered.values()) > 0
+
+
+@pytest.mark.parametrize("follows", [True, False])
+def test_units_and_answers_survive_the_wire(follows):
+    unit = Unit(2**40, 2**40 + 1, Node(3, 2**31))
+    assert wire.unpack_unit(wire.pack_unit(unit, follows)) == (unit, follows)
+    assert wire.unpack_answer(wire.pack_answer(unit, -0.1, 2**33, 1)) == (unit, -0.1, 2**33, 1)
+    assert wire.unpack_failure(wire.pack_failure(DatasetError("row 3"))) == ("DatasetError", "row 3")
+
+
+@pytest.mark.parametrize("count", [3, 5])
+def test_an_array_of_another_size_is_refused(count):
+    one, other = socket.socketpair()
+    with connection.Connection(one.detach()) as sender, connection.Connection(other.detach()) as receiver:
+        sender.send_bytes(np.ones(count, np.float32))
+        with pytest.raises(OSError, match="an array of another size came, expected 16 bytes"):
+            wire.receive_array(receiver, np.zeros(4, np.float32))
+
+
+def test_a_region_is_shared_with_another_process():
+    region = Region.create(count=3, size=17)
+    code = """if True:
+        import sys
+        from ddmlp.shared_memory import Region
+        region = Region(int(sys.argv[1]), 3, 17)
+        assert region.buffers[0].tolist() == [7.0] * 17
+        region.buffers[2][:] = range(17)
+        region.header[1] = -5
+    """
+    region.buffers[0][:] = 7
+    subprocess.run([sys.executable, "-c", code, str(region.descriptor)], pass_fds=[region.descriptor], check=True)
+    assert [buffer.tolist() for buffer in region.buffers] == [[7.0] * 17, [0.0] * 17, list(range(17))]
+    assert region.header[1] == -5
+    assert all(buffer.ctypes.data % HEADER == 0 for buffer in region.buffers)
+    region.close()
+    assert region.buffers[2][16] == 16, "the memory stays as long as an array uses it"
+
+
+def place_of(region):
+    return str(Path(f"/proc/self/fd/{region.descriptor}").readlink())
+
+
+def test_a_region_has_no_name():
+    region = Region.create(count=1, size=4)
+    place = place_of(region)
+    region.close()
+    assert place.endswith(" (deleted)")
+    assert not Path(place.removesuffix(" (deleted)")).exists()
+
+
+def test_a_region_is_elsewhere_where_shared_memory_is_full(monkeypatch):
+    allocate, asked = os.posix_fallocate, []
+
+    def full_at_first(descriptor, offset, length):
+        asked.append(length)
+        if len(asked) == 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        allocate(descriptor, offset, length)
+
+    monkeypatch.setattr(os, "posix_fallocate", full_at_first)
+    region = Region.create(count=2, size=16)
+    assert place_of(region).startswith(tempfile.gettempdir())
+    assert asked == [HEADER + 2 * 64] * 2
+    region.close()
+
+
+def test_no_room_for_a_region_is_an_error(monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(ClusterError, match=r"no room for 4,160 bytes .* neither in /dev/shm nor in .* --shm-size"):
+        Region.create(count=1, size=1024)

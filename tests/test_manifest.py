@@ -69,6 +69,15 @@ def refusal(folder: Path, content: str | bytes) -> str:
     return message
 
 
+def complaint_of(folder: Path) -> str | None:
+    """What is wrong with a manifest, if anything is."""
+    try:
+        Manifest.read(folder)
+    except DatasetError as error:
+        return str(error)
+    return None
+
+
 def test_simple(tmp_path):
     GOOD.write(tmp_path)
     assert Manifest.read(tmp_path) == GOOD
@@ -183,11 +192,9 @@ def test_what_is_no_manifest_is_refused(tmp_path, text):
 def test_no_value_anywhere_raises_anything_but_a_dataset_error(tmp_path_factory, place, value):
     folder = tmp_path_factory.getbasetemp()
     (folder / NAME).write_text(changed(place, value))
-    try:
-        Manifest.read(folder)
-    except DatasetError as error:
-        assert str(error).startswith(f"{folder / NAME} is damaged: ")
-        assert "\n" not in str(error)
+    complaint = complaint_of(folder)
+    assert complaint is None or complaint.startswith(f"{folder / NAME} is damaged: ")
+    assert "\n" not in (complaint or "")
 
 
 @settings(deadline=None, max_examples=200)
@@ -196,7 +203,5 @@ def test_no_damaged_byte_raises_anything_but_a_dataset_error(tmp_path_factory, a
     folder = tmp_path_factory.getbasetemp()
     text = json.dumps(document()).encode()
     (folder / NAME).write_bytes(text[:at] + byte + text[at + 1 :])
-    try:
-        Manifest.read(folder)
-    except DatasetError as error:
-        assert str(error).startswith(f"{folder / NAME} is damaged: ")
+    complaint = complaint_of(folder)
+    assert complaint is None or complaint.startswith(f"{folder / NAME} is damaged: ")

@@ -1,6 +1,5 @@
 """Recognising digits in pictures of every kind, and refusing what is none."""
 
-import gzip
 import json
 import re
 import struct
@@ -14,6 +13,7 @@ import pytest
 from PIL import Image
 
 from ddmlp import train
+from ddmlp.convert import find_pairs
 from ddmlp.errors import ImageError, RunError
 from ddmlp.idx import read_idx, write_idx
 from ddmlp.images import read_image
@@ -39,9 +39,10 @@ def recognise(run: Path) -> Recogniser:
 @pytest.fixture(scope="module")
 def digits(sample: Path) -> np.ndarray:
     """Real digits of the test set, (40, 28, 28), every class among them."""
-    labels = read_idx(sample / "t10k-labels-idx1-ubyte")
+    _, test = find_pairs(sample)
+    labels = read_idx(test.labels)
     chosen = np.concatenate([np.flatnonzero(labels == digit)[: DIGITS // 10] for digit in range(10)])
-    return read_idx(sample / "t10k-images-idx3-ubyte")[chosen]
+    return read_idx(test.images)[chosen]
 
 
 def command(model: Path, *files: object) -> subprocess.CompletedProcess[str]:
@@ -120,6 +121,15 @@ def save(folder: Path, kind: str, digit: np.ndarray) -> Path:
     return path
 
 
+def complaint_of(path: Path) -> str | None:
+    """What is wrong with a picture, if anything is."""
+    try:
+        assert read_image(path, (28, 28)).shape == (28, 28)
+    except ImageError as error:
+        return str(error)
+    return None
+
+
 def png(width: int, height: int) -> bytes:
     """A PNG file that claims to be so large, with hardly any data."""
 
@@ -131,7 +141,7 @@ def png(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*parts) for parts in chunks)
 
 
-def test_simple(run, sample, digits, tmp_path):
+def test_simple(run, digits, tmp_path):
     path = save(tmp_path, "large.png", digits[0])
     done = command(run, path)
     assert (done.returncode, done.stderr) == (0, "")
@@ -192,7 +202,7 @@ def test_what_is_printed_sums_to_about_one():
 
 @pytest.mark.parametrize("compress", [False, True])
 def test_an_idx_file_has_a_line_for_each_row(run, recognise, sample, tmp_path, compress):
-    images = read_idx(sample / "t10k-images-idx3-ubyte")[:250]
+    images = read_idx(find_pairs(sample)[1].images)[:250]
     path = tmp_path / "some-images"
     write_idx(path, images, compress=compress)
     done = command(run, path)
@@ -258,12 +268,10 @@ def test_no_damage_raises_anything_but_an_image_error(digits, tmp_path, kind):
         for at in random.integers(0, len(damaged), 3):
             damaged[at] ^= 1 << random.integers(8)
         path.write_bytes(damaged)
-        try:
-            assert read_image(path, (28, 28)).shape == (28, 28)
-        except ImageError as error:
-            refused += 1
-            assert str(error).startswith(str(path))
-            assert "\n" not in str(error)
+        complaint = complaint_of(path)
+        refused += complaint is not None
+        assert complaint is None or complaint.startswith(str(path))
+        assert "\n" not in (complaint or "")
     assert refused
 
 
@@ -283,8 +291,12 @@ def test_an_idx_file_of_other_images_is_refused(run, tmp_path, array, found):
 
 
 def test_a_damaged_gzip_is_named(run, tmp_path):
-    (tmp_path / "file").write_bytes(gzip.compress(bytes(100))[:15])
-    assert refusal(run, tmp_path / "file").startswith(f"{tmp_path}/file, byte 0 of the uncompressed data: found ")
+    write_idx(tmp_path / "file", np.zeros((5, 28, 28), np.uint8), compress=True)
+    (tmp_path / "file").write_bytes((tmp_path / "file").read_bytes()[:-4])
+    message = refusal(run, tmp_path / "file")
+    assert message.startswith(
+        f"{tmp_path}/file, byte 3,936 of the uncompressed data: found the end of a truncated gzip"
+    )
 
 
 def model(path: Path, inputs: int) -> Path:
@@ -311,8 +323,18 @@ def test_the_result_says_which_images_a_model_takes(tmp_path):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "{}", '{"image_shape": 6}', '{"image_shape": [6]}', '{"image_shape": ["six", "six"]}']
-    + ['{"image_shape": [null, 6]}', '{"image_shape": [-6, -6]}', '{"image_shape": [6.5, 6]}'],
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        '{"image_shape": 6}',
+        '{"image_shape": [6]}',
+        '{"image_shape": ["six", "six"]}',
+        '{"image_shape": [null, 6]}',
+        '{"image_shape": [-6, -6]}',
+        '{"image_shape": [6.5, 6]}',
+    ],
 )
 def test_a_damaged_result_beside_the_model_is_named(tmp_path, text):
     model(tmp_path / "model.npz", 36)

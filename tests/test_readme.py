@@ -15,8 +15,7 @@ COMMANDS = sorted(set(re.findall(r"python (?:-m ddmlp\.\w+|tools/\w+\.py)[^\n`]*
 
 def program(command: str) -> list[str]:
     """The program and the arguments of a shown command."""
-    words = shlex.split(command, comments=True)[1:]
-    return words
+    return shlex.split(command, comments=True)[1:]
 
 
 def test_simple():

@@ -86,9 +86,7 @@ def test_the_origin_is_plain_json(run):
 def test_a_folder_without_a_run_is_named(tmp_path):
     with pytest.raises(RunError) as caught:
         Run(tmp_path).origin()
-    assert str(caught.value) == (
-        f"{tmp_path} holds no run: it has no config.json; leave out --resume to begin one"
-    )
+    assert str(caught.value) == (f"{tmp_path} holds no run: it has no config.json; leave out --resume to begin one")
 
 
 @pytest.mark.parametrize("name", TrainConfig.names())

@@ -57,6 +57,15 @@ def refusal(path: Path, *, rows: int = 5, shape: tuple[int, int] = SHAPE, batch_
     return message
 
 
+def complaint_of(path: Path) -> str | None:
+    """What is wrong with a shard of five rows, if anything is."""
+    try:
+        map_shard(path, 5, SHAPE, 2)
+    except DatasetError as error:
+        return str(error)
+    return None
+
+
 def test_simple(shard):
     blocks = map_shard(shard, 5, SHAPE, 2)
     assert [len(block.labels) for block in blocks] == [2, 2, 1]
@@ -141,13 +150,12 @@ def test_no_flipped_byte_raises_anything_but_a_dataset_error(tmp_path, shard):
     for at in range(len(content)):
         for flip in (0x01, 0x80, 0xFF):
             path.write_bytes(content[:at] + bytes([content[at] ^ flip]) + content[at + 1 :])
-            try:
-                blocks = map_shard(path, 5, SHAPE, 2)
-            except DatasetError as error:
+            if complaint := complaint_of(path):
                 refused += 1
-                assert str(error).startswith(f"{path} ")
-                assert "\n" not in str(error)
+                assert complaint.startswith(f"{path} ")
+                assert "\n" not in complaint
             else:
+                blocks = map_shard(path, 5, SHAPE, 2)
                 assert [block.pixels.shape for block in blocks] == [(2, 6), (2, 6), (1, 6)]
                 assert [block.labels.shape for block in blocks] == [(2,), (2,), (1,)]
     assert refused
