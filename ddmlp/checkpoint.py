@@ -3,7 +3,9 @@
 import io
 import json
 import re
+import struct
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,12 @@ from ddmlp.files import whole_file
 from ddmlp.network import Shape, Weights
 
 KEEP = 3
+
+# What NumPy and zipfile are known to raise for a file that is not what it should be. A bare .npy is a TypeError.
+_DAMAGE = (
+    ValueError, TypeError, AttributeError, EOFError, RuntimeError, MemoryError, OverflowError,
+    struct.error, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
     weights = join(path, arrays["W1"], arrays["W2"])
     try:
         about = json.loads(arrays["about"].tobytes())
-        step, expected = int(about.pop("step")), about.pop("weights_sha256")
+        step, expected = about.pop("step"), about.pop("weights_sha256")
+        if type(step) is not int or type(expected) is not str:
+            raise ValueError("its step or its hash is none")
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise RunError(f"{path} is no checkpoint: its description is damaged ({error})") from None
     if (found := weights.sha256()) != expected:
@@ -91,13 +101,13 @@ def save_arrays(path: Path, weights: Weights, about: dict[str, Any] | None = Non
 def load_arrays(path: Path, *names: str) -> dict[str, np.ndarray[Any, Any]]:
     """The named arrays of an .npz file; raises RunError where it is damaged, or not such a file."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in names}
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in names}
     except KeyError as error:
         raise RunError(f"{path} holds no such array: {error.args[0]}") from None
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (ValueError, EOFError, AttributeError, zipfile.BadZipFile, NotImplementedError) as error:
+    except _DAMAGE as error:
         raise RunError(f"{path} is damaged, or no .npz file: {error}") from None
 
 

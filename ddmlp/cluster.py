@@ -21,8 +21,9 @@ ALWAYS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_USAGE_STATS_PROMPT_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_BACKEND_LOG_LEVEL": "error",
 }
+# For a Ray that runs, and has answered: one that refuses us is not to be asked 20 times.
+ATTACHED = {"RAY_NUM_REDIS_GET_RETRIES": "3"}
 # For a Ray of our own: listen on loopback only, demand a token of everyone, measure nothing.
 OWN = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
@@ -79,7 +80,7 @@ def connect(address: str | None = None, *, dashboard: bool = False) -> Cluster:
     elif address != "local" and not _answers(address):
         raise ClusterError(f"no Ray answers at {address}; start one with ray start, or leave out --address")
     own = address in (None, "local")
-    for name, value in {**ALWAYS, **(OWN if own else {})}.items():
+    for name, value in {**ALWAYS, **(OWN if own else ATTACHED)}.items():
         os.environ.setdefault(name, value)
     if own:
         os.environ["RAY_AUTH_MODE"] = "token"

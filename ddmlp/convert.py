@@ -8,11 +8,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ddmlp.dataset import SHARD_ROWS, DatasetWriter
+from ddmlp.dataset_writer import SHARD_ROWS, DatasetWriter
 from ddmlp.errors import IdxError
 from ddmlp.idx import IdxReader
 
-CHUNK_ROWS = 1_000
+CHUNK_BYTES = 1 << 20  # of pixels, read at a time
+MOST_PIXELS = 1 << 24  # of an image: what a header claims is not believed without a bound
 
 Pixels = NDArray[np.uint8]
 Progress = Callable[[int, int], None]  # rows converted so far, rows in all
@@ -52,7 +53,7 @@ def convert(
         if classes is None:
             classes = next(iter(sources.values())).count_classes()
         total, done = sum(source.rows for source in sources.values()), 0
-        # Every writer is open until the last row of the last pair has been converted: then all of them publish.
+        # Every writer is open until the last row of the last pair is on disk: then all of them publish.
         writers = {
             path: stack.enter_context(
                 DatasetWriter(path, source.image_shape, classes, shard_rows=shard_rows, overwrite=overwrite)
@@ -65,6 +66,8 @@ def convert(
                 done += len(labels)
                 if progress is not None:
                     progress(done, total)
+        for writer in writers.values():
+            writer.finish()
     return done
 
 
@@ -96,10 +99,11 @@ class _Source:
     def chunks(self, classes: int) -> Iterator[tuple[Pixels, Pixels]]:
         """The rows in order, as uint8 arrays (rows, height, width) and (rows,), labels checked."""
         start = self._labels.offset
-        rows = zip(self._images.chunks(CHUNK_ROWS), self._labels.chunks(CHUNK_ROWS), strict=True)
+        chunk = max(1, CHUNK_BYTES // (self.image_shape[0] * self.image_shape[1]))
+        rows = zip(self._images.chunks(chunk), self._labels.chunks(chunk), strict=True)
         for index, (pixels, labels) in enumerate(rows):
             if (wrong := np.flatnonzero(labels >= classes)).size:
-                row = index * CHUNK_ROWS + int(wrong[0])
+                row = index * chunk + int(wrong[0])
                 raise IdxError(
                     f"{self.pair.labels}: the label at byte {start + row} (row {row}) is {labels[wrong[0]]}, "
                     f"expected 0 to {classes - 1}; --classes says how many there are"
@@ -116,8 +120,12 @@ class _Source:
                 )
         if len(images) != len(labels):
             raise IdxError(f"{images.path} has {len(images)} images, but {labels.path} has {len(labels)} labels")
-        if 0 in images.shape:
-            raise IdxError(f"{images.path} has the shape {images.shape}, expected images of at least one pixel")
+        rows, height, width = images.shape
+        if rows == 0 or not 1 <= height * width <= MOST_PIXELS:
+            raise IdxError(
+                f"{images.path} has {rows} images of {height} x {width} pixels, expected at least one, of 1 to "
+                f"{MOST_PIXELS:,} pixels"
+            )
 
 
 def _find(folder: Path, stem: str, rank: int) -> Path:

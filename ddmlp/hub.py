@@ -2,6 +2,7 @@
 
 import selectors
 import socket
+import struct
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -152,11 +153,12 @@ class Hub:
             unit, error, mistakes, slot = wire.unpack_answer(frame)
             if peer.region is None:
                 wire.receive_array(peer.connection, peer.buffers[slot])
-        except (EOFError, OSError):
-            self._drop(peer)
+            answer = Gradient(unit, peer.buffers[slot], error, mistakes, peer.worker)
+        except (EOFError, OSError, struct.error, IndexError, ValueError):
+            self._drop(peer)  # it is gone, or makes no sense
             return None
         peer.answered += 1
-        return Gradient(unit, peer.buffers[slot], error, mistakes, peer.worker)
+        return answer
 
     def _admit(self, listener: socket.socket) -> None:
         """Let a worker in, or turn it away; one that does not finish the handshake is dropped."""

@@ -49,7 +49,9 @@ def _grey(path: Path) -> Grey:
                     )
                 if image.mode.startswith("I"):  # 16 bits a pixel
                     return np.asarray(image, np.float32) / 257
-                colours = np.asarray(image.convert("RGBA"), np.float32)
+                picture = image.convert("RGBA")
+                # More than that is of no use, and a photograph as floating-point numbers is large.
+                colours = np.asarray(picture.reduce(max(1, max(picture.size) // 1024)), np.float32)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ImageError(f"{path} is too large, expected {MOST_PIXELS:,} pixels at most") from None
     except UnidentifiedImageError:

@@ -1,6 +1,7 @@
 """A worker's end of the message path: takes units from the parameter server, and answers them."""
 
 from collections.abc import Iterator
+from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client
 from multiprocessing.reduction import recv_handle
 
@@ -29,7 +30,7 @@ class Link:
                 raise ClusterError(f"the server refuses worker {hello.worker}: {welcome.refused}")
             self._shared = Region(recv_handle(self._connection), RING, shape.size) if welcome.shared else None
             self._slots = Region(recv_handle(self._connection), CREDITS, shape.size) if welcome.shared else None
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, AuthenticationError) as error:
             raise ClusterError(f"worker {hello.worker} cannot reach the server at {address}: {error!r}") from None
         count = CREDITS if self._slots else 1
         self._gradients = [Weights(shape, self._slots.buffers[slot] if self._slots else None) for slot in range(count)]

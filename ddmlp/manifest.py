@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,11 @@ class Shard:
     sha256: str
 
     def __post_init__(self) -> None:
-        if type(self.file) is not str or self.file != Path(self.file).name:
+        if type(self.file) is not str or not re.fullmatch(r"\w[\w.-]*", self.file, re.ASCII):
             raise ValueError(f"a shard's file is {self.file!r}, and must be a plain file name")
         for name, value, least in [("rows", self.rows, 1), ("bytes", self.bytes, 1)]:
             _check_whole(f"{name} of shard {self.file}", value, least)
-        if type(self.sha256) is not str or len(self.sha256) != 64:
+        if type(self.sha256) is not str or not re.fullmatch("[0-9a-f]{64}", self.sha256):
             raise ValueError(f"sha256 of shard {self.file} is {self.sha256!r}, and must be 64 hexadecimal digits")
 
 
@@ -47,6 +48,8 @@ class Manifest:
         _check_whole("rows", self.rows, 1)
         _check_whole("classes", self.classes, 1, 256)
         _check_whole("batch_rows", self.batch_rows, 1)
+        if len({shard.file for shard in self.shards}) != len(self.shards):
+            raise ValueError("two of its shards are the same file")
         if len(self.image_shape) != 2:
             raise ValueError(f"image_shape is {self.image_shape!r}, and must be [height, width]")
         for side in self.image_shape:
@@ -72,6 +75,8 @@ class Manifest:
         path = folder / NAME
         try:
             found: dict[str, Any] = json.loads(path.read_bytes())
+            if type(found) is not dict:
+                raise ValueError("it is no JSON object")
             if (kind := (found.pop("format"), found.pop("version"))) != (FORMAT, VERSION):
                 raise ValueError(f"its format and version are {kind}, and must be {(FORMAT, VERSION)}")
             shards = tuple(Shard(**shard) for shard in found.pop("shards"))
@@ -82,7 +87,7 @@ class Manifest:
             raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
         except KeyError as error:
             raise DatasetError(f"{path} is damaged: it has no {error}; convert the data again") from None
-        except (AttributeError, TypeError, ValueError) as error:
+        except (AttributeError, TypeError, ValueError, RecursionError) as error:
             raise DatasetError(f"{path} is damaged: {error}; convert the data again") from error
 
     def _text(self) -> str:

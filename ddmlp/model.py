@@ -34,15 +34,18 @@ def load_model(path: Path) -> Model:
     """The weights, with the image shape that the run's result names; square images where there is no such file."""
     weights = load_weights(path)
     inputs = weights.shape.inputs
-    side = math.isqrt(inputs)
-    shape = side, side
     result = (path if path.is_dir() else path.parent) / "result.json"
-    if result.exists():
-        try:
-            height, width = json.loads(result.read_bytes())["image_shape"]
-        except (ValueError, KeyError, TypeError):
-            raise RunError(f"{result} is damaged: it has no image_shape") from None
-        shape = int(height), int(width)
-    if shape[0] * shape[1] != inputs:
-        raise RunError(f"{path} takes images of {inputs} pixels, which is no square, and no result.json says more")
-    return Model(weights, shape)
+    if not result.exists():
+        side = math.isqrt(inputs)
+        if side * side != inputs:
+            raise RunError(f"{path} takes images of {inputs} pixels, which is no square, and no result.json says more")
+        return Model(weights, (side, side))
+    try:
+        height, width = json.loads(result.read_bytes())["image_shape"]
+        if not (type(height) is type(width) is int and height > 0 and width > 0):
+            raise ValueError
+    except (ValueError, KeyError, TypeError):
+        raise RunError(f"{result} is damaged: it has no image_shape [height, width]") from None
+    if height * width != inputs:
+        raise RunError(f"{path} takes images of {inputs} pixels, but {result} says {height} x {width}")
+    return Model(weights, (height, width))

@@ -62,7 +62,7 @@ def random_bits(seed: int, purpose: int, count: int, *, index: int = 0, part: in
 
 
 def uniform(bits: NDArray[np.uint64], low: float, high: float) -> NDArray[np.float64]:
-    """Uniform float64 numbers in [low, high), one from the upper 53 bits of each word."""
+    """Uniform float64 numbers from low to high, one from the upper 53 bits of each word."""
     return low + (high - low) * ((bits >> np.uint64(11)) * np.float64(2.0**-53))
 
 

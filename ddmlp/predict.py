@@ -37,17 +37,18 @@ class Recogniser:
         return self._network.forward(self._model.weights, x).copy()
 
 
-def images(path: Path, shape: tuple[int, int]) -> Iterator[tuple[str, Pixels]]:
-    """The images in a file, up to ROWS at a time, each lot with the name of its first; raises ImageError, IdxError."""
+def images(path: Path, shape: tuple[int, int]) -> Iterator[tuple[list[str], Pixels]]:
+    """The images in a file with their names, up to ROWS at a time; raises ImageError and IdxError."""
     if not is_idx(path):
-        yield str(path), read_image(path, shape)[None]
+        yield [str(path)], read_image(path, shape)[None]
         return
     with IdxReader(path) as reader:
         if reader.dtype != np.uint8 or reader.shape[1:] != shape:
             raise ImageError(
                 f"{path} has {reader.dtype} of shape {reader.shape}, but the model takes uint8 images of {shape}"
             )
-        yield from ((str(path), chunk) for chunk in reader.chunks(ROWS))
+        for first, chunk in zip(range(0, len(reader), ROWS), reader.chunks(ROWS), strict=True):
+            yield [f"{path}[{first + row}]" for row in range(len(chunk))], chunk
 
 
 def describe(probabilities: NDArray[np.floating]) -> str:
@@ -66,11 +67,9 @@ def main() -> None:
     model = load_model(args.model)
     recognise = Recogniser(model)
     for path in args.files:
-        row = 0
-        for name, lot in images(path, model.image_shape):
-            for probabilities in recognise(lot):
-                print(f"{name}{f'[{row}]' if is_idx(path) else ''}  {describe(probabilities)}")
-                row += 1
+        for names, lot in images(path, model.image_shape):
+            for name, probabilities in zip(names, recognise(lot), strict=True):
+                print(f"{name}  {describe(probabilities)}")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ class RunProgress:
         fields: dict[str, Any] = {"epoch": f"-/{epochs}", "step": "-", "loss": "-", "speed": "-", "depth": 0}
         self._task = self._bar.add_task("", total=None, **fields)
         self._first: tuple[int, float] | None = None  # step and time of the first report
-        self._printed = time.monotonic()
+        self._printed = 0.0
         self._workers = 0
 
     def __enter__(self) -> "RunProgress":
@@ -54,6 +54,7 @@ class RunProgress:
             return
         if self._first is None:
             self._first = report.step, time.monotonic()
+            self._printed = time.monotonic()
             self._bar.reset(self._task, total=report.steps, completed=report.step)
         if report.workers < self._workers:
             self.note(f"a worker has died: {report.workers} left, who do its work too")

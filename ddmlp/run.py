@@ -1,6 +1,7 @@
 """A run: a folder with the configuration, the metrics, the checkpoints, the model and the result."""
 
 import json
+import math
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ class Run:
 
     def __enter__(self) -> "Run":
         """Hold the run, so that no second process works on it; raises RunError where one does."""
+        self._made = not self.path.exists()
         self.path.mkdir(parents=True, exist_ok=True)
         try:
             self._lock.acquire(blocking=False)
@@ -50,11 +52,12 @@ class Run:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._lock.release()
         if not self.exists:  # it did not come to a run
             with suppress(OSError):
                 (self.path / ".lock").unlink()
-                self.path.rmdir()
-        self._lock.release()
+                if self._made:
+                    self.path.rmdir()
 
     @property
     def exists(self) -> bool:
@@ -77,6 +80,8 @@ class Run:
         try:
             about = json.loads(path.read_bytes())
             settings = {name: about[name] for name in TrainConfig.names()}
+            if type(about["dataset_sha256"]) is not str:
+                raise ValueError("its dataset_sha256 is no text")
             return Origin(TrainConfig(**settings), Path(about["data"]), about["dataset_sha256"])
         except FileNotFoundError:
             raise RunError(
@@ -106,13 +111,11 @@ class Run:
                 file.write(lines)
 
     def rewind(self, step: int) -> None:
-        """Drop from metrics.jsonl what lies past `step`, and a line that a crash cut short."""
+        """Drop from metrics.jsonl what lies past `step`, and lines that a crash has damaged."""
         path = self.path / "metrics.jsonl"
         if path.exists():
-            lines = path.read_text().splitlines(keepends=True)
-            write_whole(
-                path, "".join(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step)
-            )
+            lines = path.read_text(errors="replace").splitlines(keepends=True)
+            write_whole(path, "".join(line for line in lines if _step(line) <= step))
 
     def write_model(self, weights: Weights) -> None:
         save_arrays(self.path / "model.npz", weights)
@@ -123,5 +126,21 @@ class Run:
     def result(self) -> dict[str, Any] | None:
         """The result, or None where the run has not come to one."""
         path = self.path / "result.json"
-        result: dict[str, Any] | None = json.loads(path.read_bytes()) if path.exists() else None
-        return result
+        if not path.exists():
+            return None
+        try:
+            found: dict[str, Any] = json.loads(path.read_bytes())
+            if type(found) is not dict:
+                raise ValueError("it is no JSON object")
+        except ValueError as error:
+            raise RunError(f"{path} is damaged: {error}; remove it to go on from the last checkpoint") from None
+        return found
+
+
+def _step(line: str) -> float:
+    """The step of a line of metrics; infinity where the line is damaged."""
+    try:
+        step = json.loads(line)["step"] if line.endswith("\n") else None
+    except (ValueError, KeyError, TypeError):
+        step = None
+    return step if type(step) is int else math.inf

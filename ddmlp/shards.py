@@ -6,6 +6,7 @@ uint8. It is not compressed, so that a memory map is read with no copy.
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ddmlp.errors import DatasetError
+from ddmlp.files import naming
 
 
 class Block(NamedTuple):
@@ -42,19 +44,22 @@ class ShardWriter:
     def write(self, pixels: NDArray[np.uint8], labels: NDArray[np.uint8]) -> None:
         """Write pixels (rows, height, width) and labels (rows,) as one record batch."""
         tensor = pa.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(pixels))
-        self._writer.write_batch(pa.record_batch([tensor, pa.array(labels, pa.uint8())], schema=self._schema))
+        with naming(self.path):
+            self._writer.write_batch(pa.record_batch([tensor, pa.array(labels, pa.uint8())], schema=self._schema))
         self.rows += len(labels)
 
     def close(self) -> None:
         """Complete the shard: the footer is written, and all of it is on disk."""
-        self._writer.close()
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
+        with naming(self.path):
+            self._writer.close()
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
 
     def abandon(self) -> None:
         """Leave the shard without a footer, which is no Arrow file."""
-        self._file.close()
+        with suppress(OSError):  # what is still buffered may not fit, and is not wanted
+            self._file.close()
 
 
 def map_shard(path: Path, rows: int, image_shape: tuple[int, int], batch_rows: int) -> list[Block]:
@@ -65,16 +70,20 @@ def map_shard(path: Path, rows: int, image_shape: tuple[int, int], batch_rows: i
             raise DatasetError(
                 f"{path} has the columns [{_columns(reader.schema)}], expected [{_columns(schema(image_shape))}]"
             )
-        blocks = [_block(reader.get_batch(index)) for index in range(reader.num_record_batches)]
-    except (pa.ArrowException, OSError, AttributeError) as error:
-        raise DatasetError(f"{path} is damaged: {error}; convert the data again") from error
-    found = [len(block.labels) for block in blocks]
-    expected = [min(batch_rows, rows - start) for start in range(0, rows, batch_rows)]
-    if found != expected:
-        raise DatasetError(
-            f"{path} has {len(found)} record batches of {sum(found)} rows in all, expected {len(expected)} of "
-            f"{rows} rows in all ({batch_rows} each but the last); convert the data again"
-        )
+        expected = -(-rows // batch_rows)
+        if reader.num_record_batches != expected:
+            raise DatasetError(
+                f"{path} has {reader.num_record_batches} record batches, expected {expected}; convert the data again"
+            )
+        blocks = [_block(reader.get_batch(index)) for index in range(expected)]
+    except (pa.ArrowException, OSError, AttributeError, ValueError) as error:
+        raise DatasetError(f"{path} is damaged: {' '.join(str(error).split())}; convert the data again") from error
+    for index, block in enumerate(blocks):
+        if len(block.labels) != (wanted := min(batch_rows, rows - index * batch_rows)):
+            raise DatasetError(
+                f"{path} has {len(block.labels)} rows in record batch {index}, expected {wanted}; "
+                "convert the data again"
+            )
     return blocks
 
 
@@ -87,4 +96,4 @@ def _block(batch: pa.RecordBatch) -> Block:
 
 
 def _columns(found: pa.Schema) -> str:
-    return ", ".join(f"{field.name}: {field.type}{'' if field.nullable else ' not null'}" for field in found)
+    return ", ".join(f"{field.name!r}: {field.type}{'' if field.nullable else ' not null'}" for field in found)

@@ -50,7 +50,10 @@ class Hello:
     def load(cls, message: bytes) -> "Hello":
         """Read a hello; raises ValueError where it is none."""
         try:
-            return cls(**json.loads(message))
+            hello = cls(**json.loads(message))
+            if type(hello.worker) is not int:
+                raise TypeError("its worker is no number")
+            return hello
         except TypeError as error:
             raise ValueError(f"this is no hello: {error}") from None
 
@@ -58,8 +61,11 @@ class Hello:
         """The first thing that keeps the two from working on one run, in words; None where there is none."""
         for name, what in _COMPARED.items():
             mine, theirs = getattr(self, name), getattr(other, name)
+            if isinstance(mine, dict) and isinstance(theirs, dict):
+                names = [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
+                mine, theirs = ({key: settings.get(key) for key in names} for settings in (mine, theirs))
             if mine != theirs:
-                return f"{what}: the server has {mine!r:.60}, the worker {theirs!r:.60}"
+                return f"{what}: the server has {mine}, the worker {theirs}"
         return None
 
 

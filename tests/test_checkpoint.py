@@ -206,7 +206,7 @@ def test_a_newest_checkpoint_that_is_damaged_is_passed_over_with_a_word(checkpoi
     found, complaints = checkpoints.newest()
     assert (found.step, found.about) == (1, some(1).about)
     (complaint,) = complaints
-    assert complaint.startswith(f"{path} ")
+    assert complaint.startswith(f"passed over a checkpoint: {path} ")
 
 
 def test_every_damaged_checkpoint_has_its_complaint_newest_first(checkpoints):
@@ -215,7 +215,9 @@ def test_every_damaged_checkpoint_has_its_complaint_newest_first(checkpoints):
         path.write_text("hello")
     found, complaints = checkpoints.newest()
     assert found is None
-    assert [complaint.split()[0] for complaint in complaints] == [str(path) for path in paths[::-1]]
+    assert [complaint.split(" is ")[0] for complaint in complaints] == [
+        f"passed over a checkpoint: {path}" for path in paths[::-1]
+    ]
 
 
 def test_no_flipped_byte_raises_anything_but_a_run_error(checkpoints):

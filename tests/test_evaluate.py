@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from ddmlp import train
-from ddmlp.dataset import Dataset, DatasetWriter
+from ddmlp.dataset import Dataset
+from ddmlp.dataset_writer import DatasetWriter
 from ddmlp.errors import RunError
 from ddmlp.evaluate import Evaluation, evaluate, table
 from ddmlp.model import load_weights

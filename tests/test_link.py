@@ -4,6 +4,7 @@ import errno
 import multiprocessing
 import os
 import pickle
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,7 +20,9 @@ import numpy as np
 import pytest
 
 from ddmlp import hub, wire
-from ddmlp.dataset import Dataset, DatasetWriter
+from ddmlp.config import TrainConfig
+from ddmlp.dataset import Dataset
+from ddmlp.dataset_writer import DatasetWriter
 from ddmlp.errors import ClusterError, DatasetError
 from ddmlp.hub import Hub
 from ddmlp.idx import read_idx
@@ -36,6 +39,7 @@ from ddmlp.worker import Worker
 ROWS, SECRET = 300, b"known to both ends"
 SHAPE = Shape(784, 8, 10)
 PLAN = Plan(rows=ROWS, batch=60, microbatch=8, epochs=2, seed=4, block=100, window=ROWS)
+SECONDS = 15  # the longest that a worker may take to join
 SPAWN = multiprocessing.get_context("spawn")
 
 
@@ -78,7 +82,7 @@ def start():
 
 
 @pytest.fixture
-def server(dataset, pool, start):
+def server(dataset, pool, start):  # noqa: ARG001
     """A hub that lets its workers go before the threads and processes are waited for."""
     with listening(dataset) as server:
         yield server
@@ -115,11 +119,19 @@ class StuckWorker(Worker):
         super().__init__(*arguments)
         self.pipe = pipe
 
-    def compute(self, unit, weights, out):
+    def compute(self, unit, _weights, out):
         out.flat[:] = np.nan
         self.pipe.send(unit)
         self.pipe.recv()
         raise AssertionError("it was to be killed before")
+
+
+class VerifyingWorker(Worker):
+    """Looks whether its data is whole before it answers."""
+
+    def compute(self, unit, weights, out):
+        self._dataset.verify()
+        return super().compute(unit, weights, out)
 
 
 def work_until_stuck(pipe, address, dataset, index):
@@ -148,7 +160,7 @@ def train(workers, count):
 def test_simple(dataset, pool, expected):
     with listening(dataset) as server:
         working = pool.submit(work, server.addresses[0], dataset)
-        assert server.gather(1, 60)
+        assert server.gather(1, SECONDS)
         assert server.joined == [0]
         assert train(server, 1) == expected
         assert server.answered == {0: PLAN.steps}
@@ -158,7 +170,7 @@ def test_simple(dataset, pool, expected):
 def test_processes_on_a_unix_socket_and_on_tcp_give_the_bits_of_one_process(dataset, start, expected):
     with listening(dataset) as server:
         workers = [start(work, address, dataset, index) for index, address in enumerate(server.addresses)]
-        assert server.gather(2, 60)
+        assert server.gather(2, SECONDS)
         assert train(server, 2) == expected
         answered = server.answered
     assert set(answered) == {0, 1}
@@ -172,9 +184,9 @@ def test_processes_on_a_unix_socket_and_on_tcp_give_the_bits_of_one_process(data
 def test_the_units_of_a_killed_process_go_to_another(server, dataset, pool, start, expected, kind):
     mine, theirs = SPAWN.Pipe()
     victim = start(work_until_stuck, theirs, server.addresses[kind], dataset, 0)
-    assert server.gather(1, 60)
+    assert server.gather(1, SECONDS)
     pool.submit(work, server.addresses[0], dataset, 1)
-    assert server.gather(2, 60)
+    assert server.gather(2, SECONDS)
 
     def kill_when_it_holds_a_unit():
         unit = mine.recv()
@@ -194,14 +206,14 @@ def test_the_units_of_a_killed_process_go_to_another(server, dataset, pool, star
     ("change", "says"),
     [
         ({"arithmetic": "f" * 64}, "their arithmetic gives different bits"),
-        ({"dataset_sha256": "f" * 64}, "they see different datasets: the server has '.+', the worker 'ffff"),
+        ({"dataset_sha256": "f" * 64}, "they see different datasets: the server has '.+, the worker 'ffff"),
         ({"config": {"seed": 5}}, "they have different settings: the server has {'seed': 4}, the worker {'seed': 5}"),
-        ({"protocol": 99}, "different versions of the protocol: the server has 1, the worker 99"),
+        ({"protocol": 99}, "they speak different versions of the protocol: the server has 1, the worker 99"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_a_worker_that_would_compute_something_else_is_told_so(server, dataset, pool, kind, change, says):
-    gathered = pool.submit(server.gather, 1, 60)
+    gathered = pool.submit(server.gather, 1, SECONDS)
     with pytest.raises(ClusterError, match=f"the server refuses worker 3: {says}"):
         Link(server.addresses[kind], SECRET, replace(hello(3, dataset), **change), SHAPE)
     link = join(server.addresses[kind], dataset, index=4)
@@ -210,8 +222,16 @@ def test_a_worker_that_would_compute_something_else_is_told_so(server, dataset, 
     link.close()
 
 
+@pytest.mark.xfail(strict=True, reason="Hello.difference cuts both settings before what differs")
+def test_the_refusal_shows_which_setting_differs(dataset):
+    mine, theirs = (replace(hello(0, dataset), config=TrainConfig(seed=seed).as_dict()) for seed in (1, 2))
+    said = mine.difference(theirs)
+    assert "settings" in said
+    assert "seed" in said
+
+
 def test_a_second_worker_of_the_same_number_is_refused(server, dataset, pool):
-    gathered = pool.submit(server.gather, 2, 60)
+    gathered = pool.submit(server.gather, 2, SECONDS)
     links = [join(server.addresses[0], dataset, 0)]
     with pytest.raises(ClusterError, match="there is a worker 0 already"):
         join(server.addresses[0], dataset, 0)
@@ -222,7 +242,7 @@ def test_a_second_worker_of_the_same_number_is_refused(server, dataset, pool):
 
 
 def test_a_wrong_secret_is_refused_and_the_run_goes_on(server, dataset, pool, expected):
-    gathered = pool.submit(server.gather, 1, 60)
+    gathered = pool.submit(server.gather, 1, SECONDS)
     with pytest.raises((ClusterError, AuthenticationError), match="digest"):
         Link(server.addresses[1], b"guessed", hello(0, dataset), SHAPE)
     pool.submit(work, server.addresses[1], dataset)
@@ -232,7 +252,7 @@ def test_a_wrong_secret_is_refused_and_the_run_goes_on(server, dataset, pool, ex
 
 @pytest.mark.xfail(strict=True, raises=AuthenticationError, reason="Link lets AuthenticationError through")
 def test_a_wrong_secret_is_a_cluster_error(server, dataset, pool):
-    gathered = pool.submit(server.gather, 1, 60)
+    gathered = pool.submit(server.gather, 1, SECONDS)
     try:
         with pytest.raises(ClusterError):
             Link(server.addresses[0], b"guessed", hello(0, dataset), SHAPE)
@@ -242,7 +262,7 @@ def test_a_wrong_secret_is_a_cluster_error(server, dataset, pool):
 
 
 def test_no_server_is_a_cluster_error(dataset, tmp_path):
-    with pytest.raises(ClusterError, match="worker 2 cannot reach the server at .*nowhere.*FileNotFoundError"):
+    with pytest.raises(ClusterError, match=r"worker 2 cannot reach the server at .*nowhere.*FileNotFoundError"):
         join(str(tmp_path / "nowhere"), dataset, 2)
 
 
@@ -255,7 +275,7 @@ def test_a_stranger_does_not_stop_the_run(server, dataset, pool, expected, monke
         stranger.connect(address)
         stranger.sendall(said)
         pool.submit(work, address, dataset)
-        assert server.gather(1, 60)
+        assert server.gather(1, SECONDS)
         stranger.settimeout(20)
         assert b"#CHALLENGE#" in receive(stranger), "the hub has met the stranger, and has hung up"
         assert train(server, 1) == expected
@@ -274,7 +294,7 @@ def receive(stranger):
 
 @pytest.mark.parametrize("said", [b"no JSON", b"[]", b'{"worker": 1}', b"\xff"])
 def test_a_hello_that_is_none_does_not_stop_the_run(server, dataset, pool, expected, said):
-    gathered = pool.submit(server.gather, 1, 60)
+    gathered = pool.submit(server.gather, 1, SECONDS)
     with connection.Client(server.addresses[0], authkey=SECRET) as other:
         other.send_bytes(said)
         with pytest.raises((EOFError, ConnectionResetError)):
@@ -285,24 +305,21 @@ def test_a_hello_that_is_none_does_not_stop_the_run(server, dataset, pool, expec
 
 
 def test_an_error_of_a_worker_arrives_as_what_it_is(server, dataset, tmp_path, pool):
-    copy = tmp_path / "copy"
-    copy.mkdir()
-    for path in dataset.iterdir():
-        (copy / path.name).write_bytes(path.read_bytes())
-    worker = Worker(Dataset(copy), PLAN, SHAPE)
-    for shard in copy.glob("*.arrow"):
-        shard.unlink()
+    copy = Path(shutil.copytree(dataset, tmp_path / "copy"))
+    worker = VerifyingWorker(Dataset(copy), PLAN, SHAPE)
+    shard = copy / "00001.arrow"
+    shard.write_bytes(shard.read_bytes()[:-1] + b"!")
     serving = pool.submit(lambda: serve(worker, join(server.addresses[0], dataset, 7)))
-    assert server.gather(1, 60)
-    with pytest.raises(DatasetError, match=r"^worker 7: .*copy/0000\d\.arrow cannot be read"):
+    assert server.gather(1, SECONDS)
+    with pytest.raises(DatasetError, match=r"^worker 7: .*copy/00001\.arrow is damaged"):
         train(server, 1)
-    with pytest.raises(DatasetError):
+    with pytest.raises(DatasetError, match=r"^/.*copy/00001\.arrow is damaged"):
         serving.result()
 
 
 def test_no_worker_left_ends_the_run(server, dataset, pool, monkeypatch):
     monkeypatch.setattr(hub, "JOIN_SECONDS", 0.1)
-    gathered = pool.submit(server.gather, 1, 60)
+    gathered = pool.submit(server.gather, 1, SECONDS)
     link = join(server.addresses[0], dataset)
     assert gathered.result()
     link.close()
@@ -313,7 +330,7 @@ def test_no_worker_left_ends_the_run(server, dataset, pool, monkeypatch):
 
 def test_a_worker_that_never_answers_ends_the_run(server, dataset, pool, monkeypatch):
     monkeypatch.setattr(hub, "ANSWER_SECONDS", 0.1)
-    gathered = pool.submit(server.gather, 1, 60)
+    gathered = pool.submit(server.gather, 1, SECONDS)
     link = join(server.addresses[0], dataset, 5)
     assert gathered.result()
     with pytest.raises(ClusterError, match=r"none of the workers \[5\] has answered for 0\.1 s"):
@@ -334,12 +351,15 @@ def test_nothing_is_pickled(server, dataset, pool, expected, monkeypatch):
     monkeypatch.setattr(connection._ForkingPickler, "dumps", refuse)
     monkeypatch.setattr(connection._ForkingPickler, "loads", refuse)
     one, other = socket.socketpair()
-    with connection.Connection(one.detach()) as sender, connection.Connection(other.detach()):
-        with pytest.raises(AssertionError, match="something is pickled"):
-            sender.send([1])
+    with (
+        connection.Connection(one.detach()) as sender,
+        connection.Connection(other.detach()),
+        pytest.raises(AssertionError, match="something is pickled"),
+    ):
+        sender.send([1])
     for index, address in enumerate(server.addresses):
         pool.submit(work, address, dataset, index)
-    assert server.gather(2, 60)
+    assert server.gather(2, SECONDS)
     assert train(server, 2) == expected
     assert min(server.answered.values()) > 0
 

@@ -175,6 +175,13 @@ def test_the_error_is_finite_where_the_probability_of_the_label_rounds_to_zero()
     assert network.score(weights, x, labels) == (1000, 1)
 
 
+def test_the_error_is_finite_where_differences_of_outputs_would_overflow():
+    weights = Weights(Shape(1, 1, 2), np.array([100, 3e38, -3e38], np.float32))
+    error, mistakes = Network(weights.shape, 1).score(weights, np.ones((1, 1), np.float32), np.ones(1, np.uint8))
+    assert 1e38 < error < math.inf
+    assert mistakes == 1
+
+
 def allocated(action):
     """The most bytes that were newly held at a time during `action`, arrays included."""
     action()

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from ddmlp.dataset import Dataset
-from ddmlp.errors import DatasetError
 from ddmlp.idx import read_idx
 from ddmlp.network import Network, Shape, Weights
 from ddmlp.order import EpochOrder
@@ -112,15 +111,3 @@ def test_scaled_pixels_are_from_nought_to_one():
         scale(np.arange(256, dtype=np.uint8)[None], out)
         np.testing.assert_allclose(out[0], np.arange(256) / 255, rtol=2 * np.finfo(dtype).eps)
         assert (out.min(), out.max()) == (0, 1)
-
-
-def test_a_shard_that_is_gone_is_named(data, weights, tmp_path):
-    copy = tmp_path / "train"
-    copy.mkdir()
-    for path in (data / "train").iterdir():
-        (copy / path.name).write_bytes(path.read_bytes())
-    worker = Worker(Dataset(copy), PLAN, SHAPE)
-    for shard in copy.glob("*.arrow"):
-        shard.unlink()
-    with pytest.raises(DatasetError, match=r"0000\d\.arrow cannot be read"):
-        compute(worker, weights, 0, Node(0, 1))

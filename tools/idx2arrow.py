@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from ddmlp.convert import Pair, convert, find_pairs
-from ddmlp.dataset import SHARD_ROWS
+from ddmlp.dataset_writer import SHARD_ROWS
 from ddmlp.errors import ConfigError
 from ddmlp.terminal import Parser, bar, command
 

@@ -1,0 +1,149 @@
+"""The writer of datasets: all of one, or nothing new."""
+
+import re
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddmlp.dataset import file_sha256
+from ddmlp.errors import DatasetError
+from ddmlp.files import sync_folder
+from ddmlp.manifest import NAME as MANIFEST
+from ddmlp.manifest import Manifest, Shard
+from ddmlp.shards import ShardWriter
+
+BATCH_ROWS = 1_000  # rows of a record batch: the block that a windowed shuffle moves whole
+BATCH_BYTES = 64 << 20  # the most that a record batch of large images holds
+SHARD_ROWS = 10_000
+_OURS = re.compile(r"\d{5}-[0-9a-f]{12}\.arrow|\.writing-.*|\.dataset\.json\..*")  # what a writer may leave behind
+
+
+class DatasetWriter:
+    """Writes a dataset into the folder `path`; a context manager.
+
+    The manifest is replaced at the end of the block, in one step, when every shard is in its place: until then, and
+    where the block raised or the process died, readers see what was there before. A shard's name has its hash in it,
+    so new ones never stand in the way of old ones, and equal data give equal datasets.
+
+    Raises DatasetError where a dataset is there and `overwrite` is not given, where something else is there, for rows
+    that do not fit, and where no row was written; OSError, naming the file, where one cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        image_shape: tuple[int, int],
+        classes: int,
+        *,
+        shard_rows: int = SHARD_ROWS,
+        overwrite: bool = False,
+    ) -> None:
+        self.path = Path(path).absolute()
+        self.image_shape, self.classes, self.shard_rows = image_shape, classes, shard_rows
+        self.batch_rows = min(BATCH_ROWS, shard_rows, max(1, BATCH_BYTES // (image_shape[0] * image_shape[1])))
+        self._check_path(Path(path), overwrite)
+        self._shards: list[Shard] = []
+        self._writer: ShardWriter | None = None
+        self._pixels = np.empty((self.batch_rows, *image_shape), np.uint8)
+        self._labels = np.empty(self.batch_rows, np.uint8)
+        self._held = 0
+        self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._folder = Path(tempfile.mkdtemp(prefix=".writing-", dir=self.path))
+
+    def append(self, pixels: NDArray[np.uint8], labels: NDArray[np.uint8]) -> None:
+        """Add rows: pixels (rows, height, width) and labels (rows,), both uint8, labels in 0..classes-1."""
+        if pixels.dtype != np.uint8 or labels.dtype != np.uint8 or pixels.shape != (len(labels), *self.image_shape):
+            raise DatasetError(
+                f"{self.path}: found pixels {pixels.dtype} {pixels.shape} and labels {labels.dtype} {labels.shape}, "
+                f"expected uint8 of (rows, {self.image_shape[0]}, {self.image_shape[1]}) and (rows,)"
+            )
+        if len(labels) and labels.max() >= self.classes:
+            raise DatasetError(f"{self.path}: found the label {labels.max()}, expected 0 to {self.classes - 1}")
+        done = 0
+        while done < len(labels):
+            take = min(self.batch_rows - self._held, self.shard_rows - self._shard_rows, len(labels) - done)
+            self._pixels[self._held : self._held + take] = pixels[done : done + take]
+            self._labels[self._held : self._held + take] = labels[done : done + take]
+            self._held += take
+            done += take
+            if self._held == self.batch_rows or self._shard_rows == self.shard_rows:
+                self._flush()
+
+    def finish(self) -> None:
+        """Write what is held, so that nothing large is left to be written at the end of the block."""
+        if self._held:
+            self._flush()
+        self._close_shard()
+        if not self._shards:
+            raise DatasetError(f"{self.path} would have no rows; expected at least one")
+
+    @property
+    def _shard_rows(self) -> int:
+        return self._held + (self._writer.rows if self._writer else 0)
+
+    def _flush(self) -> None:
+        """Write the held rows as a record batch, and close the shard when it is full."""
+        if self._writer is None:
+            self._writer = ShardWriter(self._folder / "shard", self.image_shape)
+        self._writer.write(self._pixels[: self._held], self._labels[: self._held])
+        self._held = 0
+        if self._writer.rows == self.shard_rows:
+            self._close_shard()
+
+    def _close_shard(self) -> None:
+        if self._writer is None:
+            return
+        path, rows = self._writer.path, self._writer.rows
+        self._writer.close()
+        self._writer = None
+        digest = file_sha256(path)
+        named = path.rename(self._folder / f"{len(self._shards):05d}-{digest[:12]}.arrow")
+        self._shards.append(Shard(named.name, rows, named.stat().st_size, digest))
+
+    def _publish(self) -> None:
+        for shard in self._shards:
+            (self._folder / shard.file).replace(self.path / shard.file)
+        sync_folder(self.path)
+        rows = sum(shard.rows for shard in self._shards)
+        Manifest(rows, self.image_shape, self.classes, self.batch_rows, tuple(self._shards)).write(self.path)
+        kept = {MANIFEST, *(shard.file for shard in self._shards)}
+        for old in self.path.iterdir():
+            if old.name not in kept and _OURS.fullmatch(old.name):
+                shutil.rmtree(old) if old.is_dir() else old.unlink()
+
+    def _check_path(self, shown: Path, overwrite: bool) -> None:
+        if not self.path.exists():
+            return
+        if (self.path / MANIFEST).exists():
+            if not overwrite:
+                raise DatasetError(f"{shown} is there already; give --overwrite to replace it")
+        elif not self.path.is_dir() or not all(_OURS.fullmatch(entry.name) for entry in self.path.iterdir()):
+            raise DatasetError(f"{shown} is there already and is no dataset: it is not overwritten")
+
+    def __enter__(self) -> "DatasetWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self.finish()
+                self._publish()
+                self._made = []
+        finally:
+            if self._writer is not None:
+                self._writer.abandon()
+            shutil.rmtree(self._folder, ignore_errors=True)
+            if not (self.path / MANIFEST).exists():
+                for shard in self._shards:
+                    (self.path / shard.file).unlink(missing_ok=True)
+            with suppress(OSError):  # somebody else has put something there
+                for folder in self._made:
+                    folder.rmdir()
