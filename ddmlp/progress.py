@@ -37,7 +37,6 @@ class RunProgress:
         self._workers = 0
 
     def __enter__(self) -> "RunProgress":
-        self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -56,6 +55,7 @@ class RunProgress:
             self._first = report.step, time.monotonic()
             self._printed = time.monotonic()
             self._bar.reset(self._task, total=report.steps, completed=report.step)
+            self._bar.start()
         if report.workers < self._workers:
             self.note(f"a worker has died: {report.workers} left, who do its work too")
         self._workers = report.workers

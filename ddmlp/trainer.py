@@ -8,7 +8,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +16,7 @@ from ddmlp.dataset import Dataset
 from ddmlp.errors import RunError
 from ddmlp.evaluate import Evaluation, evaluate
 from ddmlp.job import Event, Job, Report
+from ddmlp.metrics import Stretch
 from ddmlp.network import Floats, Shape, Weights
 from ddmlp.numerics import libraries, pin
 from ddmlp.queues import CREDITS, Gradient, Unit, UnitQueue
@@ -69,9 +69,9 @@ class Trainer:
         self._saved = start.step if found else -1
         self._events: list[Event] = []
         self._evaluated: tuple[int, Evaluation] | None = None
-        self._since_record, self._since_report = _Stretch(), _Stretch()
-        # A flipped bit in a shard must not train silently: every byte is compared with its hash while the first
-        # epoch trains, and nothing is said to be done before that has ended well.
+        self._since_record, self._since_report = Stretch(), Stretch()
+        # A flipped bit in a shard must not train silently: every byte is compared with its hash while the first steps
+        # are computed, and none of them is kept before that has ended well.
         verifier = ThreadPoolExecutor(1, thread_name_prefix="verify")
         self._verified = [verifier.submit(dataset.verify) for dataset in (self._train, self._test)]
         verifier.shutdown(wait=False)
@@ -100,8 +100,13 @@ class Trainer:
         return self._report()
 
     def checkpoint(self) -> Path:
-        """Write a checkpoint of the position, unless it has one; returns its folder."""
+        """Write a checkpoint of the position, unless it has one; returns its folder.
+
+        Raises DatasetError where the data are not what the steps since the last checkpoint took them for.
+        """
         if self._saved != self.step:
+            if self.step > 0:
+                self._check_data()
             about = {**self._origin(), "train_seconds": self._seconds, "versions": libraries()}
             self._run.checkpoints.save(Checkpoint(self._server.weights, self.step, about))
             self._saved = self.step
@@ -166,7 +171,6 @@ class Trainer:
         if in_epoch % math.ceil(self.plan.steps_per_epoch / RECORDS_PER_EPOCH) == 0 or self.done:
             self._record()
         if in_epoch == 0:
-            self._check_data()
             found = self._evaluate()
             self._events.append(
                 {
@@ -182,16 +186,16 @@ class Trainer:
             self.checkpoint()
 
     def _record(self) -> None:
-        stretch, self._since_record = self._since_record, _Stretch()
+        stretch, self._since_record = self._since_record, Stretch()
         self._events.append(
             {
                 "event": "progress",
                 "step": self.step,
                 "epoch": self.step / self.plan.steps_per_epoch,
                 "rows": self.plan.rows_before(self.step),
-                "error": stretch.error / stretch.rows,
-                "mistakes": stretch.mistakes / stretch.rows,
-                "rows_per_second": stretch.rows / stretch.seconds,
+                "error": stretch.error,
+                "mistakes": stretch.mistaken,
+                "rows_per_second": stretch.speed,
                 "seconds": self._seconds,
                 "workers": self._workers.count,
                 "queue": {"depth": self._queue.depth, "high_water": self._queue.high_water},
@@ -199,14 +203,14 @@ class Trainer:
         )
 
     def _report(self) -> Report:
-        stretch, self._since_report = self._since_report, _Stretch()
+        stretch, self._since_report = self._since_report, Stretch()
         events, self._events = self._events, []
         return Report(
             step=self.step,
             steps=self.plan.steps,
             epoch=self.plan.epoch(self.step),
-            error=stretch.error / stretch.rows if stretch.rows else math.nan,
-            rows_per_second=stretch.rows / stretch.seconds if stretch.rows else 0.0,
+            error=stretch.error,
+            rows_per_second=stretch.speed,
             depth=self._queue.high_water,
             workers=self._workers.count,
             events=events,
@@ -239,19 +243,3 @@ class Trainer:
         while self._verified:
             self._verified[0].result()
             self._verified.pop(0)
-
-
-@dataclass
-class _Stretch:
-    """Sums over some steps."""
-
-    rows: int = 0
-    error: float = 0.0
-    mistakes: int = 0
-    seconds: float = 0.0
-
-    def add(self, rows: int, error: float, mistakes: int, seconds: float) -> None:
-        self.rows += rows
-        self.error += error
-        self.mistakes += mistakes
-        self.seconds += seconds

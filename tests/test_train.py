@@ -236,10 +236,12 @@ def test_a_flipped_bit_in_a_shard_never_trains_silently(train: Train, data: Path
     damaged = bytearray(shard.read_bytes())
     damaged[len(damaged) // 2] ^= 1
     shard.write_bytes(damaged)
-    for more in ([], ["--stop-after", "3"]):
-        done = train("--data", tmp_path / "data", *SMALL, *more, "--run", tmp_path / f"run{len(more)}")
-        refused(done, 1, str(shard), "SHA-256")
-        assert not (tmp_path / f"run{len(more)}" / "result.json").exists()
+    for more in ([], ["--stop-after", "3"], ["--checkpoint-every", "1"]):
+        run = tmp_path / f"run{''.join(more)}"
+        refused(train("--data", tmp_path / "data", *SMALL, *more, "--run", run), 1, str(shard), "SHA-256")
+        assert not (run / "result.json").exists()
+        # A checkpoint of such steps would be gone on with once the shard is restored.
+        assert [path.name for path in (run / "checkpoints").iterdir()] == ["step-000000000000.npz"]
 
 
 def test_weights_that_are_not_finite_end_the_run(train: Train, tmp_path: Path):
