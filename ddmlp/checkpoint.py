@@ -79,7 +79,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         step, expected = about.pop("step"), about.pop("weights_sha256")
         if type(step) is not int or type(expected) is not str:
             raise ValueError("its step or its hash is none")
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise RunError(f"{path} is no checkpoint: its description is damaged ({error})") from None
     if (found := weights.sha256()) != expected:
         raise RunError(f"{path} is damaged: the SHA-256 of its weights is {found[:16]}..., expected {expected[:16]}...")

@@ -20,7 +20,9 @@ from ddmlp.shards import ShardWriter
 BATCH_ROWS = 1_000  # rows of a record batch: the block that a windowed shuffle moves whole
 BATCH_BYTES = 64 << 20  # the most that a record batch of large images holds
 SHARD_ROWS = 10_000
-_OURS = re.compile(r"\d{5}-[0-9a-f]{12}\.arrow|\.writing-.*|\.dataset\.json\..*")  # what a writer may leave behind
+_OURS = re.compile(
+    r"\d{5,}-[0-9a-f]{12}\.arrow|\.writing-[a-z0-9_]{8}|\.dataset\.json\.\d+\.tmp"
+)  # what a writer may leave behind
 
 
 class DatasetWriter:
@@ -53,12 +55,21 @@ class DatasetWriter:
         self._labels = np.empty(self.batch_rows, np.uint8)
         self._held = 0
         self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._folder = Path(tempfile.mkdtemp(prefix=".writing-", dir=self.path))
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._folder = Path(tempfile.mkdtemp(prefix=".writing-", dir=self.path))
+        except OSError:
+            self._remove_made()
+            raise
 
     def append(self, pixels: NDArray[np.uint8], labels: NDArray[np.uint8]) -> None:
         """Add rows: pixels (rows, height, width) and labels (rows,), both uint8, labels in 0..classes-1."""
-        if pixels.dtype != np.uint8 or labels.dtype != np.uint8 or pixels.shape != (len(labels), *self.image_shape):
+        if (
+            pixels.dtype != np.uint8
+            or labels.dtype != np.uint8
+            or labels.ndim != 1
+            or pixels.shape != (len(labels), *self.image_shape)
+        ):
             raise DatasetError(
                 f"{self.path}: found pixels {pixels.dtype} {pixels.shape} and labels {labels.dtype} {labels.shape}, "
                 f"expected uint8 of (rows, {self.image_shape[0]}, {self.image_shape[1]}) and (rows,)"
@@ -136,7 +147,6 @@ class DatasetWriter:
             if kind is None:
                 self.finish()
                 self._publish()
-                self._made = []
         finally:
             if self._writer is not None:
                 self._writer.abandon()
@@ -144,6 +154,10 @@ class DatasetWriter:
             if not (self.path / MANIFEST).exists():
                 for shard in self._shards:
                     (self.path / shard.file).unlink(missing_ok=True)
-            with suppress(OSError):  # somebody else has put something there
-                for folder in self._made:
-                    folder.rmdir()
+                self._remove_made()
+
+    def _remove_made(self) -> None:
+        """Remove the folders that were made for the dataset, up to one with something in it."""
+        with suppress(OSError):
+            for folder in self._made:
+                folder.rmdir()

@@ -200,5 +200,7 @@ class Hub:
 def _failure(worker: int, frame: bytes) -> DdmlpError:
     """The error that a worker told of, as the error of ours that it is."""
     name, message = wire.unpack_failure(frame)
-    kind = getattr(errors, name, ClusterError)
-    return kind(f"worker {worker}: {message}") if issubclass(kind, DdmlpError) else ClusterError(message)
+    kind = getattr(errors, name, None)
+    if not (isinstance(kind, type) and issubclass(kind, DdmlpError)):
+        kind = ClusterError
+    return kind(f"worker {worker}: {message}")

@@ -88,7 +88,8 @@ class Manifest:
         except KeyError as error:
             raise DatasetError(f"{path} is damaged: it has no {error}; convert the data again") from None
         except (AttributeError, TypeError, ValueError, RecursionError) as error:
-            raise DatasetError(f"{path} is damaged: {error}; convert the data again") from error
+            why = " ".join(str(error).split())
+            raise DatasetError(f"{path} is damaged: {why}; convert the data again") from error
 
     def _text(self) -> str:
         return json.dumps({"format": FORMAT, "version": VERSION, **asdict(self)}, indent=1) + "\n"

@@ -44,7 +44,7 @@ def load_model(path: Path) -> Model:
         height, width = json.loads(result.read_bytes())["image_shape"]
         if not (type(height) is type(width) is int and height > 0 and width > 0):
             raise ValueError
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise RunError(f"{result} is damaged: it has no image_shape [height, width]") from None
     if height * width != inputs:
         raise RunError(f"{path} takes images of {inputs} pixels, but {result} says {height} x {width}")

@@ -87,7 +87,7 @@ class Run:
             raise RunError(
                 f"{self.path} holds no run: it has no config.json; leave out --resume to begin one"
             ) from None
-        except (ValueError, KeyError, TypeError, ConfigError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError, ConfigError) as error:
             raise RunError(f"{path} is damaged: {error}") from None
 
     def check(self, asked: Origin) -> None:
@@ -132,7 +132,7 @@ class Run:
             found: dict[str, Any] = json.loads(path.read_bytes())
             if type(found) is not dict:
                 raise ValueError("it is no JSON object")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RunError(f"{path} is damaged: {error}; remove it to go on from the last checkpoint") from None
         return found
 
@@ -141,6 +141,6 @@ def _step(line: str) -> float:
     """The step of a line of metrics; infinity where the line is damaged."""
     try:
         step = json.loads(line)["step"] if line.endswith("\n") else None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         step = None
     return step if type(step) is int else math.inf

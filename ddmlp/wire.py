@@ -117,9 +117,15 @@ def pack_failure(error: BaseException) -> bytes:
 
 
 def unpack_failure(frame: bytes) -> tuple[str, str]:
-    """The error's class and its message."""
-    found = json.loads(frame[1:])
-    return found["error"], found["message"]
+    """The error's class and its message; raises ValueError where the frame makes no sense."""
+    try:
+        found = json.loads(frame[1:])
+        name, message = found["error"], found["message"]
+        if type(name) is not str or type(message) is not str:
+            raise ValueError("its error or its message is no text")
+        return name, message
+    except (KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"this is no failure: {error}") from None
 
 
 def receive_array(connection: Connection, out: Floats) -> None:

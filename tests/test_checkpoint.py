@@ -294,9 +294,10 @@ def test_a_foreign_description_is_refused(checkpoints, about):
     refusal(path)
 
 
-def test_a_description_that_is_no_json_is_refused(checkpoints):
+@pytest.mark.parametrize("said", [b"\xff{", b"", b"{", b"[" * 100_000], ids=["bytes", "empty", "cut", "deep"])
+def test_a_description_that_is_no_json_is_refused(checkpoints, said):
     path = checkpoints.save(some(1))
-    rewrite(path, about=np.frombuffer(b"\xff{", np.uint8))
+    rewrite(path, about=np.frombuffer(said, np.uint8))
     assert " is no checkpoint: its description is damaged (" in refusal(path)
 
 

@@ -47,11 +47,6 @@ def refusal(pairs: dict[Path, Pair], **options: int) -> str:
     return str(caught.value)
 
 
-def left(out: Path) -> list[Path]:
-    """What a failure left in the folder that it was to write into."""
-    return [*out.rglob("*")]
-
-
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
@@ -132,28 +127,28 @@ def test_shards_have_the_rows_asked_for(tmp_path, shard_rows, expected):
 
 
 def test_progress_is_told_up_to_the_last_row(tmp_path):
-    pair = small(tmp_path, [0] * 2_500, (1, 1))
+    pair = small(tmp_path, [0] * 2_500, (32, 32))  # 1,024 of them are a MiB
     told: list[tuple[int, int]] = []
     convert({tmp_path / "a": pair, tmp_path / "b": pair}, progress=lambda *now: told.append(now))
-    assert told == [(done, 5_000) for done in (1_000, 2_000, 2_500, 3_500, 4_500, 5_000)]
+    assert told == [(done, 5_000) for done in (1_024, 2_048, 2_500, 3_524, 4_548, 5_000)]
 
 
 def test_a_label_outside_the_classes_is_named_with_its_byte(tmp_path):
     labels = [0] * 1_700
     labels[1_234] = 3
-    pair = small(tmp_path, labels, (1, 1))
+    pair = small(tmp_path, labels, (32, 32))  # it is in the second MiB
     assert refusal({tmp_path / "out" / "data": pair}, classes=3) == (
         f"{pair.labels}: the label at byte 1242 (row 1234) is 3, expected 0 to 2; --classes says how many there are"
     )
     assert pair.labels.read_bytes()[1242] == 3
-    assert left(tmp_path / "out") == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_test_label_that_training_does_not_have_is_named(tmp_path):
     train, test = small(tmp_path, [0, 1, 2], name="train"), small(tmp_path, [0, 9], name="test")
     message = refusal({tmp_path / "out" / "train": train, tmp_path / "out" / "test": test})
     assert f"{test.labels}: the label at byte 9 (row 1) is 9, expected 0 to 2" in message
-    assert left(tmp_path / "out") == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_counts_that_differ_are_both_named(tmp_path):
@@ -194,7 +189,24 @@ def test_labels_of_another_rank_or_type_are_refused(tmp_path, labels, found):
 def test_images_without_pixels_are_refused(tmp_path, shape):
     pair = put(tmp_path, np.zeros(shape, np.uint8), np.zeros(shape[0], np.uint8))
     message = refusal({tmp_path / "out": pair})
-    assert message == f"{pair.images} has the shape {shape}, expected images of at least one pixel"
+    assert message == (
+        f"{pair.images} has {shape[0]} images of {shape[1]} x {shape[2]} pixels, expected at least one, "
+        "of 1 to 16,777,216 pixels"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_images_of_more_than_16_mebipixels_are_refused(tmp_path):
+    pair = small(tmp_path, [0], (4_096, 4_096))
+    convert({tmp_path / "data": pair})
+    assert Dataset(tmp_path / "data").manifest.image_shape == (4_096, 4_096)
+    pair.images.write_bytes(struct.pack(">2xBB3I", 8, 3, 1, 4_096, 4_097))
+    with pair.images.open("ab") as file:
+        file.truncate(16 + 4_096 * 4_097)
+    assert refusal({tmp_path / "out": pair}) == (
+        f"{pair.images} has 1 images of 4096 x 4097 pixels, expected at least one, of 1 to 16,777,216 pixels"
+    )
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("which", [0, 1])
@@ -207,7 +219,7 @@ def test_gzip_that_is_cut_off_in_the_middle_leaves_nothing(tmp_path, which):
     message = refusal({tmp_path / "out" / "train": pair, tmp_path / "out" / "test": cut})
     assert message.startswith(f"{packed}, byte ")
     assert "found the end of a truncated gzip stream, expected the rest of it; get a fresh copy of the file" in message
-    assert left(tmp_path / "out") == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_failure_leaves_no_folder_that_was_not_there_before(tmp_path):
@@ -245,5 +257,7 @@ def test_a_header_that_claims_more_than_memory_is_an_error_of_the_file(tmp_path)
     images, labels = tmp_path / "images.gz", tmp_path / "labels"
     images.write_bytes(gzip.compress(struct.pack(">2xBB3I", 8, 3, 2, 2**31 - 1, 2**31 - 1)))
     write_idx(labels, np.zeros(2, np.uint8))
-    assert refusal({tmp_path / "out" / "data": Pair(images, labels)}).startswith(f"{images}")
-    assert left(tmp_path / "out") == []
+    assert refusal({tmp_path / "out" / "data": Pair(images, labels)}) == (
+        f"{images} has 2 images of 2147483647 x 2147483647 pixels, expected at least one, of 1 to 16,777,216 pixels"
+    )
+    assert not (tmp_path / "out").exists()

@@ -1,20 +1,25 @@
 """Evaluation: the error is the one of the result, and the one that plain NumPy counts."""
 
+import io
 import json
 import re
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 
-from ddmlp import train
+from ddmlp import evaluate as evaluation
+from ddmlp import terminal, train
 from ddmlp.dataset import Dataset
 from ddmlp.dataset_writer import DatasetWriter
 from ddmlp.errors import RunError
 from ddmlp.evaluate import Evaluation, evaluate, table
+from ddmlp.manifest import Manifest
 from ddmlp.model import load_weights
 from ddmlp.network import Shape, Weights
 
@@ -28,6 +33,7 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(model: Path, data: Path) -> subprocess.CompletedProcess[str]:
+    """The command as a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "ddmlp.evaluate", "--model", str(model), "--data", str(data)],
         capture_output=True,
@@ -36,8 +42,21 @@ def command(model: Path, data: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+def inside(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """The command within this process, which is faster."""
+    called = ["evaluate", *map(str, arguments)]
+    with (
+        mock.patch.object(sys, "argv", called),
+        redirect_stdout(io.StringIO()) as out,
+        redirect_stderr(io.StringIO()) as err,
+        pytest.raises(SystemExit) as caught,
+    ):
+        terminal.command(evaluation.main)
+    return subprocess.CompletedProcess(called, caught.value.code, out.getvalue(), err.getvalue())
+
+
 def refusal(model: Path, data: Path) -> str:
-    done = command(model, data)
+    done = inside("--model", model, "--data", data)
     assert (done.returncode, done.stdout) == (1, ""), done.stderr
     assert re.fullmatch(r"error: .+\n", done.stderr), done.stderr
     return done.stderr.removeprefix("error: ").strip()
@@ -130,8 +149,9 @@ def test_a_model_of_more_classes_is_taken(data):
 
 
 def test_the_command_takes_the_dataset_or_its_parent_and_the_run_or_its_model(run, data):
-    first, second = command(run, data), command(run / "model.npz", data / "test")
+    first, second = command(run, data), inside("--model", run / "model.npz", "--data", data / "test")
     assert (first.returncode, first.stderr) == (0, "")
+    assert (second.returncode, second.stderr) == (0, "")
     assert second.stdout == first.stdout
     found = evaluate(load_weights(run), Dataset(data / "test"))
     assert first.stdout == (
@@ -148,6 +168,11 @@ def test_a_checkpoint_is_a_model_too(run, data):
     )
 
 
+def test_an_error_of_the_command_has_exit_status_1(run, tmp_path):
+    done = command(run, tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"error: {refusal(run, tmp_path)}\n")
+
+
 def test_a_folder_without_data_is_named(run, tmp_path):
     assert refusal(run, tmp_path) == (
         f"{tmp_path}/test is no dataset: it has no dataset.json; make one with tools/idx2arrow.py"
@@ -156,7 +181,7 @@ def test_a_folder_without_data_is_named(run, tmp_path):
 
 def test_a_damaged_shard_is_named(run, data, tmp_path):
     shutil.copytree(data / "test", tmp_path / "test")
-    shard = tmp_path / "test" / "00000.arrow"
+    shard = tmp_path / "test" / Manifest.read(tmp_path / "test").shards[0].file
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 4
     shard.write_bytes(content)

@@ -1,5 +1,7 @@
 """Files that are there whole or not at all: after an exception, a kill, and a full disk."""
 
+import errno
+import os
 import signal
 import subprocess
 import sys
@@ -8,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ddmlp.files import sync_folder, whole_file, write_whole
+from ddmlp.files import naming, sync_folder, whole_file, write_whole
 
 KILLED = """
 import os, signal, sys
@@ -27,7 +29,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, 1_000))
 try:
     write_whole(Path(sys.argv[1]), "new" * 100_000)
 except OSError as error:
-    print(error.strerror)
+    print(f"{error.filename}: {error.strerror}")
 """
 
 
@@ -93,9 +95,26 @@ def test_a_full_disk_leaves_what_was_there(tmp_path):
     path = tmp_path / "file"
     path.write_text("old")
     done = subprocess.run([sys.executable, "-c", FULL, str(path)], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "File too large\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, f"{path}: File too large\n"), done.stderr
     assert path.read_text() == "old"
     assert names(tmp_path) == ["file"]
+
+
+def test_an_error_of_the_disk_is_given_the_name_of_its_file(tmp_path):
+    path = tmp_path / "file"
+    with pytest.raises(OSError, match="No space left") as caught, naming(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(path))
+    with pytest.raises(FileNotFoundError) as missing, naming(path):
+        (tmp_path / "nowhere" / "other").open()
+    assert missing.value.filename == str(tmp_path / "nowhere" / "other"), "who has a name keeps it"
+    with pytest.raises(OSError, match=r"^words$") as other, naming(path):
+        raise OSError("words")
+    assert other.value.filename is None
+    with pytest.raises(ZeroDivisionError), naming(path):
+        raise ZeroDivisionError
+    with naming(path):
+        pass
 
 
 def test_a_folder_that_is_missing_is_an_error_that_names_it(tmp_path):

@@ -169,6 +169,7 @@ def test_a_missing_key_is_named(tmp_path, place):
         (("shards", 0, "bytes"), 0, "bytes of shard 00000.arrow is 0, and must be a whole number"),
         (("shards", 0, "sha256"), "a" * 63, "and must be 64 hexadecimal digits"),
         (("shards", 0, "sha256"), "x" * 64, "and must be 64 hexadecimal digits"),
+        (("shards", 1, "file"), "00000.arrow", "two of its shards are the same file"),
         (("more",), 1, "'more'"),
     ],
 )

@@ -112,7 +112,7 @@ def test_a_dataset_that_was_moved_is_the_same(run):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "null", "{}", '"x"', b"\xff", '{"hidden": 7}']
+    ["", "{", "[]", "null", "{}", '"x"', b"\xff", '{"hidden": 7}', pytest.param(b"[" * 100_000, id="deep")]
     + [{name: "x"} for name in TrainConfig.names()]
     + [{"data": None}, {"dataset_sha256": 5}],
 )
@@ -201,18 +201,45 @@ def test_rewinding_without_metrics_does_nothing(run):
     assert not (run.path / "metrics.jsonl").exists()
 
 
-@pytest.mark.parametrize("line", [b"\0\0\0\0\n", b"nonsense\n", b"[]\n", b'{"event": "progress"}\n', b"\xff\n"])
-def test_rewinding_damaged_metrics_is_an_error_that_names_them(run, line):
-    (run.path / "metrics.jsonl").write_bytes(b'{"event": "progress", "step": 1}\n' + line)
-    with pytest.raises(RunError, match=r"/metrics\.jsonl"):
-        run.rewind(5)
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\0\0\0\0\n",
+        b"nonsense\n",
+        b"[]\n",
+        b"7\n",
+        b'{"event": "progress"}\n',
+        b'{"event": "progress", "step": "1"}\n',
+        b'{"event": "progress", "step": null}\n',
+        b'{"event": "progress", "step": true}\n',
+        b'{"event": "progress", "step": NaN}\n',
+        b'{"event": "progress", "st{"event": "progress", "step": 1}\n',
+        b"\xff\n",
+        b"\n",
+        pytest.param(b"[" * 100_000 + b"\n", id="deep"),
+    ],
+)
+def test_rewinding_drops_damaged_lines_and_keeps_all_others(run, line):
+    path = run.path / "metrics.jsonl"
+    first, second = b'{"event": "progress", "step": 1}\n', b'{"event": "epoch", "step": 5}\n'
+    path.write_bytes(line + first + line + line + second + line)
+    run.rewind(5)
+    assert path.read_bytes() == first + second
+    run.record([{"event": "progress", "step": 6}])
+    assert [event["step"] for event in events(run)] == [1, 5, 6]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]"])
+@pytest.mark.parametrize(
+    "text", [b"", b"{", b"[]", b"null", b"5", b"\xff", b'{"steps": 5', pytest.param(b"[" * 100_000, id="deep")]
+)
 def test_a_damaged_result_is_an_error_that_names_it(run, text):
-    (run.path / "result.json").write_text(text)
-    with pytest.raises(RunError, match=r"/result\.json"):
+    path = run.path / "result.json"
+    path.write_bytes(text)
+    with pytest.raises(RunError) as caught:
         run.result()
+    assert str(caught.value).startswith(f"{path} is damaged: ")
+    assert str(caught.value).endswith("; remove it to go on from the last checkpoint")
+    assert "\n" not in str(caught.value)
 
 
 def test_the_model_opens_without_pickle(run):

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from ddmlp.errors import DatasetError
+from ddmlp.manifest import Manifest
 from ddmlp.shards import Block, ShardWriter, map_shard, schema
 
 SHAPE = 2, 3
@@ -74,7 +75,7 @@ def test_simple(shard):
 
 
 def test_plain_pyarrow_reads_what_we_wrote(data):
-    path = data / "test" / "00000.arrow"
+    path = data / "test" / Manifest.read(data / "test").shards[0].file
     table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
     pixels, label = table.schema
     assert (pixels.name, pixels.nullable) == ("pixels", False)
@@ -122,7 +123,7 @@ def mappings(path: Path) -> Iterator[range]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc/self/maps is Linux's")
 def test_the_arrays_are_views_of_the_mapped_file(data):
-    path = data / "train" / "00000.arrow"
+    path = data / "train" / Manifest.read(data / "train").shards[0].file
     allocated = pa.total_allocated_bytes()
     blocks = map_shard(path, 1_500, (28, 28), 1_000)
     assert pa.total_allocated_bytes() == allocated
@@ -191,20 +192,23 @@ def test_images_of_another_shape_are_named_with_the_one_expected(shard):
     found, expected = message.split(", expected ")
     assert "shape=[2,3]" in found
     assert "shape=[3,2]" in expected
-    assert "label: uint8 not null" in expected
+    assert "'label': uint8 not null" in expected
 
 
 @pytest.mark.parametrize(
     ("fields", "found"),
     [
-        ([("pixels", "tensor", False), ("label", pa.int64(), False)], "label: int64 not null"),
-        ([("pixels", "tensor", False), ("label", pa.uint8(), True)], "label: uint8]"),
-        ([("pixels", "tensor", True), ("label", pa.uint8(), False)], "label: uint8 not null]"),
-        ([("images", "tensor", False), ("label", pa.uint8(), False)], "images: extension"),
-        ([("label", pa.uint8(), False), ("pixels", "tensor", False)], "has the columns [label: uint8 not null, pixels"),
-        ([("pixels", "tensor", False)], "has the columns [pixels: extension"),
-        ([("pixels", pa.binary(), False), ("label", pa.uint8(), False)], "pixels: binary not null"),
-        ([("pixels", pa.list_(pa.uint8(), 6), False), ("label", pa.uint8(), False)], "pixels: fixed_size_list<"),
+        ([("pixels", "tensor", False), ("label", pa.int64(), False)], "'label': int64 not null"),
+        ([("pixels", "tensor", False), ("label", pa.uint8(), True)], "'label': uint8]"),
+        ([("pixels", "tensor", True), ("label", pa.uint8(), False)], "'label': uint8 not null]"),
+        ([("images", "tensor", False), ("label", pa.uint8(), False)], "'images': extension"),
+        (
+            [("label", pa.uint8(), False), ("pixels", "tensor", False)],
+            "has the columns ['label': uint8 not null, 'pixels'",
+        ),
+        ([("pixels", "tensor", False)], "has the columns ['pixels': extension"),
+        ([("pixels", pa.binary(), False), ("label", pa.uint8(), False)], "'pixels': binary not null"),
+        ([("pixels", pa.list_(pa.uint8(), 6), False), ("label", pa.uint8(), False)], "'pixels': fixed_size_list<"),
     ],
 )
 def test_other_columns_are_named(tmp_path, fields, found):
@@ -216,7 +220,7 @@ def test_other_columns_are_named(tmp_path, fields, found):
         pass
     message = refusal(path)
     assert found in message.split(", expected [")[0]
-    assert ", expected [pixels: extension<arrow.fixed_shape_tensor" in message
+    assert ", expected ['pixels': extension<arrow.fixed_shape_tensor" in message
 
 
 @pytest.mark.parametrize("column", ["pixels", "label"])
@@ -234,20 +238,24 @@ def test_nulls_are_refused(tmp_path, column):
 @pytest.mark.parametrize(
     ("rows", "batch_rows", "expected"),
     [
-        (4, 2, "expected 2 of 4 rows in all (2 each but the last)"),
-        (6, 2, "expected 3 of 6 rows in all (2 each but the last)"),
-        (5, 3, "expected 2 of 5 rows in all (3 each but the last)"),
-        (5, 1, "expected 5 of 5 rows in all (1 each but the last)"),
-        (5, 5, "expected 1 of 5 rows in all (5 each but the last)"),
+        (4, 2, "has 3 record batches, expected 2"),
+        (6, 2, "has 1 rows in record batch 2, expected 2"),
+        (7, 2, "has 3 record batches, expected 4"),
+        (5, 3, "has 3 record batches, expected 2"),
+        (5, 1, "has 3 record batches, expected 5"),
+        (5, 5, "has 3 record batches, expected 1"),
+        (7, 3, "has 2 rows in record batch 0, expected 3"),
     ],
 )
 def test_other_rows_or_batches_are_named_with_those_expected(shard, rows, batch_rows, expected):
     message = refusal(shard, rows=rows, batch_rows=batch_rows)
-    assert "has 3 record batches of 5 rows in all, " + expected + "; convert the data again" in message
+    assert message == f"{shard} {expected}; convert the data again"
 
 
 def test_uneven_batches_are_refused(tmp_path):
     batches = [
         batch(schema(SHAPE), tensor(PIXELS[a:b]), pa.array(LABELS[a:b], pa.uint8())) for a, b in [(0, 1), (1, 5)]
     ]
-    assert "record batches" in refusal(foreign(tmp_path / "uneven", batches), batch_rows=3)
+    path = foreign(tmp_path / "uneven", batches)
+    expected = f"{path} has 1 rows in record batch 0, expected 3; convert the data again"
+    assert refusal(path, batch_rows=3) == expected

@@ -1,7 +1,8 @@
 """Measure what the README says: python tools/measure.py accuracy|speed DATA
 
     accuracy   the default settings over 5 seeds: test error, mean and standard deviation
-    speed      the default settings for 2 epochs with 0 to 4 workers, in turns: rows/s, median and spread
+    speed      2 epochs with 0 to 4 workers, with the default batch and a large one, in turns: rows/s, median and
+               spread; and that the number of workers does not change the hash
 
 DATA is a folder with train/ and test/. Prints a Markdown table.
 """
@@ -20,6 +21,7 @@ from ddmlp.terminal import Parser, command
 SEEDS = 5
 REPEATS = 5
 WORKERS = (0, 1, 2, 4)
+BATCHES = {"64, 32": (), "1,024, 128": ("--batch", "1024", "--microbatch", "128")}
 
 
 def train(data: Path, *flags: str) -> dict[str, Any]:
@@ -46,23 +48,23 @@ def accuracy(data: Path) -> None:
 
 
 def speed(data: Path) -> None:
-    found: dict[int, list[float]] = {workers: [] for workers in WORKERS}
-    hashes = set()
-    for _ in range(REPEATS):
+    found: dict[tuple[str, int], list[float]] = {(name, workers): [] for name in BATCHES for workers in WORKERS}
+    hashes: dict[str, set[str]] = {name: set() for name in BATCHES}
+    for repeat in range(REPEATS):
         # In turns, so that a machine whose speed drifts is fair to all.
-        for workers in WORKERS:
-            result = train(data, "--epochs", "2", "--workers", str(workers))
-            found[workers].append(result["rows_per_second"])
-            hashes.add(result["weights_sha256"])
-    if len(hashes) != 1:
-        raise TrainingError(f"the runs ended with {len(hashes)} different hashes, expected one")
-    print("| workers | rows/s, median (lowest to highest) | of one process |\n| --- | --- | --- |")
-    for workers, speeds in found.items():
-        ratio = statistics.median(a / b for a, b in zip(speeds, found[0], strict=True))
-        print(
-            f"| {workers} | {statistics.median(speeds):,.0f} ({min(speeds):,.0f} to {max(speeds):,.0f}) | {ratio:.2f} |"
-        )
-    print(f"\nAll {REPEATS * len(WORKERS)} runs: weights sha256 {hashes.pop()[:16]}...")
+        for (name, workers), speeds in found.items():
+            result = train(data, "--epochs", "2", "--workers", str(workers), *BATCHES[name])
+            speeds.append(result["rows_per_second"])
+            hashes[name].add(result["weights_sha256"])
+        print(f"{repeat + 1} of {REPEATS}", file=sys.stderr, flush=True)
+    if any(len(different) != 1 for different in hashes.values()):
+        raise TrainingError(f"the number of workers changed the hash, which it must not: {hashes}")
+    print("| batch, microbatch | workers | rows/s, median (lowest to highest) | of one process |")
+    print("| --- | --- | --- | --- |")
+    for (name, workers), speeds in found.items():
+        ratio = statistics.median(a / b for a, b in zip(speeds, found[name, 0], strict=True))
+        spread = f"{statistics.median(speeds):,.0f} ({min(speeds):,.0f} to {max(speeds):,.0f})"
+        print(f"| {name} | {workers} | {spread} | {ratio:.2f} |")
 
 
 def main() -> None:
