@@ -25,6 +25,7 @@ from ddmlp.worker import Worker
 
 PLACE_SECONDS = 60
 WATCH_SECONDS = 1.0
+INSTALLED = "if this is at the start, see that every node has this ddmlp and what it needs"
 
 
 def hello(worker: int, job: Job, dataset: Dataset) -> wire.Hello:
@@ -183,8 +184,12 @@ class RemoteTrainer:
         except self._ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, DdmlpError | OSError):
                 raise error.cause from None
-            raise
+            raise ClusterError(f"an actor failed: {_line(error.cause)}; {INSTALLED}") from error
         except self._ray.exceptions.RayActorError as error:
-            if isinstance(error.__cause__, DdmlpError):
-                raise error.__cause__ from None
-            raise ClusterError(f"an actor has died ({str(error).splitlines()[0]}); go on by --resume") from None
+            raise ClusterError(f"an actor has died: {_line(error)}; go on by --resume, or, {INSTALLED}") from error
+
+
+def _line(error: BaseException) -> str:
+    """An error of Ray's in one line."""
+    lines = [line for line in str(error).splitlines() if line.strip()] or [""]
+    return f"{type(error).__name__}: {lines[0].strip()}"
