@@ -36,11 +36,15 @@ OWN = {
 
 @dataclass(frozen=True)
 class Cluster:
-    """A Ray that this process is connected to. own: whether it was started here, and ends with `leave`."""
+    """A Ray that this process is connected to.
+
+    own: whether it was started here, and ends with `leave`; dashboard: where its dashboard is, if it has one.
+    """
 
     ray: ModuleType
     address: str
     own: bool
+    dashboard: str | None = None
 
     @property
     def cpus(self) -> float:
@@ -104,7 +108,8 @@ def connect(address: str | None = None, *, dashboard: bool = False) -> Cluster:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         hint = "" if own else "; if it demands a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH"
         raise ClusterError(f"{where} could not be {'started' if own else 'joined'}: {reason}{hint}") from error
-    return Cluster(ray, str(found.address_info["gcs_address"]), own)
+    url = found.address_info.get("webui_url")
+    return Cluster(ray, str(found.address_info["gcs_address"]), own, f"http://{url}" if url else None)
 
 
 def _running() -> str | None:

