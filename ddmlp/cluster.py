@@ -90,6 +90,10 @@ def connect(address: str | None = None, *, dashboard: bool = False) -> Cluster:
         os.environ["RAY_AUTH_MODE"] = "token"
         # A token of this process's own: nothing is written to the user's home, and it ends with us.
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    elif _has_token():
+        # `ray start --head` demands the token where there is one; Ray offers it by itself only where no address is
+        # given. A Ray that was started before there was one needs RAY_AUTH_MODE=disabled.
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     import ray
 
     quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
@@ -121,6 +125,13 @@ def _running() -> str | None:
     except OSError:
         return None
     return address if _answers(address) else None
+
+
+def _has_token() -> bool:
+    """Whether this user has a token for Ray, in the places where Ray looks."""
+    if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
+        return True
+    return Path("~/.ray/auth_token").expanduser().exists()
 
 
 def _answers(address: str) -> bool:

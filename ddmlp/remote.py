@@ -25,7 +25,7 @@ from ddmlp.worker import Worker
 
 PLACE_SECONDS = 60
 WATCH_SECONDS = 1.0
-INSTALLED = "if this is at the start, see that every node has this ddmlp and what it needs"
+INSTALLED = "if this is at the start: every node needs this ddmlp, and the RAY_AUTH_MODE that its Ray was started with"
 
 
 def hello(worker: int, job: Job, dataset: Dataset) -> wire.Hello:
