@@ -10,7 +10,7 @@ CREDITS = 2  # units that one worker may hold unanswered: one to compute, and th
 
 
 class Unit(NamedTuple):
-    """ "Compute the microbatches of `node` of `step`, with the weights of `version`, and add their gradients."
+    """The message "compute the microbatches of `node` of `step` with the weights of `version`, and add them".
 
     Pure: computing it twice gives the same bits. It is its own key.
     """
