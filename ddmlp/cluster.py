@@ -90,7 +90,7 @@ def connect(address: str | None = None, *, dashboard: bool = False) -> Cluster:
         os.environ["RAY_AUTH_MODE"] = "token"
         # A token of this process's own: nothing is written to the user's home, and it ends with us.
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    elif _has_token():
+    elif has_token():
         # `ray start --head` demands the token where there is one; Ray offers it by itself only where no address is
         # given. A Ray that was started before there was one needs RAY_AUTH_MODE=disabled.
         os.environ.setdefault("RAY_AUTH_MODE", "token")
@@ -127,7 +127,7 @@ def _running() -> str | None:
     return address if _answers(address) else None
 
 
-def _has_token() -> bool:
+def has_token() -> bool:
     """Whether this user has a token for Ray, in the places where Ray looks."""
     if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
         return True

@@ -66,6 +66,7 @@ class Trainer:
         self._workers.publish(start.step)
         self._last = min(self.plan.steps, self.plan.steps if job.stop_after is None else job.stop_after)
         self._queue = UnitQueue(2 * CREDITS * max(1, job.workers))
+        self._waited = 0.0  # seconds for answers
         self._saved = start.step if found else -1
         self._events: list[Event] = []
         self._evaluated: tuple[int, Evaluation] | None = None
@@ -161,7 +162,9 @@ class Trainer:
         self._after_step()
 
     def _receive(self) -> None:
+        start = time.perf_counter()
         gradient = self._workers.exchange(self._queue)
+        self._waited += time.perf_counter() - start
         if self._queue.answered(gradient.unit):
             self._server.receive(gradient)
 
@@ -198,7 +201,7 @@ class Trainer:
                 "rows_per_second": stretch.speed,
                 "seconds": self._seconds,
                 "workers": self._workers.count,
-                "queue": {"depth": self._queue.depth, "high_water": self._queue.high_water},
+                "queue": {"high_water": self._queue.high_water, "wait_seconds": self._waited},
             }
         )
 

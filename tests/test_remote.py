@@ -3,6 +3,7 @@
 import ipaddress
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ddmlp.cluster import Cluster, connect
+from ddmlp.cluster import Cluster, connect, has_token
 from ddmlp.config import TrainConfig
 from ddmlp.errors import ClusterError, DatasetError
 from ddmlp.job import Job
@@ -161,6 +162,43 @@ def test_the_command_attaches_to_a_running_ray_and_shares_its_cpus(
     assert found["weights_sha256"] == expected["weights_sha256"]
     assert found["workers"] == workers
     assert_no_actor_is_left()
+
+
+def test_ctrl_c_leaves_a_checkpoint_and_no_actor_and_the_run_goes_on_without_ray(
+    cluster: Cluster, data: Path, tmp_path: Path
+):
+    settings = ["--data", str(data), "--hidden", "20", "--epochs", "60", "--workers"]
+    command = [sys.executable, "-m", "ddmlp.train"]
+    run = ["--run", str(tmp_path / "run")]
+    with subprocess.Popen(
+        [*command, *settings, "2", *run, "--address", cluster.address], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        for line in process.stdout:
+            if line.startswith("epoch 2/60"):
+                process.send_signal(signal.SIGINT)
+                break
+        said = process.stdout.read()
+    assert process.returncode == 130
+    assert "--resume" in said
+    assert_no_actor_is_left()
+    assert not (tmp_path / "run" / "result.json").exists()
+    hashes = []
+    for more in ([*settings, "0", "--run", str(tmp_path / "whole")], ["--resume", *run]):
+        assert subprocess.run([*command, *more], capture_output=True, timeout=100).returncode == 0
+        result = json.loads((Path(more[more.index("--run") + 1]) / "result.json").read_bytes())
+        hashes.append(result["weights_sha256"])
+    assert hashes[0] == hashes[1]
+
+
+def test_the_token_is_offered_where_the_user_has_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert not has_token()
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text("0" * 64)
+    assert has_token()
 
 
 def test_an_address_where_no_ray_answers_is_a_clear_error():

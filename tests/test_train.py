@@ -265,6 +265,9 @@ def test_metrics_have_a_line_for_each_epoch_and_for_progress_between(train: Trai
     assert progress[-1]["rows"] == 12_000
     assert progress[-1]["error"] < progress[0]["error"]
     assert all(event["queue"]["high_water"] >= 1 for event in progress)
+    waited = [event["queue"]["wait_seconds"] for event in progress]
+    assert sorted(waited) == waited
+    assert 0 < waited[-1] <= progress[-1]["seconds"]
     assert [event["epoch"] for event in found if event["event"] == "epoch"] == [1, 2, 3]
 
 
