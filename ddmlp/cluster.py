@@ -51,6 +51,11 @@ class Cluster:
         """CPUs of all nodes, as Ray counts them."""
         return float(self.ray.cluster_resources().get("CPU", 0))
 
+    @property
+    def nodes(self) -> int:
+        """How many nodes are alive."""
+        return sum(node["Alive"] for node in self.ray.nodes())
+
     def share(self, workers: int) -> float:
         """CPUs to reserve for each of so many workers: one, or a fraction where there are fewer."""
         if not self.cpus:
@@ -60,9 +65,8 @@ class Cluster:
 
     def room(self) -> str:
         """What the cluster has, in words."""
-        nodes = [node for node in self.ray.nodes() if node["Alive"]]
         free = float(self.ray.available_resources().get("CPU", 0))
-        return f"{len(nodes)} node{'s' * (len(nodes) != 1)} with {self.cpus:g} CPUs, {free:g} of them free"
+        return f"{self.nodes} node{'s' * (self.nodes != 1)} with {self.cpus:g} CPUs, {free:g} of them free"
 
     def leave(self) -> None:
         """Disconnect, and end a Ray of our own."""

@@ -58,6 +58,8 @@ class RunProgress:
             self._bar.start()
         if report.workers < self._workers:
             self.note(f"a worker has died: {report.workers} left, who do its work too")
+        elif report.workers > self._workers > 0:
+            self.note(f"a worker has joined: {report.workers} now")
         self._workers = report.workers
         for event in report.events:
             self._show_event(event)

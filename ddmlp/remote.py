@@ -8,6 +8,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ from ddmlp.worker import Worker
 
 PLACE_SECONDS = 60
 WATCH_SECONDS = 1.0
+MOST_DEATHS = 10  # of each worker, without a step between, before the run is given up
+# A process that Ray starts again would have to be told what to do again, so that is not left to Ray.
+NEVER_AGAIN: dict[str, Any] = {"max_restarts": 0, "max_task_retries": 0}
 INSTALLED = "if this is at the start: every node needs this ddmlp, and the RAY_AUTH_MODE that its Ray was started with"
 
 
@@ -70,6 +74,23 @@ class ServerActor:
         self.trainer.close()
 
 
+@dataclass(frozen=True)
+class Meeting:
+    """Where and how a worker meets the server: its node, its address for workers there and for others, the secret."""
+
+    node: str
+    local: wire.Address
+    far: wire.Address | None
+    secret: bytes
+
+    def address(self, node: str) -> wire.Address:
+        """The server's address for a worker on `node`."""
+        address = self.local if node == self.node else self.far
+        if address is None:
+            raise ClusterError(f"node {node} joined after the run began on one node alone; go on by --resume")
+        return address
+
+
 class WorkerActor:
     """A worker in a process of its own."""
 
@@ -82,14 +103,15 @@ class WorkerActor:
 
         return str(ray.get_runtime_context().get_node_id())
 
-    def serve(self, job: Job, address: wire.Address, secret: bytes) -> int:
+    def serve(self, job: Job, meeting: Meeting) -> int:
         """Answer the server's units until there are no more; returns how many."""
+        address = meeting.address(self.node())
         dataset = Dataset(job.data / "train")
-        if not isinstance(address, str):
+        if address != meeting.local:
             dataset.verify()  # the server has verified its own node's copy, not this one's
         shape = job.shape(dataset.manifest)
         worker = Worker(dataset, job.plan(dataset.manifest), shape)
-        return serve(worker, Link(address, secret, hello(self.index, job, dataset), shape))
+        return serve(worker, Link(address, meeting.secret, hello(self.index, job, dataset), shape))
 
 
 class RemoteTrainer:
@@ -98,19 +120,23 @@ class RemoteTrainer:
     def __init__(self, job: Job, cluster: Cluster, *, place_seconds: float = PLACE_SECONDS) -> None:
         """Place and start the actors. Raises ClusterError where that does not come about within a bound, and what an
         actor raised; no actor is left then."""
-        self._ray, self._cluster = cluster.ray, cluster
+        self._ray, self._cluster, self._job = cluster.ray, cluster, job
         self._folder = Path(tempfile.mkdtemp(prefix="ddmlp-"))
         self._actors: list[Any] = []
-        self._serving: list[Any] = []
+        self._serving: dict[Any, Any] = {}  # the call that each worker is in, and the worker
+        self._hired = self._deaths = self.step = 0
+        self.complaints: list[str] = []
         try:
-            self._start(job, place_seconds)
+            self._start(place_seconds)
         except BaseException:
             self.close()
             raise
 
     def advance(self, seconds: float) -> Report:
-        """Train for about so many seconds; see `Trainer.advance`."""
-        report: Report = self._call(self._server.advance.remote(seconds))
+        """Train for about so many seconds, replacing workers that die meanwhile; see `Trainer.advance`."""
+        report: Report = self._watched(self._server.advance.remote(seconds))
+        if report.step > self.step:
+            self.step, self._deaths = report.step, 0
         return report
 
     def checkpoint(self) -> Path:
@@ -128,52 +154,69 @@ class RemoteTrainer:
         self._actors = []
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _start(self, job: Job, place_seconds: float) -> None:
-        ray = self._ray
+    def _start(self, place_seconds: float) -> None:
+        ray, job = self._ray, self._job
         here = ray.get_runtime_context().get_node_id()
-        share = self._cluster.share(job.workers)
-        # A restarted process would have to be told what to do again, so restarts are not left to Ray.
-        options = {"max_restarts": 0, "max_task_retries": 0}
-        workers = [
-            ray.remote(WorkerActor).options(num_cpus=share, **options).remote(index) for index in range(job.workers)
-        ]
-        self._actors += workers
-        nodes = self._placed([worker.node.remote() for worker in workers], share, place_seconds)
+        workers = [self._hire() for _ in range(job.workers)]
+        self._placed([worker.node.remote() for worker in workers], place_seconds)
         # The server is on this node, where the run's folder is. It needs no CPU of its own: while it computes, the
         # workers wait.
         beside = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(here, soft=False)
+        self._server = ray.remote(ServerActor).options(num_cpus=0, scheduling_strategy=beside, **NEVER_AGAIN).remote()
+        self._actors.append(self._server)
         addresses: list[wire.Address] = [str(self._folder / "server")]
-        if any(node != here for node in nodes):
+        if self._cluster.nodes > 1:
             addresses.append((ray.util.get_node_ip_address(), 0))
         secret = secrets.token_bytes(32)
-        self._server = ray.remote(ServerActor).options(num_cpus=0, scheduling_strategy=beside, **options).remote()
-        self._actors.append(self._server)
         self.step, self.complaints, found = self._call(self._server.start.remote(job, secret, addresses))
-        self._serving = [
-            worker.serve.remote(job, found[0] if node == here else found[1], secret)
-            for worker, node in zip(workers, nodes, strict=True)
-        ]
+        self._meeting = Meeting(here, found[0], found[1] if len(found) > 1 else None, secret)
+        self._serving = {worker.serve.remote(job, self._meeting): worker for worker in workers}
         self._gather(job.workers)
 
-    def _placed(self, asked: list[Any], share: float, seconds: float) -> list[str]:
-        """The node of each worker."""
+    def _hire(self) -> Any:
+        """A new worker, with a number of its own."""
+        options = {"num_cpus": self._cluster.share(self._job.workers), **NEVER_AGAIN}
+        worker = self._ray.remote(WorkerActor).options(**options).remote(self._hired)
+        self._hired += 1
+        self._actors.append(worker)
+        return worker
+
+    def _watched(self, asked: Any) -> Any:
+        """The server's answer; meanwhile a worker that dies is replaced, and one that fails says why."""
+        while True:
+            (done,), _ = self._ray.wait([asked, *self._serving], num_returns=1)
+            if done is asked:
+                return self._call(asked)
+            left = self._serving.pop(done)
+            self._actors.remove(left)
+            self._ray.kill(left)  # it may only have stopped serving
+            try:
+                self._ray.get(done)  # without an error it was let go: the server could make no sense of it
+            except self._ray.exceptions.RayActorError:
+                pass
+            except self._ray.exceptions.RayTaskError:
+                self._call(done)
+            self._deaths += 1
+            if self._deaths > MOST_DEATHS * self._job.workers:
+                raise ClusterError(f"{self._deaths} workers have died without a step between; go on by --resume")
+            worker = self._hire()
+            self._serving[worker.serve.remote(self._job, self._meeting)] = worker
+
+    def _placed(self, asked: list[Any], seconds: float) -> None:
+        """Wait until every worker has a place, bounded."""
         ready, missing = self._ray.wait(asked, num_returns=len(asked), timeout=seconds)
         if missing:
             raise ClusterError(
-                f"{len(missing)} of {len(asked)} workers found no place within {seconds:g} s: each needs {share:g} "
-                f"CPUs, and the cluster has {self._cluster.room()}; free some, or ask for fewer --workers"
+                f"{len(missing)} of {len(asked)} workers found no place within {seconds:g} s: each needs "
+                f"{self._cluster.share(len(asked)):g} CPUs, and the cluster has {self._cluster.room()}; free some, or "
+                "ask for fewer --workers"
             )
-        nodes: list[str] = self._call(ready)
-        return nodes
+        self._call(ready)
 
     def _gather(self, workers: int) -> None:
-        """Wait until every worker has joined the server, bounded; a worker's own error comes first."""
+        """Wait until every worker has joined the server, bounded."""
         for _ in range(int(JOIN_SECONDS / WATCH_SECONDS)):
-            joined = self._server.gather.remote(workers, WATCH_SECONDS)
-            done, _ = self._ray.wait([joined, *self._serving], num_returns=1)
-            if done[0] is not joined:
-                self._call(done[0])
-            elif self._call(joined):
+            if self._watched(self._server.gather.remote(workers, WATCH_SECONDS)):
                 return
         raise ClusterError(f"the workers did not reach the server within {JOIN_SECONDS} s; can their nodes connect?")
 

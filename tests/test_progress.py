@@ -47,9 +47,9 @@ def test_quiet_shows_nothing():
     assert shown(REPORT, replace(REPORT, events=[EPOCH]), quiet=True) == ""
 
 
-def test_a_dead_worker_is_told_of_once():
-    said = shown(REPORT, replace(REPORT, workers=1), replace(REPORT, workers=1))
-    assert said.splitlines() == ["a worker has died: 1 left, who do its work too"]
+def test_a_worker_that_dies_and_its_replacement_are_told_of_once():
+    said = shown(REPORT, *[replace(REPORT, workers=1)] * 2, REPORT)
+    assert said.splitlines() == ["a worker has died: 1 left, who do its work too", "a worker has joined: 2 now"]
 
 
 def test_a_report_without_rows_has_no_loss(monkeypatch: pytest.MonkeyPatch):

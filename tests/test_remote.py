@@ -45,12 +45,12 @@ def expected(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     return train(local_trainer(job(data, tmp_path_factory.mktemp("run"), 0)))
 
 
-def actors() -> list[int]:
-    """The processes of Ray actors on this machine."""
+def actors(*titles: bytes) -> list[int]:
+    """The processes of our actors on this machine."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            if path.read_bytes().startswith((b"ray::ServerActor", b"ray::WorkerActor")):
+            if path.read_bytes().startswith(titles or (b"ray::ServerActor", b"ray::WorkerActor")):
                 found.append(int(path.parent.name))
         except OSError:
             continue
@@ -161,6 +161,22 @@ def test_the_command_attaches_to_a_running_ray_and_shares_its_cpus(
     found = json.loads((tmp_path / "run" / "result.json").read_bytes())
     assert found["weights_sha256"] == expected["weights_sha256"]
     assert found["workers"] == workers
+    assert_no_actor_is_left()
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_workers_killed_in_mid_run_are_replaced_and_change_no_bit(
+    count: int, cluster: Cluster, data: Path, expected: dict[str, Any], tmp_path: Path
+):
+    trainer = RemoteTrainer(job(data, tmp_path, 2), cluster)
+    assert not trainer.advance(0).done
+    for process in actors(b"ray::WorkerActor")[:count]:
+        os.kill(process, signal.SIGKILL)
+    found = train(trainer)
+    assert found["weights_sha256"] == expected["weights_sha256"]
+    left = {worker for worker in found["answered"] if worker < 2}
+    assert len(left) == 2 - count, "the fault has fired: who is dead is not there at the end"
+    assert found["answered"], "somebody has done the work"
     assert_no_actor_is_left()
 
 
