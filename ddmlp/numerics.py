@@ -1,11 +1,15 @@
 """What the bits of a result rest on: one BLAS thread, known kernels, and counter-based random numbers."""
 
 import hashlib
+import platform
 from functools import cache
+from importlib import metadata
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController, threadpool_info
+
+from ddmlp import __version__
 
 # What random bits are drawn for. Part of the counter, so that no two purposes ever share a number.
 WEIGHTS, BLOCKS, ROWS = range(3)
@@ -41,12 +45,20 @@ def fingerprint() -> str:
     return probe.hexdigest()
 
 
+@cache
 def libraries() -> dict[str, str]:
-    """Versions of what computes the result: name to version, for checkpoints and results."""
+    """What the bits of a result depend on: name to version, and the fingerprint in short."""
     blas = [
         f"{lib['internal_api']} {lib['version']} {lib.get('architecture', '')}".strip() for lib in threadpool_info()
     ]
     return {"numpy": np.__version__, "blas": ", ".join(sorted(blas)), "arithmetic": fingerprint()[:16]}
+
+
+@cache
+def versions() -> dict[str, str]:
+    """What a result was computed with, for checkpoints and results: `libraries`, and what does not change the bits."""
+    others = {name: metadata.version(name) for name in ("pyarrow", "ray")}
+    return {**libraries(), "ddmlp": __version__, "python": platform.python_version(), **others}
 
 
 def random_bits(seed: int, purpose: int, count: int, *, index: int = 0, part: int = 0) -> NDArray[np.uint64]:

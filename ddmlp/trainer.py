@@ -18,7 +18,7 @@ from ddmlp.evaluate import Evaluation, evaluate
 from ddmlp.job import Event, Job, Report
 from ddmlp.metrics import Stretch
 from ddmlp.network import Floats, Shape, Weights
-from ddmlp.numerics import libraries, pin
+from ddmlp.numerics import libraries, pin, versions
 from ddmlp.queues import CREDITS, Gradient, Unit, UnitQueue
 from ddmlp.run import Run
 from ddmlp.server import ParameterServer
@@ -108,7 +108,7 @@ class Trainer:
         if self._saved != self.step:
             if self.step > 0:
                 self._check_data()
-            about = {**self._origin(), "train_seconds": self._seconds, "versions": libraries()}
+            about = {**self._origin(), "train_seconds": self._seconds, "versions": versions()}
             self._run.checkpoints.save(Checkpoint(self._server.weights, self.step, about))
             self._saved = self.step
             self._events.append({"event": "checkpoint", "step": self.step})
@@ -134,7 +134,7 @@ class Trainer:
             "train_seconds": self._seconds,
             "rows_per_second": rows / self._seconds if self._seconds else 0.0,
             "dataset_sha256": self._train.manifest.sha256(),
-            "versions": libraries(),
+            "versions": versions(),
         }
 
     def close(self) -> None:
@@ -231,11 +231,9 @@ class Trainer:
         for name, ours in self._origin().items():
             if found.about.get(name) != ours:
                 raise RunError(f"{self._run.checkpoints.folder} has a checkpoint of another run: its {name} differs")
-        if found.about.get("versions") != libraries():
-            self.complaints.append(
-                f"the checkpoint was computed with {found.about.get('versions')}, which may differ in the last bits "
-                f"from {libraries()}"
-            )
+        theirs = found.about.get("versions", {})
+        if other := {name: theirs.get(name) for name, ours in libraries().items() if theirs.get(name) != ours}:
+            self.complaints.append(f"the checkpoint was computed with {other}: its last bits may not be those of here")
 
     def _origin(self) -> dict[str, Any]:
         """What a checkpoint must have been computed from to be gone on with."""
