@@ -11,10 +11,9 @@ from ddmlp.dataset import Dataset
 from ddmlp.errors import RunError
 from ddmlp.manifest import NAME
 from ddmlp.model import load_weights
-from ddmlp.network import Network, Shape, Weights
+from ddmlp.network import Network, Shape, Weights, scale
 from ddmlp.numerics import pin
 from ddmlp.terminal import Parser, command
-from ddmlp.worker import scale
 
 ROWS = 500  # at a time; a number of its own, so that an error does not depend on the batch trained with
 

@@ -6,7 +6,7 @@ import struct
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Connection, answer_challenge, deliver_challenge
 from multiprocessing.reduction import send_handle
@@ -34,7 +34,7 @@ class _Peer:
     region: Region | None
     buffers: Sequence[Floats]
     version: int = -1
-    answered: int = field(default=0)
+    answered: int = 0
 
 
 class Hub:

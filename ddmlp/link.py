@@ -20,7 +20,6 @@ class Link:
 
     def __init__(self, address: wire.Address, secret: bytes, hello: wire.Hello, shape: Shape) -> None:
         """Raises ClusterError where the server refuses, saying why, or is not there."""
-        self._shape = shape
         try:
             self._connection = Client(address, authkey=secret)
             wire.bound_waits(self._connection, receiving=False)

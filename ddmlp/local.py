@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from ddmlp.dataset import Dataset
 from ddmlp.job import Job
 from ddmlp.network import Floats, Weights
 from ddmlp.queues import Gradient, UnitQueue
@@ -38,5 +37,4 @@ class LocalWorkers:
 
 def local_trainer(job: Job) -> Trainer:
     """The trainer of a job, all of it in this process."""
-    dataset = Dataset(job.data / "train")
-    return Trainer(job, lambda shape: LocalWorkers(Worker(dataset, job.plan(dataset.manifest), shape)))
+    return Trainer(job, lambda dataset, plan, shape: LocalWorkers(Worker(dataset, plan, shape)))

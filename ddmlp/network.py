@@ -147,3 +147,8 @@ class Network:
         np.exp(z2, out=z2)
         np.sum(z2, axis=1, keepdims=True, out=sums)
         return np.divide(z2, sums, out=z2)
+
+
+def scale(pixels: NDArray[np.uint8], out: Floats) -> None:
+    """Pixels 0..255, uint8 (B, m), as the network's inputs 0..1, into `out`."""
+    np.multiply(pixels, out.dtype.type(1 / 255), out=out)

@@ -10,10 +10,9 @@ from ddmlp.errors import ImageError
 from ddmlp.idx import IdxReader, is_idx
 from ddmlp.images import read_image
 from ddmlp.model import Model, load_model
-from ddmlp.network import Network
+from ddmlp.network import Network, scale
 from ddmlp.numerics import pin
 from ddmlp.terminal import Parser, command
-from ddmlp.worker import scale
 
 ROWS = 100  # at a time
 MENTIONED = 0.01  # a class less probable than that is not mentioned

@@ -21,6 +21,7 @@ from ddmlp.job import Job, Report
 from ddmlp.link import Link, serve
 from ddmlp.network import Shape
 from ddmlp.numerics import fingerprint
+from ddmlp.plan import Plan
 from ddmlp.trainer import Trainer
 from ddmlp.worker import Worker
 
@@ -51,8 +52,8 @@ class ServerActor:
         Not in the constructor: an error there reaches the driver as an actor's death, in many lines.
         """
 
-        def connect(shape: Shape) -> Hub:
-            self.hub = Hub(shape, hello(-1, job, Dataset(job.data / "train")), secret, addresses)
+        def connect(dataset: Dataset, _plan: Plan, shape: Shape) -> Hub:
+            self.hub = Hub(shape, hello(-1, job, dataset), secret, addresses)
             return self.hub
 
         self.trainer = Trainer(job, connect)

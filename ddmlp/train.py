@@ -177,8 +177,6 @@ def stop_requests() -> Iterator[list[int]]:
 def main(arguments: list[str] | None = None) -> int:
     args = parse(arguments)
     check(args)
-    if not args.resume:
-        find_data(args.data)
     from ddmlp.progress import RunProgress
     from ddmlp.run import Run
 

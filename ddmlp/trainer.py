@@ -19,6 +19,7 @@ from ddmlp.job import Event, Job, Report
 from ddmlp.metrics import Stretch
 from ddmlp.network import Floats, Shape, Weights
 from ddmlp.numerics import libraries, pin, versions
+from ddmlp.plan import Plan
 from ddmlp.queues import CREDITS, Gradient, Unit, UnitQueue
 from ddmlp.run import Run
 from ddmlp.server import ParameterServer
@@ -50,13 +51,15 @@ class Workers(Protocol):
 class Trainer:
     """Trains from the run's newest checkpoint, or from the beginning, a stretch of time at each call."""
 
-    def __init__(self, job: Job, connect: Callable[[Shape], Workers]) -> None:
+    def __init__(self, job: Job, connect: Callable[[Dataset, Plan, Shape], Workers]) -> None:
         pin()
         self._job, self._run = job, Run(job.run)
         self._train, self._test = Dataset(job.data / "train"), Dataset(job.data / "test")
         self.plan = job.plan(self._train.manifest)
         shape = job.shape(self._train.manifest)
-        self._workers = connect(shape)
+        self._workers = connect(self._train, self.plan, shape)
+        # What a checkpoint must have been computed from to be gone on with.
+        self._origin = {"config": job.config.as_dict(), "dataset_sha256": self._train.manifest.sha256()}
         found, self.complaints = self._run.checkpoints.newest()
         if found:
             self._check_origin(found)
@@ -108,7 +111,7 @@ class Trainer:
         if self._saved != self.step:
             if self.step > 0:
                 self._check_data()
-            about = {**self._origin(), "train_seconds": self._seconds, "versions": versions()}
+            about = {**self._origin, "train_seconds": self._seconds, "versions": versions()}
             self._run.checkpoints.save(Checkpoint(self._server.weights, self.step, about))
             self._saved = self.step
             self._events.append({"event": "checkpoint", "step": self.step})
@@ -133,7 +136,7 @@ class Trainer:
             "epochs": self.plan.epoch(self.step),
             "train_seconds": self._seconds,
             "rows_per_second": rows / self._seconds if self._seconds else 0.0,
-            "dataset_sha256": self._train.manifest.sha256(),
+            "dataset_sha256": self._origin["dataset_sha256"],
             "versions": versions(),
         }
 
@@ -228,16 +231,12 @@ class Trainer:
 
     def _check_origin(self, found: Checkpoint) -> None:
         """Raise RunError where a checkpoint is of another run; complain where another machine computed it."""
-        for name, ours in self._origin().items():
+        for name, ours in self._origin.items():
             if found.about.get(name) != ours:
                 raise RunError(f"{self._run.checkpoints.folder} has a checkpoint of another run: its {name} differs")
         theirs = found.about.get("versions", {})
         if other := {name: theirs.get(name) for name, ours in libraries().items() if theirs.get(name) != ours}:
             self.complaints.append(f"the checkpoint was computed with {other}: its last bits may not be those of here")
-
-    def _origin(self) -> dict[str, Any]:
-        """What a checkpoint must have been computed from to be gone on with."""
-        return {"config": self._job.config.as_dict(), "dataset_sha256": self._train.manifest.sha256()}
 
     def _check_data(self) -> None:
         """Wait until every shard is verified; raises DatasetError naming one that is not what its manifest says."""

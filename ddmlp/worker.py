@@ -3,7 +3,7 @@
 import numpy as np
 
 from ddmlp.dataset import Dataset
-from ddmlp.network import Floats, Network, Shape, Weights
+from ddmlp.network import Network, Shape, Weights, scale
 from ddmlp.numerics import pin
 from ddmlp.plan import Node, Plan
 from ddmlp.queues import Unit
@@ -45,8 +45,3 @@ class Worker:
         self._dataset.gather(rows, self._pixels, self._labels)
         scale(self._pixels[: len(rows)], out=x)
         return self._network.gradients(weights, x, labels, out)
-
-
-def scale(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], out: Floats) -> None:
-    """Pixels 0..255, uint8 (B, m), as the network's inputs 0..1, into `out`."""
-    np.multiply(pixels, out.dtype.type(1 / 255), out=out)

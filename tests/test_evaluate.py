@@ -1,20 +1,17 @@
 """Evaluation: the error is the one of the result, and the one that plain NumPy counts."""
 
-import io
 import json
 import re
 import shutil
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import pytest
 
 from ddmlp import evaluate as evaluation
-from ddmlp import terminal, train
+from ddmlp import train
 from ddmlp.dataset import Dataset
 from ddmlp.dataset_writer import DatasetWriter
 from ddmlp.errors import RunError
@@ -22,6 +19,7 @@ from ddmlp.evaluate import Evaluation, evaluate, table
 from ddmlp.manifest import Manifest
 from ddmlp.model import load_weights
 from ddmlp.network import Shape, Weights
+from tests.helpers import inside
 
 
 @pytest.fixture(scope="module")
@@ -42,21 +40,8 @@ def command(model: Path, data: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def inside(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """The command within this process, which is faster."""
-    called = ["evaluate", *map(str, arguments)]
-    with (
-        mock.patch.object(sys, "argv", called),
-        redirect_stdout(io.StringIO()) as out,
-        redirect_stderr(io.StringIO()) as err,
-        pytest.raises(SystemExit) as caught,
-    ):
-        terminal.command(evaluation.main)
-    return subprocess.CompletedProcess(called, caught.value.code, out.getvalue(), err.getvalue())
-
-
 def refusal(model: Path, data: Path) -> str:
-    done = inside("--model", model, "--data", data)
+    done = inside(evaluation.main, "--model", model, "--data", data)
     assert (done.returncode, done.stdout) == (1, ""), done.stderr
     assert re.fullmatch(r"error: .+\n", done.stderr), done.stderr
     return done.stderr.removeprefix("error: ").strip()
@@ -149,7 +134,7 @@ def test_a_model_of_more_classes_is_taken(data):
 
 
 def test_the_command_takes_the_dataset_or_its_parent_and_the_run_or_its_model(run, data):
-    first, second = command(run, data), inside("--model", run / "model.npz", "--data", data / "test")
+    first, second = command(run, data), inside(evaluation.main, "--model", run / "model.npz", "--data", data / "test")
     assert (first.returncode, first.stderr) == (0, "")
     assert (second.returncode, second.stderr) == (0, "")
     assert second.stdout == first.stdout

@@ -1,23 +1,20 @@
 """The command idx2arrow.py: what it says, where, and with which exit status."""
 
 import gzip
-import io
 import os
 import pty
 import re
 import resource
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import pytest
 
-from ddmlp import terminal
 from ddmlp.dataset import Dataset
 from ddmlp.idx import write_idx
+from tests.helpers import inside
 from tools import idx2arrow
 
 ROOT = Path(__file__).parents[1]
@@ -27,19 +24,6 @@ COMMAND = [sys.executable, str(ROOT / "tools" / "idx2arrow.py")]
 def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
     """The command as a process of its own."""
     return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False, **options)
-
-
-def inside(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """The command within this process, which is faster."""
-    called = ["idx2arrow.py", *map(str, arguments)]
-    with (
-        mock.patch.object(sys, "argv", called),
-        redirect_stdout(io.StringIO()) as out,
-        redirect_stderr(io.StringIO()) as err,
-        pytest.raises(SystemExit) as caught,
-    ):
-        terminal.command(idx2arrow.main)
-    return subprocess.CompletedProcess(called, caught.value.code, out.getvalue(), err.getvalue())
 
 
 def refusal(status: int, done: subprocess.CompletedProcess[str]) -> str:
@@ -74,7 +58,7 @@ def test_simple(sample, tmp_path):
 
 
 def test_one_pair_makes_one_dataset(pair, tmp_path):
-    done = inside(*pair, tmp_path / "out", "--shard-rows", 20, "--classes", 4)
+    done = inside(idx2arrow.main, *pair, tmp_path / "out", "--shard-rows", 20, "--classes", 4)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"wrote {tmp_path}/out\n30 rows in ")
     manifest = Dataset(tmp_path / "out").manifest
@@ -83,11 +67,14 @@ def test_one_pair_makes_one_dataset(pair, tmp_path):
 
 def test_what_is_there_is_replaced_with_overwrite_alone(pair, tmp_path):
     out = tmp_path / "out"
-    assert inside(*pair, out).returncode == 0
+    assert inside(idx2arrow.main, *pair, out).returncode == 0
     old = (out / "dataset.json").read_bytes()
-    assert refusal(1, inside(*pair, out, "--classes", 9)) == f"{out} is there already; give --overwrite to replace it"
+    assert (
+        refusal(1, inside(idx2arrow.main, *pair, out, "--classes", 9))
+        == f"{out} is there already; give --overwrite to replace it"
+    )
     assert (out / "dataset.json").read_bytes() == old
-    assert inside(*pair, out, "--classes", 9, "--overwrite").returncode == 0
+    assert inside(idx2arrow.main, *pair, out, "--classes", 9, "--overwrite").returncode == 0
     assert Dataset(out).manifest.classes == 9
     assert names(tmp_path) == ["images", "labels", "out"]
 
@@ -105,12 +92,12 @@ def test_what_is_there_is_replaced_with_overwrite_alone(pair, tmp_path):
 )
 def test_a_flag_that_cannot_work_has_exit_status_2(tmp_path, monkeypatch, arguments, expected):
     monkeypatch.chdir(tmp_path)
-    assert refusal(2, inside(*arguments)) == expected
+    assert refusal(2, inside(idx2arrow.main, *arguments)) == expected
     assert names(tmp_path) == []
 
 
 def test_an_unknown_flag_has_exit_status_2():
-    done = inside("a", "b", "--shards", "1")
+    done = inside(idx2arrow.main, "a", "b", "--shards", "1")
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
 
@@ -142,13 +129,13 @@ def test_a_bad_file_has_exit_status_1_and_one_line(pair, tmp_path, damage, expec
             images.write_bytes(gzip.compress(content)[:-200])
         case "label":
             flags = ["--classes", "2"]
-    message = refusal(1, inside(*pair, tmp_path / "new" / "out", *flags))
+    message = refusal(1, inside(idx2arrow.main, *pair, tmp_path / "new" / "out", *flags))
     assert message.startswith(expected.format(images=images, labels=tmp_path / "labels"))
     assert not (tmp_path / "new").exists()
 
 
 def test_a_source_without_the_files_is_named(tmp_path):
-    message = refusal(1, inside(tmp_path, tmp_path / "out"))
+    message = refusal(1, inside(idx2arrow.main, tmp_path, tmp_path / "out"))
     assert message.startswith(f"{tmp_path} has none of the files train-images-idx3-ubyte, train-images-idx3-ubyte.gz")
     assert names(tmp_path) == []
 

@@ -1,27 +1,25 @@
 """Recognising digits in pictures of every kind, and refusing what is none."""
 
-import io
 import json
 import re
 import struct
 import subprocess
 import sys
 import zlib
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from ddmlp import predict, terminal, train
+from ddmlp import predict, train
 from ddmlp.convert import find_pairs
 from ddmlp.errors import ImageError, RunError
 from ddmlp.idx import read_idx, write_idx
 from ddmlp.images import read_image
 from ddmlp.model import load_model
 from ddmlp.predict import Recogniser, describe
+from tests.helpers import inside
 
 DIGITS = 40
 
@@ -54,21 +52,8 @@ def command(model: Path, *files: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(arguments, capture_output=True, text=True, check=False)
 
 
-def inside(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """The command within this process, which is faster."""
-    called = ["predict", *map(str, arguments)]
-    with (
-        mock.patch.object(sys, "argv", called),
-        redirect_stdout(io.StringIO()) as out,
-        redirect_stderr(io.StringIO()) as err,
-        pytest.raises(SystemExit) as caught,
-    ):
-        terminal.command(predict.main)
-    return subprocess.CompletedProcess(called, caught.value.code, out.getvalue(), err.getvalue())
-
-
 def refusal(model: Path, *files: object) -> str:
-    done = inside("--model", model, *files)
+    done = inside(predict.main, "--model", model, *files)
     assert (done.returncode, done.stdout) == (1, ""), done.stderr
     assert re.fullmatch(r"error: .+\n", done.stderr), done.stderr
     return done.stderr.removeprefix("error: ").strip()
@@ -228,7 +213,7 @@ def test_an_idx_file_has_a_line_for_each_row(run, recognise, sample, tmp_path, c
     images = read_idx(find_pairs(sample)[1].images)[:250]
     path = tmp_path / "some-images"
     write_idx(path, images, compress=compress)
-    done = inside("--model", run, path)
+    done = inside(predict.main, "--model", run, path)
     assert (done.returncode, done.stderr) == (0, "")
     found = [line.split() for line in done.stdout.splitlines()]
     assert [line[0] for line in found] == [f"{path}[{row}]" for row in range(250)]
@@ -241,7 +226,7 @@ def test_an_idx_file_has_a_line_for_each_row(run, recognise, sample, tmp_path, c
 
 def test_several_files_are_recognised_in_their_order(run, digits, tmp_path):
     files = [save(tmp_path, kind, digits[4]) for kind in ("plain.png", "inverted.png", "large.jpg")]
-    done = inside("--model", run, *files)
+    done = inside(predict.main, "--model", run, *files)
     assert (done.returncode, done.stderr) == (0, "")
     assert [line.split()[:2] for line in done.stdout.splitlines()] == [[str(path), "1"] for path in files]
 

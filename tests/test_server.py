@@ -10,6 +10,7 @@ from ddmlp.network import Shape, Weights
 from ddmlp.plan import Node
 from ddmlp.queues import Gradient, Unit
 from ddmlp.server import ParameterServer
+from tests.helpers import tree_sum
 
 SHAPE = Shape(3, 2, 2)
 
@@ -24,16 +25,6 @@ def leaves_of(count, seed=0):
     draw = np.random.default_rng(seed)
     flats = (draw.normal(size=(count, SHAPE.size)) * 10.0 ** draw.integers(-3, 4, (count, 1))).astype(np.float32)
     return [(flats[index], float(draw.normal()), int(draw.integers(9))) for index in range(count)]
-
-
-def tree_sum(leaves):
-    """The leaves' sum as the tree says: the largest power of two below their number to the left."""
-    if len(leaves) == 1:
-        return leaves[0]
-    half = 1
-    while 2 * half < len(leaves):
-        half *= 2
-    return tuple(left + right for left, right in zip(tree_sum(leaves[:half]), tree_sum(leaves[half:]), strict=True))
 
 
 def answer(leaves, node, step=0):

@@ -5,11 +5,12 @@ import pytest
 
 from ddmlp.dataset import Dataset
 from ddmlp.idx import read_idx
-from ddmlp.network import Network, Shape, Weights
+from ddmlp.network import Network, Shape, Weights, scale
 from ddmlp.order import EpochOrder
 from ddmlp.plan import Node, Plan
 from ddmlp.queues import Unit
-from ddmlp.worker import Worker, scale
+from ddmlp.worker import Worker
+from tests.helpers import tree_sum
 
 SHAPE = Shape(784, 12, 10)
 PLAN = Plan(rows=4_000, batch=170, microbatch=24, epochs=2, seed=5, block=1_000, window=2_000)
@@ -34,16 +35,6 @@ def compute(worker, weights, step, node):
 
 def same(one, other):
     return (one[0].tobytes(), *one[1:]) == (other[0].tobytes(), *other[1:])
-
-
-def tree_sum(leaves):
-    """The leaves' sum as the tree says: the largest power of two below their number to the left."""
-    if len(leaves) == 1:
-        return leaves[0]
-    half = 1
-    while 2 * half < len(leaves):
-        half *= 2
-    return tuple(left + right for left, right in zip(tree_sum(leaves[:half]), tree_sum(leaves[half:]), strict=True))
 
 
 def test_simple(worker, weights):
