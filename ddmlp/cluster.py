@@ -9,10 +9,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ddmlp.errors import ClusterError
+from ddmlp.errors import ClusterError, DdmlpError
 
 OBJECT_STORE_BYTES = 100 << 20  # of our own Ray: our arrays do not travel through its store
 CONNECT_SECONDS = 3
+# A process that Ray starts again would have to be told what to do again, so that is not left to Ray.
+NEVER_AGAIN: dict[str, Any] = {"max_restarts": 0, "max_task_retries": 0}
+INSTALLED = "if this is at the start: every node needs this ddmlp, and the RAY_AUTH_MODE that its Ray was started with"
 
 # Read by Ray when it is imported. No `uv run` among this process's ancestors is to change how the workers start; no
 # usage report; workers as urgent as this process, which waits for them.
@@ -50,6 +53,11 @@ class Cluster:
     def cpus(self) -> float:
         """CPUs of all nodes, as Ray counts them."""
         return float(self.ray.cluster_resources().get("CPU", 0))
+
+    @property
+    def here(self) -> str:
+        """This process's node."""
+        return str(self.ray.get_runtime_context().get_node_id())
 
     @property
     def nodes(self) -> int:
@@ -118,6 +126,25 @@ def connect(address: str | None = None, *, dashboard: bool = False) -> Cluster:
         raise ClusterError(f"{where} could not be {'started' if own else 'joined'}: {reason}{hint}") from error
     url = found.address_info.get("webui_url")
     return Cluster(ray, str(found.address_info["gcs_address"]), own, f"http://{url}" if url else None)
+
+
+def ours(ray: ModuleType, asked: Any) -> Any:
+    """The answer of an actor; raises what it raised, where that is an error of ours or of the operating system, and
+    ClusterError for others. Its death is Ray's RayActorError."""
+    try:
+        return ray.get(asked)
+    except ray.exceptions.RayActorError:
+        raise
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, DdmlpError | OSError):
+            raise error.cause from None
+        raise ClusterError(f"an actor failed: {one_line(error.cause)}; {INSTALLED}") from error
+
+
+def one_line(error: BaseException) -> str:
+    """An error of Ray's in one line."""
+    lines = [line for line in str(error).splitlines() if line.strip()] or [""]
+    return f"{type(error).__name__}: {lines[0].strip()}"
 
 
 def _running() -> str | None:

@@ -42,8 +42,9 @@ class Report:
     """How far a trainer is.
 
     error, rows_per_second: the mean of E and the speed since the last report, nan and 0 where no row was trained on;
-    depth: the most units that were on the books of the queue at a time; workers: how many there are; events: what
-    belongs into metrics.jsonl; done: whether the trainer is where it was to end.
+    depth: the most units that were on the books of the queue at a time; workers: how many there are; hung: those that
+    have not answered for long; events: what belongs into metrics.jsonl; result: where the trainer is where it was to
+    end, what there is to say of the run.
     """
 
     step: int
@@ -53,5 +54,10 @@ class Report:
     rows_per_second: float
     depth: int
     workers: int
+    hung: list[int]
     events: list[Event]
-    done: bool
+    result: dict[str, Any] | None
+
+    @property
+    def done(self) -> bool:
+        return self.result is not None

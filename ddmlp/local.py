@@ -3,7 +3,7 @@
 import numpy as np
 
 from ddmlp.job import Job
-from ddmlp.network import Floats, Weights
+from ddmlp.network import Weights
 from ddmlp.queues import Gradient, UnitQueue
 from ddmlp.trainer import Trainer
 from ddmlp.worker import Worker
@@ -17,19 +17,25 @@ class LocalWorkers:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self._gradient = Weights(worker.shape)
-        self._ring = [Weights(worker.shape) for _ in range(2)]
-        self.buffers: list[Floats] = [weights.flat for weights in self._ring]
+        self._current, self._next = Weights(worker.shape), Weights(worker.shape)
+        self.answered = {0: 0}
 
-    def publish(self, version: int) -> None:
-        """The weights of `version` are in their buffer. Nobody else has to be told."""
+    def reserve(self, _queue: UnitQueue) -> Weights:
+        """The buffer that does not hold the current weights."""
+        return self._next
 
-    def exchange(self, queue: UnitQueue) -> Gradient:
+    def publish(self, _version: int) -> None:
+        """What stands in the reserved buffer is the current weights."""
+        self._current, self._next = self._next, self._current
+
+    def exchange(self, queue: UnitQueue, _seconds: float) -> Gradient:
         """Compute the next unit of the queue."""
         unit = queue.take(0)
         assert unit is not None, "no unit waits, and none is being computed"
         with np.errstate(all="ignore"):  # the server looks whether the sums are finite
-            error, mistakes = self._worker.compute(unit, self._ring[unit.version % 2], self._gradient)
-        return Gradient(unit, self._gradient.flat, error, mistakes, worker=0)
+            tally = self._worker.compute(unit, self._current, self._gradient)
+        self.answered[0] += 1
+        return Gradient(unit, self._gradient.flat, tally, worker=0)
 
     def close(self) -> None:
         """Nothing to let go of."""

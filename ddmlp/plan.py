@@ -95,6 +95,13 @@ class Plan:
         start += index * self.microbatch
         return self._order(self.epoch(step))[start : min(start + self.microbatch, stop)]
 
+    def epoch_rows(self, step: int) -> Iterator[NDArray[np.intp]]:
+        """The rows of the epoch that `step` is in, up to it, in parts and in their order."""
+        order, stop = self._order(self.epoch(step)), (step % self.steps_per_epoch) * self.batch
+        part = max(self.window, self.batch)
+        for start in range(0, stop, part):
+            yield order[start : min(start + part, stop)]
+
     def units(self, step: int, workers: int) -> list[Node]:
         """The step's tree cut into nodes to be computed in one go, for `workers` of like speed.
 

@@ -35,6 +35,7 @@ class RunProgress:
         self._first: tuple[int, float] | None = None  # step and time of the first report
         self._printed = 0.0
         self._workers = 0
+        self._started = False
 
     def __enter__(self) -> "RunProgress":
         return self
@@ -79,12 +80,18 @@ class RunProgress:
             )
 
     def _show_event(self, event: Event) -> None:
-        if event["event"] == "epoch":
+        if event["event"] == "start":
+            for complaint in event["complaints"]:
+                self.note(f"note: {complaint}")
+            if self._started:
+                self.note(f"the server has died and was started again: going on after step {event['step']}")
+            self._started = True
+        elif event["event"] == "epoch":
             self.note(f"epoch {event['epoch']}/{self._epochs}  test error {event['test_error']:.2%}")
 
     def _left(self, report: Report) -> timedelta | str:
         step, began = self._first or (0, 0.0)
-        if report.step == step:
+        if report.step <= step:
             return "?"
         seconds = (time.monotonic() - began) / (report.step - step) * (report.steps - report.step)
         return timedelta(seconds=round(seconds))

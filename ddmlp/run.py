@@ -13,7 +13,7 @@ import filelock
 from ddmlp.checkpoint import Checkpoints, save_arrays
 from ddmlp.config import TrainConfig, flag
 from ddmlp.errors import ConfigError, RunError
-from ddmlp.files import write_whole
+from ddmlp.files import naming, write_whole
 from ddmlp.network import Weights
 
 
@@ -30,7 +30,8 @@ class Run:
     """The folder of a run.
 
     config.json     what the run is a function of: settings, data, dataset_sha256
-    metrics.jsonl   a line for each event: progress, epoch, checkpoint
+    metrics.jsonl   a line for each event: start, progress, epoch, checkpoint
+    chain.jsonl     a line for each checkpoint, see Chain
     checkpoints/    the newest few
     model.npz       W1 and W2, once the run, or its --stop-after, has ended
     result.json     the result, likewise
@@ -39,6 +40,7 @@ class Run:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.checkpoints = Checkpoints(path / "checkpoints")
+        self.chain = path / "chain.jsonl"
         self._lock = filelock.FileLock(path / ".lock")
 
     def __enter__(self) -> "Run":
@@ -104,13 +106,15 @@ class Run:
             )
 
     def record(self, events: Iterable[dict[str, Any]]) -> None:
-        """Append events to metrics.jsonl."""
-        lines = "".join(json.dumps(event) + "\n" for event in events)
-        if lines:
-            with (self.path / "metrics.jsonl").open("a") as file:
-                file.write(lines)
+        """Append events to metrics.jsonl. A start takes back what lies past its step: it will happen again."""
+        path = self.path / "metrics.jsonl"
+        for event in events:
+            if event["event"] == "start":
+                self._rewind(event["step"])
+            with naming(path), path.open("a") as file:
+                file.write(json.dumps(event) + "\n")
 
-    def rewind(self, step: int) -> None:
+    def _rewind(self, step: int) -> None:
         """Drop from metrics.jsonl what lies past `step`, and lines that a crash has damaged."""
         path = self.path / "metrics.jsonl"
         if path.exists():

@@ -193,15 +193,13 @@ def main(arguments: list[str] | None = None) -> int:
         with start(job, args, progress) as trainer:
             if args.resume:
                 progress.note(f"resuming after step {trainer.step}")
-                run.rewind(trainer.step)
             else:
                 run.create(origin)
-            for complaint in trainer.complaints:
-                progress.note(f"note: {complaint}")
-            if not (report := train(trainer, run, progress)).done:
+            report = train(trainer, run, progress)
+            if report.result is None:
                 progress.note(f"interrupted after step {report.step}; go on with: {resume}")
                 return INTERRUPTED
-            result = {**trainer.finish(), **about(job)}
+            result = {**report.result, **about(job)}
             run.write_result(result)
         show_result(result, run, resume)
     return 0

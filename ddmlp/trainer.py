@@ -6,46 +6,30 @@ are: in this process, or in the parameter server's actor.
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+import numpy as np
+
+from ddmlp.chain import Chain
 from ddmlp.checkpoint import Checkpoint
 from ddmlp.dataset import Dataset
-from ddmlp.errors import RunError
+from ddmlp.errors import RunError, TrainingError
 from ddmlp.evaluate import Evaluation, evaluate
-from ddmlp.job import Event, Job, Report
-from ddmlp.metrics import Stretch
-from ddmlp.network import Floats, Shape, Weights
+from ddmlp.job import Job, Report
+from ddmlp.ledger import Ledger, all_rows
+from ddmlp.metrics import Journal
+from ddmlp.network import Shape, Weights
 from ddmlp.numerics import libraries, pin, versions
-from ddmlp.plan import Plan
-from ddmlp.queues import CREDITS, Gradient, Unit, UnitQueue
+from ddmlp.plan import Node, Plan
+from ddmlp.queues import CREDITS, Unit, UnitQueue
 from ddmlp.run import Run
 from ddmlp.server import ParameterServer
-
-RECORDS_PER_EPOCH = 50  # progress lines in metrics.jsonl
-
-
-class Workers(Protocol):
-    """The seam between the loop and those who compute: in this process, or anywhere."""
-
-    @property
-    def buffers(self) -> Sequence[Floats]:
-        """Where the parameter server is to keep its weights, so that the workers see them."""
-
-    @property
-    def count(self) -> int:
-        """How many workers there are now."""
-
-    def publish(self, version: int) -> None:
-        """Let the workers see the weights of `version`, which stand in their buffer."""
-
-    def exchange(self, queue: UnitQueue) -> Gradient:
-        """Hand out units as far as the workers' credits go, and wait for an answer, bounded."""
-
-    def close(self) -> None:
-        """Let the workers go."""
+from ddmlp.verification import Verification
+from ddmlp.worker import Worker
+from ddmlp.workers import Workers
 
 
 class Trainer:
@@ -56,52 +40,53 @@ class Trainer:
         self._job, self._run = job, Run(job.run)
         self._train, self._test = Dataset(job.data / "train"), Dataset(job.data / "test")
         self.plan = job.plan(self._train.manifest)
-        shape = job.shape(self._train.manifest)
-        self._workers = connect(self._train, self.plan, shape)
+        self._shape = job.shape(self._train.manifest)
+        self._workers = connect(self._train, self.plan, self._shape)
+        self._queue = UnitQueue(2 * CREDITS * max(1, job.workers))
         # What a checkpoint must have been computed from to be gone on with.
         self._origin = {"config": job.config.as_dict(), "dataset_sha256": self._train.manifest.sha256()}
-        found, self.complaints = self._run.checkpoints.newest()
+        found, complaints = self._run.checkpoints.newest()
         if found:
-            self._check_origin(found)
-        self._seconds = found.about["train_seconds"] if found else 0.0
-        start = found or Checkpoint(Weights.draw(shape, job.config.seed), 0, {})
-        self._server = ParameterServer(shape, self._workers.buffers, start.step, start.weights)
+            complaints += self._check_origin(found)
+        self._chain = Chain(self._run.chain, self._origin)
+        start = found or Checkpoint(Weights.draw(self._shape, job.config.seed), 0, {})
+        if broken := self._chain.rewind(start.step, start.about.get("chain")):
+            complaints.append(broken)
+        self._journal = Journal(self.plan, start.step, start.about.get("train_seconds", 0.0), complaints)
+        self._ledger = Ledger.of(start.about["ledger"]) if found else Ledger()
+        weights = self._workers.reserve(self._queue)
+        weights.flat[:] = start.weights.flat
+        self._server = ParameterServer(self._shape, start.step, weights)
         self._workers.publish(start.step)
         self._last = min(self.plan.steps, self.plan.steps if job.stop_after is None else job.stop_after)
-        self._queue = UnitQueue(2 * CREDITS * max(1, job.workers))
-        self._waited = 0.0  # seconds for answers
+        self._to_ask: deque[Node] = deque()  # of the step, not yet in the queue
+        self._began: float | None = None  # when the step did
         self._saved = start.step if found else -1
-        self._events: list[Event] = []
+        self._save_due = False
         self._evaluated: tuple[int, Evaluation] | None = None
-        self._since_record, self._since_report = Stretch(), Stretch()
-        # A flipped bit in a shard must not train silently: every byte is compared with its hash while the first steps
-        # are computed, and none of them is kept before that has ended well.
-        verifier = ThreadPoolExecutor(1, thread_name_prefix="verify")
-        self._verified = [verifier.submit(dataset.verify) for dataset in (self._train, self._test)]
-        verifier.shutdown(wait=False)
+        self._verification = Verification([self._train, self._test])
 
     @property
     def step(self) -> int:
         """The position: how many steps are applied."""
         return self._server.version
 
-    @property
-    def done(self) -> bool:
-        return self.step >= self._last
-
     def advance(self, seconds: float) -> Report:
-        """Train for about so many seconds, at least a step, or to the end. The clock moves nothing but the report.
+        """Train for about so many seconds, or to the end. The clock moves nothing but the report.
 
         Raises TrainingError, DataError or ClusterError; the last checkpoint stands.
         """
+        deadline = time.perf_counter() + seconds
         if self._saved < 0:
             self.checkpoint()
-        deadline = time.perf_counter() + seconds
-        while not self.done:
-            self._step()
-            if time.perf_counter() >= deadline:
+        result = None
+        while self._settle(deadline):
+            if self.step >= self._last:
+                result = self._finish()
                 break
-        return self._report()
+            if not self._step(deadline) or time.perf_counter() >= deadline:
+                break
+        return self._report(result)
 
     def checkpoint(self) -> Path:
         """Write a checkpoint of the position, unless it has one; returns its folder.
@@ -110,22 +95,83 @@ class Trainer:
         """
         if self._saved != self.step:
             if self.step > 0:
-                self._check_data()
-            about = {**self._origin, "train_seconds": self._seconds, "versions": versions()}
+                self._verification.wait()
+            start = time.perf_counter()
+            digest = self._chain.append(self.step, self._server.weights.sha256())
+            about = {
+                **self._origin,
+                "chain": digest,
+                "ledger": self._ledger.as_dict(),
+                "train_seconds": self._journal.seconds,
+                "versions": versions(),
+            }
             self._run.checkpoints.save(Checkpoint(self._server.weights, self.step, about))
             self._saved = self.step
-            self._events.append({"event": "checkpoint", "step": self.step})
+            self._journal.checkpoint(self.step, time.perf_counter() - start, digest)
+        self._save_due = False
         return self._run.checkpoints.folder
 
-    def finish(self) -> dict[str, Any]:
-        """Write the last checkpoint and the model; returns what the result says of them."""
-        self._check_data()
-        self.checkpoint()
+    def close(self) -> None:
+        self._workers.close()
+
+    def _settle(self, deadline: float) -> bool:
+        """Write the checkpoint that is due, once the data are verified; False where they are not in time."""
+        if self._save_due or self.step >= self._last:
+            if not self._verification.wait(max(0.0, deadline - time.perf_counter())):
+                return False
+            self.checkpoint()
+        return True
+
+    def _step(self, deadline: float) -> bool:
+        """Compute and apply a step, or go on with the one begun; False where it is not complete in time."""
+        step, queue, server = self.step, self._queue, self._server
+        if self._began is None:
+            self._began = time.perf_counter()
+            server.begin(self.plan.microbatches(step))
+            self._to_ask.extend(self.plan.units(step, max(1, self._workers.count - queue.overdue)))
+        while not server.complete:
+            while self._to_ask and not queue.full:
+                queue.put(Unit(step, step, self._to_ask.popleft()))
+            start = time.perf_counter()
+            gradient = self._workers.exchange(queue, max(0.0, deadline - start))
+            now = time.perf_counter()
+            self._journal.waited += now - start
+            if gradient is None:
+                return False
+            if queue.answered(gradient, time.monotonic()):
+                server.receive(gradient)
+        rate = self._job.config.learning_rate(step, self.plan.steps)
+        try:
+            tally = server.apply(rate / self._job.config.batch, self._workers.reserve(queue))
+        except TrainingError as error:
+            raise TrainingError(f"{error}: {self._culprit(step)}; the last checkpoint is kept") from None
+        self._workers.publish(server.version)
+        self._ledger.add(tally)
+        self._journal.applied(tally, time.perf_counter() - self._began)
+        self._began = None
+        self._after_step()
+        return True
+
+    def _after_step(self) -> None:
+        """What the position asks for: a line of metrics, a check of the ledger, a test, a checkpoint."""
+        in_epoch = self.step % self.plan.steps_per_epoch
+        self._journal.progress(self.step, self._workers.count, self._queue, last=self.step == self._last)
+        if in_epoch == 0:
+            self._ledger.check(f"epoch {self.plan.epoch(self.step)}", all_rows(self.plan.rows))
+            self._ledger = Ledger()
+            self._journal.epoch(self.step, self._evaluate())
+        self._save_due = in_epoch == 0 or self.step % self._job.checkpoint_every == 0
+
+    def _finish(self) -> dict[str, Any]:
+        """Write the model; returns what the result says of it."""
+        epoch = self.plan.epoch(self.step)
+        self._ledger.check(f"epoch {epoch + 1}, up to step {self.step}", self.plan.epoch_rows(self.step))
         self._run.write_model(self._server.weights)
         found = self._evaluate()
-        rows = self.plan.rows_before(self.step)
+        rows, seconds = self.plan.rows_before(self.step), self._journal.seconds
         return {
             "weights_sha256": self._server.weights.sha256(),
+            "chain": self._chain.digest,
             "test_error": found.error,
             "test_cross_entropy": found.cross_entropy,
             "test_rows": found.rows,
@@ -133,84 +179,18 @@ class Trainer:
             "steps": self.step,
             "finished": self.step == self.plan.steps,
             "rows": rows,
-            "epochs": self.plan.epoch(self.step),
-            "train_seconds": self._seconds,
-            "rows_per_second": rows / self._seconds if self._seconds else 0.0,
+            "epochs": epoch,
+            "train_seconds": seconds,
+            "rows_per_second": rows / seconds if seconds else 0.0,
             "dataset_sha256": self._origin["dataset_sha256"],
+            "answered": self._workers.answered,
+            "reissued": self._queue.reissued,
+            "compared": self._queue.compared,
             "versions": versions(),
         }
 
-    def close(self) -> None:
-        self._workers.close()
-
-    def _step(self) -> None:
-        """Compute and apply one step."""
-        start = time.perf_counter()
-        step, queue, server = self.step, self._queue, self._server
-        server.begin(self.plan.microbatches(step))
-        for node in self.plan.units(step, self._workers.count):
-            while queue.full:
-                self._receive()
-            queue.put(Unit(step, step, node))
-        while not server.complete:
-            self._receive()
-        rate = self._job.config.learning_rate(step, self.plan.steps)
-        error, mistakes = server.apply(rate / self._job.config.batch)
-        self._workers.publish(server.version)
-        seconds = time.perf_counter() - start
-        self._seconds += seconds
-        rows = self.plan.rows_before(self.step) - self.plan.rows_before(step)
-        for stretch in (self._since_record, self._since_report):
-            stretch.add(rows, error, mistakes, seconds)
-        self._after_step()
-
-    def _receive(self) -> None:
-        start = time.perf_counter()
-        gradient = self._workers.exchange(self._queue)
-        self._waited += time.perf_counter() - start
-        if self._queue.answered(gradient.unit):
-            self._server.receive(gradient)
-
-    def _after_step(self) -> None:
-        """What the position asks for: a line of metrics, a test, a checkpoint."""
-        in_epoch = self.step % self.plan.steps_per_epoch
-        if in_epoch % math.ceil(self.plan.steps_per_epoch / RECORDS_PER_EPOCH) == 0 or self.done:
-            self._record()
-        if in_epoch == 0:
-            found = self._evaluate()
-            self._events.append(
-                {
-                    "event": "epoch",
-                    "step": self.step,
-                    "epoch": self.plan.epoch(self.step),
-                    "test_error": found.error,
-                    "test_cross_entropy": found.cross_entropy,
-                    "seconds": self._seconds,
-                }
-            )
-        if in_epoch == 0 or self.step % self._job.checkpoint_every == 0:
-            self.checkpoint()
-
-    def _record(self) -> None:
-        stretch, self._since_record = self._since_record, Stretch()
-        self._events.append(
-            {
-                "event": "progress",
-                "step": self.step,
-                "epoch": self.step / self.plan.steps_per_epoch,
-                "rows": self.plan.rows_before(self.step),
-                "error": stretch.error,
-                "mistakes": stretch.mistaken,
-                "rows_per_second": stretch.speed,
-                "seconds": self._seconds,
-                "workers": self._workers.count,
-                "queue": {"high_water": self._queue.high_water, "wait_seconds": self._waited},
-            }
-        )
-
-    def _report(self) -> Report:
-        stretch, self._since_report = self._since_report, Stretch()
-        events, self._events = self._events, []
+    def _report(self, result: dict[str, Any] | None) -> Report:
+        stretch, events = self._journal.report()
         return Report(
             step=self.step,
             steps=self.plan.steps,
@@ -219,8 +199,9 @@ class Trainer:
             rows_per_second=stretch.speed,
             depth=self._queue.high_water,
             workers=self._workers.count,
+            hung=self._queue.hung(time.monotonic()),
             events=events,
-            done=self.done,
+            result=result,
         )
 
     def _evaluate(self) -> Evaluation:
@@ -229,17 +210,24 @@ class Trainer:
             self._evaluated = self.step, evaluate(self._server.weights, self._test)
         return self._evaluated[1]
 
-    def _check_origin(self, found: Checkpoint) -> None:
-        """Raise RunError where a checkpoint is of another run; complain where another machine computed it."""
+    def _culprit(self, step: int) -> str:
+        """Which microbatch of `step` has a gradient that is not finite, in words; the weights are those before it."""
+        worker, gradient = Worker(self._train, self.plan, self._shape), Weights(self._shape)
+        with np.errstate(all="ignore"):
+            for index in range(self.plan.microbatches(step)):
+                tally = worker.compute(Unit(step, step, Node(index, index + 1)), self._server.weights, gradient)
+                if not (math.isfinite(tally.error) and np.isfinite(gradient.flat).all()):
+                    return f"the gradient of microbatch {index} is not finite; a smaller --lr may help"
+        return (
+            "computed again, its microbatches have finite gradients: so their sum or the update is too large, and a "
+            "smaller --lr may help, or a worker has computed wrongly"
+        )
+
+    def _check_origin(self, found: Checkpoint) -> list[str]:
+        """Raise RunError where a checkpoint is of another run; returns a complaint where another machine wrote it."""
         for name, ours in self._origin.items():
             if found.about.get(name) != ours:
                 raise RunError(f"{self._run.checkpoints.folder} has a checkpoint of another run: its {name} differs")
         theirs = found.about.get("versions", {})
-        if other := {name: theirs.get(name) for name, ours in libraries().items() if theirs.get(name) != ours}:
-            self.complaints.append(f"the checkpoint was computed with {other}: its last bits may not be those of here")
-
-    def _check_data(self) -> None:
-        """Wait until every shard is verified; raises DatasetError naming one that is not what its manifest says."""
-        while self._verified:
-            self._verified[0].result()
-            self._verified.pop(0)
+        other = {name: theirs.get(name) for name, ours in libraries().items() if theirs.get(name) != ours}
+        return [f"the checkpoint was computed with {other}: its last bits may not be those of here"] if other else []

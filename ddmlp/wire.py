@@ -18,18 +18,19 @@ from multiprocessing import BufferTooShort
 from multiprocessing.connection import Connection
 from typing import Any
 
+from ddmlp.ledger import Tally
 from ddmlp.network import Floats
 from ddmlp.plan import Node
 from ddmlp.queues import Unit
 
-VERSION = 1  # of this protocol; both ends must speak the same
-SOCKET_SECONDS = 10  # the longest a started message, or the handshake, may take to come or go
+VERSION = 2  # of this protocol; both ends must speak the same
+SOCKET_SECONDS = 5  # the longest that a message which has begun to come or go, or a handshake, may stand still
 HELLO_BYTES = 1 << 16  # the longest hello
 
 Address = str | tuple[str, int]  # a Unix socket's path, or host and port
 
-_UNIT = struct.Struct("<cqqII?")  # kind, step, version, lo, hi; whether the weights follow
-_ANSWER = struct.Struct("<cqqIIdqI")  # kind, step, version, lo, hi, error, mistakes, slot
+_UNIT = struct.Struct("<cqqIII?")  # kind, step, version, lo, hi, slot of the weights; whether the weights follow
+_ANSWER = struct.Struct("<cqqIIIqQdq")  # kind, step, version, lo, hi, slot of the gradient; the tally
 UNIT, ANSWER, FAILURE = b"U", b"A", b"F"
 
 
@@ -92,24 +93,24 @@ _COMPARED = {
 }
 
 
-def pack_unit(unit: Unit, weights_follow: bool) -> bytes:
-    return _UNIT.pack(UNIT, unit.step, unit.version, *unit.node, weights_follow)
+def pack_unit(unit: Unit, slot: int, weights_follow: bool) -> bytes:
+    return _UNIT.pack(UNIT, unit.step, unit.version, *unit.node, slot, weights_follow)
 
 
-def unpack_unit(frame: bytes) -> tuple[Unit, bool]:
-    """The unit, and whether the weights follow."""
-    _, step, version, lo, hi, weights_follow = _UNIT.unpack(frame)
-    return Unit(step, version, Node(lo, hi)), weights_follow
+def unpack_unit(frame: bytes) -> tuple[Unit, int, bool]:
+    """The unit, the slot of shared memory that its weights lie in, and whether the weights follow instead."""
+    _, step, version, lo, hi, slot, weights_follow = _UNIT.unpack(frame)
+    return Unit(step, version, Node(lo, hi)), slot, weights_follow
 
 
-def pack_answer(unit: Unit, error: float, mistakes: int, slot: int) -> bytes:
-    return _ANSWER.pack(ANSWER, unit.step, unit.version, *unit.node, error, mistakes, slot)
+def pack_answer(unit: Unit, tally: Tally, slot: int) -> bytes:
+    return _ANSWER.pack(ANSWER, unit.step, unit.version, *unit.node, slot, *tally)
 
 
-def unpack_answer(frame: bytes) -> tuple[Unit, float, int, int]:
-    """The unit, its error E and mistakes, and the slot of shared memory that its gradient lies in."""
-    _, step, version, lo, hi, error, mistakes, slot = _ANSWER.unpack(frame)
-    return Unit(step, version, Node(lo, hi)), error, mistakes, slot
+def unpack_answer(frame: bytes) -> tuple[Unit, Tally, int]:
+    """The unit, what was counted, and the slot of shared memory that its gradient lies in."""
+    _, step, version, lo, hi, slot, *tally = _ANSWER.unpack(frame)
+    return Unit(step, version, Node(lo, hi)), Tally(*tally), slot
 
 
 def pack_failure(error: BaseException) -> bytes:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ddmlp.dataset import Dataset
+from ddmlp.ledger import Tally, fingerprints
 from ddmlp.network import Network, Shape, Weights, scale
 from ddmlp.numerics import pin
 from ddmlp.plan import Node, Plan
@@ -23,25 +24,25 @@ class Worker:
         self._x = np.empty((rows, shape.inputs), np.float32)
         self._scratch: list[Weights] = []  # one a level of the tree
 
-    def compute(self, unit: Unit, weights: Weights, out: Weights) -> tuple[float, int]:
-        """The unit's gradient into `out`; returns the error E and the mistakes, summed over its rows."""
+    def compute(self, unit: Unit, weights: Weights, out: Weights) -> Tally:
+        """The unit's gradient into `out`; returns what is counted of its rows."""
         return self._node(unit.step, unit.node, weights, out, 0)
 
-    def _node(self, step: int, node: Node, weights: Weights, out: Weights, level: int) -> tuple[float, int]:
+    def _node(self, step: int, node: Node, weights: Weights, out: Weights, level: int) -> Tally:
         if node.leaf:
             return self._microbatch(step, node.lo, weights, out)
         left, right = node.children()
-        error, mistakes = self._node(step, left, weights, out, level)
+        tally = self._node(step, left, weights, out, level)
         if level == len(self._scratch):
             self._scratch.append(Weights(self.shape))
         scratch = self._scratch[level]
-        right_error, right_mistakes = self._node(step, right, weights, scratch, level + 1)
+        tally = tally.plus(self._node(step, right, weights, scratch, level + 1))
         np.add(out.flat, scratch.flat, out=out.flat)
-        return error + right_error, mistakes + right_mistakes
+        return tally
 
-    def _microbatch(self, step: int, index: int, weights: Weights, out: Weights) -> tuple[float, int]:
+    def _microbatch(self, step: int, index: int, weights: Weights, out: Weights) -> Tally:
         rows = self._plan.microbatch_rows(step, index)
         x, labels = self._x[: len(rows)], self._labels[: len(rows)]
         self._dataset.gather(rows, self._pixels, self._labels)
         scale(self._pixels[: len(rows)], out=x)
-        return self._network.gradients(weights, x, labels, out)
+        return Tally(len(rows), fingerprints(rows), *self._network.gradients(weights, x, labels, out))

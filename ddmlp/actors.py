@@ -1,0 +1,91 @@
+"""The server and the workers as they run in processes of their own: what a Ray actor is made of."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ddmlp import wire
+from ddmlp.dataset import Dataset
+from ddmlp.hub import Hub
+from ddmlp.job import Job, Report
+from ddmlp.link import Link, serve
+from ddmlp.network import Shape
+from ddmlp.numerics import fingerprint
+from ddmlp.plan import Plan
+from ddmlp.trainer import Trainer
+from ddmlp.worker import Worker
+
+
+def hello(worker: int, job: Job, dataset: Dataset) -> wire.Hello:
+    """What `worker` (-1: the server) says of itself when it meets the other end."""
+    return wire.Hello(worker, wire.VERSION, fingerprint(), dataset.manifest.sha256(), job.config.as_dict())
+
+
+class ServerActor:
+    """The trainer, beside the weights."""
+
+    trainer: Trainer
+    hub: Hub
+
+    def start(self, job: Job, secret: bytes, addresses: Sequence[wire.Address]) -> int:
+        """Returns the position. Not in the constructor: an error there would reach the driver as an actor's death."""
+
+        def connect(dataset: Dataset, _plan: Plan, shape: Shape) -> Hub:
+            self.hub = Hub(shape, hello(-1, job, dataset), secret, addresses)
+            return self.hub
+
+        self.trainer = Trainer(job, connect)
+        return self.trainer.step
+
+    def listen(self, address: wire.Address) -> wire.Address:
+        return self.hub.listen(address)
+
+    def gather(self, workers: int, seconds: float) -> bool:
+        return self.hub.gather(workers, seconds)
+
+    def advance(self, seconds: float) -> Report:
+        return self.trainer.advance(seconds)
+
+    def checkpoint(self) -> Path:
+        return self.trainer.checkpoint()
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """Where and how a worker meets the server: its address for workers on its node and for others, the secret."""
+
+    local: wire.Address
+    far: wire.Address | None
+    secret: bytes
+
+
+class WorkerActor:
+    """A worker."""
+
+    _dataset: Dataset | None = None
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def place(self) -> tuple[str, int]:
+        """The node that this worker is on, and its process there."""
+        import ray
+
+        return str(ray.get_runtime_context().get_node_id()), os.getpid()
+
+    def serve(self, job: Job, meeting: Meeting, *, far: bool) -> str:
+        """Answer the server's units until there are no more; returns why there are none."""
+        dataset = self._dataset or Dataset(job.data / "train")
+        if far and self._dataset is None:
+            dataset.verify()  # the server has verified its own node's copy, not this one's
+        self._dataset = dataset
+        shape = job.shape(dataset.manifest)
+        address = meeting.far if far else meeting.local
+        assert address is not None, "a worker on another node is sent only where the server listens for it"
+        try:
+            link = Link(address, meeting.secret, hello(self._number, job, dataset), shape)
+        except ConnectionError as error:
+            return str(error)
+        serve(Worker(dataset, job.plan(dataset.manifest), shape), link)
+        return f"the server has let worker {self._number} go"

@@ -1,0 +1,86 @@
+"""The ledger: which rows of an epoch were applied, kept apart from the plan and checked against it.
+
+A row's fingerprint is a 64-bit hash of its number; rows are counted, and their fingerprints added up modulo 2^64. The
+sum does not depend on an order, so an epoch in which every row was applied exactly once has that of 0, 1, ... rows - 1,
+however the rows were shuffled; a row that is missing, doubled or foreign changes it.
+"""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddmlp.errors import TrainingError
+
+_CHUNK = 1 << 16  # rows whose fingerprints are computed at a time
+_GAMMA, _HALF, _MIX = np.uint64(0x9E3779B97F4A7C15), np.uint64(32), np.uint64(0xBF58476D1CE4E5B9)
+
+
+class Tally(NamedTuple):
+    """What is counted of rows: how many, the sum of their fingerprints, of their errors E, and of their mistakes."""
+
+    rows: int
+    fingerprints: int
+    error: float
+    mistakes: int
+
+    def plus(self, other: "Tally") -> "Tally":
+        """The tally of both. Errors are floats: left plus right, as the reduction tree says."""
+        return Tally(
+            self.rows + other.rows,
+            (self.fingerprints + other.fingerprints) % 2**64,
+            self.error + other.error,
+            self.mistakes + other.mistakes,
+        )
+
+
+def fingerprints(rows: NDArray[np.intp]) -> int:
+    """The sum of the rows' fingerprints: multiply, fold and multiply again, after SplitMix64's output function (Steele,
+    Lea and Flood 2014, figure 11), whose constants these are. It runs for every microbatch, so it is kept short."""
+    mixed = (rows + 1).view(np.uint64) * _GAMMA
+    mixed ^= mixed >> _HALF
+    mixed *= _MIX
+    return int(np.add.reduce(mixed))
+
+
+class Ledger:
+    """The rows of the current epoch that are applied."""
+
+    def __init__(self, rows: int = 0, fingerprints: int = 0) -> None:
+        self.rows, self.fingerprints = rows, fingerprints
+
+    def add(self, tally: Tally) -> None:
+        """Enter the rows of a step that is applied."""
+        self.rows += tally.rows
+        self.fingerprints = (self.fingerprints + tally.fingerprints) % 2**64
+
+    def check(self, where: str, due: Iterable[NDArray[np.intp]]) -> None:
+        """Raise TrainingError where the rows applied are not those that are `due`, each of them once."""
+        rows, sums = 0, 0
+        for part in due:
+            rows, sums = rows + len(part), (sums + fingerprints(part)) % 2**64
+        if rows != self.rows:
+            raise TrainingError(
+                f"{where}: {self.rows:,} rows were applied, expected {rows:,}; the last checkpoint stands"
+            )
+        if sums != self.fingerprints:
+            raise TrainingError(
+                f"{where}: {rows:,} rows were applied, but not those of the plan, each of them once (the sum of their "
+                f"fingerprints is {self.fingerprints:016x}, expected {sums:016x}); the last checkpoint stands"
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {"rows": self.rows, "fingerprints": f"{self.fingerprints:016x}"}
+
+    @classmethod
+    def of(cls, about: dict[str, Any]) -> "Ledger":
+        """The ledger of `as_dict`."""
+        return cls(about["rows"], int(about["fingerprints"], 16))
+
+
+def all_rows(rows: int) -> Iterable[NDArray[np.intp]]:
+    """0, 1, ... rows - 1, in parts."""
+    for start in range(0, rows, _CHUNK):
+        yield np.arange(start, min(start + _CHUNK, rows))

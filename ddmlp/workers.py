@@ -1,0 +1,30 @@
+"""The seam between the loop and those who compute."""
+
+from typing import Protocol
+
+from ddmlp.network import Weights
+from ddmlp.queues import Gradient, UnitQueue
+
+
+class Workers(Protocol):
+    """The workers, in this process or anywhere."""
+
+    @property
+    def count(self) -> int:
+        """How many there are now."""
+
+    @property
+    def answered(self) -> dict[int, int]:
+        """How many units each of them has answered."""
+
+    def reserve(self, queue: UnitQueue) -> Weights:
+        """Where the next version of the weights is to be written: no worker reads there."""
+
+    def publish(self, version: int) -> None:
+        """Let the workers see what was written there as the weights of `version`."""
+
+    def exchange(self, queue: UnitQueue, seconds: float) -> Gradient | None:
+        """Hand out units as far as the workers' credits go, and wait for an answer; None where none comes in time."""
+
+    def close(self) -> None:
+        """Let the workers go."""
