@@ -6,7 +6,7 @@ DATA := data
 MNIST ?=
 WORKERS := 4
 
-.PHONY: train test check format clean FORCE
+.PHONY: train test chaos check format clean FORCE
 
 ## Get data, convert it, train with 4 workers on Ray, and say how well it went. MNIST=folder: use the files there.
 train: $(VENV)/.installed-sample $(DATA)/test/dataset.json
@@ -15,6 +15,10 @@ train: $(VENV)/.installed-sample $(DATA)/test/dataset.json
 ## Run the tests, as CI does. DDMLP_MNIST=folder: those on full MNIST too.
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
+
+## Kill and stop everything at every moment that matters, for half an hour; docs/chaos.md is its output.
+chaos: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.chaos
 
 ## Formatting, lint and types.
 check: $(VENV)/.installed-dev

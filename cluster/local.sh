@@ -3,6 +3,7 @@
 #
 #   cluster/local.sh start [--workers N] [--cpus C] [--port P]   a head and N (2) more nodes, each with C (2) CPUs
 #   eval "$(cluster/local.sh env)"                                point Ray programs of this shell at it
+#   cluster/local.sh join [--cpus C]                              one node more, also while a run trains
 #   cluster/local.sh status
 #   cluster/local.sh stop                                         ends these processes and no others
 #
@@ -14,7 +15,7 @@ repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 say() { echo "$*" >&2; }
 die() { say "error: $1"; exit "${2:-1}"; }
-usage() { die "$1; usage: local.sh start [--workers N] [--cpus C] [--port P] | env | status | stop" 2; }
+usage() { die "$1; usage: local.sh start [--workers N] [--cpus C] [--port P] | env | join [--cpus C] | status | stop" 2; }
 
 find_ray() {
     local ray
@@ -113,17 +114,21 @@ node() {
         </dev/null >"$state/$name.log" 2>&1
 }
 
-start() {
-    local workers=2 cpus=2 port=6390 ray
+# flags COMMAND "NAME..." ARGUMENT...: sets the variables of the flags given, which must be among the names.
+flags() {
+    local command=$1 known=$2
+    shift 2
     while (($#)); do
-        case $1 in
-            --workers | --cpus | --port) ;;
-            *) usage "start does not know '$1'" ;;
-        esac
+        [[ $1 == --* && " $known " == *" ${1#--} "* ]] || usage "$command does not know '$1'"
         [[ ${2:-} =~ ^(0|[1-9][0-9]{0,4})$ ]] || usage "$1 needs a whole number, not '${2:-}'"
-        local "${1#--}=$2"
+        printf -v "${1#--}" %s "$2"
         shift 2
     done
+}
+
+start() {
+    local workers=2 cpus=2 port=6390 ray
+    flags start "workers cpus port" "$@"
     ((workers <= 64)) || usage "--workers $workers: at most 64 on one machine"
     ((port >= 1024 && port < 65535)) || usage "--port $port: not between 1024 and 65534"
     [[ $state == /* ]] || usage "DDMLP_CLUSTER_DIR must be an absolute path, not '$state'"
@@ -170,6 +175,16 @@ start() {
     environment
 }
 
+join() {
+    local cpus=2 ray name
+    flags join cpus "$@"
+    started || die "no cluster is started ($state)"
+    ray=$(find_ray)
+    name=$(wc -l <"$state/sessions")
+    node "$name" --address="$(<"$state/address")" || { tail -n 5 "$state/$name.log" >&2; die "node $name did not start"; }
+    say "node $name has joined"
+}
+
 environment() {
     started || die "no cluster is started ($state)"
     printf 'export RAY_ADDRESS=%q\n' "$(<"$state/address")"
@@ -203,7 +218,7 @@ stop() {
 command=${1:-}
 (($#)) && shift
 case $command in
-    start) start "$@" ;;
+    start | join) "$command" "$@" ;;
     env | status | stop)
         (($# == 0)) || usage "$command takes no arguments"
         [[ $command == env ]] && command=environment

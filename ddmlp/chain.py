@@ -49,27 +49,32 @@ class Chain:
         return self._last
 
     def rewind(self, step: int, digest: str | None) -> str | None:
-        """Drop the links past `step`; what is wrong where the last one left is not `digest`, or there is one and
-        `digest` is None. The next link follows `digest`, which is what the checkpoint says."""
-        links = []
-        try:
-            links = [link for link in self.links() if link.step <= step] if digest else []
-            complaint = None
-        except RunError as error:
-            complaint = str(error)
-        if complaint is None and (links[-1].digest if links else None) != digest:
-            complaint = (
-                f"{self.path} does not end with the digest {str(digest)[:16]}... of the checkpoint of step {step}"
-            )
-        if complaint is None:
-            write_whole(self.path, "".join(_line(link) for link in links))
+        """Go back to the checkpoint of `step`, which has this `digest`; or to the beginning, where there is none.
+
+        Drops the links past it. Returns what is wrong with the chain, where it does not lead to the digest: then it
+        is left as it is, for `links` to tell, and the next link follows the digest all the same.
+        """
         self._last = digest or self.root
-        return complaint
+        if self.path.exists():
+            write_whole(self.path, b"\n".join([*self._lines(), b""]))
+        try:
+            links = self.links()
+        except RunError as error:
+            if digest is None:
+                write_whole(self.path, b"")
+            return str(error)
+        left = [link for link in links if link.step <= step] if digest else []
+        if digest and (not left or left[-1].digest != digest):
+            return f"{self.path} does not lead to the digest {digest[:16]}... of the checkpoint of step {step}"
+        write_whole(self.path, b"".join(map(_line, left)))
+        if digest is None and links and links[-1].step > 0:
+            return f"no good checkpoint is left, though the run was at step {links[-1].step}: it begins again"
+        return None
 
     def append(self, step: int, weights_sha256: str) -> str:
         """Add a link, on disk when this returns; returns its digest. Call `rewind` before."""
         link = Link.after(self.digest, step, weights_sha256)
-        with naming(self.path), self.path.open("a") as file:
+        with naming(self.path), self.path.open("ab") as file:
             file.write(_line(link))
             file.flush()
             os.fsync(file.fileno())
@@ -91,12 +96,12 @@ class Chain:
             before = link.digest
         return found
 
+    def _lines(self) -> list[bytes]:
+        """The file's lines, without one at the end that a crash has cut: its link does not count yet."""
+        return self.path.read_bytes().split(b"\n")[:-1] if self.path.exists() else []
+
     def _read(self) -> Iterator[Link]:
-        try:
-            *lines, _cut = self.path.read_bytes().split(b"\n")  # a crash may have cut the last line: it is no link yet
-        except FileNotFoundError:
-            return
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(self._lines(), 1):
             try:
                 found = json.loads(line)
                 link = Link(**found)
@@ -107,5 +112,5 @@ class Chain:
             yield link
 
 
-def _line(link: Link) -> str:
-    return json.dumps(asdict(link)) + "\n"
+def _line(link: Link) -> bytes:
+    return json.dumps(asdict(link)).encode() + b"\n"

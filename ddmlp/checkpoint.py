@@ -16,7 +16,7 @@ from ddmlp.errors import RunError
 from ddmlp.files import whole_file
 from ddmlp.network import Shape, Weights
 
-KEEP = 3
+KEEP = 3  # checkpoints
 
 # What NumPy and zipfile are known to raise for a file that is not what it should be. A bare .npy is a TypeError.
 _DAMAGE = (
@@ -45,13 +45,13 @@ class Checkpoints:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def save(self, checkpoint: Checkpoint) -> Path:
-        """Write a checkpoint, and let go of the oldest beyond KEEP; returns its path."""
+    def save(self, checkpoint: Checkpoint, keep: int = KEEP) -> Path:
+        """Write a checkpoint, and let go of the oldest beyond the `keep` newest; returns its path."""
         self.folder.mkdir(exist_ok=True)
         path = self.folder / f"step-{checkpoint.step:012d}.npz"
         about = {"step": checkpoint.step, "weights_sha256": checkpoint.weights.sha256(), **checkpoint.about}
         save_arrays(path, checkpoint.weights, about)
-        for old in self.paths()[KEEP:]:
+        for old in self.paths()[keep:]:
             old.unlink(missing_ok=True)
         return path
 

@@ -18,12 +18,14 @@ NEVER_AGAIN: dict[str, Any] = {"max_restarts": 0, "max_task_retries": 0}
 INSTALLED = "if this is at the start: every node needs this ddmlp, and the RAY_AUTH_MODE that its Ray was started with"
 
 # Read by Ray when it is imported. No `uv run` among this process's ancestors is to change how the workers start; no
-# usage report; workers as urgent as this process, which waits for them.
+# usage report; workers as urgent as this process, which waits for them; no second report of a death.
 ALWAYS = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_USAGE_STATS_PROMPT_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # Ray would print a long paragraph into our standard output; we say it ourselves, in a line.
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "A worker died or was killed|has been marked dead",
 }
 # For a Ray that runs, and has answered: one that refuses us is not to be asked 20 times.
 ATTACHED = {"RAY_NUM_REDIS_GET_RETRIES": "3"}

@@ -12,6 +12,7 @@ from ddmlp.cluster import NEVER_AGAIN, Cluster, one_line, ours
 from ddmlp.errors import ClusterError
 from ddmlp.job import Job
 
+STARTING_SECONDS = 5
 MOST_DEATHS = 10  # of each worker, without a step between, before the run is given up
 
 
@@ -90,7 +91,15 @@ class Crew:
                 self._ray.kill(member.actor)
 
     def close(self) -> None:
+        """Kill everyone."""
+        starting = {call: member for call, member in self._calls.items() if not member.node}
         for member in [*self._calls.values(), *self._free]:
+            if member not in starting.values():
+                self._ray.kill(member.actor)
+        if starting:
+            # Ray 2.60 can lose count of the CPUs of an actor that is killed while it is being started.
+            self._ray.wait([*starting], num_returns=len(starting), timeout=STARTING_SECONDS)
+        for member in starting.values():
             self._ray.kill(member.actor)
         self._calls, self._free = {}, []
 

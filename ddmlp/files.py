@@ -39,10 +39,10 @@ def naming(path: Path) -> Iterator[None]:
         raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write `text` as UTF-8 to `path`, whole or not at all."""
+def write_whole(path: Path, text: str | bytes) -> None:
+    """Write `text`, as UTF-8, to `path`, whole or not at all."""
     with whole_file(path) as file:
-        file.write(text.encode())
+        file.write(text.encode() if isinstance(text, str) else text)
 
 
 def sync_folder(path: Path) -> None:

@@ -16,8 +16,8 @@ Event = dict[str, Any]
 class Job:
     """What a trainer needs to know, in this process or another: settings and paths, no arrays.
 
-    checkpoint_every: steps between checkpoints, besides those at the end of each epoch; stop_after: the step to stop
-    at, where that is before the plan's end; workers: how many were asked for.
+    workers: how many were asked for; checkpoint_every: steps between checkpoints, besides those at the end of each
+    epoch; keep: how many checkpoints; stop_after: the step to stop at, where that is before the plan's end.
     """
 
     config: TrainConfig
@@ -25,6 +25,7 @@ class Job:
     run: Path
     workers: int
     checkpoint_every: int
+    keep: int = 3
     stop_after: int | None = None
 
     def plan(self, data: Manifest) -> Plan:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ddmlp.errors import TrainingError
+from ddmlp.errors import RunError, TrainingError
 
 _CHUNK = 1 << 16  # rows whose fingerprints are computed at a time
 _GAMMA, _HALF, _MIX = np.uint64(0x9E3779B97F4A7C15), np.uint64(32), np.uint64(0xBF58476D1CE4E5B9)
@@ -36,11 +36,13 @@ class Tally(NamedTuple):
 
 
 def fingerprints(rows: NDArray[np.intp]) -> int:
-    """The sum of the rows' fingerprints: multiply, fold and multiply again, after SplitMix64's output function (Steele,
-    Lea and Flood 2014, figure 11), whose constants these are. It runs for every microbatch, so it is kept short."""
+    """The sum of the rows' fingerprints: multiply and fold twice, after SplitMix64's output function (Steele, Lea and
+    Flood 2014, figure 11), whose constants these are. It runs for every microbatch, so it is kept short; but without
+    the second fold the multiplication would factor out of the sum, and two swaps of rows could cancel out."""
     mixed = (rows + 1).view(np.uint64) * _GAMMA
     mixed ^= mixed >> _HALF
     mixed *= _MIX
+    mixed ^= mixed >> _HALF
     return int(np.add.reduce(mixed))
 
 
@@ -70,14 +72,17 @@ class Ledger:
                 f"fingerprints is {self.fingerprints:016x}, expected {sums:016x}); the last checkpoint stands"
             )
 
-    def as_dict(self) -> dict[str, Any]:
-        """For a checkpoint."""
-        return {"rows": self.rows, "fingerprints": f"{self.fingerprints:016x}"}
+    def about(self) -> dict[str, Any]:
+        """What a checkpoint says of it, as JSON."""
+        return {"ledger": {"rows": self.rows, "fingerprints": f"{self.fingerprints:016x}"}}
 
     @classmethod
     def of(cls, about: dict[str, Any]) -> "Ledger":
-        """The ledger of `as_dict`."""
-        return cls(about["rows"], int(about["fingerprints"], 16))
+        """The ledger that a checkpoint tells `about`; raises RunError where it tells of none."""
+        try:
+            return cls(int(about["ledger"]["rows"]), int(about["ledger"]["fingerprints"], 16))
+        except (KeyError, TypeError, ValueError):
+            raise RunError("the newest checkpoint has no ledger: another version of ddmlp wrote it") from None
 
 
 def all_rows(rows: int) -> Iterable[NDArray[np.intp]]:

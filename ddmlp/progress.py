@@ -34,7 +34,7 @@ class RunProgress:
         self._task = self._bar.add_task("", total=None, **fields)
         self._first: tuple[int, float] | None = None  # step and time of the first report
         self._printed = 0.0
-        self._workers = 0
+        self._workers: int | None = None  # at the last report
         self._started = False
 
     def __enter__(self) -> "RunProgress":
@@ -57,13 +57,13 @@ class RunProgress:
             self._printed = time.monotonic()
             self._bar.reset(self._task, total=report.steps, completed=report.step)
             self._bar.start()
-        if report.workers < self._workers:
-            self.note(f"a worker has died: {report.workers} left, who do its work too")
-        elif report.workers > self._workers > 0:
-            self.note(f"a worker has joined: {report.workers} now")
-        self._workers = report.workers
         for event in report.events:
             self._show_event(event)
+        before, self._workers = self._workers, report.workers
+        if before is not None and report.workers < before:
+            self.note(f"a worker has died: {report.workers or 'none'} left, another is being started")
+        elif before is not None and report.workers > before:
+            self.note(f"a worker has joined: {report.workers} now")
         step = f"{report.step}/{report.steps}"
         epoch = f"{min(report.epoch + 1, self._epochs)}/{self._epochs}"
         loss = "-" if math.isnan(report.error) else f"{report.error:.4f}"
@@ -84,6 +84,7 @@ class RunProgress:
             for complaint in event["complaints"]:
                 self.note(f"note: {complaint}")
             if self._started:
+                self._workers = None  # they come to the new server one by one
                 self.note(f"the server has died and was started again: going on after step {event['step']}")
             self._started = True
         elif event["event"] == "epoch":

@@ -101,6 +101,7 @@ class UnitQueue:
         if not self._waiting or self.credit(worker) == 0:
             return None
         unit = self._waiting.popleft()
+        self.reissued += bool(self._overdue and self._holders(unit))
         held = self._held.setdefault(worker, {})
         if not held:
             self._since[worker] = now
@@ -151,22 +152,22 @@ class UnitQueue:
         return first
 
     def lost(self, worker: int) -> list[Unit]:
-        """Put back, in front and in order, what only a dead worker held; returns it."""
+        """Put back, in front and in order, what a dead worker held and nobody who is on time; returns it."""
         held = self._held.pop(worker, {})
         self._overdue.discard(worker)
         self._pace.pop(worker, None)
         for unit in held:
             if unit not in self._open and not self._holders(unit):
                 del self._firsts[unit]
-        return self._again({unit for unit in held if unit in self._open and not self._holders(unit)})
+        return self._again(
+            {unit for unit in held if unit in self._open and self._overdue.issuperset(self._holders(unit))}
+        )
 
     def reissue(self, now: float) -> list[Unit]:
         """Let what overdue workers hold wait again, in front and in order, for others; returns it."""
         late = [worker for worker in self._on_time() if now >= self._due(worker)]
         self._overdue.update(late)
-        units = self._again({unit for worker in late for unit in self._held[worker] if unit in self._open})
-        self.reissued += len(units)
-        return units
+        return self._again({unit for worker in late for unit in self._held[worker] if unit in self._open})
 
     def due(self) -> float:
         """When the next worker will be overdue, if it does not answer before; infinite where none holds a unit."""

@@ -16,6 +16,8 @@ from ddmlp.errors import ConfigError, RunError
 from ddmlp.files import naming, write_whole
 from ddmlp.network import Weights
 
+WRITER_SECONDS = 30
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -24,6 +26,11 @@ class Origin:
     config: TrainConfig
     data: Path
     dataset_sha256: str
+
+    @property
+    def fixed(self) -> dict[str, Any]:
+        """What the result is a function of: the configuration and the data, wherever they lie."""
+        return {"config": self.config.as_dict(), "dataset_sha256": self.dataset_sha256}
 
 
 class Run:
@@ -42,6 +49,7 @@ class Run:
         self.checkpoints = Checkpoints(path / "checkpoints")
         self.chain = path / "chain.jsonl"
         self._lock = filelock.FileLock(path / ".lock")
+        self._writing = filelock.FileLock(path / ".writing")
 
     def __enter__(self) -> "Run":
         """Hold the run, so that no second process works on it; raises RunError where one does."""
@@ -60,6 +68,17 @@ class Run:
                 (self.path / ".lock").unlink()
                 if self._made:
                     self.path.rmdir()
+
+    def begin_writing(self) -> None:
+        """Hold the checkpoints and what goes with them. Waits for a server that was given up, and may not have ended
+        yet; raises RunError where it does not end within a bound."""
+        try:
+            self._writing.acquire(timeout=WRITER_SECONDS)
+        except filelock.Timeout:
+            raise RunError(f"another process has been writing to {self.path} for {WRITER_SECONDS} s; end it") from None
+
+    def end_writing(self) -> None:
+        self._writing.release()
 
     @property
     def exists(self) -> bool:

@@ -61,13 +61,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     how.add_argument("--dashboard", action="store_true", help="a Ray of our own shows its dashboard")
     how.add_argument("--checkpoint-every", type=int, default=1000, metavar="STEPS", help="besides one at the end of "
                      "each epoch (default: %(default)s)")  # fmt: skip
+    how.add_argument("--keep", type=int, default=3, metavar="N", help="checkpoints to keep (default: %(default)s)")
     how.add_argument("--stop-after", type=int, metavar="STEPS", help="stop there, with a checkpoint and a model")
     return parser.parse_args(arguments)
 
 
 def check(args: argparse.Namespace) -> None:
     """Raise ConfigError for values that cannot work, as far as they can be judged by themselves."""
-    for name, least in [("workers", 0), ("checkpoint_every", 1), ("stop_after", 0)]:
+    for name, least in [("workers", 0), ("checkpoint_every", 1), ("keep", 1), ("stop_after", 0)]:
         value = getattr(args, name)
         if value is not None and value < least:
             raise ConfigError(f"{flag(name)} is {value}, expected {least} or more")
@@ -107,7 +108,8 @@ def prepare(args: argparse.Namespace, run: "Run") -> tuple["Job", "Origin"]:
     origin = Origin(config, data, train.sha256())
     if begun:
         run.check(origin)
-    return Job(config, data, run.path.resolve(), args.workers, args.checkpoint_every, args.stop_after), origin
+    path = run.path.resolve()
+    return Job(config, data, path, args.workers, args.checkpoint_every, args.keep, args.stop_after), origin
 
 
 @contextmanager
@@ -148,17 +150,17 @@ def train(trainer: "AnyTrainer", run: "Run", progress: "RunProgress") -> "Report
         while True:
             report = trainer.advance(ADVANCE_SECONDS)
             run.record(report.events)
+            if stopping and not report.done:
+                trainer.checkpoint()  # before anything is shown: the terminal may be gone
+                return report
             progress.show(report)
             if report.done:
-                return report
-            if stopping:
-                trainer.checkpoint()
                 return report
 
 
 @contextmanager
 def stop_requests() -> Iterator[list[int]]:
-    """The SIGINT and SIGTERM that have come so far. A second one is not waited for."""
+    """The SIGINT, SIGTERM and SIGHUP (the terminal was closed) that have come so far. A second is not waited for."""
     signals: list[int] = []
 
     def note(number: int, _frame: object) -> None:
@@ -166,7 +168,10 @@ def stop_requests() -> Iterator[list[int]]:
         if len(signals) > 1:
             raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    asked = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # it is ignored under nohup: no terminal, no end
+        asked.append(signal.SIGHUP)
+    before = {number: signal.signal(number, note) for number in asked}
     try:
         yield signals
     finally:

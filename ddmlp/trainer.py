@@ -25,7 +25,7 @@ from ddmlp.network import Shape, Weights
 from ddmlp.numerics import libraries, pin, versions
 from ddmlp.plan import Node, Plan
 from ddmlp.queues import CREDITS, Unit, UnitQueue
-from ddmlp.run import Run
+from ddmlp.run import Origin, Run
 from ddmlp.server import ParameterServer
 from ddmlp.verification import Verification
 from ddmlp.worker import Worker
@@ -38,13 +38,14 @@ class Trainer:
     def __init__(self, job: Job, connect: Callable[[Dataset, Plan, Shape], Workers]) -> None:
         pin()
         self._job, self._run = job, Run(job.run)
+        self._run.begin_writing()
         self._train, self._test = Dataset(job.data / "train"), Dataset(job.data / "test")
         self.plan = job.plan(self._train.manifest)
         self._shape = job.shape(self._train.manifest)
         self._workers = connect(self._train, self.plan, self._shape)
         self._queue = UnitQueue(2 * CREDITS * max(1, job.workers))
         # What a checkpoint must have been computed from to be gone on with.
-        self._origin = {"config": job.config.as_dict(), "dataset_sha256": self._train.manifest.sha256()}
+        self._origin = Origin(job.config, job.data, self._train.manifest.sha256()).fixed
         found, complaints = self._run.checkpoints.newest()
         if found:
             complaints += self._check_origin(found)
@@ -53,7 +54,7 @@ class Trainer:
         if broken := self._chain.rewind(start.step, start.about.get("chain")):
             complaints.append(broken)
         self._journal = Journal(self.plan, start.step, start.about.get("train_seconds", 0.0), complaints)
-        self._ledger = Ledger.of(start.about["ledger"]) if found else Ledger()
+        self._ledger = Ledger.of(found.about) if found else Ledger()
         weights = self._workers.reserve(self._queue)
         weights.flat[:] = start.weights.flat
         self._server = ParameterServer(self._shape, start.step, weights)
@@ -101,11 +102,11 @@ class Trainer:
             about = {
                 **self._origin,
                 "chain": digest,
-                "ledger": self._ledger.as_dict(),
+                **self._ledger.about(),
                 "train_seconds": self._journal.seconds,
                 "versions": versions(),
             }
-            self._run.checkpoints.save(Checkpoint(self._server.weights, self.step, about))
+            self._run.checkpoints.save(Checkpoint(self._server.weights, self.step, about), self._job.keep)
             self._saved = self.step
             self._journal.checkpoint(self.step, time.perf_counter() - start, digest)
         self._save_due = False
@@ -113,6 +114,7 @@ class Trainer:
 
     def close(self) -> None:
         self._workers.close()
+        self._run.end_writing()
 
     def _settle(self, deadline: float) -> bool:
         """Write the checkpoint that is due, once the data are verified; False where they are not in time."""

@@ -1,7 +1,7 @@
 """The verification of datasets, beside the training."""
 
 from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from ddmlp.dataset import Dataset
 
@@ -23,10 +23,8 @@ class Verification:
 
         Raises DatasetError naming a shard that is not what its manifest says.
         """
-        while self._waiting:
-            try:
-                self._waiting[0].result(seconds)
-            except TimeoutError:
-                return False
-            self._waiting.pop(0)
-        return True
+        done, left = wait(self._waiting, seconds)
+        for each in done:
+            each.result()  # a damage is told as often as one asks
+        self._waiting = [*left]
+        return not left

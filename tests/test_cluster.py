@@ -20,7 +20,7 @@ CLUSTER = ROOT / "cluster"
 SCRIPT = CLUSTER / "local.sh"
 FLAGS = {"--data", "--run", "--workers", "--resume", "--address", "--epochs"}
 
-SETTINGS = ["--hidden", "16", "--batch", "150", "--epochs", "1", "--quiet"]
+SETTINGS = ["--hidden", "16", "--batch", "150", "--epochs", "10", "--quiet"]
 
 
 def local(*arguments, state, **environment):
@@ -48,6 +48,12 @@ def state():
 
 def load(name):
     return list(yaml.safe_load_all((CLUSTER / name).read_text()))
+
+
+def test_simple():
+    subprocess.run(["bash", "-n", SCRIPT], check=True)
+    assert len(load("ray-cluster.yaml")) == 1
+    assert "RayJob" in {document["kind"] for document in load("rayjob.yaml")}
 
 
 def test_ray_up_file_fits_the_schema_that_ray_ships():
@@ -103,10 +109,6 @@ def test_no_token_in_any_file():
         assert not re.search(r"RAY_AUTH_TOKEN=\S|\b[0-9a-f]{64}\b", file.read_text()), file
 
 
-def test_script_parses():
-    subprocess.run(["bash", "-n", SCRIPT], check=True)
-
-
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -118,6 +120,8 @@ def test_script_parses():
         (("start", "--workers", "two"), "'two'"),
         (("start", "--workers", "65"), "at most 64"),
         (("start", "--port", "80"), "--port 80"),
+        (("join", "--workers", "2"), "join does not know '--workers'"),
+        (("join", "--cpus"), "--cpus needs a whole number"),
     ],
 )
 def test_bad_arguments(state, arguments, complaint):
@@ -133,7 +137,7 @@ def test_nothing_started(state):
     result = local("stop", state=state)
     assert (result.returncode, result.stderr.count("\n")) == (0, 1)
     assert "nothing to stop" in result.stderr
-    for command in ("env", "status"):
+    for command in ("env", "join", "status"):
         result = local(command, state=state)
         assert result.returncode == 1
         assert "no cluster is started" in result.stderr

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ddmlp import remote
 from ddmlp.cluster import Cluster
 from ddmlp.config import TrainConfig
 from ddmlp.errors import TrainingError
@@ -86,6 +87,20 @@ def test_the_server_killed(workers: int, fault: Fault, disturbed: Any, expected:
     assert found["weights_sha256"] == expected["weights_sha256"]
     assert found["chain"] == expected["chain"]
     assert (found["worker_deaths"], found["server_deaths"]) == (0, 1)
+
+
+def test_all_workers_killed_at_once(disturbed: Any, expected: dict[str, Any]):
+    found = disturbed(3, *(Fault("kill", number, 17, "taken") for number in range(3)))
+    assert found["weights_sha256"] == expected["weights_sha256"]
+    assert found["worker_deaths"] == 3
+
+
+def test_a_server_that_hangs_is_given_up(disturbed: Any, expected: dict[str, Any], monkeypatch: pytest.MonkeyPatch):
+    """It still holds the checkpoints until it is dead, so the next one waits for that."""
+    monkeypatch.setattr(remote, "SERVER_SECONDS", 3)
+    found = disturbed(2, Fault("stop", None, 17, "half"))
+    assert found["weights_sha256"] == expected["weights_sha256"]
+    assert found["server_deaths"] == 1
 
 
 def test_everyone_killed_again_and_again(disturbed: Any, expected: dict[str, Any]):

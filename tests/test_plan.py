@@ -54,6 +54,7 @@ def test_simple():
     assert [plan.rows_before(step) for step in range(7)] == [0, 4, 8, 10, 14, 18, 20]
     assert [plan.epoch(step) for step in range(6)] == [0, 0, 0, 1, 1, 1]
     assert [len(rows) for rows in rows_of(plan, 0)] == [3, 1]
+    assert [sum(map(len, plan.epoch_rows(step))) for step in range(7)] == [0, 4, 8, 0, 4, 8, 0]
     assert Node(0, 6).children() == (Node(0, 4), Node(4, 6))
     assert Node(4, 5).family(Node(0, 6)) == (Node(4, 6), Node(5, 6))
     assert list(Node(0, 6).cut(2)) == [Node(0, 2), Node(2, 4), Node(4, 6)]
@@ -92,6 +93,21 @@ def test_rows_before_counts_what_the_steps_before_hold(plan):
     assert min(counts) > 0
     assert [plan.rows_before(step) for step in range(plan.steps + 1)] == [0, *np.cumsum(counts).tolist()]
     assert plan.rows_before(plan.steps) == plan.rows * plan.epochs
+
+
+@examples
+@given(plans())
+@example(Plan(rows=101, batch=10, microbatch=4, epochs=2, seed=1, block=9, window=30))
+def test_epoch_rows_are_those_of_the_steps_of_the_epoch_so_far(plan):
+    so_far = []
+    for step in range(plan.steps):
+        if step % plan.steps_per_epoch == 0:
+            so_far = []
+        parts = [part.tolist() for part in plan.epoch_rows(step)]
+        assert [row for part in parts for row in part] == so_far
+        assert all(0 < len(part) <= max(plan.window, plan.batch) for part in parts)
+        so_far += [row for rows in rows_of(plan, step) for row in rows]
+    assert list(plan.epoch_rows(plan.steps)) == [], "the epoch after the last has only begun"
 
 
 @examples

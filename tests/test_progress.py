@@ -11,8 +11,18 @@ from ddmlp.job import Report
 from ddmlp.progress import RunProgress
 
 REPORT = Report(
-    step=30, steps=100, epoch=0, error=0.25, rows_per_second=12_345.6, depth=4, workers=2, events=[], done=False
+    step=30,
+    steps=100,
+    epoch=0,
+    error=0.25,
+    rows_per_second=12_345.6,
+    depth=4,
+    workers=2,
+    hung=[],
+    events=[],
+    result=None,
 )
+START = {"event": "start", "step": 30, "complaints": []}
 EPOCH = {"event": "epoch", "epoch": 1, "step": 50, "test_error": 0.0187}
 
 
@@ -44,14 +54,41 @@ def test_a_terminal_has_a_bar_with_all_of_it():
 
 
 def test_quiet_shows_nothing():
-    assert shown(REPORT, replace(REPORT, events=[EPOCH]), quiet=True) == ""
+    complaining = {**START, "complaints": ["passed over a checkpoint"]}
+    assert shown(REPORT, replace(REPORT, events=[EPOCH, complaining]), quiet=True) == ""
 
 
 def test_a_worker_that_dies_and_its_replacement_are_told_of_once():
-    said = shown(REPORT, *[replace(REPORT, workers=1)] * 2, REPORT)
-    assert said.splitlines() == ["a worker has died: 1 left, who do its work too", "a worker has joined: 2 now"]
+    said = shown(*[replace(REPORT, workers=workers) for workers in (2, 1, 1, 0, 2)])
+    assert said.splitlines() == [
+        "a worker has died: 1 left, another is being started",
+        "a worker has died: none left, another is being started",
+        "a worker has joined: 2 now",
+    ]
 
 
 def test_a_report_without_rows_has_no_loss(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(progress, "LINE_SECONDS", 0)
     assert "loss -  0 rows/s" in shown(replace(REPORT, error=float("nan"), rows_per_second=0.0))
+
+
+def test_what_was_wrong_at_a_start_is_noted_even_where_it_looks_like_markup():
+    complaining = {**START, "complaints": ["passed over a checkpoint: [red]it[/red] is damaged", "and another"]}
+    said = shown(replace(REPORT, events=[complaining]))
+    assert said == "note: passed over a checkpoint: [red]it[/red] is damaged\nnote: and another\n"
+
+
+def test_a_server_that_was_started_again_is_told_of_and_its_workers_that_have_not_come_yet_are_not_dead():
+    said = shown(
+        *[replace(REPORT, step=step, workers=step % 3, events=[{**START, "step": step}]) for step in (32, 20, 21)]
+    )
+    assert said.splitlines() == [
+        f"the server has died and was started again: going on after step {step}" for step in (20, 21)
+    ]
+
+
+def test_the_time_left_is_not_known_before_a_step_or_when_the_server_has_gone_back(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0)
+    lines = shown(REPORT, replace(REPORT, step=20), replace(REPORT, step=31)).splitlines()
+    assert [line.endswith("left ?") for line in lines] == [True, True, False]
+    assert lines[2].endswith("left 0:00:00")

@@ -42,11 +42,21 @@ def test_the_targets_of_make_are_there_and_ci_calls_them():
     assert set(re.findall(r"^make (\w+)", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)) == {"check", "test"}
 
 
-def test_links_lead_somewhere():
-    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if not link.startswith("http")]
-    assert len(links) >= 10
+@pytest.mark.parametrize(
+    "page", ["README.md", "cluster/README.md", *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md"))]
+)
+def test_links_lead_somewhere(page: str):
+    text = (ROOT / page).read_text()
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", text) if not link.startswith("http")]
+    assert links or page != "README.md"
     for link in links:
-        assert (ROOT / link).exists(), link
+        assert ((ROOT / page).parent / link).exists(), link
+
+
+def test_a_page_names_tests_that_are_there():
+    named = set(re.findall(r"\btest_\w+\.py", (ROOT / "docs" / "guarantees.md").read_text()))
+    assert len(named) >= 10
+    assert named <= {path.name for path in (ROOT / "tests").iterdir()}
 
 
 def test_the_tree_is_the_one_that_is_there():

@@ -1,23 +1,25 @@
 """The trainer on a real Ray: one result for any number of workers, and nothing left behind."""
 
-import ipaddress
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ddmlp.cluster import Cluster, connect, has_token
+from ddmlp import crew, queues, remote
+from ddmlp.actors import ServerActor, WorkerActor
+from ddmlp.cluster import Cluster
 from ddmlp.config import TrainConfig
 from ddmlp.errors import ClusterError, DatasetError
 from ddmlp.job import Job
 from ddmlp.local import local_trainer
 from ddmlp.remote import RemoteTrainer
+from tests.processes import actors, assert_no_actor_is_left
 
 # Nothing divides evenly: 4,000 rows, steps of 150, the last of 100; microbatches of 32, the last ones of 22 and 4.
 CONFIG = TrainConfig(hidden=20, batch=150, microbatch=32, epochs=2)
@@ -26,9 +28,9 @@ CONFIG = TrainConfig(hidden=20, batch=150, microbatch=32, epochs=2)
 def train(trainer: Any) -> dict[str, Any]:
     """Train to the end and let everything go."""
     try:
-        while not trainer.advance(0.2).done:
+        while (report := trainer.advance(0.2)).result is None:
             pass
-        found: dict[str, Any] = trainer.finish()
+        found: dict[str, Any] = report.result
         return found
     finally:
         trainer.close()
@@ -45,25 +47,6 @@ def expected(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     return train(local_trainer(job(data, tmp_path_factory.mktemp("run"), 0)))
 
 
-def actors(*titles: bytes) -> list[int]:
-    """The processes of our actors on this machine."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if path.read_bytes().startswith(titles or (b"ray::ServerActor", b"ray::WorkerActor")):
-                found.append(int(path.parent.name))
-        except OSError:
-            continue
-    return found
-
-
-def assert_no_actor_is_left() -> None:
-    deadline = time.monotonic() + 20
-    while actors() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert actors() == []
-
-
 def test_simple(cluster: Cluster, data: Path, expected: dict[str, Any], tmp_path: Path):
     trainer = RemoteTrainer(job(data, tmp_path, 2), cluster)
     assert len(actors()) == 3
@@ -77,10 +60,21 @@ def test_simple(cluster: Cluster, data: Path, expected: dict[str, Any], tmp_path
 def test_any_number_of_workers_gives_the_hash_of_one_process(
     workers: int, cluster: Cluster, data: Path, expected: dict[str, Any], tmp_path: Path
 ):
-    found = train(RemoteTrainer(job(data, tmp_path, workers), cluster))
+    class Patient(ServerActor):
+        """Nobody is late for it, however busy the machine is."""
+
+        def __init__(self) -> None:
+            queues.SHORTEST = 3_600.0
+
+    class PatientTrainer(RemoteTrainer):
+        server_class = Patient
+
+    found = train(PatientTrainer(job(data, tmp_path, workers), cluster))
     assert found["weights_sha256"] == expected["weights_sha256"]
+    assert found["chain"] == expected["chain"]
     assert sorted(found["answered"]) == list(range(workers))
     assert min(found["answered"].values()) > 0
+    assert (found["worker_deaths"], found["server_deaths"]) == (0, 0)
 
 
 def test_a_run_goes_on_in_mid_epoch_with_other_workers(
@@ -112,46 +106,96 @@ def test_an_error_in_an_actor_is_ours_again_and_leaves_no_actor(cluster: Cluster
     assert_no_actor_is_left()
 
 
-def test_the_shares_of_the_workers_fit_the_cluster(cluster: Cluster):
-    assert cluster.share(1) == 1
-    for workers in (3, 4, 7, 100):
-        assert 0 < cluster.share(workers) * workers <= max(cluster.cpus, workers)
-        assert cluster.share(workers) <= 1
+def kill(title: bytes) -> None:
+    """SIGKILL one process, and wait until it is gone."""
+    (process,) = actors(title)
+    os.kill(process, signal.SIGKILL)
+    while actors(title) == [process]:
+        pass
 
 
-def test_a_ray_of_our_own_listens_on_loopback_only_and_demands_a_token(cluster: Cluster):
-    assert cluster.own
-    assert os.environ["RAY_AUTH_MODE"] == "token"
-    assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
-    addresses = listening(descendants(os.getpid()))
-    assert len(addresses) >= 3
-    assert [address for address in addresses if not address.is_loopback] == []
-    command = [sys.executable, "-c", "import sys, ray; ray.init(sys.argv[1], log_to_driver=False)", cluster.address]
-    without = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
-    bounded = {"RAY_NUM_REDIS_GET_RETRIES": "1"}
-    assert subprocess.run(command, env={**os.environ, **bounded}, capture_output=True, timeout=60).returncode == 0
-    refused = subprocess.run(command, env={**without, **bounded}, capture_output=True, text=True, timeout=60)
-    assert refused.returncode != 0
-    assert "uthenticat" in refused.stderr or "Failed to connect" in refused.stderr
+def test_reports_say_how_far_it_is_and_a_checkpoint_can_be_asked_for(cluster: Cluster, data: Path, tmp_path: Path):
+    trainer = RemoteTrainer(job(data, tmp_path, 2), cluster)
+    report = trainer.advance(0)
+    assert (report.workers, report.steps, report.result) == (2, 54, None)
+    while not (report := trainer.advance(0.01)).step:
+        pass
+    folder = trainer.checkpoint()
+    assert (folder / f"step-{report.step:012d}.npz").exists()
+    assert report.step == trainer.step
+    trainer.close()
+    assert_no_actor_is_left()
+
+
+def test_a_server_killed_before_a_checkpoint_that_is_asked_for_is_a_clear_error(
+    cluster: Cluster, data: Path, expected: dict[str, Any], tmp_path: Path
+):
+    trainer = RemoteTrainer(job(data, tmp_path, 1), cluster)
+    trainer.advance(0)
+    kill(b"ray::ServerActor")
+    with pytest.raises(ClusterError, match=r"^the server has died before the checkpoint was written; .*--resume"):
+        trainer.checkpoint()
+    found = train(trainer)  # whoever goes on all the same gets another server
+    assert found["weights_sha256"] == expected["weights_sha256"]
+    assert found["server_deaths"] == 1
+    assert_no_actor_is_left()
+
+
+def test_a_server_that_dies_again_and_again_is_given_up(
+    cluster: Cluster, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(remote, "MOST_DEATHS", 1)
+    trainer = RemoteTrainer(job(data, tmp_path, 1), cluster)
+    for _ in range(2):
+        trainer.advance(0)
+        kill(b"ray::ServerActor")
+    says = (
+        r"^the server has died 2 times without a newer checkpoint between, at last so: ActorDied.*; go on by --resume$"
+    )
+    with pytest.raises(ClusterError, match=says):
+        trainer.advance(0)
+    trainer.close()
+    assert_no_actor_is_left()
+
+
+def test_workers_that_die_again_and_again_are_given_up(
+    cluster: Cluster, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    class Mortal(WorkerActor):
+        def serve(self, *_: Any, **__: Any) -> str:
+            os.kill(os.getpid(), signal.SIGKILL)
+            raise AssertionError("it is dead")
+
+    class MortalCrew(crew.Crew):
+        worker_class = Mortal
+
+    class MortalTrainer(RemoteTrainer):
+        crew_class = MortalCrew
+
+    monkeypatch.setattr(crew, "MOST_DEATHS", 1)
+    says = r"^2 workers have gone without a step between, the last one so: ActorDied.*; go on by --resume$"
+    with pytest.raises(ClusterError, match=says):
+        MortalTrainer(job(data, tmp_path, 1), cluster)
+    assert_no_actor_is_left()
+
+
+def test_the_folder_of_the_sockets_is_its_own_users_and_gone_in_the_end(cluster: Cluster, data: Path, tmp_path: Path):
+    temporary = Path(tempfile.gettempdir())
+    before = set(temporary.glob("ddmlp-*/server-1"))
+    trainer = RemoteTrainer(job(data, tmp_path, 1), cluster)
+    (socket,) = set(temporary.glob("ddmlp-*/server-1")) - before
+    assert socket.is_socket()
+    assert socket.parent.stat().st_mode & 0o777 == 0o700
+    trainer.close()
+    assert not socket.parent.exists()
 
 
 def test_the_command_attaches_to_a_running_ray_and_shares_its_cpus(
     cluster: Cluster, data: Path, expected: dict[str, Any], tmp_path: Path
 ):
     workers = int(cluster.cpus) + 2
-    settings = [
-        "--hidden",
-        "20",
-        "--batch",
-        "150",
-        "--microbatch",
-        "32",
-        "--epochs",
-        "2",
-        "--run",
-        str(tmp_path / "run"),
-    ]
-    command = [sys.executable, "-m", "ddmlp.train", "--data", str(data), *settings]
+    settings = ["--hidden", "20", "--batch", "150", "--microbatch", "32", "--epochs", "2"]
+    command = [sys.executable, "-m", "ddmlp.train", "--data", str(data), *settings, "--run", str(tmp_path / "run")]
     done = subprocess.run(
         [*command, "--workers", str(workers), "--address", cluster.address], capture_output=True, text=True, timeout=100
     )
@@ -161,22 +205,6 @@ def test_the_command_attaches_to_a_running_ray_and_shares_its_cpus(
     found = json.loads((tmp_path / "run" / "result.json").read_bytes())
     assert found["weights_sha256"] == expected["weights_sha256"]
     assert found["workers"] == workers
-    assert_no_actor_is_left()
-
-
-@pytest.mark.parametrize("count", [1, 2])
-def test_workers_killed_in_mid_run_are_replaced_and_change_no_bit(
-    count: int, cluster: Cluster, data: Path, expected: dict[str, Any], tmp_path: Path
-):
-    trainer = RemoteTrainer(job(data, tmp_path, 2), cluster)
-    assert not trainer.advance(0).done
-    for process in actors(b"ray::WorkerActor")[:count]:
-        os.kill(process, signal.SIGKILL)
-    found = train(trainer)
-    assert found["weights_sha256"] == expected["weights_sha256"]
-    left = {worker for worker in found["answered"] if worker < 2}
-    assert len(left) == 2 - count, "the fault has fired: who is dead is not there at the end"
-    assert found["answered"], "somebody has done the work"
     assert_no_actor_is_left()
 
 
@@ -205,53 +233,3 @@ def test_ctrl_c_leaves_a_checkpoint_and_no_actor_and_the_run_goes_on_without_ray
         result = json.loads((Path(more[more.index("--run") + 1]) / "result.json").read_bytes())
         hashes.append(result["weights_sha256"])
     assert hashes[0] == hashes[1]
-
-
-def test_the_token_is_offered_where_the_user_has_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert not has_token()
-    (tmp_path / ".ray").mkdir()
-    (tmp_path / ".ray" / "auth_token").write_text("0" * 64)
-    assert has_token()
-
-
-def test_an_address_where_no_ray_answers_is_a_clear_error():
-    with pytest.raises(ClusterError, match=r"no Ray answers at 127\.0\.0\.1:9"):
-        connect("127.0.0.1:9")
-
-
-def descendants(process: int) -> set[int]:
-    """The processes below `process`."""
-    parents = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue
-    found = {process}
-    while more := {child for child, parent in parents.items() if parent in found} - found:
-        found |= more
-    return found - {process}
-
-
-def listening(processes: set[int]) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
-    """The addresses on which these processes listen for TCP connections."""
-    sockets = set()
-    for process in processes:
-        for path in Path(f"/proc/{process}/fd").glob("*"):
-            try:
-                sockets.add(str(path.readlink()).removeprefix("socket:[").removesuffix("]"))
-            except OSError:
-                continue
-    found = []
-    for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
-            _, local, _, state, *_, inode = line.split()[:10]
-            if state == "0A" and inode in sockets:
-                words = bytes.fromhex(local.partition(":")[0])
-                packed = b"".join(words[i : i + 4][::-1] for i in range(0, len(words), 4))
-                address = ipaddress.ip_address(packed)
-                found.append(getattr(address, "ipv4_mapped", None) or address)
-    return found

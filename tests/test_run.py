@@ -58,6 +58,10 @@ def events(run: Run) -> list[dict[str, object]]:
     return [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
 
 
+def start(step: int) -> dict[str, object]:
+    return {"event": "start", "step": step, "complaints": []}
+
+
 def test_simple(tmp_path):
     with Run(tmp_path / "runs" / "first") as run:
         assert not run.exists
@@ -81,6 +85,11 @@ def test_a_run_is_not_begun_twice(run):
 def test_the_origin_is_plain_json(run):
     about = json.loads((run.path / "config.json").read_text())
     assert about == {**ORIGIN.config.as_dict(), "data": "/some/data", "dataset_sha256": "a" * 64}
+
+
+def test_the_result_is_a_function_of_the_settings_and_the_data_wherever_they_lie(run):
+    assert ORIGIN.fixed == {"config": ORIGIN.config.as_dict(), "dataset_sha256": "a" * 64}
+    assert replace(ORIGIN, data=Path("/elsewhere")).fixed == run.origin().fixed
 
 
 def test_a_folder_without_a_run_is_named(tmp_path):
@@ -157,6 +166,26 @@ def test_an_exception_lets_go_of_the_run(tmp_path):
     assert run.exists
 
 
+def test_a_second_writer_is_refused_until_the_first_has_ended(run, monkeypatch):
+    monkeypatch.setattr("ddmlp.run.WRITER_SECONDS", 0)
+    second = Run(run.path)
+    run.begin_writing()
+    with pytest.raises(RunError) as caught:
+        second.begin_writing()
+    assert str(caught.value) == f"another process has been writing to {run.path} for 0 s; end it"
+    run.end_writing()
+    second.begin_writing()
+    with pytest.raises(RunError, match="another process has been writing"):
+        run.begin_writing()
+
+
+def test_who_writes_need_not_be_who_holds_the_run(tmp_path):
+    with Run(tmp_path / "run") as held:
+        held.create(ORIGIN)
+        Run(held.path).begin_writing()
+        assert Run(held.path).origin() == ORIGIN
+
+
 def test_going_on_with_a_run_that_is_not_there_leaves_no_folder(tmp_path):
     with pytest.raises(RunError, match="/typo holds no run"), Run(tmp_path / "typo") as run:
         run.origin()
@@ -175,30 +204,31 @@ def test_no_events_are_no_file(run):
     assert not (run.path / "metrics.jsonl").exists()
 
 
-def test_rewinding_drops_what_lies_past_the_step(run):
+def test_a_start_takes_back_what_lies_past_its_step(run):
     run.record({"event": "progress", "step": step} for step in (1, 2, 3, 3, 4))
-    run.rewind(3)
-    assert [event["step"] for event in events(run)] == [1, 2, 3, 3]
-    run.record([{"event": "progress", "step": 4}])
-    assert [event["step"] for event in events(run)] == [1, 2, 3, 3, 4]
-    run.rewind(0)
-    assert (run.path / "metrics.jsonl").read_bytes() == b""
+    run.record([start(3), {"event": "progress", "step": 4}])
+    assert [event["step"] for event in events(run)] == [1, 2, 3, 3, 3, 4]
+    run.record([start(0)])
+    assert events(run) == [start(0)]
+
+
+def test_a_start_may_come_between_other_events(run):
+    run.record([{"event": "progress", "step": 1}, {"event": "progress", "step": 2}, start(1), start(1)])
+    assert events(run) == [{"event": "progress", "step": 1}, start(1), start(1)]
 
 
 @pytest.mark.parametrize("cut", ['{"event": "prog', '{"event": "progress", "step": 2}', "{", '{"step": 1'])
-def test_rewinding_drops_a_line_that_was_cut_short(run, cut):
+def test_a_start_drops_a_line_that_was_cut_short(run, cut):
     run.record([{"event": "progress", "step": 1}])
     with (run.path / "metrics.jsonl").open("a") as file:
         file.write(cut)
-    run.rewind(5)
-    assert events(run) == [{"event": "progress", "step": 1}]
-    run.record([{"event": "progress", "step": 2}])
-    assert [event["step"] for event in events(run)] == [1, 2]
+    run.record([start(5)])
+    assert events(run) == [{"event": "progress", "step": 1}, start(5)]
 
 
-def test_rewinding_without_metrics_does_nothing(run):
-    run.rewind(5)
-    assert not (run.path / "metrics.jsonl").exists()
+def test_a_first_start_makes_the_file(run):
+    run.record([start(5)])
+    assert events(run) == [start(5)]
 
 
 @pytest.mark.parametrize(
@@ -219,14 +249,12 @@ def test_rewinding_without_metrics_does_nothing(run):
         pytest.param(b"[" * 100_000 + b"\n", id="deep"),
     ],
 )
-def test_rewinding_drops_damaged_lines_and_keeps_all_others(run, line):
+def test_a_start_drops_damaged_lines_and_keeps_all_others(run, line):
     path = run.path / "metrics.jsonl"
     first, second = b'{"event": "progress", "step": 1}\n', b'{"event": "epoch", "step": 5}\n'
     path.write_bytes(line + first + line + line + second + line)
-    run.rewind(5)
-    assert path.read_bytes() == first + second
-    run.record([{"event": "progress", "step": 6}])
-    assert [event["step"] for event in events(run)] == [1, 5, 6]
+    run.record([start(5)])
+    assert path.read_bytes() == first + second + json.dumps(start(5)).encode() + b"\n"
 
 
 @pytest.mark.parametrize(

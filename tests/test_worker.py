@@ -5,6 +5,7 @@ import pytest
 
 from ddmlp.dataset import Dataset
 from ddmlp.idx import read_idx
+from ddmlp.ledger import Ledger, all_rows, fingerprints
 from ddmlp.network import Network, Shape, Weights, scale
 from ddmlp.order import EpochOrder
 from ddmlp.plan import Node, Plan
@@ -29,8 +30,7 @@ def weights():
 
 def compute(worker, weights, step, node):
     out = Weights(SHAPE, np.full(SHAPE.size, np.nan, np.float32))
-    error, mistakes = worker.compute(Unit(step, step, node), weights, out)
-    return out.flat, error, mistakes
+    return out.flat, *worker.compute(Unit(step, step, node), weights, out)
 
 
 def same(one, other):
@@ -38,9 +38,10 @@ def same(one, other):
 
 
 def test_simple(worker, weights):
-    flat, error, mistakes = compute(worker, weights, 0, Node(0, 1))
+    flat, rows, _, error, mistakes = compute(worker, weights, 0, Node(0, 1))
     assert np.isfinite(flat).all()
     assert np.any(flat)
+    assert rows == PLAN.microbatch
     assert 0 < mistakes <= PLAN.microbatch
     assert error / PLAN.microbatch == pytest.approx(np.log(10), rel=0.5)
 
@@ -59,7 +60,8 @@ def test_a_node_is_the_tree_sum_of_its_leaves(data, worker, weights, step, root)
     leaves = [compute(other, weights, step, Node(index, index + 1)) for index in range(root.hi)]
     nodes = [root, *root.children()]
     for node in nodes:
-        assert same(compute(worker, weights, step, node), tree_sum(leaves[node.lo : node.hi]))
+        flat, rows, sums, *rest = tree_sum(leaves[node.lo : node.hi])
+        assert same(compute(worker, weights, step, node), (flat, rows, sums % 2**64, *rest))
 
 
 @pytest.mark.parametrize(("step", "index", "rows"), [(0, 0, 24), (7, 7, 2), (SHORT, 3, 18), (24, 1, 24)])
@@ -69,18 +71,27 @@ def test_the_rows_are_those_of_the_plan_and_the_files(sample, worker, weights, s
     x = read_idx(sample / "train-images-idx3-ubyte.gz")[places].reshape(rows, 784) * np.float32(1 / 255)
     labels = read_idx(sample / "train-labels-idx1-ubyte.gz")[places]
     out = Weights(SHAPE)
-    error, mistakes = Network(SHAPE, rows).gradients(weights, x, labels, out)
-    assert same(compute(worker, weights, step, Node(index, index + 1)), (out.flat, error, mistakes))
+    tally = rows, fingerprints(places), *Network(SHAPE, rows).gradients(weights, x, labels, out)
+    assert same(compute(worker, weights, step, Node(index, index + 1)), (out.flat, *tally))
 
 
-def test_error_and_mistakes_are_sums_over_the_rows(sample, worker, weights):
+def test_the_tally_is_of_all_the_rows_of_the_unit(sample, worker, weights):
     rows = np.concatenate([PLAN.microbatch_rows(SHORT, index) for index in range(4)])
     x = read_idx(sample / "train-images-idx3-ubyte.gz")[rows].reshape(90, 784) / np.float32(255)
     labels = read_idx(sample / "train-labels-idx1-ubyte.gz")[rows]
     y2 = Network(SHAPE, 90).forward(weights, x)
-    _, error, mistakes = compute(worker, weights, SHORT, Node(0, 4))
+    _, count, sums, error, mistakes = compute(worker, weights, SHORT, Node(0, 4))
+    assert (count, sums) == (90, fingerprints(rows))
     assert error == pytest.approx(-np.log(y2[np.arange(90), labels].astype(np.float64)).sum(), rel=1e-5)
     assert mistakes == np.count_nonzero(y2.argmax(axis=1) != labels) > 0
+
+
+def test_the_units_of_an_epoch_fill_the_ledger(worker, weights):
+    ledger, out = Ledger(), Weights(SHAPE)
+    for step in range(PLAN.steps_per_epoch, PLAN.steps):
+        for node in PLAN.units(step, 3):
+            ledger.add(worker.compute(Unit(step, step, node), weights, out))
+    ledger.check("epoch 2", all_rows(4_000))
 
 
 def test_the_weights_are_left_alone(worker, weights):
@@ -91,9 +102,9 @@ def test_the_weights_are_left_alone(worker, weights):
 
 def test_the_microbatch_may_be_larger_than_the_batch(data, weights):
     plan = Plan(rows=4_000, batch=10, microbatch=2**24, epochs=1, seed=0, block=1_000, window=4_000)
-    flat, _, mistakes = compute(Worker(Dataset(data / "train"), plan, SHAPE), weights, 399, Node(0, 1))
+    flat, rows, _, _, mistakes = compute(Worker(Dataset(data / "train"), plan, SHAPE), weights, 399, Node(0, 1))
     assert np.any(flat)
-    assert mistakes <= 10
+    assert 0 < mistakes <= rows == 10
 
 
 def test_scaled_pixels_are_from_nought_to_one():

@@ -1,0 +1,135 @@
+"""Verify: python -m ddmlp.verify RUN"""
+
+import argparse
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ddmlp.errors import ConfigError, RunError
+from ddmlp.terminal import Parser, bar, command
+
+if TYPE_CHECKING:  # these import NumPy, which --help need not wait for
+    from ddmlp.chain import Link
+    from ddmlp.checkpoint import Checkpoint
+    from ddmlp.recomputation import Recomputation
+    from ddmlp.run import Origin, Run
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = Parser(
+        prog="python -m ddmlp.verify",
+        description="Compute a run again in this process and compare the weights of each checkpoint that it wrote "
+        "with the hash on its chain. Says 'verified', or names the first stretch of steps that differs.",
+    )
+    parser.add_argument("run", type=Path, help="folder of the run")
+    parser.add_argument("--steps", type=steps, metavar="A..B", help="verify only the stretch between these two "
+                        "checkpoints; it starts from the newest kept checkpoint that is not after A")  # fmt: skip
+    parser.add_argument("--data", type=Path, help="folder with the dataset train/ (default: where the run found it)")
+    return parser.parse_args(arguments)
+
+
+def steps(text: str) -> tuple[int, int]:
+    """A..B as two numbers."""
+    found = re.fullmatch(r"(\d+)\.\.(\d+)", text)
+    if found is None or int(found[1]) > int(found[2]):
+        raise argparse.ArgumentTypeError(f"{text!r} is no A..B with A at most B")
+    return int(found[1]), int(found[2])
+
+
+def read_chain(run: "Run", origin: "Origin") -> "list[Link]":
+    """The run's chain, which must begin at step 0 and agree with the result and the model; raises RunError."""
+    from ddmlp.chain import Chain
+    from ddmlp.model import load_weights
+
+    links = Chain(run.chain, origin.fixed).links()
+    if not links or links[0].step != 0:
+        raise RunError(f"{run.chain} has no link of step 0: there is nothing to verify from")
+    if result := run.result():
+        if (result.get("chain"), result.get("weights_sha256")) != (links[-1].digest, links[-1].weights_sha256):
+            raise RunError(f"{run.path}/result.json is not what {run.chain} ends with")
+        if load_weights(run.path).sha256() != links[-1].weights_sha256:
+            raise RunError(f"{run.path}/model.npz is not what {run.chain} ends with")
+    return links
+
+
+def read_checkpoints(run: "Run", links: "list[Link]") -> "dict[int, Checkpoint]":
+    """The checkpoints that are kept, by step; raises RunError where one is damaged, or is not the chain's."""
+    from ddmlp.checkpoint import load_checkpoint
+
+    due = {(link.step, link.weights_sha256, link.digest) for link in links}
+    found = {}
+    for path in run.checkpoints.paths():
+        checkpoint = load_checkpoint(path)
+        if (checkpoint.step, checkpoint.weights.sha256(), checkpoint.about.get("chain")) not in due:
+            raise RunError(f"{path} is not what {run.chain} has for step {checkpoint.step}")
+        found[checkpoint.step] = checkpoint
+    return found
+
+
+def compute_again(redone: "Recomputation", links: "list[Link]", show: Callable[[int, int], None]) -> "Link | None":
+    """Go on with `redone` through the links from its position on; the first whose weights differ."""
+    begin, due = redone.step, [link for link in links if link.step >= redone.step]
+    for link in due:
+        while redone.step < link.step:
+            redone.advance()
+            show(redone.step - begin, due[-1].step - begin)
+        if redone.weights.sha256() != link.weights_sha256:
+            return link
+    return None
+
+
+def main() -> None:
+    args = parse()
+    from ddmlp.checkpoint import Checkpoint
+    from ddmlp.dataset import Dataset
+    from ddmlp.job import Job
+    from ddmlp.network import Weights
+    from ddmlp.recomputation import Recomputation
+    from ddmlp.run import Run
+
+    run = Run(args.run)
+    origin = run.origin()
+    with run:
+        links = read_chain(run, origin)
+        checkpoints = read_checkpoints(run, links)
+    positions = [link.step for link in links]
+    first, last = args.steps or (0, positions[-1])
+    for step in (first, last):
+        if step not in positions:
+            nearest = sorted(sorted(positions, key=lambda other: abs(other - step))[:2])
+            raise ConfigError(f"--steps: {run.path} has no checkpoint of step {step}; the nearest are of {nearest}")
+    dataset = Dataset((args.data or origin.data) / "train")
+    if dataset.manifest.sha256() != origin.dataset_sha256:
+        raise RunError(f"{dataset.path} is not the dataset that {run.path} was trained on")
+    dataset.verify()
+    job = Job(origin.config, origin.data, run.path, workers=0, checkpoint_every=1)
+    drawn = Checkpoint(Weights.draw(job.shape(dataset.manifest), origin.config.seed), 0, {})
+    before = [step for step in checkpoints if 0 < step <= first]
+    redone = Recomputation(job, dataset, checkpoints[max(before)] if before else drawn)
+    begin = redone.step
+    with bar("computing again", "steps") as show:
+        differs = compute_again(redone, [link for link in links if link.step <= last], show)
+    if differs:
+        stretch = f"{max([step for step in positions if step < differs.step], default=0)}..{differs.step}"
+        hint = "" if same_machine(checkpoints) else "; it was computed on another processor or with other libraries"
+        raise RunError(
+            f"{run.path} differs in steps {stretch}: computed again they come to the weights "
+            f"{redone.weights.sha256()[:16]}..., the run says {differs.weights_sha256[:16]}...{hint}"
+        )
+    compared = [step for step in positions if begin <= step <= last]
+    print(f"verified        steps {begin}..{last}, {len(compared)} checkpoints")
+    print(f"weights sha256  {redone.weights.sha256()}")
+    print(f"chain           {next(link.digest for link in links if link.step == last)}")
+
+
+def same_machine(checkpoints: "dict[int, Checkpoint]") -> bool:
+    """Whether the checkpoints were computed with the libraries and the arithmetic of this process."""
+    from ddmlp.numerics import libraries
+
+    ours = libraries().items()
+    return all(ours <= checkpoint.about.get("versions", {}).items() for checkpoint in checkpoints.values())
+
+
+if __name__ == "__main__":
+    command(main)

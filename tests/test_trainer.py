@@ -1,0 +1,228 @@
+"""The loop in one process: what it checks, what it writes when, and how it stops."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ddmlp.chain import Chain
+from ddmlp.checkpoint import load_checkpoint
+from ddmlp.config import TrainConfig
+from ddmlp.dataset import Dataset
+from ddmlp.errors import DatasetError, RunError, TrainingError
+from ddmlp.job import Job
+from ddmlp.ledger import Tally
+from ddmlp.local import LocalWorkers, local_trainer
+from ddmlp.network import Shape, Weights
+from ddmlp.plan import Plan
+from ddmlp.queues import Unit
+from ddmlp.run import Origin, Run
+from ddmlp.trainer import Trainer
+from ddmlp.worker import Worker
+
+CONFIG = TrainConfig(hidden=8, batch=150, microbatch=32, epochs=2)  # 27 steps an epoch, the last of 100 rows
+
+
+@pytest.fixture
+def job(data: Path, tmp_path: Path) -> Job:
+    (tmp_path / "run").mkdir()
+    return Job(CONFIG, data, tmp_path / "run", workers=0, checkpoint_every=10)
+
+
+def train(trainer: Trainer) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Train to the end; the events and the result."""
+    events = []
+    try:
+        while True:
+            report = trainer.advance(0.05)
+            events += report.events
+            if report.result is not None:
+                return events, report.result
+    finally:
+        trainer.close()
+
+
+def trainer_with(job: Job, worker_class: type[Worker]) -> Trainer:
+    """A trainer whose worker is of this class."""
+
+    def connect(dataset: Dataset, plan: Plan, shape: Shape) -> LocalWorkers:
+        return LocalWorkers(worker_class(dataset, plan, shape))
+
+    return Trainer(job, connect)
+
+
+def positions(job: Job) -> list[int]:
+    origin = Origin(job.config, job.data, Dataset(job.data / "train").manifest.sha256())
+    return [link.step for link in Chain(job.run / "chain.jsonl", origin.fixed).links()]
+
+
+def test_simple(job: Job):
+    events, result = train(local_trainer(job))
+    assert events[0] == {"event": "start", "step": 0, "complaints": []}
+    assert (result["steps"], result["rows"], result["finished"]) == (54, 8_000, True)
+    assert result["answered"] == {0: 54}
+    saved = [event for event in events if event["event"] == "checkpoint"]
+    assert [event["step"] for event in saved] == positions(job) == [0, 10, 20, 27, 30, 40, 50, 54]
+    assert saved[-1]["chain"] == result["chain"]
+    assert all(event["seconds"] > 0 for event in saved)
+
+
+class Lying(Worker):
+    """Says of one unit something else than what it has read."""
+
+    step = 30
+
+    def compute(self, unit: Unit, weights: Weights, out: Weights) -> Tally:
+        tally = super().compute(unit, weights, out)
+        return tally._replace(**self.change(tally)) if unit.step == self.step else tally
+
+    def change(self, tally: Tally) -> dict[str, int]:
+        raise NotImplementedError
+
+
+class MissingRow(Lying):
+    def change(self, tally: Tally) -> dict[str, int]:
+        return {"rows": tally.rows - 1}
+
+
+class OtherRow(Lying):
+    def change(self, tally: Tally) -> dict[str, int]:
+        return {"fingerprints": tally.fingerprints ^ 1}
+
+
+class RepeatingItself(Worker):
+    """Reads the rows of the step before once more, and honestly says so."""
+
+    def compute(self, unit: Unit, weights: Weights, out: Weights) -> Tally:
+        return super().compute(unit._replace(step=29) if unit.step == 30 else unit, weights, out)
+
+
+@pytest.mark.parametrize(
+    ("worker_class", "says"),
+    [
+        (MissingRow, r"epoch 2: 3,999 rows were applied, expected 4,000"),
+        (OtherRow, r"epoch 2: 4,000 rows were applied, but not those of the plan, each of them once"),
+        (RepeatingItself, r"epoch 2: 4,000 rows were applied, but not those of the plan, each of them once"),
+    ],
+)
+def test_an_epoch_whose_rows_are_not_each_applied_once_ends_the_run(worker_class: type[Worker], says: str, job: Job):
+    with pytest.raises(TrainingError, match=says):
+        train(trainer_with(job, worker_class))
+    assert positions(job)[-1] == 50, "the epoch's last checkpoint was not written"
+    assert not (job.run / "model.npz").exists()
+
+
+def test_the_rows_of_a_part_of_an_epoch_are_checked_too(job: Job):
+    with pytest.raises(TrainingError, match=r"epoch 2, up to step 35: 1,199 rows were applied, expected 1,200"):
+        train(trainer_with(replace(job, stop_after=35), MissingRow))
+    assert not (job.run / "model.npz").exists()
+
+
+def test_the_ledger_goes_on_where_the_checkpoint_was(job: Job):
+    train(trainer_with(replace(job, stop_after=31), Worker))
+    late = type("Late", (OtherRow,), {"step": 40})
+    with pytest.raises(TrainingError, match="epoch 2: 4,000 rows were applied, but not"):
+        train(trainer_with(job, late))
+    checkpoint = load_checkpoint(job.run / "checkpoints" / "step-000000000031.npz")
+    assert checkpoint.about["ledger"]["rows"] == 4 * 150
+
+
+def test_a_checkpoint_without_a_ledger_is_refused(job: Job, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("ddmlp.ledger.Ledger.about", lambda _: {})
+    train(local_trainer(replace(job, stop_after=5)))
+    monkeypatch.undo()
+    with pytest.raises(RunError, match="no ledger"):
+        local_trainer(job)
+
+
+class NotFinite(Worker):
+    """Microbatch 3 of step 12 gives what is not finite."""
+
+    bad = np.nan
+
+    def _microbatch(self, step: int, index: int, weights: Weights, out: Weights) -> Tally:
+        tally = super()._microbatch(step, index, weights, out)
+        if (step, index) == (12, 3):
+            out.flat[5] = self.bad
+        return tally
+
+
+class Infinite(NotFinite):
+    bad = np.inf
+
+
+@pytest.mark.parametrize("worker_class", [NotFinite, Infinite])
+def test_a_gradient_that_is_not_finite_is_named_by_step_and_microbatch(
+    worker_class: type[Worker], job: Job, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("ddmlp.trainer.Worker", worker_class)
+    with pytest.raises(
+        TrainingError, match=r"after step 12: the gradient of microbatch 3 is not finite.*checkpoint is kept"
+    ):
+        train(trainer_with(job, worker_class))
+    assert positions(job) == [0, 10]
+
+
+def test_a_worker_that_alone_sees_no_finite_gradient_is_suspected(job: Job):
+    with pytest.raises(TrainingError, match=r"after step 12: computed again.*or a worker has computed wrongly"):
+        train(trainer_with(job, NotFinite))
+    assert positions(job) == [0, 10]
+
+
+def test_weights_that_grow_too_large_are_told_from_bad_gradients(job: Job):
+    config = replace(CONFIG, lr=1e38)
+    with pytest.raises(
+        TrainingError, match=r"after step 0: computed again, its microbatches have finite gradients.*--lr"
+    ):
+        train(local_trainer(replace(job, config=config)))
+
+
+def test_a_checkpoint_waits_for_the_data_to_be_verified(job: Job, data: Path, tmp_path: Path):
+    shutil.copytree(data, tmp_path / "data")
+    shard = sorted((tmp_path / "data" / "train").glob("*.arrow"))[0]
+    damaged = bytearray(shard.read_bytes())
+    damaged[-5_000] ^= 1
+    shard.write_bytes(damaged)
+    with pytest.raises(DatasetError, match=shard.name):
+        train(local_trainer(replace(job, data=tmp_path / "data")))
+    assert positions(replace(job, data=tmp_path / "data")) == [0]
+
+
+def test_a_chain_that_does_not_lead_to_the_checkpoint_is_said_and_goes_on(job: Job):
+    train(local_trainer(replace(job, stop_after=31)))
+    lines = (job.run / "chain.jsonl").read_text().splitlines()
+    (job.run / "chain.jsonl").write_text("\n".join(lines[:2] + lines[3:]) + "\n")
+    events, result = train(local_trainer(job))
+    assert events[0]["step"] == 31
+    assert len(events[0]["complaints"]) == 1
+    assert "line 3" in events[0]["complaints"][0]
+    assert json.loads((job.run / "chain.jsonl").read_text().splitlines()[-1])["digest"] == result["chain"]
+
+
+def test_a_run_without_any_good_checkpoint_begins_again_and_says_so(job: Job):
+    _, expected = train(local_trainer(job))
+    for path in (job.run / "checkpoints").iterdir():
+        path.write_bytes(b"")
+    events, found = train(local_trainer(job))
+    assert events[0]["step"] == 0
+    assert len(events[0]["complaints"]) == 4
+    assert "it begins again" in events[0]["complaints"][-1]
+    assert (found["weights_sha256"], found["chain"]) == (expected["weights_sha256"], expected["chain"])
+
+
+def test_two_trainers_do_not_write_to_one_run(job: Job, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("ddmlp.run.WRITER_SECONDS", 0.1)
+    first = local_trainer(job)
+    with pytest.raises(RunError, match=r"another process has been writing to .*run for 0.1 s"):
+        local_trainer(job)
+    train(first)
+    assert local_trainer(job).step == 54
+
+
+def test_keep_is_how_many_checkpoints_stay(job: Job):
+    train(local_trainer(replace(job, keep=5)))
+    assert [path.stem for path in Run(job.run).checkpoints.paths()] == [f"step-{n:012d}" for n in (54, 50, 40, 30, 27)]
