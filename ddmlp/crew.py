@@ -12,7 +12,7 @@ from ddmlp.cluster import NEVER_AGAIN, Cluster, one_line, ours
 from ddmlp.errors import ClusterError
 from ddmlp.job import Job
 
-STARTING_SECONDS = 5
+STARTING_SECONDS = 20
 MOST_DEATHS = 10  # of each worker, without a step between, before the run is given up
 
 
@@ -96,7 +96,7 @@ class Crew:
         for member in [*self._calls.values(), *self._free]:
             if member not in starting.values():
                 self._ray.kill(member.actor)
-        if starting:
+        if self._meeting is not None and starting:  # before, it is for want of room that they have no place
             # Ray 2.60 can lose count of the CPUs of an actor that is killed while it is being started.
             self._ray.wait([*starting], num_returns=len(starting), timeout=STARTING_SECONDS)
         for member in starting.values():

@@ -1,12 +1,12 @@
 """The door: where workers connect to the parameter server, prove who they are, and are let in."""
 
 import socket
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import AuthenticationError
 from multiprocessing.connection import Connection, answer_challenge, deliver_challenge
 from multiprocessing.reduction import send_handle
 
@@ -18,6 +18,7 @@ from ddmlp.network import Floats, Shape
 from ddmlp.queues import CREDITS
 from ddmlp.shared_memory import Region
 
+HANDSHAKE_SECONDS = 10  # the longest that one may take
 AT_A_TIME = 8  # handshakes
 MOST = 64  # handshakes begun or waiting; who comes then is turned away
 
@@ -96,21 +97,28 @@ class Door:
     def close(self) -> None:
         for listener in self._listeners:
             listener.close()
-        for connection in list(self._begun):  # its thread is told, and closes it
-            with suppress(OSError), socket.socket(fileno=connection.fileno()) as view:
-                try:
-                    view.shutdown(socket.SHUT_RDWR)
-                finally:
-                    view.detach()
+        for connection in list(self._begun):
+            self._hang_up(connection)
         self._threads.shutdown()
         for peer in self._inside:
             peer.close()
         self._bell.close()
         self._ring.close()
 
+    def _hang_up(self, connection: Connection) -> None:
+        """End a handshake: its thread is told so, and closes the connection."""
+        if connection in self._begun:
+            with suppress(OSError), socket.socket(fileno=connection.fileno()) as view:
+                try:
+                    view.shutdown(socket.SHUT_RDWR)
+                finally:
+                    view.detach()
+
     def _admit(self, connection: Connection, *, shared: bool) -> None:
         """Let a worker in, or turn it away; one that does not finish the handshake is dropped."""
         region = None
+        clock = threading.Timer(HANDSHAKE_SECONDS, self._hang_up, [connection])
+        clock.start()
         try:
             wire.bound_waits(connection)
             deliver_challenge(connection, self._secret)
@@ -126,12 +134,14 @@ class Door:
                 region = Region.create(CREDITS, self._shape.size)
                 send_handle(connection, self._weights.descriptor, None)
                 send_handle(connection, region.descriptor, None)
-        except (OSError, EOFError, ValueError, AuthenticationError, ClusterError):
+        except Exception:  # whatever a stranger can provoke in the standard library ends here
+            self._begun.discard(connection)
             connection.close()
             if region is not None:
                 region.close()
             return
         finally:
+            clock.cancel()
             self._begun.discard(connection)
         buffers = region.buffers if region else [np.empty(self._shape.size, np.float32)]
         self._inside.append(Peer(hello.worker, connection, region, buffers))

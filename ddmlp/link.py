@@ -30,17 +30,24 @@ class Link:
             welcome = wire.Welcome.load(self._connection.recv_bytes())
             if welcome.refused is not None:
                 raise ClusterError(f"the server refuses worker {hello.worker}: {welcome.refused}")
-            shared = Region(recv_handle(self._connection), SLOTS, shape.size) if welcome.shared else None
-            answers = Region(recv_handle(self._connection), CREDITS, shape.size) if welcome.shared else None
-        except (OSError, EOFError, AuthenticationError) as error:
+            shared = self._mapped(SLOTS, shape) if welcome.shared else []
+            answers = self._mapped(CREDITS, shape) if welcome.shared else []
+        # An assertion is how the standard library meets somebody else's service.
+        except (OSError, EOFError, ValueError, TypeError, AssertionError, AuthenticationError) as error:
             raise ConnectionError(
                 f"worker {hello.worker} cannot reach the server at {address}: {error!r}; can their nodes connect?"
             ) from None
         # Where nothing is shared one buffer each is enough: an array is sent on before the next one comes.
-        self._weights = [Weights(shape, buffer) for buffer in shared.buffers] if shared else [Weights(shape)]
-        self._gradients = [Weights(shape, buffer) for buffer in answers.buffers] if answers else [Weights(shape)]
+        self._weights = shared or [Weights(shape)]
+        self._gradients = answers or [Weights(shape)]
         self._shared = welcome.shared
         self._next = 0
+
+    def _mapped(self, count: int, shape: Shape) -> list[Weights]:
+        """The buffers of a region whose descriptor comes next; it is gone with the last of them."""
+        region = Region(recv_handle(self._connection), count, shape.size)
+        region.close()
+        return [Weights(shape, buffer) for buffer in region.buffers]
 
     def units(self) -> Iterator[tuple[Unit, Weights]]:
         """Units and their weights as they come, until the server says that there are no more, or goes away."""

@@ -70,6 +70,7 @@ class UnitQueue:
         self._held: dict[int, dict[Unit, None]] = {}  # by worker, in the order in which they were taken
         self._since: dict[int, float] = {}  # when each worker began on the first unit that it holds
         self._pace: dict[int, float] = {}  # seconds a microbatch, smoothed, by worker
+        self._looked = 0.0  # when there was last no answer to be read
         self._usual = 0.0  # their median, the lower one of two
         self._overdue: set[int] = set()
         self._firsts: dict[Unit, tuple[int, bytes]] = {}  # who answered first, and what, while others hold it too
@@ -164,7 +165,9 @@ class UnitQueue:
         )
 
     def reissue(self, now: float) -> list[Unit]:
-        """Let what overdue workers hold wait again, in front and in order, for others; returns it."""
+        """Let what overdue workers hold wait again, in front and in order, for others; returns it. To be called when
+        there is no answer to be read: what lies unread is not late."""
+        self._looked = now
         late = [worker for worker in self._on_time() if now >= self._due(worker)]
         self._overdue.update(late)
         return self._again({unit for worker in late for unit in self._held[worker] if unit in self._open})
@@ -173,10 +176,10 @@ class UnitQueue:
         """When the next worker will be overdue, if it does not answer before; infinite where none holds a unit."""
         return min(map(self._due, self._on_time()), default=float("inf"))
 
-    def hung(self, now: float) -> list[int]:
-        """The workers that are overdue and have not answered for long."""
+    def hung(self) -> list[int]:
+        """The workers that are overdue and had not answered for long when there was last no answer to be read."""
         return sorted(
-            worker for worker in self._overdue if now > self._since[worker] + max(HANG, self._patience(worker))
+            worker for worker in self._overdue if self._looked > self._since[worker] + max(HANG, self._patience(worker))
         )
 
     def _on_time(self) -> list[int]:

@@ -42,7 +42,7 @@ class RemoteTrainer:
         self._server: Any = None
         self._meeting: Meeting
         self._started = self._deaths = self._since_checkpoint = 0
-        self.step = -1
+        self._began = self.step = -1  # the step that the last server began at, and the last one reported
         self._crew = self.crew_class(cluster, job, self._listen)
         try:
             self._crew.place(place_seconds)
@@ -107,9 +107,9 @@ class RemoteTrainer:
         self._started += 1
         local, secret = str(self._folder.path / f"server-{self._started}"), secrets.token_bytes(32)
         step = ours(ray, self._server.start.remote(self._job, secret, [local]))
-        if step > self.step:
+        if step > self._began:
             self._since_checkpoint = 0
-        self.step = step
+        self._began = self.step = step
         self._meeting = Meeting(local, None, secret)
         self._crew.serve(self._meeting)
 

@@ -201,7 +201,7 @@ class Trainer:
             rows_per_second=stretch.speed,
             depth=self._queue.high_water,
             workers=self._workers.count,
-            hung=self._queue.hung(time.monotonic()),
+            hung=self._queue.hung(),
             events=events,
             result=result,
         )

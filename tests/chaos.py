@@ -117,7 +117,7 @@ class Killer(threading.Thread):
     def run(self) -> None:
         while len(self.killed) < self._most and not self._over.wait(self._random.uniform(*self._pauses)):
             title = self._random.choice(self._titles)
-            if found := sorted(actors(title)):
+            if found := actors(title):
                 os.kill(self._random.choice(found), signal.SIGKILL)
                 self.killed.append(title)
 

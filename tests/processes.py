@@ -1,28 +1,36 @@
 """The processes of a run, as the tests look at them."""
 
+import os
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 ACTORS = (b"ray::ServerActor", b"ray::WorkerActor")
 
 
 def actors(*titles: bytes) -> list[int]:
-    """The processes of our actors on this machine."""
+    """The processes of actors on a Ray that was started here, or below."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    for process in sorted(descendants(os.getpid())):
         try:
-            if path.read_bytes().startswith(titles or ACTORS):
-                found.append(int(path.parent.name))
+            if Path(f"/proc/{process}/cmdline").read_bytes().startswith(titles or ACTORS):
+                found.append(process)
         except OSError:
             continue
     return found
 
 
-def assert_no_actor_is_left() -> None:
+def assert_no_actor_is_left(among: Callable[[], list[int]] = actors) -> None:
+    """Assert that the actors, or those of them that `among` gives, end soon."""
     deadline = time.monotonic() + 20
-    while actors() and time.monotonic() < deadline:
+    while among() and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert actors() == []
+    assert among() == []
+
+
+def alive(processes: Iterable[int]) -> list[int]:
+    """Those of the processes that have not ended."""
+    return [each for each in processes if Path(f"/proc/{each}/exe").exists()]
 
 
 def descendants(process: int) -> set[int]:

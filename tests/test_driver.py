@@ -13,7 +13,7 @@ import pytest
 
 from ddmlp.checkpoint import Checkpoints
 from ddmlp.cluster import Cluster
-from tests.processes import actors, assert_no_actor_is_left, descendants
+from tests.processes import actors, alive, assert_no_actor_is_left, descendants
 
 COMMAND = [sys.executable, "-m", "ddmlp.train"]
 SETTINGS = ["--hidden", "20", "--batch", "150", "--epochs", "40", "--checkpoint-every", "10"]
@@ -99,6 +99,7 @@ def test_a_driver_killed_takes_the_actors_on_its_own_ray_with_it(data: Path, tmp
         assert process.stdout
         assert process.stdout.readline().startswith("started a local Ray")
         assert any(line.startswith("epoch 2/40") for line in process.stdout)
-        assert len(set(actors()) & descendants(process.pid)) == 2
+        its = set(actors()) & descendants(process.pid)
+        assert len(alive(its)) == 2
         process.kill()
-    assert_no_actor_is_left()
+    assert_no_actor_is_left(lambda: alive(its))

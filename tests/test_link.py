@@ -1,5 +1,6 @@
 """A worker's end of the message path, in threads and in processes: the bits of one process."""
 
+import gc
 import pickle
 import re
 import shutil
@@ -125,3 +126,19 @@ def test_nothing_is_pickled(server, dataset, pool, expected, monkeypatch):
     assert server.gather(2, SECONDS)
     assert Training(server, 2).run() == expected
     assert min(server.answered.values()) > 0
+
+
+def test_a_link_that_is_closed_leaves_no_descriptor(server, dataset):
+    def descriptors():
+        gc.collect()
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    hubs.admit(server, server.addresses[0], dataset, 0).close()
+    while server.count:
+        server.gather(9, 0.01)
+    before = descriptors()
+    for number in range(1, 6):
+        hubs.admit(server, server.addresses[0], dataset, number).close()
+    while server.count:
+        server.gather(9, 0.01)
+    assert descriptors() == before

@@ -199,14 +199,30 @@ def test_a_worker_hangs_that_is_overdue_and_has_been_silent_for_long(pace):
     queue.take(1)
     queue.answered(answer(unit(0), worker=1), pace)
     take_all(queue, 0, 10.0)
-    assert queue.hung(1e9) == [], "nobody is overdue until somebody looks"
-    queue.reissue(10.0 + SLOWER * pace)
     longest = max(HANG, SLOWER * pace)
-    assert (queue.hung(10.0 + longest), queue.hung(10.0 + longest + 0.1)) == ([], [0])
+    for now, hung in [(10.0 + SLOWER * pace, []), (10.0 + longest, []), (10.0 + longest + 0.1, [0])]:
+        queue.reissue(now)
+        assert queue.hung() == hung
     queue.answered(answer(unit(1), worker=0), 100.0)
-    assert queue.hung(100.0 + longest) == [], "an answer is a sign of life"
+    queue.reissue(100.0 + longest)
+    assert queue.hung() == [], "an answer is a sign of life"
+    queue.reissue(200.0)
+    assert queue.hung() == [0]
     assert queue.lost(0) == []
-    assert queue.hung(1e9) == [], "and the dead do not hang"
+    assert queue.hung() == [], "and the dead do not hang"
+
+
+def test_a_worker_whose_answer_lies_unread_does_not_hang():
+    queue = queue_of(2)
+    queue.take(1)
+    queue.answered(answer(unit(0), worker=1), 0.01)
+    queue.take(0, 0.1)
+    queue.reissue(1.0)
+    assert queue.overdue == 1
+    # The server tests the weights for a minute, and has not looked for answers since.
+    assert queue.hung() == []
+    queue.reissue(61.0)
+    assert queue.hung() == [0], "it has looked, and there was none"
 
 
 def test_the_versions_in_use_are_those_asked_for_and_those_still_held():
@@ -323,9 +339,8 @@ class Script(RuleBasedStateMachine):
         if self.all_held():
             oldest = min(each.version for each in self.all_held())
             assert oldest in {each.version for each in self.held[queue.furthest_behind()]}
-        hung = queue.hung(self.now)
+        hung = queue.hung()
         assert set(hung) <= {worker for worker in self.overdue if self.now > self.since[worker] + HANG}
-        assert queue.hung(math.inf) == sorted(self.overdue)
 
     def teardown(self):
         """Who holds units answers them, and a new worker what is left: everything has counted once."""

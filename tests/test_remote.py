@@ -158,6 +158,23 @@ def test_a_server_that_dies_again_and_again_is_given_up(
     assert_no_actor_is_left()
 
 
+def test_a_server_may_die_as_often_as_there_are_newer_checkpoints_between(
+    cluster: Cluster, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(remote, "MOST_DEATHS", 1)
+    trainer = RemoteTrainer(job(data, tmp_path, 1), cluster)
+    try:
+        for _ in range(3):
+            before = trainer.step
+            while trainer.advance(0.01).step <= before:
+                pass
+            trainer.checkpoint()
+            kill(b"ray::ServerActor")
+        assert trainer.advance(0.01).step > before
+    finally:
+        trainer.close()
+
+
 def test_workers_that_die_again_and_again_are_given_up(
     cluster: Cluster, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
