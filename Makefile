@@ -18,7 +18,7 @@ test: $(VENV)/.installed-dev
 
 ## Kill and stop everything at every moment that matters, for half an hour; docs/chaos.md is its output.
 chaos: $(VENV)/.installed-dev
-	$(BIN)/python -m tests.chaos
+	$(BIN)/python -m tests.chaos --out docs/chaos.md
 
 ## Formatting, lint and types.
 check: $(VENV)/.installed-dev

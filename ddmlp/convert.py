@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ddmlp.dataset_writer import SHARD_ROWS, DatasetWriter
 from ddmlp.errors import IdxError
 from ddmlp.idx import IdxReader
+from ddmlp.manifest import NAME, Manifest
 
 CHUNK_BYTES = 1 << 20  # of pixels, read at a time
 MOST_PIXELS = 1 << 24  # of an image: what a header claims is not believed without a bound
@@ -41,22 +42,29 @@ def convert(
     classes: int | None = None,
     shard_rows: int = SHARD_ROWS,
     overwrite: bool = False,
+    extend: bool = False,
     progress: Progress | None = None,
 ) -> int:
     """Convert each pair into the dataset at its path: all of them, or none. Returns the rows converted.
 
-    Without `classes` the first pair's labels say how many there are; a label outside them is an IdxError, as is any
-    fault of a file.
+    With `extend` rows are added to the datasets that are there, with `overwrite` they replace them. Without `classes`
+    the dataset that is extended, or the first pair's labels, say how many there are; a label outside them is an
+    IdxError, as is any fault of a file.
     """
     with ExitStack() as stack:
         sources = {path: stack.enter_context(_Source(pair)) for path, pair in pairs.items()}
-        if classes is None:
-            classes = next(iter(sources.values())).count_classes()
+        first = next(iter(sources))
+        if classes is None and extend and (first / NAME).exists():
+            classes = Manifest.read(first).classes
+        elif classes is None:
+            classes = sources[first].count_classes()
         total, done = sum(source.rows for source in sources.values()), 0
         # Every writer is open until the last row of the last pair is on disk: then all of them publish.
         writers = {
             path: stack.enter_context(
-                DatasetWriter(path, source.image_shape, classes, shard_rows=shard_rows, overwrite=overwrite)
+                DatasetWriter(
+                    path, source.image_shape, classes, shard_rows=shard_rows, overwrite=overwrite, extend=extend
+                )
             )
             for path, source in sources.items()
         }

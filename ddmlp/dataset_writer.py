@@ -1,9 +1,9 @@
-"""The writer of datasets: all of one, or nothing new."""
+"""The writer of datasets: whole shards, published by one replacement of the manifest."""
 
 import re
 import shutil
 import tempfile
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ddmlp.dataset import file_sha256
 from ddmlp.errors import DatasetError
-from ddmlp.files import sync_folder
+from ddmlp.files import held, sync_folder
 from ddmlp.manifest import NAME as MANIFEST
 from ddmlp.manifest import Manifest, Shard
 from ddmlp.shards import ShardWriter
@@ -28,12 +28,14 @@ _OURS = re.compile(
 class DatasetWriter:
     """Writes a dataset into the folder `path`; a context manager.
 
-    The manifest is replaced at the end of the block, in one step, when every shard is in its place: until then, and
-    where the block raised or the process died, readers see what was there before. A shard's name has its hash in it,
-    so new ones never stand in the way of old ones, and equal data give equal datasets.
+    The manifest is replaced at the end of the block, and by `publish`, in one step, when every shard is in its place:
+    until then, and where the block raised or the process died, readers see what was there before. A shard's name has
+    its hash in it, so new ones never stand in the way of old ones, and equal data give equal datasets.
 
-    Raises DatasetError where a dataset is there and `overwrite` is not given, where something else is there, for rows
-    that do not fit, and where no row was written; OSError, naming the file, where one cannot be written.
+    With `extend` the rows come after those of the dataset that is there, if one is; with `overwrite` they replace it.
+    Raises DatasetError where a dataset is there and neither is given, where something else is there, where another
+    process writes there, for rows that do not fit, and where no row was written; OSError, naming the file, where one
+    cannot be written.
     """
 
     def __init__(
@@ -44,21 +46,29 @@ class DatasetWriter:
         *,
         shard_rows: int = SHARD_ROWS,
         overwrite: bool = False,
+        extend: bool = False,
     ) -> None:
         self.path = Path(path).absolute()
         self.image_shape, self.classes, self.shard_rows = image_shape, classes, shard_rows
         self.batch_rows = min(BATCH_ROWS, shard_rows, max(1, BATCH_BYTES // (image_shape[0] * image_shape[1])))
-        self._check_path(Path(path), overwrite)
-        self._shards: list[Shard] = []
+        self._check_path(Path(path), overwrite or extend)
+        self._shards: list[Shard] = []  # of the dataset, with those not yet published
+        self._published = 0  # of them
         self._writer: ShardWriter | None = None
         self._pixels = np.empty((self.batch_rows, *image_shape), np.uint8)
         self._labels = np.empty(self.batch_rows, np.uint8)
         self._held = 0
         self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+        self._lock = ExitStack()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            if not self._lock.enter_context(held(self.path)):
+                raise DatasetError(f"{path} is being written by another process; wait for it")
+            if extend and (self.path / MANIFEST).exists():
+                self._go_on(Manifest.read(self.path))
             self._folder = Path(tempfile.mkdtemp(prefix=".writing-", dir=self.path))
-        except OSError:
+        except BaseException:
+            self._lock.close()
             self._remove_made()
             raise
 
@@ -94,6 +104,31 @@ class DatasetWriter:
         if not self._shards:
             raise DatasetError(f"{self.path} would have no rows; expected at least one")
 
+    def publish(self) -> None:
+        """Let readers see all rows so far. The shard that is being written ends here, however short it is."""
+        self.finish()
+        for shard in self._shards[self._published :]:
+            (self._folder / shard.file).replace(self.path / shard.file)
+        sync_folder(self.path)
+        rows = sum(shard.rows for shard in self._shards)
+        Manifest(rows, self.image_shape, self.classes, self.batch_rows, tuple(self._shards)).write(self.path)
+        self._published = len(self._shards)
+        kept = {MANIFEST, self._folder.name, *(shard.file for shard in self._shards)}
+        for old in self.path.iterdir():
+            if old.name not in kept and _OURS.fullmatch(old.name):
+                shutil.rmtree(old) if old.is_dir() else old.unlink()
+
+    def _go_on(self, there: Manifest) -> None:
+        """Continue a dataset; raises DatasetError where the rows to come would not fit it."""
+        ours, theirs = (self.image_shape, self.classes), (there.image_shape, there.classes)
+        if ours != theirs:
+            raise DatasetError(
+                f"{self.path} has images of {theirs[0]} in {theirs[1]} classes; found images of {ours[0]} in {ours[1]}"
+            )
+        self.batch_rows = there.batch_rows
+        self._shards = [*there.shards]
+        self._published = len(self._shards)
+
     @property
     def _shard_rows(self) -> int:
         return self._held + (self._writer.rows if self._writer else 0)
@@ -117,23 +152,14 @@ class DatasetWriter:
         named = path.rename(self._folder / f"{len(self._shards):05d}-{digest[:12]}.arrow")
         self._shards.append(Shard(named.name, rows, named.stat().st_size, digest))
 
-    def _publish(self) -> None:
-        for shard in self._shards:
-            (self._folder / shard.file).replace(self.path / shard.file)
-        sync_folder(self.path)
-        rows = sum(shard.rows for shard in self._shards)
-        Manifest(rows, self.image_shape, self.classes, self.batch_rows, tuple(self._shards)).write(self.path)
-        kept = {MANIFEST, *(shard.file for shard in self._shards)}
-        for old in self.path.iterdir():
-            if old.name not in kept and _OURS.fullmatch(old.name):
-                shutil.rmtree(old) if old.is_dir() else old.unlink()
-
-    def _check_path(self, shown: Path, overwrite: bool) -> None:
+    def _check_path(self, shown: Path, goes_on: bool) -> None:
         if not self.path.exists():
             return
         if (self.path / MANIFEST).exists():
-            if not overwrite:
-                raise DatasetError(f"{shown} is there already; give --overwrite to replace it")
+            if not goes_on:
+                raise DatasetError(
+                    f"{shown} is there already; give --overwrite to replace it, or --append to add to it"
+                )
         elif not self.path.is_dir() or not all(_OURS.fullmatch(entry.name) for entry in self.path.iterdir()):
             raise DatasetError(f"{shown} is there already and is no dataset: it is not overwritten")
 
@@ -145,8 +171,7 @@ class DatasetWriter:
     ) -> None:
         try:
             if kind is None:
-                self.finish()
-                self._publish()
+                self.publish()
         finally:
             if self._writer is not None:
                 self._writer.abandon()
@@ -155,6 +180,7 @@ class DatasetWriter:
                 for shard in self._shards:
                     (self.path / shard.file).unlink(missing_ok=True)
                 self._remove_made()
+            self._lock.close()
 
     def _remove_made(self) -> None:
         """Remove the folders that were made for the dataset, up to one with something in it."""

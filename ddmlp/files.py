@@ -1,5 +1,6 @@
 """Files that are there whole or not at all."""
 
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -43,6 +44,21 @@ def write_whole(path: Path, text: str | bytes) -> None:
     """Write `text`, as UTF-8, to `path`, whole or not at all."""
     with whole_file(path) as file:
         file.write(text.encode() if isinstance(text, str) else text)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[bool]:
+    """Whether this process is the only one that holds `folder` in such a block; a dead one holds nothing."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(path: Path) -> None:

@@ -190,6 +190,8 @@ class Hub:
         if self._peers.pop(peer.worker, None) is not None:
             self._selector.unregister(peer.connection)
             peer.close()
+            if not self._peers:
+                self._silence = 0.0  # another bound begins, that for a new worker
 
 
 def _failure(worker: int, frame: bytes) -> DdmlpError:

@@ -12,7 +12,7 @@ from ddmlp.plan import Node
 CREDITS = 2  # units that one worker may hold unanswered: one to compute, and the next, so that it never waits for it
 SLOWER = 5.0  # times the usual, after which a unit is overdue ...
 SHORTEST = 0.02  # ... but not before so many seconds: a process may have to wait that long for its turn
-FIRST = 60.0  # seconds until a unit is overdue while nobody has answered one
+FIRST = 20.0  # seconds until a unit is overdue while nobody has answered one; twice that after each who is given up
 HANG = 5.0  # seconds without an answer, after which a worker that is overdue counts as hung
 SMOOTHING = 0.1  # weight of the newest answer in a worker's pace
 
@@ -70,6 +70,7 @@ class UnitQueue:
         self._held: dict[int, dict[Unit, None]] = {}  # by worker, in the order in which they were taken
         self._since: dict[int, float] = {}  # when each worker began on the first unit that it holds
         self._pace: dict[int, float] = {}  # seconds a microbatch, smoothed, by worker
+        self._first = FIRST  # seconds that a unit may take, as long as nobody's pace is known
         self._looked = 0.0  # when there was last no answer to be read
         self._usual = 0.0  # their median, the lower one of two
         self._overdue: set[int] = set()
@@ -155,6 +156,8 @@ class UnitQueue:
     def lost(self, worker: int) -> list[Unit]:
         """Put back, in front and in order, what a dead worker held and nobody who is on time; returns it."""
         held = self._held.pop(worker, {})
+        if worker in self._overdue and not self._pace:
+            self._first *= 2  # perhaps it was not the worker: the first unit may just take so long
         self._overdue.discard(worker)
         self._pace.pop(worker, None)
         for unit in held:
@@ -192,7 +195,7 @@ class UnitQueue:
     def _patience(self, worker: int) -> float:
         """Seconds that the first unit that `worker` holds may take."""
         if not self._pace:
-            return FIRST
+            return self._first
         return max(SHORTEST, SLOWER * self._usual * next(iter(self._held[worker])).microbatches)
 
     def _holders(self, unit: Unit) -> list[int]:

@@ -18,6 +18,7 @@ from ddmlp.actors import ServerActor, WorkerActor
 from ddmlp.crew import Crew
 from ddmlp.remote import RemoteTrainer
 
+ANY = -1  # worker: whoever comes to it first
 WORKER_MOMENTS = ("taken", "computed", "answered")
 SERVER_MOMENTS = ("begun", "half", "applied", "linked", "torn", "saved")
 
@@ -27,7 +28,7 @@ class Fault:
     """What happens to whom, and when.
 
     kind: kill (SIGKILL), stop (SIGSTOP), slow (each unit from then on takes `seconds` longer), corrupt (one bit of the
-    answer is flipped); worker: its number, None for the server; moment: of WORKER_MOMENTS or SERVER_MOMENTS.
+    answer is flipped); worker: its number, or ANY, or None for the server; moment: of WORKER_MOMENTS or SERVER_MOMENTS.
 
     A worker has taken a unit of `step`, computed or answered it. The server has begun the step, has received a part of
     its gradients, has applied it; it has put the checkpoint's link on the chain, written half of its file, or saved it.
@@ -52,7 +53,8 @@ class Faults:
     """The faults of one process."""
 
     def __init__(self, faults: Sequence[Fault], marks: Path, worker: int | None) -> None:
-        self.faults, self.marks = [fault for fault in faults if fault.worker == worker], marks
+        mine = {worker} if worker is None else {worker, ANY}
+        self.faults, self.marks = [fault for fault in faults if fault.worker in mine], marks
         self.slow = 0.0
 
     def at(self, step: int, moment: str, flat: Any = None) -> None:

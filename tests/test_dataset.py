@@ -527,7 +527,8 @@ def test_what_is_there_is_not_replaced_without_overwrite(tmp_path):
     old = content(tmp_path / "data")
     with pytest.raises(DatasetError) as caught:
         DatasetWriter(tmp_path / "data", (2, 2), 10)
-    assert str(caught.value) == f"{tmp_path}/data is there already; give --overwrite to replace it"
+    says = "is there already; give --overwrite to replace it, or --append to add to it"
+    assert str(caught.value) == f"{tmp_path}/data {says}"
     assert content(tmp_path / "data") == old
     assert names(tmp_path) == ["data"]
 

