@@ -53,6 +53,14 @@ def test_links_lead_somewhere(page: str):
         assert ((ROOT / page).parent / link).exists(), link
 
 
+def test_the_table_of_faults_is_that_of_make_chaos():
+    shown = README.split("## What it survives")[1].split("\n## ")[0]
+    rows = [line for line in shown.splitlines() if line.startswith("| ")]
+    assert len(rows) > 10
+    assert set(rows) <= set((ROOT / "docs" / "chaos.md").read_text().splitlines())
+    assert "NO" not in shown
+
+
 def test_a_page_names_tests_that_are_there():
     named = set(re.findall(r"\btest_\w+\.py", (ROOT / "docs" / "guarantees.md").read_text()))
     assert len(named) >= 10
