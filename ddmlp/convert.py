@@ -43,11 +43,13 @@ def convert(
     shard_rows: int = SHARD_ROWS,
     overwrite: bool = False,
     extend: bool = False,
+    end: bool = False,
     progress: Progress | None = None,
 ) -> int:
     """Convert each pair into the dataset at its path: all of them, or none. Returns the rows converted.
 
-    With `extend` rows are added to the datasets that are there, with `overwrite` they replace them. Without `classes`
+    With `extend` rows are added to the datasets that are there, with `overwrite` they replace them; with `end` the end
+    of the datasets is marked. Without `classes`
     the dataset that is extended, or the first pair's labels, say how many there are; a label outside them is an
     IdxError, as is any fault of a file.
     """
@@ -76,6 +78,8 @@ def convert(
                     progress(done, total)
         for writer in writers.values():
             writer.finish()
+            if end:
+                writer.end()
     return done
 
 

@@ -1,49 +1,88 @@
 """A dataset: a folder of shards and one manifest."""
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ddmlp.errors import DatasetError
-from ddmlp.manifest import Manifest, Shard
+from ddmlp.manifest import NAME, Manifest, Shard
 from ddmlp.shards import Block, map_shard
 
 
 class Dataset:
-    """A dataset, read through memory maps."""
+    """A dataset, read through memory maps. It may grow while it is read: see `grow` and `forget`."""
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, verify: bool = False) -> None:
         """Open the dataset in folder `path`.
 
-        Checks the manifest, and of each shard its size, its schema and its rows, but not its every byte: see `verify`.
-        Raises DatasetError.
+        Checks the manifest, and of each shard its size, its schema and its rows; with `verify` its every byte as well,
+        whenever it is opened. Raises DatasetError.
         """
         self.path = Path(path)
+        self._verify = verify
+        self._stamp = self._manifest_stamp()
         self.manifest = Manifest.read(self.path)
-        self._begins = np.cumsum([0] + [shard.rows for shard in self.manifest.shards])
-        self._maps = [self._map(shard) for shard in self.manifest.shards]
+        self._begins = _begins(self.manifest)
+        self._maps = {index: self._map(shard) for index, shard in enumerate(self.manifest.shards)}
 
     def __len__(self) -> int:
         return self.manifest.rows
 
     def gather(self, rows: NDArray[np.intp], pixels: NDArray[np.uint8], labels: NDArray[np.uint8]) -> None:
-        """Copy the given rows (B,) into pixels (B, m) and labels (B,), both uint8, or longer ones."""
-        shards = np.searchsorted(self._begins, rows, side="right") - 1
-        blocks, places = np.divmod(rows - self._begins[shards], self.manifest.batch_rows)
-        maps = self._maps
+        """Copy the given rows (B,) into pixels (B, m) and labels (B,), both uint8, or longer ones.
+
+        Raises DatasetError where a shard that was forgotten is not as it was.
+        """
+        indices = np.searchsorted(self._begins, rows, side="right") - 1
+        blocks, places = np.divmod(rows - self._begins[indices], self.manifest.batch_rows)
+        maps, shards = self._maps, indices.tolist()
+        for shard in set(shards).difference(maps):
+            maps[shard] = self._map(self.manifest.shards[shard])
         # A loop over rows, because neighbours in the order hardly ever share a record batch.
-        for index, (shard, block, place) in enumerate(
-            zip(shards.tolist(), blocks.tolist(), places.tolist(), strict=True)
-        ):
+        for index, (shard, block, place) in enumerate(zip(shards, blocks.tolist(), places.tolist(), strict=True)):
             source = maps[shard][block]
             pixels[index] = source[0][place]
             labels[index] = source[1][place]
 
-    def verify(self) -> None:
-        """Read every shard whole and compare its SHA-256 with the manifest's; raises DatasetError naming a shard."""
-        for shard in self.manifest.shards:
+    def grow(self) -> tuple[Shard, ...]:
+        """Take up what has been published since; returns the shards that are new. `manifest.ended` may change alone.
+
+        Raises DatasetError where the dataset is another one now, and where a new shard is not what it should be; then
+        nothing is taken up.
+        """
+        # Looked at before the manifest is read: what is published in between is then read again, not missed.
+        stamp = self._manifest_stamp()
+        if stamp == self._stamp:
+            return ()
+        found, known = Manifest.read(self.path), self.manifest
+        for what in ("image_shape", "classes", "batch_rows"):
+            if (now := getattr(found, what)) != (before := getattr(known, what)):
+                raise DatasetError(
+                    f"{self.path} was overwritten: its {what} is {now}, expected {before} as before; begin a new run"
+                )
+        begin = len(known.shards)
+        if found.shards[:begin] != known.shards:
+            raise DatasetError(
+                f"{self.path} was overwritten: its first {begin} shards are not those that were there before; begin a "
+                "new run, or restore it"
+            )
+        new = found.shards[begin:]
+        self._maps |= {index: self._map(shard) for index, shard in enumerate(new, begin)}
+        self._begins, self.manifest, self._stamp = _begins(found), found, stamp
+        return new
+
+    def forget(self, row: int) -> None:
+        """Let go of the maps of shards that lie wholly before `row`; one is mapped again when a row of it is read."""
+        for shard in [shard for shard in self._maps if self._begins[shard + 1] <= row]:
+            del self._maps[shard]
+
+    def verify(self, shards: Iterable[Shard] | None = None) -> None:
+        """Read every shard, or the given ones, whole and compare the SHA-256 with the manifest's; raises DatasetError
+        naming a shard."""
+        for shard in self.manifest.shards if shards is None else shards:
             path = self._check_size(shard)
             if (found := file_sha256(path)) != shard.sha256:
                 raise DatasetError(
@@ -51,8 +90,18 @@ class Dataset:
                     "restore it, or convert the data again"
                 )
 
+    def _manifest_stamp(self) -> tuple[int, int, int] | None:
+        """What changes whenever the manifest is replaced; None where it is not there."""
+        try:
+            found = (self.path / NAME).stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_ino, found.st_size
+
     def _map(self, shard: Shard) -> list[Block]:
         path, classes = self._check_size(shard), self.manifest.classes
+        if self._verify:
+            self.verify([shard])
         blocks = map_shard(path, shard.rows, self.manifest.image_shape, self.manifest.batch_rows)
         if (label := max(int(block.labels.max()) for block in blocks)) >= classes:
             raise DatasetError(f"{path} is damaged: it has the label {label}, expected 0 to {classes - 1}")
@@ -67,6 +116,11 @@ class Dataset:
         if size != shard.bytes:
             raise DatasetError(f"{path} has {size} bytes, expected {shard.bytes}; convert the data again")
         return path
+
+
+def _begins(manifest: Manifest) -> NDArray[np.intp]:
+    """The first row of each shard, and the end of the last: (shards + 1,)."""
+    return np.cumsum([0, *(shard.rows for shard in manifest.shards)])
 
 
 def file_sha256(path: Path) -> str:

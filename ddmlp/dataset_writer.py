@@ -33,9 +33,9 @@ class DatasetWriter:
     its hash in it, so new ones never stand in the way of old ones, and equal data give equal datasets.
 
     With `extend` the rows come after those of the dataset that is there, if one is; with `overwrite` they replace it.
-    Raises DatasetError where a dataset is there and neither is given, where something else is there, where another
-    process writes there, for rows that do not fit, and where no row was written; OSError, naming the file, where one
-    cannot be written.
+    Raises DatasetError where a dataset is there and neither is given, where one is to be extended whose end is marked,
+    where something else is there, where another process writes there, for rows that do not fit, and where no row was
+    written; OSError, naming the file, where one cannot be written.
     """
 
     def __init__(
@@ -53,7 +53,9 @@ class DatasetWriter:
         self.batch_rows = min(BATCH_ROWS, shard_rows, max(1, BATCH_BYTES // (image_shape[0] * image_shape[1])))
         self._check_path(Path(path), overwrite or extend)
         self._shards: list[Shard] = []  # of the dataset, with those not yet published
-        self._published = 0  # of them
+        self._ended = False
+        self._published = 0, False  # how many of the shards, and whether the end
+        self._stale = True  # what others left behind may still be there
         self._writer: ShardWriter | None = None
         self._pixels = np.empty((self.batch_rows, *image_shape), np.uint8)
         self._labels = np.empty(self.batch_rows, np.uint8)
@@ -74,6 +76,8 @@ class DatasetWriter:
 
     def append(self, pixels: NDArray[np.uint8], labels: NDArray[np.uint8]) -> None:
         """Add rows: pixels (rows, height, width) and labels (rows,), both uint8, labels in 0..classes-1."""
+        if self._ended:
+            raise DatasetError(f"{self.path}: its end is marked, nothing can be added any more")
         if (
             pixels.dtype != np.uint8
             or labels.dtype != np.uint8
@@ -96,6 +100,10 @@ class DatasetWriter:
             if self._held == self.batch_rows or self._shard_rows == self.shard_rows:
                 self._flush()
 
+    def end(self) -> None:
+        """Mark the end: nothing can be added any more. Readers see it with what is published next."""
+        self._ended = True
+
     def finish(self) -> None:
         """Write what is held, so that nothing large is left to be written at the end of the block."""
         if self._held:
@@ -107,19 +115,32 @@ class DatasetWriter:
     def publish(self) -> None:
         """Let readers see all rows so far. The shard that is being written ends here, however short it is."""
         self.finish()
-        for shard in self._shards[self._published :]:
+        if (now := (len(self._shards), self._ended)) == self._published:
+            return
+        for shard in self._shards[self._published[0] :]:
             (self._folder / shard.file).replace(self.path / shard.file)
         sync_folder(self.path)
-        rows = sum(shard.rows for shard in self._shards)
-        Manifest(rows, self.image_shape, self.classes, self.batch_rows, tuple(self._shards)).write(self.path)
-        self._published = len(self._shards)
+        rows, shards = sum(shard.rows for shard in self._shards), tuple(self._shards)
+        Manifest(rows, self.image_shape, self.classes, self.batch_rows, shards, self._ended).write(self.path)
+        self._published = now
+        if self._stale:
+            self._remove_stale()
+
+    def _remove_stale(self) -> None:
+        """Remove what killed writers left, and the shards that an overwritten dataset had."""
         kept = {MANIFEST, self._folder.name, *(shard.file for shard in self._shards)}
         for old in self.path.iterdir():
             if old.name not in kept and _OURS.fullmatch(old.name):
                 shutil.rmtree(old) if old.is_dir() else old.unlink()
+        self._stale = False
 
     def _go_on(self, there: Manifest) -> None:
-        """Continue a dataset; raises DatasetError where the rows to come would not fit it."""
+        """Continue a dataset; raises DatasetError where it has ended, or the rows to come would not fit it."""
+        if there.ended:
+            raise DatasetError(
+                f"{self.path} has had its end marked, nothing can be added to it; give --overwrite to replace it, or "
+                "write another"
+            )
         ours, theirs = (self.image_shape, self.classes), (there.image_shape, there.classes)
         if ours != theirs:
             raise DatasetError(
@@ -127,7 +148,7 @@ class DatasetWriter:
             )
         self.batch_rows = there.batch_rows
         self._shards = [*there.shards]
-        self._published = len(self._shards)
+        self._published = len(self._shards), False
 
     @property
     def _shard_rows(self) -> int:

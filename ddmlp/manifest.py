@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +36,15 @@ class Shard:
 @dataclass(frozen=True)
 class Manifest:
     """rows: in all shards; image_shape: (height, width); classes: labels are 0..classes-1; batch_rows: rows of each
-    Arrow record batch but a shard's last; shards: in row order."""
+    Arrow record batch but a shard's last; shards: in row order; ended: the writer has marked the end, no rows will be
+    added."""
 
     rows: int
     image_shape: tuple[int, int]
     classes: int
     batch_rows: int
     shards: tuple[Shard, ...]
+    ended: bool = False
 
     def __post_init__(self) -> None:
         _check_whole("rows", self.rows, 1)
@@ -56,6 +58,8 @@ class Manifest:
             _check_whole("a side of image_shape", side, 1)
         if (total := sum(shard.rows for shard in self.shards)) != self.rows:
             raise ValueError(f"rows is {self.rows}, but its shards hold {total}")
+        if type(self.ended) is not bool:
+            raise ValueError(f"ended is {self.ended!r}, and must be true or false")
 
     @property
     def pixels(self) -> int:
@@ -63,11 +67,26 @@ class Manifest:
         return self.image_shape[0] * self.image_shape[1]
 
     def sha256(self) -> str:
-        """The dataset's fingerprint: SHA-256 over the manifest's text, and through it over every byte of data."""
-        return hashlib.sha256(self._text().encode()).hexdigest()
+        """The dataset's fingerprint: SHA-256 over the manifest's text, and through it over every byte of data, but not
+        over `ended`."""
+        return _sha256(_text(self._fields()))
+
+    def form(self) -> str:
+        """SHA-256 over what stays as it is while a dataset grows, however it is cut: image_shape and classes."""
+        return _sha256(_text({"image_shape": self.image_shape, "classes": self.classes}))
+
+    def prefix(self, shards: int) -> "Manifest":
+        """The manifest of the first so many shards, 1 or more, not ended; raises DatasetError where there are fewer."""
+        if not 1 <= shards <= len(self.shards):
+            raise DatasetError(
+                f"a dataset of {len(self.shards)} shards has no first {shards}; expected at least as many shards as "
+                "were read before: restore it"
+            )
+        kept = self.shards[:shards]
+        return replace(self, rows=sum(shard.rows for shard in kept), shards=kept, ended=False)
 
     def write(self, folder: Path) -> None:
-        write_whole(folder / NAME, self._text())
+        write_whole(folder / NAME, _text(self._fields() | ({"ended": True} if self.ended else {})))
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest":
@@ -91,8 +110,19 @@ class Manifest:
             why = " ".join(str(error).split())
             raise DatasetError(f"{path} is damaged: {why}; convert the data again") from error
 
-    def _text(self) -> str:
-        return json.dumps({"format": FORMAT, "version": VERSION, **asdict(self)}, indent=1) + "\n"
+    def _fields(self) -> dict[str, Any]:
+        """What the fingerprint covers, as JSON has it."""
+        fields = {"format": FORMAT, "version": VERSION, **vars(self), "shards": [vars(shard) for shard in self.shards]}
+        del fields["ended"]
+        return fields
+
+
+def _text(fields: dict[str, Any]) -> str:
+    return json.dumps(fields, indent=1) + "\n"
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _check_whole(name: str, value: object, least: int, most: int = 2**53) -> None:

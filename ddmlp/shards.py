@@ -65,17 +65,9 @@ class ShardWriter:
 def map_shard(path: Path, rows: int, image_shape: tuple[int, int], batch_rows: int) -> list[Block]:
     """Map a shard and return its record batches; raises DatasetError where it is not what the manifest says."""
     try:
-        reader = pa.ipc.open_file(pa.memory_map(str(path)))
-        if reader.schema != schema(image_shape):
-            raise DatasetError(
-                f"{path} has the columns [{_columns(reader.schema)}], expected [{_columns(schema(image_shape))}]"
-            )
-        expected = -(-rows // batch_rows)
-        if reader.num_record_batches != expected:
-            raise DatasetError(
-                f"{path} has {reader.num_record_batches} record batches, expected {expected}; convert the data again"
-            )
-        blocks = [_block(reader.get_batch(index)) for index in range(expected)]
+        # Closing the source gives its file descriptor back; the arrays hold the map.
+        with pa.memory_map(str(path)) as source:
+            blocks = _blocks(path, pa.ipc.open_file(source), image_shape, -(-rows // batch_rows))
     except (pa.ArrowException, OSError, AttributeError, ValueError) as error:
         raise DatasetError(f"{path} is damaged: {' '.join(str(error).split())}; convert the data again") from error
     for index, block in enumerate(blocks):
@@ -85,6 +77,18 @@ def map_shard(path: Path, rows: int, image_shape: tuple[int, int], batch_rows: i
                 "convert the data again"
             )
     return blocks
+
+
+def _blocks(path: Path, reader: pa.RecordBatchFileReader, image_shape: tuple[int, int], expected: int) -> list[Block]:
+    if reader.schema != schema(image_shape):
+        raise DatasetError(
+            f"{path} has the columns [{_columns(reader.schema)}], expected [{_columns(schema(image_shape))}]"
+        )
+    if reader.num_record_batches != expected:
+        raise DatasetError(
+            f"{path} has {reader.num_record_batches} record batches, expected {expected}; convert the data again"
+        )
+    return [_block(reader.get_batch(index)) for index in range(expected)]
 
 
 def _block(batch: pa.RecordBatch) -> Block:

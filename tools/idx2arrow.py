@@ -32,6 +32,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     there = parser.add_mutually_exclusive_group()
     there.add_argument("--overwrite", action="store_true", help="replace datasets that are there already")
     there.add_argument("--append", action="store_true", help="add the rows to datasets that are there already")
+    parser.add_argument(
+        "--end", action="store_true", help="mark the end of the datasets: nothing will be added any more"
+    )
     return parser.parse_args(arguments)
 
 
@@ -65,6 +68,7 @@ def main() -> None:
             shard_rows=args.shard_rows,
             overwrite=args.overwrite,
             extend=args.append,
+            end=args.end,
             progress=progress,
         )
     seconds = time.perf_counter() - start
