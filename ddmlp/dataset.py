@@ -39,8 +39,9 @@ class Dataset:
         indices = np.searchsorted(self._begins, rows, side="right") - 1
         blocks, places = np.divmod(rows - self._begins[indices], self.manifest.batch_rows)
         maps, shards = self._maps, indices.tolist()
-        for shard in set(shards).difference(maps):
-            maps[shard] = self._map(self.manifest.shards[shard])
+        if len(maps) < len(self.manifest.shards):
+            for shard in set(shards).difference(maps):
+                maps[shard] = self._map(self.manifest.shards[shard])
         # A loop over rows, because neighbours in the order hardly ever share a record batch.
         for index, (shard, block, place) in enumerate(zip(shards, blocks.tolist(), places.tolist(), strict=True)):
             source = maps[shard][block]

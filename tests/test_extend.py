@@ -198,3 +198,80 @@ def test_a_label_beyond_the_classes_that_are_there_appends_nothing(tmp_path):
     assert done.returncode == 1
     assert "row 3" in done.stderr
     assert read(tmp_path / "out")[0] == list(range(6))
+
+
+def test_what_has_its_end_marked_is_not_extended(tmp_path):
+    path = tmp_path / "data"
+    with writer(path) as growing:
+        growing.append(*rows(3))
+        growing.publish()
+        growing.end()
+        assert not Manifest.read(path).ended, "with what is published next"
+        with pytest.raises(DatasetError, match="data: its end is marked, nothing can be added any more"):
+            growing.append(*rows(1))
+    assert Manifest.read(path).ended
+    before = (path / "dataset.json").read_bytes()
+    with pytest.raises(DatasetError, match="data has had its end marked, nothing can be added to it; give --overwrite"):
+        writer(path)
+    assert (path / "dataset.json").read_bytes() == before
+    with writer(path, extend=False, overwrite=True) as other:
+        other.append(*rows(2))
+    assert not Manifest.read(path).ended
+    with writer(path) as again:
+        again.end()
+    assert Manifest.read(path).ended, "no row need be added to mark it"
+    assert read(path)[0] == [0, 1]
+
+
+def test_publishing_nothing_new_changes_nothing(tmp_path):
+    manifest = tmp_path / "data" / "dataset.json"
+    with writer(tmp_path / "data") as growing:
+        with pytest.raises(DatasetError, match="would have no rows"):
+            growing.publish()
+        growing.append(*rows(3))
+        growing.publish()
+        before = manifest.stat()
+        growing.publish()
+        assert manifest.stat() == before
+        growing.end()
+        growing.publish()
+        ended = manifest.stat()
+        assert ended.st_ino != before.st_ino
+        growing.publish()
+    assert manifest.stat().st_ino == ended.st_ino
+    with writer(tmp_path / "other") as growing:
+        growing.append(*rows(3))
+    before = (tmp_path / "other" / "dataset.json").stat()
+    with writer(tmp_path / "other"):
+        """Adds nothing."""
+    assert (tmp_path / "other" / "dataset.json").stat() == before
+
+
+def test_the_folder_is_looked_through_once(tmp_path):
+    """A foreign file with a name like a shard's is taken for what a killed writer left, but only at first."""
+    stale = tmp_path / "data" / "00099-0123456789ab.arrow"
+    with writer(tmp_path / "data") as growing:
+        for start in range(3):
+            stale.touch()
+            growing.append(*rows(1, start))
+            growing.publish()
+            assert stale.exists() == (start > 0)
+    assert read(tmp_path / "data")[0] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("how", [[], ["--append"], ["--overwrite"]])
+def test_the_command_marks_the_end(tmp_path, how):
+    images, labels = rows(6)
+    write_idx(tmp_path / "images", images)
+    write_idx(tmp_path / "labels", labels)
+    pair = ["--images", tmp_path / "images", "--labels", tmp_path / "labels", tmp_path / "out"]
+    if how:
+        assert inside(idx2arrow.main, *pair).returncode == 0
+        assert not Manifest.read(tmp_path / "out").ended
+    assert inside(idx2arrow.main, *pair, "--end", *how).returncode == 0
+    assert Manifest.read(tmp_path / "out").ended
+    refused = inside(idx2arrow.main, *pair, "--append")
+    assert refused.returncode == 1
+    assert "out has had its end marked, nothing can be added to it; give --overwrite to replace it" in refused.stderr
+    assert inside(idx2arrow.main, *pair, "--overwrite").returncode == 0
+    assert not Manifest.read(tmp_path / "out").ended

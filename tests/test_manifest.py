@@ -1,5 +1,6 @@
 """The manifest: round trip, and every way in which dataset.json can be wrong."""
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -206,3 +207,39 @@ def test_no_damaged_byte_raises_anything_but_a_dataset_error(tmp_path_factory, a
     (folder / NAME).write_bytes(text[:at] + byte + text[at + 1 :])
     complaint = complaint_of(folder)
     assert complaint is None or complaint.startswith(f"{folder / NAME} is damaged: ")
+
+
+def test_the_end_is_written_only_where_it_is_marked(tmp_path):
+    ended = replace(GOOD, ended=True)
+    ended.write(tmp_path)
+    assert json.loads((tmp_path / NAME).read_text()) == {**document(), "ended": True}
+    assert Manifest.read(tmp_path) == ended
+    GOOD.write(tmp_path)
+    assert "ended" not in (tmp_path / NAME).read_text()
+    assert not Manifest.read(tmp_path).ended
+
+
+def test_the_fingerprint_is_that_of_the_text_without_the_end(tmp_path):
+    GOOD.write(tmp_path)
+    assert GOOD.sha256() == hashlib.sha256((tmp_path / NAME).read_bytes()).hexdigest()
+    assert replace(GOOD, ended=True).sha256() == GOOD.sha256()
+
+
+@pytest.mark.parametrize("value", [1, 0, "true", None, []])
+def test_the_end_is_true_or_false(tmp_path, value):
+    assert f"ended is {value!r}, and must be true or false" in refusal(tmp_path, changed(("ended",), value))
+
+
+def test_a_prefix_is_what_was_published_then():
+    assert replace(GOOD, ended=True).prefix(1) == replace(GOOD, rows=3, shards=SHARDS[:1])
+    assert replace(GOOD, ended=True).prefix(2) == GOOD
+    for shards in (-1, 0, 3):
+        with pytest.raises(DatasetError, match=f"a dataset of 2 shards has no first {shards}"):
+            GOOD.prefix(shards)
+
+
+def test_the_form_is_that_of_the_rows_however_many_and_however_cut():
+    same = [replace(GOOD, rows=3, shards=SHARDS[:1]), replace(GOOD, batch_rows=3), replace(GOOD, ended=True)]
+    assert {other.form() for other in same} == {GOOD.form()}
+    others = [replace(GOOD, image_shape=(3, 2)), replace(GOOD, image_shape=(6, 1)), replace(GOOD, classes=5)]
+    assert len({other.form() for other in [GOOD, *others]}) == 4
