@@ -9,6 +9,7 @@ from ddmlp import wire
 from ddmlp.dataset import Dataset
 from ddmlp.hub import Hub
 from ddmlp.job import Job, Report
+from ddmlp.job import fingerprint as of_data
 from ddmlp.link import Link, serve
 from ddmlp.network import Shape
 from ddmlp.numerics import fingerprint
@@ -19,7 +20,7 @@ from ddmlp.worker import Worker
 
 def hello(worker: int, job: Job, dataset: Dataset) -> wire.Hello:
     """What `worker` (-1: the server) says of itself when it meets the other end."""
-    return wire.Hello(worker, wire.VERSION, fingerprint(), dataset.manifest.sha256(), job.config.as_dict())
+    return wire.Hello(worker, wire.VERSION, fingerprint(), of_data(job.config, dataset.manifest), job.config.as_dict())
 
 
 class ServerActor:
@@ -32,7 +33,7 @@ class ServerActor:
         """Returns the position. Not in the constructor: an error there would reach the driver as an actor's death."""
 
         def connect(dataset: Dataset, _plan: Plan, shape: Shape) -> Hub:
-            self.hub = Hub(shape, hello(-1, job, dataset), secret, addresses)
+            self.hub = Hub(shape, hello(-1, job, dataset), secret, addresses, window=job.window)
             return self.hub
 
         self.trainer = Trainer(job, connect)
@@ -46,6 +47,9 @@ class ServerActor:
 
     def advance(self, seconds: float) -> Report:
         return self.trainer.advance(seconds)
+
+    def end(self) -> Report:
+        return self.trainer.end()
 
     def checkpoint(self) -> Path:
         return self.trainer.checkpoint()
@@ -76,10 +80,8 @@ class WorkerActor:
 
     def serve(self, job: Job, meeting: Meeting, *, far: bool) -> str:
         """Answer the server's units until there are no more; returns why there are none."""
-        dataset = self._dataset or Dataset(job.data / "train")
-        if far and self._dataset is None:
-            dataset.verify()  # the server has verified its own node's copy, not this one's
-        self._dataset = dataset
+        # The server verifies its own node's copy, not that of another.
+        dataset = self._dataset = self._dataset or Dataset(job.data / "train", verify=far)
         shape = job.shape(dataset.manifest)
         address = meeting.far if far else meeting.local
         assert address is not None, "a worker on another node is sent only where the server listens for it"

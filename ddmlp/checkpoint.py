@@ -6,6 +6,7 @@ import re
 import struct
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,18 +29,20 @@ _DAMAGE = (
 @dataclass(frozen=True)
 class Checkpoint:
     """weights: of version `step`; step: how many steps are applied; about: what else a resume needs to know, as JSON:
-    configuration, dataset fingerprint, library versions, seconds trained."""
+    configuration, dataset fingerprint, library versions, seconds trained; earlier: the weights of the versions before
+    that steps to come will read, oldest first."""
 
     weights: Weights
     step: int
     about: dict[str, Any]
+    earlier: tuple[Weights, ...] = ()
 
 
 class Checkpoints:
     """The newest few checkpoints of a run, in a folder.
 
-    A checkpoint is an .npz file of W1, W2 and a JSON text as UTF-8 bytes, which holds the position and the weights'
-    SHA-256. Nothing in it is pickled.
+    A checkpoint is an .npz file of W1, W2, the earlier weights (versions, m n + n o) and a JSON text as UTF-8 bytes,
+    which holds the position and the weights' SHA-256. Nothing in it is pickled.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -49,8 +52,12 @@ class Checkpoints:
         """Write a checkpoint, and let go of the oldest beyond the `keep` newest; returns its path."""
         self.folder.mkdir(exist_ok=True)
         path = self.folder / f"step-{checkpoint.step:012d}.npz"
-        about = {"step": checkpoint.step, "weights_sha256": checkpoint.weights.sha256(), **checkpoint.about}
-        save_arrays(path, checkpoint.weights, about)
+        hashes = {
+            "weights_sha256": checkpoint.weights.sha256(),
+            "earlier_sha256": [weights.sha256() for weights in checkpoint.earlier],
+        }
+        about = {"step": checkpoint.step, **hashes, **checkpoint.about}
+        save_arrays(path, checkpoint.weights, about, checkpoint.earlier)
         for old in self.paths()[keep:]:
             old.unlink(missing_ok=True)
         return path
@@ -72,24 +79,37 @@ class Checkpoints:
 
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint and check it against its own SHA-256; raises RunError."""
-    arrays = load_arrays(path, "W1", "W2", "about")
+    arrays = load_arrays(path, "W1", "W2", "earlier", "about")
     weights = join(path, arrays["W1"], arrays["W2"])
     try:
+        earlier = tuple(Weights(weights.shape, flat) for flat in arrays["earlier"].astype(weights.flat.dtype))
         about = json.loads(arrays["about"].tobytes())
-        step, expected = about.pop("step"), about.pop("weights_sha256")
-        if type(step) is not int or type(expected) is not str:
+        step, expected = about.pop("step"), [about.pop("weights_sha256"), *about.pop("earlier_sha256")]
+        if type(step) is not int or not all(type(digest) is str for digest in expected):
             raise ValueError("its step or its hash is none")
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise RunError(f"{path} is no checkpoint: its description is damaged ({error})") from None
-    if (found := weights.sha256()) != expected:
-        raise RunError(f"{path} is damaged: the SHA-256 of its weights is {found[:16]}..., expected {expected[:16]}...")
-    return Checkpoint(weights, step, about)
+    found = [each.sha256() for each in (weights, *earlier)]
+    if len(found) != len(expected):
+        raise RunError(f"{path} is damaged: it has {len(found)} versions of the weights, expected {len(expected)}")
+    for digest, other in zip(found, expected, strict=True):
+        if digest != other:
+            raise RunError(
+                f"{path} is damaged: the SHA-256 of its weights is {digest[:16]}..., expected {other[:16]}..."
+            )
+    return Checkpoint(weights, step, about, earlier)
 
 
-def save_arrays(path: Path, weights: Weights, about: dict[str, Any] | None = None) -> None:
-    """Write W1, W2 and, as the bytes of a JSON text, `about` as .npz, whole or not at all."""
+def save_arrays(
+    path: Path, weights: Weights, about: dict[str, Any] | None = None, earlier: Sequence[Weights] = ()
+) -> None:
+    """Write W1, W2 and, with `about`, the earlier weights and it, as the bytes of a JSON text, as .npz, whole or not
+    at all."""
     arrays: dict[str, Any] = {"W1": weights.w1, "W2": weights.w2}
     if about is not None:
+        arrays["earlier"] = np.array([each.flat for each in earlier], weights.flat.dtype).reshape(
+            -1, weights.shape.size
+        )
         arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
     # Into memory first: zipfile seeks, and a full disk should be met by one write.
     buffer = io.BytesIO()

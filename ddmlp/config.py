@@ -6,7 +6,9 @@ from typing import Any
 
 from ddmlp.errors import ConfigError
 
-SCHEDULES = ("constant", "linear")
+SCHEDULES = ("constant", "linear", "inverse")
+ENDLESS = "inf"
+MOST_DELAY = 64  # each version between is kept, and lies in every checkpoint
 
 
 @dataclass(frozen=True)
@@ -17,10 +19,15 @@ class TrainConfig:
     batch: int = 64  # B, rows of a global batch: one step
     microbatch: int = 32  # rows of a microbatch: the smallest piece of work
     lr: float = 1.0  # alpha at step 0; each row moves the weights by alpha / B
-    lr_schedule: str = "linear"  # constant, or falling linearly to zero after the last step
+    lr_schedule: str = "linear"  # constant; falling linearly to zero after the last step; or inverse: see lr_half
+    lr_half: int = 10_000  # steps after which `inverse`, alpha / (1 + step / lr_half), has halved it
     epochs: int = 30
     seed: int = 0  # of the initial weights and the epoch orders
     window: int = 65_536  # rows that are shuffled together
+    staleness: int | str = 0  # S, the most versions between what a gradient was computed with and applied to; or "inf"
+    staleness_lr: bool = False  # whether a gradient of staleness s > 1 counts 1/s
+    delay: int = 0  # D: the gradient of version v is applied to version v + D
+    follow: bool = False  # one pass over rows that may still be coming, in the order of their publication
 
     def __post_init__(self) -> None:
         for name, least, most in [
@@ -30,6 +37,8 @@ class TrainConfig:
             ("epochs", 0, 2**31),
             ("seed", 0, 2**64 - 1),
             ("window", 1, 2**40),
+            ("lr_half", 1, 2**40),
+            ("delay", 0, MOST_DELAY),
         ]:
             value = getattr(self, name)
             if type(value) is not int or not least <= value <= most:
@@ -38,15 +47,42 @@ class TrainConfig:
             raise ConfigError(f"--lr is {self.lr!r}, expected a finite number above 0")
         if self.lr_schedule not in SCHEDULES:
             raise ConfigError(f"--lr-schedule is {self.lr_schedule!r}, expected one of {', '.join(SCHEDULES)}")
+        if self.staleness != ENDLESS and (type(self.staleness) is not int or not 0 <= self.staleness <= 2**31):
+            raise ConfigError(f"--staleness is {self.staleness!r}, expected a whole number from 0 to {2**31}, or inf")
+        if self.delay and self.asynchronous:
+            raise ConfigError("--delay and --staleness exclude each other: a fixed delay is synchronous")
+        if self.staleness_lr and not self.asynchronous:
+            raise ConfigError("--staleness-lr goes with --staleness 1 or more")
+        if self.follow and (self.epochs != 1 or self.lr_schedule == "linear"):
+            raise ConfigError("--follow has neither epochs nor an end: leave out --epochs, and --lr-schedule linear")
 
     def check_rows(self, rows: int) -> None:
         """Raise ConfigError where a dataset of `rows` rows has no global batch of the size asked for."""
-        if self.batch > rows:
+        if self.batch > rows and not self.follow:
             raise ConfigError(f"--batch is {self.batch}, expected at most the {rows} rows of the training data")
 
-    def learning_rate(self, step: int, steps: int) -> float:
-        """alpha at `step` of `steps`."""
-        return self.lr if self.lr_schedule == "constant" else self.lr * (1 - step / steps)
+    @property
+    def asynchronous(self) -> bool:
+        """Whether steps are applied in the order in which they are computed, not in the plan's."""
+        return self.staleness != 0
+
+    @property
+    def bound(self) -> float:
+        """The most versions between what a gradient is computed with and what it is applied to."""
+        return math.inf if self.staleness == ENDLESS else max(float(self.staleness), self.delay)
+
+    def learning_rate(self, version: int, steps: int, staleness: int = 0) -> float:
+        """alpha for the update of `version`, of `steps` in all, by a gradient of this staleness.
+
+        Where `staleness_lr` is set it is divided by the staleness, after Zhang, Gupta, Lian and Liu 2016,
+        "Staleness-aware async-SGD for distributed deep learning", equation 5.
+        """
+        rate = self.lr
+        if self.lr_schedule == "linear":
+            rate *= 1 - version / steps
+        elif self.lr_schedule == "inverse":
+            rate /= 1 + version / self.lr_half
+        return rate / max(1, staleness) if self.staleness_lr else rate
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

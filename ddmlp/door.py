@@ -127,7 +127,7 @@ class Door:
             refused = self._hello.difference(hello)
             if refused is None and self._taken(hello.worker):
                 refused = f"there is a worker {hello.worker} already"
-            connection.send_bytes(wire.Welcome(shared, refused).dump())
+            connection.send_bytes(wire.Welcome(shared, self._weights.count, refused).dump())
             if refused is not None:
                 raise OSError(refused)
             if shared:

@@ -3,6 +3,7 @@
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,10 @@ class Evaluation:
     def error(self) -> float:
         """The fraction of rows that are recognised wrongly."""
         return self.mistakes / self.rows
+
+    def about(self) -> dict[str, Any]:
+        """What a result says of it, as JSON."""
+        return {"test_error": self.error, "test_cross_entropy": self.cross_entropy, "test_rows": self.rows}
 
 
 def evaluate(weights: Weights, dataset: Dataset) -> Evaluation:

@@ -3,19 +3,21 @@
 import selectors
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 
 from ddmlp import errors, wire
 from ddmlp.door import Door, Peer
 from ddmlp.errors import ClusterError, DdmlpError
-from ddmlp.link import SLOTS
 from ddmlp.network import Shape, Weights
 from ddmlp.queues import CREDITS, Gradient, UnitQueue
 from ddmlp.shared_memory import Region
 
 ANSWER_SECONDS = 600  # the longest that no worker at all may answer, before the run is given up
 JOIN_SECONDS = 60  # the longest that there may be no worker
+# Versions of the weights in shared memory beyond those that open steps read: the newest, the next while it is written,
+# and one that a worker which has fallen behind still reads.
+SLOTS = 3
 
 
 class Hub:
@@ -26,12 +28,17 @@ class Hub:
     compute the same bits as everyone else.
     """
 
-    def __init__(self, shape: Shape, hello: wire.Hello, secret: bytes, addresses: Sequence[wire.Address]) -> None:
-        self._region = Region.create(SLOTS, shape.size)
+    def __init__(
+        self, shape: Shape, hello: wire.Hello, secret: bytes, addresses: Sequence[wire.Address], *, window: int = 1
+    ) -> None:
+        """window: the most steps that are open at a time."""
+        slots = SLOTS + window
+        self._region = Region.create(slots, shape.size)
         self._slots = [Weights(shape, buffer) for buffer in self._region.buffers]
-        self._versions = [-1] * SLOTS  # of the weights in each slot
+        self._versions = [-1] * slots  # of the weights in each slot
         self._newest = self._reserved = 0  # slots
         self._peers: dict[int, Peer] = {}
+        self.unread = (0, 0)
         self._silence = 0.0  # seconds waited since a worker joined or answered
         self._selector = selectors.DefaultSelector()
         self._door = Door(shape, hello, secret, self._region, self._peers.__contains__)
@@ -42,6 +49,11 @@ class Hub:
     def count(self) -> int:
         """How many workers there are."""
         return len(self._peers)
+
+    @property
+    def capacity(self) -> int:
+        """How many units they can hold."""
+        return CREDITS * max(1, self.count)
 
     @property
     def answered(self) -> dict[int, int]:
@@ -66,10 +78,10 @@ class Hub:
                 self._attend(key, nothing)  # nothing is asked for: a failure, or a connection's end
         return True
 
-    def reserve(self, queue: UnitQueue) -> Weights:
+    def reserve(self, queue: UnitQueue, keep: Collection[int] = ()) -> Weights:
         """A slot for the next version that nobody reads; a worker that has fallen too far behind is dropped for it."""
         while True:
-            read = queue.versions()
+            read = queue.versions().union(keep)
             for slot, version in enumerate(self._versions):
                 if slot != self._newest and version not in read:
                     self._reserved, self._versions[slot] = slot, -1
@@ -95,6 +107,7 @@ class Hub:
             # Most often somebody has answered already, and nobody has to be looked at for how late he is.
             ready = self._selector.select(0) or self._wait(min(deadline, queue.due()))
             if ready:
+                self.unread = len(ready), max(len(ready), self.unread[1])
                 if (gradient := self._attend(ready[0][0], queue)) is not None:
                     self._silence = 0.0
                     return gradient
@@ -152,7 +165,9 @@ class Hub:
         for _ in range(CREDITS):
             for peer in sorted(self._peers.values(), key=lambda peer: peer.answered):
                 # An array goes only to a worker that waits for a unit, and so reads: neither end can block the other.
-                behind = peer.region is None and peer.version != self._versions[self._newest]
+                if (following := queue.peek()) is None:
+                    return
+                behind = peer.region is None and peer.version != following.version
                 if behind and queue.next_of(peer.worker) is not None:
                     continue
                 if (unit := queue.take(peer.worker, time.monotonic())) is None:
@@ -173,12 +188,12 @@ class Hub:
             frame = peer.connection.recv_bytes()
             if frame[:1] == wire.FAILURE:
                 raise _failure(peer.worker, frame)
-            unit, tally, slot = wire.unpack_answer(frame)
+            unit, tally, slot, waited = wire.unpack_answer(frame)
             if unit != queue.next_of(peer.worker):
                 raise ValueError(f"{unit} was not asked for")
             if peer.region is None:
                 wire.receive_array(peer.connection, peer.buffers[slot])
-            answer = Gradient(unit, peer.buffers[slot], tally, peer.worker)
+            answer = Gradient(unit, peer.buffers[slot], tally, peer.worker, waited)
         except (EOFError, OSError, struct.error, IndexError, ValueError):
             self._drop(peer)  # it is gone, or makes no sense
             queue.lost(peer.worker)

@@ -1,13 +1,16 @@
 """A job: what a trainer is told, and what it reports."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ddmlp.config import TrainConfig
-from ddmlp.manifest import Manifest
+from ddmlp.manifest import NAME, Manifest
 from ddmlp.network import Shape
 from ddmlp.plan import Plan
+from ddmlp.queues import CREDITS
+from ddmlp.stream import StreamPlan
 
 Event = dict[str, Any]
 
@@ -17,7 +20,8 @@ class Job:
     """What a trainer needs to know, in this process or another: settings and paths, no arrays.
 
     workers: how many were asked for; checkpoint_every: steps between checkpoints, besides those at the end of each
-    epoch; keep: how many checkpoints; stop_after: the step to stop at, where that is before the plan's end.
+    epoch; keep: how many checkpoints; stop_after: the step to stop at, where that is before the plan's end;
+    idle_timeout: seconds without a new row after which it stops, where rows may still be coming.
     """
 
     config: TrainConfig
@@ -27,32 +31,63 @@ class Job:
     checkpoint_every: int
     keep: int = 3
     stop_after: int | None = None
+    idle_timeout: float = math.inf
+    least: int | None = None
 
     def plan(self, data: Manifest) -> Plan:
         """The plan of this job on the training data."""
         c = self.config
-        return Plan(data.rows, c.batch, c.microbatch, c.epochs, c.seed, data.batch_rows, c.window)
+        kind, ended = (StreamPlan, data.ended) if c.follow else (Plan, True)
+        return kind(data.rows, c.batch, c.microbatch, c.epochs, c.seed, data.batch_rows, c.window, ended)
+
+    @property
+    def test(self) -> Path | None:
+        """The test data. Where rows are still coming, there need not be any."""
+        path = self.data / "test"
+        return path if not self.config.follow or (path / NAME).exists() else None
+
+    @property
+    def window(self) -> int:
+        """The most steps that are open at a time: begun, and not applied."""
+        if not self.config.asynchronous:
+            return self.config.delay + 1
+        return int(min(self.config.bound + 1, CREDITS * max(1, self.workers)))
 
     def shape(self, data: Manifest) -> Shape:
         """The network's: as many inputs as a row has pixels, as many outputs as there are classes."""
         return Shape(data.pixels, self.config.hidden, data.classes)
 
 
+def fingerprint(config: TrainConfig, data: Manifest) -> str:
+    """What the training data of a run are known by: every byte, or, where more may come, how a row looks."""
+    return data.form() if config.follow else data.sha256()
+
+
 @dataclass(frozen=True)
 class Report:
     """How far a trainer is.
 
-    error, rows_per_second: the mean of E and the speed since the last report, nan and 0 where no row was trained on;
-    depth: the most units that were on the books of the queue at a time; workers: how many there are; hung: those that
-    have not answered for long; events: what belongs into metrics.jsonl; result: where the trainer is where it was to
-    end, what there is to say of the run.
+    steps: that it will have done at the end, None where that is not known; epoch: how many are complete, of `epochs`,
+    None where there are none; rows: that are applied; error, rows_per_second: the mean of E and the speed since the
+    last report, nan and 0 where no row was trained on; prequential: the fraction of the newest rows that was recognised
+    wrongly before they were trained on, nan where rows are trained on more than once; asynchronous: whether the order
+    of updates is not the plan's; staleness: mean and maximum since the last report; idle: seconds that it has been
+    waiting for rows; depth: the most units that were on the books of the queue at a time; workers: how many there are;
+    hung: those that have not answered for long; events: what belongs into metrics.jsonl; result: where the trainer is
+    where it was to end, what there is to say of the run.
     """
 
     step: int
-    steps: int
+    steps: int | None
     epoch: int
+    epochs: int | None
+    rows: int
     error: float
     rows_per_second: float
+    prequential: float
+    asynchronous: bool
+    staleness: tuple[float, int]
+    idle: float
     depth: int
     workers: int
     hung: list[int]

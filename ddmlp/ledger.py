@@ -85,7 +85,7 @@ class Ledger:
             raise RunError("the newest checkpoint has no ledger: another version of ddmlp wrote it") from None
 
 
-def all_rows(rows: int) -> Iterable[NDArray[np.intp]]:
-    """0, 1, ... rows - 1, in parts."""
-    for start in range(0, rows, _CHUNK):
-        yield np.arange(start, min(start + _CHUNK, rows))
+def all_rows(begin: int, end: int) -> Iterable[NDArray[np.intp]]:
+    """begin, begin + 1, ... end - 1, in parts."""
+    for start in range(begin, end, _CHUNK):
+        yield np.arange(start, min(start + _CHUNK, end))

@@ -1,5 +1,6 @@
 """A worker's end of the message path: takes units from the parameter server, and answers them."""
 
+import time
 from collections.abc import Iterator
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client
@@ -12,10 +13,6 @@ from ddmlp.network import Shape, Weights
 from ddmlp.queues import CREDITS, Unit
 from ddmlp.shared_memory import Region
 from ddmlp.worker import Worker
-
-# Versions of the weights that lie in shared memory at a time: the current one, the next while it is written, and two
-# that workers which have fallen behind still read.
-SLOTS = 4
 
 
 class Link:
@@ -30,7 +27,7 @@ class Link:
             welcome = wire.Welcome.load(self._connection.recv_bytes())
             if welcome.refused is not None:
                 raise ClusterError(f"the server refuses worker {hello.worker}: {welcome.refused}")
-            shared = self._mapped(SLOTS, shape) if welcome.shared else []
+            shared = self._mapped(welcome.slots, shape) if welcome.shared else []
             answers = self._mapped(CREDITS, shape) if welcome.shared else []
         # An assertion is how the standard library meets somebody else's service.
         except (OSError, EOFError, ValueError, TypeError, AssertionError, AuthenticationError) as error:
@@ -42,6 +39,7 @@ class Link:
         self._gradients = answers or [Weights(shape)]
         self._shared = welcome.shared
         self._next = 0
+        self._waited = 0.0  # seconds for the unit that is being computed
 
     def _mapped(self, count: int, shape: Shape) -> list[Weights]:
         """The buffers of a region whose descriptor comes next; it is gone with the last of them."""
@@ -53,6 +51,7 @@ class Link:
         """Units and their weights as they come, until the server says that there are no more, or goes away."""
         while True:
             try:
+                start = time.monotonic()
                 frame = self._connection.recv_bytes()
                 if not frame:
                     return
@@ -60,6 +59,7 @@ class Link:
                 weights = self._weights[slot if self._shared else 0]
                 if weights_follow:
                     wire.receive_array(self._connection, weights.flat)
+                self._waited = time.monotonic() - start
             except (EOFError, OSError):
                 return
             yield unit, weights
@@ -70,7 +70,7 @@ class Link:
 
     def answer(self, unit: Unit, tally: Tally) -> None:
         """Send the gradient in `gradient` as the answer to `unit`."""
-        self._connection.send_bytes(wire.pack_answer(unit, tally, self._next))
+        self._connection.send_bytes(wire.pack_answer(unit, tally, self._next, self._waited))
         if not self._shared:
             self._connection.send_bytes(self.gradient().flat.data)
         self._next = (self._next + 1) % len(self._gradients)

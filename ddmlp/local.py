@@ -1,5 +1,7 @@
 """Workers in this process: the seam of the trainer without Ray."""
 
+from collections.abc import Collection
+
 import numpy as np
 
 from ddmlp.job import Job
@@ -12,28 +14,35 @@ from ddmlp.worker import Worker
 class LocalWorkers:
     """One worker, called when its answer is asked for."""
 
-    count = 1
+    count = capacity = 1
+    unread = (0, 0)
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self._gradient = Weights(worker.shape)
-        self._current, self._next = Weights(worker.shape), Weights(worker.shape)
+        self._versions: dict[int, Weights] = {}
+        self._newest = -1
+        self._reserved = Weights(worker.shape)
         self.answered = {0: 0}
 
-    def reserve(self, _queue: UnitQueue) -> Weights:
-        """The buffer that does not hold the current weights."""
-        return self._next
+    def reserve(self, queue: UnitQueue, keep: Collection[int] = ()) -> Weights:
+        """A buffer that does not hold the current weights, nor others that are still needed."""
+        needed = {self._newest, *keep, *queue.versions()}
+        free = [version for version in self._versions if version not in needed]
+        self._reserved = self._versions.pop(free[0]) if free else Weights(self._worker.shape)
+        return self._reserved
 
-    def publish(self, _version: int) -> None:
+    def publish(self, version: int) -> None:
         """What stands in the reserved buffer is the current weights."""
-        self._current, self._next = self._next, self._current
+        self._versions[version] = self._reserved
+        self._newest = version
 
     def exchange(self, queue: UnitQueue, _seconds: float) -> Gradient:
         """Compute the next unit of the queue."""
         unit = queue.take(0)
         assert unit is not None, "no unit waits, and none is being computed"
         with np.errstate(all="ignore"):  # the server looks whether the sums are finite
-            tally = self._worker.compute(unit, self._current, self._gradient)
+            tally = self._worker.compute(unit, self._versions[unit.version], self._gradient)
         self.answered[0] += 1
         return Gradient(unit, self._gradient.flat, tally, worker=0)
 

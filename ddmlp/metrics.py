@@ -1,29 +1,36 @@
 """What is measured while a run trains, and the events that go into metrics.jsonl."""
 
 import math
-from dataclasses import dataclass
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from ddmlp.evaluate import Evaluation
 from ddmlp.job import Event
 from ddmlp.ledger import Tally
 from ddmlp.plan import Plan
-from ddmlp.queues import UnitQueue
+from ddmlp.queues import Gradient, UnitQueue
+from ddmlp.workers import Workers
 
 RECORDS_PER_EPOCH = 50  # progress lines in metrics.jsonl
+WINDOW = 10_000  # rows of the prequential error
 
 
 @dataclass
 class Stretch:
-    """Sums over the steps of a stretch: rows, their errors E, their mistakes, and the seconds they took."""
+    """Sums over the steps of a stretch: rows, their errors E, their mistakes, and the seconds they took; and how many
+    of the steps were applied with which staleness."""
 
     rows: int = 0
     errors: float = 0.0
     mistakes: int = 0
     seconds: float = 0.0
+    staleness: Counter[int] = field(default_factory=Counter)
 
-    def add(self, tally: Tally, seconds: float) -> None:
+    def add(self, tally: Tally, seconds: float, staleness: int) -> None:
         """Add a step's sums."""
+        self.staleness[staleness] += 1
         self.rows += tally.rows
         self.errors += tally.error
         self.mistakes += tally.mistakes
@@ -45,49 +52,138 @@ class Stretch:
         return self.rows / self.seconds if self.seconds else 0.0
 
 
+def spread(staleness: Mapping[int, int]) -> dict[str, Any]:
+    """Mean, maximum and histogram of the staleness of updates, as JSON."""
+    updates = sum(staleness.values())
+    return {
+        "mean": sum(versions * count for versions, count in staleness.items()) / max(1, updates),
+        "max": max(staleness, default=0),
+        "histogram": {str(versions): staleness[versions] for versions in sorted(staleness)},
+    }
+
+
+class Prequential:
+    """Test, then train: which fraction of the rows was recognised wrongly, each before it was trained on; over the
+    newest WINDOW rows, rounded up to whole steps, and over all. (Dawid 1984, "Statistical theory: the prequential
+    approach"; the window as in Gama, Sebastiao and Rodrigues 2013, "On evaluating stream learning algorithms".)
+    """
+
+    def __init__(self, about: dict[str, Any]) -> None:
+        """Go on with what a checkpoint says `about` it; with {}, from nothing."""
+        self.rows, self.mistakes = about.get("rows", 0), about.get("mistakes", 0)
+        self._steps: deque[tuple[int, int]] = deque(map(tuple, about.get("steps", [])))
+        self.window = Stretch(sum(rows for rows, _ in self._steps), 0.0, sum(wrong for _, wrong in self._steps))
+
+    def add(self, tally: Tally) -> None:
+        """A step's rows were recognised, and then trained on."""
+        self.rows += tally.rows
+        self.mistakes += tally.mistakes
+        self.window.rows += tally.rows
+        self.window.mistakes += tally.mistakes
+        self._steps.append((tally.rows, tally.mistakes))
+        while self.window.rows - self._steps[0][0] >= WINDOW:
+            rows, mistakes = self._steps.popleft()
+            self.window.rows -= rows
+            self.window.mistakes -= mistakes
+
+    @property
+    def found(self) -> dict[str, Any]:
+        """What it is, as JSON."""
+        overall = self.mistakes / self.rows if self.rows else math.nan
+        return {"window": self.window.rows, "error": self.window.mistaken, "overall": overall}
+
+    def about(self) -> dict[str, Any]:
+        """What a checkpoint says of it, as JSON."""
+        return {"rows": self.rows, "mistakes": self.mistakes, "steps": list(self._steps)}
+
+
 class Journal:
     """The events of a trainer, until its next report, and what it has measured."""
 
-    def __init__(self, plan: Plan, step: int, seconds: float, complaints: list[str]) -> None:
-        """Begin at `step`, after `seconds` of training before; complaints: what was wrong with what it began from."""
-        self.seconds, self.waited = seconds, 0.0  # of training; of it, waiting for answers
-        self._plan = plan
-        self._every = math.ceil(plan.steps_per_epoch / RECORDS_PER_EPOCH)
+    def __init__(
+        self, follow: bool, step: int, about: dict[str, Any], staleness: Mapping[int, int], complaints: list[str]
+    ) -> None:
+        """Begin at `step`. follow: whether each row is trained on once; about: what its checkpoint says of what was
+        measured before; staleness: of the updates before; complaints: what was wrong with what it began from."""
+        self.seconds = float(about.get("train_seconds", 0.0))
+        self.waited = self.blocked = self.starved = 0.0  # seconds, see `progress`
+        self._staleness = Counter(staleness)
+        self._prequential = Prequential(about.get("prequential", {})) if follow else None
         self._events: list[Event] = [{"event": "start", "step": step, "complaints": complaints}]
         self._since_record, self._since_report = Stretch(), Stretch()
 
-    def applied(self, tally: Tally, seconds: float) -> None:
-        """A step was applied, after so many seconds."""
-        self.seconds += seconds
-        for stretch in (self._since_record, self._since_report):
-            stretch.add(tally, seconds)
+    def exchanged(self, gradient: Gradient | None, seconds: float, *, blocked: bool) -> None:
+        """An answer was waited for, for so many seconds; blocked: while there were units for which the queue had no
+        place."""
+        self.waited += seconds
+        self.blocked += seconds if blocked else 0.0
+        self.starved += gradient.waited if gradient else 0.0
 
-    def progress(self, step: int, workers: int, queue: UnitQueue, *, last: bool) -> None:
+    def applied(self, tally: Tally, seconds: float, staleness: int = 0) -> None:
+        """A step was applied, after so many seconds, by a gradient so many versions old."""
+        self.seconds += seconds
+        self._staleness[staleness] += 1
+        if self._prequential:
+            self._prequential.add(tally)
+        for stretch in (self._since_record, self._since_report):
+            stretch.add(tally, seconds, staleness)
+
+    def progress(self, step: int, plan: Plan, workers: Workers, queue: UnitQueue, *, last: bool) -> None:
         """Note how far it is, a number of times an epoch and at the last step."""
-        if step % self._plan.steps_per_epoch % self._every and not last:
+        every = math.ceil(plan.steps_per_epoch / RECORDS_PER_EPOCH)
+        if step % plan.steps_per_epoch % every and not last:
             return
         stretch, self._since_record = self._since_record, Stretch()
+        unread, most = workers.unread
         self._note(
             "progress",
             step,
-            epoch=step / self._plan.steps_per_epoch,
-            rows=self._plan.rows_before(step),
+            epoch=step / plan.steps_per_epoch,
+            rows=plan.rows_before(step),
             error=stretch.error,
             mistakes=stretch.mistaken,
+            **self.tested_first,
             rows_per_second=stretch.speed,
             seconds=self.seconds,
-            workers=workers,
-            queue={"high_water": queue.high_water, "reissued": queue.reissued, "wait_seconds": self.waited},
+            staleness=spread(stretch.staleness),
+            workers=workers.count,
+            # A full queue makes its sender wait: the plan for a place among the units; a worker, whose credits are its
+            # places among the gradients, for its next unit.
+            queues={
+                "units": {"depth": queue.depth, "high_water": queue.high_water, "blocked_seconds": self.blocked},
+                "gradients": {"depth": unread, "high_water": most, "blocked_seconds": self.starved},
+            },
+            wait_seconds=self.waited,
+            reissued=queue.reissued,
         )
 
-    def epoch(self, step: int, found: Evaluation) -> None:
+    def epoch(self, step: int, plan: Plan, found: Evaluation) -> None:
         """An epoch is complete, and was tested."""
-        tested = {"test_error": found.error, "test_cross_entropy": found.cross_entropy}
-        self._note("epoch", step, epoch=self._plan.epoch(step), **tested, seconds=self.seconds)
+        self._note("epoch", step, epoch=plan.epoch(step), **found.about(), seconds=self.seconds)
 
     def checkpoint(self, step: int, seconds: float, chain: str) -> None:
         """A checkpoint was written, in so many seconds; chain: the digest of its link."""
         self._note("checkpoint", step, seconds=seconds, chain=chain)
+
+    def about(self) -> dict[str, Any]:
+        """What a checkpoint says of what was measured, as JSON."""
+        about = {"prequential": self._prequential.about()} if self._prequential else {}
+        return {"train_seconds": self.seconds, **about}
+
+    @property
+    def stale(self) -> dict[str, Any]:
+        """The staleness of all updates, as JSON."""
+        return spread(self._staleness)
+
+    @property
+    def tested_first(self) -> dict[str, Any]:
+        """The prequential error, as JSON; nothing where rows are trained on more than once."""
+        return {"prequential": self._prequential.found} if self._prequential else {}
+
+    @property
+    def prequential(self) -> float:
+        """The prequential error of the newest rows; nan where rows are trained on more than once."""
+        return self._prequential.window.mistaken if self._prequential else math.nan
 
     def report(self) -> tuple[Stretch, list[Event]]:
         """What was measured and what happened since the last report."""

@@ -56,7 +56,8 @@ def _family(root: Node, node: Node) -> tuple[Node, Node]:
 class Plan:
     """What a run computes, as a function of these numbers alone.
 
-    rows: in the dataset; batch: in a global batch; microbatch: in a microbatch; block and window: see EpochOrder.
+    rows: in the dataset; batch: in a global batch; microbatch: in a microbatch; block and window: see EpochOrder;
+    ended: whether there will never be more rows.
     """
 
     rows: int
@@ -66,6 +67,7 @@ class Plan:
     seed: int
     block: int
     window: int
+    ended: bool = True
 
     @cached_property
     def steps_per_epoch(self) -> int:
@@ -109,6 +111,14 @@ class Plan:
         busy as the smallest would.
         """
         return list(_cut(self.microbatches(step), workers))
+
+    def span(self, _epoch: int) -> tuple[int, int]:
+        """The rows that an epoch is to have trained on, in any order: from one to before another."""
+        return 0, self.rows
+
+    def on(self, _rows: int, *, ended: bool) -> "Plan":  # noqa: ARG002
+        """This plan, where the dataset has come to so many rows: itself, for a plan is made for a number of rows."""
+        return self
 
     @cached_property
     def _order(self) -> Callable[[int], EpochOrder]:

@@ -37,13 +37,15 @@ class Unit(NamedTuple):
 
 class Gradient(NamedTuple):
     """The answer to a unit: dE/dW summed over its rows, as the flat buffer of W1 and W2; what is counted of the rows;
-    and who computed it. The buffer is the reader's until the next answer is asked for.
+    who computed it, and how many seconds he had waited for the unit. The buffer is the reader's until the next answer
+    is asked for.
     """
 
     unit: Unit
     flat: Floats
     tally: Tally
     worker: int
+    waited: float = 0.0
 
     def sha256(self) -> bytes:
         """A digest of all that must not depend on who computed it."""
@@ -114,6 +116,10 @@ class UnitQueue:
         """How many more units `worker` may take: none while it is overdue."""
         return 0 if worker in self._overdue else CREDITS - len(self._held.get(worker, ()))
 
+    def peek(self) -> Unit | None:
+        """The unit that is handed out next."""
+        return self._waiting[0] if self._waiting else None
+
     def next_of(self, worker: int) -> Unit | None:
         """The unit that `worker` has to answer next: it computes in the order in which it took them."""
         return next(iter(self._held.get(worker, ())), None)
@@ -123,8 +129,9 @@ class UnitQueue:
         return {unit.version for held in self._held.values() for unit in held} | {unit.version for unit in self._open}
 
     def furthest_behind(self) -> int:
-        """The worker that holds a unit of the oldest version; there must be one that holds a unit."""
-        return min((unit.version, worker) for worker, held in self._held.items() for unit in held)[1]
+        """The worker that holds the unit of the oldest version, of those that others have answered if there are any;
+        there must be one that holds a unit."""
+        return min((unit in self._open, unit.version, who) for who, held in self._held.items() for unit in held)[2]
 
     def answered(self, gradient: Gradient, now: float = 0.0) -> bool:
         """Enter an answer to a unit that its worker holds; whether it is the unit's first, and so counts.

@@ -1,5 +1,10 @@
 """A recomputation: steps of a run, done again in this process to see what they must have come to."""
 
+from collections import Counter
+
+import numpy as np
+from numpy.typing import NDArray
+
 from ddmlp.checkpoint import Checkpoint
 from ddmlp.dataset import Dataset
 from ddmlp.job import Job
@@ -7,19 +12,24 @@ from ddmlp.network import Weights
 from ddmlp.plan import Node
 from ddmlp.queues import Gradient, Unit
 from ddmlp.server import ParameterServer
+from ddmlp.updates import Update
 from ddmlp.worker import Worker
 
 
 class Recomputation:
     """One worker and one server without a queue between: no other way to the weights is shorter."""
 
-    def __init__(self, job: Job, dataset: Dataset, start: Checkpoint) -> None:
-        """Go on from `start`, whose weights are not changed."""
+    def __init__(self, job: Job, dataset: Dataset, start: Checkpoint, updates: NDArray[np.int64] | None = None) -> None:
+        """Go on from `start`, whose weights are not changed. updates: the order of updates from the run's begin on
+        (see Updates), where it is not the plan's."""
         self.plan, shape = job.plan(dataset.manifest), start.weights.shape
-        self._config = job.config
+        self._config, self._updates = job.config, updates
         self._worker = Worker(dataset, self.plan, shape)
-        self._server = ParameterServer(shape, start.step, Weights(shape, start.weights.flat.copy()))
-        self._next, self._gradient = Weights(shape), Weights(shape)
+        self._server = ParameterServer(shape, start.step, Weights(shape, start.weights.flat.copy()), bound=np.inf)
+        self._versions = dict(enumerate([*start.earlier, self._server.weights], start.step - len(start.earlier)))
+        self._last_read = {} if updates is None else _last_read(updates)
+        self._gradient = Weights(shape)
+        self.staleness: Counter[int] = Counter()  # of the updates done again
 
     @property
     def step(self) -> int:
@@ -31,11 +41,33 @@ class Recomputation:
         return self._server.weights
 
     def advance(self) -> None:
-        """Compute and apply a step."""
-        step, server, before = self.step, self._server, self._server.weights
-        unit = Unit(step, step, Node(0, self.plan.microbatches(step)))
-        tally = self._worker.compute(unit, before, self._gradient)
-        server.begin(unit.microbatches)
+        """Compute and apply the next update. Raises TrainingError where the weights would not be finite."""
+        version, server = self.step, self._server
+        step, read = self._update(version)
+        unit = Unit(step, read, Node(0, self.plan.microbatches(step)))
+        tally = self._worker.compute(unit, self._versions[read], self._gradient)
+        server.begin(step, read, unit.microbatches)
         server.receive(Gradient(unit, self._gradient.flat, tally, worker=0))
-        server.apply(self._config.learning_rate(step, self.plan.steps) / self._config.batch, self._next)
-        self._next = before
+        rate = self._config.learning_rate(version, self.plan.steps, version - read)
+        server.apply(step, rate / self._config.batch, self._free(version))
+        self._versions[version + 1] = server.weights
+        self.staleness[version - read] += 1
+
+    def _update(self, version: int) -> Update:
+        """The update of `version`."""
+        if self._updates is None:
+            return Update(version, max(0, version - self._config.delay))
+        return Update(*self._updates[version].tolist())
+
+    def _free(self, version: int) -> Weights:
+        """A buffer of weights that no later update reads, or a new one."""
+        for old in self._versions:
+            last = self._last_read.get(old, old) if self._updates is not None else old + self._config.delay
+            if last <= version and old != version:
+                return self._versions.pop(old)
+        return Weights(self._server.weights.shape)
+
+
+def _last_read(updates: NDArray[np.int64]) -> dict[int, int]:
+    """For each version that is read, at which version it is read for the last time."""
+    return {read: version for version, read in enumerate(updates[:, 1].tolist())}

@@ -61,10 +61,11 @@ class RemoteTrainer:
         self._crew.settle(stepped=report.step > self.step)
         self._crew.dismiss(report.hung)
         self.step = report.step
-        if report.result is not None:
-            deaths = {"worker_deaths": self._crew.deaths, "server_deaths": self._deaths}
-            report = replace(report, result={**report.result, **deaths})
-        return report
+        return self._with_deaths(report)
+
+    def end(self) -> Report:
+        """Let this be the end; see `Trainer.end`."""
+        return self._with_deaths(self._ask("end"))
 
     def checkpoint(self) -> Path:
         """Write a checkpoint; see `Trainer.checkpoint`. Raises ClusterError where the server dies meanwhile."""
@@ -83,6 +84,12 @@ class RemoteTrainer:
             self._server = None
         self._crew.close()
         self._folder.remove()
+
+    def _with_deaths(self, report: Report) -> Report:
+        if report.result is None:
+            return report
+        deaths = {"worker_deaths": self._crew.deaths, "server_deaths": self._deaths}
+        return replace(report, result={**report.result, **deaths})
 
     def _ask(self, method: str, *arguments: Any) -> Any:
         """The server's answer. Meanwhile workers that die are replaced; a server that does is started again, and

@@ -39,7 +39,9 @@ class Run:
     config.json     what the run is a function of: settings, data, dataset_sha256
     metrics.jsonl   a line for each event: start, progress, epoch, checkpoint
     chain.jsonl     a line for each checkpoint, see Chain
+    updates.txt     a line for each update, see Updates; where their order is not the plan's
     checkpoints/    the newest few
+    data/           what came as a stream, as a dataset
     model.npz       W1 and W2, once the run, or its --stop-after, has ended
     result.json     the result, likewise
     """
@@ -48,6 +50,8 @@ class Run:
         self.path = path
         self.checkpoints = Checkpoints(path / "checkpoints")
         self.chain = path / "chain.jsonl"
+        self.updates = path / "updates.txt"
+        self.spool = path / "data"
         self._lock = filelock.FileLock(path / ".lock")
         self._writing = filelock.FileLock(path / ".writing")
 
@@ -108,7 +112,9 @@ class Run:
             raise RunError(
                 f"{self.path} holds no run: it has no config.json; leave out --resume to begin one"
             ) from None
-        except (ValueError, KeyError, TypeError, RecursionError, ConfigError) as error:
+        except KeyError as error:
+            raise RunError(f"{path} has no {error}: it is damaged, or another version of ddmlp wrote it") from None
+        except (ValueError, TypeError, RecursionError, ConfigError) as error:
             raise RunError(f"{path} is damaged: {error}") from None
 
     def check(self, asked: Origin) -> None:

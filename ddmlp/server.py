@@ -1,4 +1,4 @@
-"""The parameter server: owns the weights and the position. A plain class, the same in this process and in an actor."""
+"""The parameter server: owns the weights and their version. A plain class, the same in this process and in an actor."""
 
 import math
 
@@ -6,76 +6,81 @@ import numpy as np
 
 from ddmlp.errors import TrainingError
 from ddmlp.ledger import Tally
-from ddmlp.network import Floats, Shape, Weights
-from ddmlp.plan import Node
+from ddmlp.network import Shape, Weights
 from ddmlp.queues import Gradient
+from ddmlp.reduction import Pool, Reduction
 from ddmlp.sgd import update
 
 
 class ParameterServer:
-    """Adds a step's gradients in the order of its reduction tree, whatever the order in which they arrive, and
-    applies their sum. The version is the position: how many steps are applied.
+    """Adds the gradients of the steps that are open, and applies complete ones: each makes the next version.
+
+    In order, steps are applied in the order in which they were begun. Otherwise in that in which they are complete, but
+    for what the bound forbids: no gradient is applied that is older than `bound` versions, so one that is complete may
+    have to be held back until an older one has come.
     """
 
-    def __init__(self, shape: Shape, version: int, weights: Weights) -> None:
+    def __init__(
+        self, shape: Shape, version: int, weights: Weights, *, bound: float = 0, in_order: bool = True
+    ) -> None:
         """Start at `version` with `weights`, which are not copied."""
-        self.shape = shape
         self.version = version
         self.weights = weights
-        self._free: list[Weights] = []
-        self._partial: dict[Node, tuple[Weights, Tally]] = {}
-        self._root = Node(0, 0)
-        self._sum: tuple[Floats, Tally] | None = None
-
-    def begin(self, microbatches: int) -> None:
-        """Expect the gradients of the next step, which has this many microbatches."""
-        self._root, self._sum = Node(0, microbatches), None
+        self._bound, self._in_order = bound, in_order
+        self._pool = Pool(shape)
+        self._open: dict[int, Reduction] = {}  # by step, in the order in which they were begun
 
     @property
-    def complete(self) -> bool:
-        """Whether the step's sum is there, to be applied."""
-        return self._sum is not None
+    def open(self) -> dict[int, int]:
+        """The steps that were begun and not applied, in that order, and the version that each reads."""
+        return {step: each.read for step, each in self._open.items()}
+
+    def begin(self, step: int, read: int, microbatches: int) -> None:
+        """Expect the gradients of a step, which has so many microbatches and reads the weights of version `read`."""
+        assert step not in self._open, f"step {step} has begun already"
+        self._open[step] = Reduction(read, microbatches, self._pool)
 
     def receive(self, gradient: Gradient) -> None:
-        """Add a gradient to the step's tree: its sum with its sibling's is its parent's, up to where one is missing."""
-        unit = gradient.unit
-        assert unit.step == self.version, f"a gradient of step {unit.step} for version {self.version}"
-        node, flat, tally = unit.node, gradient.flat, gradient.tally
-        held: Weights | None = None
-        while node != self._root:
-            parent, sibling = node.family(self._root)
-            if sibling not in self._partial:
-                break
-            # a + b and b + a are the same bits, so the sum may go into the buffer of whichever came first.
-            other, others = self._partial.pop(sibling)
-            np.add(other.flat, flat, out=other.flat)
-            if held is not None:
-                self._free.append(held)
-            held, flat = other, other.flat
-            node, tally = parent, tally.plus(others)
-        if node == self._root:
-            self._sum = flat, tally
-            if held is not None:
-                self._free.append(held)
-            return
-        if held is None:
-            held = self._free.pop() if self._free else Weights(self.shape)
-            held.flat[:] = flat
-        self._partial[node] = held, tally
+        """Add a gradient to the sum of its step, which must be open."""
+        step = self._open[gradient.unit.step]
+        assert gradient.unit.version == step.read, f"{gradient.unit} was to read version {step.read}"
+        step.add(gradient)
 
-    def apply(self, rate: float, into: Weights) -> Tally:
+    def ready(self) -> int | None:
+        """The step that is to be applied now, if there is one; to be asked before the next answer is taken."""
+        complete = [step for step, each in self._open.items() if each.complete]
+        allowed = [step for step in complete if self._may_apply(step)]
+        if allowed:
+            return allowed[0]
+        for step in complete:
+            self._open[step].keep()
+        return None
+
+    def apply(self, step: int, rate: float, into: Weights) -> Tally:
         """Make the next version, in `into`: dW = -rate * the step's sum, `rate` being alpha / B.
 
         Returns what is counted of the step's rows. Raises TrainingError where the weights would no longer be finite;
-        the version before stays as it was.
+        the version before stays as it was. AssertionError: `ready` did not allow it.
         """
-        assert self._sum is not None, "the step's sum is not complete"
-        gradient, tally = self._sum
+        chosen = self._open[step]
+        if (staleness := self.version - chosen.read) > self._bound:
+            raise AssertionError(
+                f"the gradient of step {step} is {staleness} versions old, and {self._bound:g} are allowed"
+            )
+        gradient, tally = chosen.sum
         with np.errstate(over="ignore", invalid="ignore"):
             update(self.weights.flat, gradient, rate, into.flat)
             finite = math.isfinite(tally.error) and math.isfinite(np.dot(into.flat, into.flat))
         if not finite:
-            raise TrainingError(f"the weights are no longer finite after step {self.version}")
+            raise TrainingError(f"the weights are no longer finite after step {step}")
+        self._open.pop(step).close()
         self.version += 1
         self.weights = into
         return tally
+
+    def _may_apply(self, step: int) -> bool:
+        """Whether all others that are open could still be applied within the bound, oldest first."""
+        others = [each.read for other, each in self._open.items() if other != step]
+        if self._in_order:
+            return next(iter(self._open)) == step
+        return all(self.version + 1 + place - read <= self._bound for place, read in enumerate(others))

@@ -22,7 +22,7 @@ class Region:
     """
 
     def __init__(self, descriptor: int, count: int, size: int) -> None:
-        self.descriptor = descriptor
+        self.descriptor, self.count = descriptor, count
         stride = _stride(size)
         mapped = mmap.mmap(descriptor, HEADER + count * stride)
         self.header: NDArray[np.int64] = np.frombuffer(mapped, np.int64, HEADER // 8)

@@ -10,16 +10,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ddmlp.config import SCHEDULES, TrainConfig, flag
-from ddmlp.errors import ConfigError
+from ddmlp.arguments import parse, shown, streamed
+from ddmlp.config import TrainConfig
+from ddmlp.errors import ConfigError, DatasetError
 from ddmlp.manifest import NAME, Manifest
-from ddmlp.terminal import Parser, command
+from ddmlp.terminal import command
 
 if TYPE_CHECKING:  # these import NumPy and Ray, which --help and a bad flag need not wait for
     from ddmlp.job import Job, Report
     from ddmlp.progress import RunProgress
     from ddmlp.remote import RemoteTrainer
     from ddmlp.run import Origin, Run
+    from ddmlp.spool import Spool
     from ddmlp.trainer import Trainer
 
     AnyTrainer: TypeAlias = Trainer | RemoteTrainer
@@ -30,86 +32,76 @@ GET_DATA = """no data: there is no folder data/
 get some with: python tools/fetch_mnist.py mnist && python tools/idx2arrow.py mnist data   (or name yours by --data)"""
 
 
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = Parser(
-        prog="python -m ddmlp.train",
-        description="Train the 784-n-10 network. The result depends on the data and on the settings under 'result', "
-        "and on nothing else: not on the number of workers, and not on interruptions.",
-    )
-    parser.add_argument("--data", type=Path, help="folder with the datasets train/ and test/ (default: data)")
-    parser.add_argument("--run", type=Path, help="folder of the run (default: a new one under runs/)")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --run where it stopped")
-    parser.add_argument("--quiet", action="store_true", help="print only the result")
-
-    result = parser.add_argument_group("result")
-    for name, kind, text in [
-        ("hidden", int, "units of the hidden layer"),
-        ("batch", int, "rows of a step"),
-        ("microbatch", int, "rows of the smallest piece of work"),
-        ("lr", float, "learning rate: each row moves the weights by lr / batch times its gradient"),
-        ("lr_schedule", str, f"one of {', '.join(SCHEDULES)}: kept, or falling to zero on a line"),
-        ("epochs", int, "passes over the training data"),
-        ("seed", int, "of the initial weights and the order of the rows"),
-    ]:
-        default = getattr(TrainConfig, name)
-        result.add_argument(flag(name), type=kind, help=f"{text} (default: {default})")
-
-    how = parser.add_argument_group("how it is computed")
-    how.add_argument("--workers", type=int, default=0, help="Ray workers; 0: in this process (default: %(default)s)")
-    how.add_argument("--address", help="HOST:PORT of the Ray to use (default: RAY_ADDRESS, or the one running on this "
-                     "machine, or one of our own)")  # fmt: skip
-    how.add_argument("--dashboard", action="store_true", help="a Ray of our own shows its dashboard")
-    how.add_argument("--checkpoint-every", type=int, default=1000, metavar="STEPS", help="besides one at the end of "
-                     "each epoch (default: %(default)s)")  # fmt: skip
-    how.add_argument("--keep", type=int, default=3, metavar="N", help="checkpoints to keep (default: %(default)s)")
-    how.add_argument("--stop-after", type=int, metavar="STEPS", help="stop there, with a checkpoint and a model")
-    return parser.parse_args(arguments)
-
-
-def check(args: argparse.Namespace) -> None:
-    """Raise ConfigError for values that cannot work, as far as they can be judged by themselves."""
-    for name, least in [("workers", 0), ("checkpoint_every", 1), ("keep", 1), ("stop_after", 0)]:
-        value = getattr(args, name)
-        if value is not None and value < least:
-            raise ConfigError(f"{flag(name)} is {value}, expected {least} or more")
-    if args.workers == 0 and (args.address or args.dashboard):
-        raise ConfigError("--address and --dashboard go with --workers 1 or more")
-    if args.resume and args.run is None:
-        raise ConfigError("--resume needs --run, the folder of the run to go on with")
-
-
-def find_data(asked: Path | None) -> Path:
-    """The folder with train/ and test/; raises ConfigError where there is none."""
+def find_data(asked: Path | None, *, follow: bool) -> Path:
+    """The folder with train/ and, where rows are not still coming, test/; raises ConfigError where there is none."""
     data = asked or Path("data")
     if asked is None and not data.exists():
         raise ConfigError(GET_DATA)
-    for part in ("train", "test"):
+    for part in () if follow else ("train", "test"):
         if not (data / part / NAME).exists():
             raise ConfigError(f"{data} has no dataset {part}/; expected the folder that tools/idx2arrow.py wrote")
     return data.resolve()
 
 
-def prepare(args: argparse.Namespace, run: "Run") -> tuple["Job", "Origin"]:
+def configure(args: argparse.Namespace, begun: "Origin | None") -> TrainConfig:
+    """The settings: those given, and for the rest those that the run was begun with, or else the defaults."""
+    given = {name: value for name in TrainConfig.names() if (value := getattr(args, name, None)) is not None}
+    if begun:
+        return replace(begun.config, **given)
+    stream = {"epochs": 1, "lr_schedule": "constant"} if args.follow else {}
+    return TrainConfig(**{**stream, **given})
+
+
+@contextmanager
+def spooling(args: argparse.Namespace, config: TrainConfig, run: "Run") -> "Iterator[Spool | None]":
+    """The spool that puts a stream on disk, where the data are one."""
+    if not streamed(args):
+        yield None
+        return
+    from ddmlp.spool import Spool, open_source
+
+    with open_source(args.data) as source:
+        spool = Spool(source, run.spool / "train", classes=args.classes, rows=config.batch, extend=args.resume)
+        spool.start()
+        try:
+            yield spool
+        finally:
+            spool.stop()
+
+
+def wait_for_rows(data: Path, spool: "Spool | None", progress: "RunProgress", seconds: float) -> None:
+    """Wait until the first rows to follow are there; raises DatasetError where none come in time."""
+    manifest, start = data / "train" / NAME, time.monotonic()
+    if not manifest.exists():
+        progress.note(f"waiting for rows in {data / 'train'}")
+    while not manifest.exists():
+        if spool:
+            spool.check()
+        if time.monotonic() - start > seconds:
+            raise DatasetError(f"no rows have come to {data / 'train'} within {seconds:g} s (--idle-timeout)")
+        time.sleep(ADVANCE_SECONDS)
+
+
+def prepare(args: argparse.Namespace, config: TrainConfig, data: Path, run: "Run") -> tuple["Job", "Origin"]:
     """The job, and what it is a function of: checked against the data and, where it is resumed, against the run."""
-    from ddmlp.job import Job
+    from ddmlp.job import Job, fingerprint
     from ddmlp.run import Origin
 
-    given = {name: value for name in TrainConfig.names() if (value := getattr(args, name, None)) is not None}
-    begun = run.origin() if args.resume else None
-    config = replace(begun.config, **given) if begun else TrainConfig(**given)
-    data = find_data(args.data or (begun.data if begun else None))
-    train, test = Manifest.read(data / "train"), Manifest.read(data / "test")
+    train = Manifest.read(data / "train")
     config.check_rows(train.rows)
+    fewest, workers = args.workers
+    about = config, data, run.path.resolve(), workers, args.checkpoint_every, args.keep, args.stop_after
+    job = Job(*about, idle_timeout=args.idle_timeout, least=fewest)
+    test = Manifest.read(job.test) if job.test else train
     if test.image_shape != train.image_shape or test.classes > train.classes:
         raise ConfigError(
             f"{data}/test has images of {test.image_shape} in {test.classes} classes, but {data}/train has "
             f"{train.image_shape} in {train.classes}"
         )
-    origin = Origin(config, data, train.sha256())
-    if begun:
+    origin = Origin(config, data, fingerprint(config, train))
+    if args.resume:
         run.check(origin)
-    path = run.path.resolve()
-    return Job(config, data, path, args.workers, args.checkpoint_every, args.keep, args.stop_after), origin
+    return job, origin
 
 
 @contextmanager
@@ -144,18 +136,31 @@ def start(job: "Job", args: argparse.Namespace, progress: "RunProgress") -> "Ite
         cluster.leave()
 
 
-def train(trainer: "AnyTrainer", run: "Run", progress: "RunProgress") -> "Report":
-    """Train to the end, or until Ctrl-C, which leaves a checkpoint; returns how far it went."""
+def train(
+    trainer: "AnyTrainer", run: "Run", progress: "RunProgress", *, follow: bool = False, spool: "Spool | None" = None
+) -> "Report":
+    """Train to the end, or until Ctrl-C, which leaves a checkpoint; returns how far it went. To `follow` has no end:
+    there SIGTERM is one, and a spool that fails is an error, once all that has come is safe."""
     with stop_requests() as stopping:
         while True:
             report = trainer.advance(ADVANCE_SECONDS)
             run.record(report.events)
-            if stopping and not report.done:
+            if report.done:
+                progress.show(report)
+                return report
+            failed = spool is not None and spool.error is not None
+            if stopping or failed:
+                if spool:
+                    spool.stop()
+                if follow and not failed and stopping[0] == signal.SIGTERM:
+                    report = trainer.end()
+                    run.record(report.events)
+                    return report
                 trainer.checkpoint()  # before anything is shown: the terminal may be gone
+                if spool and not stopping:
+                    spool.check()
                 return report
             progress.show(report)
-            if report.done:
-                return report
 
 
 @contextmanager
@@ -181,43 +186,55 @@ def stop_requests() -> Iterator[list[int]]:
 
 def main(arguments: list[str] | None = None) -> int:
     args = parse(arguments)
-    check(args)
     from ddmlp.progress import RunProgress
     from ddmlp.run import Run
 
     run = Run(args.run or Path("runs", time.strftime("%Y%m%d-%H%M%S")))
-    job, origin = prepare(args, run)
-    resume = f"python -m ddmlp.train --run {run.path} --resume --workers {job.workers}"
-    with run, RunProgress(job.config.epochs, quiet=args.quiet) as progress:
+    resume = f"python -m ddmlp.train --run {run.path} --resume --workers {shown(args.workers)}"
+    begun = run.origin() if args.resume else None
+    config = configure(args, begun)
+    data = find_data(
+        run.spool if streamed(args) else Path(args.data) if args.data else begun.data if begun else None,
+        follow=config.follow,
+    ).resolve()
+    if not config.follow:
+        prepare(args, config, data, run)
+    with run, RunProgress(quiet=args.quiet) as progress, spooling(args, config, run) as spool:
         if not args.resume:
             run.refuse_old()
         elif (before := run.result()) and before["finished"]:
             progress.note("the run has ended already")
             show_result(before, run, resume)
             return 0
+        if config.follow:
+            wait_for_rows(data, spool, progress, args.idle_timeout)
+        job, origin = prepare(args, config, data, run)
         with start(job, args, progress) as trainer:
             if args.resume:
                 progress.note(f"resuming after step {trainer.step}")
             else:
                 run.create(origin)
-            report = train(trainer, run, progress)
+            report = train(trainer, run, progress, follow=config.follow, spool=spool)
             if report.result is None:
                 progress.note(f"interrupted after step {report.step}; go on with: {resume}")
                 return INTERRUPTED
-            result = {**report.result, **about(job)}
+            result = {**report.result, "workers": job.workers, "seed": config.seed}
             run.write_result(result)
         show_result(result, run, resume)
     return 0
 
 
-def about(job: "Job") -> dict[str, Any]:
-    """What the result says of the job."""
-    return {"workers": job.workers, "staleness": 0, "seed": job.config.seed}
-
-
 def show_result(result: dict[str, Any], run: "Run", resume: str) -> None:
-    mistakes = round(result["test_error"] * result["test_rows"])
-    print(f"test error      {result['test_error']:.2%} ({mistakes} of {result['test_rows']:,} rows)")
+    if "test_error" in result:
+        mistakes = round(result["test_error"] * result["test_rows"])
+        print(f"test error      {result['test_error']:.2%} ({mistakes} of {result['test_rows']:,} rows)")
+    if found := result.get("prequential"):
+        print(f"tested first    {found['error']:.2%} of the newest {found['window']:,} rows mistaken before they were "
+              f"trained on, {found['overall']:.2%} of all {result['rows']:,}")  # fmt: skip
+    stale = result["staleness"]
+    if stale["bound"]:
+        print(f"staleness       {stale['mean']:.2f} versions on average, {stale['max']} at most, {stale['bound']} "
+              "allowed")  # fmt: skip
     print(f"weights sha256  {result['weights_sha256']}")
     print(f"speed           {result['rows_per_second']:,.0f} rows/s, {result['train_seconds']:.1f} s")
     print(f"run             {run.path}")

@@ -1,35 +1,36 @@
 """The loop: the plan's units go out, their gradients come back, the parameter server applies them.
 
-One loop for every mode: what differs, where the workers are, is behind the seam `Workers`. It runs where the weights
-are: in this process, or in the parameter server's actor.
+One loop for every mode: where the workers are is behind the seam `Workers`; how many steps are open at a time, and what
+they read, says the schedule; in which order they are applied, the server. It runs where the weights are: in this
+process, or in the parameter server's actor.
 """
 
-import math
 import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ddmlp.chain import Chain
-from ddmlp.checkpoint import Checkpoint
 from ddmlp.dataset import Dataset
-from ddmlp.errors import RunError, TrainingError
+from ddmlp.diagnosis import culprit
+from ddmlp.errors import TrainingError
 from ddmlp.evaluate import Evaluation, evaluate
+from ddmlp.feed import Feed
+from ddmlp.history import History, trained_on
 from ddmlp.job import Job, Report
-from ddmlp.ledger import Ledger, all_rows
-from ddmlp.metrics import Journal
+from ddmlp.ledger import Tally, all_rows
+from ddmlp.metrics import Journal, spread
 from ddmlp.network import Shape, Weights
-from ddmlp.numerics import libraries, pin, versions
-from ddmlp.plan import Node, Plan
+from ddmlp.numerics import pin, versions
+from ddmlp.plan import Plan
 from ddmlp.queues import CREDITS, Unit, UnitQueue
-from ddmlp.run import Origin, Run
+from ddmlp.run import Run
+from ddmlp.schedule import Schedule
 from ddmlp.server import ParameterServer
-from ddmlp.verification import Verification
-from ddmlp.worker import Worker
+from ddmlp.updates import Update
 from ddmlp.workers import Workers
+
+DRAIN_SECONDS = 1.0  # at a time
 
 
 class Trainer:
@@ -37,35 +38,38 @@ class Trainer:
 
     def __init__(self, job: Job, connect: Callable[[Dataset, Plan, Shape], Workers]) -> None:
         pin()
-        self._job, self._run = job, Run(job.run)
+        self._job, self._config, self._run = job, job.config, Run(job.run)
         self._run.begin_writing()
-        self._train, self._test = Dataset(job.data / "train"), Dataset(job.data / "test")
-        self.plan = job.plan(self._train.manifest)
-        self._shape = job.shape(self._train.manifest)
-        self._workers = connect(self._train, self.plan, self._shape)
+        self._feed = Feed(job)
+        data = self._feed.dataset
+        self._test = Dataset(job.test) if job.test else None
+        if self._test:
+            self._feed.verification.add(self._test.verify)
+        shape = job.shape(data.manifest)
+        self._workers = connect(data, self.plan, shape)
         self._queue = UnitQueue(2 * CREDITS * max(1, job.workers))
-        # What a checkpoint must have been computed from to be gone on with.
-        self._origin = Origin(job.config, job.data, self._train.manifest.sha256()).fixed
-        found, complaints = self._run.checkpoints.newest()
-        if found:
-            complaints += self._check_origin(found)
-        self._chain = Chain(self._run.chain, self._origin)
-        start = found or Checkpoint(Weights.draw(self._shape, job.config.seed), 0, {})
-        if broken := self._chain.rewind(start.step, start.about.get("chain")):
-            complaints.append(broken)
-        self._journal = Journal(self.plan, start.step, start.about.get("train_seconds", 0.0), complaints)
-        self._ledger = Ledger.of(found.about) if found else Ledger()
-        weights = self._workers.reserve(self._queue)
-        weights.flat[:] = start.weights.flat
-        self._server = ParameterServer(self._shape, start.step, weights)
-        self._workers.publish(start.step)
-        self._last = min(self.plan.steps, self.plan.steps if job.stop_after is None else job.stop_after)
-        self._to_ask: deque[Node] = deque()  # of the step, not yet in the queue
-        self._began: float | None = None  # when the step did
-        self._saved = start.step if found else -1
+        self._history = History(self._run, job, data.manifest)
+        start = self._history.start
+        self._schedule = Schedule(job, start.step)
+        self._journal = Journal(
+            self._config.follow, start.step, start.about, self._history.staleness(), self._history.complaints
+        )
+        self._versions: dict[int, Weights] = {}  # that are still read, and the newest
+        for version, weights in enumerate([*start.earlier, start.weights], start.step - len(start.earlier)):
+            buffer = self._workers.reserve(self._queue, self._versions)
+            buffer.flat[:] = weights.flat
+            self._workers.publish(version)
+            self._versions[version] = buffer
+        in_order = not self._config.asynchronous
+        self._server = ParameterServer(shape, start.step, buffer, bound=self._config.bound, in_order=in_order)
+        self._to_ask: deque[Unit] = deque()  # of the steps that are open, not yet in the queue
+        self._began: float | None = None  # when work began on what is applied next
         self._save_due = False
         self._evaluated: tuple[int, Evaluation] | None = None
-        self._verification = Verification([self._train, self._test])
+
+    @property
+    def plan(self) -> Plan:
+        return self._feed.plan
 
     @property
     def step(self) -> int:
@@ -78,113 +82,142 @@ class Trainer:
         Raises TrainingError, DataError or ClusterError; the last checkpoint stands.
         """
         deadline = time.perf_counter() + seconds
-        if self._saved < 0:
+        if self._history.saved < 0:
             self.checkpoint()
         result = None
         while self._settle(deadline):
-            if self.step >= self._last:
+            if self._over:
                 result = self._finish()
                 break
             if not self._step(deadline) or time.perf_counter() >= deadline:
                 break
         return self._report(result)
 
+    def end(self) -> Report:
+        """Let this be the end: write a checkpoint and the model; the report has the result."""
+        self.checkpoint()
+        return self._report(self._finish())
+
     def checkpoint(self) -> Path:
         """Write a checkpoint of the position, unless it has one; returns its folder.
 
         Raises DatasetError where the data are not what the steps since the last checkpoint took them for.
         """
-        if self._saved != self.step:
+        while self._config.asynchronous and self._server.open:  # only then is the version a position
+            self._apply_next(time.perf_counter() + DRAIN_SECONDS)
+        if self._history.saved != self.step:
             if self.step > 0:
-                self._verification.wait()
+                self._feed.verification.wait()
             start = time.perf_counter()
-            digest = self._chain.append(self.step, self._server.weights.sha256())
-            about = {
-                **self._origin,
-                "chain": digest,
-                **self._ledger.about(),
-                "train_seconds": self._journal.seconds,
-                "versions": versions(),
-            }
-            self._run.checkpoints.save(Checkpoint(self._server.weights, self.step, about), self._job.keep)
-            self._saved = self.step
-            self._journal.checkpoint(self.step, time.perf_counter() - start, digest)
+            about = self._journal.about()
+            if self._config.follow:
+                about |= trained_on(self._feed.dataset.manifest, self.plan.rows_before(self.step))
+            earlier = [self._versions[read] for read in self._schedule.reads(self.step)[:-1]]
+            self._history.save(self._server.weights, self.step, earlier, about)
+            self._journal.checkpoint(self.step, time.perf_counter() - start, self._history.chain)
         self._save_due = False
         return self._run.checkpoints.folder
 
     def close(self) -> None:
         self._workers.close()
+        self._feed.verification.close()
         self._run.end_writing()
+
+    @property
+    def _over(self) -> bool:
+        """Whether this is the end."""
+        return self._schedule.over(self.plan, self.step) or self._feed.idle > self._job.idle_timeout
 
     def _settle(self, deadline: float) -> bool:
         """Write the checkpoint that is due, once the data are verified; False where they are not in time."""
-        if self._save_due or self.step >= self._last:
-            if not self._verification.wait(max(0.0, deadline - time.perf_counter())):
+        if self._save_due or self._over:
+            if not self._feed.verification.wait(max(0.0, deadline - time.perf_counter())):
                 return False
             self.checkpoint()
         return True
 
     def _step(self, deadline: float) -> bool:
-        """Compute and apply a step, or go on with the one begun; False where it is not complete in time."""
-        step, queue, server = self.step, self._queue, self._server
+        """Begin the steps that may be begun, and apply one; False where none is complete in time."""
+        server, plan = self._server, self.plan
+        parts = self._schedule.parts(self._workers.count - self._queue.overdue)
+        for step, read in self._schedule.begin(plan, self.step, len(server.open), self._workers.capacity):
+            server.begin(step, read, plan.microbatches(step))
+            self._to_ask.extend(Unit(step, read, node) for node in plan.units(step, parts))
+        if server.open:
+            return self._apply_next(deadline)
+        return self._feed.look(self.step, deadline - time.perf_counter())
+
+    def _apply_next(self, deadline: float) -> bool:
+        """Apply the next step that may be applied, of those that are open; False where there is none in time."""
+        queue, server = self._queue, self._server
         if self._began is None:
             self._began = time.perf_counter()
-            server.begin(self.plan.microbatches(step))
-            self._to_ask.extend(self.plan.units(step, max(1, self._workers.count - queue.overdue)))
-        while not server.complete:
+        while (step := server.ready()) is None:
             while self._to_ask and not queue.full:
-                queue.put(Unit(step, step, self._to_ask.popleft()))
+                queue.put(self._to_ask.popleft())
             start = time.perf_counter()
             gradient = self._workers.exchange(queue, max(0.0, deadline - start))
-            now = time.perf_counter()
-            self._journal.waited += now - start
+            self._journal.exchanged(gradient, time.perf_counter() - start, blocked=bool(self._to_ask))
             if gradient is None:
                 return False
             if queue.answered(gradient, time.monotonic()):
                 server.receive(gradient)
-        rate = self._job.config.learning_rate(step, self.plan.steps)
-        try:
-            tally = server.apply(rate / self._job.config.batch, self._workers.reserve(queue))
-        except TrainingError as error:
-            raise TrainingError(f"{error}: {self._culprit(step)}; the last checkpoint is kept") from None
-        self._workers.publish(server.version)
-        self._ledger.add(tally)
-        self._journal.applied(tally, time.perf_counter() - self._began)
+        update = Update(step, server.open[step])
+        tally, staleness = self._apply(update), self.step - 1 - update.read
+        self._history.applied(update, tally)
+        self._journal.applied(tally, time.perf_counter() - self._began, staleness)
         self._began = None
         self._after_step()
         return True
 
+    def _apply(self, update: Update) -> Tally:
+        """Make the next version of the weights."""
+        version, schedule = self.step, self._schedule
+        rate = self._config.learning_rate(version, self.plan.steps, version - update.read)
+        needed = {*self._server.open.values(), *schedule.reads(version + 1)}
+        weights = self._workers.reserve(self._queue, needed)
+        try:
+            tally = self._server.apply(update.step, rate / self._config.batch, weights)
+        except TrainingError as error:
+            found = culprit(self._feed.dataset, self.plan, update, self._versions[update.read])
+            raise TrainingError(f"{error}: {found}; the last checkpoint is kept") from None
+        self._workers.publish(version + 1)
+        self._versions = {known: each for known, each in self._versions.items() if known in needed}
+        self._versions[version + 1] = weights
+        return tally
+
     def _after_step(self) -> None:
         """What the position asks for: a line of metrics, a check of the ledger, a test, a checkpoint."""
-        in_epoch = self.step % self.plan.steps_per_epoch
-        self._journal.progress(self.step, self._workers.count, self._queue, last=self.step == self._last)
-        if in_epoch == 0:
-            self._ledger.check(f"epoch {self.plan.epoch(self.step)}", all_rows(self.plan.rows))
-            self._ledger = Ledger()
-            self._journal.epoch(self.step, self._evaluate())
-        self._save_due = in_epoch == 0 or self.step % self._job.checkpoint_every == 0
+        step, plan = self.step, self.plan
+        self._journal.progress(step, plan, self._workers, self._queue, last=self._schedule.over(plan, step))
+        if step % plan.steps_per_epoch == 0:
+            epoch = plan.epoch(step)
+            self._history.check(f"epoch {epoch}", all_rows(*plan.span(epoch - 1)))
+            self._history.begin_epoch()
+            if self._test:
+                self._journal.epoch(step, plan, self._evaluate(self._test))
+        self._save_due = self._schedule.pauses(plan, step)
 
     def _finish(self) -> dict[str, Any]:
-        """Write the model; returns what the result says of it."""
-        epoch = self.plan.epoch(self.step)
-        self._ledger.check(f"epoch {epoch + 1}, up to step {self.step}", self.plan.epoch_rows(self.step))
+        """Write the model; returns what the result says of the run."""
+        step, plan, seconds = self.step, self.plan, self._journal.seconds
+        epoch, rows = plan.epoch(step), plan.rows_before(step)
+        self._history.check(f"epoch {epoch + 1}, up to step {step}", plan.epoch_rows(step))
         self._run.write_model(self._server.weights)
-        found = self._evaluate()
-        rows, seconds = self.plan.rows_before(self.step), self._journal.seconds
         return {
             "weights_sha256": self._server.weights.sha256(),
-            "chain": self._chain.digest,
-            "test_error": found.error,
-            "test_cross_entropy": found.cross_entropy,
-            "test_rows": found.rows,
-            "image_shape": self._train.manifest.image_shape,
-            "steps": self.step,
-            "finished": self.step == self.plan.steps,
+            "chain": self._history.chain,
+            **(self._evaluate(self._test).about() if self._test else {}),
+            "image_shape": self._feed.dataset.manifest.image_shape,
+            "steps": step,
+            "finished": plan.ended and step == plan.steps,
             "rows": rows,
             "epochs": epoch,
             "train_seconds": seconds,
             "rows_per_second": rows / seconds if seconds else 0.0,
-            "dataset_sha256": self._origin["dataset_sha256"],
+            "staleness": {"bound": self._config.staleness, "delay": self._config.delay, **self._journal.stale},
+            **self._journal.tested_first,
+            "dataset_sha256": self._history.origin["dataset_sha256"],
             "answered": self._workers.answered,
             "reissued": self._queue.reissued,
             "compared": self._queue.compared,
@@ -193,12 +226,19 @@ class Trainer:
 
     def _report(self, result: dict[str, Any] | None) -> Report:
         stretch, events = self._journal.report()
+        stale = spread(stretch.staleness)
         return Report(
             step=self.step,
-            steps=self.plan.steps,
+            steps=self.plan.steps if self.plan.ended else None,
             epoch=self.plan.epoch(self.step),
+            epochs=None if self._config.follow else self._config.epochs,
+            rows=self.plan.rows_before(self.step),
             error=stretch.error,
             rows_per_second=stretch.speed,
+            prequential=self._journal.prequential,
+            asynchronous=self._config.asynchronous,
+            staleness=(stale["mean"], stale["max"]),
+            idle=self._feed.idle,
             depth=self._queue.high_water,
             workers=self._workers.count,
             hung=self._queue.hung(),
@@ -206,30 +246,8 @@ class Trainer:
             result=result,
         )
 
-    def _evaluate(self) -> Evaluation:
+    def _evaluate(self, test: Dataset) -> Evaluation:
         """The test error at the position."""
         if self._evaluated is None or self._evaluated[0] != self.step:
-            self._evaluated = self.step, evaluate(self._server.weights, self._test)
+            self._evaluated = self.step, evaluate(self._server.weights, test)
         return self._evaluated[1]
-
-    def _culprit(self, step: int) -> str:
-        """Which microbatch of `step` has a gradient that is not finite, in words; the weights are those before it."""
-        worker, gradient = Worker(self._train, self.plan, self._shape), Weights(self._shape)
-        with np.errstate(all="ignore"):
-            for index in range(self.plan.microbatches(step)):
-                tally = worker.compute(Unit(step, step, Node(index, index + 1)), self._server.weights, gradient)
-                if not (math.isfinite(tally.error) and np.isfinite(gradient.flat).all()):
-                    return f"the gradient of microbatch {index} is not finite; a smaller --lr may help"
-        return (
-            "computed again, its microbatches have finite gradients: so their sum or the update is too large, and a "
-            "smaller --lr may help, or a worker has computed wrongly"
-        )
-
-    def _check_origin(self, found: Checkpoint) -> list[str]:
-        """Raise RunError where a checkpoint is of another run; returns a complaint where another machine wrote it."""
-        for name, ours in self._origin.items():
-            if found.about.get(name) != ours:
-                raise RunError(f"{self._run.checkpoints.folder} has a checkpoint of another run: its {name} differs")
-        theirs = found.about.get("versions", {})
-        other = {name: theirs.get(name) for name, ours in libraries().items() if theirs.get(name) != ours}
-        return [f"the checkpoint was computed with {other}: its last bits may not be those of here"] if other else []

@@ -1,22 +1,24 @@
-"""The verification of datasets, beside the training."""
+"""The verification of the data, beside the training."""
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-
-from ddmlp.dataset import Dataset
 
 
 class Verification:
-    """Compares every byte of the shards with its hash, in a thread, while the first steps are computed.
+    """Compares every byte of the shards with its hash, in a thread, while steps are computed.
 
-    A flipped bit in a shard must not train silently, so no step is kept before this has ended well: a run that was
-    resumed after the shard is restored would otherwise carry the steps that were computed from the damage.
+    A flipped bit in a shard must not train silently, so no step is kept before the shards that it may have read are
+    verified: a run that was resumed after a shard is restored would otherwise carry the steps that were computed from
+    the damage.
     """
 
-    def __init__(self, datasets: Iterable[Dataset]) -> None:
-        thread = ThreadPoolExecutor(1, thread_name_prefix="verify")
-        self._waiting: list[Future[None]] = [thread.submit(dataset.verify) for dataset in datasets]
-        thread.shutdown(wait=False)
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="verify")
+        self._waiting: list[Future[None]] = []
+
+    def add(self, verify: Callable[[], None]) -> None:
+        """Have `verify` called."""
+        self._waiting.append(self._thread.submit(verify))
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait until every shard is verified, or `seconds` have passed; whether every shard is.
@@ -28,3 +30,6 @@ class Verification:
             each.result()  # a damage is told as often as one asks
         self._waiting = [*left]
         return not left
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=False, cancel_futures=True)

@@ -12,6 +12,7 @@ from ddmlp.terminal import Parser, bar, command
 if TYPE_CHECKING:  # these import NumPy, which --help need not wait for
     from ddmlp.chain import Link
     from ddmlp.checkpoint import Checkpoint
+    from ddmlp.dataset import Dataset
     from ddmlp.recomputation import Recomputation
     from ddmlp.run import Origin, Run
 
@@ -20,7 +21,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(
         prog="python -m ddmlp.verify",
         description="Compute a run again in this process and compare the weights of each checkpoint that it wrote "
-        "with the hash on its chain. Says 'verified', or names the first stretch of steps that differs.",
+        "with the hash on its chain. Says 'verified', or names the first stretch of steps that differs. An "
+        "asynchronous run is computed in the order of its updates.",
     )
     parser.add_argument("run", type=Path, help="folder of the run")
     parser.add_argument("--steps", type=steps, metavar="A..B", help="verify only the stretch between these two "
@@ -67,6 +69,37 @@ def read_checkpoints(run: "Run", links: "list[Link]") -> "dict[int, Checkpoint]"
     return found
 
 
+def open_data(run: "Run", origin: "Origin", path: Path, checkpoints: "dict[int, Checkpoint]") -> "Dataset":
+    """The dataset at `path`, which must be what the run was trained on; raises DatasetError, RunError."""
+    from ddmlp.dataset import Dataset
+    from ddmlp.history import check_trained_on
+    from ddmlp.job import fingerprint
+
+    dataset = Dataset(path)
+    if fingerprint(origin.config, dataset.manifest) != origin.dataset_sha256:
+        raise RunError(f"{path} is not the dataset that {run.path} was trained on")
+    if origin.config.follow and checkpoints:
+        check_trained_on(checkpoints[max(checkpoints)], dataset.manifest, run)
+    dataset.verify()
+    return dataset
+
+
+def recompute(
+    run: "Run", origin: "Origin", dataset: "Dataset", start: "Checkpoint | None", last: int
+) -> "Recomputation":
+    """What computes the run again, from a checkpoint or from the beginning, up to step `last`."""
+    from ddmlp.checkpoint import Checkpoint
+    from ddmlp.job import Job
+    from ddmlp.network import Weights
+    from ddmlp.recomputation import Recomputation
+    from ddmlp.updates import Updates
+
+    job = Job(origin.config, origin.data, run.path, workers=0, checkpoint_every=1)
+    drawn = Checkpoint(Weights.draw(job.shape(dataset.manifest), origin.config.seed), 0, {})
+    updates = Updates(run.updates).read(last) if origin.config.asynchronous else None
+    return Recomputation(job, dataset, start or drawn, updates)
+
+
 def compute_again(redone: "Recomputation", links: "list[Link]", show: Callable[[int, int], None]) -> "Link | None":
     """Go on with `redone` through the links from its position on; the first whose weights differ."""
     begin, due = redone.step, [link for link in links if link.step >= redone.step]
@@ -81,11 +114,6 @@ def compute_again(redone: "Recomputation", links: "list[Link]", show: Callable[[
 
 def main() -> None:
     args = parse()
-    from ddmlp.checkpoint import Checkpoint
-    from ddmlp.dataset import Dataset
-    from ddmlp.job import Job
-    from ddmlp.network import Weights
-    from ddmlp.recomputation import Recomputation
     from ddmlp.run import Run
 
     run = Run(args.run)
@@ -99,14 +127,9 @@ def main() -> None:
         if step not in positions:
             nearest = sorted(sorted(positions, key=lambda other: abs(other - step))[:2])
             raise ConfigError(f"--steps: {run.path} has no checkpoint of step {step}; the nearest are of {nearest}")
-    dataset = Dataset((args.data or origin.data) / "train")
-    if dataset.manifest.sha256() != origin.dataset_sha256:
-        raise RunError(f"{dataset.path} is not the dataset that {run.path} was trained on")
-    dataset.verify()
-    job = Job(origin.config, origin.data, run.path, workers=0, checkpoint_every=1)
-    drawn = Checkpoint(Weights.draw(job.shape(dataset.manifest), origin.config.seed), 0, {})
+    dataset = open_data(run, origin, (args.data or origin.data) / "train", checkpoints)
     before = [step for step in checkpoints if 0 < step <= first]
-    redone = Recomputation(job, dataset, checkpoints[max(before)] if before else drawn)
+    redone = recompute(run, origin, dataset, checkpoints[max(before)] if before else None, last)
     begin = redone.step
     with bar("computing again", "steps") as show:
         differs = compute_again(redone, [link for link in links if link.step <= last], show)

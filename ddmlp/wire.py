@@ -23,14 +23,14 @@ from ddmlp.network import Floats
 from ddmlp.plan import Node
 from ddmlp.queues import Unit
 
-VERSION = 2  # of this protocol; both ends must speak the same
+VERSION = 3  # of this protocol; both ends must speak the same
 SOCKET_SECONDS = 5  # the longest that a message which has begun to come or go, or a handshake, may stand still
 HELLO_BYTES = 1 << 16  # the longest hello
 
 Address = str | tuple[str, int]  # a Unix socket's path, or host and port
 
 _UNIT = struct.Struct("<cqqIII?")  # kind, step, version, lo, hi, slot of the weights; whether the weights follow
-_ANSWER = struct.Struct("<cqqIIIqQdq")  # kind, step, version, lo, hi, slot of the gradient; the tally
+_ANSWER = struct.Struct("<cqqIIIdqQdq")  # kind, step, version, lo, hi, slot of the gradient, seconds waited; the tally
 UNIT, ANSWER, FAILURE = b"U", b"A", b"F"
 
 
@@ -72,9 +72,11 @@ class Hello:
 
 @dataclass(frozen=True)
 class Welcome:
-    """Whether arrays are shared with the worker, and why it is refused, if it is."""
+    """Whether arrays are shared with the worker, in how many slots the weights lie then, and why it is refused, if it
+    is."""
 
     shared: bool
+    slots: int
     refused: str | None = None
 
     def dump(self) -> bytes:
@@ -103,14 +105,14 @@ def unpack_unit(frame: bytes) -> tuple[Unit, int, bool]:
     return Unit(step, version, Node(lo, hi)), slot, weights_follow
 
 
-def pack_answer(unit: Unit, tally: Tally, slot: int) -> bytes:
-    return _ANSWER.pack(ANSWER, unit.step, unit.version, *unit.node, slot, *tally)
+def pack_answer(unit: Unit, tally: Tally, slot: int, waited: float) -> bytes:
+    return _ANSWER.pack(ANSWER, unit.step, unit.version, *unit.node, slot, waited, *tally)
 
 
-def unpack_answer(frame: bytes) -> tuple[Unit, Tally, int]:
-    """The unit, what was counted, and the slot of shared memory that its gradient lies in."""
-    _, step, version, lo, hi, slot, *tally = _ANSWER.unpack(frame)
-    return Unit(step, version, Node(lo, hi)), Tally(*tally), slot
+def unpack_answer(frame: bytes) -> tuple[Unit, Tally, int, float]:
+    """The unit, what was counted, the slot of shared memory that its gradient lies in, and the seconds waited."""
+    _, step, version, lo, hi, slot, waited, *tally = _ANSWER.unpack(frame)
+    return Unit(step, version, Node(lo, hi)), Tally(*tally), slot, waited
 
 
 def pack_failure(error: BaseException) -> bytes:

@@ -1,13 +1,19 @@
 """The worker: computes units. A plain class, the same in this process and in a Ray actor."""
 
+import time
+
 import numpy as np
 
 from ddmlp.dataset import Dataset
+from ddmlp.errors import DatasetError
 from ddmlp.ledger import Tally, fingerprints
 from ddmlp.network import Network, Shape, Weights, scale
 from ddmlp.numerics import pin
 from ddmlp.plan import Node, Plan
 from ddmlp.queues import Unit
+
+ROWS_SECONDS = 30  # until rows that another node has published must be seen on this one
+LOOK_SECONDS = 0.05
 
 
 class Worker:
@@ -25,7 +31,10 @@ class Worker:
         self._scratch: list[Weights] = []  # one a level of the tree
 
     def compute(self, unit: Unit, weights: Weights, out: Weights) -> Tally:
-        """The unit's gradient into `out`; returns what is counted of its rows."""
+        """The unit's gradient into `out`; returns what is counted of its rows. Raises DatasetError where they do not
+        come to be seen within a bound."""
+        if unit.step >= self._plan.steps:
+            self._wait_for_rows(unit)
         return self._node(unit.step, unit.node, weights, out, 0)
 
     def _node(self, step: int, node: Node, weights: Weights, out: Weights, level: int) -> Tally:
@@ -39,6 +48,22 @@ class Worker:
         tally = tally.plus(self._node(step, right, weights, scratch, level + 1))
         np.add(out.flat, scratch.flat, out=out.flat)
         return tally
+
+    def _wait_for_rows(self, unit: Unit) -> None:
+        """Have the rows of a step that are published, and not seen here yet."""
+        deadline, dataset = time.monotonic() + ROWS_SECONDS, self._dataset
+        while True:
+            dataset.grow()
+            self._plan = self._plan.on(dataset.manifest.rows, ended=dataset.manifest.ended)
+            if unit.step < self._plan.steps:
+                dataset.forget(self._plan.rows_before(unit.step))
+                return
+            if time.monotonic() > deadline:
+                raise DatasetError(
+                    f"{dataset.path} has {len(dataset)} rows, expected those of step {unit.step}: what is published "
+                    f"elsewhere has not come to be seen here within {ROWS_SECONDS} s; is it one folder for every node?"
+                )
+            time.sleep(LOOK_SECONDS)
 
     def _microbatch(self, step: int, index: int, weights: Weights, out: Weights) -> Tally:
         rows = self._plan.microbatch_rows(step, index)

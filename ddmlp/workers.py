@@ -1,5 +1,6 @@
 """The seam between the loop and those who compute."""
 
+from collections.abc import Collection
 from typing import Protocol
 
 from ddmlp.network import Weights
@@ -14,11 +15,20 @@ class Workers(Protocol):
         """How many there are now."""
 
     @property
+    def capacity(self) -> int:
+        """How many units they can hold now, so that none has to wait for its next."""
+
+    @property
+    def unread(self) -> tuple[int, int]:
+        """How many of them had an answer that lay unread when there was last looked, and the most so far."""
+
+    @property
     def answered(self) -> dict[int, int]:
         """How many units each of them has answered."""
 
-    def reserve(self, queue: UnitQueue) -> Weights:
-        """Where the next version of the weights is to be written: no worker reads there."""
+    def reserve(self, queue: UnitQueue, keep: Collection[int] = ()) -> Weights:
+        """Where the next version of the weights is to be written: no worker reads there, nor does it hold the newest
+        version or one of those to `keep`."""
 
     def publish(self, version: int) -> None:
         """Let the workers see what was written there as the weights of `version`."""

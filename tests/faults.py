@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ddmlp import actors, chain, checkpoint, link, queues, server, trainer
+from ddmlp import actors, chain, checkpoint, history, link, queues, server, trainer
 from ddmlp.actors import ServerActor, WorkerActor
 from ddmlp.crew import Crew
 from ddmlp.remote import RemoteTrainer
@@ -111,17 +111,17 @@ class FaultyServerActor(ServerActor):
             queues.SHORTEST = 60.0  # on a busy machine a victim may lag, and must not lose its unit for that
 
         class ParameterServer(server.ParameterServer):
-            def begin(self, microbatches):
-                super().begin(microbatches)
-                mine.at(self.version, "begun")
+            def begin(self, step, read, microbatches):
+                super().begin(step, read, microbatches)
+                mine.at(step, "begun")
 
             def receive(self, gradient):
                 super().receive(gradient)
-                mine.at(self.version, "half")
+                mine.at(gradient.unit.step, "half")
 
-            def apply(self, rate, into):
-                tally = super().apply(rate, into)
-                mine.at(self.version - 1, "applied")
+            def apply(self, step, rate, into):
+                tally = super().apply(step, rate, into)
+                mine.at(step, "applied")
                 return tally
 
         class Chain(chain.Chain):
@@ -142,7 +142,7 @@ class FaultyServerActor(ServerActor):
                 mine.at(step, "saved")
 
         written = checkpoint.whole_file
-        trainer.ParameterServer, trainer.Chain, checkpoint.whole_file = ParameterServer, Chain, whole_file
+        trainer.ParameterServer, history.Chain, checkpoint.whole_file = ParameterServer, Chain, whole_file
 
 
 class Torn:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from ddmlp import wire
+from ddmlp import hub, wire
 from ddmlp.dataset import Dataset
 from ddmlp.dataset_writer import DatasetWriter
 from ddmlp.hub import Hub
@@ -26,6 +26,7 @@ ROWS, SECRET = 300, b"known to both ends"
 SHAPE = Shape(784, 8, 10)
 PLAN = Plan(rows=ROWS, batch=60, microbatch=8, epochs=2, seed=4, block=100, window=ROWS)
 SECONDS = 15  # the longest that a worker may take to join
+SLOTS = hub.SLOTS + 1  # where one step is open at a time
 SPAWN = multiprocessing.get_context("spawn")
 
 both_kinds = pytest.mark.parametrize("kind", [0, 1], ids=["unix", "tcp"])  # of address
@@ -144,12 +145,12 @@ class Training:
 
     def step(self):
         step = self.server.version
-        self.server.begin(PLAN.microbatches(step))
+        self.server.begin(step, step, PLAN.microbatches(step))
         for node in PLAN.units(step, self.count):
             self.queue.put(Unit(step, step, node))
-        while not self.server.complete:
+        while self.server.ready() is None:
             self.receive()
-        self.tallies.append(self.server.apply(0.5 / PLAN.batch, self.workers.reserve(self.queue)))
+        self.tallies.append(self.server.apply(step, 0.5 / PLAN.batch, self.workers.reserve(self.queue)))
         self.workers.publish(self.server.version)
 
     def run(self, to=PLAN.steps):

@@ -137,7 +137,7 @@ def test_files_of_others_are_left_alone(checkpoints):
 def test_nothing_in_the_file_is_pickled(checkpoints, tmp_path):
     save_arrays(tmp_path / "model.npz", some(1).weights)
     for path, expected in [
-        (checkpoints.save(some(1)), {"W1": "f", "W2": "f", "about": "u"}),
+        (checkpoints.save(some(1)), {"W1": "f", "W2": "f", "earlier": "f", "about": "u"}),
         (tmp_path / "model.npz", {"W1": "f", "W2": "f"}),
     ]:
         with np.load(path, allow_pickle=False) as file:

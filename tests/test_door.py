@@ -16,11 +16,11 @@ import pytest
 from ddmlp import wire
 from ddmlp.door import AT_A_TIME, MOST, Door
 from ddmlp.errors import ClusterError
-from ddmlp.link import SLOTS, Link
+from ddmlp.link import Link
 from ddmlp.queues import CREDITS
 from ddmlp.shared_memory import Region
 from tests import hubs
-from tests.hubs import SECONDS, SECRET, SHAPE, Training, admit, both_kinds, hello, join, listening, meet, work
+from tests.hubs import SECONDS, SECRET, SHAPE, SLOTS, Training, admit, both_kinds, hello, join, listening, meet, work
 
 dataset, expected, pool, start, server = hubs.dataset, hubs.expected, hubs.pool, hubs.start, hubs.server
 
@@ -222,7 +222,7 @@ def test_of_two_workers_of_one_number_that_come_at_once_one_is_let_in(server, da
     for each in both:
         each.send_bytes(hello(5, dataset).dump())
     for each in both:  # while the hub attends to nobody
-        assert wire.Welcome.load(each.recv_bytes()) == wire.Welcome(shared=False)
+        assert wire.Welcome.load(each.recv_bytes()) == wire.Welcome(shared=False, slots=SLOTS)
     (out,) = meet(server, connection.wait, both, SECONDS)
     assert heard(out) == []
     assert server.answered == {5: 0}

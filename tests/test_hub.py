@@ -189,11 +189,11 @@ def test_the_units_of_a_process_killed_elsewhere_go_to_another(server, dataset, 
         lambda _: b"",
         lambda _: b"?",
         lambda _: bytes(1_000),
-        lambda unit: wire.pack_answer(unit, TALLY, 0)[:-1],
-        lambda unit: wire.pack_answer(unit, TALLY, CREDITS),
-        lambda unit: wire.pack_answer(unit, TALLY, 2**32 - 1),
-        lambda unit: wire.pack_answer(unit._replace(step=unit.step + 1), TALLY, 0),
-        lambda unit: wire.pack_answer(unit._replace(node=Node(0, 1)), TALLY, 0),
+        lambda unit: wire.pack_answer(unit, TALLY, 0, 0.0)[:-1],
+        lambda unit: wire.pack_answer(unit, TALLY, CREDITS, 0.0),
+        lambda unit: wire.pack_answer(unit, TALLY, 2**32 - 1, 0.0),
+        lambda unit: wire.pack_answer(unit._replace(step=unit.step + 1), TALLY, 0, 0.0),
+        lambda unit: wire.pack_answer(unit._replace(node=Node(0, 1)), TALLY, 0, 0.0),
         lambda _: wire.FAILURE,
         lambda _: wire.FAILURE + b"[]",
         lambda _: wire.FAILURE + b"[" * 100_000,
@@ -229,7 +229,7 @@ def test_a_gradient_of_another_size_is_dropped_with_its_worker(server, dataset, 
 
     def send_too_little():
         units = mad.units()
-        mad._connection.send_bytes(wire.pack_answer(next(units)[0], TALLY, 0))
+        mad._connection.send_bytes(wire.pack_answer(next(units)[0], TALLY, 0, 0.0))
         mad._connection.send_bytes(bytes(4 * SHAPE.size - 4))
         return [*units]
 

@@ -32,13 +32,13 @@ def ledger_of(*parts):
 
 def complaint_of(numbers, due):
     with pytest.raises(TrainingError) as caught:
-        ledger_of(numbers).check("epoch 3", all_rows(due))
+        ledger_of(numbers).check("epoch 3", all_rows(0, due))
     return str(caught.value)
 
 
 def test_simple():
     ledger = ledger_of([3, 0], [2], [1])
-    ledger.check("epoch 1", all_rows(4))
+    ledger.check("epoch 1", all_rows(0, 4))
     assert complaint_of([3, 0, 1], 4) == "epoch 3: 3 rows were applied, expected 4; the last checkpoint stands"
     assert complaint_of([3, 0, 2, 2], 4).startswith("epoch 3: 4 rows were applied, but not those of the plan, each of")
 
@@ -48,7 +48,7 @@ def test_simple():
 def test_any_order_in_any_cut_passes(order, data):
     cuts = sorted(data.draw(st.sets(st.integers(1, len(order)), max_size=5)))
     parts = [order[start:stop] for start, stop in zip([0, *cuts], [*cuts, len(order)], strict=True)]
-    ledger_of(*parts).check("epoch 1", all_rows(len(order)))
+    ledger_of(*parts).check("epoch 1", all_rows(0, len(order)))
     added = Tally(0, 0, 0.0, 0)
     for part in reversed(parts):
         added = tally_of(part).plus(added)
@@ -77,7 +77,7 @@ def test_a_row_in_the_place_of_another_changes_the_sum(order, data):
     place, foreign = data.draw(st.integers(0, len(order) - 1)), data.draw(st.integers(0, 300))
     applied = [*order[:place], foreign, *order[place + 1 :]]
     if foreign == order[place]:
-        ledger_of(applied).check("epoch 3", all_rows(len(order)))
+        ledger_of(applied).check("epoch 3", all_rows(0, len(order)))
     else:
         sums = [f"{fingerprints(rows(*numbers)):016x}" for numbers in (applied, order)]
         assert f"(the sum of their fingerprints is {sums[0]}, expected {sums[1]})" in complaint_of(applied, len(order))
@@ -135,12 +135,12 @@ def test_the_ledger_is_checked_against_whatever_rows_are_due():
 def test_nothing_is_applied_where_nothing_is_due():
     Ledger().check("epoch 1, up to step 0", [])
     with pytest.raises(TrainingError, match=r"0 rows were applied, expected 1;"):
-        Ledger().check("epoch 1", all_rows(1))
+        Ledger().check("epoch 1", all_rows(0, 1))
 
 
 @pytest.mark.parametrize("count", [0, 1, 2**16 - 1, 2**16, 2**16 + 1, 150_000])
 def test_all_rows_come_in_their_order(count):
-    parts = list(all_rows(count))
+    parts = list(all_rows(0, count))
     assert [row for part in parts for row in part.tolist()] == list(range(count))
     assert all(0 < len(part) <= 2**16 for part in parts)
 
@@ -156,7 +156,7 @@ def test_a_checkpoint_tells_the_ledger(count, sums):
 def test_a_ledger_goes_on_from_its_checkpoint():
     found = Ledger.of(ledger_of([4, 1]).about())
     found.add(tally_of([0, 3, 2]))
-    found.check("epoch 1", all_rows(5))
+    found.check("epoch 1", all_rows(0, 5))
 
 
 @pytest.mark.parametrize(

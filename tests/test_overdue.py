@@ -5,10 +5,10 @@ import pytest
 
 from ddmlp import queues
 from ddmlp.errors import TrainingError
-from ddmlp.link import SLOTS, serve
+from ddmlp.link import serve
 from ddmlp.network import Weights
 from tests import hubs
-from tests.hubs import PLAN, SECONDS, SHAPE, Training, admit, both_kinds, work, worker
+from tests.hubs import PLAN, SECONDS, SHAPE, SLOTS, Training, admit, both_kinds, work, worker
 
 dataset, expected, pool, start, server = hubs.dataset, hubs.expected, hubs.pool, hubs.start, hubs.server
 

@@ -351,7 +351,8 @@ class Script(RuleBasedStateMachine):
             assert queue.credit(worker) == (0 if worker in self.overdue else CREDITS - len(held))
             assert queue.next_of(worker) == (held[0] if held else None)
         if self.all_held():
-            oldest = min(each.version for each in self.all_held())
+            late = [each for each in self.all_held() if each in self.done]
+            oldest = min(each.version for each in late or self.all_held())
             assert oldest in {each.version for each in self.held[queue.furthest_behind()]}
         hung = queue.hung()
         assert set(hung) <= {worker for worker in self.overdue if self.now > self.since[worker] + HANG}

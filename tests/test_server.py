@@ -36,13 +36,18 @@ def answer(leaves, node, step=0):
     return Gradient(Unit(step, step, node), flat.copy(), Tally(*tally), worker=0)
 
 
+def begin(server, microbatches):
+    """Begin the step of the version."""
+    server.begin(server.version, server.version, microbatches)
+
+
 def train(server, leaves, nodes, into=None):
-    server.begin(len(leaves))
+    begin(server, len(leaves))
     for node in nodes:
-        assert not server.complete
+        assert server.ready() is None
         server.receive(answer(leaves, node, server.version))
-    assert server.complete
-    return server.apply(0.25, into or Weights(SHAPE))
+    assert server.ready() == server.version
+    return server.apply(server.version, 0.25, into or Weights(SHAPE))
 
 
 @st.composite
@@ -62,15 +67,16 @@ def cuts(draw):
 def test_simple():
     server = server_at()
     before, into = server.weights.flat.copy(), Weights(SHAPE)
-    assert (server.version, server.complete) == (0, False)
+    assert (server.version, server.ready(), server.open) == (0, None, {})
     gradient = np.arange(10, dtype=np.float32)
-    server.begin(2)
+    server.begin(0, 0, 2)
+    assert server.open == {0: 0}
     server.receive(Gradient(Unit(0, 0, Node(1, 2)), gradient * 2, Tally(2, 40, 0.5, 1), worker=0))
-    assert not server.complete
+    assert server.ready() is None
     server.receive(Gradient(Unit(0, 0, Node(0, 1)), gradient, Tally(3, 2, 1.0, 3), worker=1))
-    assert server.complete
-    assert server.apply(0.5, into) == Tally(5, 42, 1.5, 4)
-    assert server.version == 1
+    assert server.ready() == 0
+    assert server.apply(0, 0.5, into) == Tally(5, 42, 1.5, 4)
+    assert (server.version, server.open) == (1, {})
     assert server.weights is into
     assert server.weights.flat.tolist() == (before - np.float32(0.5) * (gradient * 3)).tolist()
 
@@ -121,14 +127,14 @@ def test_a_gradient_is_read_before_receive_returns():
     leaves = leaves_of(4)
     server, other = server_at(), server_at()
     train(other, leaves, [Node(0, 1), Node(3, 4), Node(1, 2), Node(2, 3)])
-    server.begin(4)
+    begin(server, 4)
     buffer = np.empty(SHAPE.size, np.float32)
     for node in (Node(0, 1), Node(3, 4), Node(1, 2), Node(2, 3)):
         buffer[:] = leaves[node.lo][0]
         server.receive(answer(leaves, node)._replace(flat=buffer))
-        if not server.complete:
+        if server.ready() is None:
             buffer[:] = np.nan
-    server.apply(0.25, Weights(SHAPE))
+    server.apply(0, 0.25, Weights(SHAPE))
     assert server.weights.sha256() == other.weights.sha256()
 
 
@@ -168,24 +174,106 @@ def test_an_error_that_is_not_finite_makes_no_version(bad):
 @pytest.mark.parametrize("step", [2, 4])
 def test_a_gradient_of_another_step_is_refused(step):
     server = server_at(version=3)
-    server.begin(1)
-    with pytest.raises(AssertionError, match=f"a gradient of step {step} for version 3"):
+    begin(server, 1)
+    with pytest.raises(KeyError, match=str(step)):
         server.receive(answer(leaves_of(1), Node(0, 1), step))
-    assert not server.complete
+    assert server.ready() is None
+
+
+def test_a_gradient_of_another_version_is_refused():
+    server = server_at(version=3)
+    begin(server, 1)
+    wrong = answer(leaves_of(1), Node(0, 1), 3)
+    with pytest.raises(AssertionError, match="was to read version 3"):
+        server.receive(wrong._replace(unit=wrong.unit._replace(version=2)))
+    assert server.ready() is None
 
 
 def test_an_incomplete_step_is_not_applied():
     server = server_at()
-    server.begin(2)
+    begin(server, 2)
     server.receive(answer(leaves_of(2), Node(0, 1)))
     with pytest.raises(AssertionError, match="not complete"):
-        server.apply(0.1, Weights(SHAPE))
+        server.apply(0, 0.1, Weights(SHAPE))
     assert server.version == 0
 
 
-def test_a_step_that_is_begun_anew_is_not_complete():
+def test_a_step_is_begun_once():
     server = server_at()
-    train(server, leaves_of(2), [Node(0, 2)])
-    assert server.complete
-    server.begin(2)
-    assert not server.complete
+    begin(server, 2)
+    with pytest.raises(AssertionError, match="step 0 has begun already"):
+        begin(server, 2)
+
+
+def whole(step, read, value):
+    """The answer that is all of a step."""
+    return Gradient(Unit(step, read, Node(0, 1)), np.full(SHAPE.size, value, np.float32), Tally(1, 0, 0.0, 0), worker=0)
+
+
+def test_in_order_steps_are_applied_in_the_order_in_which_they_were_begun():
+    server = ParameterServer(SHAPE, 7, Weights.draw(SHAPE, 1), bound=2)
+    for step, read in [(7, 5), (8, 6), (9, 7)]:
+        server.begin(step, read, 1)
+    applied = []
+    for step, read in [(9, 7), (8, 6), (7, 5)]:
+        answered = whole(step, read, step)
+        server.receive(answered)
+        while (ready := server.ready()) is not None:
+            server.apply(ready, 1.0, Weights(SHAPE))
+            applied.append(ready)
+        answered.flat[:] = np.nan  # its buffer is another's now
+    assert applied == [7, 8, 9]
+    assert np.isfinite(server.weights.flat).all()
+    assert server.weights.flat == pytest.approx(Weights.draw(SHAPE, 1).flat - (7 + 8 + 9), rel=1e-5)
+
+
+def test_out_of_order_what_is_complete_is_applied_unless_something_older_would_then_be_too_old():
+    server = ParameterServer(SHAPE, 0, Weights.draw(SHAPE, 1), bound=2, in_order=False)
+    for step in range(3):
+        server.begin(step, 0, 1)
+    server.receive(whole(2, 0, 1.0))
+    assert server.ready() == 2
+    server.apply(2, 1.0, Weights(SHAPE))
+    server.begin(3, 1, 1)
+    late = whole(3, 1, 1.0)
+    server.receive(late)
+    assert server.ready() is None, "steps 0 and 1 read version 0, and are due at versions 1 and 2"
+    late.flat[:] = np.nan
+    server.receive(whole(1, 0, 1.0))
+    assert server.ready() == 1
+    server.apply(1, 1.0, Weights(SHAPE))
+    assert server.ready() is None
+    server.receive(whole(0, 0, 1.0))
+    assert [server.ready(), server.apply(0, 1.0, Weights(SHAPE)).rows] == [0, 1]
+    assert server.ready() == 3
+    server.apply(3, 1.0, Weights(SHAPE))
+    assert (server.version, server.open) == (4, {})
+    assert np.isfinite(server.weights.flat).all(), "what was held back was kept"
+
+
+def test_a_gradient_that_is_older_than_the_bound_is_never_applied():
+    server = ParameterServer(SHAPE, 3, Weights.draw(SHAPE, 1), bound=2, in_order=False)
+    before = server.weights.sha256()
+    server.begin(0, 0, 1)
+    server.receive(whole(0, 0, 1.0))
+    with pytest.raises(AssertionError, match="step 0 is 3 versions old, and 2 are allowed"):
+        server.apply(0, 1.0, Weights(SHAPE))
+    assert (server.version, server.weights.sha256()) == (3, before)
+
+
+@settings(deadline=None, database=None, max_examples=200)
+@given(st.data(), st.integers(0, 5), st.integers(1, 8))
+def test_with_any_bound_and_any_arrivals_every_step_is_applied_in_time(data, bound, window):
+    server = ParameterServer(SHAPE, 0, Weights.draw(SHAPE, 1), bound=bound, in_order=False)
+    begun, out, old = 0, [], []
+    while server.version < 30:
+        while begun < 30 and len(server.open) < min(bound + 1, window):
+            server.begin(begun, server.version, 1)
+            out.append((begun, server.version))
+            begun += 1
+        server.receive(whole(*out.pop(data.draw(st.integers(0, len(out) - 1))), 0.0))
+        while (step := server.ready()) is not None:
+            old.append(server.version - server.open[step])
+            server.apply(step, 1.0, Weights(SHAPE))
+    assert len(old) == 30
+    assert max(old) <= bound

@@ -159,7 +159,7 @@ class Infinite(NotFinite):
 def test_a_gradient_that_is_not_finite_is_named_by_step_and_microbatch(
     worker_class: type[Worker], job: Job, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("ddmlp.trainer.Worker", worker_class)
+    monkeypatch.setattr("ddmlp.diagnosis.Worker", worker_class)
     with pytest.raises(
         TrainingError, match=r"after step 12: the gradient of microbatch 3 is not finite.*checkpoint is kept"
     ):

@@ -35,6 +35,13 @@ def flip(path, place):
         file.write(bytes([byte ^ 1]))
 
 
+def verification_of(datasets):
+    verification = Verification()
+    for dataset in datasets:
+        verification.add(dataset.verify)
+    return verification
+
+
 def refusal(verification):
     with pytest.raises(DatasetError) as caught:
         verification.wait()
@@ -42,10 +49,10 @@ def refusal(verification):
 
 
 def test_simple(data):
-    verification = Verification(both(data))
+    verification = verification_of(both(data))
     assert verification.wait() is True
     assert verification.wait(0) is True
-    assert Verification([]).wait(0) is True
+    assert verification_of([]).wait(0) is True
 
 
 @settings(deadline=None, database=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -56,16 +63,16 @@ def test_a_flipped_bit_anywhere_names_its_shard(copy, which, draw):
     place = draw.draw(st.integers(0, path.stat().st_size - 1))
     flip(path, place)
     try:
-        assert refusal(Verification(datasets)).startswith(f"{path} is damaged: its SHA-256 is ")
+        assert refusal(verification_of(datasets)).startswith(f"{path} is damaged: its SHA-256 is ")
     finally:
         flip(path, place)
-    assert Verification(datasets).wait() is True
+    assert verification_of(datasets).wait() is True
 
 
 def test_a_damage_is_told_as_often_as_one_asks(copy):
     datasets = both(copy)
     flip(shards(datasets[0])[-1], 1_000)
-    verification = Verification(datasets)
+    verification = verification_of(datasets)
     assert refusal(verification) == refusal(verification)
     with pytest.raises(DatasetError):
         verification.wait(0)
@@ -75,7 +82,7 @@ def test_a_shard_that_has_gone_is_named(copy):
     datasets = both(copy)
     path = shards(datasets[1])[0]
     path.unlink()
-    assert refusal(Verification(datasets)).startswith(f"{path} cannot be read: No such file or directory")
+    assert refusal(verification_of(datasets)).startswith(f"{path} cannot be read: No such file or directory")
 
 
 @pytest.mark.parametrize("which", [0, 1])
@@ -89,7 +96,7 @@ def test_waiting_without_time_says_that_it_is_not_yet_done(data, which):
 
     datasets = both(data)
     datasets[which] = Slow(datasets[which].path)
-    verification = Verification(datasets)
+    verification = verification_of(datasets)
     try:
         assert [verification.wait(0) for _ in range(3)] == [False] * 3
         assert verification.wait(0.001) is False

@@ -32,16 +32,16 @@ def test_simple():
     tally = Tally(2**40, 2**64 - 1, -0.1, 2**33)
     for follows in (True, False):
         assert wire.unpack_unit(wire.pack_unit(UNIT, 3, follows)) == (UNIT, 3, follows)
-    assert wire.unpack_answer(wire.pack_answer(UNIT, tally, 1)) == (UNIT, tally, 1)
+    assert wire.unpack_answer(wire.pack_answer(UNIT, tally, 1)) == (UNIT, tally, 1, 0.0)
     assert wire.unpack_failure(wire.pack_failure(DatasetError("row 3"))) == ("DatasetError", "row 3")
     assert Hello.load(HELLO.dump()) == HELLO
-    for welcome in (Welcome(shared=True), Welcome(shared=False, refused="no")):
+    for welcome in (Welcome(shared=True, slots=4), Welcome(shared=False, slots=7, refused="no")):
         assert Welcome.load(welcome.dump()) == welcome
 
 
 def test_the_kinds_of_frame_can_be_told_apart():
     tally = Tally(1, 1, 1.0, 1)
-    frames = [wire.pack_unit(UNIT, 0, False), wire.pack_answer(UNIT, tally, 0), wire.pack_failure(OSError())]
+    frames = [wire.pack_unit(UNIT, 0, False), wire.pack_answer(UNIT, tally, 0, 0.0), wire.pack_failure(OSError())]
     assert [frame[:1] for frame in frames] == [wire.UNIT, wire.ANSWER, wire.FAILURE]
     assert len({wire.UNIT, wire.ANSWER, wire.FAILURE}) == 3
 

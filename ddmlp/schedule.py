@@ -1,0 +1,56 @@
+"""The schedule: which steps are begun when, and which version of the weights each reads. What the modes differ in."""
+
+from collections.abc import Iterator
+
+from ddmlp.job import Job
+from ddmlp.plan import Plan
+from ddmlp.updates import Update
+
+
+class Schedule:
+    """Synchronous: with a delay of D, step s is begun at version s - D, reads it, and is applied to version s; D is
+    mostly 0. So what is computed follows from the plan.
+
+    Asynchronous: a step is begun as soon as fewer are open than may be, and reads the newest version. Where a
+    checkpoint or the end of an epoch is due, the steps that are open are brought to their end first: only then is the
+    version a position of the plan.
+    """
+
+    def __init__(self, job: Job, step: int) -> None:
+        """Go on at the position `step`."""
+        self._job, self._delay, self._asynchronous = job, job.config.delay, job.config.asynchronous
+        self._next = step  # that is begun next
+
+    def goal(self, plan: Plan) -> int:
+        """The position to come to, as far as it is known."""
+        return plan.steps if self._job.stop_after is None else min(plan.steps, self._job.stop_after)
+
+    def over(self, plan: Plan, version: int) -> bool:
+        """Whether it is come to, and there is nothing behind it."""
+        return version >= self.goal(plan) and (plan.ended or version == self._job.stop_after)
+
+    def begin(self, plan: Plan, version: int, started: int, capacity: int) -> Iterator[Update]:
+        """The steps to be begun now, where so many are open already and the workers can hold `capacity` units."""
+        goal, window = self.goal(plan), self._job.window
+        if self._asynchronous:
+            goal = min(goal, *(version - version % every + every for every in self._pauses(plan)))
+            window = min(window, capacity)
+        while self._next < goal and started < window:
+            yield Update(self._next, version if self._asynchronous else max(0, self._next - self._delay))
+            self._next += 1
+            started += 1
+
+    def parts(self, workers: int) -> int:
+        """For how many workers a step is to be cut: where steps do not wait for each other, one computes all of it."""
+        return 1 if self._asynchronous else max(1, workers)
+
+    def reads(self, version: int) -> range:
+        """The versions up to `version` that steps will read which are not applied at that position."""
+        return range(max(0, version - self._delay), version + 1)
+
+    def pauses(self, plan: Plan, version: int) -> bool:
+        """Whether a checkpoint is due at that position."""
+        return any(version % every == 0 for every in self._pauses(plan))
+
+    def _pauses(self, plan: Plan) -> tuple[int, int]:
+        return plan.steps_per_epoch, self._job.checkpoint_every
