@@ -107,7 +107,8 @@ class Hub:
             # Most often somebody has answered already, and nobody has to be looked at for how late he is.
             ready = self._selector.select(0) or self._wait(min(deadline, queue.due()))
             if ready:
-                self.unread = len(ready), max(len(ready), self.unread[1])
+                unread = sum(type(key.data) is Peer for key, _ in ready)
+                self.unread = unread, max(unread, self.unread[1])
                 if (gradient := self._attend(ready[0][0], queue)) is not None:
                     self._silence = 0.0
                     return gradient

@@ -6,39 +6,29 @@ from typing import Any
 
 import pytest
 
-from ddmlp import remote
+from ddmlp import remote, replay
 from ddmlp.cluster import Cluster
 from ddmlp.config import TrainConfig
 from ddmlp.errors import TrainingError
-from ddmlp.job import Job
 from ddmlp.local import local_trainer
+from ddmlp.remote import RemoteTrainer
 from tests.faults import ANY, Fault, faulty, fired
+from tests.helpers import inside
+from tests.trials import CONFIG, begin, job, train, verified
 
-# Nothing divides evenly: 27 steps an epoch, the last of 100 rows; microbatches of 32, the last ones of 22 and 4.
-CONFIG = TrainConfig(hidden=20, batch=150, microbatch=32, epochs=2)
 LONGER = replace(CONFIG, epochs=12)  # so long that who is late by 50 ms still meets it
-EVERY = 10  # steps between checkpoints
-
-
-def train(trainer: Any) -> dict[str, Any]:
-    """Train to the end and let everything go."""
-    try:
-        while (report := trainer.advance(0.2)).result is None:
-            pass
-        return report.result
-    finally:
-        trainer.close()
-
-
-def job(data: Path, run: Path, workers: int, config: TrainConfig = CONFIG) -> Job:
-    run.mkdir(exist_ok=True)
-    return Job(config, data, run, workers, checkpoint_every=EVERY)
 
 
 @pytest.fixture(scope="module")
 def expected(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The result of the single-process mode, undisturbed."""
-    return train(local_trainer(job(data, tmp_path_factory.mktemp("run"), 0)))
+    return alone(data, tmp_path_factory.mktemp("alone") / "run")
+
+
+def alone(data: Path, run: Path, config: TrainConfig = CONFIG) -> dict[str, Any]:
+    """The result of one process, undisturbed."""
+    begin(run, config, data)
+    return train(local_trainer(job(data, run, 0, config)), run)
 
 
 @pytest.fixture
@@ -46,10 +36,11 @@ def disturbed(cluster: Cluster, data: Path, tmp_path: Path):
     """Trains with faults, and asserts that each of them fired."""
 
     def disturbed(workers: int, *faults: Fault, config: TrainConfig = CONFIG) -> dict[str, Any]:
-        marks = tmp_path / "marks"
+        marks, run = tmp_path / "marks", tmp_path / "run"
         marks.mkdir()
+        begin(run, config, data)
         try:
-            return train(faulty(faults, marks)(job(data, tmp_path / "run", workers, config), cluster))
+            return train(faulty(faults, marks)(job(data, run, workers, config), cluster), run)
         finally:
             assert faults
             assert [fault for fault in faults if not fired(marks, fault)] == [], "a fault has not fired"
@@ -125,8 +116,7 @@ def test_the_only_worker_stopped_is_replaced(disturbed: Any, expected: dict[str,
 
 def test_a_slow_worker_does_not_set_the_pace_and_its_answers_are_compared(disturbed: Any, data: Path, tmp_path: Path):
     found = disturbed(2, Fault("slow", ANY, 2, "taken", seconds=0.05), config=LONGER)
-    alone = train(local_trainer(job(data, tmp_path / "alone", 0, LONGER)))
-    assert found["weights_sha256"] == alone["weights_sha256"]
+    assert found["weights_sha256"] == alone(data, tmp_path / "alone", LONGER)["weights_sha256"]
     assert found["reissued"] >= 1
     assert found["compared"] >= 1
     assert found["worker_deaths"] == 0
@@ -135,3 +125,43 @@ def test_a_slow_worker_does_not_set_the_pace_and_its_answers_are_compared(distur
 def test_a_late_answer_that_differs_names_the_unit_and_both_workers(disturbed: Any):
     with pytest.raises(TrainingError, match=r"workers (0 and 1|1 and 0) computed different gradients of step 2"):
         disturbed(2, Fault("slow", ANY, 2, "taken", 0.05), Fault("corrupt", ANY, 2, "computed"), config=LONGER)
+
+
+@pytest.mark.parametrize(
+    ("mode", "fault"),
+    [
+        ({"delay": 2}, Fault("kill", ANY, 17, "computed")),
+        ({"delay": 2}, Fault("kill", None, 17, "half")),
+        ({"staleness": 3}, Fault("kill", ANY, 17, "taken")),
+        ({"staleness": 3}, Fault("kill", None, 20, "torn")),
+        ({"staleness": "inf"}, Fault("kill", ANY, 26, "answered")),
+        ({"staleness": "inf"}, Fault("stop", ANY, 17, "taken")),
+        ({"staleness": "inf"}, Fault("kill", None, 17, "applied")),
+    ],
+)
+def test_every_row_counts_once_in_the_other_modes_too(
+    mode: dict[str, Any], fault: Fault, disturbed: Any, tmp_path: Path
+):
+    found = disturbed(3, fault, config=replace(CONFIG, **mode))
+    assert (found["steps"], found["rows"], found["finished"]) == (54, 8_000, True)
+    assert sum(found["staleness"]["histogram"].values()) == 54
+    assert verified(tmp_path / "run")
+
+
+def test_a_delay_gives_one_result_whatever_dies(disturbed: Any, data: Path, tmp_path: Path):
+    config = replace(CONFIG, delay=3)
+    found = disturbed(2, Fault("kill", ANY, 12, "taken"), Fault("kill", None, 30, "saved"), config=config)
+    expected = alone(data, tmp_path / "alone", config)
+    assert (found["weights_sha256"], found["chain"]) == (expected["weights_sha256"], expected["chain"])
+
+
+def test_an_asynchronous_run_of_four_workers_is_replayed_to_the_same_weights(
+    cluster: Cluster, data: Path, tmp_path: Path
+):
+    config = replace(CONFIG, staleness="inf", epochs=6)
+    begin(tmp_path / "run", config, data)
+    found = train(RemoteTrainer(job(data, tmp_path / "run", 4, config), cluster), tmp_path / "run")
+    assert found["staleness"]["max"] >= 1, "nothing was applied out of date"
+    done = inside(replay.main, tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert found["weights_sha256"] in done.stdout

@@ -1,8 +1,9 @@
-"""Measure what the README says: python tools/measure.py accuracy|speed|checkpoints DATA
+"""Measure what the README says: python tools/measure.py accuracy|speed|checkpoints|modes DATA
 
     accuracy     the default settings over 5 seeds: test error, mean and standard deviation
     speed        2 epochs with 0 to 4 workers, with the default batch and a large one, in turns: rows/s, median and
                  spread; and that the number of workers does not change the hash
+    modes        10 epochs with a delay and with staleness, with 1, 2 and 4 workers, over 3 seeds: test error and rows/s
     checkpoints  5 runs of 3 epochs with the default settings: what share of the training time checkpoints take
 
 DATA is a folder with train/ and test/. Prints a Markdown table.
@@ -22,6 +23,12 @@ from ddmlp.terminal import Parser, command
 SEEDS = 5
 REPEATS = 5
 WORKERS = (0, 1, 2, 4)
+MODES = {
+    "synchronous": (),
+    "--delay 1": ("--delay", "1"),
+    **{f"--staleness {bound}": ("--staleness", bound) for bound in ("1", "4", "16", "inf")},
+}
+MODE_WORKERS, MODE_SEEDS = (1, 2, 4), 3
 BATCHES = {"64, 32": (), "1,024, 128": ("--batch", "1024", "--microbatch", "128")}
 
 
@@ -70,6 +77,29 @@ def speed(data: Path) -> None:
         print(f"| {name} | {workers} | {spread} | {ratio:.2f} |")
 
 
+def modes(data: Path) -> None:
+    found: dict[tuple[str, int], list[dict[str, Any]]] = {(mode, n): [] for mode in MODES for n in MODE_WORKERS}
+    for seed in range(MODE_SEEDS):
+        for (mode, workers), results in found.items():
+            flags = ("--epochs", "10", "--seed", str(seed), "--workers", str(workers), *MODES[mode])
+            results.append(train(data, *flags))
+        print(f"seed {seed + 1} of {MODE_SEEDS}", file=sys.stderr, flush=True)
+    heads = ["mode", "workers", "test error, mean ± standard deviation", "staleness, mean (most)"]
+    heads += ["rows/s, median (lowest to highest)", "of synchronous"]
+    print(f"| {' | '.join(heads)} |\n{'| --- ' * len(heads)}|")
+    for (mode, workers), results in found.items():
+        errors = [result["test_error"] * 100 for result in results]
+        stale = [result["staleness"] for result in results]
+        old = f"{statistics.mean(each['mean'] for each in stale):.2f} ({max(each['max'] for each in stale)})"
+        speeds = [result["rows_per_second"] for result in results]
+        ratio = statistics.median(
+            speed / other["rows_per_second"] for speed, other in zip(speeds, found["synchronous", workers], strict=True)
+        )
+        spread = f"{statistics.median(speeds):,.0f} ({min(speeds):,.0f} to {max(speeds):,.0f})"
+        error = f"{statistics.mean(errors):.2f} ± {statistics.stdev(errors):.2f} %"
+        print(f"| {mode} | {workers} | {error} | {old} | {spread} | {ratio:.2f} |")
+
+
 def checkpoints(data: Path) -> None:
     found = [train(data, "--epochs", "3") for _ in range(REPEATS)]
     shares = [result["checkpoint_seconds"] / result["train_seconds"] for result in found]
@@ -84,10 +114,10 @@ def checkpoints(data: Path) -> None:
 
 def main() -> None:
     parser = Parser(description="Measure what the README says, as a Markdown table.")
-    parser.add_argument("what", choices=["accuracy", "speed", "checkpoints"])
+    parser.add_argument("what", choices=["accuracy", "speed", "checkpoints", "modes"])
     parser.add_argument("data", type=Path, metavar="DATA", help="a folder with train/ and test/")
     args = parser.parse_args()
-    {"accuracy": accuracy, "speed": speed, "checkpoints": checkpoints}[args.what](args.data)
+    {"accuracy": accuracy, "speed": speed, "checkpoints": checkpoints, "modes": modes}[args.what](args.data)
 
 
 if __name__ == "__main__":
