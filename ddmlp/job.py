@@ -16,8 +16,9 @@ Event = dict[str, Any]
 class Job:
     """What a trainer needs to know, in this process or another: settings and paths, no arrays.
 
-    workers: how many were asked for; checkpoint_every: steps between checkpoints, besides those at the end of each
-    epoch; keep: how many checkpoints; stop_after: the step to stop at, where that is before the plan's end.
+    workers: how many there may be; checkpoint_every: steps between checkpoints, besides those at the end of each epoch;
+    keep: how many checkpoints; stop_after: the step to stop at, where that is before the plan's end; least: how many
+    workers must be there at the start, where that is not all of them.
     """
 
     config: TrainConfig
@@ -27,6 +28,17 @@ class Job:
     checkpoint_every: int
     keep: int = 3
     stop_after: int | None = None
+    least: int | None = None
+
+    @property
+    def fewest(self) -> int:
+        """How many workers must be there at the start."""
+        return self.workers if self.least is None else self.least
+
+    @property
+    def elastic(self) -> bool:
+        """Whether the number of workers follows the room that there is."""
+        return self.fewest < self.workers
 
     def plan(self, data: Manifest) -> Plan:
         """The plan of this job on the training data."""
