@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,13 +21,18 @@ MOST_DEATHS = 10  # of each worker, without a step between, before the run is gi
 class _Member:
     number: int
     actor: Any
+    place: Any = None  # the placement group that it is in, where it has been hired for one
     node: str = ""
     process: int = 0
     meeting: Meeting | None = None  # the one that it was sent to
 
 
 class Crew:
-    """So many workers, each in one call at a time: the one that finds its place, or the one that serves a server."""
+    """The workers, each in one call at a time: the one that finds its place, or the one that serves a server.
+
+    A fixed number of them is hired at once, and waits for room as actors do. An elastic crew has Ray reserve a place
+    for each, and hires once it is there: no actor waits for room, and who is missing is a place that Ray looks for.
+    """
 
     worker_class = WorkerActor
 
@@ -35,27 +41,29 @@ class Crew:
         self._ray, self._cluster, self._job, self._listen = cluster.ray, cluster, job, listen
         self._here = cluster.here
         self._calls: dict[Any, _Member] = {}
+        self._places: dict[Any, Any] = {}  # placement groups for whom is missing, by what is ready when they are
         self._free: list[_Member] = []  # placed, and in no call
         self._meeting: Meeting | None = None
-        self._hired = 0
+        self._hired = self._most = 0  # ever, and at a time
         self._reason = ""
         self.deaths = 0
         self._without_step = 0
         for _ in range(job.workers):
-            self._hire()
+            self._add()
 
     def place(self, seconds: float) -> None:
-        """Wait until every worker has a place, bounded."""
-        ready, missing = self._ray.wait(list(self._calls), num_returns=len(self._calls), timeout=seconds)
-        if missing:
-            workers = len(ready) + len(missing)
-            raise ClusterError(
-                f"{len(missing)} of {workers} workers found no place within {seconds:g} s: each needs "
-                f"{self._cluster.share(workers):g} CPUs, and the cluster has {self._cluster.room()}; free some, or "
-                "ask for fewer --workers"
-            )
-        for call in ready:
-            self._ended(call)
+        """Wait until enough workers have a place, bounded."""
+        deadline, least = time.monotonic() + seconds, self._job.fewest
+        while len(self._free) < least:
+            left = max(0.0, deadline - time.monotonic())
+            ready, _ = self._ray.wait([*self._places, *self._calls], num_returns=1, timeout=left)
+            if not ready:
+                raise ClusterError(
+                    f"{least - len(self._free)} of {'at least ' * self._job.elastic}{least} workers found no place "
+                    f"within {seconds:g} s: each needs {self._share:g} CPUs, and the cluster has "
+                    f"{self._cluster.room()}; free some, or ask for fewer --workers"
+                )
+            self._ended(ready[0])
 
     def serve(self, meeting: Meeting) -> None:
         """Send everyone to the server that waits there. Who is still with the one before comes when that is gone."""
@@ -65,9 +73,10 @@ class Crew:
             self._free.pop()
 
     def watch(self, asked: Any, seconds: float) -> bool:
-        """Wait until the server has answered what was `asked`, replacing workers that die; whether it has in time."""
+        """Wait until the server has answered what was `asked`; whether it has in time. Workers that die are replaced
+        meanwhile, and places that are found are taken."""
         while True:
-            ready, _ = self._ray.wait([asked, *self._calls], num_returns=1, timeout=seconds)
+            ready, _ = self._ray.wait([asked, *self._places, *self._calls], num_returns=1, timeout=seconds)
             if not ready:
                 return False
             if ready[0] is asked:
@@ -91,35 +100,55 @@ class Crew:
                 self._ray.kill(member.actor)
 
     def close(self) -> None:
-        """Kill everyone."""
+        """Kill everyone, and look for no more places."""
+        for place in self._places.values():
+            self._ray.util.remove_placement_group(place)
         starting = {call: member for call, member in self._calls.items() if not member.node}
         for member in [*self._calls.values(), *self._free]:
             if member not in starting.values():
-                self._ray.kill(member.actor)
+                self._let_go(member)
         if self._meeting is not None and starting:  # before, it is for want of room that they have no place
             # Ray 2.60 can lose count of the CPUs of an actor that is killed while it is being started.
             self._ray.wait([*starting], num_returns=len(starting), timeout=STARTING_SECONDS)
         for member in starting.values():
-            self._ray.kill(member.actor)
-        self._calls, self._free = {}, []
+            self._let_go(member)
+        self._calls, self._places, self._free = {}, {}, []
 
-    def _hire(self) -> None:
-        """A new worker, with a number of its own; it is placed when and where there is room."""
-        options = {"num_cpus": self._cluster.share(self._job.workers), **NEVER_AGAIN}
-        actor = self._ray.remote(self.worker_class).options(**options).remote(self._hired)
-        self._calls[actor.place.remote()] = _Member(self._hired, actor)
+    @property
+    def _share(self) -> float:
+        """CPUs for a worker that is added now."""
+        return self._cluster.share(self._job.fewest)
+
+    def _add(self) -> None:
+        """One worker more: at once, or as soon as there is a place for it."""
+        if self._job.elastic:
+            place = self._ray.util.placement_group([{"CPU": self._share}])
+            self._places[place.ready()] = place
+        else:
+            self._hire({"num_cpus": self._share})
+
+    def _hire(self, options: dict[str, Any], place: Any = None) -> None:
+        """A new worker, with a number of its own."""
+        actor = self._ray.remote(self.worker_class).options(**options, **NEVER_AGAIN).remote(self._hired)
+        self._calls[actor.place.remote()] = _Member(self._hired, actor, place)
         self._hired += 1
+        self._most = max(self._most, len(self._calls) + len(self._free))
 
     def _ended(self, call: Any) -> None:
-        """A worker's call has ended: it has a place, was let go by a server, or is dead."""
+        """A place has been found; or a worker's call has ended: it has a place, was let go by a server, or is dead."""
+        if call in self._places:
+            place = self._places.pop(call)
+            there = self._ray.util.scheduling_strategies.PlacementGroupSchedulingStrategy(place)
+            self._hire({"num_cpus": place.bundle_specs[0]["CPU"], "scheduling_strategy": there}, place)
+            return
         member = self._calls.pop(call)
         self._free.append(member)
         try:
             found = ours(self._ray, call)
         except self._ray.exceptions.RayActorError as error:
-            self._free.remove(member)
             if self._meeting is None:  # at the start: this is no accident
                 raise
+            self._free.remove(member)
             self._reason = one_line(error)
             self._replace(member)
             return
@@ -140,13 +169,18 @@ class Crew:
         member.meeting = self._meeting
         self._calls[member.actor.serve.remote(self._job, self._meeting, far=far)] = member
 
+    def _let_go(self, member: _Member) -> None:
+        self._ray.kill(member.actor)
+        if member.place is not None:
+            self._ray.util.remove_placement_group(member.place)
+
     def _replace(self, member: _Member) -> None:
-        self._ray.kill(member.actor)  # it may only have stopped serving
+        self._let_go(member)  # it may only have stopped serving
         self.deaths += 1
         self._without_step += 1
-        if self._without_step > MOST_DEATHS * self._job.workers:
+        if self._without_step > MOST_DEATHS * self._most:
             raise ClusterError(
                 f"{self._without_step} workers have gone without a step between, the last one so: {self._reason}; "
                 "go on by --resume"
             )
-        self._hire()
+        self._add()

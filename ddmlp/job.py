@@ -19,9 +19,10 @@ Event = dict[str, Any]
 class Job:
     """What a trainer needs to know, in this process or another: settings and paths, no arrays.
 
-    workers: how many were asked for; checkpoint_every: steps between checkpoints, besides those at the end of each
-    epoch; keep: how many checkpoints; stop_after: the step to stop at, where that is before the plan's end;
-    idle_timeout: seconds without a new row after which it stops, where rows may still be coming.
+    workers: how many there may be; checkpoint_every: steps between checkpoints, besides those at the end of each epoch;
+    keep: how many checkpoints; stop_after: the step to stop at, where that is before the plan's end; idle_timeout:
+    seconds without a new row after which it stops, where rows may still be coming; least: how many workers must be
+    there at the start, where that is not all of them.
     """
 
     config: TrainConfig
@@ -33,6 +34,16 @@ class Job:
     stop_after: int | None = None
     idle_timeout: float = math.inf
     least: int | None = None
+
+    @property
+    def fewest(self) -> int:
+        """How many workers must be there at the start."""
+        return self.workers if self.least is None else self.least
+
+    @property
+    def elastic(self) -> bool:
+        """Whether the number of workers follows the room that there is."""
+        return self.fewest < self.workers
 
     def plan(self, data: Manifest) -> Plan:
         """The plan of this job on the training data."""

@@ -145,9 +145,9 @@ class RemoteTrainer:
         return self._meeting
 
     def _gather(self) -> None:
-        """Wait until every worker has joined the server, bounded."""
+        """Wait until enough workers have joined the server, bounded."""
         for _ in range(int(JOIN_SECONDS / WATCH_SECONDS)):
-            if self._ask("gather", self._job.workers, WATCH_SECONDS):
+            if self._ask("gather", self._job.fewest, WATCH_SECONDS):
                 return
         raise ClusterError(f"the workers did not reach the server within {JOIN_SECONDS} s; can their nodes connect?")
 

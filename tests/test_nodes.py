@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 
@@ -19,11 +20,11 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="lo
 
 
 @pytest.fixture
-def state() -> Iterator[Path]:
-    """A cluster of a head and one more node, of one CPU each. Its folder is not below tmp_path, for short paths."""
+def state(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A cluster of a head and so many nodes more, of one CPU each. Its folder is not below tmp_path: short paths."""
     with tempfile.TemporaryDirectory(prefix="ddn", dir="/tmp") as folder:
         state = Path(folder) / "s"
-        started = local("start", "--workers", "1", "--cpus", "1", "--port", free_port(), state=state)
+        started = local("start", "--workers", str(request.param), "--cpus", "1", "--port", free_port(), state=state)
         assert started.returncode == 0, started.stderr
         yield state
         assert local("stop", state=state).returncode == 0
@@ -53,33 +54,82 @@ def wait_for(pattern: str, lines: Iterator[str], seen: list[str]) -> str:
     raise AssertionError(f"{pattern!r} never came: {''.join(seen)}")
 
 
-def test_a_node_is_lost_and_another_joins_and_no_bit_changes(state: Path, data: Path, tmp_path: Path):
+@contextmanager
+def training(command: list[str], state: Path, data: Path, run: Path) -> Iterator[tuple[Iterator[str], list[str]]]:
+    """A run on the cluster, its lines, and those seen so far; ended by Ctrl-C, and computed again in one process."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     exported = dict(re.findall(r"^export (\w+)=(.*)$", local("env", state=state).stdout, re.MULTILINE))
-    run = tmp_path / "run"
     settings = ["--hidden", "20", "--batch", "150", "--epochs", "5000", "--checkpoint-every", "500"]
-    command = [sys.executable, "-m", "ddmlp.train", "--data", str(data), *settings, "--run", str(run), "--workers", "2"]
+    command = [sys.executable, *command, "--data", str(data), *settings, "--run", str(run)]
     seen: list[str] = []
-    with subprocess.Popen(command, env=clean | exported, stdout=subprocess.PIPE, text=True) as process:
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(command, env=clean | exported, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+    ):
         try:
             lines = iter(process.stdout or ())
-            wait_for("^epoch 3/", lines, seen)
-            assert kill_node(state, 1) > 3
-            assert "1 left" in wait_for("a worker has died", lines, seen)
-            wait_for("^epoch ", lines, seen)  # the one that is left goes on
-            assert local("join", "--cpus", "1", state=state).returncode == 0
-            assert "2 now" in wait_for("a worker has joined", lines, seen)
-            wait_for("^epoch ", lines, seen)
+            yield lines, seen
             process.send_signal(signal.SIGINT)
             seen += lines
             assert process.wait(60) == 130, "".join(seen)
         finally:
             process.kill()
-    events = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    workers = [event["workers"] for event in events if event["event"] == "progress"]
-    assert [count for count, _ in groupby(workers)] == [2, 1, 2]
+        errors.seek(0)
+        assert errors.read() == "", "Ray has said something"
     verified = subprocess.run(
         [sys.executable, "-m", "ddmlp.verify", str(run)], capture_output=True, text=True, timeout=100
     )
     assert verified.returncode == 0, verified.stderr
     assert verified.stdout.startswith("verified")
+
+
+def workers_of(run: Path) -> list[int]:
+    """How many workers the run had, one after the other."""
+    events = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    workers = [event["workers"] for event in events if event["event"] == "progress"]
+    return [count for count, _ in groupby(workers)]
+
+
+@pytest.mark.parametrize("state", [1], indirect=True)
+def test_a_node_is_lost_and_another_joins_and_no_bit_changes(state: Path, data: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    with training(["-m", "ddmlp.train", "--workers", "2"], state, data, run) as (lines, seen):
+        wait_for("^epoch 3/", lines, seen)
+        assert kill_node(state, 1) > 3
+        assert "1 left" in wait_for("a worker has died", lines, seen)
+        wait_for("^epoch ", lines, seen)  # the one that is left goes on
+        assert local("join", "--cpus", "1", state=state).returncode == 0
+        assert "2 now" in wait_for("a worker has joined", lines, seen)
+        wait_for("^epoch ", lines, seen)
+    assert workers_of(run) == [2, 1, 2]
+
+
+ELASTIC = """
+from dataclasses import replace
+from ddmlp import train
+
+prepare = train.prepare
+
+def elastic(*asked):
+    job, origin = prepare(*asked)
+    return replace(job, least=1), origin
+
+train.prepare = elastic
+train.command(train.main)
+"""
+
+
+@pytest.mark.parametrize("state", [0], indirect=True)
+def test_a_node_that_joins_an_elastic_run_gets_a_worker_and_may_leave_again(state: Path, data: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    with training(["-c", ELASTIC, "--workers", "4"], state, data, run) as (lines, seen):
+        wait_for("^epoch 3/", lines, seen)
+        assert local("join", "--cpus", "1", state=state).returncode == 0
+        assert "2 now" in wait_for("a worker has joined", lines, seen)
+        wait_for("^epoch ", lines, seen)
+        assert kill_node(state, 1) > 3
+        assert "1 left" in wait_for("a worker has died", lines, seen)
+        wait_for("^epoch ", lines, seen)
+    assert workers_of(run) == [1, 2, 1]
+    said = [line for line in seen if not line.startswith(("epoch ", "a worker has "))]
+    assert [line.split(maxsplit=1)[0] for line in said] == ["using", "4", "interrupted"], "Ray has said something"
