@@ -66,11 +66,11 @@ def _check_schema(schema: pa.Schema, name: str) -> tuple[int, int] | None:
     for column in ("pixels", "label"):
         if (count := len(schema.get_all_field_indices(column))) != 1:
             raise DatasetError(
-                f"{name} has {count} columns {column!r}, expected one; its columns are [{', '.join(schema.names)}]"
+                f"{name} has {count} columns {column!r}, expected one; its columns are {_shown(schema.names)}"
             )
     pixels, label = schema.field("pixels").type, schema.field("label").type
     if not pa.types.is_integer(label):
-        raise DatasetError(f"{name} has labels of type {label}, expected integers")
+        raise DatasetError(f"{name} has labels of type {_shown(label)}, expected integers")
     if isinstance(pixels, pa.FixedShapeTensorType):
         if pixels.value_type == pa.uint8() and len(pixels.shape) == 2 and pixels.permutation in (None, [0, 1]):
             return _check_shape(tuple(pixels.shape), name)
@@ -79,8 +79,8 @@ def _check_schema(schema: pa.Schema, name: str) -> tuple[int, int] | None:
     elif (pa.types.is_list(pixels) or pa.types.is_large_list(pixels)) and pixels.value_type == pa.uint8():
         return None
     raise DatasetError(
-        f"{name} has pixels of type {pixels}, expected a fixed-shape tensor of uint8 with shape (height, width), or a "
-        "list of uint8"
+        f"{name} has pixels of type {_shown(pixels)}, expected a fixed-shape tensor of uint8 with shape "
+        "(height, width), or a list of uint8"
     )
 
 
@@ -128,5 +128,10 @@ def _naming(name: str) -> Iterator[None]:
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # of the system, by way of the source; Arrow's own have no number
-        why = " ".join(str(error).split())
-        raise DatasetError(f"{name} is damaged, or no Arrow IPC stream: {why}; expected pixels and labels") from error
+        raise DatasetError(f"{name} is damaged, or no Arrow IPC stream: {_shown(error)}") from error
+
+
+def _shown(found: object) -> str:
+    """What a stranger has sent, fit for one line on a terminal."""
+    text = "".join(each if each.isprintable() else repr(each)[1:-1] for each in str(found)[:201])
+    return text if len(text) <= 200 else f"{text[:200]}..."
