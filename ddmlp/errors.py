@@ -4,7 +4,7 @@
     ├── ConfigError            a flag or setting that cannot work; exit status 2
     ├── DataError              input that is not what it should be
     │   ├── IdxError           an IDX file
-    │   ├── DatasetError       a dataset: its manifest or a shard
+    │   ├── DatasetError       a dataset: its manifest, a shard, or the stream that it comes from
     │   └── ImageError         an image file to be recognised
     ├── DownloadError          a file that could not be fetched, or is not the one expected
     ├── RunError               a run folder, checkpoint or model
@@ -36,7 +36,7 @@ class IdxError(DataError):
 
 
 class DatasetError(DataError):
-    """A dataset's manifest or shard is missing, damaged, or does not fit."""
+    """A dataset's manifest or shard, or the stream that it comes from, is missing, damaged, or does not fit."""
 
 
 class ImageError(DataError):

@@ -1,4 +1,4 @@
-"""Shards: Arrow IPC files of pixels and labels. The only importer of pyarrow.
+"""Shards: Arrow IPC files of pixels and labels. With arrow_stream.py the only importer of pyarrow.
 
 A shard is an Arrow IPC *file* (the random-access format of the Arrow columnar specification) of two columns without
 nulls: `pixels`, a fixed-shape tensor of uint8 (the canonical extension type arrow.fixed_shape_tensor), and `label`,
