@@ -38,6 +38,7 @@ class RunProgress:
         self._printed = 0.0
         self._workers: int | None = None  # at the last report
         self._started = False
+        self._waiting: float | None = None  # since when
 
     def __enter__(self) -> "RunProgress":
         return self
@@ -49,6 +50,14 @@ class RunProgress:
         """Say something that stays."""
         if not self._quiet:
             self._console.print(text, markup=False)
+
+    def wait(self, text: str) -> None:
+        """Say what is waited for, once it has taken a while."""
+        if self._waiting is None:
+            self._waiting = time.monotonic()
+        elif time.monotonic() - self._waiting > IDLE_SECONDS:
+            self._waiting = math.inf
+            self.note(text)
 
     def show(self, report: Report) -> None:
         """Move the bar, and say what happened."""

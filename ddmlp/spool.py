@@ -103,7 +103,7 @@ def open_source(source: str) -> Source:
             raise ConfigError("standard input is closed; pipe an Arrow IPC stream into it") from None
         if terminal:
             raise ConfigError("standard input is a terminal; pipe an Arrow IPC stream into it")
-        return Source(source, 0)
+        return Source("standard input", 0)
     host, port = _address(source)
     try:
         connection = socket.create_connection((host, port), CONNECT_SECONDS)

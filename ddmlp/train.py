@@ -60,25 +60,28 @@ def spooling(args: argparse.Namespace, config: TrainConfig, run: "Run") -> "Iter
         return
     from ddmlp.spool import Spool, open_source
 
-    with open_source(args.data) as source:
-        spool = Spool(source, run.spool / "train", classes=args.classes, rows=config.batch, extend=args.resume)
+    path, classes = run.spool / "train", args.classes
+    if (path / NAME).exists():
+        if not args.resume:
+            raise ConfigError(f"{path} holds rows of a run that did not begin; remove it, or choose another --run")
+        classes = Manifest.read(path).classes
+    spool = Spool(open_source(args.data), path, classes, config.batch)
+    try:
         spool.start()
-        try:
-            yield spool
-        finally:
-            spool.stop()
+        yield spool
+    finally:
+        spool.stop()
 
 
 def wait_for_rows(data: Path, spool: "Spool | None", progress: "RunProgress", seconds: float) -> None:
     """Wait until the first rows to follow are there; raises DatasetError where none come in time."""
     manifest, start = data / "train" / NAME, time.monotonic()
-    if not manifest.exists():
-        progress.note(f"waiting for rows in {data / 'train'}")
     while not manifest.exists():
         if spool:
             spool.check()
         if time.monotonic() - start > seconds:
             raise DatasetError(f"no rows have come to {data / 'train'} within {seconds:g} s (--idle-timeout)")
+        progress.wait(f"waiting for rows in {data / 'train'}")
         time.sleep(ADVANCE_SECONDS)
 
 
@@ -125,8 +128,8 @@ def start(job: "Job", args: argparse.Namespace, progress: "RunProgress") -> "Ite
                       f"{cluster.room()}")  # fmt: skip
         if args.dashboard and cluster.own:
             progress.note(f"dashboard: {cluster.dashboard} (it asks for this token: {os.environ['RAY_AUTH_TOKEN']})")
-        if (share := cluster.share(job.workers)) < 1:
-            progress.note(f"{job.workers} workers share {cluster.cpus:g} CPUs: {share:g} each")
+        if (share := cluster.share(job.fewest)) < 1:
+            progress.note(f"{job.fewest} workers share {cluster.cpus:g} CPUs: {share:g} each")
         remote = RemoteTrainer(job, cluster)
         try:
             yield remote
@@ -199,27 +202,28 @@ def main(arguments: list[str] | None = None) -> int:
     ).resolve()
     if not config.follow:
         prepare(args, config, data, run)
-    with run, RunProgress(quiet=args.quiet) as progress, spooling(args, config, run) as spool:
+    with run, RunProgress(quiet=args.quiet) as progress:
         if not args.resume:
             run.refuse_old()
         elif (before := run.result()) and before["finished"]:
             progress.note("the run has ended already")
             show_result(before, run, resume)
             return 0
-        if config.follow:
-            wait_for_rows(data, spool, progress, args.idle_timeout)
-        job, origin = prepare(args, config, data, run)
-        with start(job, args, progress) as trainer:
-            if args.resume:
-                progress.note(f"resuming after step {trainer.step}")
-            else:
-                run.create(origin)
-            report = train(trainer, run, progress, follow=config.follow, spool=spool)
-            if report.result is None:
-                progress.note(f"interrupted after step {report.step}; go on with: {resume}")
-                return INTERRUPTED
-            result = {**report.result, "workers": job.workers, "seed": config.seed}
-            run.write_result(result)
+        with spooling(args, config, run) as spool:
+            if config.follow:
+                wait_for_rows(data, spool, progress, args.idle_timeout)
+            job, origin = prepare(args, config, data, run)
+            with start(job, args, progress) as trainer:
+                if args.resume:
+                    progress.note(f"resuming after step {trainer.step}")
+                else:
+                    run.create(origin)
+                report = train(trainer, run, progress, follow=config.follow, spool=spool)
+        if report.result is None:
+            progress.note(f"interrupted after step {report.step}; go on with: {resume}")
+            return INTERRUPTED
+        result = {**report.result, "workers": job.workers, "seed": config.seed}
+        run.write_result(result)
         show_result(result, run, resume)
     return 0
 
