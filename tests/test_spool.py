@@ -638,6 +638,14 @@ def test_an_absurd_size_is_not_believed(tmp_path, size):
     assert f"file announces a message of {size:,} bytes, expected at most 1,073,741,824" in message
 
 
+def test_rows_beyond_the_message_are_not_read(tmp_path):
+    """Lists of the right length, in a place where there is nothing."""
+    content, offsets, beyond = KINDS["list"], struct.pack("<3i", 0, 4, 8), 1 << 28
+    assert content.count(offsets) == 1
+    message = refusal(content.replace(offsets, struct.pack("<3i", beyond, beyond + 4, beyond + 8)), tmp_path / "data")
+    assert message.startswith("the stream from file is damaged, or no Arrow IPC stream: In column 0: ")
+
+
 @pytest.mark.parametrize("begin", [b"ARROW1\0\0", b"hello, world", b"\xff\xff\xff\xff\xff\xff\xff\x7f"])
 def test_what_is_no_stream_is_refused(tmp_path, begin):
     assert "no Arrow IPC stream (an Arrow file is none)" in refusal(begin + bytes(100), tmp_path / "data")
@@ -693,20 +701,30 @@ def test_waiting_for_rows_tells_what_went_wrong(tmp_path):
         spool.wait_for_rows(30)
 
 
-@pytest.mark.parametrize("rows", [1, 100])
-def test_a_disk_that_is_full_is_told_as_it_is(tmp_path, pipe, monkeypatch, rows):
-    """When rows are published while the stream pauses, and at the end."""
+@pytest.mark.parametrize("full_at", [1, 2, 3])
+def test_a_disk_that_is_full_is_told_as_it_is(tmp_path, pipe, monkeypatch, full_at):
+    """When rows are published as they come, while the stream pauses, and at the end."""
+    calls, publish = [], DatasetWriter.publish
 
-    def publish(_: DatasetWriter) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "shard")
+    def fail(writer: DatasetWriter) -> None:
+        calls.append(writer)
+        if len(calls) == full_at:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "shard")
+        publish(writer)
 
-    monkeypatch.setattr(DatasetWriter, "publish", publish)
-    with spooling(pipe[0], tmp_path / "data", rows=rows) as spool:
-        pipe[1].write(stream(batch(3))[: None if rows == 100 else -8])
+    monkeypatch.setattr(DatasetWriter, "publish", fail)
+    monkeypatch.setattr(module, "PUBLISH_SECONDS", 0.3)
+    content = stream(batch(3), batch(4, 3))
+    source, out = pipe
+    with spooling(source, tmp_path / "data") as spool:
+        out.write(content[:-8])
+        until(lambda: spool.error or len(calls) == 2)
+        out.write(content[-8:])
         until(lambda: spool.error)
         with pytest.raises(OSError, match="No space left on device: 'shard'"):
             spool.check()
-    assert not spool.ended
+    assert (len(calls), spool.ended) == (full_at, False)
+    assert numbers(tmp_path / "data") == list(range([0, 3, 7][full_at - 1]))
 
 
 @LINUX
