@@ -104,25 +104,10 @@ def test_a_node_is_lost_and_another_joins_and_no_bit_changes(state: Path, data: 
     assert workers_of(run) == [2, 1, 2]
 
 
-ELASTIC = """
-from dataclasses import replace
-from ddmlp import train
-
-prepare = train.prepare
-
-def elastic(*asked):
-    job, origin = prepare(*asked)
-    return replace(job, least=1), origin
-
-train.prepare = elastic
-train.command(train.main)
-"""
-
-
 @pytest.mark.parametrize("state", [0], indirect=True)
 def test_a_node_that_joins_an_elastic_run_gets_a_worker_and_may_leave_again(state: Path, data: Path, tmp_path: Path):
     run = tmp_path / "run"
-    with training(["-c", ELASTIC, "--workers", "4"], state, data, run) as (lines, seen):
+    with training(["-m", "ddmlp.train", "--workers", "1:4"], state, data, run) as (lines, seen):
         wait_for("^epoch 3/", lines, seen)
         assert local("join", "--cpus", "1", state=state).returncode == 0
         assert "2 now" in wait_for("a worker has joined", lines, seen)
@@ -132,4 +117,4 @@ def test_a_node_that_joins_an_elastic_run_gets_a_worker_and_may_leave_again(stat
         wait_for("^epoch ", lines, seen)
     assert workers_of(run) == [1, 2, 1]
     said = [line for line in seen if not line.startswith(("epoch ", "a worker has "))]
-    assert [line.split(maxsplit=1)[0] for line in said] == ["using", "4", "interrupted"], "Ray has said something"
+    assert [line.split(maxsplit=1)[0] for line in said] == ["using", "interrupted"], "Ray has said something"

@@ -203,7 +203,10 @@ def test_simple(tmp_path):
 
 def test_standard_input_is_spooled(tmp_path):
     for number, (content, says) in enumerate(
-        [(stream(batch(7)), "ended 7\n"), (stream(batch(7))[:-8], "DatasetError the stream from standard input broke off after 7")]
+        [
+            (stream(batch(7)), "ended 7\n"),
+            (stream(batch(7))[:-8], "DatasetError the stream from standard input broke off after 7"),
+        ]
     ):
         command = [sys.executable, "-c", CONSUMER, str(tmp_path / str(number))]
         done = subprocess.run(command, input=content, capture_output=True, check=False, timeout=60)

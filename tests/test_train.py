@@ -61,7 +61,7 @@ def test_simple(train: Train, data: Path, tmp_path: Path):
     assert found["test_error"] < 0.3
     assert found["test_rows"] == 1_000
     assert (found["steps"], found["rows"], found["epochs"], found["finished"]) == (120, 12_000, 3, True)
-    assert (found["workers"], found["staleness"], found["seed"]) == (0, 0, 0)
+    assert (found["workers"], found["staleness"]["bound"], found["seed"]) == (0, 0, 0)
     assert found["dataset_sha256"] == Dataset(data / "train").manifest.sha256()
     assert found["rows_per_second"] == pytest.approx(found["rows"] / found["train_seconds"])
     assert {"numpy", "blas", "arithmetic", "python", "ddmlp", "pyarrow", "ray"} <= found["versions"].keys()
@@ -264,8 +264,9 @@ def test_metrics_have_a_line_for_each_epoch_and_for_progress_between(train: Trai
     assert [event["step"] for event in progress] == list(range(1, 121))
     assert progress[-1]["rows"] == 12_000
     assert progress[-1]["error"] < progress[0]["error"]
-    assert all(event["queue"]["high_water"] >= 1 for event in progress)
-    waited = [event["queue"]["wait_seconds"] for event in progress]
+    assert all(event["queues"]["units"]["high_water"] >= 1 for event in progress)
+    assert all(event["staleness"] == {"mean": 0, "max": 0, "histogram": {"0": 1}} for event in progress)
+    waited = [event["wait_seconds"] for event in progress]
     assert sorted(waited) == waited
     assert 0 < waited[-1] <= progress[-1]["seconds"]
     assert [event["epoch"] for event in found if event["event"] == "epoch"] == [1, 2, 3]
