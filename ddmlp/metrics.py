@@ -129,9 +129,9 @@ class Journal:
             stretch.add(tally, seconds, staleness)
 
     def progress(self, step: int, plan: Plan, workers: Workers, queue: UnitQueue, *, last: bool) -> None:
-        """Note how far it is, a number of times an epoch and at the last step."""
+        """Note how far it is, where it has moved: a number of times an epoch and at the last step."""
         every = math.ceil(plan.steps_per_epoch / RECORDS_PER_EPOCH)
-        if step % plan.steps_per_epoch % every and not last:
+        if not self._since_record.rows or (step % plan.steps_per_epoch % every and not last):
             return
         stretch, self._since_record = self._since_record, Stretch()
         unread, most = workers.unread

@@ -145,7 +145,10 @@ class Trainer:
             self._to_ask.extend(Unit(step, read, node) for node in plan.units(step, parts))
         if server.open:
             return self._apply_next(deadline)
-        return self._feed.look(self.step, deadline - time.perf_counter())
+        if self._feed.look(self.step, deadline - time.perf_counter()):
+            return True
+        self._note_progress(last=True)  # who watches a slow stream wants to see all of what has come
+        return False
 
     def _apply_next(self, deadline: float) -> bool:
         """Apply the next step that may be applied, of those that are open; False where there is none in time."""
@@ -189,7 +192,7 @@ class Trainer:
     def _after_step(self) -> None:
         """What the position asks for: a line of metrics, a check of the ledger, a test, a checkpoint."""
         step, plan = self.step, self.plan
-        self._journal.progress(step, plan, self._workers, self._queue, last=self._schedule.over(plan, step))
+        self._note_progress(last=self._schedule.over(plan, step))
         if step % plan.steps_per_epoch == 0:
             epoch = plan.epoch(step)
             self._history.check(f"epoch {epoch}", all_rows(*plan.span(epoch - 1)))
@@ -197,6 +200,9 @@ class Trainer:
             if self._test:
                 self._journal.epoch(step, plan, self._evaluate(self._test))
         self._save_due = self._schedule.pauses(plan, step)
+
+    def _note_progress(self, *, last: bool) -> None:
+        self._journal.progress(self.step, self.plan, self._workers, self._queue, last=last)
 
     def _finish(self) -> dict[str, Any]:
         """Write the model; returns what the result says of the run."""

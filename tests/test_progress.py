@@ -1,6 +1,7 @@
 """What a person sees of a run: a bar in a terminal, lines elsewhere, nothing when quiet."""
 
 import io
+import math
 from dataclasses import replace
 
 import pytest
@@ -14,8 +15,14 @@ REPORT = Report(
     step=30,
     steps=100,
     epoch=0,
+    epochs=2,
+    rows=3_000,
     error=0.25,
     rows_per_second=12_345.6,
+    prequential=math.nan,
+    asynchronous=False,
+    staleness=(0.0, 0),
+    idle=0.0,
     depth=4,
     workers=2,
     hung=[],
@@ -23,13 +30,14 @@ REPORT = Report(
     result=None,
 )
 START = {"event": "start", "step": 30, "complaints": []}
+STREAM = replace(REPORT, steps=None, epochs=None, rows=123_456)
 EPOCH = {"event": "epoch", "epoch": 1, "step": 50, "test_error": 0.0187}
 
 
 def shown(*reports: Report, terminal: bool = False, quiet: bool = False) -> str:
     output = io.StringIO()
     console = Console(file=output, force_terminal=terminal, width=120, highlight=False, soft_wrap=not terminal)
-    with RunProgress(2, quiet=quiet, console=console) as shows:
+    with RunProgress(quiet=quiet, console=console) as shows:
         for report in reports:
             shows.show(report)
     return output.getvalue()
@@ -92,3 +100,46 @@ def test_the_time_left_is_not_known_before_a_step_or_when_the_server_has_gone_ba
     lines = shown(REPORT, replace(REPORT, step=20), replace(REPORT, step=31)).splitlines()
     assert [line.endswith("left ?") for line in lines] == [True, True, False]
     assert lines[2].endswith("left 0:00:00")
+
+
+def test_a_stream_has_rows_and_no_end(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0)
+    lines = shown(STREAM, replace(STREAM, step=60, events=[EPOCH])).splitlines()
+    assert lines == [
+        "rows 123,456  step 30/-  loss 0.2500  12,346 rows/s  queue 4",
+        "rows 123,456  test error 1.87%",
+        "rows 123,456  step 60/-  loss 0.2500  12,346 rows/s  queue 4",
+    ]
+    assert "step 60/-" in shown(STREAM, replace(STREAM, step=60), terminal=True)
+    ended = shown(STREAM, replace(STREAM, step=60, steps=60)).splitlines()[-1]
+    assert ended.endswith("step 60/60  loss 0.2500  12,346 rows/s  queue 4  left 0:00:00"), "its end was published"
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({}, ""),
+        ({"staleness": (2.0, 2)}, ""),  # of a delay, which never differs
+        ({"asynchronous": True, "staleness": (1.25, 3)}, "  staleness 1.2, 3 at most"),
+        ({"prequential": 0.0525}, "  tested first 5.25%"),
+        ({"idle": 0.5}, ""),
+        ({"idle": 12.4}, "  waiting for rows: 12 s"),
+        ({"asynchronous": True, "prequential": 0.0}, "  staleness 0.0, 0 at most  tested first 0.00%"),
+    ],
+)
+def test_what_only_some_runs_have_to_tell(changes: dict, says: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0)
+    assert shown(replace(STREAM, **changes)).endswith(f"queue 4{says}\n")
+    assert says in shown(replace(REPORT, **changes), terminal=True)
+
+
+def test_what_is_waited_for_is_said_once_and_only_when_it_takes_a_while(monkeypatch: pytest.MonkeyPatch):
+    output = io.StringIO()
+    shows = RunProgress(quiet=False, console=Console(file=output))
+    for _ in range(3):
+        shows.wait("waiting for Godot")
+    assert output.getvalue() == ""
+    monkeypatch.setattr(progress, "IDLE_SECONDS", -1)
+    for _ in range(3):
+        shows.wait("waiting for Godot")
+    assert output.getvalue() == "waiting for Godot\n"

@@ -12,7 +12,7 @@ import pytest
 
 from ddmlp import train, verify
 from ddmlp.chain import Chain
-from ddmlp.checkpoint import Checkpoint, load_checkpoint, save_arrays
+from ddmlp.checkpoint import Checkpoint, Checkpoints, load_checkpoint, save_arrays
 from ddmlp.run import Run
 from tests.helpers import inside
 
@@ -113,8 +113,7 @@ def change_weights(path: Path) -> None:
     """One bit of a checkpoint's weights, its own hash made to fit."""
     found = load_checkpoint(path)
     found.weights.flat.view(np.uint32)[100] ^= 1
-    about = {"step": found.step, "weights_sha256": found.weights.sha256(), **found.about}
-    save_arrays(path, found.weights, about)
+    Checkpoints(path.parent).save(found)
 
 
 def edit(name: str, change: Callable[[str], str]) -> Callable[[Path], None]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from ddmlp import verify
 from ddmlp.config import TrainConfig
 from ddmlp.dataset import Dataset
-from ddmlp.job import Job
+from ddmlp.job import Job, fingerprint
 from ddmlp.run import Origin, Run
 from tests.helpers import inside
 
@@ -33,7 +33,7 @@ def job(data: Path, run: Path, workers: int, config: TrainConfig = CONFIG, every
 def begin(path: Path, config: TrainConfig, data: Path) -> None:
     """Make the folder of a run."""
     path.mkdir()
-    Run(path).create(Origin(config, data, Dataset(data / "train").manifest.sha256()))
+    Run(path).create(Origin(config, data, fingerprint(config, Dataset(data / "train").manifest)))
 
 
 def train(trainer: Any, path: Path, until: Callable[[], bool] = lambda: False) -> dict[str, Any]:
