@@ -16,7 +16,7 @@ train: $(VENV)/.installed-sample $(DATA)/test/dataset.json
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
 
-## Kill and stop everything at every moment that matters, for half an hour; docs/chaos.md is its output.
+## Kill and stop everything at every moment that matters, for an hour; docs/chaos.md is its output.
 chaos: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.chaos --out docs/chaos.md
 

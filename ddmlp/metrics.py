@@ -54,6 +54,7 @@ class Stretch:
 
 def spread(staleness: Mapping[int, int]) -> dict[str, Any]:
     """Mean, maximum and histogram of the staleness of updates, as JSON."""
+    staleness = {versions: count for versions, count in staleness.items() if count}
     updates = sum(staleness.values())
     return {
         "mean": sum(versions * count for versions, count in staleness.items()) / max(1, updates),

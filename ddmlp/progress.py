@@ -120,7 +120,7 @@ def where(report: Report) -> str:
 def more(report: Report) -> Iterator[str]:
     """What only some runs have to tell."""
     mean, most = report.staleness
-    if report.asynchronous:
+    if report.asynchronous and not math.isnan(report.error):
         yield f"staleness {mean:.1f}, {most} at most"
     if not math.isnan(report.prequential):
         yield f"tested first {report.prequential:.2%}"

@@ -27,7 +27,7 @@ class Recomputation:
         self._worker = Worker(dataset, self.plan, shape)
         self._server = ParameterServer(shape, start.step, Weights(shape, start.weights.flat.copy()), bound=np.inf)
         self._versions = dict(enumerate([*start.earlier, self._server.weights], start.step - len(start.earlier)))
-        self._last_read = {} if updates is None else _last_read(updates)
+        self._last_read = None if updates is None else _last_read(updates)
         self._gradient = Weights(shape)
         self.staleness: Counter[int] = Counter()  # of the updates done again
 
@@ -62,12 +62,14 @@ class Recomputation:
     def _free(self, version: int) -> Weights:
         """A buffer of weights that no later update reads, or a new one."""
         for old in self._versions:
-            last = self._last_read.get(old, old) if self._updates is not None else old + self._config.delay
+            last = old + self._config.delay if self._last_read is None else self._last_read[old]
             if last <= version and old != version:
                 return self._versions.pop(old)
         return Weights(self._server.weights.shape)
 
 
-def _last_read(updates: NDArray[np.int64]) -> dict[int, int]:
-    """For each version that is read, at which version it is read for the last time."""
-    return {read: version for version, read in enumerate(updates[:, 1].tolist())}
+def _last_read(updates: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For each version, at which version it is read for the last time; -1 for one that is not."""
+    last = np.full(len(updates) + 1, -1)
+    np.maximum.at(last, updates[:, 1], np.arange(len(updates)))
+    return last

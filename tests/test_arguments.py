@@ -83,7 +83,7 @@ def test_what_has_no_end_has_one_epoch_and_a_rate_that_does_not_fall(arguments: 
 
 
 def test_a_folder_is_no_stream():
-    assert not any(streamed(parse(arguments)) for arguments in ([], ["--data", "-x"], ["--data", "./tcp://"]))
+    assert not any(streamed(parse(arguments)) for arguments in ([], ["--data", "./-"], ["--data", "./tcp://"]))
 
 
 @pytest.mark.parametrize(
