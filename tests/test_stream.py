@@ -20,11 +20,10 @@ from ddmlp.errors import DatasetError, RunError
 from ddmlp.job import Job, fingerprint
 from ddmlp.local import LocalWorkers, local_trainer
 from ddmlp.manifest import Manifest
-from ddmlp.network import Weights
+from ddmlp.queues import Gradient, UnitQueue
 from ddmlp.run import Origin, Run
 from ddmlp.stream import PERIOD_ROWS, StreamPlan
 from ddmlp.trainer import Trainer
-from ddmlp.worker import Worker
 from tests.helpers import inside
 
 CONFIG = TrainConfig(hidden=8, batch=60, microbatch=32, epochs=1, lr_schedule="constant", follow=True)
@@ -57,14 +56,17 @@ def test_simple():
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=8), st.integers(1, 30), st.integers(1, 40))
 @example([5, 0, 5], 10, 4)
 @example([7], 10, 4)
-def test_however_the_rows_come_the_microbatches_are_those_of_all_at_once_each_row_once_in_order(come, batch, microbatch):
+def test_however_the_rows_come_the_microbatches_are_those_of_all_at_once_each_row_once_in_order(
+    come, batch, microbatch
+):
     plan = plan_of(come[0], batch, microbatch)
     found = rows_of(plan, range(plan.steps))
     for total, last in [(sum(come[: n + 1]), n == len(come) - 1) for n in range(len(come))]:
         before, plan = plan, plan.on(total, ended=last)
         assert last or plan.steps == total // batch, "what does not fill a step waits for more, or for the end"
         found += rows_of(plan, range(before.steps, plan.steps))
-    assert found == rows_of(whole := plan_of(sum(come), batch, microbatch, ended=True), range(whole.steps))
+    whole = plan_of(sum(come), batch, microbatch, ended=True)
+    assert found == rows_of(whole, range(whole.steps))
     assert [row for rows in found for row in rows] == [*range(sum(come))]
     assert all(found)
     assert whole.rows_before(whole.steps) == sum(come)
@@ -122,10 +124,10 @@ class Stream:
         return finished(local_trainer(self.job))
 
 
-def advance(trainer: Trainer, until: Callable[[], bool]) -> list[dict[str, Any]]:
-    """Train until `until` says so, a step at a time; the events."""
+def advance(trainer: Trainer, step: int) -> list[dict[str, Any]]:
+    """Train up to a step, and look whether there is more; the events."""
     events = []
-    while not until():
+    while trainer.step < step or not trainer._feed.idle:
         report = trainer.advance(0)
         assert report.result is None, "it ended"
         events += report.events
@@ -150,8 +152,7 @@ def grown(stream: Stream, publications: Iterable[int], **options: Any) -> dict[s
     for rows in publications:
         stream.publish(rows, **options)
         trainer = trainer or local_trainer(stream.job)
-        assert trainer.advance(0).result is None
-        advance(trainer, lambda: trainer.step == stream.rows // CONFIG.batch)
+        advance(trainer, stream.rows // CONFIG.batch)
     stream.publish(0, end=True)
     return finished(trainer)
 
@@ -181,6 +182,15 @@ def test_how_the_rows_are_cut_into_shards_shows_nowhere(shard_rows: int, stream:
     assert grown(stream, [500, 500], shard_rows=shard_rows)["weights_sha256"] == whole["weights_sha256"]
 
 
+def test_with_a_delay_it_is_the_same(tmp_path: Path, digits: tuple[np.ndarray, np.ndarray], whole: dict[str, Any]):
+    at_once, bit_by_bit = (Stream(tmp_path / name, digits, delay=3) for name in ("at once", "bit by bit"))
+    at_once.publish(ROWS, end=True)
+    expected = at_once.result()
+    found = grown(bit_by_bit, PUBLICATIONS)
+    assert found["weights_sha256"] == expected["weights_sha256"] != whole["weights_sha256"]
+
+
+# BUG: the worker's buffers are made for the rows that are there at the start: IndexError.
 @pytest.mark.parametrize("first", [1, 5, 31])
 def test_the_first_rows_may_be_fewer_than_a_microbatch(first: int, stream: Stream, whole: dict[str, Any]):
     assert grown(stream, [first, ROWS - first])["weights_sha256"] == whole["weights_sha256"]
@@ -189,7 +199,7 @@ def test_the_first_rows_may_be_fewer_than_a_microbatch(first: int, stream: Strea
 def test_the_tail_is_trained_on_only_when_the_end_is_marked(stream: Stream, whole: dict[str, Any]):
     stream.publish(ROWS)
     trainer = local_trainer(stream.job)
-    advance(trainer, lambda: trainer._feed.idle > 0)
+    advance(trainer, 16)
     assert trainer.step == 16
     report = trainer.advance(0)
     assert (report.step, report.steps, report.rows, report.result) == (16, None, 960, None)
@@ -201,6 +211,14 @@ def test_a_stream_shorter_than_a_batch_is_one_step(stream: Stream):
     stream.publish(7, end=True)
     found = stream.result()
     assert (found["steps"], found["rows"], found["finished"]) == (1, 7, True)
+
+
+def test_a_result_before_the_first_step_is_json(stream: Stream):
+    stream.publish(7)
+    found = finished(local_trainer(replace(stream.job, idle_timeout=0)))
+    assert (found["steps"], found["rows"], found["finished"]) == (0, 0, False)
+    # BUG: the prequential error of no rows is NaN, which is no JSON.
+    assert json.loads(json.dumps(found, allow_nan=False)) is not None
 
 
 @pytest.mark.parametrize("rows", [960, 1_000])
@@ -216,13 +234,14 @@ def test_without_new_rows_it_ends_with_a_checkpoint_and_goes_on_at_the_next_row(
     stream.publish(ROWS - rows, end=True)
     trainer = local_trainer(stream.job)
     assert trainer.step == 16
-    assert finished(trainer)["chain"] == whole["chain"] or rows
+    assert finished(trainer)["weights_sha256"] == whole["weights_sha256"]
 
 
 def test_an_end_that_is_asked_for_is_a_result_and_can_be_gone_on_with(stream: Stream, whole: dict[str, Any]):
     stream.publish(500)
     trainer = local_trainer(stream.job)
-    advance(trainer, lambda: trainer.step == 7)
+    while trainer.step < 7:
+        trainer.advance(0)
     found = trainer.end().result
     trainer.close()
     assert (found["steps"], found["rows"], found["finished"]) == (7, 420, False)
@@ -246,6 +265,7 @@ def test_what_was_tested_first_is_each_row_before_it_was_trained_on(
 ):
     """Each step's weights are taken from a checkpoint of their own."""
     monkeypatch.setattr("ddmlp.metrics.WINDOW", 200)
+    monkeypatch.setattr("ddmlp.stream.PERIOD_ROWS", 50 * CONFIG.batch)  # a record each step
     stream.publish(ROWS, end=True)
     stream.job = replace(stream.job, checkpoint_every=1, keep=100)
     trainer, events = local_trainer(stream.job), []
@@ -264,7 +284,7 @@ def test_what_was_tested_first_is_each_row_before_it_was_trained_on(
     assert found == {"window": 220, "error": sum(mistakes[-4:]) / 220, "overall": sum(mistakes) / ROWS}
     assert 0 < found["error"] < found["overall"], "it has learned"
     noted = [event for event in events if event["event"] == "progress"]
-    assert [event["step"] for event in noted] == [*range(1, 17)]
+    assert [event["step"] for event in noted] == [*range(1, 18)]
     assert noted[9]["prequential"] == {
         "window": 240, "error": sum(mistakes[6:10]) / 240, "overall": sum(mistakes[:10]) / 600
     }  # fmt: skip
@@ -275,17 +295,25 @@ def test_with_test_data_each_period_is_tested(stream: Stream, data: Path, monkey
     (stream.path.parent).mkdir()
     (stream.path.parent / "test").symlink_to(data / "test")
     stream.publish(ROWS)
-    trainer, events = local_trainer(stream.job), []
-    events = advance(trainer, lambda: trainer.step == 16)
+    trainer = local_trainer(stream.job)
+    events = advance(trainer, 16)
     stream.publish(0, end=True)
     found = finished(trainer)
     assert [event["step"] for event in events if event["event"] == "epoch"] == [4, 8, 12, 16]
-    assert [event["step"] for event in events if event["event"] == "checkpoint"] == [0, 4, 5, 8, 10, 12, 15]
+    assert [event["step"] for event in events if event["event"] == "checkpoint"] == [0, 4, 5, 8, 10, 12, 15, 16]
     assert 0 < found["test_error"] < 1
 
 
 def test_without_test_data_nothing_is_said_of_a_test(whole: dict[str, Any]):
     assert [name for name in whole if name.startswith("test")] == []
+
+
+def check_again(run: Path, found: dict[str, Any]) -> None:
+    """Assert that computed again it comes to the same."""
+    for command in (verify.main, replay.main):
+        done = inside(command, run)
+        assert done.returncode == 0, done.stderr
+        assert f"weights sha256  {found['weights_sha256']}" in done.stdout
 
 
 @pytest.mark.parametrize("config", [{}, {"delay": 2}, {"staleness": 2}, {"lr_schedule": "inverse", "lr_half": 5}])
@@ -295,15 +323,11 @@ def test_a_run_that_followed_is_verified_and_replayed(config: dict, tmp_path: Pa
     stream.begin()
     found = finished(local_trainer(replace(stream.job, idle_timeout=0)))
     stream.publish(200)
-    for _ in range(2):
-        done = inside(verify.main, stream.job.run)
-        assert done.returncode == 0, done.stderr
-        done = inside(replay.main, stream.job.run)
-        assert done.returncode == 0, done.stderr
-        assert f"weights sha256  {found['weights_sha256']}" in done.stdout
-        stream.publish(ROWS - stream.rows, end=True) if not found["finished"] else None
-        found = found if found["finished"] else stream.result()
+    check_again(stream.job.run, found)
+    stream.publish(500, end=True)
+    found = stream.result()
     assert (found["steps"], found["finished"]) == (17, True)
+    check_again(stream.job.run, found)
 
 
 def rewrite(stream: Stream, same: int, rows: int = ROWS) -> None:
@@ -320,14 +344,6 @@ def test_a_dataset_that_was_written_anew_since_is_refused(stream: Stream):
         rewrite(stream, same, rows)
         with pytest.raises(RunError, match=r"does not begin with the 6 shards .* up to step 8: it was written anew"):
             local_trainer(stream.job)
-        stream.job = replace(stream.job, run=move(stream.job.run))
-
-
-def move(run: Path) -> Path:
-    """A copy of the run whose folder nobody holds."""
-    import shutil
-
-    return Path(shutil.copytree(run, run.with_name(run.name + "x"), ignore=shutil.ignore_patterns(".*")))
 
 
 def test_rows_that_were_not_trained_on_may_be_others(stream: Stream):
@@ -341,37 +357,39 @@ def test_rows_that_were_not_trained_on_may_be_others(stream: Stream):
 def test_a_dataset_that_is_written_anew_meanwhile_ends_the_run(stream: Stream):
     stream.publish(500)
     trainer = local_trainer(stream.job)
-    advance(trainer, lambda: trainer.step == 8)
+    advance(trainer, 8)
     rewrite(stream, 180)
     with pytest.raises(DatasetError, match="was overwritten"):
         finished(trainer)
 
 
-class Publishing(LocalWorkers):
-    """Publishes rows just before it computes a unit of one step: after the trainer has looked, before a worker does."""
+class Late(LocalWorkers):
+    """Lets something happen just before it computes step 8: the trainer has looked for rows, the worker has not."""
 
-    step, publish = 8, staticmethod(lambda: None)
+    happens: Callable[[], None]
 
-    def exchange(self, queue, seconds):
-        if queue.peek().step == self.step:
-            self.publish()
-            self.step = -1
+    def exchange(self, queue: UnitQueue, seconds: float) -> Gradient:
+        unit = queue.peek()
+        if unit is not None and unit.step == 8:
+            self.happens()
         return super().exchange(queue, seconds)
 
 
-def test_a_shard_that_a_worker_sees_first_is_verified_too(stream: Stream):
-    def late() -> None:
-        stream.publish(300)
+def test_a_shard_that_the_worker_sees_first_is_verified_too(stream: Stream, monkeypatch: pytest.MonkeyPatch):
+    def damaged() -> None:
+        stream.publish(400)
         path = stream.path / Manifest.read(stream.path).shards[-3].file
         content = bytearray(path.read_bytes())
         content[-5_000] ^= 1  # a pixel: nothing but the hash tells
         path.write_bytes(content)
 
-    def connect(dataset: Dataset, plan: StreamPlan, shape: Any) -> LocalWorkers:
-        workers = Publishing(Worker(dataset, plan, shape))
-        workers.publish_rows = late
-        return workers
-
+    monkeypatch.setattr("ddmlp.local.LocalWorkers", type("DamagedLate", (Late,), {"happens": staticmethod(damaged)}))
     stream.publish(480)
-    trainer = Trainer(stream.job, connect)
-    advance(trainer, lambda: trainer.step == 8)
+    trainer = local_trainer(replace(stream.job, stop_after=15))
+    advance(trainer, 8)
+    stream.publish(60)
+    # BUG: in one process they share the dataset, so what the worker takes up is not new to the feed any more.
+    with pytest.raises(DatasetError, match="is damaged: its SHA-256"):
+        finished(trainer)
+    with pytest.raises(DatasetError, match="is damaged: its SHA-256"):
+        Dataset(stream.path).verify()
