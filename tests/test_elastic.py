@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,7 +45,7 @@ def ask_for(cluster: Cluster, cpus: float) -> Any:
 def hold(cluster: Cluster, cpus: float) -> Any:
     """An actor that has taken so many CPUs."""
     holder = ask_for(cluster, cpus)
-    assert cluster.ray.get(holder.here.remote())
+    assert cluster.ray.get(holder.here.remote(), timeout=20)
     return holder
 
 
@@ -72,9 +73,12 @@ def places(cluster: Cluster, *states: str) -> int:
 
 
 def assert_all_is_given_back(cluster: Cluster, cpus: int) -> None:
-    """Assert that no place is left, and that so many CPUs are free again; pytest's timeout is the bound."""
-    while places(cluster, "PENDING", "PREPARED", "CREATED", "RESCHEDULING"):
-        pass
+    """Assert that soon no place is left, and so many CPUs are free."""
+    states = ("PENDING", "PREPARED", "CREATED", "RESCHEDULING")
+    deadline = time.monotonic() + 20
+    while places(cluster, *states) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert places(cluster, *states) == 0
     cluster.ray.kill(hold(cluster, cpus))
 
 
