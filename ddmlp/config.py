@@ -47,6 +47,9 @@ class TrainConfig:
             raise ConfigError(f"--lr is {self.lr!r}, expected a finite number above 0")
         if self.lr_schedule not in SCHEDULES:
             raise ConfigError(f"--lr-schedule is {self.lr_schedule!r}, expected one of {', '.join(SCHEDULES)}")
+        for name in ("staleness_lr", "follow"):
+            if type(getattr(self, name)) is not bool:
+                raise ConfigError(f"{flag(name)} is {getattr(self, name)!r}, expected true or false")
         if self.staleness != ENDLESS and (type(self.staleness) is not int or not 0 <= self.staleness <= 2**31):
             raise ConfigError(f"--staleness is {self.staleness!r}, expected a whole number from 0 to {2**31}, or inf")
         if self.delay and self.asynchronous:

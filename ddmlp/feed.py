@@ -1,6 +1,7 @@
 """The feed: the training data of a run, whether they are all there or still coming."""
 
 import time
+from functools import partial
 
 from ddmlp.dataset import Dataset
 from ddmlp.job import Job
@@ -16,10 +17,11 @@ class Feed:
         """Raises DatasetError."""
         self.dataset = Dataset(job.data / "train")
         self.plan = job.plan(self.dataset.manifest)
-        self.verification = Verification()
-        self.verification.add(self.dataset.verify)
+        self._verification = Verification()
+        self._handed = 0  # shards, to the verification
         self._looked = 0.0
         self._since: float | None = None  # when it was found that there is nothing more to train on
+        self._hand_over()
 
     @property
     def idle(self) -> float:
@@ -32,9 +34,9 @@ class Feed:
         now = time.monotonic()
         time.sleep(max(0.0, min(self._looked + POLL_SECONDS - now, seconds)))
         self._looked = time.monotonic()
-        new, before = self.dataset.grow(), self.plan
-        if new:
-            self.verification.add(lambda: self.dataset.verify(new))
+        before = self.plan
+        self.dataset.grow()
+        self._hand_over()
         self.plan = self.plan.on(self.dataset.manifest.rows, ended=self.dataset.manifest.ended)
         self.dataset.forget(self.plan.rows_before(step))
         if self.plan != before:
@@ -42,3 +44,22 @@ class Feed:
         elif self._since is None:
             self._since = now
         return self.plan.steps > step or self.plan.ended
+
+    def verified(self, seconds: float | None = None) -> bool:
+        """Wait until every shard is verified, or `seconds` have passed; whether every shard is. Raises DatasetError."""
+        self._hand_over()
+        return self._verification.wait(seconds)
+
+    def verify(self, other: Dataset) -> None:
+        """Have another dataset verified, too."""
+        self._verification.add(other.verify)
+
+    def close(self) -> None:
+        self._verification.close()
+
+    def _hand_over(self) -> None:
+        """Have the shards verified that are new: also those that a worker on the same dataset has seen first."""
+        shards = self.dataset.manifest.shards
+        if new := shards[self._handed :]:
+            self._handed = len(shards)
+            self._verification.add(partial(self.dataset.verify, new))

@@ -16,7 +16,7 @@ from ddmlp.manifest import Manifest
 from ddmlp.network import Weights
 from ddmlp.numerics import libraries, versions
 from ddmlp.run import Origin, Run
-from ddmlp.updates import Update, Updates, staleness
+from ddmlp.updates import Update, Updates
 
 
 class History:
@@ -45,13 +45,6 @@ class History:
     def chain(self) -> str:
         """The digest of the last link."""
         return self._chain.digest
-
-    def staleness(self) -> dict[int, int]:
-        """How many of the updates before the start were how many versions old."""
-        if self._updates:
-            return staleness(self._updates.read(self.start.step))
-        older = range(min(self.start.step, self._job.config.delay))
-        return {**dict.fromkeys(older, 1), self._job.config.delay: self.start.step - len(older)}
 
     def applied(self, update: Update, tally: Tally) -> None:
         """A step was applied."""

@@ -89,9 +89,8 @@ class Prequential:
 
     @property
     def found(self) -> dict[str, Any]:
-        """What it is, as JSON."""
-        overall = self.mistakes / self.rows if self.rows else math.nan
-        return {"window": self.window.rows, "error": self.window.mistaken, "overall": overall}
+        """What it is, as JSON, once there were rows."""
+        return {"window": self.window.rows, "error": self.window.mistaken, "overall": self.mistakes / self.rows}
 
     def about(self) -> dict[str, Any]:
         """What a checkpoint says of it, as JSON."""
@@ -101,14 +100,12 @@ class Prequential:
 class Journal:
     """The events of a trainer, until its next report, and what it has measured."""
 
-    def __init__(
-        self, follow: bool, step: int, about: dict[str, Any], staleness: Mapping[int, int], complaints: list[str]
-    ) -> None:
+    def __init__(self, follow: bool, step: int, about: dict[str, Any], complaints: list[str]) -> None:
         """Begin at `step`. follow: whether each row is trained on once; about: what its checkpoint says of what was
-        measured before; staleness: of the updates before; complaints: what was wrong with what it began from."""
+        measured before; complaints: what was wrong with what it began from."""
         self.seconds = float(about.get("train_seconds", 0.0))
         self.waited = self.blocked = self.starved = 0.0  # seconds, see `progress`
-        self._staleness = Counter(staleness)
+        self._staleness = Counter({int(versions): count for versions, count in about.get("staleness", {}).items()})
         self._prequential = Prequential(about.get("prequential", {})) if follow else None
         self._events: list[Event] = [{"event": "start", "step": step, "complaints": complaints}]
         self._since_record, self._since_report = Stretch(), Stretch()
@@ -169,7 +166,7 @@ class Journal:
     def about(self) -> dict[str, Any]:
         """What a checkpoint says of what was measured, as JSON."""
         about = {"prequential": self._prequential.about()} if self._prequential else {}
-        return {"train_seconds": self.seconds, **about}
+        return {"train_seconds": self.seconds, "staleness": self.stale["histogram"], **about}
 
     @property
     def stale(self) -> dict[str, Any]:
@@ -178,8 +175,8 @@ class Journal:
 
     @property
     def tested_first(self) -> dict[str, Any]:
-        """The prequential error, as JSON; nothing where rows are trained on more than once."""
-        return {"prequential": self._prequential.found} if self._prequential else {}
+        """The prequential error, as JSON; nothing where rows are trained on more than once, or there was none."""
+        return {"prequential": self._prequential.found} if self._prequential and self._prequential.rows else {}
 
     @property
     def prequential(self) -> float:

@@ -27,7 +27,9 @@ class Schedule:
 
     def over(self, plan: Plan, version: int) -> bool:
         """Whether it is come to, and there is nothing behind it."""
-        return version >= self.goal(plan) and (plan.ended or version == self._job.stop_after)
+        return version >= self.goal(plan) and (
+            plan.ended or (self._job.stop_after is not None and version >= self._job.stop_after)
+        )
 
     def begin(self, plan: Plan, version: int, started: int, capacity: int) -> Iterator[Update]:
         """The steps to be begun now, where so many are open already and the workers can hold `capacity` units."""

@@ -8,9 +8,11 @@ process, or in the parameter server's actor.
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from ddmlp.checkpoint import Checkpoint
 from ddmlp.dataset import Dataset
 from ddmlp.diagnosis import culprit
 from ddmlp.errors import TrainingError
@@ -39,29 +41,26 @@ class Trainer:
     def __init__(self, job: Job, connect: Callable[[Dataset, Plan, Shape], Workers]) -> None:
         pin()
         self._job, self._config, self._run = job, job.config, Run(job.run)
-        self._run.begin_writing()
-        self._feed = Feed(job)
-        data = self._feed.dataset
-        self._test = Dataset(job.test) if job.test else None
-        if self._test:
-            self._feed.verification.add(self._test.verify)
-        shape = job.shape(data.manifest)
-        self._workers = connect(data, self.plan, shape)
-        self._queue = UnitQueue(2 * CREDITS * max(1, job.workers))
-        self._history = History(self._run, job, data.manifest)
+        with ExitStack() as stack:
+            self._run.begin_writing()
+            stack.callback(self._run.end_writing)
+            self._feed = Feed(job)
+            stack.callback(self._feed.close)
+            data = self._feed.dataset
+            self._test = Dataset(job.test) if job.test else None
+            if self._test:
+                self._feed.verify(self._test)
+            self._history = History(self._run, job, data.manifest)
+            self._shape = job.shape(data.manifest)
+            self._workers = connect(data, self.plan, self._shape)
+            stack.callback(self._workers.close)
+            self._closing = stack.pop_all()
         start = self._history.start
+        self._queue = UnitQueue(2 * CREDITS * max(1, job.workers))
         self._schedule = Schedule(job, start.step)
-        self._journal = Journal(
-            self._config.follow, start.step, start.about, self._history.staleness(), self._history.complaints
-        )
+        self._journal = Journal(self._config.follow, start.step, start.about, self._history.complaints)
         self._versions: dict[int, Weights] = {}  # that are still read, and the newest
-        for version, weights in enumerate([*start.earlier, start.weights], start.step - len(start.earlier)):
-            buffer = self._workers.reserve(self._queue, self._versions)
-            buffer.flat[:] = weights.flat
-            self._workers.publish(version)
-            self._versions[version] = buffer
-        in_order = not self._config.asynchronous
-        self._server = ParameterServer(shape, start.step, buffer, bound=self._config.bound, in_order=in_order)
+        self._server = self._begin(start)
         self._to_ask: deque[Unit] = deque()  # of the steps that are open, not yet in the queue
         self._began: float | None = None  # when work began on what is applied next
         self._save_due = False
@@ -107,7 +106,7 @@ class Trainer:
             self._apply_next(time.perf_counter() + DRAIN_SECONDS)
         if self._history.saved != self.step:
             if self.step > 0:
-                self._feed.verification.wait()
+                self._feed.verified()
             start = time.perf_counter()
             about = self._journal.about()
             if self._config.follow:
@@ -119,9 +118,16 @@ class Trainer:
         return self._run.checkpoints.folder
 
     def close(self) -> None:
-        self._workers.close()
-        self._feed.verification.close()
-        self._run.end_writing()
+        self._closing.close()
+
+    def _begin(self, start: Checkpoint) -> ParameterServer:
+        """The server at the position of a checkpoint, and every version that steps to come read, for the workers."""
+        for version, weights in enumerate([*start.earlier, start.weights], start.step - len(start.earlier)):
+            self._versions[version] = self._workers.reserve(self._queue, self._versions)
+            self._versions[version].flat[:] = weights.flat
+            self._workers.publish(version)
+        bound, in_order = self._config.bound, not self._config.asynchronous
+        return ParameterServer(self._shape, start.step, self._versions[start.step], bound=bound, in_order=in_order)
 
     @property
     def _over(self) -> bool:
@@ -131,7 +137,7 @@ class Trainer:
     def _settle(self, deadline: float) -> bool:
         """Write the checkpoint that is due, once the data are verified; False where they are not in time."""
         if self._save_due or self._over:
-            if not self._feed.verification.wait(max(0.0, deadline - time.perf_counter())):
+            if not self._feed.verified(max(0.0, deadline - time.perf_counter())):
                 return False
             self.checkpoint()
         return True
@@ -208,6 +214,7 @@ class Trainer:
         """Write the model; returns what the result says of the run."""
         step, plan, seconds = self.step, self.plan, self._journal.seconds
         epoch, rows = plan.epoch(step), plan.rows_before(step)
+        self._note_progress(last=True)
         self._history.check(f"epoch {epoch + 1}, up to step {step}", plan.epoch_rows(step))
         self._run.write_model(self._server.weights)
         return {

@@ -33,12 +33,13 @@ class Updates:
     def rewind(self, version: int) -> None:
         """Drop what lies past `version`. Raises RunError where there are fewer lines: the run could not be replayed."""
         self._new = []
+        found = self.path.stat().st_size // _LINE if self.path.exists() else 0
+        if found < version:
+            raise RunError(
+                f"{self.path} has {found} lines, expected at least {version}, one for each update of the checkpoint; "
+                "restore it, or begin another run"
+            )
         with naming(self.path), self.path.open("ab") as file:
-            if (found := file.tell() // _LINE) < version:
-                raise RunError(
-                    f"{self.path} has {found} lines, expected at least {version}, one for each update of the "
-                    "checkpoint; restore it, or begin another run"
-                )
             file.truncate(version * _LINE)
 
     def add(self, update: Update) -> None:
@@ -73,12 +74,9 @@ class Updates:
         if wrong.size:
             line = int(wrong[0])
             raise RunError(f"{self.path} is damaged: line {line + 1} says step {steps[line]} read version {read[line]}")
-        if not np.array_equal(np.sort(steps), versions):
-            raise RunError(f"{self.path} is damaged: it does not have each of the steps 0 to {count - 1} once")
+        order = np.argsort(steps, kind="stable")
+        again = order[1:][np.diff(steps[order]) == 0]  # as many lines as steps: where none is twice, none is missing
+        if again.size:
+            line = int(again.min())
+            raise RunError(f"{self.path} is damaged: line {line + 1} says step {steps[line]} once more")
         return found
-
-
-def staleness(updates: NDArray[np.int64]) -> dict[int, int]:
-    """How many of the updates, from the first on, were so many versions old."""
-    values, counts = np.unique(np.arange(len(updates)) - updates[:, 1], return_counts=True)
-    return dict(zip(values.tolist(), counts.tolist(), strict=True))

@@ -23,7 +23,7 @@ class Worker:
         pin()
         self.shape = shape
         self._dataset, self._plan = dataset, plan
-        rows = min(plan.microbatch, plan.batch, plan.rows)
+        rows = min(plan.microbatch, plan.batch, *([plan.rows] if plan.ended else []))
         self._network = Network(shape, rows)
         self._pixels = np.empty((rows, shape.inputs), np.uint8)
         self._labels = np.empty(rows, np.uint8)

@@ -79,7 +79,7 @@ def test_simple(job):
     assert feed.look(3, 0.0)
     assert state(feed) == (32, 4, True)
     assert feed.look(4, 0.0), "the end is something to go on with"
-    feed.verification.close()
+    feed.close()
 
 
 def test_a_dataset_that_is_not_followed_does_not_grow(job):
@@ -90,7 +90,7 @@ def test_a_dataset_that_is_not_followed_does_not_grow(job):
     publish(job.data / "train", 30)
     assert feed.look(90, 0.0)
     assert feed.plan is plan
-    feed.verification.close()
+    feed.close()
 
 
 def test_idle_is_since_when_there_has_been_nothing_new(job, clock):
@@ -109,7 +109,7 @@ def test_idle_is_since_when_there_has_been_nothing_new(job, clock):
     assert not feed.look(2, 0.0)
     clock.now += 3
     assert feed.idle == 3.0
-    feed.verification.close()
+    feed.close()
 
 
 def test_it_does_not_look_more_often_than_it_must_nor_wait_longer_than_it_may(job, clock):
@@ -125,23 +125,23 @@ def test_it_does_not_look_more_often_than_it_must_nor_wait_longer_than_it_may(jo
     before = clock.now
     feed.look(2, 10.0)
     assert clock.now == before
-    feed.verification.close()
+    feed.close()
 
 
 def test_every_shard_is_verified_also_those_that_come(job):
     feed = Feed(job)
-    assert feed.verification.wait(60)
+    assert feed.verified(60)
     publish(job.data / "train", 10)
     damage(job.data / "train", 3)
     feed.look(2, 0.0)
     with pytest.raises(DatasetError, match=r"00003-.*is damaged: its SHA-256"):
-        feed.verification.wait(60)
-    feed.verification.close()
+        feed.verified(60)
+    feed.close()
 
 
 def test_what_the_steps_before_have_read_is_let_go_of(job):
     feed = Feed(job)
-    assert feed.verification.wait(60)
+    assert feed.verified(60)
     first = Manifest.read(job.data / "train").shards[0]
     pixels, labels = np.empty((1, 4), np.uint8), np.empty(1, np.uint8)
     feed.look(1, 0.0)
@@ -149,7 +149,7 @@ def test_what_the_steps_before_have_read_is_let_go_of(job):
     feed.dataset.gather(np.array([10]), pixels, labels)
     with pytest.raises(DatasetError, match=first.file):
         feed.dataset.gather(np.array([9]), pixels, labels)
-    feed.verification.close()
+    feed.close()
 
 
 def test_a_dataset_that_is_written_anew_is_refused(job):
@@ -158,4 +158,4 @@ def test_a_dataset_that_is_written_anew_is_refused(job):
     with pytest.raises(DatasetError, match="was overwritten"):
         feed.look(2, 0.0)
     assert state(feed) == (25, 2, False)
-    feed.verification.close()
+    feed.close()

@@ -249,8 +249,7 @@ def test_only_what_is_asynchronous_has_an_order_of_updates(data: Path, tmp_path:
         history.save(history.start.weights, 3, [], {})
         path = Run(job.run).updates
         assert path.exists() == bool(lines)
-        again = History(Run(job.run), job, manifest)
-        assert again.staleness() == ({0: 1, 1: 1, 2: 1} if lines else {0: 3})
+        assert not path.exists() or path.stat().st_size == lines * 26
 
 
 def test_a_checkpoint_without_the_updates_before_it_is_refused(data: Path, tmp_path: Path):

@@ -27,8 +27,8 @@ def plan_of(steps_per_epoch, epochs=2):
     return Plan(rows, batch=10, microbatch=5, epochs=epochs, seed=0, block=10, window=rows)
 
 
-def journal_at(step=0, about=None, staleness=None, complaints=(), follow=False):
-    return Journal(follow, step, about or {}, staleness or {}, list(complaints))
+def journal_at(step=0, about=None, complaints=(), follow=False):
+    return Journal(follow, step, about or {}, list(complaints))
 
 
 def answer(waited):
@@ -171,11 +171,12 @@ def test_the_spread_of_staleness():
 
 
 def test_the_staleness_of_all_updates_has_those_before():
-    journal = journal_at(step=5, staleness={0: 1, 3: 4})
+    journal = journal_at(step=5, about={"staleness": {"0": 1, "3": 4}})
     journal.applied(Tally(10, 0, 1.0, 0), 0.5, 3)
     journal.applied(Tally(10, 0, 1.0, 0), 0.5, 4)
     assert journal.stale["histogram"] == {"0": 1, "3": 5, "4": 1}
     assert journal.report()[0].staleness == {3: 1, 4: 1}
+    assert json.loads(json.dumps(journal.about()))["staleness"] == {"0": 1, "3": 5, "4": 1}
 
 
 @mock.patch.object(metrics, "WINDOW", 25)
@@ -224,7 +225,7 @@ def test_only_who_follows_tests_first():
         journal = journal_at(follow=follow)
         journal.applied(Tally(10, 0, 1.0, 4), 0.5)
         journal.progress(1, plan_of(4), NOBODY, UnitQueue(1), last=True)
-        assert [*journal.about()] == ["train_seconds", "prequential"][: 1 + follow]
+        assert [*journal.about()] == ["train_seconds", "staleness", "prequential"][: 2 + follow]
         assert ("prequential" in events_of(journal)[1]) == ("prequential" in journal.tested_first) == follow
         assert journal.prequential == pytest.approx(0.4 if follow else math.nan, nan_ok=True)
 

@@ -4,6 +4,7 @@ import json
 import random
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +26,7 @@ from ddmlp.plan import Plan
 from ddmlp.queues import Gradient, UnitQueue
 from ddmlp.run import Origin, Run
 from ddmlp.trainer import Trainer
-from ddmlp.updates import Updates, staleness
+from ddmlp.updates import Updates
 from ddmlp.worker import Worker
 from tests.helpers import inside
 
@@ -95,7 +96,8 @@ def order_of(job: Job, count: int = STEPS) -> Any:
 
 def histogram_of(job: Job) -> dict[str, int]:
     """The staleness of the updates, as the result has it."""
-    return {str(versions): count for versions, count in staleness(order_of(job)).items()}
+    ages = Counter(version - read for version, (_, read) in enumerate(order_of(job).tolist()))
+    return {str(versions): ages[versions] for versions in sorted(ages)}
 
 
 def check_again(job: Job, result: dict[str, Any]) -> None:
@@ -332,7 +334,7 @@ def test_another_order_of_updates_is_found(change: Callable[[list[str]], None], 
         (lambda path: path.write_bytes(path.read_bytes()[:-1]), "has fewer than 54 lines"),
         (lambda path: path.write_bytes(path.read_bytes()[26:]), "has fewer than 54 lines"),
         (lambda path: path.write_bytes(b"x" + path.read_bytes()[1:]), "updates.txt is damaged"),
-        (lambda path: path.write_bytes(path.read_bytes()[:26] * 54), "each of the steps 0 to 53 once"),
+        (lambda path: path.write_bytes(path.read_bytes()[:26] * 54), "once more"),
     ],
 )
 def test_a_damaged_order_of_updates_is_refused(damage: Callable[[Path], object], says: str, copy: Job):

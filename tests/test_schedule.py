@@ -145,5 +145,4 @@ def test_the_goal_is_the_end_as_far_as_it_is_known_and_it_is_over_where_nothing_
 
 @pytest.mark.parametrize("plan", [PLAN, STREAM, replace(STREAM, ended=True)])
 def test_a_run_that_is_gone_on_with_past_where_it_is_to_stop_is_over(plan):
-    # BUG: a stream is not: the trainer waits for rows until its end is marked, and trains on none.
     assert Schedule(job_of(stop_after=5), 7).over(plan, 7)

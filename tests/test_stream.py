@@ -190,7 +190,6 @@ def test_with_a_delay_it_is_the_same(tmp_path: Path, digits: tuple[np.ndarray, n
     assert found["weights_sha256"] == expected["weights_sha256"] != whole["weights_sha256"]
 
 
-# BUG: the worker's buffers are made for the rows that are there at the start: IndexError.
 @pytest.mark.parametrize("first", [1, 5, 31])
 def test_the_first_rows_may_be_fewer_than_a_microbatch(first: int, stream: Stream, whole: dict[str, Any]):
     assert grown(stream, [first, ROWS - first])["weights_sha256"] == whole["weights_sha256"]
@@ -217,7 +216,6 @@ def test_a_result_before_the_first_step_is_json(stream: Stream):
     stream.publish(7)
     found = finished(local_trainer(replace(stream.job, idle_timeout=0)))
     assert (found["steps"], found["rows"], found["finished"]) == (0, 0, False)
-    # BUG: the prequential error of no rows is NaN, which is no JSON.
     assert json.loads(json.dumps(found, allow_nan=False)) is not None
 
 
@@ -388,7 +386,6 @@ def test_a_shard_that_the_worker_sees_first_is_verified_too(stream: Stream, monk
     trainer = local_trainer(replace(stream.job, stop_after=15))
     advance(trainer, 8)
     stream.publish(60)
-    # BUG: in one process they share the dataset, so what the worker takes up is not new to the feed any more.
     with pytest.raises(DatasetError, match="is damaged: its SHA-256"):
         finished(trainer)
     with pytest.raises(DatasetError, match="is damaged: its SHA-256"):

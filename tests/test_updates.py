@@ -3,13 +3,12 @@
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ddmlp.errors import RunError
-from ddmlp.updates import Update, Updates, staleness
+from ddmlp.updates import Update, Updates
 
 ORDER = [(0, 0), (2, 0), (1, 0), (3, 2)]  # of four updates
 
@@ -52,17 +51,11 @@ def test_simple(updates):
     assert updates.path.stat().st_size == 4 * 26
     assert updates.read(4).tolist() == [list(update) for update in ORDER]
     assert updates.read(1).tolist() == [[0, 0]]
-    assert staleness(updates.read(4)) == {0: 1, 1: 2, 2: 1}
 
 
 def test_the_first_updates_are_none(tmp_path):
     updates = written(tmp_path / "updates.txt", [])
     assert updates.read(0).shape == (0, 2)
-    assert staleness(updates.read(0)) == {}
-
-
-def test_staleness_is_how_many_updates_were_so_many_versions_old():
-    assert staleness(np.array([(0, 0), (3, 0), (2, 1), (1, 0), (4, 4)])) == {0: 2, 1: 2, 3: 1}
 
 
 def test_an_update_counts_once_it_is_committed(updates):
@@ -112,7 +105,7 @@ def test_a_file_that_is_missing_is_an_error(tmp_path):
 @pytest.mark.parametrize(
     ("line", "text", "says"),
     [
-        (1, (1, 0), "is damaged: it does not have each of the steps 0 to 3 once"),
+        (1, (1, 0), "is damaged: line 3 says step 1 once more"),
         (3, (4, 0), "is damaged: line 4 says step 4 read version 0"),
         (0, (0, 1), "is damaged: line 1 says step 0 read version 1"),
         (2, (1, 3), "is damaged: line 3 says step 1 read version 3"),
@@ -155,11 +148,6 @@ def test_whatever_is_written_is_read_again_whatever_comes_after(order, kept, res
         add(again, order[kept:])
         assert again.read(len(order)).tolist() == [list(update) for update in order]
         assert path.stat().st_size == 26 * len(order)
-    found = staleness(np.array(order, np.int64).reshape(-1, 2))
-    assert sum(found.values()) == len(order)
-    assert sum(versions * count for versions, count in found.items()) == sum(
-        version - read for version, (_, read) in enumerate(order)
-    )
 
 
 @settings(deadline=None, database=None, max_examples=200)
