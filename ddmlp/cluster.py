@@ -24,8 +24,8 @@ ALWAYS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_USAGE_STATS_PROMPT_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    # Ray would print a long paragraph into our standard output; we say it ourselves, in a line.
-    "RAY_DEDUP_LOGS_SKIP_REGEX": "A worker died or was killed|has been marked dead",
+    # Ray would print long paragraphs into our standard output; we say it ourselves, in a line.
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "A worker died or was killed|has been marked dead|Raylet is terminated",
 }
 # For a Ray that runs, and has answered: one that refuses us is not to be asked 20 times.
 ATTACHED = {"RAY_NUM_REDIS_GET_RETRIES": "3"}

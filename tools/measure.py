@@ -3,7 +3,7 @@
     accuracy     the default settings over 5 seeds: test error, mean and standard deviation
     speed        2 epochs with 0 to 4 workers, with the default batch and a large one, in turns: rows/s, median and
                  spread; and that the number of workers does not change the hash
-    modes        10 epochs with a delay and with staleness, with 1, 2 and 4 workers, over 3 seeds: test error and rows/s
+    modes        5 epochs with a delay and with staleness, with 1, 2 and 4 workers, over 3 seeds: test error and rows/s
     checkpoints  5 runs of 3 epochs with the default settings: what share of the training time checkpoints take
 
 DATA is a folder with train/ and test/. Prints a Markdown table.
@@ -81,7 +81,7 @@ def modes(data: Path) -> None:
     found: dict[tuple[str, int], list[dict[str, Any]]] = {(mode, n): [] for mode in MODES for n in MODE_WORKERS}
     for seed in range(MODE_SEEDS):
         for (mode, workers), results in found.items():
-            flags = ("--epochs", "10", "--seed", str(seed), "--workers", str(workers), *MODES[mode])
+            flags = ("--epochs", "5", "--seed", str(seed), "--workers", str(workers), *MODES[mode])
             results.append(train(data, *flags))
         print(f"seed {seed + 1} of {MODE_SEEDS}", file=sys.stderr, flush=True)
     heads = ["mode", "workers", "test error, mean ± standard deviation", "staleness, mean (most)"]
