@@ -51,11 +51,6 @@ class Hub:
         return len(self._peers)
 
     @property
-    def capacity(self) -> int:
-        """How many units they can hold."""
-        return CREDITS * max(1, self.count)
-
-    @property
     def answered(self) -> dict[int, int]:
         """How many units each worker that is here has answered."""
         return {peer.worker: peer.answered for peer in self._peers.values()}

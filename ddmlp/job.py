@@ -9,7 +9,6 @@ from ddmlp.config import TrainConfig
 from ddmlp.manifest import NAME, Manifest
 from ddmlp.network import Shape
 from ddmlp.plan import Plan
-from ddmlp.queues import CREDITS
 from ddmlp.stream import StreamPlan
 
 Event = dict[str, Any]
@@ -62,7 +61,7 @@ class Job:
         """The most steps that are open at a time: begun, and not applied."""
         if not self.config.asynchronous:
             return self.config.delay + 1
-        return int(min(self.config.bound + 1, CREDITS * max(1, self.workers)))
+        return int(min(self.config.bound + 1, max(1, self.workers)))
 
     def shape(self, data: Manifest) -> Shape:
         """The network's: as many inputs as a row has pixels, as many outputs as there are classes."""

@@ -72,7 +72,7 @@ class RunProgress:
             self._show_event(event, report)
         before, self._workers = self._workers, report.workers
         if before is not None and report.workers < before:
-            self.note(f"a worker has died: {report.workers or 'none'} left, another is being started")
+            self.note(f"a worker has died: {report.workers or 'none'} left, another is to come")
         elif before is not None and report.workers > before:
             self.note(f"a worker has joined: {report.workers} now")
         fields: dict[str, Any] = {

@@ -11,7 +11,9 @@ class Schedule:
     """Synchronous: with a delay of D, step s is begun at version s - D, reads it, and is applied to version s; D is
     mostly 0. So what is computed follows from the plan.
 
-    Asynchronous: a step is begun as soon as fewer are open than may be, and reads the newest version. Where a
+    Asynchronous: as many steps are open as there are workers, unless the bound allows fewer; a step is begun as soon
+    as there is room for it, and reads the newest version. So a gradient is mostly as old as there are other workers:
+    more open steps would keep the workers no busier than a synchronous step does, and make it older. Where a
     checkpoint or the end of an epoch is due, the steps that are open are brought to their end first: only then is the
     version a position of the plan.
     """
@@ -31,12 +33,12 @@ class Schedule:
             plan.ended or (self._job.stop_after is not None and version >= self._job.stop_after)
         )
 
-    def begin(self, plan: Plan, version: int, started: int, capacity: int) -> Iterator[Update]:
-        """The steps to be begun now, where so many are open already and the workers can hold `capacity` units."""
+    def begin(self, plan: Plan, version: int, started: int, workers: int) -> Iterator[Update]:
+        """The steps to be begun now, where so many are open already and there are so many workers."""
         goal, window = self.goal(plan), self._job.window
         if self._asynchronous:
             goal = min(goal, *(version - version % every + every for every in self._pauses(plan)))
-            window = min(window, capacity)
+            window = min(window, max(1, workers))
         while self._next < goal and started < window:
             yield Update(self._next, version if self._asynchronous else max(0, self._next - self._delay))
             self._next += 1

@@ -15,10 +15,6 @@ class Workers(Protocol):
         """How many there are now."""
 
     @property
-    def capacity(self) -> int:
-        """How many units they can hold now, so that none has to wait for its next."""
-
-    @property
     def unread(self) -> tuple[int, int]:
         """How many of them had an answer that lay unread when there was last looked, and the most so far."""
 

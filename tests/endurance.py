@@ -92,14 +92,19 @@ class Killer(threading.Thread):
     def finished(self) -> bool:
         return not self.is_alive()
 
+    def stop(self) -> bool:
+        """Kill nobody any more; true."""
+        self._over.set()
+        self.join()
+        return True
+
     @contextmanager
     def at_work(self) -> Iterator[None]:
         self.start()
         try:
             yield
         finally:
-            self._over.set()
-            self.join()
+            self.stop()
 
 
 def server(cluster: Cluster, data: Path, folder: Path, seed: int) -> Iterator[Row]:
@@ -109,7 +114,7 @@ def server(cluster: Cluster, data: Path, folder: Path, seed: int) -> Iterator[Ro
     begin(path, config, data)
     killer = Killer([ACTORS[0]], (0.2, 3.0), SERVER_KILLS, seed)
     with killer.at_work():
-        train(RemoteTrainer(job(data, path, 2, config), cluster), path, until=lambda: killer.finished)
+        train(RemoteTrainer(job(data, path, 2, config), cluster), path, until=lambda: killer.finished and killer.stop())
     # It goes on to the end of an epoch without being disturbed, and then the whole of it is computed again.
     yield Row("server killed", "at random moments of one run", "2", f"{len(killer.killed)} times", verified(path))
 
@@ -122,7 +127,8 @@ def soak(cluster: Cluster, data: Path, folder: Path, seconds: float, seed: int) 
     memory, killer = Memory(cluster), Killer(ACTORS, SOAK_PAUSES, 1_000_000, seed)
     with killer.at_work():
         trainer = RemoteTrainer(job(data, path, SOAK_WORKERS, config, every=200), cluster)
-        train(trainer, path, until=lambda: memory.look() > seconds)
+        # The checkpoint at the end is the driver's own wish, and a death meanwhile is its to tell.
+        train(trainer, path, until=lambda: memory.look() > seconds and killer.stop())
     what = f"killed for {seconds / 60:g} minutes"
     yield from memory.rows(what, seconds)
     kills = f"{killer.killed.count(ACTORS[1])} workers, {killer.killed.count(ACTORS[0])} servers"

@@ -69,8 +69,8 @@ def test_quiet_shows_nothing():
 def test_a_worker_that_dies_and_its_replacement_are_told_of_once():
     said = shown(*[replace(REPORT, workers=workers) for workers in (2, 1, 1, 0, 2)])
     assert said.splitlines() == [
-        "a worker has died: 1 left, another is being started",
-        "a worker has died: none left, another is being started",
+        "a worker has died: 1 left, another is to come",
+        "a worker has died: none left, another is to come",
         "a worker has joined: 2 now",
     ]
 

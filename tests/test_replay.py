@@ -40,7 +40,7 @@ WORKERS = 4
 class Crew(LocalWorkers):
     """Several workers, who answer in an order that is drawn; each of them in the order in which he took his units."""
 
-    count, capacity = WORKERS, 2 * WORKERS
+    count = WORKERS
 
     def __init__(self, worker: Worker, seed: int) -> None:
         super().__init__(worker)

@@ -24,12 +24,12 @@ def job_of(workers=1, every=1000, stop_after=None, **config):
     return Job(TrainConfig(batch=10, **config), Path(), Path(), workers, every, stop_after=stop_after)
 
 
-def run(job, plan=PLAN, start=0, capacity=1000, choose=min):
+def run(job, plan=PLAN, start=0, workers=1000, choose=min):
     """Begin and apply steps until none is open; yields what was begun, the steps that are open, and the version, after
     each beginning."""
     schedule, version, still = Schedule(job, start), start, []
     while True:
-        begun = [*schedule.begin(plan, version, len(still), capacity)]
+        begun = [*schedule.begin(plan, version, len(still), workers)]
         still += [update.step for update in begun]
         yield begun, [*still], version
         if not still:
@@ -52,7 +52,7 @@ def test_simple():
 @pytest.mark.parametrize("workers", [0, 1, 5])
 def test_with_a_delay_step_s_reads_version_s_less_it_whoever_computes_and_wherever_it_goes_on(delay, start, workers):
     job = job_of(workers, every=4, delay=delay)
-    assert reads_of(job, start=start, capacity=1) == [Update(step, max(0, step - delay)) for step in range(start, 30)]
+    assert reads_of(job, start=start, workers=1) == [Update(step, max(0, step - delay)) for step in range(start, 30)]
     for _, still, version in run(job, start=start):
         assert still == [*range(version, min(30, version + delay + 1))], "so many are open, the next to be applied too"
 
@@ -66,16 +66,16 @@ def test_the_versions_that_a_resume_needs_are_those_that_steps_to_come_read(dela
 
 
 @pytest.mark.parametrize(
-    ("staleness", "workers", "capacity", "window"),
-    [(1, 8, 99, 2), (3, 8, 99, 4), ("inf", 1, 99, 2), ("inf", 4, 99, 8), ("inf", 4, 3, 3), (3, 1, 99, 2), (5, 0, 1, 1)],
+    ("staleness", "most", "workers", "window"),
+    [(1, 8, 8, 2), (3, 8, 8, 4), ("inf", 1, 1, 1), ("inf", 4, 4, 4), ("inf", 4, 3, 3), (3, 1, 1, 1), (5, 0, 1, 1)],
 )
-def test_asynchronous_as_many_are_open_as_bound_workers_and_capacity_allow(staleness, workers, capacity, window):
-    counts = [len(still) for _, still, _ in run(job_of(workers, staleness=staleness), capacity=capacity)]
+def test_asynchronous_as_many_are_open_as_the_bound_allows_and_there_are_workers(staleness, most, workers, window):
+    counts = [len(still) for _, still, _ in run(job_of(most, staleness=staleness), workers=workers)]
     assert max(counts) == counts[0] == window
 
 
-def test_a_capacity_that_falls_begins_nothing_and_takes_nothing_back():
-    schedule = Schedule(job_of(4, staleness="inf"), 0)
+def test_workers_that_die_begin_nothing_and_take_nothing_back():
+    schedule = Schedule(job_of(6, staleness="inf"), 0)
     assert len([*schedule.begin(PLAN, 0, 0, 6)]) == 6
     assert [*schedule.begin(PLAN, 1, 5, 2)] == []
     assert [*schedule.begin(PLAN, 5, 1, 2)] == [Update(6, 5)]
