@@ -14,7 +14,7 @@ from pathlib import Path
 from ddmlp.cluster import Cluster
 from ddmlp.config import TrainConfig
 from ddmlp.remote import RemoteTrainer
-from tests.faults import Fault, faulty, fired
+from tests.faults import ANY, Fault, faulty, fired
 from tests.processes import ACTORS, actors, own_bytes, seconds_old
 from tests.trials import CONFIG, Row, begin, job, train, verified
 
@@ -63,7 +63,7 @@ def lag(cluster: Cluster, data: Path, folder: Path, seconds: float) -> Iterator[
         marks.mkdir()
         config = TrainConfig(hidden=100, epochs=1_000_000, **mode)
         begin(path, config, data)
-        memory, slow = Memory(cluster), Fault("slow", 0, 2, "taken", seconds=LAG)
+        memory, slow = Memory(cluster), Fault("slow", ANY, 2, "taken", seconds=LAG)
         trainer = faulty([slow], marks)(job(data, path, SOAK_WORKERS, config, every=1_000), cluster)
         train(trainer, path, until=lambda memory=memory: memory.look() > seconds)
         what = f"one worker 100 times slower{words}"
