@@ -7,8 +7,8 @@ import argparse
 import itertools
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,7 +40,7 @@ FAULTS = [  # kind, victim, moment, in words, at which steps
 ]
 WORKERS = (1, 2, 3, 4)
 MODES = {"--delay 2": {"delay": 2}, "--staleness 3": {"staleness": 3}, "--staleness inf": {"staleness": "inf"}}
-MODE_WORKERS = (2, 3)
+MODE_WORKERS, MODE_STEPS = (3,), {13, 20, 26, 54}
 
 HEAD = "| what | when | workers | fired | as promised |\n| --- | --- | --- | --- | --- |"
 PAGE = """# What `make chaos` has shown
@@ -58,61 +58,51 @@ in how many of the runs the fault has really struck. What is promised is in [gua
 """
 
 
-class Trial:
-    """Runs with one fault each."""
+Found = tuple[str, str, list[Path], int]  # what and when in words, the runs, and in how many of them the fault fired
 
-    def __init__(self, cluster: Cluster, data: Path, folder: Path, config: TrainConfig) -> None:
-        self._cluster, self._data, self._folder, self._config = cluster, data, folder, config
-        self._folder.mkdir()
 
-    def runs(self, workers: Sequence[int], show: Callable[[], None]) -> Iterator[tuple[str, str, list[Path], int]]:
-        """Each kind, at each moment, for each number of workers: what and when in words, the runs, and how often the
-        faults fired."""
-        for kind, victim, moment, words, steps in FAULTS:
-            for step, when in steps.items():
-                paths, hits = [], 0
-                for count in workers:
-                    victims = {"server": [None], "worker": [ANY], "every worker": range(count)}[victim]
-                    faults = [Fault(kind, number, step, moment) for number in victims]
-                    path = self._folder / f"{count}-{victim}-{faults[0].mark}"
-                    marks = path.with_suffix(".marks")
-                    marks.mkdir()
-                    begin(path, self._config, self._data)
-                    train(faulty(faults, marks)(job(self._data, path, count, self._config), self._cluster), path)
-                    paths.append(path)
-                    hits += all(fired(marks, fault) for fault in faults)
-                    show()
-                yield f"{victim} {'killed' if kind == 'kill' else 'stopped'}, {words}", when, paths, hits
+def trials(
+    cluster: Cluster, data: Path, folder: Path, config: TrainConfig, workers: Sequence[int], steps: Container[int]
+) -> Iterator[Found]:
+    """Runs with one fault each: each kind, at each moment that lies at one of `steps`, for each number of workers."""
+    folder.mkdir()
+    moments = [(*fault, step, when) for *fault, at in FAULTS for step, when in at.items() if step in steps]
+    done = itertools.count(1)
+    with bar(folder.name, "runs") as show:
+        for kind, victim, moment, words, step, when in moments:
+            paths, hits = [], 0
+            for count in workers:
+                victims = {"server": [None], "worker": [ANY], "every worker": range(count)}[victim]
+                faults = [Fault(kind, number, step, moment) for number in victims]
+                path = folder / f"{count}-{victim}-{faults[0].mark}"
+                marks = path.with_suffix(".marks")
+                marks.mkdir()
+                begin(path, config, data)
+                train(faulty(faults, marks)(job(data, path, count, config), cluster), path)
+                paths.append(path)
+                hits += all(fired(marks, fault) for fault in faults)
+                show(next(done), len(moments) * len(workers))
+            yield f"{victim} {'killed' if kind == 'kill' else 'stopped'}, {words}", when, paths, hits
 
 
 def matrix(cluster: Cluster, data: Path, folder: Path) -> Iterator[Row]:
     """One fault a run: each kind, at each moment, for each number of workers."""
     begin(folder / "alone", CONFIG, data)
     expected = train(local_trainer(job(data, folder / "alone", 0)), folder / "alone")["weights_sha256"]
-    with counted("one fault a run", len(WORKERS)) as show:
-        for what, when, paths, hits in Trial(cluster, data, folder / "matrix", CONFIG).runs(WORKERS, show):
-            same = all(Run(path).result()["weights_sha256"] == expected for path in paths)
-            yield Row(what, when, listed(WORKERS), f"{hits} of {len(paths)}", same and hits == len(paths))
+    everywhere = STEPS.keys() | POSITIONS.keys()
+    for what, when, paths, hits in trials(cluster, data, folder / "matrix", CONFIG, WORKERS, everywhere):
+        same = all(Run(path).result()["weights_sha256"] == expected for path in paths)
+        yield Row(what, when, listed(WORKERS), f"{hits} of {len(paths)}", same and hits == len(paths))
 
 
 def modes(cluster: Cluster, data: Path, folder: Path) -> Iterator[Row]:
-    """The same in the other modes, each run computed again."""
-    for number, (flags, mode) in enumerate(MODES.items()):
-        trial = Trial(cluster, data, folder / f"mode-{number}", replace(CONFIG, **mode))
-        with counted(flags, len(MODE_WORKERS)) as show:
-            for what, when, paths, hits in trial.runs(MODE_WORKERS, show):
-                fine = all(verified(path) for path in paths) and hits == len(paths)
-                yield Row(
-                    f"any of this, {flags}", f"{what}, {when}", listed(MODE_WORKERS), f"{hits} of {len(paths)}", fine
-                )
-
-
-@contextmanager
-def counted(what: str, workers: int) -> Iterator[Callable[[], None]]:
-    """A bar that is moved by calling it, once a run."""
-    total, done = sum(len(steps) for *_, steps in FAULTS) * workers, itertools.count(1)
-    with bar(what, "runs") as show:
-        yield lambda: show(next(done), total)
+    """The same in the other modes, at fewer moments, each run computed again."""
+    for flags, mode in MODES.items():
+        config = replace(CONFIG, **mode)
+        for what, when, paths, hits in trials(cluster, data, folder / flags, config, MODE_WORKERS, MODE_STEPS):
+            fine = all(verified(path) for path in paths) and hits == len(paths)
+            named = f"any of this, {flags}", f"{what}, {when}"
+            yield Row(*named, listed(MODE_WORKERS), f"{hits} of {len(paths)}", fine)
 
 
 def listed(workers: Sequence[int]) -> str:

@@ -32,7 +32,7 @@ def test_simple():
     tally = Tally(2**40, 2**64 - 1, -0.1, 2**33)
     for follows in (True, False):
         assert wire.unpack_unit(wire.pack_unit(UNIT, 3, follows)) == (UNIT, 3, follows)
-    assert wire.unpack_answer(wire.pack_answer(UNIT, tally, 1)) == (UNIT, tally, 1, 0.0)
+    assert wire.unpack_answer(wire.pack_answer(UNIT, tally, 1, 0.25)) == (UNIT, tally, 1, 0.25)
     assert wire.unpack_failure(wire.pack_failure(DatasetError("row 3"))) == ("DatasetError", "row 3")
     assert Hello.load(HELLO.dump()) == HELLO
     for welcome in (Welcome(shared=True, slots=4), Welcome(shared=False, slots=7, refused="no")):
