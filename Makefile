@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 DATA := data
 MNIST ?=
 WORKERS := 4
+BENCH ?=
 
-.PHONY: train test chaos check format clean FORCE
+.PHONY: train test bench chaos check format clean FORCE
 
 ## Get data, convert it, train with 4 workers on Ray, and say how well it went. MNIST=folder: use the files there.
 train: $(VENV)/.installed-sample $(DATA)/test/dataset.json
@@ -19,6 +20,10 @@ test: $(VENV)/.installed-dev
 ## Kill and stop everything at every moment that matters, for an hour; docs/chaos.md is its output.
 chaos: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.chaos --out docs/chaos.md
+
+## Measure ddmlp beside its peers; docs/benchmarks.md is the output. BENCH="--only one-process": what tools/bench.py takes.
+bench: $(VENV)/.installed-bench $(DATA)/test/dataset.json
+	$(BIN)/python tools/bench.py $(DATA) $(if $(MNIST),--mnist "$(MNIST)") $(BENCH)
 
 ## Formatting, lint and types.
 check: $(VENV)/.installed-dev

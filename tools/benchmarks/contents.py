@@ -1,0 +1,5 @@
+"""The chapters, in their order."""
+
+from tools.benchmarks.chapter import Chapter
+
+CHAPTERS: tuple[Chapter, ...] = ()
