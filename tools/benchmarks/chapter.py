@@ -108,10 +108,10 @@ class Chapter:
     draw: Callable[[Found, Path], None] = no_pictures
 
 
-def interleaved(contestants: Mapping[str, Callable[[], float] | None], repeats: int) -> dict[str, Figures]:
+def interleaved(contestants: Mapping[str, Callable[[], float] | None], repeats: int, about: str = "") -> dict[str, Figures]:
     """The figures of contestants that take turns, repeat by repeat: a machine whose speed drifts is fair to all.
 
-    One that is None is not installed, and has no figures.
+    One that is None is not installed, and has no figures. about: what is said before its name as it goes on.
     """
     found: dict[str, Figures] = {name: contestant and [] for name, contestant in contestants.items()}
     for repeat in range(repeats):
@@ -120,7 +120,7 @@ def interleaved(contestants: Mapping[str, Callable[[], float] | None], repeats: 
             if contestant is None or figures is None:
                 continue
             figures.append(contestant())
-            print(f"  {repeat + 1} of {repeats}: {name}: {figures[-1]:,.4g}", file=sys.stderr, flush=True)
+            print(f"  {repeat + 1} of {repeats}: {about}{name}: {figures[-1]:,.4g}", file=sys.stderr, flush=True)
     return found
 
 

@@ -1,5 +1,6 @@
 """The chapters, in their order."""
 
+from tools.benchmarks import one_process, several_processes
 from tools.benchmarks.chapter import Chapter
 
-CHAPTERS: tuple[Chapter, ...] = ()
+CHAPTERS: tuple[Chapter, ...] = (one_process.CHAPTER, several_processes.CHAPTER)

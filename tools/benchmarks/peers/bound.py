@@ -1,0 +1,29 @@
+"""The bound: the dense matrix products of a step, and nothing else. It trains nothing."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddmlp.network import Weights
+from ddmlp.numerics import pin
+from tools.benchmarks.rows import Rows
+
+
+class Bound:
+    """x W1, y1 W2, y1^T d2, d2 W2^T and x^T d1, in float32, on one batch of real rows that is already scaled."""
+
+    def __init__(self, rows: Rows, weights: Weights, batch: int, _rate: float) -> None:
+        pin()
+        n, o = weights.shape.hidden, weights.shape.outputs
+        self._x, self._weights, self._out = rows.first(batch).scaled(), weights, Weights(weights.shape)
+        self._y1, self._d1 = np.full((2, batch, n), 0.5, np.float32)
+        self._d2 = np.full((batch, o), 0.1, np.float32)
+
+    def train(self, order: NDArray[np.intp]) -> None:
+        """The products, as often as there are steps in these rows."""
+        x, y1, d1, d2, weights, out = self._x, self._y1, self._d1, self._d2, self._weights, self._out
+        for _ in range(0, len(order), len(x)):
+            np.matmul(x, weights.w1, out=y1)
+            np.matmul(y1, weights.w2, out=d2)
+            np.matmul(y1.T, d2, out=out.w2)
+            np.matmul(d2, weights.w2.T, out=d1)
+            np.matmul(x.T, d1, out=out.w1)

@@ -1,0 +1,53 @@
+"""PyTorch on the CPU, as one writes it: Linear, Sigmoid, Linear, CrossEntropyLoss and SGD."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ddmlp.network import Weights
+from tools.benchmarks.rows import Rows
+
+
+class PyTorch:
+    """A contestant. Data are one float32 tensor, and the update is the fused one: of the ordinary ways, the fastest.
+
+    `wrap`: what is made of the module before it is trained.
+    """
+
+    def __init__(
+        self, rows: Rows, weights: Weights, batch: int, rate: float, wrap: Callable[[Any], Any] = lambda net: net
+    ) -> None:
+        m, n, o = weights.shape
+        self._x, self._labels = torch.from_numpy(rows.scaled()), torch.from_numpy(rows.labels).long()
+        self._batch, self._shape = batch, weights.shape
+        self._net = nn.Sequential(nn.Linear(m, n, bias=False), nn.Sigmoid(), nn.Linear(n, o, bias=False))
+        with torch.no_grad():  # a Linear holds W^T
+            self._net[0].weight.copy_(torch.from_numpy(weights.w1.T))
+            self._net[2].weight.copy_(torch.from_numpy(weights.w2.T))
+        self._trained = wrap(self._net)
+        self._error = nn.CrossEntropyLoss()
+        self._sgd = torch.optim.SGD(self._net.parameters(), lr=rate, fused=True)
+
+    @property
+    def weights(self) -> Weights:
+        w1, w2 = (self._net[layer].weight.detach().numpy().T for layer in (0, 2))
+        found = Weights(self._shape)
+        found.w1[...], found.w2[...] = w1, w2
+        return found
+
+    def train(self, order: NDArray[np.intp]) -> None:
+        for chosen in torch.from_numpy(order).split(self._batch):
+            x, labels = self._x.index_select(0, chosen), self._labels.index_select(0, chosen)
+            self._sgd.zero_grad()
+            self._error(self._trained(x), labels).backward()
+            self._sgd.step()
+
+    def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            x = torch.from_numpy(pixels).float() / 255
+            found: NDArray[np.float32] = self._net(x).softmax(dim=1).numpy()
+        return found
