@@ -108,7 +108,9 @@ class Chapter:
     draw: Callable[[Found, Path], None] = no_pictures
 
 
-def interleaved(contestants: Mapping[str, Callable[[], float] | None], repeats: int, about: str = "") -> dict[str, Figures]:
+def interleaved(
+    contestants: Mapping[str, Callable[[], float] | None], repeats: int, about: str = ""
+) -> dict[str, Figures]:
     """The figures of contestants that take turns, repeat by repeat: a machine whose speed drifts is fair to all.
 
     One that is None is not installed, and has no figures. about: what is said before its name as it goes on.
