@@ -1,0 +1,46 @@
+"""A peer's whole command: python -m tools.benchmarks.goal NAME DATA --hidden N --batch B --lr R --seed S --goal G
+
+Trains until an epoch ends with a fraction G of the test rows recognised, or for --epochs of them; prints the accuracy
+after each epoch as JSON.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from ddmlp.network import Shape, Weights
+from ddmlp.terminal import Parser, command
+from tools.benchmarks.peers.contestant import Contestant, accuracy
+from tools.benchmarks.peers.roster import ROSTER, contestant
+from tools.benchmarks.rows import Rows
+
+
+def epochs_to(runner: Contestant, train: int, test: Rows, seed: int, goal: float, most: int) -> list[float]:
+    """The accuracy after each epoch, up to the first that reaches the goal."""
+    rng = np.random.default_rng(seed)
+    reached: list[float] = []
+    while len(reached) < most and max(reached, default=-1.0) < goal:
+        runner.train(rng.permutation(train))
+        reached.append(accuracy(runner, test))
+    return reached
+
+
+def main() -> None:
+    parser = Parser(description="Train a peer until it is good enough; one line of JSON.")
+    parser.add_argument("name", choices=ROSTER)
+    parser.add_argument("data", type=Path)
+    for name in ("hidden", "batch", "seed", "epochs"):
+        parser.add_argument(f"--{name}", type=int, required=True)
+    for name in ("lr", "goal"):
+        parser.add_argument(f"--{name}", type=float, required=True)
+    args = parser.parse_args()
+    train, test = Rows.load(args.data / "train"), Rows.load(args.data / "test")
+    shape = Shape(train.pixels.shape[1], args.hidden, int(train.labels.max()) + 1)
+    runner = contestant(args.name)(train, Weights.draw(shape, args.seed), args.batch, args.lr)
+    reached = epochs_to(runner, len(train.labels), test, args.seed, args.goal, args.epochs)
+    print(json.dumps({"accuracy": reached}))
+
+
+if __name__ == "__main__":
+    command(main)

@@ -1,0 +1,126 @@
+"""How long the whole command takes, from its start to its exit, to recognise 98 % of the test rows on two cores."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from itertools import count
+from statistics import median
+from typing import NamedTuple
+
+from tools.benchmarks.chapter import Bar, Chapter, Figures, Found, Setting, interleaved, median_ratio
+from tools.benchmarks.markdown import ratio, spread, table
+from tools.benchmarks.peers.roster import available
+from tools.benchmarks.processes import answer, trained
+
+GOAL = 0.98
+SEEDS = 3  # in turns over the repeats
+
+
+class Recipe(NamedTuple):
+    """The settings with which one comes to the goal. epochs: for a peer, the most; it ends with the first that does."""
+
+    hidden: int
+    batch: int
+    lr: float
+    epochs: int
+
+
+OURS = Recipe(300, 32, 1.0, 12)
+PEER = Recipe(300, 32, 1.0, 30)
+WORKERS = (0, 2)
+PEERS = {
+    f"{title}, {threads} thread{'s' * (threads > 1)}": (name, threads)
+    for name, title in [("pytorch", "PyTorch"), ("scikit", "scikit-learn")]
+    for threads in (1, 2)
+}
+INTRODUCTION = """Plain gradient descent on the 784-n-10 network with logistic units, each with the settings that were
+fastest for it. A peer keeps its learning rate, looks at the test rows after every epoch, and ends with the first that
+has 98 % right. ddmlp lets its learning rate fall to zero over a number of epochs that is fixed beforehand, one with
+which every seed comes to 98 %. Data are read from the same files."""
+
+
+def measure(setting: Setting) -> Found:
+    reached: dict[str, list[float]] = {}
+    seconds = interleaved(dict(contestants(setting, reached)), setting.repeats)
+    recipes = {name: [*(OURS if name in our_names() else PEER)] for name in seconds}
+    return {"goal": GOAL, "seconds": seconds, "accuracy": reached, "recipes": recipes}
+
+
+def our_names() -> dict[str, int]:
+    """ddmlp's, with the number of workers."""
+    return {f"ddmlp, {workers} workers" if workers else "ddmlp, one process": workers for workers in WORKERS}
+
+
+def contestants(setting: Setting, reached: dict[str, list[float]]) -> Iterator[tuple[str, Callable[[], float] | None]]:
+    """Seconds of each command, with the next seed at each call; the accuracy it came to is added to `reached`."""
+
+    def timed(name: str, train: Callable[[Setting, int], float], seeds: Iterator[int]) -> float:
+        start = time.perf_counter()
+        accuracy = train(setting, next(seeds) % SEEDS)
+        passed = time.perf_counter() - start
+        reached.setdefault(name, []).append(accuracy)
+        return passed
+
+    for name, workers in our_names().items():
+        yield name, partial(timed, name, partial(ours, workers), count())
+    for name, (peer, threads) in PEERS.items():
+        yield name, partial(timed, name, partial(theirs, peer, threads), count()) if available(peer) else None
+
+
+def ours(workers: int, setting: Setting, seed: int) -> float:
+    """The accuracy that the training command comes to."""
+    flags = ("--hidden", OURS.hidden, "--batch", OURS.batch, "--lr", OURS.lr, "--epochs", OURS.epochs, "--seed", seed)
+    return 1 - float(trained(setting.data, "--workers", workers, *flags)["test_error"])
+
+
+def theirs(name: str, threads: int, setting: Setting, seed: int) -> float:
+    """The accuracy that a peer comes to."""
+    settings = ("--hidden", PEER.hidden, "--batch", PEER.batch, "--lr", PEER.lr, "--epochs", PEER.epochs)
+    flags = (*settings, "--seed", seed, "--goal", GOAL)
+    return float(answer("tools.benchmarks.goal", name, setting.data, *flags, threads=threads)["accuracy"][-1])
+
+
+def arrived(found: Found, name: str) -> Figures:
+    """The seconds of one that came to the goal with every seed; None for another."""
+    figures: Figures = found["seconds"][name]
+    return figures if all(accuracy >= found["goal"] for accuracy in found["accuracy"].get(name, [])) else None
+
+
+def show(found: Found) -> str:
+    heads = ["", "hidden", "batch", "learning rate", "epochs", "seconds, median (lowest to highest)", "of one process"]
+    first = next(iter(our_names()))
+
+    def seconds(name: str) -> str:
+        figures = arrived(found, name)
+        if figures is None and found["seconds"][name] is not None:
+            return f"missed: {min(found['accuracy'][name]):.2%} was the least".replace("%", " %")
+        return spread(figures, ".1f")
+
+    rows = [
+        [
+            name.replace("ddmlp", "**ddmlp**"),
+            *(f"{value:g}" for value in recipe[:3]),
+            f"{'' if name in our_names() else 'up to '}{recipe[3]}",
+            seconds(name),
+            ratio(median_ratio(arrived(found, name), arrived(found, first))),
+        ]
+        for name, recipe in found["recipes"].items()
+    ]
+    return f"{INTRODUCTION}\n\n{table(heads, rows)}"
+
+
+def bars(found: Found) -> list[Bar]:
+    """The faster of ddmlp's ways to every peer."""
+    return [
+        Bar(f"seconds of ddmlp, the faster way, to {name}", median_ratio(best(found), arrived(found, name)), most=1)
+        for name in PEERS
+    ]
+
+
+def best(found: Found) -> Figures:
+    """The seconds of ddmlp's way with the lower median."""
+    ways: Mapping[str, Figures] = {name: arrived(found, name) for name in our_names()}
+    return min((figures for figures in ways.values() if figures), key=median, default=None)
+
+
+CHAPTER = Chapter("time-to-98", "Time to 98 %", measure, show, bars)
