@@ -101,11 +101,20 @@ def test_a_peer_ends_with_the_first_epoch_that_is_good_enough():
         right[np.arange(10), np.where(np.arange(10) < 3 * len(trained), np.arange(10), 0)] = 1
         return right
 
-    peer = SimpleNamespace(train=lambda order: trained.append(len(order)), probabilities=probabilities)
+    peer = SimpleNamespace(rate=1.0, train=lambda order: trained.append(len(order)), probabilities=probabilities)
     assert goal.epochs_to(peer, 10, rows, seed=0, goal=0.8, most=9) == pytest.approx([0.3, 0.6, 0.9])
     assert trained == [10, 10, 10]
     trained.clear()
     assert len(goal.epochs_to(peer, 10, rows, seed=0, goal=0.95, most=2)) == 2
+
+
+def test_a_peers_rate_falls_to_zero_over_its_epochs():
+    rates: list[float] = []
+    peer = SimpleNamespace(rate=2.0, probabilities=lambda pixels: np.eye(1, 10).repeat(len(pixels), 0))
+    peer.train = lambda _order: rates.append(peer.rate)
+    rows = Rows(np.zeros((10, 4), np.uint8), np.full(10, 3, np.uint8))
+    goal.epochs_to(peer, 1_000, rows, seed=0, goal=0.5, most=2, linear=True)
+    np.testing.assert_allclose(rates, np.linspace(2, 0, 2 * goal.PARTS, endpoint=False))
 
 
 def test_time_to_98():
@@ -116,11 +125,11 @@ def test_time_to_98():
             zip(names, [[10.0, 12.0], [8.0, 8.0], [16.0, 16.0], [20.0, 20.0], [5.0, 5.0], None], strict=True)
         ),
         "accuracy": {name: [0.981, 0.97 if name == names[4] else 0.98] for name in names[:5]},
-        "recipes": {name: [300, 32, 1.0, 12] for name in names},
+        "recipes": {name: [300, 32, 1.0, 12, True] for name in names},
     }
     bars = time_to_goal.bars(found)
     assert [bar.found and bar.found.median for bar in bars] == [0.5, 0.4, None, None]
     page = time_to_goal.show(found)
     assert "missed: 97.00 % was the least" in page  # faster, and not there
     assert "not installed" in page
-    assert "| **ddmlp**, 2 workers | 300 | 32 | 1 | 12 | 8.0 (8.0 to 8.0) | 0.73 |" in page
+    assert "| **ddmlp**, 2 workers | 300 | 32 | 1 | falls to zero | 12 | 8.0 (8.0 to 8.0) | 0.73 |" in page

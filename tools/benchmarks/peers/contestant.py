@@ -11,6 +11,8 @@ from tools.benchmarks.rows import Rows
 class Contestant(Protocol):
     """Made of the rows, initial weights, the rows of a step and a learning rate; W -= rate * the mean gradient."""
 
+    rate: float  # read at each call of `train`, where the library lets it be changed
+
     def train(self, order: NDArray[np.intp]) -> None:
         """Train once on the rows of these numbers, in this order, cut into steps."""
 

@@ -53,7 +53,7 @@ class Dense:
 
     def __init__(self, rows: Rows, weights: Weights, batch: int, rate: float) -> None:
         pin()
-        self._rows, self._batch, self._rate = rows, batch, np.float32(rate)
+        self._rows, self._batch, self.rate = rows, batch, rate
         self.weights = Weights(weights.shape, weights.flat.copy())
         self._gradient = Weights(weights.shape)
         self._step = DenseStep(weights.shape, batch)
@@ -62,7 +62,7 @@ class Dense:
         for start in range(0, len(order), self._batch):
             chosen = order[start : start + self._batch]
             self._step.gradient(self.weights, self._rows, chosen, self._gradient)
-            self._gradient.flat *= self._rate / np.float32(len(chosen))
+            self._gradient.flat *= np.float32(self.rate / len(chosen))
             self.weights.flat -= self._gradient.flat
 
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -23,7 +23,7 @@ class PyTorch:
     ) -> None:
         m, n, o = weights.shape
         self._x, self._labels = torch.from_numpy(rows.scaled()), torch.from_numpy(rows.labels).long()
-        self._batch, self._shape = batch, weights.shape
+        self._batch, self._shape, self.rate = batch, weights.shape, rate
         self._net = nn.Sequential(nn.Linear(m, n, bias=False), nn.Sigmoid(), nn.Linear(n, o, bias=False))
         with torch.no_grad():  # a Linear holds W^T
             self._net[0].weight.copy_(torch.from_numpy(weights.w1.T))
@@ -40,6 +40,7 @@ class PyTorch:
         return found
 
     def train(self, order: NDArray[np.intp]) -> None:
+        self._sgd.param_groups[0]["lr"] = self.rate
         for chosen in torch.from_numpy(order).split(self._batch):
             x, labels = self._x.index_select(0, chosen), self._labels.index_select(0, chosen)
             self._sgd.zero_grad()

@@ -13,6 +13,7 @@ class Scikit:
 
     def __init__(self, rows: Rows, weights: Weights, batch: int, rate: float) -> None:
         self._x, self._labels = rows.scaled(), rows.labels
+        self.rate = rate  # of which it knows only the first
         self._classes = np.arange(weights.shape.outputs)
         self._net = MLPClassifier(
             hidden_layer_sizes=(weights.shape.hidden,),
