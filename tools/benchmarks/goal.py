@@ -1,7 +1,7 @@
 """A peer's whole command: python -m tools.benchmarks.goal NAME DATA --hidden N --batch B --lr R --seed S --goal G
 
-Trains until an epoch ends with a fraction G of the test rows recognised, or for --epochs of them, over which, with --linear,
-the learning rate falls to zero; prints the accuracy after each epoch as JSON.
+Trains until an epoch ends with a fraction G of the test rows recognised, or for --epochs of them; with --linear the
+learning rate falls to zero over those. Prints the accuracy after each epoch as JSON.
 """
 
 import json

@@ -30,7 +30,7 @@ class Recipe(NamedTuple):
 
 
 # Of hidden 200 to 800, batch 8 to 64, rates per row 1/64 to 1/8, and 5 to 12 epochs, those that were done first.
-OURS = Recipe(300, 16, 1.0, 5, linear=True)
+OURS = Recipe(300, 16, 1.0, 6, linear=True)
 RECIPES = {"pytorch": Recipe(300, 16, 1.0, 5, linear=True), "scikit": Recipe(300, 16, 1.0, 30, linear=False)}
 WORKERS = (0, 2)
 PEERS = {
