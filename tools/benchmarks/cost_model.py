@@ -107,5 +107,7 @@ class CostModel:
         return self.seconds(step.on_machines(network.servers)) + network.seconds(step)
 
     def most_paying(self, step: Step, network: Network) -> int:
-        """With how many workers the step takes the least time: more do not pay. At most one worker a row."""
-        return min(range(1, step.rows + 1), key=lambda workers: self.spread(replace(step, workers=workers), network))
+        """With how many workers, up to one a row, the step takes the least time: more do not pay."""
+        # Of the numbers of workers that leave the busiest equally many rows, the smallest is the fastest.
+        numbers = sorted({-(-step.rows // rows) for rows in range(1, step.rows + 1)})
+        return min(numbers, key=lambda workers: self.spread(replace(step, workers=workers), network))

@@ -75,7 +75,7 @@ def show(found: Found) -> str:
     named = {each: f"`python -m ddmlp.{each} --help`" for each in COMMANDS}
     rows = [(named.get(what, what), spread(each, ".3f")) for what, each in seconds.items()]
     return (
-        "Whole commands from the start of Python: --help until it has ended; training until its first step begins, with "
+        "Whole commands from the start of Python: --help until it ends; training until its first step begins, with "
         "the dataset opened and the first checkpoint written. `ray.init` is the call alone, with the trainer's own "
         f"arguments and Ray imported already.\n\n{table(['what', 'seconds'], rows)}\n"
     )
