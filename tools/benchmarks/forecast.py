@@ -64,9 +64,9 @@ def forecast(model: CostModel, weights: int) -> str:
     ]
     return (
         "What it says of a cluster, a core like these for each worker and for each server with its slice of the hidden "
-        f"units, on 10 Gbit/s Ethernet with {LATENCY * 1e6:.0f} µs until a message has come: rows/s, and how "
-        "many times one process that is. *Most that pay* is the number of workers with the most rows/s; one more makes the step "
-        "longer. *Of one each* is the share of one process's speed that each of those then brings.\n\n"
+        f"units, on 10 Gbit/s Ethernet with {LATENCY * 1e6:.0f} µs until a message has come: rows/s, and how many "
+        "times one process that is. *Most that pay* is the number of workers with the most rows/s; one more makes the "
+        "step longer. *Of one each* is the share of one process's speed that each of those then brings.\n\n"
         f"{table(heads, [case.row for case in cases])}\n\nWhere more workers do not pay:\n\n{plainly(cases)}\n"
     )
 
