@@ -1,5 +1,6 @@
 """Processes of Python that are measured from outside, with the modules of this repository."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 def start(*words: object) -> subprocess.Popen[str]:
     """A Python process with these arguments; what it says is kept."""
     command = [sys.executable, *map(str, words)]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    ours = {**os.environ, "PYTHONPATH": str(ROOT)}  # whatever is installed, and wherever the process is started
+    return subprocess.Popen(command, env=ours, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def output(process: subprocess.Popen[str]) -> str:
