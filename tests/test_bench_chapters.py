@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ddmlp.errors import TrainingError
-from tools.benchmarks import goal, one_process, processes, several_processes, time_to_goal
+from tools.benchmarks import goal, one_process, several_processes, time_to_goal, training
 from tools.benchmarks.chapter import Setting
 from tools.benchmarks.contents import CHAPTERS
 from tools.benchmarks.rows import Rows
@@ -77,19 +77,19 @@ def test_weights_that_differ_between_workers_are_an_error(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize(("batch", "rows"), [(64, 60_000), (1, 60_000), (1024, 4_000), (300, 4_000)])
 def test_a_stint_is_never_longer_than_its_epochs(batch: int, rows: int):
-    words = processes.stint(300, batch, batch, 3.0, rows)
+    words = training.stint(300, batch, batch, 3.0, rows)
     given = dict(zip(words[::2], map(int, words[1::2]), strict=True))
     assert given["--stop-after"] <= given["--epochs"] * -(-rows // batch)
     assert given["--stop-after"] * batch >= 3 * (10_000 if batch == 1 else 99_000)
 
 
 def test_the_training_command_is_really_run(data: Path):
-    flags = processes.stint(16, 64, 32, 0.0005, processes.rows_of(data))
-    result = processes.trained(data, "--workers", 0, *flags)
+    flags = training.stint(16, 64, 32, 0.0005, training.rows_of(data))
+    result = training.trained(data, "--workers", 0, *flags)
     assert result["steps"] == int(flags[-1])
     assert result["rows_per_second"] > 0
     with pytest.raises(TrainingError, match="--hidden is 0"):
-        processes.trained(data, "--hidden", 0)
+        training.trained(data, "--hidden", 0)
 
 
 def test_a_peer_ends_with_the_first_epoch_that_is_good_enough():

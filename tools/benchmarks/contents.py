@@ -1,6 +1,24 @@
 """The chapters, in their order."""
 
-from tools.benchmarks import one_process, several_processes, time_to_goal
+from tools.benchmarks import (
+    conversion,
+    growth,
+    memory,
+    one_process,
+    recognition,
+    several_processes,
+    start,
+    time_to_goal,
+)
 from tools.benchmarks.chapter import Chapter
 
-CHAPTERS: tuple[Chapter, ...] = (one_process.CHAPTER, several_processes.CHAPTER, time_to_goal.CHAPTER)
+CHAPTERS: tuple[Chapter, ...] = (
+    one_process.CHAPTER,
+    several_processes.CHAPTER,
+    time_to_goal.CHAPTER,
+    conversion.CHAPTER,
+    recognition.CHAPTER,
+    start.CHAPTER,
+    memory.CHAPTER,
+    growth.CHAPTER,
+)

@@ -6,7 +6,8 @@ from functools import partial
 from tools.benchmarks.chapter import Bar, Chapter, Figures, Found, Setting, interleaved, median_ratio
 from tools.benchmarks.markdown import ratio, spread, table
 from tools.benchmarks.peers.roster import available
-from tools.benchmarks.processes import answer, rows_of, stint, trained
+from tools.benchmarks.processes import answer
+from tools.benchmarks.training import rows_of, stint, trained
 
 HIDDEN = (300, 800)
 BATCHES = (64, 128, 512, 1)

@@ -6,7 +6,8 @@ from functools import partial
 from ddmlp.errors import TrainingError
 from tools.benchmarks.chapter import Bar, Chapter, Figures, Found, Setting, Spread, installed, interleaved, median_ratio
 from tools.benchmarks.markdown import ratio, spread, table
-from tools.benchmarks.processes import answer, rows_of, stint, trained
+from tools.benchmarks.processes import answer
+from tools.benchmarks.training import rows_of, stint, trained
 
 HIDDEN = (300, 800)
 MICROBATCH = {64: 32, 256: 128, 1024: 128}  # by the global batch

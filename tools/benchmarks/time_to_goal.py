@@ -10,7 +10,8 @@ from typing import NamedTuple
 from tools.benchmarks.chapter import Bar, Chapter, Figures, Found, Setting, interleaved, median_ratio
 from tools.benchmarks.markdown import ratio, spread, table
 from tools.benchmarks.peers.roster import available
-from tools.benchmarks.processes import answer, trained
+from tools.benchmarks.processes import answer
+from tools.benchmarks.training import trained
 
 GOAL = 0.98
 SEEDS = 3  # in turns over the repeats
