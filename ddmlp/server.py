@@ -11,6 +11,10 @@ from ddmlp.queues import Gradient
 from ddmlp.reduction import Pool, Reduction
 from ddmlp.sgd import update
 
+# How far one step may move the weights, as a norm. The greatest float32 is 3.4e38: no run has so many steps as it would
+# take to come there.
+FARTHEST = 1e19
+
 
 class ParameterServer:
     """Adds the gradients of the steps that are open, and applies complete ones: each makes the next version.
@@ -57,7 +61,8 @@ class ParameterServer:
         return None
 
     def apply(self, step: int, rate: float, into: Weights) -> Tally:
-        """Make the next version, in `into`: dW = -rate * the step's sum, `rate` being alpha / B.
+        """Make the next version, in `into`: dW = -rate * the step's sum, `rate` being alpha / B. It may be `weights`
+        itself, where nobody reads them any more.
 
         Returns what is counted of the step's rows. Raises TrainingError where the weights would no longer be finite;
         the version before stays as it was. AssertionError: `ready` did not allow it.
@@ -69,10 +74,10 @@ class ParameterServer:
             )
         gradient, tally = chosen.sum
         with np.errstate(over="ignore", invalid="ignore"):
-            update(self.weights.flat, gradient, rate, into.flat)
-            finite = math.isfinite(tally.error) and math.isfinite(np.dot(into.flat, into.flat))
-        if not finite:
+            moved = rate * float(np.dot(gradient, gradient)) ** 0.5
+        if not (math.isfinite(tally.error) and moved < FARTHEST):
             raise TrainingError(f"the weights are no longer finite after step {step}")
+        update(self.weights.flat, gradient, rate, into.flat)
         self._open.pop(step).close()
         self.version += 1
         self.weights = into
