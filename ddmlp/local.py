@@ -42,7 +42,7 @@ class LocalWorkers:
         with np.errstate(all="ignore"):  # the server looks whether the sums are finite
             tally = self._worker.compute(unit, self._versions[unit.version], self._gradient)
         self.answered[0] += 1
-        return Gradient(unit, self._gradient.flat, tally, worker=0)
+        return Gradient(unit, self._gradient.flat, tally, worker=0, live=self._gradient.live)
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -25,6 +25,8 @@ from ddmlp.numerics import WEIGHTS, random_bits, uniform
 Floats = NDArray[np.floating[Any]]
 Indices = NDArray[np.intp]
 
+FEW = 0.3  # of the inputs: where no more are live, their rows of a gradient are written and applied one by one
+
 
 class Shape(NamedTuple):
     """How many inputs m, hidden units n and outputs o a network has."""
@@ -49,6 +51,8 @@ class Weights:
         m, n, o = shape
         self.w1 = self.flat[: m * n].reshape(m, n)
         self.w2 = self.flat[m * n :].reshape(n, o)
+        # Of a gradient of a few rows: the inputs whose rows of W1 may be other than zero. None: any.
+        self.live: Indices | None = None
 
     @classmethod
     def draw(cls, shape: Shape, seed: int) -> "Weights":
@@ -135,14 +139,26 @@ class Network:
         product = np.matmul if rows > 1 else np.multiply  # BLAS is slow where it has nothing to add
         if live is None:
             product(x.T, d1, out=out.w1)  # dE/dW1: (m, n)
+            out.live = None
         else:
-            # In one pass: each live row to its place, and to all the others the row of zeros behind them.
             product(x.T, d1, out=self._w1[: len(live)])
-            self._w1[len(live)] = 0
-            self._places.fill(len(live))
-            self._places[live] = np.arange(len(live))
-            np.take(self._w1, self._places, axis=0, out=out.w1, mode="clip")
+            self._spread(live, out)
         return scored
+
+    def _spread(self, live: Indices, out: Weights) -> None:
+        """The rows of dE/dW1 from the buffer to their places, and zero into all others."""
+        count = len(live)
+        if count > FEW * self.shape.inputs:
+            # In one pass: where no live row belongs, the row of zeros behind them.
+            self._w1[count] = 0
+            self._places.fill(count)
+            self._places[live] = np.arange(count)
+            np.take(self._w1, self._places, axis=0, out=out.w1, mode="clip")
+            out.live = None
+        else:
+            out.w1[slice(None) if out.live is None else out.live] = 0
+            out.w1[live] = self._w1[:count]
+            out.live = live
 
     def _logits(self, weights: Weights, x: Floats, live: Indices | None) -> Floats:
         """(1) into the y1 buffer (B, n); z2 less each row's highest into the y2 buffer (B, o), which it returns."""

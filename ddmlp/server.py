@@ -2,18 +2,12 @@
 
 import math
 
-import numpy as np
-
 from ddmlp.errors import TrainingError
 from ddmlp.ledger import Tally
 from ddmlp.network import Shape, Weights
 from ddmlp.queues import Gradient
 from ddmlp.reduction import Pool, Reduction
 from ddmlp.sgd import update
-
-# How far one step may move the weights, as a norm. The greatest float32 is 3.4e38: no run has so many steps as it would
-# take to come there.
-FARTHEST = 1e19
 
 
 class ParameterServer:
@@ -73,11 +67,9 @@ class ParameterServer:
                 f"the gradient of step {step} is {staleness} versions old, and {self._bound:g} are allowed"
             )
         gradient, tally = chosen.sum
-        with np.errstate(over="ignore", invalid="ignore"):
-            moved = rate * float(np.dot(gradient, gradient)) ** 0.5
-        if not (math.isfinite(tally.error) and moved < FARTHEST):
+        live = chosen.live if into is self.weights else None
+        if not (math.isfinite(tally.error) and update(self.weights, gradient, rate, into, live)):
             raise TrainingError(f"the weights are no longer finite after step {step}")
-        update(self.weights.flat, gradient, rate, into.flat)
         self._open.pop(step).close()
         self.version += 1
         self.weights = into

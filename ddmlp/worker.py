@@ -48,6 +48,7 @@ class Worker:
         scratch = self._scratch[level]
         tally = tally.plus(self._node(step, right, weights, scratch, level + 1))
         np.add(out.flat, scratch.flat, out=out.flat)
+        out.live = None
         return tally
 
     def _wait_for_rows(self, unit: Unit) -> None:
