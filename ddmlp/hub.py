@@ -16,8 +16,8 @@ from ddmlp.shared_memory import Region
 
 ANSWER_SECONDS = 600  # the longest that no worker at all may answer, before the run is given up
 JOIN_SECONDS = 60  # the longest that there may be no worker
-# Versions of the weights in shared memory beyond those that open steps read: the newest, the next while it is written,
-# and one that a worker which has fallen behind still reads.
+# Versions of the weights in shared memory beyond those that open steps read: the next while it is written, and two that
+# workers which have fallen behind still read.
 SLOTS = 3
 
 
