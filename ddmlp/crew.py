@@ -40,6 +40,7 @@ class Crew:
         """listen: has the server listen for workers on other nodes; returns the meeting with its address."""
         self._ray, self._cluster, self._job, self._listen = cluster.ray, cluster, job, listen
         self._here = cluster.here
+        self._worker = self._ray.remote(self.worker_class)  # once: the driver keeps what it has defined for good
         self._calls: dict[Any, _Member] = {}
         self._places: dict[Any, Any] = {}  # placement groups for whom is missing, by what is ready when they are
         self._free: list[_Member] = []  # placed, and in no call
@@ -129,7 +130,7 @@ class Crew:
 
     def _hire(self, options: dict[str, Any], place: Any = None) -> None:
         """A new worker, with a number of its own."""
-        actor = self._ray.remote(self.worker_class).options(**options, **NEVER_AGAIN).remote(self._hired)
+        actor = self._worker.options(**options, **NEVER_AGAIN).remote(self._hired)
         self._calls[actor.place.remote()] = _Member(self._hired, actor, place)
         self._hired += 1
         self._most = max(self._most, len(self._calls) + len(self._free))

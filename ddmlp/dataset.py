@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ddmlp.errors import DatasetError
 from ddmlp.manifest import NAME, Manifest, Shard
-from ddmlp.shards import Block, map_shard
+from ddmlp.shards import Block, map_shard, memory
 
 
 class Dataset:
@@ -25,8 +25,9 @@ class Dataset:
         self._verify = verify
         self._stamp = self._manifest_stamp()
         self.manifest = Manifest.read(self.path)
-        self._begins = _begins(self.manifest)
         self._maps = {index: self._map(shard) for index, shard in enumerate(self.manifest.shards)}
+        self._memory = memory(self.manifest.pixels)
+        self._locate()
 
     def __len__(self) -> int:
         return self.manifest.rows
@@ -36,17 +37,16 @@ class Dataset:
 
         Raises DatasetError where a shard that was forgotten is not as it was.
         """
-        indices = np.searchsorted(self._begins, rows, side="right") - 1
-        blocks, places = np.divmod(rows - self._begins[indices], self.manifest.batch_rows)
-        maps, shards = self._maps, indices.tolist()
-        if len(maps) < len(self.manifest.shards):
-            for shard in set(shards).difference(maps):
-                maps[shard] = self._map(self.manifest.shards[shard])
-        # A loop over rows, because neighbours in the order hardly ever share a record batch.
-        for index, (shard, block, place) in enumerate(zip(shards, blocks.tolist(), places.tolist(), strict=True)):
-            source = maps[shard][block]
-            pixels[index] = source[0][place]
-            labels[index] = source[1][place]
+        shards = np.searchsorted(self._begins, rows, side="right") - 1
+        if len(self._maps) < len(self.manifest.shards) and (missing := set(shards.tolist()).difference(self._maps)):
+            self._maps |= {shard: self._map(self.manifest.shards[shard]) for shard in missing}
+            self._locate()
+        blocks, places = np.divmod(rows - self._begins[shards], self.manifest.batch_rows)
+        blocks += self._first[shards]
+        # All at once, because neighbours in the order hardly ever share a record batch.
+        count = len(rows)
+        pixels[:count] = self._memory[self._places[0, blocks] + places * self.manifest.pixels]
+        labels[:count] = self._memory[self._places[1, blocks] + places, 0]
 
     def grow(self) -> tuple[Shard, ...]:
         """Take up what has been published since; returns the shards that are new. `manifest.ended` may change alone.
@@ -72,7 +72,8 @@ class Dataset:
             )
         new = found.shards[begin:]
         self._maps |= {index: self._map(shard) for index, shard in enumerate(new, begin)}
-        self._begins, self.manifest, self._stamp = _begins(found), found, stamp
+        self.manifest, self._stamp = found, stamp
+        self._locate()
         return new
 
     def forget(self, row: int) -> None:
@@ -90,6 +91,16 @@ class Dataset:
                     f"{path} is damaged: its SHA-256 is {found[:16]}..., expected {shard.sha256[:16]}...; "
                     "restore it, or convert the data again"
                 )
+
+    def _locate(self) -> None:
+        """Note where the rows lie: those of a shard that is not mapped must not be looked for there."""
+        shards, step = self.manifest.shards, self.manifest.batch_rows
+        self._begins = np.cumsum([0, *(shard.rows for shard in shards)])  # of each shard, and the end of the last
+        self._first = np.cumsum([0, *(-(-shard.rows // step) for shard in shards)])  # record batch of each
+        self._places = np.zeros((2, self._first[-1]), np.intp)  # of the pixels and labels of each record batch
+        for shard, blocks in self._maps.items():
+            first = self._first[shard]
+            self._places[:, first : first + len(blocks)] = np.transpose([block.places for block in blocks])
 
     def _manifest_stamp(self) -> tuple[int, int, int] | None:
         """What changes whenever the manifest is replaced; None where it is not there."""
@@ -117,11 +128,6 @@ class Dataset:
         if size != shard.bytes:
             raise DatasetError(f"{path} has {size} bytes, expected {shard.bytes}; convert the data again")
         return path
-
-
-def _begins(manifest: Manifest) -> NDArray[np.intp]:
-    """The first row of each shard, and the end of the last: (shards + 1,)."""
-    return np.cumsum([0, *(shard.rows for shard in manifest.shards)])
 
 
 def file_sha256(path: Path) -> str:

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from ddmlp.dataset import Dataset
 from ddmlp.errors import RunError
+from ddmlp.inputs import Loader
 from ddmlp.manifest import NAME
 from ddmlp.model import load_weights
-from ddmlp.network import Network, Shape, Weights, scale
+from ddmlp.network import Network, Shape, Weights
 from ddmlp.numerics import pin
 from ddmlp.terminal import Parser, command
 
@@ -50,17 +51,16 @@ def evaluate(weights: Weights, dataset: Dataset) -> Evaluation:
     check_fit(weights.shape, dataset)
     pin()
     dtype = weights.flat.dtype
-    network = Network(weights.shape, ROWS, dtype)
+    network, loader = Network(weights.shape, ROWS, dtype), Loader(ROWS, weights.shape.inputs, dtype)
     pixels, labels = np.empty((ROWS, weights.shape.inputs), np.uint8), np.empty(ROWS, np.uint8)
-    x = np.empty(pixels.shape, dtype)
     classes = weights.shape.outputs
     confusion, total = np.zeros((classes, classes), np.int64), 0.0
     for start in range(0, len(dataset), ROWS):
         rows = np.arange(start, min(start + ROWS, len(dataset)))
         count = len(rows)
         dataset.gather(rows, pixels, labels)
-        scale(pixels[:count], out=x[:count])
-        error, _ = network.score(weights, x[:count], labels[:count])
+        x, live = loader.load(pixels[:count])
+        error, _ = network.score(weights, x, labels[:count], live)
         total += error
         np.add.at(confusion, (labels[:count], network.predicted[:count]), 1)
     return Evaluation(confusion, total / len(dataset))

@@ -5,6 +5,7 @@ import struct
 import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from itertools import chain
 
 from ddmlp import errors, wire
 from ddmlp.door import Door, Peer
@@ -15,8 +16,8 @@ from ddmlp.shared_memory import Region
 
 ANSWER_SECONDS = 600  # the longest that no worker at all may answer, before the run is given up
 JOIN_SECONDS = 60  # the longest that there may be no worker
-# Versions of the weights in shared memory beyond those that open steps read: the newest, the next while it is written,
-# and one that a worker which has fallen behind still reads.
+# Versions of the weights in shared memory beyond those that open steps read: the next while it is written, and two that
+# workers which have fallen behind still read.
 SLOTS = 3
 
 
@@ -36,7 +37,8 @@ class Hub:
         self._region = Region.create(slots, shape.size)
         self._slots = [Weights(shape, buffer) for buffer in self._region.buffers]
         self._versions = [-1] * slots  # of the weights in each slot
-        self._newest = self._reserved = 0  # slots
+        self._newest = 0  # slot
+        self._reserved = 0  # slot
         self._peers: dict[int, Peer] = {}
         self.unread = (0, 0)
         self._silence = 0.0  # seconds waited since a worker joined or answered
@@ -77,8 +79,9 @@ class Hub:
         """A slot for the next version that nobody reads; a worker that has fallen too far behind is dropped for it."""
         while True:
             read = queue.versions().union(keep)
-            for slot, version in enumerate(self._versions):
-                if slot != self._newest and version not in read:
+            # The newest version's own, if it can be: it is in the caches.
+            for slot in chain([self._newest], range(len(self._versions))):
+                if self._versions[slot] not in read:
                     self._reserved, self._versions[slot] = slot, -1
                     return self._slots[slot]
             last = queue.furthest_behind()

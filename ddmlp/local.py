@@ -21,21 +21,19 @@ class LocalWorkers:
         self._worker = worker
         self._gradient = Weights(worker.shape)
         self._versions: dict[int, Weights] = {}
-        self._newest = -1
         self._reserved = Weights(worker.shape)
         self.answered = {0: 0}
 
     def reserve(self, queue: UnitQueue, keep: Collection[int] = ()) -> Weights:
-        """A buffer that does not hold the current weights, nor others that are still needed."""
-        needed = {self._newest, *keep, *queue.versions()}
+        """A buffer that holds no weights that are still needed: that of the current ones, if they are not."""
+        needed = {*keep, *queue.versions()}
         free = [version for version in self._versions if version not in needed]
-        self._reserved = self._versions.pop(free[0]) if free else Weights(self._worker.shape)
+        self._reserved = self._versions.pop(free[-1]) if free else Weights(self._worker.shape)
         return self._reserved
 
     def publish(self, version: int) -> None:
         """What stands in the reserved buffer is the current weights."""
         self._versions[version] = self._reserved
-        self._newest = version
 
     def exchange(self, queue: UnitQueue, _seconds: float) -> Gradient:
         """Compute the next unit of the queue."""
@@ -44,7 +42,7 @@ class LocalWorkers:
         with np.errstate(all="ignore"):  # the server looks whether the sums are finite
             tally = self._worker.compute(unit, self._versions[unit.version], self._gradient)
         self.answered[0] += 1
-        return Gradient(unit, self._gradient.flat, tally, worker=0)
+        return Gradient(unit, self._gradient.flat, tally, worker=0, live=self._gradient.live)
 
     def close(self) -> None:
         """Nothing to let go of."""

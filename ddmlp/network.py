@@ -9,7 +9,9 @@ One hidden layer, no biases; the numbers in brackets are the note's equations (*
     dE/dy1 = (y2 - t) W2^T                                (3)
     dE/dW1 = x^T ((y2 - t) W2^T * y1 * (1 - y1))
 
-The note has one row x; here the rows of a batch stack, and the same formulas give the sum over the rows.
+The note has one row x; here the rows of a batch stack, and the same formulas give the sum over the rows. Columns of x
+that are zero in every row may be left out: neither they nor their rows of W1 are multiplied, and their rows of dE/dW1
+are zero. x is then (B, k), and `live` (k,) says which of the m inputs its columns are.
 """
 
 import hashlib
@@ -21,6 +23,9 @@ from numpy.typing import NDArray
 from ddmlp.numerics import WEIGHTS, random_bits, uniform
 
 Floats = NDArray[np.floating[Any]]
+Indices = NDArray[np.intp]
+
+FEW = 0.3  # of the inputs: where no more are live, their rows of a gradient are written and applied one by one
 
 
 class Shape(NamedTuple):
@@ -46,6 +51,8 @@ class Weights:
         m, n, o = shape
         self.w1 = self.flat[: m * n].reshape(m, n)
         self.w2 = self.flat[m * n :].reshape(n, o)
+        # Of a gradient of a few rows: the inputs whose rows of W1 may be other than zero. None: any.
+        self.live: Indices | None = None
 
     @classmethod
     def draw(cls, shape: Shape, seed: int) -> "Weights":
@@ -75,6 +82,8 @@ class Network:
         """Buffers for weights of `shape` and type `dtype` (float32 or float64)."""
         self.shape = shape
         self.rows = rows
+        self._w1 = np.empty((shape.inputs + 1, shape.hidden), dtype)  # the live rows of W1, then those of dE/dW1
+        self._places = np.empty(shape.inputs, np.intp)
         self._y1 = np.empty((rows, shape.hidden), dtype)
         self._d1 = np.empty((rows, shape.hidden), dtype)
         self._y2 = np.empty((rows, shape.outputs), dtype)
@@ -85,16 +94,17 @@ class Network:
         self._wrong = np.empty(rows, np.bool_)
         self._classes = np.arange(shape.outputs, dtype=np.uint8)
         limits = np.finfo(dtype)
-        # e^-z1 is kept below overflow, and its reciprocal a normal number: the logistic function is 0 there anyway.
-        self._z1_least = np.dtype(dtype).type(1 - np.floor(np.log(limits.max)))
+        self._half = np.dtype(dtype).type(0.5)
         # Differences of two z2 stay finite, so that -ln y2 does.
         self._z2_most = np.dtype(dtype).type(limits.max / 4)
 
-    def forward(self, weights: Weights, x: Floats) -> Floats:
+    def forward(self, weights: Weights, x: Floats, live: Indices | None = None) -> Floats:
         """The probabilities y2 (B, o) of the rows x (B, m), a view of this network's buffer."""
-        return self._softmax(self._logits(weights, x))
+        return self._softmax(self._logits(weights, x, live))
 
-    def score(self, weights: Weights, x: Floats, labels: NDArray[np.uint8]) -> tuple[float, int]:
+    def score(
+        self, weights: Weights, x: Floats, labels: NDArray[np.uint8], live: Indices | None = None
+    ) -> tuple[float, int]:
         """The error E summed over the rows, and how many rows are recognised wrongly.
 
         x is (B, m), labels (B,) in 0..o-1. Leaves y1, y2 and t in the buffers, for `gradients`.
@@ -102,7 +112,7 @@ class Network:
         rows = len(x)
         t, e, sums = self._t[:rows], self._e[:rows], self._sums[:rows, 0]
         predicted, wrong = self.predicted[:rows], self._wrong[:rows]
-        z2 = self._logits(weights, x)
+        z2 = self._logits(weights, x, live)
         np.argmax(z2, axis=1, out=predicted)
         np.not_equal(predicted, labels, out=wrong)
         # E = -sum t ln y2 = ln sum e^z2 - z2(c): finite even where y2(c) rounds to 0.
@@ -113,10 +123,12 @@ class Network:
         np.subtract(sums, e, out=e)
         return float(np.add.reduce(e, dtype=np.float64)), int(np.count_nonzero(wrong))
 
-    def gradients(self, weights: Weights, x: Floats, labels: NDArray[np.uint8], out: Weights) -> tuple[float, int]:
+    def gradients(
+        self, weights: Weights, x: Floats, labels: NDArray[np.uint8], out: Weights, live: Indices | None = None
+    ) -> tuple[float, int]:
         """dE/dW1 and dE/dW2, summed over the rows, into `out`; returns what `score` does."""
         rows = len(x)
-        scored = self.score(weights, x, labels)
+        scored = self.score(weights, x, labels, live)
         y1, d1, y2 = self._y1[:rows], self._d1[:rows], self._y2[:rows]
         d2 = np.subtract(y2, self._t[:rows], out=y2)  # y2 - t: (B, o)
         np.matmul(y1.T, d2, out=out.w2)  # dE/dW2: (n, o)
@@ -124,18 +136,42 @@ class Network:
         np.multiply(d1, y1, out=d1)
         np.subtract(1, y1, out=y1)
         np.multiply(d1, y1, out=d1)
-        np.matmul(x.T, d1, out=out.w1)  # dE/dW1: (m, n)
+        product = np.matmul if rows > 1 else np.multiply  # BLAS is slow where it has nothing to add
+        if live is None:
+            product(x.T, d1, out=out.w1)  # dE/dW1: (m, n)
+            out.live = None
+        else:
+            product(x.T, d1, out=self._w1[: len(live)])
+            self._spread(live, out)
         return scored
 
-    def _logits(self, weights: Weights, x: Floats) -> Floats:
+    def _spread(self, live: Indices, out: Weights) -> None:
+        """The rows of dE/dW1 from the buffer to their places, and zero into all others."""
+        count = len(live)
+        if count > FEW * self.shape.inputs:
+            # In one pass: where no live row belongs, the row of zeros behind them.
+            self._w1[count] = 0
+            self._places.fill(count)
+            self._places[live] = np.arange(count)
+            np.take(self._w1, self._places, axis=0, out=out.w1, mode="clip")
+            out.live = None
+        else:
+            out.w1[slice(None) if out.live is None else out.live] = 0
+            out.w1[live] = self._w1[:count]
+            out.live = live
+
+    def _logits(self, weights: Weights, x: Floats, live: Indices | None) -> Floats:
         """(1) into the y1 buffer (B, n); z2 less each row's highest into the y2 buffer (B, o), which it returns."""
         y1, z2, highest = self._y1[: len(x)], self._y2[: len(x)], self._sums[: len(x)]
-        np.matmul(x, weights.w1, out=y1)
-        np.maximum(y1, self._z1_least, out=y1)
-        np.negative(y1, out=y1)
-        np.exp(y1, out=y1)
-        np.add(y1, 1, out=y1)
-        np.reciprocal(y1, out=y1)
+        w1 = weights.w1
+        if live is not None:
+            w1 = np.take(w1, live, axis=0, out=self._w1[: len(live)], mode="clip")  # the default mode allocates
+        np.matmul(x, w1, out=y1)
+        # 1 / (1 + e^-z1) = (1 + tanh(z1 / 2)) / 2, which cannot overflow.
+        np.multiply(y1, self._half, out=y1)
+        np.tanh(y1, out=y1)
+        np.multiply(y1, self._half, out=y1)
+        np.add(y1, self._half, out=y1)
         np.matmul(y1, weights.w2, out=z2)
         np.clip(z2, -self._z2_most, self._z2_most, out=z2)
         np.max(z2, axis=1, keepdims=True, out=highest)
@@ -147,8 +183,3 @@ class Network:
         np.exp(z2, out=z2)
         np.sum(z2, axis=1, keepdims=True, out=sums)
         return np.divide(z2, sums, out=z2)
-
-
-def scale(pixels: NDArray[np.uint8], out: Floats) -> None:
-    """Pixels 0..255, uint8 (B, m), as the network's inputs 0..1, into `out`."""
-    np.multiply(pixels, out.dtype.type(1 / 255), out=out)

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from ddmlp.errors import ImageError
 from ddmlp.idx import IdxReader, is_idx
 from ddmlp.images import read_image
+from ddmlp.inputs import Loader
 from ddmlp.model import Model, load_model
-from ddmlp.network import Network, scale
+from ddmlp.network import Network
 from ddmlp.numerics import pin
 from ddmlp.terminal import Parser, command
 
@@ -26,14 +27,14 @@ class Recogniser:
     def __init__(self, model: Model) -> None:
         pin()
         self._model = model
-        self._network = Network(model.weights.shape, ROWS, model.weights.flat.dtype)
+        dtype = model.weights.flat.dtype
+        self._network = Network(model.weights.shape, ROWS, dtype)
+        self._loader = Loader(ROWS, model.weights.shape.inputs, dtype)
 
     def __call__(self, images: Pixels) -> NDArray[np.floating]:
         """The probability of each class: images (B, height, width) uint8 in, (B, classes) out, B at most ROWS."""
-        pixels = images.reshape(len(images), -1)
-        x = np.empty(pixels.shape, self._model.weights.flat.dtype)
-        scale(pixels, out=x)
-        return self._network.forward(self._model.weights, x).copy()
+        x, live = self._loader.load(images.reshape(len(images), -1))
+        return self._network.forward(self._model.weights, x, live).copy()
 
 
 def images(path: Path, shape: tuple[int, int]) -> Iterator[tuple[list[str], Pixels]]:

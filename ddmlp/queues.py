@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ddmlp.errors import TrainingError
 from ddmlp.ledger import Tally
-from ddmlp.network import Floats
+from ddmlp.network import Floats, Indices
 from ddmlp.plan import Node
 
 CREDITS = 2  # units that one worker may hold unanswered: one to compute, and the next, so that it never waits for it
@@ -37,8 +37,8 @@ class Unit(NamedTuple):
 
 class Gradient(NamedTuple):
     """The answer to a unit: dE/dW summed over its rows, as the flat buffer of W1 and W2; what is counted of the rows;
-    who computed it, and how many seconds he had waited for the unit. The buffer is the reader's until the next answer
-    is asked for.
+    who computed it, and how many seconds he had waited for the unit; and the inputs whose rows of W1 may be other than
+    zero, where they are few. The buffer is the reader's until the next answer is asked for.
     """
 
     unit: Unit
@@ -46,6 +46,7 @@ class Gradient(NamedTuple):
     tally: Tally
     worker: int
     waited: float = 0.0
+    live: Indices | None = None
 
     def sha256(self) -> bytes:
         """A digest of all that must not depend on who computed it."""

@@ -63,7 +63,7 @@ class Recomputation:
         """A buffer of weights that no later update reads, or a new one."""
         for old in self._versions:
             last = old + self._config.delay if self._last_read is None else self._last_read[old]
-            if last <= version and old != version:
+            if last <= version:
                 return self._versions.pop(old)
         return Weights(self._server.weights.shape)
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ddmlp.ledger import Tally
-from ddmlp.network import Floats, Shape, Weights
+from ddmlp.network import Floats, Indices, Shape, Weights
 from ddmlp.plan import Node
 from ddmlp.queues import Gradient
 
@@ -38,6 +38,7 @@ class Reduction:
         self._partial: dict[Node, tuple[Weights, Tally]] = {}
         self._held: Weights | None = None  # the buffer of the sum, where it is ours
         self._sum: tuple[Floats, Tally] | None = None
+        self.live: Indices | None = None  # of the sum: the inputs whose rows of W1 are other than zero, where known
 
     @property
     def complete(self) -> bool:
@@ -54,6 +55,8 @@ class Reduction:
         """Add a gradient: its sum with its sibling's is its parent's, up to where one is missing."""
         node, flat, tally = gradient.unit.node, gradient.flat, gradient.tally
         held: Weights | None = None
+        if node == self._root:
+            self.live = gradient.live
         while node != self._root:
             parent, sibling = node.family(self._root)
             if sibling not in self._partial:

@@ -38,6 +38,7 @@ class RemoteTrainer:
         """Place and start the actors. Raises ClusterError where that does not come about within a bound, and what an
         actor raised; no actor is left then."""
         self._ray, self._cluster, self._job = cluster.ray, cluster, job
+        self._server_kind = cluster.ray.remote(self.server_class)  # once, as the crew's
         self._folder = _Folder()
         self._server: Any = None
         self._meeting: Meeting
@@ -110,7 +111,7 @@ class RemoteTrainer:
         # workers wait.
         beside = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(self._cluster.here, soft=False)
         options = {"num_cpus": 0, "scheduling_strategy": beside, **NEVER_AGAIN}
-        self._server = ray.remote(self.server_class).options(**options).remote()
+        self._server = self._server_kind.options(**options).remote()
         self._started += 1
         local, secret = str(self._folder.path / f"server-{self._started}"), secrets.token_bytes(32)
         step = ours(ray, self._server.start.remote(self._job, secret, [local]))

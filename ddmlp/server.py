@@ -2,8 +2,6 @@
 
 import math
 
-import numpy as np
-
 from ddmlp.errors import TrainingError
 from ddmlp.ledger import Tally
 from ddmlp.network import Shape, Weights
@@ -57,7 +55,8 @@ class ParameterServer:
         return None
 
     def apply(self, step: int, rate: float, into: Weights) -> Tally:
-        """Make the next version, in `into`: dW = -rate * the step's sum, `rate` being alpha / B.
+        """Make the next version, in `into`: dW = -rate * the step's sum, `rate` being alpha / B. It may be `weights`
+        itself, where nobody reads them any more.
 
         Returns what is counted of the step's rows. Raises TrainingError where the weights would no longer be finite;
         the version before stays as it was. AssertionError: `ready` did not allow it.
@@ -68,10 +67,8 @@ class ParameterServer:
                 f"the gradient of step {step} is {staleness} versions old, and {self._bound:g} are allowed"
             )
         gradient, tally = chosen.sum
-        with np.errstate(over="ignore", invalid="ignore"):
-            update(self.weights.flat, gradient, rate, into.flat)
-            finite = math.isfinite(tally.error) and math.isfinite(np.dot(into.flat, into.flat))
-        if not finite:
+        live = chosen.live if into is self.weights else None
+        if not (math.isfinite(tally.error) and update(self.weights, gradient, rate, into, live)):
             raise TrainingError(f"the weights are no longer finite after step {step}")
         self._open.pop(step).close()
         self.version += 1

@@ -6,8 +6,10 @@ uint8. It is not compressed, so that a memory map is read with no copy.
 """
 
 import os
+import sys
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -17,12 +19,31 @@ from numpy.typing import NDArray
 from ddmlp.errors import DatasetError
 from ddmlp.files import naming
 
+ORIGIN = 1  # the address of the first place, as an array must not lie at 0
+
 
 class Block(NamedTuple):
     """A record batch, as read-only views of the mapped file: pixels (rows, m) uint8 and labels (rows,) uint8."""
 
     pixels: NDArray[np.uint8]
     labels: NDArray[np.uint8]
+
+    @property
+    def places(self) -> tuple[int, int]:
+        """Where the pixels and the labels begin in `memory`."""
+        return self.pixels.ctypes.data - ORIGIN, self.labels.ctypes.data - ORIGIN
+
+
+def memory(width: int) -> NDArray[np.uint8]:
+    """This process's memory as a read-only array (places, width): row p is the `width` bytes from place p on.
+
+    So rows of any blocks are gathered by one indexing. Only places in blocks that are mapped may be read: nothing
+    checks it, and others end the process.
+    """
+    interface = {"version": 3, "typestr": "|u1", "data": (ORIGIN, True), "strides": (1, 1)}
+    # As many places as NumPy can count the elements of: the addresses of a process are fewer.
+    everything = SimpleNamespace(__array_interface__={**interface, "shape": (sys.maxsize // 8 // width, width)})
+    return np.asarray(everything)
 
 
 def schema(image_shape: tuple[int, int]) -> pa.Schema:

@@ -183,7 +183,8 @@ class Trainer:
         """Make the next version of the weights."""
         version, schedule = self.step, self._schedule
         rate = self._config.learning_rate(version, self.plan.steps, version - update.read)
-        needed = {*self._server.open.values(), *schedule.reads(version + 1)}
+        others = {read for step, read in self._server.open.items() if step != update.step}
+        needed = {*others, *schedule.reads(version + 1)}
         weights = self._workers.reserve(self._queue, needed)
         try:
             tally = self._server.apply(update.step, rate / self._config.batch, weights)

@@ -6,8 +6,9 @@ import numpy as np
 
 from ddmlp.dataset import Dataset
 from ddmlp.errors import DatasetError
+from ddmlp.inputs import Loader
 from ddmlp.ledger import Tally, fingerprints
-from ddmlp.network import Network, Shape, Weights, scale
+from ddmlp.network import Network, Shape, Weights
 from ddmlp.numerics import pin
 from ddmlp.plan import Node, Plan
 from ddmlp.queues import Unit
@@ -27,7 +28,7 @@ class Worker:
         self._network = Network(shape, rows)
         self._pixels = np.empty((rows, shape.inputs), np.uint8)
         self._labels = np.empty(rows, np.uint8)
-        self._x = np.empty((rows, shape.inputs), np.float32)
+        self._loader = Loader(rows, shape.inputs)
         self._scratch: list[Weights] = []  # one a level of the tree
 
     def compute(self, unit: Unit, weights: Weights, out: Weights) -> Tally:
@@ -47,6 +48,7 @@ class Worker:
         scratch = self._scratch[level]
         tally = tally.plus(self._node(step, right, weights, scratch, level + 1))
         np.add(out.flat, scratch.flat, out=out.flat)
+        out.live = None
         return tally
 
     def _wait_for_rows(self, unit: Unit) -> None:
@@ -67,7 +69,7 @@ class Worker:
 
     def _microbatch(self, step: int, index: int, weights: Weights, out: Weights) -> Tally:
         rows = self._plan.microbatch_rows(step, index)
-        x, labels = self._x[: len(rows)], self._labels[: len(rows)]
-        self._dataset.gather(rows, self._pixels, self._labels)
-        scale(self._pixels[: len(rows)], out=x)
-        return Tally(len(rows), fingerprints(rows), *self._network.gradients(weights, x, labels, out))
+        pixels, labels = self._pixels[: len(rows)], self._labels[: len(rows)]
+        self._dataset.gather(rows, pixels, labels)
+        x, live = self._loader.load(pixels)
+        return Tally(len(rows), fingerprints(rows), *self._network.gradients(weights, x, labels, out, live))

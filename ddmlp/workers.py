@@ -23,8 +23,8 @@ class Workers(Protocol):
         """How many units each of them has answered."""
 
     def reserve(self, queue: UnitQueue, keep: Collection[int] = ()) -> Weights:
-        """Where the next version of the weights is to be written: no worker reads there, nor does it hold the newest
-        version or one of those to `keep`."""
+        """Where the next version of the weights is to be written: no worker reads there, nor does it hold a version to
+        `keep`. It may hold the newest, which is then changed in place."""
 
     def publish(self, version: int) -> None:
         """Let the workers see what was written there as the weights of `version`."""

@@ -127,8 +127,8 @@ def soak(cluster: Cluster, data: Path, folder: Path, seconds: float, seed: int) 
     memory, killer = Memory(cluster), Killer(ACTORS, SOAK_PAUSES, 1_000_000, seed)
     with killer.at_work():
         trainer = RemoteTrainer(job(data, path, SOAK_WORKERS, config, every=200), cluster)
-        # The checkpoint at the end is the driver's own wish, and a death meanwhile is its to tell.
-        train(trainer, path, until=lambda: memory.look() > seconds and killer.stop())
+        # The last death is got over before the end, whose checkpoint is the driver's own wish.
+        train(trainer, path, until=lambda: killer.finished or (memory.look() > seconds and not killer.stop()))
     what = f"killed for {seconds / 60:g} minutes"
     yield from memory.rows(what, seconds)
     kills = f"{killer.killed.count(ACTORS[1])} workers, {killer.killed.count(ACTORS[0])} servers"

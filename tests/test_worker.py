@@ -5,8 +5,9 @@ import pytest
 
 from ddmlp.dataset import Dataset
 from ddmlp.idx import read_idx
+from ddmlp.inputs import Loader
 from ddmlp.ledger import Ledger, all_rows, fingerprints
-from ddmlp.network import Network, Shape, Weights, scale
+from ddmlp.network import Network, Shape, Weights
 from ddmlp.order import EpochOrder
 from ddmlp.plan import Node, Plan
 from ddmlp.queues import Unit
@@ -68,10 +69,10 @@ def test_a_node_is_the_tree_sum_of_its_leaves(data, worker, weights, step, root)
 def test_the_rows_are_those_of_the_plan_and_the_files(sample, worker, weights, step, index, rows):
     begin = step % 24 * PLAN.batch + index * PLAN.microbatch
     places = EpochOrder(4_000, 1_000, 2_000, seed=5, epoch=step // 24)[begin : begin + rows]
-    x = read_idx(sample / "train-images-idx3-ubyte.gz")[places].reshape(rows, 784) * np.float32(1 / 255)
+    x, live = Loader(rows, 784).load(read_idx(sample / "train-images-idx3-ubyte.gz")[places].reshape(rows, 784))
     labels = read_idx(sample / "train-labels-idx1-ubyte.gz")[places]
     out = Weights(SHAPE)
-    tally = rows, fingerprints(places), *Network(SHAPE, rows).gradients(weights, x, labels, out)
+    tally = rows, fingerprints(places), *Network(SHAPE, rows).gradients(weights, x, labels, out, live)
     assert same(compute(worker, weights, step, Node(index, index + 1)), (out.flat, *tally))
 
 
@@ -105,11 +106,3 @@ def test_the_microbatch_may_be_larger_than_the_batch(data, weights):
     flat, rows, _, _, mistakes = compute(Worker(Dataset(data / "train"), plan, SHAPE), weights, 399, Node(0, 1))
     assert np.any(flat)
     assert 0 < mistakes <= rows == 10
-
-
-def test_scaled_pixels_are_from_nought_to_one():
-    for dtype in (np.float32, np.float64):
-        out = np.empty((1, 256), dtype)
-        scale(np.arange(256, dtype=np.uint8)[None], out)
-        np.testing.assert_allclose(out[0], np.arange(256) / 255, rtol=2 * np.finfo(dtype).eps)
-        assert (out.min(), out.max()) == (0, 1)
