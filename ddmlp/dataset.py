@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,14 @@ from numpy.typing import NDArray
 from ddmlp.errors import DatasetError
 from ddmlp.manifest import NAME, Manifest, Shard
 from ddmlp.shards import Block, map_shard, memory
+
+
+class _Map(NamedTuple):
+    """A mapped shard. holder: one of its record batches, which holds the map of the whole file; places (2, batches):
+    where the pixels and the labels of each begin in memory."""
+
+    holder: Block
+    places: NDArray[np.intp]
 
 
 class Dataset:
@@ -98,9 +107,8 @@ class Dataset:
         self._begins = np.cumsum([0, *(shard.rows for shard in shards)])  # of each shard, and the end of the last
         self._first = np.cumsum([0, *(-(-shard.rows // step) for shard in shards)])  # record batch of each
         self._places = np.zeros((2, self._first[-1]), np.intp)  # of the pixels and labels of each record batch
-        for shard, blocks in self._maps.items():
-            first = self._first[shard]
-            self._places[:, first : first + len(blocks)] = np.transpose([block.places for block in blocks])
+        for shard, mapped in self._maps.items():
+            self._places[:, self._first[shard] : self._first[shard + 1]] = mapped.places
 
     def _manifest_stamp(self) -> tuple[int, int, int] | None:
         """What changes whenever the manifest is replaced; None where it is not there."""
@@ -110,14 +118,14 @@ class Dataset:
             return None
         return found.st_mtime_ns, found.st_ino, found.st_size
 
-    def _map(self, shard: Shard) -> list[Block]:
+    def _map(self, shard: Shard) -> _Map:
         path, classes = self._check_size(shard), self.manifest.classes
         if self._verify:
             self.verify([shard])
         blocks = map_shard(path, shard.rows, self.manifest.image_shape, self.manifest.batch_rows)
         if (label := max(int(block.labels.max()) for block in blocks)) >= classes:
             raise DatasetError(f"{path} is damaged: it has the label {label}, expected 0 to {classes - 1}")
-        return blocks
+        return _Map(blocks[0], np.transpose([block.places for block in blocks]))
 
     def _check_size(self, shard: Shard) -> Path:
         path = self.path / shard.file

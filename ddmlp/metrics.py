@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ddmlp.evaluate import Evaluation
+from ddmlp.evaluation import Evaluation
 from ddmlp.job import Event
 from ddmlp.ledger import Tally
 from ddmlp.plan import Plan

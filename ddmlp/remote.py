@@ -46,8 +46,9 @@ class RemoteTrainer:
         self._began = self.step = -1  # the step that the last server began at, and the last one reported
         self._crew = self.crew_class(cluster, job, self._listen)
         try:
+            server = self._hire_server()  # its process starts while those of the workers do
             self._crew.place(place_seconds)
-            self._start_server()
+            self._start_server(server)
             self._gather()
         except cluster.ray.exceptions.RayActorError as error:
             self.close()
@@ -104,17 +105,21 @@ class RemoteTrainer:
             except self._ray.exceptions.RayActorError as error:
                 self._revive(error)
 
-    def _start_server(self) -> None:
-        """A server, which goes on from the newest checkpoint; the workers are sent to it."""
-        ray = self._ray
+    def _hire_server(self) -> Any:
+        """The actor of a server, which has nothing to do yet."""
         # The server is on this node, where the run's folder is. It needs no CPU of its own: while it computes, the
         # workers wait.
-        beside = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(self._cluster.here, soft=False)
+        beside = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(self._cluster.here, soft=False)
         options = {"num_cpus": 0, "scheduling_strategy": beside, **NEVER_AGAIN}
         self._server = self._server_kind.options(**options).remote()
+        return self._server
+
+    def _start_server(self, server: Any = None) -> None:
+        """Have this server, or a new one, go on from the newest checkpoint; the workers are sent to it."""
+        server = server or self._hire_server()
         self._started += 1
         local, secret = str(self._folder.path / f"server-{self._started}"), secrets.token_bytes(32)
-        step = ours(ray, self._server.start.remote(self._job, secret, [local]))
+        step = ours(self._ray, server.start.remote(self._job, secret, [local]))
         if step > self._began:
             self._since_checkpoint = 0
         self._began = self.step = step

@@ -16,7 +16,7 @@ from ddmlp.checkpoint import Checkpoint
 from ddmlp.dataset import Dataset
 from ddmlp.diagnosis import culprit
 from ddmlp.errors import TrainingError
-from ddmlp.evaluate import Evaluation, evaluate
+from ddmlp.evaluation import Evaluation, evaluate
 from ddmlp.feed import Feed
 from ddmlp.history import History, trained_on
 from ddmlp.job import Job, Report

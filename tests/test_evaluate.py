@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ddmlp import evaluate as evaluation
 from ddmlp import train
 from ddmlp.dataset import Dataset
 from ddmlp.dataset_writer import DatasetWriter
 from ddmlp.errors import RunError
-from ddmlp.evaluate import Evaluation, evaluate, table
+from ddmlp.evaluate import main, table
+from ddmlp.evaluation import Evaluation, evaluate
 from ddmlp.manifest import Manifest
 from ddmlp.model import load_weights
 from ddmlp.network import Shape, Weights
@@ -41,7 +41,7 @@ def command(model: Path, data: Path) -> subprocess.CompletedProcess[str]:
 
 
 def refusal(model: Path, data: Path) -> str:
-    done = inside(evaluation.main, "--model", model, "--data", data)
+    done = inside(main, "--model", model, "--data", data)
     assert (done.returncode, done.stdout) == (1, ""), done.stderr
     assert re.fullmatch(r"error: .+\n", done.stderr), done.stderr
     return done.stderr.removeprefix("error: ").strip()
@@ -134,7 +134,7 @@ def test_a_model_of_more_classes_is_taken(data):
 
 
 def test_the_command_takes_the_dataset_or_its_parent_and_the_run_or_its_model(run, data):
-    first, second = command(run, data), inside(evaluation.main, "--model", run / "model.npz", "--data", data / "test")
+    first, second = command(run, data), inside(main, "--model", run / "model.npz", "--data", data / "test")
     assert (first.returncode, first.stderr) == (0, "")
     assert (second.returncode, second.stderr) == (0, "")
     assert second.stdout == first.stdout

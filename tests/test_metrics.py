@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ddmlp import metrics
-from ddmlp.evaluate import Evaluation
+from ddmlp.evaluation import Evaluation
 from ddmlp.ledger import Tally
 from ddmlp.metrics import RECORDS_PER_EPOCH, Journal, Prequential, Stretch, spread
 from ddmlp.plan import Node, Plan

@@ -18,7 +18,8 @@ from ddmlp.errors import ImageError, RunError
 from ddmlp.idx import read_idx, write_idx
 from ddmlp.images import read_image
 from ddmlp.model import load_model
-from ddmlp.predict import Recogniser, describe
+from ddmlp.predict import describe
+from ddmlp.recogniser import Recogniser
 from tests.helpers import inside
 
 DIGITS = 40

@@ -1,5 +1,6 @@
 """Shards: what is in the file, that it is read without a copy, and every way in which it can be damaged."""
 
+import gc
 import re
 import sys
 from collections.abc import Iterator
@@ -133,6 +134,13 @@ def test_the_arrays_are_views_of_the_mapped_file(data):
         begin = array.__array_interface__["data"][0]
         assert begin in place
         assert begin + array.nbytes - 1 in place
+    one = blocks.pop()
+    del blocks, array
+    gc.collect()
+    assert list(mappings(path)) == [place], "one block holds the whole map: a dataset keeps no more of a shard"
+    del one
+    gc.collect()
+    assert list(mappings(path)) == []
 
 
 def test_a_truncated_shard_is_refused(tmp_path, shard):

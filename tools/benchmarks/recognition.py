@@ -7,10 +7,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from ddmlp import evaluate, predict
+from ddmlp import evaluation, recogniser
 from ddmlp.dataset import Dataset
 from ddmlp.model import Model
-from ddmlp.network import Floats, Shape, Weights, scale
+from ddmlp.network import Floats, Shape, Weights
 from ddmlp.numerics import pin
 from tools.benchmarks.chapter import Bar, Chapter, Found, Setting, interleaved, median_ratio
 from tools.benchmarks.markdown import spread, table
@@ -48,12 +48,12 @@ def speed(work: Work, seconds: float) -> float:
 def contestants(hidden: int, data: Dataset) -> dict[str, Work]:
     """What is measured: all of `data` evaluated, a batch of it predicted, and the products of batches as large."""
     manifest = data.manifest
-    pixels, x = some(data, evaluate.ROWS)
-    images = pixels.reshape(-1, *manifest.image_shape)[: predict.ROWS]
+    pixels, x = some(data, evaluation.ROWS)
+    images = pixels.reshape(-1, *manifest.image_shape)[: recogniser.ROWS]
     weights = Weights.draw(Shape(manifest.pixels, hidden, manifest.classes), seed=0)
-    recognise = predict.Recogniser(Model(weights, manifest.image_shape))
+    recognise = recogniser.Recogniser(Model(weights, manifest.image_shape))
     return {
-        EVALUATION: lambda: evaluate.evaluate(weights, data).rows,
+        EVALUATION: lambda: evaluation.evaluate(weights, data).rows,
         BOUND[EVALUATION]: products(weights, x),
         PREDICTION: lambda: len(recognise(images)),
         BOUND[PREDICTION]: products(weights, x[: len(images)]),
@@ -65,9 +65,7 @@ def some(data: Dataset, most: int) -> tuple[NDArray[np.uint8], Floats]:
     count = min(most, len(data))
     pixels, labels = np.empty((count, data.manifest.pixels), np.uint8), np.empty(count, np.uint8)
     data.gather(np.arange(count), pixels, labels)
-    x = np.empty(pixels.shape, np.float32)
-    scale(pixels, out=x)
-    return pixels, x
+    return pixels, pixels * np.float32(1 / 255)
 
 
 def measure(setting: Setting) -> Found:
@@ -98,8 +96,8 @@ def show(found: Found) -> str:
     ]
     heads = ["hidden", "what", "rows/s", "x W1 and y1 W2 alone, rows/s"]
     return (
-        f"The test set from the mapped shards, {evaluate.ROWS} rows at a time, as training and `python -m "
-        f"ddmlp.evaluate` do it; and a batch of {predict.ROWS} images as `python -m ddmlp.predict` recognises them. "
+        f"The test set from the mapped shards, {evaluation.ROWS} rows at a time, as training and `python -m "
+        f"ddmlp.evaluate` do it; and a batch of {recogniser.ROWS} images as `python -m ddmlp.predict` recognises them. "
         "Beside them the two matrix products of batches as large, dense, of inputs that are there already. One "
         f"thread.\n\n{table(heads, rows)}\n"
     )

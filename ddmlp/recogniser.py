@@ -1,0 +1,27 @@
+"""A model, ready to recognise images."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddmlp.inputs import Loader
+from ddmlp.model import Model
+from ddmlp.network import Network
+from ddmlp.numerics import pin
+
+ROWS = 100  # at a time
+
+
+class Recogniser:
+    """Recognises images with a model. Not for two threads at once."""
+
+    def __init__(self, model: Model) -> None:
+        pin()
+        self._model = model
+        dtype = model.weights.flat.dtype
+        self._network = Network(model.weights.shape, ROWS, dtype)
+        self._loader = Loader(ROWS, model.weights.shape.inputs, dtype)
+
+    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.floating]:
+        """The probability of each class: images (B, height, width) uint8 in, (B, classes) out, B at most ROWS."""
+        x, live = self._loader.load(images.reshape(len(images), -1))
+        return self._network.forward(self._model.weights, x, live).copy()
