@@ -18,6 +18,7 @@ def culprit(dataset: Dataset, plan: Plan, update: Update, weights: Weights) -> s
     with np.errstate(all="ignore"):
         for index in range(plan.microbatches(update.step)):
             tally = worker.compute(Unit(*update, Node(index, index + 1)), weights, gradient)
+            gradient.expand()
             if not (math.isfinite(tally.error) and np.isfinite(gradient.flat).all()):
                 return f"the gradient of microbatch {index} is not finite; a smaller --lr may help"
     return (

@@ -70,6 +70,7 @@ class Link:
 
     def answer(self, unit: Unit, tally: Tally) -> None:
         """Send the gradient in `gradient` as the answer to `unit`."""
+        self.gradient().expand()
         self._connection.send_bytes(wire.pack_answer(unit, tally, self._next, self._waited))
         if not self._shared:
             self._connection.send_bytes(self.gradient().flat.data)

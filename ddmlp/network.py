@@ -25,7 +25,7 @@ from ddmlp.numerics import WEIGHTS, random_bits, uniform
 Floats = NDArray[np.floating[Any]]
 Indices = NDArray[np.intp]
 
-FEW = 0.3  # of the inputs: where no more are live, their rows of a gradient are written and applied one by one
+FEW = 0.3  # of the inputs: where no more are live, a gradient is compact
 
 
 class Shape(NamedTuple):
@@ -51,7 +51,8 @@ class Weights:
         m, n, o = shape
         self.w1 = self.flat[: m * n].reshape(m, n)
         self.w2 = self.flat[m * n :].reshape(n, o)
-        # Of a gradient of a few rows: the inputs whose rows of W1 may be other than zero. None: any.
+        # Of a compact gradient (k,): row i of W1 is that of input live[i], those of all other inputs are zero, and what
+        # stands behind is garbage. None: it is not compact.
         self.live: Indices | None = None
 
     @classmethod
@@ -65,6 +66,14 @@ class Weights:
             bits = random_bits(seed, WEIGHTS, layer.size, part=part)
             layer[...] = uniform(bits, -bound, bound).reshape(layer.shape)
         return weights
+
+    def expand(self) -> None:
+        """Make a compact gradient one that is not."""
+        if self.live is not None:
+            rows = self.w1[: len(self.live)].copy()
+            self.w1[:] = 0
+            self.w1[self.live] = rows
+            self.live = None
 
     def sha256(self) -> str:
         """SHA-256 over the little-endian bytes of W1, then W2, row by row."""
@@ -126,7 +135,8 @@ class Network:
     def gradients(
         self, weights: Weights, x: Floats, labels: NDArray[np.uint8], out: Weights, live: Indices | None = None
     ) -> tuple[float, int]:
-        """dE/dW1 and dE/dW2, summed over the rows, into `out`; returns what `score` does."""
+        """dE/dW1 and dE/dW2, summed over the rows, into `out`, compact where few inputs are live; returns what `score`
+        does."""
         rows = len(x)
         scored = self.score(weights, x, labels, live)
         y1, d1, y2 = self._y1[:rows], self._d1[:rows], self._y2[:rows]
@@ -137,28 +147,24 @@ class Network:
         np.subtract(1, y1, out=y1)
         np.multiply(d1, y1, out=d1)
         product = np.matmul if rows > 1 else np.multiply  # BLAS is slow where it has nothing to add
+        out.live = None
         if live is None:
             product(x.T, d1, out=out.w1)  # dE/dW1: (m, n)
-            out.live = None
+        elif len(live) <= FEW * self.shape.inputs:
+            product(x.T, d1, out=out.w1[: len(live)])
+            out.live = live
         else:
             product(x.T, d1, out=self._w1[: len(live)])
-            self._spread(live, out)
+            self._spread(live, out.w1)
         return scored
 
-    def _spread(self, live: Indices, out: Weights) -> None:
-        """The rows of dE/dW1 from the buffer to their places, and zero into all others."""
+    def _spread(self, live: Indices, out: Floats) -> None:
+        """The rows of dE/dW1 from the buffer to their places, and zero into all others, in one pass."""
         count = len(live)
-        if count > FEW * self.shape.inputs:
-            # In one pass: where no live row belongs, the row of zeros behind them.
-            self._w1[count] = 0
-            self._places.fill(count)
-            self._places[live] = np.arange(count)
-            np.take(self._w1, self._places, axis=0, out=out.w1, mode="clip")
-            out.live = None
-        else:
-            out.w1[slice(None) if out.live is None else out.live] = 0
-            out.w1[live] = self._w1[:count]
-            out.live = live
+        self._w1[count] = 0
+        self._places.fill(count)
+        self._places[live] = np.arange(count)
+        np.take(self._w1, self._places, axis=0, out=out, mode="clip")
 
     def _logits(self, weights: Weights, x: Floats, live: Indices | None) -> Floats:
         """(1) into the y1 buffer (B, n); z2 less each row's highest into the y2 buffer (B, o), which it returns."""

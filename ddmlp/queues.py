@@ -37,8 +37,8 @@ class Unit(NamedTuple):
 
 class Gradient(NamedTuple):
     """The answer to a unit: dE/dW summed over its rows, as the flat buffer of W1 and W2; what is counted of the rows;
-    who computed it, and how many seconds he had waited for the unit; and the inputs whose rows of W1 may be other than
-    zero, where they are few. The buffer is the reader's until the next answer is asked for.
+    who computed it, and how many seconds he had waited for the unit; and of a compact gradient the inputs that are live
+    (see `Weights`). The buffer is the reader's until the next answer is asked for.
     """
 
     unit: Unit

@@ -47,7 +47,7 @@ class Recomputation:
         unit = Unit(step, read, Node(0, self.plan.microbatches(step)))
         tally = self._worker.compute(unit, self._versions[read], self._gradient)
         server.begin(step, read, unit.microbatches)
-        server.receive(Gradient(unit, self._gradient.flat, tally, worker=0))
+        server.receive(Gradient(unit, self._gradient.flat, tally, worker=0, live=self._gradient.live))
         rate = self._config.learning_rate(version, self.plan.steps, version - read)
         server.apply(step, rate / self._config.batch, self._free(version))
         self._versions[version + 1] = server.weights

@@ -38,7 +38,7 @@ class Reduction:
         self._partial: dict[Node, tuple[Weights, Tally]] = {}
         self._held: Weights | None = None  # the buffer of the sum, where it is ours
         self._sum: tuple[Floats, Tally] | None = None
-        self.live: Indices | None = None  # of the sum: the inputs whose rows of W1 are other than zero, where known
+        self.live: Indices | None = None  # of the sum, where it is compact
 
     @property
     def complete(self) -> bool:
@@ -57,6 +57,11 @@ class Reduction:
         held: Weights | None = None
         if node == self._root:
             self.live = gradient.live
+        elif gradient.live is not None:
+            held = self._pool.take(flat)
+            held.live = gradient.live
+            held.expand()
+            flat = held.flat
         while node != self._root:
             parent, sibling = node.family(self._root)
             if sibling not in self._partial:

@@ -67,8 +67,7 @@ class ParameterServer:
                 f"the gradient of step {step} is {staleness} versions old, and {self._bound:g} are allowed"
             )
         gradient, tally = chosen.sum
-        live = chosen.live if into is self.weights else None
-        if not (math.isfinite(tally.error) and update(self.weights, gradient, rate, into, live)):
+        if not (math.isfinite(tally.error) and update(self.weights, gradient, rate, into, chosen.live)):
             raise TrainingError(f"the weights are no longer finite after step {step}")
         self._open.pop(step).close()
         self.version += 1

@@ -32,8 +32,8 @@ class Worker:
         self._scratch: list[Weights] = []  # one a level of the tree
 
     def compute(self, unit: Unit, weights: Weights, out: Weights) -> Tally:
-        """The unit's gradient into `out`; returns what is counted of its rows. Raises DatasetError where they do not
-        come to be seen within a bound."""
+        """The unit's gradient into `out`, where it may be compact; returns what is counted of its rows. Raises
+        DatasetError where they do not come to be seen within a bound."""
         if unit.step >= self._plan.steps:
             self._wait_for_rows(unit)
         return self._node(unit.step, unit.node, weights, out, 0)
@@ -47,8 +47,9 @@ class Worker:
             self._scratch.append(Weights(self.shape))
         scratch = self._scratch[level]
         tally = tally.plus(self._node(step, right, weights, scratch, level + 1))
+        out.expand()
+        scratch.expand()
         np.add(out.flat, scratch.flat, out=out.flat)
-        out.live = None
         return tally
 
     def _wait_for_rows(self, unit: Unit) -> None:

@@ -78,6 +78,8 @@ def test_a_step_without_the_zeros_is_the_step_with_them(digits, rows):
     dense, found = Weights(weights.shape), Weights(weights.shape, np.full(weights.shape.size, np.nan, np.float32))
     expected = Network(weights.shape, rows).gradients(weights, whole(x, live, 784), labels, dense)
     assert Network(weights.shape, rows).gradients(weights, x, labels, found, live) == pytest.approx(expected, rel=1e-5)
+    assert (found.live is None) == (rows == 64), "few are live in one image or two"
+    found.expand()
     np.testing.assert_allclose(found.flat, dense.flat, rtol=1e-4, atol=1e-6)
     assert not found.w1[np.setdiff1d(np.arange(784), live)].any()
     assert found.w1[live].any(axis=1).all()
@@ -90,5 +92,6 @@ def test_pixels_that_are_all_zero_have_no_inputs(digits):
     assert x.shape == (64, 0)
     out.flat[:] = np.nan
     Network(weights.shape, 64).gradients(weights, x, labels, out, live)
+    out.expand()
     assert not out.w1.any()
     np.testing.assert_allclose(Network(weights.shape, 1).forward(weights, x[:1], live).sum(), 1, rtol=1e-6)

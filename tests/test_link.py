@@ -14,8 +14,9 @@ import pytest
 from ddmlp.dataset import Dataset
 from ddmlp.errors import DatasetError
 from ddmlp.link import serve
+from ddmlp.local import LocalWorkers
 from ddmlp.manifest import Manifest
-from ddmlp.plan import Node
+from ddmlp.plan import Node, Plan
 from ddmlp.queues import Unit, UnitQueue
 from ddmlp.worker import Worker
 from tests import hubs
@@ -52,6 +53,22 @@ def test_processes_on_a_unix_socket_and_on_tcp_give_the_bits_of_one_process(data
     for process in workers:
         process.join(20)
     assert [process.exitcode for process in workers] == [0, 0]
+
+
+@both_kinds
+@pytest.mark.parametrize(("batch", "microbatch"), [(1, 1), (3, 1), (7, 2)])
+def test_with_a_few_rows_the_bits_are_those_of_one_process_too(dataset, pool, monkeypatch, kind, batch, microbatch):
+    """Their gradients are compact, but for those that are sent or added."""
+    few = Plan(rows=PLAN.rows, batch=batch, microbatch=microbatch, epochs=1, seed=4, block=100, window=PLAN.rows)
+    monkeypatch.setattr(hubs, "PLAN", few)
+    alone = Training(LocalWorkers(hubs.worker(dataset)), 1).run(to=few.steps)
+    again = Training(LocalWorkers(hubs.worker(dataset)), 3).run(to=few.steps)  # each step in several units
+    assert again == alone
+    with listening(dataset) as server:
+        workers = [pool.submit(work, server.addresses[kind], dataset, index) for index in range(2)]
+        assert server.gather(2, SECONDS)
+        assert Training(server, 2).run(to=few.steps) == alone
+    assert sum(working.result() for working in workers) >= few.steps
 
 
 def test_no_server_is_a_connection_error(dataset, tmp_path):

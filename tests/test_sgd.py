@@ -28,20 +28,28 @@ def test_the_rate_is_rounded_once_to_the_type_of_the_weights():
     assert out.flat[0] == np.float32(1) - np.float32(0.1) * np.float32(3)
 
 
-def test_in_place_and_by_live_inputs_it_has_the_same_bits():
+@pytest.mark.parametrize("live", [[1, 5], [0], [6], [], [0, 1, 2, 3, 4, 5, 6]])
+def test_in_place_and_compact_it_has_the_same_bits(live):
     shape, draw = Shape(7, 3, 2), np.random.default_rng(1)
-    live = np.array([1, 5])
-    gradient = Weights(shape, draw.normal(size=shape.size).astype(np.float32))
-    gradient.w1[np.setdiff1d(np.arange(7), live)] = 0
+    compact = Weights(shape, draw.normal(size=shape.size).astype(np.float32))
+    compact.live = np.array(live, np.intp)
+    gradient = Weights(shape, compact.flat.copy())
+    gradient.live = compact.live
+    gradient.expand()
+    assert gradient.live is None
+    assert np.flatnonzero(gradient.w1.any(axis=1)).tolist() == live
+    assert (gradient.w1[live] == compact.w1[: len(live)]).all()
     weights, out = Weights.draw(shape, 3), Weights(shape)
     assert update(weights, gradient.flat.copy(), 0.3, out)
-    for rows in (None, live):
-        same = Weights.draw(shape, 3)
-        assert update(same, gradient.flat.copy(), 0.3, same, rows)
-        assert same.flat.tobytes() == out.flat.tobytes() != weights.flat.tobytes()
+    assert out.flat.tobytes() != weights.flat.tobytes()
+    for same, into in [(weights, Weights(shape)), 2 * (Weights.draw(shape, 3),)]:
+        assert update(same, compact.flat.copy(), 0.3, into, compact.live)
+        assert into.flat.tobytes() == out.flat.tobytes()
+    assert update(weights, gradient.flat.copy(), 0.3, weights)
+    assert weights.flat.tobytes() == out.flat.tobytes()
 
 
-@pytest.mark.parametrize("live", [None, np.array([0])])
+@pytest.mark.parametrize("live", [None, np.array([0]), np.array([], np.intp)])
 @pytest.mark.parametrize(("bad", "rate"), [(np.nan, 0.1), (np.inf, 0.1), (-np.inf, 0.1), (1e30, 0.1), (1.0, 1e30)])
 def test_what_would_not_be_finite_changes_nothing(bad, rate, live):
     weights = of([1, 2, 3])

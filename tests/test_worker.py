@@ -31,7 +31,9 @@ def weights():
 
 def compute(worker, weights, step, node):
     out = Weights(SHAPE, np.full(SHAPE.size, np.nan, np.float32))
-    return out.flat, *worker.compute(Unit(step, step, node), weights, out)
+    tally = worker.compute(Unit(step, step, node), weights, out)
+    out.expand()
+    return out.flat, *tally
 
 
 def same(one, other):
@@ -73,6 +75,7 @@ def test_the_rows_are_those_of_the_plan_and_the_files(sample, worker, weights, s
     labels = read_idx(sample / "train-labels-idx1-ubyte.gz")[places]
     out = Weights(SHAPE)
     tally = rows, fingerprints(places), *Network(SHAPE, rows).gradients(weights, x, labels, out, live)
+    out.expand()
     assert same(compute(worker, weights, step, Node(index, index + 1)), (out.flat, *tally))
 
 
