@@ -1,5 +1,6 @@
 """The parameter server's end of the message path: hands units out to workers elsewhere, and takes their answers."""
 
+import os
 import selectors
 import struct
 import time
@@ -19,6 +20,10 @@ JOIN_SECONDS = 60  # the longest that there may be no worker
 # Versions of the weights in shared memory beyond those that open steps read: the next while it is written, and two that
 # workers which have fallen behind still read.
 SLOTS = 3
+
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # of this machine
+STINT = 256  # units after which workers that share a core take turns
 
 
 class Hub:
@@ -51,6 +56,12 @@ class Hub:
     def count(self) -> int:
         """How many workers there are."""
         return len(self._peers)
+
+    @property
+    def parallel(self) -> int:
+        """How many of them can compute at a time: those on this machine share its cores."""
+        here = sum(peer.region is not None for peer in self._peers.values())
+        return min(here, CORES) + self.count - here
 
     @property
     def answered(self) -> dict[int, int]:
@@ -157,12 +168,9 @@ class Hub:
         return None
 
     def _hand_out(self, queue: UnitQueue) -> None:
-        """Give each worker what it may take, one unit a round, so that none is idle while another holds two.
-
-        Who has answered least is asked first: where a step has fewer units than there are workers, they take turns.
-        """
+        """Give each worker what it may take, one unit a round, so that none is idle while another holds two."""
         for _ in range(CREDITS):
-            for peer in sorted(self._peers.values(), key=lambda peer: peer.answered):
+            for peer in self._turns():
                 # An array goes only to a worker that waits for a unit, and so reads: neither end can block the other.
                 if (following := queue.peek()) is None:
                     return
@@ -180,6 +188,16 @@ class Hub:
                 except OSError:
                     self._drop(peer)
                     queue.lost(peer.worker)
+
+    def _turns(self) -> list[Peer]:
+        """The workers, in the order in which they are asked.
+
+        As many on this machine as it has cores are asked first, and the same ones for a stint: more would only cool the
+        caches. Then the others' turn comes.
+        """
+        peers = sorted(self._peers.values(), key=lambda peer: (peer.answered // STINT, peer.worker))
+        here = [peer for peer in peers if peer.region is not None]
+        return [peer for peer in peers if peer not in here[CORES:]] + here[CORES:]
 
     def _read(self, peer: Peer, queue: UnitQueue) -> Gradient | None:
         """The answer that has come from `peer`; None where the connection has ended instead."""

@@ -14,7 +14,7 @@ from ddmlp.worker import Worker
 class LocalWorkers:
     """One worker, called when its answer is asked for."""
 
-    count = 1
+    count = parallel = 1
     unread = (0, 0)
 
     def __init__(self, worker: Worker) -> None:

@@ -145,8 +145,9 @@ class Trainer:
     def _step(self, deadline: float) -> bool:
         """Begin the steps that may be begun, and apply one; False where none is complete in time."""
         server, plan = self._server, self.plan
-        parts = self._schedule.parts(self._workers.count - self._queue.overdue)
-        for step, read in self._schedule.begin(plan, self.step, len(server.open), self._workers.count):
+        workers = self._workers
+        parts = self._schedule.parts(min(workers.count - self._queue.overdue, workers.parallel))
+        for step, read in self._schedule.begin(plan, self.step, len(server.open), workers.count):
             server.begin(step, read, plan.microbatches(step))
             self._to_ask.extend(Unit(step, read, node) for node in plan.units(step, parts))
         if server.open:

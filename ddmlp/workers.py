@@ -15,6 +15,10 @@ class Workers(Protocol):
         """How many there are now."""
 
     @property
+    def parallel(self) -> int:
+        """How many of them can compute at a time."""
+
+    @property
     def unread(self) -> tuple[int, int]:
         """How many of them had an answer that lay unread when there was last looked, and the most so far."""
 

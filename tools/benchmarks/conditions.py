@@ -1,11 +1,11 @@
 """The conditions of a measurement: the machine, and the versions of what ran on it."""
 
-import os
 import platform
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
+from ddmlp.hub import CORES
 from ddmlp.numerics import versions
 
 Conditions = dict[str, str | int]
@@ -16,7 +16,7 @@ def conditions() -> Conditions:
     """Those of this process."""
     here: Conditions = {
         "processor": processor(),
-        "cores": cores(),
+        "cores": CORES,
         "system": f"{platform.system()} {platform.machine()}",
     }
     return {**here, **versions(), **{name: version for name in PEERS if (version := installed_version(name))}}
@@ -29,11 +29,6 @@ def processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or "unknown"
-
-
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def installed_version(name: str) -> str | None:

@@ -5,10 +5,10 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
+from ddmlp.hub import CORES
 from ddmlp.manifest import Manifest
 from tools.benchmarks import growth_plot
 from tools.benchmarks.chapter import Chapter, Found, Setting, interleaved
-from tools.benchmarks.conditions import cores
 from tools.benchmarks.cost_model import CostModel
 from tools.benchmarks.enlarged import enlarge
 from tools.benchmarks.forecast import forecast
@@ -50,7 +50,7 @@ def measure(setting: Setting) -> Found:
     timed = {str(point): partial(speed, point, datasets[point.times], setting.seconds) for point in points}
     speeds = interleaved(timed, setting.repeats)
     return {
-        "cores": cores(),
+        "cores": CORES,
         "ends": manifest.pixels + manifest.classes,
         "points": [{**asdict(point), "speeds": speeds[str(point)]} for point in points],
     }
