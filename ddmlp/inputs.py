@@ -25,7 +25,7 @@ class Loader:
         (B, m). It follows from the pixels alone, so a batch has the same bits wherever it is computed.
         """
         rows, inputs = pixels.shape
-        live = np.flatnonzero(np.bitwise_or.reduce(pixels, axis=0))
+        live = np.flatnonzero(pixels if rows == 1 else np.bitwise_or.reduce(pixels, axis=0))
         shape = rows, len(live) if len(live) <= MOST_LIVE * inputs else inputs
         x = self._x[: shape[0] * shape[1]].reshape(shape)
         if shape == pixels.shape:

@@ -35,15 +35,20 @@ class Tally(NamedTuple):
         )
 
 
-def fingerprints(rows: NDArray[np.intp]) -> int:
-    """The sum of the rows' fingerprints: multiply and fold twice, after SplitMix64's output function (Steele, Lea and
-    Flood 2014, figure 11), whose constants these are. It runs for every microbatch, so it is kept short; but without
-    the second fold the multiplication would factor out of the sum, and two swaps of rows could cancel out."""
+def fingerprint(rows: NDArray[np.intp]) -> NDArray[np.uint64]:
+    """The fingerprint of each row: multiply and fold twice, after SplitMix64's output function (Steele, Lea and Flood
+    2014, figure 11), whose constants these are. It runs for every microbatch, so it is kept short; but without the
+    second fold the multiplication would factor out of the sum, and two swaps of rows could cancel out."""
     mixed = (rows + 1).view(np.uint64) * _GAMMA
     mixed ^= mixed >> _HALF
     mixed *= _MIX
     mixed ^= mixed >> _HALF
-    return int(np.add.reduce(mixed))
+    return mixed
+
+
+def fingerprints(rows: NDArray[np.intp]) -> int:
+    """The sum of the rows' fingerprints."""
+    return int(np.add.reduce(fingerprint(rows)))
 
 
 class Ledger:

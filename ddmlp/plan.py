@@ -92,10 +92,14 @@ class Plan:
 
     def microbatch_rows(self, step: int, index: int) -> NDArray[np.intp]:
         """The rows of the dataset in microbatch `index` of `step`, in their order: shape (up to microbatch,)."""
-        start = (step % self.steps_per_epoch) * self.batch
-        stop = min(start + self.batch, self.rows)
-        start += index * self.microbatch
-        return self._order(self.epoch(step))[start : min(start + self.microbatch, stop)]
+        begin = index * self.microbatch
+        return self.rows_from(step, begin, min(self.microbatch, self.batch - begin))
+
+    def rows_from(self, step: int, begin: int, count: int) -> NDArray[np.intp]:
+        """So many rows from the row `begin` of `step` on, in their order, also those of the steps that follow: shape
+        (up to count,), fewer at the end of the epoch."""
+        start = (step % self.steps_per_epoch) * self.batch + begin
+        return self._order(self.epoch(step))[start : min(start + count, self.rows)]
 
     def epoch_rows(self, step: int) -> Iterator[NDArray[np.intp]]:
         """The rows of the epoch that `step` is in, up to it, in parts and in their order."""

@@ -32,9 +32,9 @@ class StreamPlan(Plan):
     def rows_before(self, step: int) -> int:
         return min(step * self.batch, self.rows)
 
-    def microbatch_rows(self, step: int, index: int) -> NDArray[np.intp]:
-        start = step * self.batch + index * self.microbatch
-        return np.arange(start, min(start + self.microbatch, (step + 1) * self.batch, self.rows))
+    def rows_from(self, step: int, begin: int, count: int) -> NDArray[np.intp]:
+        start = step * self.batch + begin
+        return np.arange(start, min(start + count, self.rows))
 
     def epoch_rows(self, step: int) -> Iterator[NDArray[np.intp]]:
         """The rows of the period that `step` is in, up to it."""

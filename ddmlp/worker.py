@@ -7,11 +7,12 @@ import numpy as np
 from ddmlp.dataset import Dataset
 from ddmlp.errors import DatasetError
 from ddmlp.inputs import Loader
-from ddmlp.ledger import Tally, fingerprints
+from ddmlp.ledger import Tally
 from ddmlp.network import Network, Shape, Weights
 from ddmlp.numerics import pin
 from ddmlp.plan import Node, Plan
 from ddmlp.queues import Unit
+from ddmlp.reader import Reader
 
 ROWS_SECONDS = 30  # until rows that another node has published must be seen on this one
 LOOK_SECONDS = 0.05
@@ -26,8 +27,7 @@ class Worker:
         self._dataset, self._plan = dataset, plan
         rows = min(plan.microbatch, plan.batch, *([plan.rows] if plan.ended else []))
         self._network = Network(shape, rows)
-        self._pixels = np.empty((rows, shape.inputs), np.uint8)
-        self._labels = np.empty(rows, np.uint8)
+        self._reader = Reader(dataset, rows)
         self._loader = Loader(rows, shape.inputs)
         self._scratch: list[Weights] = []  # one a level of the tree
 
@@ -69,8 +69,6 @@ class Worker:
             time.sleep(LOOK_SECONDS)
 
     def _microbatch(self, step: int, index: int, weights: Weights, out: Weights) -> Tally:
-        rows = self._plan.microbatch_rows(step, index)
-        pixels, labels = self._pixels[: len(rows)], self._labels[: len(rows)]
-        self._dataset.gather(rows, pixels, labels)
+        pixels, labels, fingerprints = self._reader.read(self._plan, step, index)
         x, live = self._loader.load(pixels)
-        return Tally(len(rows), fingerprints(rows), *self._network.gradients(weights, x, labels, out, live))
+        return Tally(len(labels), fingerprints, *self._network.gradients(weights, x, labels, out, live))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ddmlp import crew, queues, remote
+from ddmlp import crew, hub, queues, remote
 from ddmlp.actors import ServerActor, WorkerActor
 from ddmlp.cluster import Cluster
 from ddmlp.config import TrainConfig
@@ -65,6 +65,7 @@ def test_any_number_of_workers_gives_the_hash_of_one_process(
 
         def __init__(self) -> None:
             queues.SHORTEST = 3_600.0
+            hub.CORES = workers
 
     class PatientTrainer(RemoteTrainer):
         server_class = Patient

@@ -1,0 +1,52 @@
+"""The rows of microbatches, read from a dataset; those of small steps for several of them in one go."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddmlp.dataset import Dataset
+from ddmlp.ledger import fingerprint
+from ddmlp.plan import Plan
+
+LOT = 64  # rows that are read in one go, where a step has fewer
+
+
+class Rows(NamedTuple):
+    """pixels (B, m) and labels (B,), uint8, in buffers of the reader; fingerprints: the sum of those of the rows."""
+
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+    fingerprints: int
+
+
+class Reader:
+    """Reads what the steps of a plan train on, up to `rows` rows at a time."""
+
+    def __init__(self, dataset: Dataset, rows: int) -> None:
+        self._dataset = dataset
+        self._pixels = np.empty((max(rows, LOT), dataset.manifest.pixels), np.uint8)
+        self._labels = np.empty(len(self._pixels), np.uint8)
+        self._marks = np.empty(0, np.uint64)  # the fingerprints of the rows that are in the buffers
+        self._step = 0  # that they begin with
+
+    def read(self, plan: Plan, step: int, index: int) -> Rows:
+        """The rows of microbatch `index` of `step`. Raises DatasetError."""
+        begin = index * plan.microbatch
+        count = min(plan.microbatch, plan.batch - begin)
+        if plan.batch > LOT // 2:
+            self._load(plan.rows_from(step, begin, count))
+            return self._rows(0, count)
+        place = (step - self._step) * plan.batch + begin
+        if not 0 <= place <= len(self._marks) - count:  # at the end of an epoch, or of what is known, they are fewer
+            self._load(plan.rows_from(step, 0, LOT - LOT % plan.batch))
+            self._step, place = step, begin
+        return self._rows(place, count)
+
+    def _load(self, rows: NDArray[np.intp]) -> None:
+        self._dataset.gather(rows, self._pixels, self._labels)
+        self._marks = fingerprint(rows)
+
+    def _rows(self, place: int, count: int) -> Rows:
+        there = slice(place, min(place + count, len(self._marks)))
+        return Rows(self._pixels[there], self._labels[there], int(np.add.reduce(self._marks[there])))
