@@ -25,11 +25,12 @@ class Loader:
         (B, m). It follows from the pixels alone, so a batch has the same bits wherever it is computed.
         """
         rows, inputs = pixels.shape
-        live = np.flatnonzero(pixels if rows == 1 else np.bitwise_or.reduce(pixels, axis=0))
+        inked = pixels[0] if rows == 1 else np.bitwise_or.reduce(pixels, axis=0)
+        (live,) = inked.nonzero()
         shape = rows, len(live) if len(live) <= MOST_LIVE * inputs else inputs
         x = self._x[: shape[0] * shape[1]].reshape(shape)
         if shape == pixels.shape:
             return np.multiply(pixels, self._scale, out=x), None
         kept = self._pixels[: x.size].reshape(shape)
-        np.take(pixels, live, axis=1, out=kept, mode="clip")  # the default mode allocates
+        pixels.take(live, axis=1, out=kept, mode="clip")  # the default mode allocates
         return np.multiply(kept, self._scale, out=x), live

@@ -122,7 +122,7 @@ class Network:
         t, e, sums = self._t[:rows], self._e[:rows], self._sums[:rows, 0]
         predicted, wrong = self.predicted[:rows], self._wrong[:rows]
         z2 = self._logits(weights, x, live)
-        np.argmax(z2, axis=1, out=predicted)
+        z2.argmax(axis=1, out=predicted)
         np.not_equal(predicted, labels, out=wrong)
         # E = -sum t ln y2 = ln sum e^z2 - z2(c): finite even where y2(c) rounds to 0.
         np.equal(labels[:, None], self._classes, out=t)
@@ -171,7 +171,7 @@ class Network:
         y1, z2, highest = self._y1[: len(x)], self._y2[: len(x)], self._sums[: len(x)]
         w1 = weights.w1
         if live is not None:
-            w1 = np.take(w1, live, axis=0, out=self._w1[: len(live)], mode="clip")  # the default mode allocates
+            w1 = w1.take(live, axis=0, out=self._w1[: len(live)], mode="clip")  # the default mode allocates
         np.matmul(x, w1, out=y1)
         # 1 / (1 + e^-z1) = (1 + tanh(z1 / 2)) / 2, which cannot overflow.
         np.multiply(y1, self._half, out=y1)
@@ -179,13 +179,14 @@ class Network:
         np.multiply(y1, self._half, out=y1)
         np.add(y1, self._half, out=y1)
         np.matmul(y1, weights.w2, out=z2)
-        np.clip(z2, -self._z2_most, self._z2_most, out=z2)
-        np.max(z2, axis=1, keepdims=True, out=highest)
+        np.minimum(z2, self._z2_most, out=z2)
+        np.maximum(z2, -self._z2_most, out=z2)
+        np.maximum.reduce(z2, axis=1, keepdims=True, out=highest)
         return np.subtract(z2, highest, out=z2)
 
     def _softmax(self, z2: Floats) -> Floats:
         """(2) in place: e^z2 / sum e^z2, the sums left in their buffer (B, 1)."""
         sums = self._sums[: len(z2)]
         np.exp(z2, out=z2)
-        np.sum(z2, axis=1, keepdims=True, out=sums)
+        np.add.reduce(z2, axis=1, keepdims=True, out=sums)
         return np.divide(z2, sums, out=z2)
