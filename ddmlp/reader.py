@@ -9,7 +9,7 @@ from ddmlp.dataset import Dataset
 from ddmlp.ledger import fingerprint
 from ddmlp.plan import Plan
 
-LOT = 64  # rows that are read in one go, where a step has fewer
+LOT = 256  # rows that are read in one go, where a step has fewer
 
 
 class Rows(NamedTuple):

@@ -27,16 +27,14 @@ class ParameterServer:
         self._bound, self._in_order = bound, in_order
         self._pool = Pool(shape)
         self._open: dict[int, Reduction] = {}  # by step, in the order in which they were begun
-
-    @property
-    def open(self) -> dict[int, int]:
-        """The steps that were begun and not applied, in that order, and the version that each reads."""
-        return {step: each.read for step, each in self._open.items()}
+        # The steps that were begun and not applied, in that order, and the version that each reads.
+        self.open: dict[int, int] = {}
 
     def begin(self, step: int, read: int, microbatches: int) -> None:
         """Expect the gradients of a step, which has so many microbatches and reads the weights of version `read`."""
         assert step not in self._open, f"step {step} has begun already"
         self._open[step] = Reduction(read, microbatches, self._pool)
+        self.open[step] = read
 
     def receive(self, gradient: Gradient) -> None:
         """Add a gradient to the sum of its step, which must be open."""
@@ -47,6 +45,8 @@ class ParameterServer:
     def ready(self) -> int | None:
         """The step that is to be applied now, if there is one; to be asked before the next answer is taken."""
         complete = [step for step, each in self._open.items() if each.complete]
+        if not complete:
+            return None
         allowed = [step for step in complete if self._may_apply(step)]
         if allowed:
             return allowed[0]
@@ -70,13 +70,14 @@ class ParameterServer:
         if not (math.isfinite(tally.error) and update(self.weights, gradient, rate, into, chosen.live)):
             raise TrainingError(f"the weights are no longer finite after step {step}")
         self._open.pop(step).close()
+        del self.open[step]
         self.version += 1
         self.weights = into
         return tally
 
     def _may_apply(self, step: int) -> bool:
         """Whether all others that are open could still be applied within the bound, oldest first."""
-        others = [each.read for other, each in self._open.items() if other != step]
         if self._in_order:
             return next(iter(self._open)) == step
+        others = [read for other, read in self.open.items() if other != step]
         return all(self.version + 1 + place - read <= self._bound for place, read in enumerate(others))

@@ -12,6 +12,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ddmlp.checkpoint import Checkpoint
 from ddmlp.dataset import Dataset
 from ddmlp.diagnosis import culprit
@@ -84,12 +86,16 @@ class Trainer:
         if self._history.saved < 0:
             self.checkpoint()
         result = None
-        while self._settle(deadline):
-            if self._over:
-                result = self._finish()
-                break
-            if not self._step(deadline) or time.perf_counter() >= deadline:
-                break
+        with np.errstate(all="ignore"):  # the server looks whether the sums are finite
+            while True:
+                over = self._over
+                if (over or self._save_due) and not self._saved(deadline):
+                    break
+                if over:
+                    result = self._finish()
+                    break
+                if not self._step(deadline) or time.perf_counter() >= deadline:
+                    break
         return self._report(result)
 
     def end(self) -> Report:
@@ -134,12 +140,11 @@ class Trainer:
         """Whether this is the end."""
         return self._schedule.over(self.plan, self.step) or self._feed.idle > self._job.idle_timeout
 
-    def _settle(self, deadline: float) -> bool:
+    def _saved(self, deadline: float) -> bool:
         """Write the checkpoint that is due, once the data are verified; False where they are not in time."""
-        if self._save_due or self._over:
-            if not self._feed.verified(max(0.0, deadline - time.perf_counter())):
-                return False
-            self.checkpoint()
+        if not self._feed.verified(max(0.0, deadline - time.perf_counter())):
+            return False
+        self.checkpoint()
         return True
 
     def _step(self, deadline: float) -> bool:

@@ -7,14 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ddmlp import reader
 from ddmlp.dataset import Dataset
 from ddmlp.dataset_writer import DatasetWriter
 from ddmlp.ledger import fingerprints
 from ddmlp.plan import Plan
-from ddmlp.reader import LOT, Reader
+from ddmlp.reader import Reader
 from ddmlp.stream import StreamPlan
 
-ROWS = 150
+ROWS, LOT = 150, 64
 
 
 class Counting(Dataset):
@@ -25,6 +26,13 @@ class Counting(Dataset):
     def gather(self, rows, pixels, labels):
         self.reads += 1
         super().gather(rows, pixels, labels)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def lot():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reader, "LOT", LOT)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +49,7 @@ def plan_of(batch, microbatch, rows=ROWS, stream=False, ended=True):
     return kind(rows, batch, microbatch, epochs=2, seed=3, block=10, window=ROWS, ended=ended)
 
 
-def check(reader, plan, step, index):
+def check(reading, plan, step, index):
     due = plan.microbatch_rows(step, index)
     found = reader.read(plan, step, index)
     assert found.labels.tolist() == found.pixels[:, 0].tolist() == due.tolist() != []
@@ -60,24 +68,24 @@ def test_any_microbatches_in_any_order(path, batch, microbatch, stream, draw):
     places = [(step, index) for step in range(plan.steps) for index in range(plan.microbatches(step))]
     start = draw.draw(st.integers(0, len(places) - 1))
     some = places[start : start + 20] + draw.draw(st.lists(st.sampled_from(places), max_size=10))
-    reader = Reader(Dataset(path), min(batch, microbatch))
+    reading = Reader(Dataset(path), min(batch, microbatch))
     for place in some:
-        check(reader, plan, *place)
+        check(reading, plan, *place)
 
 
 @pytest.mark.parametrize(("batch", "reads"), [(1, 6), (7, 8), (32, 6), (33, 10)])
 def test_small_steps_are_read_in_one_go(path, batch, reads):
     plan, dataset = plan_of(batch, batch), Counting(path)
-    reader = Reader(dataset, batch)
+    reading = Reader(dataset, batch)
     for step in range(plan.steps):
-        check(reader, plan, step, 0)
+        check(reading, plan, step, 0)
     assert dataset.reads == reads
 
 
 def test_rows_that_come_later_are_read_later(path):
-    reader = Reader(Dataset(path), 4)
+    reading = Reader(Dataset(path), 4)
     for known in (10, 11, 12, 40, ROWS):
         plan = plan_of(4, 4, known, stream=True, ended=known == ROWS)
         for step in range(plan.steps):
-            check(reader, plan, step, 0)
-    assert len(reader.read(plan, plan.steps - 1, 0).labels) == 2, "the last step, of what is left"
+            check(reading, plan, step, 0)
+    assert len(reading.read(plan, plan.steps - 1, 0).labels) == 2, "the last step, of what is left"
