@@ -51,7 +51,7 @@ def plan_of(batch, microbatch, rows=ROWS, stream=False, ended=True):
 
 def check(reading, plan, step, index):
     due = plan.microbatch_rows(step, index)
-    found = reader.read(plan, step, index)
+    found = reading.read(plan, step, index)
     assert found.labels.tolist() == found.pixels[:, 0].tolist() == due.tolist() != []
     assert found.fingerprints == fingerprints(due)
 
