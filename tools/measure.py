@@ -1,8 +1,6 @@
-"""Measure what the README says: python tools/measure.py accuracy|speed|checkpoints|modes DATA
+"""Measure what the README and docs/modes.md say: python tools/measure.py accuracy|checkpoints|modes DATA
 
     accuracy     the default settings over 5 seeds: test error, mean and standard deviation
-    speed        2 epochs with 0 to 4 workers, with the default batch and a large one, in turns: rows/s, median and
-                 spread; and that the number of workers does not change the hash
     modes        5 epochs with a delay and with staleness, with 1, 2 and 4 workers, over 3 seeds: test error and rows/s
     checkpoints  5 runs of 3 epochs with the default settings: what share of the training time checkpoints take
 
@@ -22,14 +20,12 @@ from ddmlp.terminal import Parser, command
 
 SEEDS = 5
 REPEATS = 5
-WORKERS = (0, 1, 2, 4)
 MODES = {
     "synchronous": (),
     "--delay 1": ("--delay", "1"),
     **{f"--staleness {bound}": ("--staleness", bound) for bound in ("1", "4", "16", "inf")},
 }
 MODE_WORKERS, MODE_SEEDS = (1, 2, 4), 3
-BATCHES = {"64, 32": (), "1,024, 128": ("--batch", "1024", "--microbatch", "128")}
 
 
 def train(data: Path, *flags: str) -> dict[str, Any]:
@@ -55,26 +51,6 @@ def accuracy(data: Path) -> None:
     print("| seed | test error |\n| --- | --- |")
     print("\n".join(f"| {seed} | {error:.2f} % |" for seed, error in enumerate(errors)))
     print(f"| mean ± standard deviation | {mean:.2f} ± {deviation:.2f} % |")
-
-
-def speed(data: Path) -> None:
-    found: dict[tuple[str, int], list[float]] = {(name, workers): [] for name in BATCHES for workers in WORKERS}
-    hashes: dict[str, set[str]] = {name: set() for name in BATCHES}
-    for repeat in range(REPEATS):
-        # In turns, so that a machine whose speed drifts is fair to all.
-        for (name, workers), speeds in found.items():
-            result = train(data, "--epochs", "2", "--workers", str(workers), *BATCHES[name])
-            speeds.append(result["rows_per_second"])
-            hashes[name].add(result["weights_sha256"])
-        print(f"{repeat + 1} of {REPEATS}", file=sys.stderr, flush=True)
-    if any(len(different) != 1 for different in hashes.values()):
-        raise TrainingError(f"the number of workers changed the hash, which it must not: {hashes}")
-    print("| batch, microbatch | workers | rows/s, median (lowest to highest) | of one process |")
-    print("| --- | --- | --- | --- |")
-    for (name, workers), speeds in found.items():
-        ratio = statistics.median(a / b for a, b in zip(speeds, found[name, 0], strict=True))
-        spread = f"{statistics.median(speeds):,.0f} ({min(speeds):,.0f} to {max(speeds):,.0f})"
-        print(f"| {name} | {workers} | {spread} | {ratio:.2f} |")
 
 
 def modes(data: Path) -> None:
@@ -114,10 +90,10 @@ def checkpoints(data: Path) -> None:
 
 def main() -> None:
     parser = Parser(description="Measure what the README says, as a Markdown table.")
-    parser.add_argument("what", choices=["accuracy", "speed", "checkpoints", "modes"])
+    parser.add_argument("what", choices=["accuracy", "checkpoints", "modes"])
     parser.add_argument("data", type=Path, metavar="DATA", help="a folder with train/ and test/")
     args = parser.parse_args()
-    {"accuracy": accuracy, "speed": speed, "checkpoints": checkpoints, "modes": modes}[args.what](args.data)
+    {"accuracy": accuracy, "checkpoints": checkpoints, "modes": modes}[args.what](args.data)
 
 
 if __name__ == "__main__":

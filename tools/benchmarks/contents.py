@@ -4,6 +4,7 @@ from tools.benchmarks import (
     conversion,
     growth,
     memory,
+    message_path,
     one_process,
     recognition,
     several_processes,
@@ -15,6 +16,7 @@ from tools.benchmarks.chapter import Chapter
 CHAPTERS: tuple[Chapter, ...] = (
     one_process.CHAPTER,
     several_processes.CHAPTER,
+    message_path.CHAPTER,
     time_to_goal.CHAPTER,
     conversion.CHAPTER,
     recognition.CHAPTER,

@@ -14,7 +14,7 @@ from tools.benchmarks.enlarged import enlarge
 from tools.benchmarks.forecast import forecast
 from tools.benchmarks.markdown import spread, table
 from tools.benchmarks.sweep import SETTINGS, Point, sweep
-from tools.measure import train
+from tools.benchmarks.training import trained
 
 ROWS_PER_SECOND = 50_000  # about, of one core at the middle of the sweep: a point is to take the seconds asked for
 # What a term counts, and how many of it are shown: costs range from nanoseconds to milliseconds.
@@ -35,7 +35,7 @@ def speed(point: Point, data: Path, seconds: float) -> float:
     settings |= {name: getattr(point, name) for name in ("batch", "hidden", "workers")}
     flags = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
     address = ("--address", "local") if point.workers else ()
-    return float(train(data, *flags, *address)["rows_per_second"])
+    return float(trained(data, *flags, *address)["rows_per_second"])
 
 
 def measure(setting: Setting) -> Found:

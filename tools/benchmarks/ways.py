@@ -1,0 +1,174 @@
+"""Ways to carry weights to two workers and gradients back: python -m tools.benchmarks.ways WAY --hidden N --seconds S
+
+The workers answer with what they were sent, so a step is what is left without the arithmetic of the gradients: the
+message path, adding two gradients, and the update. Prints milliseconds a step, as JSON.
+"""
+
+import json
+import multiprocessing
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ddmlp import wire
+from ddmlp.cluster import connect
+from ddmlp.hub import Hub
+from ddmlp.ledger import Tally
+from ddmlp.link import Link, serve
+from ddmlp.network import Floats, Shape, Weights
+from ddmlp.numerics import fingerprint
+from ddmlp.plan import Node
+from ddmlp.queues import CREDITS, Unit, UnitQueue
+from ddmlp.server import ParameterServer
+from ddmlp.terminal import Parser, command
+
+WORKERS = 2
+SECRET = b"for as long as it is measured"
+WARM_UP, STRETCH = 30, 20  # steps
+SECONDS = 30.0  # the longest that a worker may take
+PIXELS, CLASSES = 784, 10
+
+Steps = Callable[[int], object]  # does so many
+
+
+class Echo:
+    """A worker on Ray, or in a process, that computes nothing."""
+
+    def __call__(self, weights: Floats) -> Floats:
+        return weights.copy()
+
+    def compute(self, _unit: Unit, weights: Weights, out: Weights) -> Tally:
+        out.flat[:] = weights.flat
+        return Tally(0, 0, 0.0, 0)
+
+
+class Server:
+    """The parameter server of the ways over Ray."""
+
+    def __init__(self, size: int) -> None:
+        self.weights: Floats = np.zeros(size, np.float32)
+
+    def apply(self, *gradients: Floats) -> Floats:
+        total = gradients[0] + gradients[1]
+        total *= np.float32(0.1)
+        self.weights = self.weights - total
+        return self.weights
+
+    def steps(self, ray: Any, workers: list[Any], count: int) -> None:
+        """Call the workers from here: no driver in the path."""
+        for _ in range(count):
+            weights = ray.put(self.weights)
+            self.apply(*ray.get([worker.__call__.remote(weights) for worker in workers]))
+
+
+def answer(address: wire.Address, number: int, shape: Shape) -> None:
+    """A worker of ours, in a process."""
+    serve(Echo(), Link(address, SECRET, _hello(number), shape))  # type: ignore[arg-type]  # it has what is asked of it
+
+
+@contextmanager
+def ours(shape: Shape, address: wire.Address) -> Iterator[Steps]:
+    """The hub and its workers, at a Unix socket or over TCP."""
+    hub = Hub(shape, _hello(-1), SECRET, [address])
+    start = multiprocessing.get_context("spawn").Process
+    workers = [start(target=answer, args=(hub.addresses[0], number, shape)) for number in range(WORKERS)]
+    for worker in workers:
+        worker.start()
+    hub.gather(WORKERS, SECONDS)
+    queue = UnitQueue(CREDITS * WORKERS)
+    server = ParameterServer(shape, 0, hub.reserve(queue))
+    hub.publish(0)
+
+    def steps(count: int) -> None:
+        for step in range(server.version, server.version + count):
+            server.begin(step, step, WORKERS)
+            for place in range(WORKERS):
+                queue.put(Unit(step, step, Node(place, place + 1)))
+            while server.ready() is None:
+                gradient = hub.exchange(queue, SECONDS)
+                assert gradient is not None, f"no answer within {SECONDS:g} s"
+                if queue.answered(gradient, time.monotonic()):
+                    server.receive(gradient)
+            server.apply(step, 0.1, hub.reserve(queue))
+            hub.publish(step + 1)
+
+    try:
+        yield steps
+    finally:
+        hub.close()
+        for worker in workers:
+            worker.join()
+
+
+def _hello(number: int) -> wire.Hello:
+    return wire.Hello(number, wire.VERSION, fingerprint(), "", {})
+
+
+@contextmanager
+def over_ray(way: str, shape: Shape) -> Iterator[Steps]:
+    """Ray's ways, with actors."""
+    cluster = connect("local")
+    ray = cluster.ray
+    server = ray.remote(num_cpus=0)(Server).remote(shape.size)
+    workers = [ray.remote(num_cpus=0)(Echo).remote() for _ in range(WORKERS)]
+    weights = ray.put(np.zeros(shape.size, np.float32))
+
+    def driver(count: int) -> None:
+        nonlocal weights
+        for _ in range(count):
+            weights = server.apply.remote(*(worker.__call__.remote(weights) for worker in workers))
+        ray.get(weights)
+
+    def graph(count: int) -> None:
+        found = ray.get(weights)
+        for _ in range(count):
+            found = ray.get(compiled.execute(found))
+
+    try:
+        if way == "graph":
+            from ray.dag import InputNode
+
+            with InputNode() as given:
+                bound = server.apply.bind(*(worker.__call__.bind(given) for worker in workers))
+            compiled = bound.experimental_compile()
+            yield graph
+            compiled.teardown()
+        elif way == "server":
+            yield lambda count: ray.get(server.steps.remote(ray, workers, count))
+        else:
+            yield driver
+    finally:
+        cluster.leave()
+
+
+@contextmanager
+def prepared(way: str, shape: Shape) -> Iterator[Steps]:
+    """Whatever the way needs."""
+    with tempfile.TemporaryDirectory(prefix="ways", dir="/tmp") as folder:
+        addresses: dict[str, wire.Address] = {"shared": str(Path(folder, "server")), "tcp": ("127.0.0.1", 0)}
+        with ours(shape, addresses[way]) if way in addresses else over_ray(way, shape) as steps:
+            yield steps
+
+
+def main() -> None:
+    parser = Parser(description="Time a way to carry the arrays of a step; one line of JSON.")
+    parser.add_argument("way", choices=("driver", "server", "graph", "tcp", "shared"))
+    parser.add_argument("--hidden", type=int, required=True)
+    parser.add_argument("--seconds", type=float, required=True)
+    args = parser.parse_args()
+    with prepared(args.way, Shape(PIXELS, args.hidden, CLASSES)) as steps:
+        steps(WARM_UP)
+        done, start = 0, time.perf_counter()
+        while (passed := time.perf_counter() - start) < args.seconds:
+            steps(STRETCH)
+            done += STRETCH
+    print(json.dumps({"milliseconds": 1000 * passed / done}))
+
+
+if __name__ == "__main__":
+    command(main)
