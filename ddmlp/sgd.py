@@ -17,7 +17,8 @@ def update(weights: Weights, gradient: Floats, rate: float, out: Weights, live: 
     `out` may be `weights`.
     """
     m, n, _ = weights.shape
-    parts = [gradient] if live is None else [gradient[: len(live) * n], gradient[m * n :]]
+    size = 0 if live is None else len(live) * n
+    parts = [gradient] if live is None else [gradient[:size], gradient[m * n :]]
     with np.errstate(over="ignore", invalid="ignore"):
         for moved in parts:
             np.multiply(moved, moved.dtype.type(rate), out=moved)
@@ -29,6 +30,9 @@ def update(weights: Weights, gradient: Floats, rate: float, out: Weights, live: 
         return True
     if out is not weights:
         out.flat[:] = weights.flat
-    out.w1[live] -= parts[0].reshape(-1, n)
+    # What stands behind the live rows is garbage, and as long at least: there is room for what they are taken from.
+    taken = gradient[size : 2 * size].reshape(-1, n)
+    weights.w1.take(live, axis=0, out=taken, mode="clip")
+    out.w1[live] = np.subtract(taken, parts[0].reshape(-1, n), out=taken)
     np.subtract(weights.w2.reshape(-1), parts[1], out=out.w2.reshape(-1))
     return True

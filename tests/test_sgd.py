@@ -28,7 +28,7 @@ def test_the_rate_is_rounded_once_to_the_type_of_the_weights():
     assert out.flat[0] == np.float32(1) - np.float32(0.1) * np.float32(3)
 
 
-@pytest.mark.parametrize("live", [[1, 5], [0], [6], [], [0, 1, 2, 3, 4, 5, 6]])
+@pytest.mark.parametrize("live", [[1, 5], [0], [6], [], [0, 1, 6]])
 def test_in_place_and_compact_it_has_the_same_bits(live):
     shape, draw = Shape(7, 3, 2), np.random.default_rng(1)
     compact = Weights(shape, draw.normal(size=shape.size).astype(np.float32))
