@@ -9,7 +9,7 @@ import pytest
 
 from ddmlp.dataset import Dataset
 from ddmlp.errors import TrainingError
-from ddmlp.network import Network, Shape, Weights, scale
+from ddmlp.network import Network, Shape, Weights
 from ddmlp.sgd import update
 from tools.benchmarks import stopwatch
 from tools.benchmarks.peers.contestant import accuracy, error
@@ -38,7 +38,7 @@ def ours(rows: Rows, order: np.ndarray, batch: int = BATCH) -> Weights:
     for start in range(0, len(order), batch):
         chosen = order[start : start + batch]
         x = np.empty((len(chosen), SHAPE.inputs), np.float32)
-        scale(rows.pixels[chosen], out=x)
+        np.multiply(rows.pixels[chosen], np.float32(1 / 255), out=x)
         network.gradients(weights, x, rows.labels[chosen], gradient)
         update(weights.flat, gradient.flat, RATE / len(chosen), out=weights.flat)
     return weights
