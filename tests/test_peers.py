@@ -40,7 +40,7 @@ def ours(rows: Rows, order: np.ndarray, batch: int = BATCH) -> Weights:
         x = np.empty((len(chosen), SHAPE.inputs), np.float32)
         np.multiply(rows.pixels[chosen], np.float32(1 / 255), out=x)
         network.gradients(weights, x, rows.labels[chosen], gradient)
-        update(weights.flat, gradient.flat, RATE / len(chosen), out=weights.flat)
+        update(weights, gradient.flat, RATE / len(chosen), weights)
     return weights
 
 
