@@ -65,7 +65,7 @@ def test_any_number_of_workers_gives_the_hash_of_one_process(
 
         def __init__(self) -> None:
             queues.SHORTEST = 3_600.0
-            hub.CORES = workers
+            hub.CORES, hub.STINT = workers, 1  # everyone has his turn
 
     class PatientTrainer(RemoteTrainer):
         server_class = Patient
