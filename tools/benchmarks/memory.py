@@ -89,7 +89,7 @@ def show(found: Found) -> str:
             rows.append((str(workers), what, spread(megabytes, ".1f"), spread(found["speeds"][name])))
     return (
         f"{found['trained']:,} rows are trained on, of MNIST and of a dataset {found['times']} times as large: MNIST's "
-        "digits, drawn at random and moved by a pixel or two. The memory is the most that all processes of the run had "
+        "digits, drawn at random, paler or as they are. The memory is the most that all processes of the run had "
         "at a time, the command, the server and the workers, from the start to the end, without the files that they "
         f"map.\n\n{table(['workers', 'dataset', 'MB', 'rows/s'], rows)}\n"
     )
