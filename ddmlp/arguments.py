@@ -23,6 +23,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
                         "stream to follow: - for standard input, tcp://HOST:PORT to connect to")  # fmt: skip
     parser.add_argument("--run", type=Path, help="folder of the run (default: a new one under runs/)")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --run where it stopped")
+    parser.add_argument("--tensorboard", action="store_true", help="write the curves for TensorBoard, too: into "
+                        "tensorboard/ in the run's folder")  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="print only the result")
 
     result = parser.add_argument_group("result")

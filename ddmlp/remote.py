@@ -21,6 +21,7 @@ from ddmlp.crew import Crew
 from ddmlp.errors import ClusterError
 from ddmlp.hub import JOIN_SECONDS
 from ddmlp.job import Job, Report
+from ddmlp.ray_metrics import RayMetrics
 
 PLACE_SECONDS = 60
 SERVER_SECONDS = 600  # the longest that the server may be silent; a test of the weights or a checkpoint is one silence
@@ -45,6 +46,7 @@ class RemoteTrainer:
         self._started = self._deaths = self._since_checkpoint = 0
         self._began = self.step = -1  # the step that the last server began at, and the last one reported
         self._crew = self.crew_class(cluster, job, self._listen)
+        self._metrics = RayMetrics(job.run.name)
         try:
             server = self._hire_server()  # its process starts while those of the workers do
             self._crew.place(place_seconds)
@@ -63,11 +65,11 @@ class RemoteTrainer:
         self._crew.settle(stepped=report.step > self.step)
         self._crew.dismiss(report.hung)
         self.step = report.step
-        return self._with_deaths(report)
+        return self._noted(report)
 
     def end(self) -> Report:
         """Let this be the end; see `Trainer.end`."""
-        return self._with_deaths(self._ask("end"))
+        return self._noted(self._ask("end"))
 
     def checkpoint(self) -> Path:
         """Write a checkpoint; see `Trainer.checkpoint`. Raises ClusterError where the server dies meanwhile."""
@@ -87,11 +89,13 @@ class RemoteTrainer:
         self._crew.close()
         self._folder.remove()
 
-    def _with_deaths(self, report: Report) -> Report:
+    def _noted(self, report: Report) -> Report:
+        """The report, shown to Prometheus; its result tells of deaths, too."""
+        deaths = {"worker": self._crew.deaths, "server": self._deaths}
+        self._metrics.show(report, deaths)
         if report.result is None:
             return report
-        deaths = {"worker_deaths": self._crew.deaths, "server_deaths": self._deaths}
-        return replace(report, result={**report.result, **deaths})
+        return replace(report, result={**report.result, **{f"{kind}_deaths": count for kind, count in deaths.items()}})
 
     def _ask(self, method: str, *arguments: Any) -> Any:
         """The server's answer. Meanwhile workers that die are replaced; a server that does is started again, and

@@ -42,6 +42,7 @@ class Run:
     updates.txt     a line for each update, see Updates; where their order is not the plan's
     checkpoints/    the newest few
     data/           what came as a stream, as a dataset
+    tensorboard/    event files, where they were asked for
     model.npz       W1 and W2, once the run, or its --stop-after, has ended
     result.json     the result, likewise
     """

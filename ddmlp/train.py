@@ -14,11 +14,13 @@ from ddmlp.arguments import parse, shown, streamed
 from ddmlp.config import TrainConfig
 from ddmlp.errors import ConfigError, DatasetError
 from ddmlp.manifest import NAME, Manifest
+from ddmlp.recording import recording
 from ddmlp.terminal import command
 
 if TYPE_CHECKING:  # these import NumPy and Ray, which --help and a bad flag need not wait for
     from ddmlp.job import Job, Report
     from ddmlp.progress import RunProgress
+    from ddmlp.recording import Record
     from ddmlp.remote import RemoteTrainer
     from ddmlp.run import Origin, Run
     from ddmlp.spool import Spool
@@ -140,14 +142,19 @@ def start(job: "Job", args: argparse.Namespace, progress: "RunProgress") -> "Ite
 
 
 def train(
-    trainer: "AnyTrainer", run: "Run", progress: "RunProgress", *, follow: bool = False, spool: "Spool | None" = None
+    trainer: "AnyTrainer",
+    record: "Record",
+    progress: "RunProgress",
+    *,
+    follow: bool = False,
+    spool: "Spool | None" = None,
 ) -> "Report":
     """Train to the end, or until Ctrl-C, which leaves a checkpoint; returns how far it went. To `follow` has no end:
     there SIGTERM is one, and a spool that fails is an error, once all that has come is safe."""
     with stop_requests() as stopping:
         while True:
             report = trainer.advance(ADVANCE_SECONDS)
-            run.record(report.events)
+            record(report.events)
             if report.done:
                 progress.show(report)
                 return report
@@ -157,7 +164,7 @@ def train(
                     spool.stop()
                 if follow and not failed and stopping[0] == signal.SIGTERM:
                     report = trainer.end()
-                    run.record(report.events)
+                    record(report.events)
                     return report
                 trainer.checkpoint()  # before anything is shown: the terminal may be gone
                 if spool and not stopping:
@@ -202,7 +209,8 @@ def main(arguments: list[str] | None = None) -> int:
     ).resolve()
     if not config.follow:
         prepare(args, config, data, run)
-    with run, RunProgress(quiet=args.quiet) as progress:
+    writing = recording(run, tensorboard=args.tensorboard)
+    with run, RunProgress(quiet=args.quiet) as progress, writing as record:
         if not args.resume:
             run.refuse_old()
         elif (before := run.result()) and before["finished"]:
@@ -218,7 +226,7 @@ def main(arguments: list[str] | None = None) -> int:
                     progress.note(f"resuming after step {trainer.step}")
                 else:
                     run.create(origin)
-                report = train(trainer, run, progress, follow=config.follow, spool=spool)
+                report = train(trainer, record, progress, follow=config.follow, spool=spool)
         if report.result is None:
             progress.note(f"interrupted after step {report.step}; go on with: {resume}")
             return INTERRUPTED

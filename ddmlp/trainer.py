@@ -255,6 +255,8 @@ class Trainer:
             rows=self.plan.rows_before(self.step),
             error=stretch.error,
             rows_per_second=stretch.speed,
+            trained=stretch.rows,
+            updates=dict(stretch.staleness),
             prequential=self._journal.prequential,
             asynchronous=self._config.asynchronous,
             staleness=(stale["mean"], stale["max"]),
