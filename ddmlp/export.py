@@ -47,12 +47,15 @@ def describe(model: "Model") -> dict[str, str]:
 
 def encode(model: "Model", to: str) -> bytes:
     """The file in the format `to`; raises ConfigError where its package is missing."""
+    about = describe(model)
     with extra(to):
         if to == "onnx":
-            from ddmlp.onnx_file import encode
-        else:
-            from ddmlp.safetensors_file import encode
-    return encode(model, describe(model))
+            from ddmlp import onnx_file
+
+            return onnx_file.encode(model, about)
+        from ddmlp import safetensors_file
+
+        return safetensors_file.encode(model, about)
 
 
 def main() -> None:

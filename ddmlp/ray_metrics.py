@@ -9,7 +9,8 @@ from typing import Any
 
 from ddmlp.job import Event, Report
 
-STALENESS = [0.5, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64]  # versions; Ray takes no bucket for 0 itself
+MANY = 64  # versions: what is staler is counted together, so that there is a bound to how many labels there are
+STALENESS = [0.5, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, MANY]  # versions; Ray takes no bucket for 0 itself
 SECONDS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5]
 
 _Sums = dict[tuple[str, ...], float]  # by the counter's name and its labels
@@ -55,26 +56,27 @@ class RayMetrics:
             self._loss.set(report.error)
             self._staleness.observe(report.staleness[1])
         for versions, steps in report.updates.items():
-            self._steps.inc(steps, {"staleness": str(versions)})
+            self._steps.inc(steps, {"staleness": str(versions) if versions < MANY else f"{MANY} and more"})
         for kind, count in deaths.items():
             _reach(self._restarts, count, self._of_driver, kind=kind)
-        for event in report.events:
-            self._note(event)
-
-    def _note(self, event: Event) -> None:
-        if event["event"] == "start":
+        newest = {event["event"]: event for event in report.events}  # of each kind; they are of one server
+        if "start" in newest:
             self._of_server.clear()  # it is a new one, which sums from 0
-        elif event["event"] == "progress":
-            for queue, found in event["queues"].items():
-                self._depth.set(found["depth"], {"queue": queue})
-                self._high_water.set(found["high_water"], {"queue": queue})
-                _reach(self._blocked, found["blocked_seconds"], self._of_server, queue=queue)
-            _reach(self._waited, event["wait_seconds"], self._of_server)
-            _reach(self._reissued, event["reissued"], self._of_server)
-        elif event["event"] == "epoch":
-            self._test_error.set(event["test_error"])
-        elif event["event"] == "checkpoint":
-            self._checkpoints.observe(event["seconds"])
+        if "progress" in newest:
+            self._show_progress(newest["progress"])
+        if "epoch" in newest:
+            self._test_error.set(newest["epoch"]["test_error"])
+        for event in report.events:
+            if event["event"] == "checkpoint":
+                self._checkpoints.observe(event["seconds"])
+
+    def _show_progress(self, event: Event) -> None:
+        for queue, found in event["queues"].items():
+            self._depth.set(found["depth"], {"queue": queue})
+            self._high_water.set(found["high_water"], {"queue": queue})
+            _reach(self._blocked, found["blocked_seconds"], self._of_server, queue=queue)
+        _reach(self._waited, event["wait_seconds"], self._of_server)
+        _reach(self._reissued, event["reissued"], self._of_server)
 
 
 def _reach(counter: Any, total: float, seen: _Sums, **labels: str) -> None:

@@ -45,8 +45,8 @@ class RemoteTrainer:
         self._meeting: Meeting
         self._started = self._deaths = self._since_checkpoint = 0
         self._began = self.step = -1  # the step that the last server began at, and the last one reported
-        self._crew = self.crew_class(cluster, job, self._listen)
         self._metrics = RayMetrics(job.run.name)
+        self._crew = self.crew_class(cluster, job, self._listen)
         try:
             server = self._hire_server()  # its process starts while those of the workers do
             self._crew.place(place_seconds)

@@ -109,14 +109,17 @@ def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
 
 def test_a_report_is_told_once_whatever_the_number_of_its_steps(told):
     shown = RayMetrics("it")
-    shown.show(replace(REPORT, trained=6_400, updates={0: 60, 2: 40}, staleness=(0.8, 2)), {"worker": 0, "server": 0})
+    shown.show(
+        replace(REPORT, trained=6_400, updates={0: 60, 2: 30, 64: 9, 99: 1}, staleness=(3.3, 99)),
+        {"worker": 0, "server": 0},
+    )
     assert told == {
         "position": [(30,)],
         "workers": [(2,)],
         "rows": [(6_400,)],
         "loss": [(0.25,)],
-        "staleness": [(2,)],
-        "steps": [(60, "0"), (40, "2")],
+        "staleness": [(99,)],
+        "steps": [(60, "0"), (30, "2"), (9, "64 and more"), (1, "64 and more")],
     }
 
 
@@ -132,6 +135,7 @@ def test_sums_of_a_new_server_count_from_nothing(told):
     shown.show(replace(quiet, events=[begun, progress(0.25, 11.0)]), {"server": 1})
     shown.show(replace(quiet, events=[progress(0.5, 11.0)]), {"server": 1})
     assert told["queue_blocked_seconds"] == [(1.0, "units"), (0.25, "units"), (0.25, "units")]
-    assert told["wait_seconds"] == [(10.0,), (2.0,), (11.0,)]
+    assert len(told["queue_depth"]) == 3, "once a report, however many lines of progress it has"
+    assert told["wait_seconds"] == [(12.0,), (11.0,)]
     assert told["restarts"] == [(1, "server")]
     assert not {"loss", "rows", "reissued"} & told.keys()

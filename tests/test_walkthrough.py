@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,7 @@ def test_simple(shown: list[str]):
     assert "4,000" in data
     (weights,) = re.findall(r"weights sha256  (\w{64})", one)
     assert "error" in model
-    assert len(re.findall(r"^mnist/t10k-images-idx3-ubyte.gz\[\d\]  \d  \d+\.\d%", model, re.MULTILINE)) == 5
+    assert len(re.findall(r"^walk/mnist/t10k-images-idx3-ubyte.gz\[\d\]  \d  \d+\.\d%", model, re.MULTILINE)) == 5
     assert re.search(r"resuming after step [1-9]", killed)
     deaths = dict(re.findall(r'"(\w+)_deaths": (\d+)', three))
     assert int(deaths["worker"]) >= 1
@@ -73,6 +74,12 @@ def test_code_that_is_quoted_is_in_the_file_that_is_named(code: str, before: str
     lines = [line.strip() for line in (ROOT / MODULE.findall(before)[-1]).read_text().splitlines()]
     quoted = [line.strip() for line in code.splitlines()]
     assert quoted in [lines[start : start + len(quoted)] for start in range(len(lines))]
+
+
+def test_the_extras_that_are_to_be_installed_are_there():
+    (asked,) = re.findall(r"pip install -e '\.\[([\w,]+)\]'", TEXT)
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert {"sample", "onnx", "safetensors"} == set(asked.split(",")) <= extras.keys()
 
 
 def test_it_has_quotations_and_commands_enough_to_be_checked():
