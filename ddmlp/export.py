@@ -50,12 +50,12 @@ def encode(model: "Model", to: str) -> bytes:
     about = describe(model)
     with extra(to):
         if to == "onnx":
-            from ddmlp import onnx_file
+            from ddmlp.onnx_file import to_onnx
 
-            return onnx_file.encode(model, about)
-        from ddmlp import safetensors_file
+            return to_onnx(model, about)
+        from ddmlp.safetensors_file import to_safetensors
 
-        return safetensors_file.encode(model, about)
+        return to_safetensors(model, about)
 
 
 def main() -> None:

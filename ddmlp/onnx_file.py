@@ -16,7 +16,7 @@ from ddmlp.model import Model
 OPSET, IR = 17, 8  # of 2022, when they came together: runtimes since then read them
 
 
-def encode(model: Model, about: dict[str, str]) -> bytes:
+def to_onnx(model: Model, about: dict[str, str]) -> bytes:
     """The file, with `about` as its metadata; the weights must be float32."""
     weights, node = model.weights, helper.make_node
     graph = helper.make_graph(

@@ -8,7 +8,7 @@ from safetensors.numpy import save
 from ddmlp.model import Model
 
 
-def encode(model: Model, about: dict[str, str]) -> bytes:
+def to_safetensors(model: Model, about: dict[str, str]) -> bytes:
     """The file, with `about` as its metadata."""
     written: bytes = save({"W1": model.weights.w1, "W2": model.weights.w2}, metadata=about)
     return written
