@@ -19,7 +19,7 @@ MODULE = re.compile(r"\]\(\.\./(ddmlp/\w+\.py)\)")
 
 
 def shell(block: str, folder: Path) -> str:
-    """Run a block as a shell would in a terminal of its own; returns what it printed. Nothing of it is left behind."""
+    """Run a block as a shell would in a terminal of its own; returns what it printed."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     found = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = clean | {"PATH": found, "PYTHONPATH": str(ROOT)}
@@ -34,8 +34,8 @@ def shell(block: str, folder: Path) -> str:
     ) as process:
         try:
             out, err = process.communicate(timeout=60)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGINT)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
             raise
     assert process.returncode == 0, f"{block}\n{out}\n{err}"
     return out
