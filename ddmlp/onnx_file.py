@@ -4,7 +4,8 @@
     probabilities  (batch, classes) float32
     class          (batch,) int64, the most probable
 
-The scaling to 0..1 is part of the graph, so that nobody has to know of it.
+The scaling to 0..1 is part of the graph, so that nobody has to know of it. The weights are float32, the arithmetic is
+float64: in float32, probabilities of MNIST's test set were up to 3e-6 off, in every runtime in its own way.
 """
 
 import numpy as np
@@ -22,12 +23,15 @@ def to_onnx(model: Model, about: dict[str, str]) -> bytes:
     graph = helper.make_graph(
         [
             node("Flatten", ["images"], ["pixels"], axis=1),
-            node("Cast", ["pixels"], ["levels"], to=TensorProto.FLOAT),
+            node("Cast", ["pixels"], ["levels"], to=TensorProto.DOUBLE),
+            node("Cast", ["W1"], ["w1"], to=TensorProto.DOUBLE),
+            node("Cast", ["W2"], ["w2"], to=TensorProto.DOUBLE),
             node("Mul", ["levels", "scale"], ["x"]),
-            node("MatMul", ["x", "W1"], ["z1"]),
+            node("MatMul", ["x", "w1"], ["z1"]),
             node("Sigmoid", ["z1"], ["y1"]),
-            node("MatMul", ["y1", "W2"], ["z2"]),
-            node("Softmax", ["z2"], ["probabilities"], axis=1),
+            node("MatMul", ["y1", "w2"], ["z2"]),
+            node("Softmax", ["z2"], ["y2"], axis=1),
+            node("Cast", ["y2"], ["probabilities"], to=TensorProto.FLOAT),
             node("ArgMax", ["probabilities"], ["class"], axis=1, keepdims=0),
         ],
         "ddmlp",
@@ -37,7 +41,7 @@ def to_onnx(model: Model, about: dict[str, str]) -> bytes:
             helper.make_tensor_value_info("class", TensorProto.INT64, ["batch"]),
         ],
         initializer=[
-            numpy_helper.from_array(np.array(1 / 255, np.float32), "scale"),  # as Loader's
+            numpy_helper.from_array(np.array(1 / 255), "scale"),
             numpy_helper.from_array(weights.w1, "W1"),
             numpy_helper.from_array(weights.w2, "W2"),
         ],
