@@ -49,7 +49,9 @@ def fingerprint() -> str:
 def libraries() -> dict[str, str]:
     """What the bits of a result depend on: name to version, and the fingerprint in short."""
     blas = [
-        f"{lib['internal_api']} {lib['version']} {lib.get('architecture', '')}".strip() for lib in threadpool_info()
+        f"{lib['internal_api']} {lib['version']} {lib.get('architecture', '')}".strip()
+        for lib in threadpool_info()
+        if lib["user_api"] == "blas"  # others, OpenMP say, come with packages that compute nothing here
     ]
     return {"numpy": np.__version__, "blas": ", ".join(sorted(blas)), "arithmetic": fingerprint()[:16]}
 

@@ -91,6 +91,13 @@ def test_libraries_name_what_computed():
     assert all(lib["version"] in found["blas"] for lib in threadpool_info() if lib["user_api"] == "blas")
 
 
+def test_libraries_that_compute_nothing_are_not_named(monkeypatch):
+    """PyTorch brings OpenMP into the process, and comes with whatever imports it."""
+    more = {"user_api": "openmp", "internal_api": "openmp", "version": None}
+    monkeypatch.setattr("ddmlp.numerics.threadpool_info", lambda: [*threadpool_info(), more])
+    assert libraries.__wrapped__() == libraries()
+
+
 def test_random_bits_are_the_recorded_ones():
     """Recorded with NumPy 2.4.6: other bits here are other results everywhere."""
     assert random_bits(3, WEIGHTS, 4, index=5, part=7).tolist() == [

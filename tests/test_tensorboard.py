@@ -102,9 +102,14 @@ def test_what_a_server_that_died_has_shown_is_taken_back(tmp_path: Path):
     assert {step: value for (tag, step), value in found.items() if tag == "loss/train"} == {10: 3.0, 20: 2.0, 40: 0.5}
 
 
-def test_there_is_no_file_unless_it_is_asked_for(data: Path, tmp_path: Path):
-    assert inside(main, "--data", data, *SMALL, "--run", tmp_path / "run").returncode == 0
-    assert not (tmp_path / "run" / "tensorboard").exists()
+def test_files_are_written_where_they_are_asked_for_and_change_nothing_else(data: Path, tmp_path: Path):
+    hashes = []
+    for flags in ([], ["--tensorboard"]):
+        run = tmp_path / f"run{len(flags)}"
+        assert inside(main, "--data", data, *SMALL, "--run", run, *flags).returncode == 0
+        assert (run / "tensorboard").exists() == bool(flags)
+        hashes.append(json.loads((run / "result.json").read_bytes())["weights_sha256"])
+    assert hashes[0] == hashes[1]
 
 
 def test_a_missing_package_is_said_before_training_begins(data: Path, tmp_path: Path):
