@@ -10,7 +10,8 @@ from typing import Any
 from ddmlp.job import Event, Report
 
 MANY = 64  # versions: what is staler is counted together, so that there is a bound to how many labels there are
-STALENESS = [0.5, 1.5, 2.5, 3.5, 4.5, 6.5, 8.5, 12.5, 16.5, 24.5, 32.5, 48.5]  # Ray sums the middles of the buckets
+# Versions. Ray adds up the middles of buckets: those of the first ones are whole.
+STALENESS = [0.5, 1.5, 2.5, 3.5, 4.5, 6.5, 8.5, 12.5, 16.5, 24.5, 32.5, 48.5]
 SECONDS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5]
 
 _Sums = dict[tuple[str, ...], float]  # by the counter's name and its labels
