@@ -17,6 +17,8 @@ COMMANDS = re.findall(r"^```sh\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 QUOTED = [(match[1], TEXT[: match.start()]) for match in re.finditer(r"^```python\n(.*?)^```", TEXT, re.M | re.S)]
 MODULE = re.compile(r"\]\(\.\./(ddmlp/\w+\.py)\)")
 
+pytestmark = pytest.mark.timeout(300)
+
 
 def shell(block: str, folder: Path) -> str:
     """Run a block as a shell would in a terminal of its own; returns what it printed."""
