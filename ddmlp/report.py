@@ -1,7 +1,7 @@
 """Report: python -m ddmlp.report RUN [RUN ...]"""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ddmlp.errors import ConfigError
@@ -21,6 +21,17 @@ def write_report(runs: Sequence[Path], out: Path, data: Path | None = None) -> N
     if len(runs) > MOST_RUNS:
         raise ConfigError(f"{len(runs)} runs are more than can be told apart in a plot, expected {MOST_RUNS} at most")
     write_whole(out, page([read_story(run, data) for run in runs]))
+
+
+def report_on(run: Path, complain: Callable[[str], None]) -> str | None:
+    """Write the report of a run that has just ended into its folder; returns its name. Whatever goes wrong is complained
+    about, and nothing else: the run has ended well."""
+    try:
+        write_report([run], run / NAME)
+    except (Exception, KeyboardInterrupt) as error:
+        complain(f"there is no report: {error or type(error).__name__}; try python -m ddmlp.report {run}")
+        return None
+    return NAME
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -44,6 +44,7 @@ class Run:
     data/           what came as a stream, as a dataset
     model.npz       W1 and W2, once the run, or its --stop-after, has ended
     result.json     the result, likewise
+    report.html     a page about it, once it has ended
     """
 
     def __init__(self, path: Path) -> None:

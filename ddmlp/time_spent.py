@@ -10,8 +10,8 @@ SERVER, ARITHMETIC, MESSAGES, WAITING = "server's own work", "arithmetic", "mess
 PARTS = {SERVER: "#0090d0", ARITHMETIC: "#009e73", MESSAGES: "#d55e00", WAITING: "#a08800"}
 MEANING = {
     SERVER: "it received, added and applied gradients, and gave out units: all but having answers.",
-    ARITHMETIC: "it waited while workers read rows and computed: for as long as a worker, on average, did not wait for a "
-    "unit itself. In one process: all that computing the answers took.",
+    ARITHMETIC: "it waited while workers read rows and computed: for as long as a worker, on average, did not wait for "
+    "a unit itself. In one process: all that computing the answers took.",
     MESSAGES: "it waited longer than that: at least this long messages were on their way, or the slowest worker was "
     "waited for.",
     WAITING: "arithmetic and messages together: workers that wait for rows that are still coming cannot be told from "

@@ -14,6 +14,7 @@ from ddmlp.arguments import parse, shown, streamed
 from ddmlp.config import TrainConfig
 from ddmlp.errors import ConfigError, DatasetError
 from ddmlp.manifest import NAME, Manifest
+from ddmlp.report import report_on
 from ddmlp.terminal import command
 
 if TYPE_CHECKING:  # these import NumPy and Ray, which --help and a bad flag need not wait for
@@ -224,11 +225,13 @@ def main(arguments: list[str] | None = None) -> int:
             return INTERRUPTED
         result = {**report.result, "workers": job.workers, "seed": config.seed}
         run.write_result(result)
-        show_result(result, run, resume)
+        written = None if args.no_report else report_on(run.path, progress.note)
+        show_result(result, run, resume, written)
     return 0
 
 
-def show_result(result: dict[str, Any], run: "Run", resume: str) -> None:
+def show_result(result: dict[str, Any], run: "Run", resume: str, written: str | None = None) -> None:
+    """Say what the run came to. written: the name of the report in its folder."""
     if "test_error" in result:
         mistakes = round(result["test_error"] * result["test_rows"])
         print(f"test error      {result['test_error']:.2%} ({mistakes} of {result['test_rows']:,} rows)")
@@ -241,7 +244,7 @@ def show_result(result: dict[str, Any], run: "Run", resume: str) -> None:
               "allowed")  # fmt: skip
     print(f"weights sha256  {result['weights_sha256']}")
     print(f"speed           {result['rows_per_second']:,.0f} rows/s, {result['train_seconds']:.1f} s")
-    print(f"run             {run.path}")
+    print(f"run             {run.path}{f' ({written})' if written else ''}")
     if not result["finished"]:
         print(f"unfinished: stopped after step {result['steps']}; go on with: {resume}")
 

@@ -11,8 +11,8 @@ from ddmlp.story import Story
 def trends(names: Sequence[str], stories: Sequence[Story]) -> Html:
     """The plots that there is something for, each with all runs in it."""
     figures = [
-        _plot(names, "Loss", "Mean error E of a row, in nats. Lines: training rows, just before they are trained on, each "
-              "point the mean since the one before. Dots: test rows, after an epoch.", "E, nats",
+        _plot(names, "Loss", "Mean error E of a row, in nats. Lines: training rows, just before they are trained on, "
+              "each point the mean since the one before. Dots: test rows, after an epoch.", "E, nats",
               [*_lines(stories, lambda line: line.error), *_dots(stories, lambda test: test.cross_entropy)], log=True),
         _plot(names, "Error", "Rows recognised wrongly. Lines: training rows, just before they are trained on. Dots: "
               "test rows, after an epoch.", "rows, %",
