@@ -24,12 +24,14 @@ def write_report(runs: Sequence[Path], out: Path, data: Path | None = None) -> N
 
 
 def report_on(run: Path, complain: Callable[[str], None]) -> str | None:
-    """Write the report of a run that has just ended into its folder; returns its name. Whatever goes wrong is complained
-    about, and nothing else: the run has ended well."""
+    """Write the report of a run that has just ended into its folder; returns its name. Whatever goes wrong is only
+    complained about: the run has ended well."""
     try:
         write_report([run], run / NAME)
     except (Exception, KeyboardInterrupt) as error:
-        complain(f"there is no report: {error or type(error).__name__}; try python -m ddmlp.report {run}")
+        complain(
+            f"there is no report: {' '.join(str(error).split()) or type(error).__name__}; try python -m ddmlp.report {run}"
+        )
         return None
     return NAME
 
