@@ -69,7 +69,7 @@ def curves(drawn: Sequence[Curve], y_label: str, alternative: str, *, log: bool 
             else:
                 axes.plot(x, y, style, color=colour(curve.run), linewidth=1.3)
         axes.set_xlabel("rows seen")
-        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.xaxis.set_major_formatter(_short)
         axes.set_ylabel(y_label)
         if log and any(value > 0 and math.isfinite(value) for curve in drawn for value in curve.y):
             axes.set_yscale("log", nonpositive="mask")
@@ -78,7 +78,7 @@ def curves(drawn: Sequence[Curve], y_label: str, alternative: str, *, log: bool 
             axes.yaxis.set_major_formatter("{x:g}")
         else:
             axes.set_ylim(bottom=0)
-            axes.yaxis.set_major_formatter(EngFormatter(sep=""))
+            axes.yaxis.set_major_formatter(_short)
         return _svg(figure, alternative)
 
 
@@ -109,6 +109,11 @@ def _thinned(values: Sequence[float]) -> Sequence[float]:
     """At most about POINTS of the values, evenly, and always the last."""
     every = -(-len(values) // POINTS)
     return values if every <= 1 else [*values[:-1:every], values[-1]]
+
+
+def _short(value: float, _place: int) -> str:
+    """A number at an axis: 2500 is 2.5k."""
+    return str(EngFormatter(sep="")(value)) if abs(value) >= 1000 else f"{value:g}"
 
 
 def _svg(figure: Figure, alternative: str) -> Html:

@@ -29,9 +29,8 @@ def report_on(run: Path, complain: Callable[[str], None]) -> str | None:
     try:
         write_report([run], run / NAME)
     except (Exception, KeyboardInterrupt) as error:
-        complain(
-            f"there is no report: {' '.join(str(error).split()) or type(error).__name__}; try python -m ddmlp.report {run}"
-        )
+        why = " ".join(str(error).split()) or type(error).__name__
+        complain(f"there is no report: {why}; try python -m ddmlp.report {run}")
         return None
     return NAME
 

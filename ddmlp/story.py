@@ -119,8 +119,10 @@ def read_story(path: Path, data: Path | None = None) -> Story:
 
     records = tried("curves", lambda: Records.read(path / "metrics.jsonl")) or Records([])
     if records.damaged:
-        missing.append(f"curves: {records.damaged} lines of metrics.jsonl are damaged, or of another version of ddmlp")
-    links = tried("chain", lambda: Chain(run.chain, origin.fixed).links()) or []
+        missing.append(f"lines of metrics.jsonl that are damaged, or another version's: {records.damaged:,}")
+    links = tried("chain", lambda: Chain(run.chain, origin.fixed).links())
+    if links == []:
+        missing.append(f"chain: {run.chain} has no link")
     last = links[-1] if links else None
     result = tried("result", lambda: Outcome.read(run))
     if result and last and last.step > result.steps:

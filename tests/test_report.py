@@ -1,4 +1,4 @@
-"""The report: what it shows of runs of every kind, that it needs nothing from outside, and that it never harms a run."""
+"""The report: what it shows of runs of every kind, that it needs nothing from outside, and never harms a run."""
 
 import json
 import re
@@ -25,7 +25,7 @@ SMALL = ["--hidden", "16", "--batch", "100", "--epochs", "2", "--quiet"]
 
 @pytest.fixture(scope="module")
 def runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the runs `plain`, `late` with a delay, `part`, which was stopped, and `stream`; not to be changed."""
+    """A folder with the runs `plain`, `late` with a delay, `part`, which was stopped, and `stream`; not to change."""
     folder = tmp_path_factory.mktemp("report")
     for name, *flags in [
         ("plain",),
