@@ -20,6 +20,11 @@ logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where its fonts are c
 COLOURS = ("#d55e00", "#0090d0", "#009e73", "#cc79a7", "#a08800", "#8f6fd0")
 DASHES = ("-", "--")
 MOST_RUNS = len(COLOURS) * len(DASHES)
+FORMS: dict[str, dict[str, Any]] = {
+    "line": {"linewidth": 1.3},
+    "dots": {"linestyle": "none", "marker": "o", "markersize": 3.5},
+    "limit": {"linestyle": ":", "linewidth": 1},
+}
 INK = "#010203"  # stands for the page's own: see `_svg`
 POINTS = 500  # of a curve: more cannot be told apart
 STYLE: dict[str, Any] = {
@@ -37,7 +42,7 @@ NOTHING = dict.fromkeys(("Creator", "Date", "Format", "Type"))  # of metadata, w
 
 
 class Curve(NamedTuple):
-    """Points of a run. run: its number, which has a colour; form: a line, dots, or a faint line for a limit."""
+    """Points of a run. run: its number, which has a colour; form: one of FORMS."""
 
     run: int
     x: Sequence[float]
@@ -61,13 +66,8 @@ def curves(drawn: Sequence[Curve], y_label: str, alternative: str, *, log: bool 
         axes = figure.subplots()
         for curve in drawn:
             x, y = _thinned(curve.x), _thinned(curve.y)
-            style = DASHES[dashed(curve.run)]
-            if curve.form == "dots":
-                axes.plot(x, y, "o", color=colour(curve.run), markersize=3.5)
-            elif curve.form == "limit":
-                axes.plot(x, y, ":", color=colour(curve.run), linewidth=1)
-            else:
-                axes.plot(x, y, style, color=colour(curve.run), linewidth=1.3)
+            style = {"linestyle": DASHES[dashed(curve.run)], **FORMS[curve.form]}
+            axes.plot(x, y, color=colour(curve.run), **style)
         axes.set_xlabel("rows seen")
         axes.xaxis.set_major_formatter(_short)
         axes.set_ylabel(y_label)
