@@ -1,8 +1,11 @@
 """What a model recognises and how, shown: its confusion matrix, its surest mistakes, its first layer."""
 
+from collections.abc import Sequence
+
+from ddmlp.evaluation import Evaluation
 from ddmlp.markup import Html, join, table, tag
+from ddmlp.mistakes import Mistake
 from ddmlp.pictures import digit, first_layer, units_shown
-from ddmlp.recognition import Mistake, Recognition
 from ddmlp.story import Story
 
 MOST_CLASSES = 36  # in a matrix; of more, the most frequent confusions are listed
@@ -13,9 +16,9 @@ BAR, HEIGHT = 10, 40  # pixels of a probability's
 def gallery(story: Story) -> list[Html]:
     """The sections of one run."""
     parts = []
-    if found := story.recognition:
+    if found := story.evaluation:
         parts += [tag("h3", "Confusion matrix"), _about(found), confusion(found)]
-        parts += [tag("h3", "Surest mistakes"), mistakes(found)]
+        parts += [tag("h3", "Surest mistakes"), mistakes(story.mistakes)]
     if model := story.model:
         shown, hidden = units_shown(model), model.weights.shape.hidden
         which = f"The {shown} of {hidden}" if shown < hidden else f"All {hidden}"
@@ -26,7 +29,7 @@ def gallery(story: Story) -> list[Html]:
     return parts
 
 
-def confusion(found: Recognition) -> Html:
+def confusion(found: Evaluation) -> Html:
     """The confusion matrix as a table whose mistakes are shaded by how frequent they are in their class."""
     classes = len(found.confusion)
     if classes > MOST_CLASSES:
@@ -38,15 +41,13 @@ def confusion(found: Recognition) -> Html:
     return table(rows, ["", *map(str, range(classes))], class_="confusion")
 
 
-def mistakes(found: Recognition) -> Html:
+def mistakes(shown: Sequence[Mistake]) -> Html:
     """The mistakes with their images and the probability of each class."""
-    if not found.mistakes:
-        return tag("p", "None.")
-    return tag("div", *map(_mistake, found.mistakes), class_="mistakes")
+    return tag("div", *map(_mistake, shown), class_="mistakes") if shown else tag("p", "None.")
 
 
-def _about(found: Recognition) -> Html:
-    text = f"{found.wrong:,} mistakes in {found.rows:,} rows. True class by row, recognised class by column."
+def _about(found: Evaluation) -> Html:
+    text = f"{found.mistakes:,} mistakes in {found.rows:,} rows. True class by row, recognised class by column."
     return tag("p", text, class_="faint")
 
 
@@ -58,7 +59,7 @@ def _count(count: int, share: float, right: bool) -> Html:
     return tag("span", f"{count}", style=f"background: rgba(var({kind}), {strength:.2f})")
 
 
-def _frequent(found: Recognition) -> Html:
+def _frequent(found: Evaluation) -> Html:
     """The most frequent confusions, where there are too many classes for a matrix."""
     counts = found.confusion.copy()
     counts[range(len(counts)), range(len(counts))] = 0
@@ -70,12 +71,13 @@ def _frequent(found: Recognition) -> Html:
 
 def _mistake(mistake: Mistake) -> Html:
     name = f"a {mistake.truth}, recognised as {mistake.recognised}"
-    best, truth = (mistake.probabilities[each] for each in (mistake.recognised, mistake.truth))
+    truth = mistake.probabilities[mistake.truth]
+    about = f": {mistake.confidence:.1%} sure, {truth:.1%} for the truth (row {mistake.row:,})"
     return tag(
         "figure",
         tag("img", src=digit(mistake.image), alt=f"Row {mistake.row}: {name}", class_="pixels"),
         _probabilities(mistake),
-        tag("figcaption", tag("b", name), f": {best:.1%} sure, {truth:.1%} for the truth (row {mistake.row:,})"),
+        tag("figcaption", tag("b", name), about),
     )
 
 

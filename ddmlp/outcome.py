@@ -27,7 +27,6 @@ class Outcome:
     steps: int
     finished: bool
     rows: int
-    epochs: int
     seconds: float
     speed: float
     staleness: Counter[int]
@@ -63,7 +62,6 @@ class Outcome:
             steps=int(found["steps"]),
             finished=bool(found["finished"]),
             rows=int(found["rows"]),
-            epochs=int(found["epochs"]),
             seconds=float(found["train_seconds"]),
             speed=float(found["rows_per_second"]),
             staleness=Counter({int(each): int(n) for each, n in found["staleness"]["histogram"].items()}),

@@ -9,7 +9,7 @@ from ddmlp.markup import Html, comparison, join, tag
 from ddmlp.plots import colour, dashed
 from ddmlp.story import Story
 from ddmlp.style import STYLE
-from ddmlp.time_spent import time_spent
+from ddmlp.time_split import time_split
 from ddmlp.trends import trends
 
 # Of itself the page may only show: no script, and nothing from outside.
@@ -26,7 +26,7 @@ def page(stories: Sequence[Story]) -> str:
         _section("Result", comparison(names, [_result(story) for story in stories])),
         _section("Again", *(_again(name, story) for name, story in zip(names, stories, strict=True))),
         _section("Over rows seen", trends(names, stories)),
-        _section("Time", time_spent(names, stories)),
+        _section("Time", time_split(names, stories)),
         _section("Recognition", _side_by_side(names, stories)),
         _section("Settings", comparison(names, [_settings(story) for story in stories])),
         _section("Not shown", _missing(names, stories)),
@@ -70,8 +70,8 @@ def _result(story: Story) -> dict[str, str]:
             told["chain"] = story.last.digest
         if lines:
             told |= {"rows seen": f"{lines[-1].rows:,}", "seconds of training": f"{lines[-1].seconds:.1f}"}
-        if story.recognition:
-            told[f"test error at step {story.model_step:,}"] = _share(story.recognition.wrong, story.recognition.rows)
+        if found := story.evaluation:
+            told[f"test error at step {story.model_step:,}"] = _share(found.mistakes, found.rows)
         return told
     if result.test_error is not None and result.test_rows is not None:
         told["test error"] = _share(round(result.test_error * result.test_rows), result.test_rows)

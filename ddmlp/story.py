@@ -12,13 +12,13 @@ from ddmlp.chain import Chain, Link
 from ddmlp.config import TrainConfig, flag
 from ddmlp.dataset import Dataset
 from ddmlp.errors import DatasetError, DdmlpError, RunError
+from ddmlp.evaluation import Evaluation, evaluate
 from ddmlp.manifest import Manifest
+from ddmlp.mistakes import Mistake, surest
 from ddmlp.model import Model, load_model
 from ddmlp.outcome import Outcome
-from ddmlp.recognition import Recognition, recognise
 from ddmlp.records import Records
 from ddmlp.run import Origin, Run
-from ddmlp.time_split import TimeSplit
 
 T = TypeVar("T")
 
@@ -26,7 +26,8 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class Story:
     """A run. result: None where it has not come to one, or has gone on since; last: the last link of the chain; model,
-    model_step: the weights of its end, or else of its newest checkpoint; missing: what cannot be shown, and why."""
+    model_step: the weights of its end, or else of its newest checkpoint; evaluation, mistakes: what these make
+    of the test rows; missing: what cannot be shown, and why."""
 
     path: Path
     origin: Origin
@@ -35,7 +36,8 @@ class Story:
     last: Link | None
     model: Model | None
     model_step: int | None
-    recognition: Recognition | None
+    evaluation: Evaluation | None
+    mistakes: list[Mistake]
     missing: list[str]
 
     @property
@@ -71,10 +73,6 @@ class Story:
     def staleness(self) -> Counter[int]:
         """How many updates there were of each staleness."""
         return self.result.staleness if self.result else self.records.staleness()
-
-    @property
-    def split(self) -> TimeSplit | None:
-        return TimeSplit.of(self.records, follow=self.config.follow)
 
     @property
     def command(self) -> str:
@@ -131,13 +129,14 @@ def read_story(path: Path, data: Path | None = None) -> Story:
     if not (run.path / "result.json").exists():
         missing.append("result: the run has not ended")
     model, step = tried("weights", lambda: _model(run, result, data)) or (None, None)
-    recognition = tried("confusion matrix and mistakes", lambda: _recognise(model, data / "test")) if model else None
-    if recognition and result and result.test_error not in (None, recognition.wrong / recognition.rows):
+    what = "confusion matrix and mistakes"
+    found, mistakes = (tried(what, lambda: _recognise(model, data / "test")) if model else None) or (None, [])
+    if found and result and result.test_error not in (None, found.error):
         missing.append(
-            f"test data of the run: those in {data / 'test'} now give {recognition.wrong:,} mistakes in "
-            f"{recognition.rows:,} rows, and the run came to a test error of {result.test_error:.2%}"
+            f"test data of the run: those in {data / 'test'} now give {found.mistakes:,} mistakes in {found.rows:,} "
+            f"rows, and the run came to a test error of {result.test_error:.2%}"
         )
-    return Story(path, origin, records, result, last, model, step, recognition, missing)
+    return Story(path, origin, records, result, last, model, step, found, mistakes, missing)
 
 
 def _model(run: Run, result: Outcome | None, data: Path) -> tuple[Model, int]:
@@ -164,7 +163,8 @@ def _image_shape(data: Path, pixels: int) -> tuple[int, int]:
     return side, side
 
 
-def _recognise(model: Model, path: Path) -> Recognition:
+def _recognise(model: Model, path: Path) -> tuple[Evaluation, list[Mistake]]:
     dataset = Dataset(path)
     dataset.verify()
-    return recognise(model, dataset)
+    found = evaluate(model.weights, dataset)
+    return found, surest(model, dataset, found.wrong)

@@ -144,7 +144,7 @@ def test_the_mistakes_are_the_surest_with_their_probabilities(runs, data):
     predicted = y2.argmax(axis=1)
     wrong = np.flatnonzero(predicted != labels)
     due = sorted(wrong.tolist(), key=lambda row: -y2[row, predicted[row]])[:12]
-    found = read_story(runs / "plain").recognition.mistakes
+    found = read_story(runs / "plain").mistakes
     assert [mistake.row for mistake in found] == due
     for mistake in found:
         assert (mistake.truth, mistake.recognised) == (labels[mistake.row], predicted[mistake.row])
