@@ -8,7 +8,7 @@ from ddmlp.errors import RunError
 from ddmlp.run import Run
 
 
-class TestedFirst(NamedTuple):
+class Prequential(NamedTuple):
     """The prequential error (see `metrics.Prequential`): of the newest `window` rows, and of all."""
 
     window: int
@@ -33,7 +33,7 @@ class Outcome:
     workers: int
     test_error: float | None
     test_rows: int | None
-    prequential: TestedFirst | None
+    prequential: Prequential | None
     versions: dict[str, str]
     others: dict[str, str]
 
@@ -68,7 +68,7 @@ class Outcome:
             workers=int(found["workers"]),
             test_error=float(found["test_error"]) if tested else None,
             test_rows=int(found["test_rows"]) if tested else None,
-            prequential=TestedFirst(int(first["window"]), float(first["error"]), float(first["overall"]))
+            prequential=Prequential(int(first["window"]), float(first["error"]), float(first["overall"]))
             if first else None,
             versions={str(name): str(version) for name, version in found["versions"].items()},
             others={text: f"{int(found[name]):,}" for name, text in counted.items() if found.get(name)},

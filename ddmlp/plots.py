@@ -111,7 +111,7 @@ def _thinned(values: Sequence[float]) -> Sequence[float]:
     return values if every <= 1 else [*values[:-1:every], values[-1]]
 
 
-def _short(value: float, _place: int) -> str:
+def _short(value: float, _place: float) -> str:
     """A number at an axis: 2500 is 2.5k."""
     return str(EngFormatter(sep="")(value)) if abs(value) >= 1000 else f"{value:g}"
 

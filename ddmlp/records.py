@@ -41,7 +41,7 @@ class Progress(NamedTuple):
     prequential: float | None
 
 
-class Tested(NamedTuple):
+class Epoch(NamedTuple):
     """What the test came to after an epoch: fraction of rows recognised wrongly, and mean E in nats."""
 
     step: int
@@ -63,7 +63,7 @@ class Started(NamedTuple):
     complaints: list[str]
 
 
-Record = Progress | Tested | Saved | Started
+Record = Progress | Epoch | Saved | Started
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,8 @@ class Records:
         return [line for line in self.lines if isinstance(line, Progress)]
 
     @property
-    def tested(self) -> list[Tested]:
-        return [line for line in self.lines if isinstance(line, Tested)]
+    def epochs(self) -> list[Epoch]:
+        return [line for line in self.lines if isinstance(line, Epoch)]
 
     @property
     def saved(self) -> list[Saved]:
@@ -129,7 +129,7 @@ def _record(event: dict[str, Any]) -> Record | None:
     if kind == "progress":
         return _progress(step, event)
     if kind == "epoch":
-        return Tested(step, float(event["test_error"]), float(event["test_cross_entropy"]))
+        return Epoch(step, float(event["test_error"]), float(event["test_cross_entropy"]))
     if kind == "checkpoint":
         return Saved(step, float(event["seconds"]))
     return Started(step, [str(complaint) for complaint in event["complaints"]]) if kind == "start" else None

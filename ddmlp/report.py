@@ -52,8 +52,8 @@ def main() -> None:
     args = parse()
     only = args.runs[0] if len(args.runs) == 1 else Path()
     out = args.out or only / NAME
-    if not out.parent.is_dir() and args.out:
-        raise ConfigError(f"--out: there is no folder {out.parent}")
+    if args.out and (out.is_dir() or not out.parent.is_dir()):
+        raise ConfigError(f"--out is {out}, expected a file in a folder that is there")
     write_report(args.runs, out, args.data)
     print(f"report          {out}")
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from ddmlp.markup import Html, tag
 from ddmlp.plots import Curve, curves, histogram
-from ddmlp.records import Progress, Queue, Tested
+from ddmlp.records import Epoch, Progress, Queue
 from ddmlp.story import Story
 
 
@@ -52,11 +52,11 @@ def _lines(stories: Sequence[Story], tell: Callable[[Progress], float], form: st
     ]
 
 
-def _dots(stories: Sequence[Story], tell: Callable[[Tested], float]) -> list[Curve]:
+def _dots(stories: Sequence[Story], tell: Callable[[Epoch], float]) -> list[Curve]:
     found = []
     for run, story in enumerate(stories):
         rows = {line.step: line.rows for line in story.records.progress}
-        tests = [test for test in story.records.tested if test.step in rows]
+        tests = [test for test in story.records.epochs if test.step in rows]
         found.append(Curve(run, [rows[test.step] for test in tests], [tell(test) for test in tests], "dots"))
     return found
 

@@ -47,7 +47,7 @@ def test_the_units_with_the_largest_weights_to_the_outputs_come_first():
     found.weights.w2[2] = 2
     sheet = np.asarray(opened(first_layer(found)).convert("RGBA"))
     assert sheet.shape == (8 + GAP, 8 + GAP, 4)
-    blue = sheet[..., 2] > sheet[..., 0]
+    blue = (sheet[..., 2] > sheet[..., 0]) & (sheet[..., 3] > 0)
     assert blue[:4, :4].all()
     assert not blue[4 + GAP :].any()
 

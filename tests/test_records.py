@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from ddmlp import train
-from ddmlp.records import Progress, Records, Saved, Started, Tested
+from ddmlp.records import Epoch, Progress, Records, Saved, Started
 from tests.helpers import inside
 
 PROGRESS = {
@@ -35,8 +35,8 @@ def later(step, **what):
 def test_simple(tmp_path):
     found = read(tmp_path, START, PROGRESS, TESTED, SAVED)
     progress = Progress(4, 400, 1.5, 0.25, 100.0, 4.0, 2, 3.0, (1, 3, 0.5), (2, 4, 0.25), Counter({0: 2, 1: 2}), None)
-    assert found == Records([Started(0, []), progress, Tested(4, 0.1, 0.3), Saved(4, 0.5)])
-    assert (found.progress, found.tested) == ([progress], [Tested(4, 0.1, 0.3)])
+    assert found == Records([Started(0, []), progress, Epoch(4, 0.1, 0.3), Saved(4, 0.5)])
+    assert (found.progress, found.epochs) == ([progress], [Epoch(4, 0.1, 0.3)])
     assert (found.saved, found.started) == ([Saved(4, 0.5)], [Started(0, [])])
 
 
@@ -81,8 +81,8 @@ def test_what_a_run_has_written_is_read(data, tmp_path):
     found, result = Records.read(run / "metrics.jsonl"), json.loads((run / "result.json").read_bytes())
     assert found.damaged == 0
     assert (found.progress[-1].step, found.progress[-1].rows) == (result["steps"], result["rows"])
-    assert [test.step for test in found.tested] == [63, 126]
-    assert found.tested[-1].error == result["test_error"]
+    assert [test.step for test in found.epochs] == [63, 126]
+    assert found.epochs[-1].error == result["test_error"]
     assert [saved.step for saved in found.saved] == [0, 63, 126]
     assert found.progress[-1].seconds == result["train_seconds"] > found.progress[-1].waited > 0
     assert {str(each): count for each, count in found.staleness().items()} == result["staleness"]["histogram"]

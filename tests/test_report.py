@@ -301,8 +301,8 @@ def test_everything_is_escaped(runs, tmp_path):
     [
         ([], 2, "RUN"),
         (["nowhere"], 1, "nowhere holds no run"),
-        (["run", "--out", "nowhere/page.html"], 2, "--out: there is no folder nowhere"),
-        (["run", "--out", "."], 1, ""),
+        (["run", "--out", "nowhere/page.html"], 2, "--out is nowhere/page.html, expected a file"),
+        (["run", "--out", "."], 2, "--out is ., expected a file"),
         (["run"] * (MOST_RUNS + 1), 2, f"expected {MOST_RUNS} at most"),
     ],
 )
