@@ -11,22 +11,23 @@ from ddmlp.story import Story
 MOST_CLASSES = 36  # in a matrix; of more, the most frequent confusions are listed
 LISTED = 20
 BAR, HEIGHT = 10, 40  # pixels of a probability's
+BARS = 10  # of more classes, the most probable ones, and the truth
 
 
-def gallery(story: Story) -> list[Html]:
+def gallery(story: Story) -> Html:
     """The sections of one run."""
     parts = []
     if found := story.evaluation:
-        parts += [tag("h3", "Confusion matrix"), _about(found), confusion(found)]
-        parts += [tag("h3", "Surest mistakes"), mistakes(story.mistakes)]
+        parts += [tag("h4", "Confusion matrix"), _about(found), confusion(found)]
+        parts += [tag("h4", "Surest mistakes"), mistakes(story.mistakes)]
     if model := story.model:
         shown, hidden = units_shown(model), model.weights.shape.hidden
         which = f"The {shown} of {hidden}" if shown < hidden else f"All {hidden}"
         about = (f"{which} hidden units, those with the largest weights to the outputs first. Orange pixels excite a "
                  "unit, blue ones inhibit it; those that are never inked keep what they were drawn with.")  # fmt: skip
         picture = tag("img", src=first_layer(model), class_="pixels sheet", alt=f"First layer: {about}")
-        parts += [tag("h3", "First layer's weights"), tag("figure", picture, tag("figcaption", about))]
-    return parts
+        parts += [tag("h4", "First layer's weights"), tag("figure", picture, tag("figcaption", about))]
+    return join(parts)
 
 
 def confusion(found: Evaluation) -> Html:
@@ -82,10 +83,9 @@ def _mistake(mistake: Mistake) -> Html:
 
 
 def _probabilities(mistake: Mistake) -> Html:
-    """A bar for each class: what was recognised orange, the truth blue; of many classes, only these two and the most
-    probable."""
+    """A bar for each class: what was recognised orange, the truth blue."""
     order = (-mistake.probabilities).argsort(kind="stable").tolist()
-    shown = sorted({*order[:9], mistake.truth})
+    shown = sorted({*order[:BARS], mistake.truth})
     values = [float(mistake.probabilities[each]) for each in shown]
     bars = []
     for place, (each, value) in enumerate(zip(shown, values, strict=True)):

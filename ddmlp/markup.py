@@ -28,18 +28,31 @@ def table(rows: Sequence[Sequence[str]], heading: Sequence[str] = (), **attribut
     return _table([_row(row) for row in rows], heading, **attributes)
 
 
-def comparison(names: Sequence[str], told: Sequence[Mapping[str, str]]) -> Html:
-    """A table of what is told of each of `names`, a column for each; what they differ in is of the class "differs"."""
+def comparison(names: Sequence[str], told: Sequence[Mapping[str, str]], *, marked: bool = False) -> Html:
+    """A table of what is told of each of `names`, a column for each. marked: what differs from the first one's is."""
     lines = []
     for what in dict.fromkeys(each for one in told for each in one):
-        cells = [one.get(what, "") for one in told]
-        lines.append(_row([what, *cells], **({"class_": "differs"} if len(set(cells)) > 1 else {})))
+        first, *others = (one.get(what, "") for one in told)
+        marks = (tag("mark", other) if marked and other != first else other for other in others)
+        lines.append(_row([what, first, *marks]))
     return _table(lines, ["", *names] if len(names) > 1 else []) if lines else Html()
 
 
-def _row(cells: Sequence[str], **attributes: str) -> Html:
+def named(names: Sequence[str], parts: Sequence[Html]) -> list[Html]:
+    """Each part below its name, where there are several names; without those that are empty."""
+    heads = [tag("h3", name) if len(names) > 1 else Html() for name in names]
+    return [join([head, part]) for head, part in zip(heads, parts, strict=True) if part]
+
+
+def side_by_side(names: Sequence[str], parts: Sequence[Html]) -> Html:
+    """The same, in columns as far as the page has room."""
+    shown = [tag("div", part) for part in named(names, parts)]
+    return tag("div", *shown, class_="grid") if shown else Html()
+
+
+def _row(cells: Sequence[str]) -> Html:
     first, *rest = cells
-    return tag("tr", tag("th", first, scope="row"), *(tag("td", cell) for cell in rest), **attributes)
+    return tag("tr", tag("th", first, scope="row"), *(tag("td", cell) for cell in rest))
 
 
 def _table(lines: Sequence[Html], heading: Sequence[str], **attributes: str) -> Html:

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ddmlp.config import TrainConfig, flag
+from ddmlp.config import TrainConfig
 from ddmlp.gallery import gallery
-from ddmlp.markup import Html, comparison, join, tag
+from ddmlp.markup import Html, comparison, named, side_by_side, tag
 from ddmlp.plots import colour, dashed
 from ddmlp.story import Story
 from ddmlp.style import STYLE
@@ -22,14 +22,14 @@ def page(stories: Sequence[Story]) -> str:
     title = names[0] if len(names) == 1 else f"{len(names)} runs"
     sections = [
         tag("h1", f"ddmlp: {title}"),
-        key(names) if len(names) > 1 else tag("p", stories[0].state, class_="faint"),
-        _section("Result", comparison(names, [_result(story) for story in stories])),
-        _section("Again", *(_again(name, story) for name, story in zip(names, stories, strict=True))),
+        key(names) if len(names) > 1 else Html(),
+        _section("Result", comparison(names, [_result(story) for story in stories], marked=True)),
+        _section("Not shown", _missing(names, stories)),
         _section("Over rows seen", trends(names, stories)),
         _section("Time", time_split(names, stories)),
-        _section("Recognition", _side_by_side(names, stories)),
-        _section("Settings", comparison(names, [_settings(story) for story in stories])),
-        _section("Not shown", _missing(names, stories)),
+        _section("Recognition", side_by_side(names, [gallery(story) for story in stories])),
+        _section("Settings", comparison(names, [_settings(story) for story in stories], marked=True)),
+        _section("Once more", *named(names, [_again(story) for story in stories])),
     ]
     head = [
         tag("meta", charset="utf-8"),
@@ -96,25 +96,19 @@ def _share(mistakes: int, rows: int) -> str:
     return f"{mistakes / rows:.2%} ({mistakes:,} of {rows:,} rows)"
 
 
-def _again(name: str, story: Story) -> Html:
+def _again(story: Story) -> Html:
     """How to train the same once more, and how to have it checked."""
-    same = "the same order of rows, and other weights" if story.config.asynchronous else "the same weights"
-    return join([tag("h3", name), tag("p", f"To {same}; then, what computes this run again and compares:"),
-                 tag("pre", story.command), tag("pre", story.check)])  # fmt: skip
+    same = "the same rows in the same order, to other weights" if story.config.asynchronous else "to the same weights"
+    lines = f"# {same}\n{story.command}", f"# computes this run again, and compares\n{story.check}"
+    return tag("pre", "\n".join(lines), tabindex="0")
 
 
 def _settings(story: Story) -> dict[str, str]:
     """What the result is a function of, and what it was computed with."""
-    settings = {flag(name): str(getattr(story.config, name)) for name in TrainConfig.names()}
+    settings = {name: str(getattr(story.config, name)) for name in TrainConfig.names()}
     workers = {} if story.workers is None else {"workers": str(story.workers)}
     data = {"data": str(story.origin.data), "dataset sha256": story.origin.dataset_sha256}
     return settings | workers | data | (story.result.versions if story.result else {})
-
-
-def _side_by_side(names: Sequence[str], stories: Sequence[Story]) -> Html:
-    columns = [(name, gallery(story)) for name, story in zip(names, stories, strict=True)]
-    shown = [tag("div", *([tag("h3", name)] if len(names) > 1 else []), *parts) for name, parts in columns if parts]
-    return tag("div", *shown, class_="grid") if shown else Html()
 
 
 def _missing(names: Sequence[str], stories: Sequence[Story]) -> Html:

@@ -20,12 +20,12 @@ logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where its fonts are c
 COLOURS = ("#d55e00", "#0090d0", "#009e73", "#cc79a7", "#a08800", "#8f6fd0")
 DASHES = ("-", "--")
 MOST_RUNS = len(COLOURS) * len(DASHES)
+INK = "#010203"  # stands for the page's own: see `_svg`
 FORMS: dict[str, dict[str, Any]] = {
-    "line": {"linewidth": 1.3},
-    "dots": {"linestyle": "none", "marker": "o", "markersize": 3.5},
+    "line": {},
+    "dots": {"linestyle": "none", "marker": "o", "markersize": 5, "markeredgecolor": INK, "zorder": 3},
     "limit": {"linestyle": ":", "linewidth": 1},
 }
-INK = "#010203"  # stands for the page's own: see `_svg`
 POINTS = 500  # of a curve: more cannot be told apart
 STYLE: dict[str, Any] = {
     **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
@@ -64,10 +64,12 @@ def curves(drawn: Sequence[Curve], y_label: str, alternative: str, *, log: bool 
     with matplotlib.rc_context(STYLE):
         figure = _figure()
         axes = figure.subplots()
+        last = max((curve.run for curve in drawn), default=0)
         for curve in drawn:
-            x, y = _thinned(curve.x), _thinned(curve.y)
-            style = {"linestyle": DASHES[dashed(curve.run)], **FORMS[curve.form]}
-            axes.plot(x, y, color=colour(curve.run), **style)
+            # The earlier, the wider: where runs coincide, each is seen.
+            width = 1.2 + 2.4 * (last - curve.run) / max(2, last)
+            style = {"linestyle": DASHES[dashed(curve.run)], "linewidth": width, **FORMS[curve.form]}
+            axes.plot(_thinned(curve.x), _thinned(curve.y), color=colour(curve.run), **style)
         axes.set_xlabel("rows seen")
         axes.xaxis.set_major_formatter(_short)
         axes.set_ylabel(y_label)

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ddmlp.markup import Html, comparison, join, tag
+from ddmlp.markup import Html, comparison, join, named, tag
 from ddmlp.records import Records
 from ddmlp.story import Story
 
-SERVER, ARITHMETIC, MESSAGES, WAITING = "server's own work", "arithmetic", "messages", "waiting for answers"
+SERVER, ARITHMETIC, MESSAGES, WAITING = "server", "arithmetic", "messages", "waiting for answers"
 PARTS = {SERVER: "#0090d0", ARITHMETIC: "#009e73", MESSAGES: "#d55e00", WAITING: "#a08800"}
+NAMED = 0.3  # the least share whose name fits into its part of a bar, on a phone, too
 MEANING = {
     SERVER: "it received, added and applied gradients, and gave out units: all but having answers.",
     ARITHMETIC: "it waited while workers read rows and computed: for as long as a worker, on average, did not wait for "
@@ -73,21 +74,26 @@ def time_split(names: Sequence[str], stories: Sequence[Story]) -> Html:
     """A bar for each run with what its server was at, what the parts are, and what was counted."""
     splits = [TimeSplit.of(story.records, follow=story.config.follow) for story in stories]
     seen = {part for split in splits if split for part in split.parts}
-    meanings = [tag("li", tag("b", part), f": {MEANING[part]}") for part in PARTS if part in seen]
+    meanings = [tag("li", _swatch(part), tag("b", part), f": {MEANING[part]}") for part in PARTS if part in seen]
     about = ("What the server was at, of the time between lines of metrics in which nothing but training happened, no "
              "test and no checkpoint:")  # fmt: skip
     return join([
-        *(part for name, split in zip(names, splits, strict=True) if split for part in (tag("h3", name), _bar(split))),
-        *([tag("p", about), tag("ul", *meanings)] if meanings else []),
+        *named(names, [_bar(split) if split else Html() for split in splits]),
+        *([tag("p", about), tag("ul", *meanings, class_="parts")] if meanings else []),
         comparison(names, [_counted(story) for story in stories]),
     ])  # fmt: skip
+
+
+def _swatch(part: str) -> Html:
+    return tag("i", style=f"background: {PARTS[part]}")
 
 
 def _bar(split: TimeSplit) -> Html:
     shares = {part: seconds / split.seconds for part, seconds in split.parts.items()}
     text = ", ".join(f"{part} {share:.0%}" for part, share in shares.items())
-    pieces = (tag("span", f"{part} {share:.0%}", style=f"flex: {share:.4f} 1 0; background: {PARTS[part]}")
-              for part, share in shares.items() if share >= 0.005)  # fmt: skip
+    pieces = (tag("span", f"{part} {share:.0%}" if share >= NAMED else "",
+                  style=f"flex: {share:.4f} 1 0; background: {PARTS[part]}")
+              for part, share in shares.items())  # fmt: skip
     return join([tag("div", *pieces, class_="bar", aria_hidden="true"),
                  tag("p", f"{text}, of {split.seconds:.2f} s", class_="faint")])  # fmt: skip
 
@@ -98,12 +104,12 @@ def _counted(story: Story) -> dict[str, str]:
     ends, saved = records.sittings(), records.saved
     told = {"sittings": f"{len(records.started)}"} if len(records.started) > 1 else {}
     if ends:
+        starved = sum(end.gradients.blocked for end in ends)
         told |= {
-            "training": f"{records.progress[-1].seconds:.2f} s, without tests, checkpoints and waits for rows to come",
+            "training, without tests, checkpoints and waits for rows": f"{records.progress[-1].seconds:.2f} s",
             "the server spent on having answers": f"{sum(end.waited for end in ends):.2f} s",
             "... while units found no place in their queue": f"{sum(end.units.blocked for end in ends):.2f} s",
-            "the workers, together, waited for units": f"{sum(end.gradients.blocked for end in ends):.2f} s, also "
-            "during tests and checkpoints",
+            "the workers, together, waited for units, also during tests and checkpoints": f"{starved:.2f} s",
             "units on the books, at most": f"{max(end.units.high_water for end in ends)}",
             "answers that lay unread, at most": f"{max(end.gradients.high_water for end in ends)}",
         }

@@ -70,12 +70,12 @@ def _prequential(stories: Sequence[Story]) -> list[Curve]:
 
 
 def _queue(stories: Sequence[Story], queue: Callable[[Progress], Queue]) -> list[Curve]:
-    """How deep it was and the most it was; nothing where it was never used."""
+    """How deep it was and the most it was; nothing where it never held more than one."""
     drawn = [
         *_lines(stories, lambda line: queue(line).depth),
         *_lines(stories, lambda line: queue(line).high_water, "limit"),
     ]
-    return drawn if any(value for curve in drawn for value in curve.y) else []
+    return drawn if any(value > 1 for curve in drawn for value in curve.y) else []
 
 
 def _staleness(names: Sequence[str], stories: Sequence[Story]) -> Html:

@@ -1,5 +1,7 @@
 """HTML in which what is text stays text."""
 
+import re
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,8 +30,11 @@ def test_a_table_has_a_heading_for_each_row_and_column():
     assert Page(found).rows(found, "c") == [["", "n"], ["a", "1"], ["b", "&lt;"]]
 
 
-def test_a_comparison_marks_what_differs():
+def test_a_comparison_marks_what_differs_from_the_first():
     found = comparison(["x", "y"], [{"a": "1", "b": "2"}, {"a": "1", "b": "3", "c": "4"}])
-    assert [line.split("</th>")[0] for line in found.split('class="differs"><th scope="row">')[1:]] == ["b", "c"]
-    assert "differs" not in comparison(["x"], [{"a": "1"}])
+    assert found.count("<td>") == 6
+    assert "<mark>" not in found
+    found = comparison(["x", "y"], [{"a": "1", "b": "2"}, {"a": "1", "b": "3", "c": "4"}], marked=True)
+    assert re.findall("<mark>(.*?)</mark>", found) == ["3", "4"]
+    assert "mark" not in comparison(["x"], [{"a": "1"}], marked=True)
     assert comparison(["x"], [{}]) == ""
