@@ -1,11 +1,11 @@
 """The report: one HTML page about one run, or about several side by side. Nothing in it is fetched from anywhere."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from ddmlp.config import TrainConfig
 from ddmlp.gallery import gallery
-from ddmlp.markup import Html, comparison, named, side_by_side, tag
+from ddmlp.markup import Html, comparison, join, named, side_by_side, tag
 from ddmlp.plots import colour, dashed
 from ddmlp.story import Story
 from ddmlp.style import STYLE
@@ -99,8 +99,8 @@ def _share(mistakes: int, rows: int) -> str:
 def _again(story: Story) -> Html:
     """How to train the same once more, and how to have it checked."""
     same = "the same rows in the same order, to other weights" if story.config.asynchronous else "to the same weights"
-    lines = f"# {same}\n{story.command}", f"# computes this run again, and compares\n{story.check}"
-    return tag("pre", "\n".join(lines), tabindex="0")
+    lines = f"# {same if story.result else 'the same, to its end'}", story.command
+    return tag("pre", "\n".join([*lines, "# computes this run again, and compares", story.check]), tabindex="0")
 
 
 def _settings(story: Story) -> dict[str, str]:
@@ -113,10 +113,6 @@ def _settings(story: Story) -> dict[str, str]:
 
 def _missing(names: Sequence[str], stories: Sequence[Story]) -> Html:
     """What cannot be shown, and what a run complained about when it was gone on with."""
-    lines: Iterable[str] = (
-        f"{name}: {line}"
-        for name, story in zip(names, stories, strict=True)
-        for line in [*story.missing, *(each for start in story.records.started for each in start.complaints)]
-    )
-    items = [tag("li", line) for line in lines]
-    return tag("ul", *items) if items else Html()
+    lines = ([*story.missing, *(each for start in story.records.started for each in start.complaints)]
+             for story in stories)  # fmt: skip
+    return join(named(names, [tag("ul", *(tag("li", line) for line in each)) if each else Html() for each in lines]))

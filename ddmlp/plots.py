@@ -67,7 +67,7 @@ def curves(drawn: Sequence[Curve], y_label: str, alternative: str, *, log: bool 
         last = max((curve.run for curve in drawn), default=0)
         for curve in drawn:
             # The earlier, the wider: where runs coincide, each is seen.
-            width = 1.2 + 2.4 * (last - curve.run) / max(2, last)
+            width = 1.2 + 1.6 * (last - curve.run) / max(2, last)
             style = {"linestyle": DASHES[dashed(curve.run)], "linewidth": width, **FORMS[curve.form]}
             axes.plot(_thinned(curve.x), _thinned(curve.y), color=colour(curve.run), **style)
         axes.set_xlabel("rows seen")

@@ -130,7 +130,7 @@ def read_story(path: Path, data: Path | None = None) -> Story:
         missing.append("result: the run has not ended")
     model, step = tried("weights", lambda: _model(run, result, data)) or (None, None)
     what = "confusion matrix and mistakes"
-    found, mistakes = (tried(what, lambda: _recognise(model, data / "test")) if model else None) or (None, [])
+    found, mistakes = (tried(what, lambda: _recognise(model, data)) if model else None) or (None, [])
     if found and result and result.test_error not in (None, found.error):
         missing.append(
             f"test data of the run: those in {data / 'test'} now give {found.mistakes:,} mistakes in {found.rows:,} "
@@ -163,8 +163,10 @@ def _image_shape(data: Path, pixels: int) -> tuple[int, int]:
     return side, side
 
 
-def _recognise(model: Model, path: Path) -> tuple[Evaluation, list[Mistake]]:
-    dataset = Dataset(path)
+def _recognise(model: Model, data: Path) -> tuple[Evaluation, list[Mistake]]:
+    if not data.is_dir():
+        raise DatasetError(f"there is no folder {data}; --data says where the data are now")
+    dataset = Dataset(data / "test")
     dataset.verify()
     found = evaluate(model.weights, dataset)
     return found, surest(model, dataset, found.wrong)

@@ -29,6 +29,7 @@ pre { overflow-x: auto; background: var(--box); padding: 0.6rem 0.8rem; border-r
 .grid { display: grid; gap: 1.25rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); }
 .grid > * { min-width: 0; }
 figure { margin: 0; break-inside: avoid; }
+figcaption { margin-top: 0.3rem; }
 figure svg { display: block; width: 100%; max-width: 30rem; height: auto; }
 svg * { stroke-linejoin: round; stroke-linecap: butt; }
 svg text { font-family: system-ui, sans-serif !important; }
@@ -37,6 +38,7 @@ svg text { font-family: system-ui, sans-serif !important; }
 .key i { display: inline-block; width: 1.6rem; height: 0; margin-right: 0.5rem; vertical-align: middle;
   border-top: 3px solid; }
 .parts { list-style: none; padding: 0; }
+.parts li { margin: 0.3rem 0; }
 .parts i { display: inline-block; width: 0.8rem; height: 0.8rem; margin-right: 0.5rem; border-radius: 0.2rem; }
 .bar { display: flex; height: 1.6rem; border-radius: 0.3rem; overflow: hidden; background: var(--box);
   max-width: 50rem; font-size: 0.75rem; line-height: 1.6rem; }

@@ -240,10 +240,10 @@ def test_what_data_that_are_gone_leave_unshown_is_said(copy, data):
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps(config | {"data": "/nowhere"}))
     _, page = written(copy)
-    assert "confusion matrix and mistakes: /nowhere/test is no dataset" in page.text
+    assert "confusion matrix and mistakes: there is no folder /nowhere; --data says" in page.text
     assert any("First layer" in picture["alt"] for picture in page.all("img"))
     _, page = written(copy, "--data", data)
-    assert "/nowhere/test" not in page.text
+    assert "Not shown" not in page.text
     assert "Surest mistakes" in page.text
 
 
@@ -290,7 +290,7 @@ def test_everything_is_escaped(runs, tmp_path):
     for others in ([], [runs / "late"]):
         _, page = written(tmp_path / hostile, *others, "--out", tmp_path / "page.html")
         assert page.outside() == []
-        assert f"{hostile}: {hostile}" in page.text
+        assert f"Not shown {f'{hostile} ' if others else ''}{hostile}" in page.text
         assert f"ddmlp: {hostile}" in page.text or others
 
 
