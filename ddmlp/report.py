@@ -1,7 +1,7 @@
 """Report: python -m ddmlp.report RUN [RUN ...]"""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from ddmlp.errors import ConfigError
@@ -23,14 +23,14 @@ def write_report(runs: Sequence[Path], out: Path, data: Path | None = None) -> N
     write_whole(out, page([read_story(run, data) for run in runs]))
 
 
-def report_on(run: Path, complain: Callable[[str], None]) -> str | None:
+def report_on(run: Path) -> str | None:
     """Write the report of a run that has just ended into its folder; returns its name. Whatever goes wrong is only
-    complained about: the run has ended well."""
+    said: the run has ended well."""
     try:
         write_report([run], run / NAME)
     except (Exception, KeyboardInterrupt) as error:
         why = " ".join(str(error).split()) or type(error).__name__
-        complain(f"there is no report: {why}; try python -m ddmlp.report {run}")
+        print(f"note: there is no report: {why}; try python -m ddmlp.report {run}")
         return None
     return NAME
 

@@ -225,13 +225,12 @@ def main(arguments: list[str] | None = None) -> int:
             return INTERRUPTED
         result = {**report.result, "workers": job.workers, "seed": config.seed}
         run.write_result(result)
-        written = None if args.no_report else report_on(run.path, progress.note)
-        show_result(result, run, resume, written)
+        show_result(result, run, resume, report=not args.no_report)
     return 0
 
 
-def show_result(result: dict[str, Any], run: "Run", resume: str, written: str | None = None) -> None:
-    """Say what the run came to. written: the name of the report in its folder."""
+def show_result(result: dict[str, Any], run: "Run", resume: str, *, report: bool = False) -> None:
+    """Say what the run came to. report: write one, too; it takes half a second, so the figures come before it."""
     if "test_error" in result:
         mistakes = round(result["test_error"] * result["test_rows"])
         print(f"test error      {result['test_error']:.2%} ({mistakes} of {result['test_rows']:,} rows)")
@@ -243,8 +242,9 @@ def show_result(result: dict[str, Any], run: "Run", resume: str, written: str | 
         print(f"staleness       {stale['mean']:.2f} versions on average, {stale['max']} at most, {stale['bound']} "
               "allowed")  # fmt: skip
     print(f"weights sha256  {result['weights_sha256']}")
-    print(f"speed           {result['rows_per_second']:,.0f} rows/s, {result['train_seconds']:.1f} s")
-    print(f"run             {run.path}{f' ({written})' if written else ''}")
+    print(f"speed           {result['rows_per_second']:,.0f} rows/s, {result['train_seconds']:.1f} s", flush=True)
+    written = f" ({name})" if report and (name := report_on(run.path)) else ""
+    print(f"run             {run.path}{written}")
     if not result["finished"]:
         print(f"unfinished: stopped after step {result['steps']}; go on with: {resume}")
 

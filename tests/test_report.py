@@ -119,8 +119,7 @@ def test_a_report_that_fails_does_not_fail_the_run(data, tmp_path, monkeypatch, 
         raise error
 
     monkeypatch.setattr(pages, "page", fail)
-    small = [flag for flag in SMALL if flag != "--quiet"]
-    done = inside(train.main, "--data", data, "--run", tmp_path / "run", *small)
+    done = inside(train.main, "--data", data, "--run", tmp_path / "run", *SMALL)
     assert (done.returncode, done.stderr) == (0, "")
     assert "there is no report: " in done.stdout
     assert f"run             {tmp_path / 'run'}\n" in done.stdout
