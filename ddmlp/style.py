@@ -50,8 +50,8 @@ svg text { font-family: system-ui, sans-serif !important; }
 .mistakes { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr)); }
 .pixels { image-rendering: pixelated; display: block; }
 .mistakes .pixels { width: 100%; max-width: 8.5rem; height: auto; background: #000000; border-radius: 0.25rem; }
-.mistakes svg { max-width: 8.5rem; }
+.mistakes svg { max-width: 8.5rem; margin-top: 0.3rem; }
 .sheet { width: 100%; max-width: 37.5rem; height: auto; }
 @media print { h2 { break-after: avoid; } body { font-size: 11pt; max-width: none; } .wide { overflow: visible; }
-  .key { position: static; } pre { white-space: pre-wrap; } }
+  .key { position: static; } pre { white-space: pre-wrap; } th, td { min-width: 0; } }
 """

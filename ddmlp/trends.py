@@ -22,8 +22,8 @@ def trends(names: Sequence[str], stories: Sequence[Story]) -> Html:
               "trained on.", "rows, %", _prequential(stories)),
         _plot(names, "Speed", "Rows a second of training, each point since the one before.", "rows/s",
               _lines(stories, lambda line: line.speed)),
-        _plot(names, "Queue of units", "Units asked for and not yet answered, when a line of metrics was written. "
-              "Dotted: the most so far.", "units", _queue(stories, lambda line: line.units)),
+        _plot(names, "Queue of units", "Units asked for and not yet answered, at the end of a step. Dotted: the most "
+              "so far.", "units", _queue(stories, lambda line: line.units)),
         _plot(names, "Queue of gradients", "Workers whose answer lay unread, when there was last looked. Dotted: the "
               "most so far.", "answers", _queue(stories, lambda line: line.gradients)),
         _staleness(names, stories),
