@@ -154,6 +154,8 @@ def test_the_mistakes_are_the_surest_with_their_probabilities(runs, data):
     first = found[0]
     assert f"a {first.truth}, recognised as {first.recognised} : {first.probabilities.max():.1%} sure" in page.text
     assert sum("recognised as" in picture["alt"] for picture in page.all("img")) == 12
+    told = [each["aria-label"] for each in page.all("svg") if each["aria-label"].startswith("Probabilities: ")]
+    assert [re.findall(r"(\d): [\d.]+%", each) for each in told] == [list("0123456789")] * 12
 
 
 def test_several_runs_stand_side_by_side(runs, tmp_path):
@@ -196,6 +198,12 @@ def test_a_delay_has_a_histogram_of_its_staleness(runs):
     assert about.endswith("late: 0 in 1, 1 in 1, 2 in 78")
     _, page = written(runs / "plain")
     assert not any(each["aria-label"].startswith("Staleness") for each in page.all("svg"))
+
+
+def test_a_queue_that_ever_held_more_than_one_is_shown(runs):
+    shown = {name: written(runs / name)[1].text for name in ("plain", "late")}
+    assert "Queue of units" in shown["late"]
+    assert "Queue of units" not in shown["plain"]
 
 
 def test_a_stream_has_its_prequential_error(runs):

@@ -38,7 +38,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def reports(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the pages one.html and both.html."""
+    """A folder with the pages one.html, both.html and six.html."""
     folder = tmp_path_factory.mktemp("reports")
     runs = [folder / "plain", folder / "of-a-long-name-that-has-no-place-to-break"]
     for run, delay in zip(runs, "02", strict=True):
@@ -46,6 +46,7 @@ def reports(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert train.main(["--data", str(data), "--run", str(run), *small]) == 0
     write_report(runs[:1], folder / "one.html")
     write_report(runs, folder / "both.html")
+    write_report(runs * 3, folder / "six.html")
     return folder
 
 
@@ -77,7 +78,7 @@ def test_it_is_printed_black_on_white_within_the_paper(browser, reports):
     with browser.new_context(viewport={"width": 794, "height": 1_123}, color_scheme="dark", offline=True) as context:
         page = context.new_page()
         page.emulate_media(media="print")
-        page.goto((reports / "both.html").as_uri())
+        page.goto((reports / "six.html").as_uri())
         body = page.evaluate(LUMINANCE, "body")
         assert (body["text"], body["ground"]) == (0, 1)
         assert page.evaluate(OVERFLOWING.replace("pre, .wide, svg", "svg")) == []
