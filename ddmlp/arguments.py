@@ -63,6 +63,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     how.add_argument("--stop-after", type=int, metavar="STEPS", help="stop there, with a checkpoint and a model")
     how.add_argument("--idle-timeout", type=float, default=math.inf, metavar="SECONDS", help="with --follow: stop "
                      "after so long without a new row (default: never)")  # fmt: skip
+    how.add_argument("--no-report", action="store_true", help="write no report.html when it ends")
     how.add_argument("--classes", type=int, default=10, help="of a stream (default: %(default)s)")
     args = parser.parse_args(arguments)
     if streamed(args):

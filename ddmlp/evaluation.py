@@ -18,10 +18,11 @@ ROWS = 500  # at a time; a number of its own, so that an error does not depend o
 @dataclass(frozen=True)
 class Evaluation:
     """confusion: (classes, classes), rows by true class and columns by recognised class; cross_entropy: the mean
-    error E of a row, in nats."""
+    error E of a row, in nats; wrong: the rows that are recognised wrongly, ascending."""
 
     confusion: NDArray[np.int64]
     cross_entropy: float
+    wrong: NDArray[np.intp]
 
     @property
     def rows(self) -> int:
@@ -49,7 +50,7 @@ def evaluate(weights: Weights, dataset: Dataset) -> Evaluation:
     network, loader = Network(weights.shape, ROWS, dtype), Loader(ROWS, weights.shape.inputs, dtype)
     pixels, labels = np.empty((ROWS, weights.shape.inputs), np.uint8), np.empty(ROWS, np.uint8)
     classes = weights.shape.outputs
-    confusion, total = np.zeros((classes, classes), np.int64), 0.0
+    confusion, total, wrong = np.zeros((classes, classes), np.int64), 0.0, []
     for start in range(0, len(dataset), ROWS):
         rows = np.arange(start, min(start + ROWS, len(dataset)))
         count = len(rows)
@@ -57,8 +58,10 @@ def evaluate(weights: Weights, dataset: Dataset) -> Evaluation:
         x, live = loader.load(pixels[:count])
         error, _ = network.score(weights, x, labels[:count], live)
         total += error
-        np.add.at(confusion, (labels[:count], network.predicted[:count]), 1)
-    return Evaluation(confusion, total / len(dataset))
+        predicted = network.predicted[:count]
+        np.add.at(confusion, (labels[:count], predicted), 1)
+        wrong.append(rows[predicted != labels[:count]])
+    return Evaluation(confusion, total / len(dataset), np.concatenate(wrong))
 
 
 def check_fit(shape: Shape, dataset: Dataset) -> None:

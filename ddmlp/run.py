@@ -45,6 +45,7 @@ class Run:
     tensorboard/    event files, where they were asked for
     model.npz       W1 and W2, once the run, or its --stop-after, has ended
     result.json     the result, likewise
+    report.html     a page about it, once it has ended
     """
 
     def __init__(self, path: Path) -> None:

@@ -15,6 +15,7 @@ from ddmlp.config import TrainConfig
 from ddmlp.errors import ConfigError, DatasetError
 from ddmlp.manifest import NAME, Manifest
 from ddmlp.recording import recording
+from ddmlp.report import report_on
 from ddmlp.terminal import command
 
 if TYPE_CHECKING:  # these import NumPy and Ray, which --help and a bad flag need not wait for
@@ -232,11 +233,12 @@ def main(arguments: list[str] | None = None) -> int:
             return INTERRUPTED
         result = {**report.result, "workers": job.workers, "seed": config.seed}
         run.write_result(result)
-        show_result(result, run, resume)
+        show_result(result, run, resume, report=not args.no_report)
     return 0
 
 
-def show_result(result: dict[str, Any], run: "Run", resume: str) -> None:
+def show_result(result: dict[str, Any], run: "Run", resume: str, *, report: bool = False) -> None:
+    """Say what the run came to. report: write one, too; it takes half a second, so the figures come before it."""
     if "test_error" in result:
         mistakes = round(result["test_error"] * result["test_rows"])
         print(f"test error      {result['test_error']:.2%} ({mistakes} of {result['test_rows']:,} rows)")
@@ -248,8 +250,9 @@ def show_result(result: dict[str, Any], run: "Run", resume: str) -> None:
         print(f"staleness       {stale['mean']:.2f} versions on average, {stale['max']} at most, {stale['bound']} "
               "allowed")  # fmt: skip
     print(f"weights sha256  {result['weights_sha256']}")
-    print(f"speed           {result['rows_per_second']:,.0f} rows/s, {result['train_seconds']:.1f} s")
-    print(f"run             {run.path}")
+    print(f"speed           {result['rows_per_second']:,.0f} rows/s, {result['train_seconds']:.1f} s", flush=True)
+    written = f" ({name})" if report and (name := report_on(run.path)) else ""
+    print(f"run             {run.path}{written}")
     if not result["finished"]:
         print(f"unfinished: stopped after step {result['steps']}; go on with: {resume}")
 

@@ -52,7 +52,6 @@ def test_the_chapter_shows_points_model_and_forecast():
 
 
 def test_the_plot_is_a_picture_without_a_background(tmp_path):
-    pytest.importorskip("matplotlib")
     growth.draw(FOUND, tmp_path)
     first = (tmp_path / growth_plot.NAME).read_bytes()
     picture = ElementTree.fromstring(first)
@@ -61,12 +60,6 @@ def test_the_plot_is_a_picture_without_a_background(tmp_path):
     assert "fill: none" in patch[0].get("style")
     growth.draw(FOUND, tmp_path)
     assert (tmp_path / growth_plot.NAME).read_bytes() == first
-
-
-def test_without_matplotlib_there_is_no_plot(tmp_path, monkeypatch):
-    monkeypatch.setattr(growth_plot, "installed", lambda *_: False)
-    growth.draw(FOUND, tmp_path)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_forecast_says_where_workers_do_not_pay():

@@ -104,7 +104,7 @@ def test_the_result_does_not_depend_on_how_the_rows_fall_into_lots(run, data, tm
 
 
 def test_an_evaluation_counts_what_is_off_the_diagonal():
-    found = Evaluation(np.array([[5, 1], [2, 2]]), 0.5)
+    found = Evaluation(np.array([[5, 1], [2, 2]]), 0.5, np.array([2, 3, 7]))
     assert (found.rows, found.mistakes, found.error) == (10, 3, 0.3)
 
 

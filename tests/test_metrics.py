@@ -150,7 +150,7 @@ def test_the_last_step_is_noted_wherever_it_is():
 def test_a_tested_epoch_says_how_well_and_all_events_are_json():
     journal = journal_at(about={"train_seconds": 1.5})
     journal.applied(Tally(35, 0, 5.0, 2), 2.0)
-    journal.epoch(4, plan_of(4), Evaluation(np.array([[3, 1], [0, 4]]), 0.25))
+    journal.epoch(4, plan_of(4), Evaluation(np.array([[3, 1], [0, 4]]), 0.25, np.array([5])))
     found = events_of(journal)[1]
     assert found == {
         "event": "epoch",

@@ -98,7 +98,7 @@ def test_ray_is_not_imported_without_workers(data: Path, tmp_path: Path):
     assert subprocess.run(run, capture_output=True, timeout=60).returncode == 0
 
 
-@pytest.mark.parametrize("name", ["train", "evaluate", "predict", "verify", "replay", "export"])
+@pytest.mark.parametrize("name", ["train", "evaluate", "predict", "verify", "replay", "export", "report"])
 def test_help_does_without_numpy(name):
     script = (
         f"import atexit, sys\nfrom ddmlp.terminal import command\nfrom ddmlp.{name} import main\n"

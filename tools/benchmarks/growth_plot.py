@@ -5,7 +5,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tools.benchmarks.chapter import installed
 from tools.benchmarks.sweep import SETTINGS, SEVERAL, VALUES, Point, along
 
 NAME = "benchmarks-growth.svg"
@@ -30,9 +29,7 @@ STYLE: dict[str, Any] = {
 
 
 def draw(points: Mapping[Point, Sequence[float]], predicted: Callable[[Point], float], out: Path) -> None:
-    """Write the plot into the folder `out`, where matplotlib is installed."""
-    if not installed("matplotlib"):
-        return
+    """Write the plot into the folder `out`."""
     import matplotlib
     from matplotlib.figure import Figure
 
