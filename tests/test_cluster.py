@@ -196,7 +196,7 @@ def test_a_cluster_from_start_to_stop(state, data, tmp_path):
     # Each node has one CPU, so two workers are on two nodes, and one of them is sent its arrays.
     for workers in ("0", "2"):
         run = ["--run", str(tmp_path / workers), "--workers", workers]
-        command = [sys.executable, "-m", "ddmlp.train", "--data", str(data), *SETTINGS, *run]
+        command = [sys.executable, "-m", "ddmlp.train", "--no-report", "--data", str(data), *SETTINGS, *run]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         result = json.loads((tmp_path / workers / "result.json").read_bytes())

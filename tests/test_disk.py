@@ -15,7 +15,7 @@ import pytest
 from ddmlp.checkpoint import Checkpoints
 from ddmlp.cluster import Cluster
 
-COMMAND = [sys.executable, "-m", "ddmlp.train"]
+COMMAND = [sys.executable, "-m", "ddmlp.train", "--no-report"]
 SETTINGS = ["--hidden", "20", "--batch", "150", "--epochs", "2", "--checkpoint-every", "10"]
 CHECKPOINT = 65_000  # bytes, at least: 794 x 20 weights of 4 bytes and more
 CAP_DAC_OVERRIDE, PR_CAPBSET_DROP = 1, 24

@@ -15,7 +15,7 @@ from ddmlp.checkpoint import Checkpoints
 from ddmlp.cluster import Cluster
 from tests.processes import actors, alive, assert_no_actor_is_left, descendants
 
-COMMAND = [sys.executable, "-m", "ddmlp.train"]
+COMMAND = [sys.executable, "-m", "ddmlp.train", "--no-report"]
 SETTINGS = ["--hidden", "20", "--batch", "150", "--epochs", "40", "--checkpoint-every", "10"]
 
 

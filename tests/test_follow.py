@@ -80,7 +80,7 @@ def stream(rows: tuple[Any, Any], first: int = 0, *, cut: int = 0) -> bytes:
 
 
 def command(*arguments: object, given: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
-    words = [sys.executable, "-m", "ddmlp.train", *map(str, arguments)]
+    words = [sys.executable, "-m", "ddmlp.train", "--no-report", *map(str, arguments)]
     return subprocess.run(words, input=given, capture_output=True, timeout=SECONDS)
 
 
@@ -160,7 +160,19 @@ def test_sigterm_is_an_end_with_a_checkpoint_and_a_result_to_go_on_from(
 ):
     folder, run = tmp_path / "data", tmp_path / "run"
     publish(folder, rows, 0, 3_100)
-    words = [sys.executable, "-m", "ddmlp.train", "--data", folder, *FLAGS, "--run", run, "--workers", str(workers)]
+    words = [
+        sys.executable,
+        "-m",
+        "ddmlp.train",
+        "--no-report",
+        "--data",
+        folder,
+        *FLAGS,
+        "--run",
+        run,
+        "--workers",
+        str(workers),
+    ]
     with subprocess.Popen([*map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         wait_until(lambda: steps_noted(run) >= 18)
         process.send_signal(signal.SIGTERM)

@@ -27,7 +27,7 @@ def data(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train(data: Path, folder: Path, *flags: str) -> dict[str, Any]:
-    run("-m", "ddmlp.train", "--data", data, "--run", folder, *flags)
+    run("-m", "ddmlp.train", "--no-report", "--data", data, "--run", folder, *flags)
     found: dict[str, Any] = json.loads((folder / "result.json").read_bytes())
     return found
 

@@ -104,7 +104,7 @@ def workers_of(run: Path) -> list[int]:
 @pytest.mark.parametrize("state", [1], indirect=True)
 def test_a_node_is_lost_and_another_joins_and_no_bit_changes(state: Path, data: Path, tmp_path: Path):
     run = tmp_path / "run"
-    with training(["-m", "ddmlp.train", "--workers", "2"], state, data, run) as (lines, seen):
+    with training(["-m", "ddmlp.train", "--no-report", "--workers", "2"], state, data, run) as (lines, seen):
         wait_for("^epoch 3/", lines, seen)
         assert kill_node(state, 1) > 3
         assert "1 left" in wait_for("a worker has died", lines, seen)
@@ -118,7 +118,7 @@ def test_a_node_is_lost_and_another_joins_and_no_bit_changes(state: Path, data: 
 @pytest.mark.parametrize("state", [0], indirect=True)
 def test_a_node_that_joins_an_elastic_run_gets_a_worker_and_may_leave_again(state: Path, data: Path, tmp_path: Path):
     run = tmp_path / "run"
-    with training(["-m", "ddmlp.train", "--workers", "1:4"], state, data, run) as (lines, seen):
+    with training(["-m", "ddmlp.train", "--no-report", "--workers", "1:4"], state, data, run) as (lines, seen):
         wait_for("^epoch 3/", lines, seen)
         assert local("join", "--cpus", "1", state=state).returncode == 0
         assert "2 now" in wait_for("a worker has joined", lines, seen)

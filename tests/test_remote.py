@@ -213,7 +213,17 @@ def test_the_command_attaches_to_a_running_ray_and_shares_its_cpus(
 ):
     workers = int(cluster.cpus) + 2
     settings = ["--hidden", "20", "--batch", "150", "--microbatch", "32", "--epochs", "2"]
-    command = [sys.executable, "-m", "ddmlp.train", "--data", str(data), *settings, "--run", str(tmp_path / "run")]
+    command = [
+        sys.executable,
+        "-m",
+        "ddmlp.train",
+        "--no-report",
+        "--data",
+        str(data),
+        *settings,
+        "--run",
+        str(tmp_path / "run"),
+    ]
     done = subprocess.run(
         [*command, "--workers", str(workers), "--address", cluster.address], capture_output=True, text=True, timeout=100
     )
@@ -230,7 +240,7 @@ def test_ctrl_c_leaves_a_checkpoint_and_no_actor_and_the_run_goes_on_without_ray
     cluster: Cluster, data: Path, tmp_path: Path
 ):
     settings = ["--data", str(data), "--hidden", "20", "--epochs", "60", "--workers"]
-    command = [sys.executable, "-m", "ddmlp.train"]
+    command = [sys.executable, "-m", "ddmlp.train", "--no-report"]
     run = ["--run", str(tmp_path / "run")]
     with subprocess.Popen(
         [*command, *settings, "2", *run, "--address", cluster.address], stdout=subprocess.PIPE, text=True
