@@ -54,7 +54,7 @@ class Follower:
         assert self._file is not None
         ours = os.fstat(self._file.fileno())
         try:
-            return os.path.samestat(ours, os.stat(self._path)) and ours.st_size >= self._file.tell()
+            return os.path.samestat(ours, self._path.stat()) and ours.st_size >= self._file.tell()
         except FileNotFoundError:
             return False
 

@@ -4,7 +4,9 @@ from typing import Any
 
 Schema = dict[str, Any]
 
-API = "Recognises handwritten digits, drawn or photographed. An error is a JSON object whose `error` says what is wrong."
+API = (
+    "Recognises handwritten digits, drawn or photographed. An error is a JSON object whose `error` says what is wrong."
+)
 SEEN = "Whether to answer with the pixels that the network saw, too."
 
 ROWS: Schema = {

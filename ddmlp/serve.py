@@ -21,8 +21,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(prog="python -m ddmlp.serve", description="Recognise digits in the browser and over HTTP.")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--model", type=Path, help="a run's folder, or an .npz file with W1 and W2")
-    what.add_argument("--run", type=Path, help="a run's folder, also one that trains, or has not begun yet: its curves, "
-                      "and digits by its newest checkpoint")  # fmt: skip
+    what.add_argument("--run", type=Path, help="a run's folder, also one that trains or has not begun yet: its "
+                      "curves, and digits by its newest checkpoint")  # fmt: skip
     parser.add_argument("--host", default=HOST, help="the address to listen on (default %(default)s: this machine "
                         "alone; 0.0.0.0: all, and whoever can reach them may ask)")  # fmt: skip
     parser.add_argument("--port", type=int, default=PORT, help="the port; 0 for a free one (default %(default)s)")

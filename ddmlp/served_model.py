@@ -1,7 +1,6 @@
 """The model that answers: one that was trained, or the newest checkpoint of a run that trains."""
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +69,7 @@ class Newest:
         """The newest checkpoint's name, and what tells it from another of that name."""
         for path in self._run.checkpoints.paths():
             try:
-                about = os.stat(path)
+                about = path.stat()
             except FileNotFoundError:  # let go of meanwhile
                 continue
             return path.name, about.st_ino, about.st_mtime_ns
@@ -93,5 +92,7 @@ class Newest:
             pass
         side = math.isqrt(inputs)
         if side * side != inputs:
-            raise RunError(f"{self._run.path} takes images of {inputs} pixels, which is no square, and its data are gone")
+            raise RunError(
+                f"{self._run.path} takes images of {inputs} pixels, which is no square, and its data are gone"
+            )
         return side, side

@@ -14,6 +14,7 @@ import tomllib
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from unittest import mock
 
@@ -136,7 +137,7 @@ HOSTILE = {
     "empty rows": ([[[]]], JSON, 422, "the image is of shape (1, 1, 0)"),
     "too deep": ([[[[0]]]], JSON, 422, "image 0 is of shape (1, 1, 1)"),
     "fractions": ([[0.5] * 28] * 28, JSON, 422, "the image has values other than whole numbers from 0 to 255"),
-    "not a number": (b"[" + b",".join([b"[" + b",".join([b"NaN"] * 28) + b"]"] * 28) + b"]", JSON, 422, "the image has"),
+    "not a number": ([[float("nan")] * 28] * 28, JSON, 422, "the image has values other than whole numbers"),
     "truth": ([[True] * 28] * 28, JSON, 422, "the image has values other than whole numbers"),
     "nulls": ([[None] * 28] * 28, JSON, 422, "the image has values other than whole numbers"),
     "texts": ([["a"] * 28] * 28, JSON, 422, "the image has values other than whole numbers"),
@@ -191,7 +192,7 @@ def test_a_body_without_an_end_is_not_read_to_its_end(server, digits):
         client.sendall(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
                        b"Transfer-Encoding: chunked\r\n\r\n")  # fmt: skip
         piece = b"100000\r\n" + bytes(MEGABYTE) + b"\r\n"
-        with pytest.raises(OSError):  # noqa: PT011: which one depends on who is first
+        with suppress(OSError):  # which one depends on who is first
             while sent < 1_000:
                 client.sendall(piece)
                 sent += 1
@@ -351,7 +352,9 @@ def test_a_port_in_use_is_one_line(trained):
         port = taken.getsockname()[1]
         status, said = complaint("--model", trained, "--port", port)
     assert status == 2
-    assert said == f"cannot listen on 127.0.0.1, port {port}: Address already in use; choose others by --host and --port"
+    assert (
+        said == f"cannot listen on 127.0.0.1, port {port}: Address already in use; choose others by --host and --port"
+    )
 
 
 def test_bad_flags_are_one_line(trained, tmp_path):
@@ -423,7 +426,7 @@ class TestNewest:
         digest = self.save(run, 7, seed=2)
         assert newest().weights_sha256 == digest
 
-    def test_the_image_shape_is_that_of_the_data(self, trained, data):
+    def test_at_the_end_it_is_the_result(self, trained):
         assert Newest(Run(trained))().model.image_shape == (28, 28)
         result = json.loads((trained / "result.json").read_text())
         assert Newest(Run(trained))().step == result["steps"]
