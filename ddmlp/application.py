@@ -50,8 +50,9 @@ def application(
     async def aside(work: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(thread, work, *arguments)
 
-    about_api = {"title": "ddmlp", "version": __version__, "description": schema.API}
-    app = FastAPI(**about_api, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = FastAPI(
+        title="ddmlp", version=__version__, description=schema.API, docs_url=None, redoc_url=None, lifespan=lifespan
+    )
     app.add_middleware(Guard, hosts=hosts)
     for kind in (DdmlpError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, _refusal)
@@ -75,11 +76,15 @@ def application(
         async def events() -> StreamingResponse:
             return StreamingResponse(watch(run, over), media_type="text/event-stream")
 
+    @app.get("/", include_in_schema=False)
+    async def index() -> FileResponse:
+        return FileResponse(PAGES / "index.html")
+
     @app.get("/docs", include_in_schema=False)
     async def docs() -> FileResponse:
         return FileResponse(PAGES / "docs.html")
 
-    app.mount("/", StaticFiles(directory=PAGES, html=True))
+    app.mount("/pages", StaticFiles(directory=PAGES))
     return app
 
 

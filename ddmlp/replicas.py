@@ -24,6 +24,8 @@ def app(settings: Settings) -> serve.Application:
     def build() -> FastAPI:
         return application(fixed(settings.model), str(settings.model))
 
-    replica = serve.deployment(serve.ingress(build)())
-    options = {"num_replicas": settings.replicas, "ray_actor_options": {"num_cpus": settings.cpus}}
-    return replica.options(name="recogniser", **options).bind()
+    replica = serve.deployment(
+        name="recogniser", num_replicas=settings.replicas, ray_actor_options={"num_cpus": settings.cpus}
+    )
+    found: serve.Application = replica(serve.ingress(build)()).bind()
+    return found

@@ -1,6 +1,7 @@
 """Serve: python -m ddmlp.serve --model RUN_OR_NPZ | --run RUN"""
 
 import argparse
+import os
 import signal
 import socket
 from pathlib import Path
@@ -38,7 +39,7 @@ def listen(host: str, port: int) -> socket.socket:
         (family, *_, address), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         return socket.create_server(address[:2], family=family)
     except OSError as error:
-        why = error.strerror or error
+        why = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
         raise ConfigError(f"cannot listen on {host}, port {port}: {why}; choose others by --host and --port") from None
 
 
@@ -67,9 +68,13 @@ def main(arguments: list[str] | None = None) -> None:
                 timeout_graceful_shutdown=END_SECONDS,
             )
         )  # fmt: skip
-        # uvicorn ends at these, and raises them again when it has.
+
+        def end(*_: object) -> None:
+            server.should_exit = True
+
+        # For those that come before uvicorn heeds them, and for when it has ended by one, and raises it again.
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: None)
+            signal.signal(number, end)
         print(f"http://{f'[{host}]' if ':' in host else host}:{port}/  serves {args.run or args.model}; Ctrl-C ends it",
               flush=True)  # fmt: skip
         server.run(sockets=[door])
