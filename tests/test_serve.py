@@ -336,10 +336,9 @@ def test_the_schema_says_what_is_so(server, digits):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_when_it_is_told_to(trained, number):
-    with ExitStack() as stack:
-        with serving("--model", trained, end=number) as server:
-            stack.enter_context(socket.create_connection(server.address, timeout=60))  # it holds nothing up
-            assert server.get("/about").status == 200
+    with ExitStack() as stack, serving("--model", trained, end=number) as server:
+        stack.enter_context(socket.create_connection(server.address, timeout=60))  # it holds nothing up
+        assert server.get("/about").status == 200
 
 
 def test_it_ends_when_it_has_hardly_begun(trained):

@@ -13,11 +13,12 @@ export class Answer {
     this.#make(classes);
   }
 
-  // ended: nothing is being drawn, so it may be read out
-  show(found, ended) {
-    if (found.probabilities) this.#show(found);
-    else this.#clear(found.error ?? "Draw, and see it recognised.");
-    if (ended) this.#spoken.textContent = this.#said.textContent;
+  // found, more: see Recogniser; ended: nothing is being drawn, so it may be read out
+  show(found, more, ended) {
+    this.#said.setAttribute("aria-busy", more);
+    if (found?.probabilities) this.#show(found);
+    else if (!more) this.#clear(found.error ?? "Draw, and see it recognised.");
+    if (ended && !more) this.#spoken.textContent = this.#said.textContent;
   }
 
   #show({ class: best, probabilities, seen, model }) {

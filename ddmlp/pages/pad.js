@@ -80,10 +80,11 @@ export class Pad {
     context.strokeStyle = getComputedStyle(this.#canvas).color;
     context.lineWidth = PEN;
     context.lineCap = context.lineJoin = "round";
-    for (const [first, ...others] of this.#strokes) {
+    for (const [[x, y], ...others] of this.#strokes) {
       context.beginPath();
-      context.moveTo(...first);
-      for (const point of others.length ? others : [first]) context.lineTo(...point);
+      context.moveTo(x, y);
+      context.lineTo(x + 0.1, y); // a line without a length is not drawn, and a dot is a stroke, too
+      for (const point of others) context.lineTo(...point);
       context.stroke();
     }
   }

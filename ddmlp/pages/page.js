@@ -23,7 +23,7 @@ async function start() {
   introduce(about);
   let ended = true;
   const answer = new Answer(about.model?.classes ?? 10);
-  const recogniser = new Recogniser((found) => answer.show(found, ended));
+  const recogniser = new Recogniser((found, more) => answer.show(found, more, ended));
   const picture = async () => (pad.blank ? null : pad.picture());
   const pad = new Pad(at("pad"), (over) => {
     ended = over;

@@ -5,7 +5,8 @@ export class Recogniser {
   #busy = false;
   #next = null; // what is asked once the answer is there
 
-  // told(found): the answer to POST /predict; or {error}; or {}, where there was no picture
+  // told(found, more): the answer to POST /predict; or {error}; or {}, where there was no picture; more: another answer
+  // will follow. Before the first of them, told(null, true).
   constructor(told) {
     this.#told = told;
   }
@@ -15,11 +16,12 @@ export class Recogniser {
     this.#next = picture;
     if (this.#busy) return;
     this.#busy = true;
+    this.#told(null, true);
     while (this.#next) {
       const newest = this.#next;
       this.#next = null;
       const found = await recognised(await newest());
-      if (!found.error || !this.#next) this.#told(found);
+      this.#told(found, this.#next !== null);
     }
     this.#busy = false;
   }
