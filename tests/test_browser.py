@@ -300,5 +300,5 @@ def test_the_page_of_a_run_that_has_ended(trained, opened):
         expect(page.locator("#state")).to_have_text("It has ended.", timeout=SECONDS)
         result = json.loads((trained / "result.json").read_text())
         expect(page.locator("#facts")).to_contain_text(f"{result['steps']:,}")
-        expect(page.locator("#facts")).to_contain_text(result["weights_sha256"][:16])
+        expect(page.locator("#facts")).to_contain_text(result["weights_sha256"][:12])
         assert page.locator("#curves svg:visible").first.get_attribute("aria-label").startswith("Loss, E, nats: from ")

@@ -1,7 +1,8 @@
 // Curves over the rows seen, as SVG.
 
 const SVG = "http://www.w3.org/2000/svg";
-const ROOM = { left: 52, right: 14, top: 10, bottom: 36 };
+const ROOM = { left: 46, right: 14, top: 10, bottom: 36 };
+const POINTS = 250; // of a curve: more cannot be told apart
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
 
 const element = (name, attributes, text = "") => {
@@ -11,9 +12,9 @@ const element = (name, attributes, text = "") => {
   return made;
 };
 
-// Round numbers from low to high, about so many.
-export function ticks(low, high, count) {
-  const rough = (high - low) / count || 1;
+// Round numbers from low to high, about so many, and no closer than `least`.
+function ticks(low, high, count, least = 0) {
+  const rough = Math.max((high - low) / count, least) || 1;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = power * [1, 2, 5, 10].find((each) => each * power >= rough * 0.999);
   const first = Math.ceil(low / step - 1e-9);
@@ -25,12 +26,27 @@ function decades(low, high) {
   const powers = ticks(Math.floor(Math.log10(low)), Math.ceil(Math.log10(high)), 99).filter(Number.isInteger);
   const all = powers.flatMap((power) => [1, 2, 5].map((each) => each * 10 ** power));
   const within = all.filter((each) => each >= low * 0.999 && each <= high * 1.001);
-  return within.length > 6 ? powers.map((power) => 10 ** power).filter((each) => each >= low && each <= high) : within;
+  return within.length > 8 ? powers.map((power) => 10 ** power).filter((each) => each >= low && each <= high) : within;
 }
 
-// curves: [{points: [[x, y], ...], colour: 0 or 1, form: "line", "dots" or "limit"}]; log: whether y is logarithmic
-export function draw(svg, curves, { unit, log }) {
-  const shown = curves.map((curve) => ({ ...curve, points: curve.points.filter(([, y]) => y !== null && (!log || y > 0)) }));
+// At most so many points: the means of neighbours, or, of what is counted, one of them.
+function thinned(points, most, counted) {
+  const size = Math.ceil(points.length / most);
+  if (size <= 1) return points;
+  const mean = (group, axis) => group.reduce((sum, point) => sum + point[axis], 0) / group.length;
+  const groups = Array.from({ length: Math.ceil(points.length / size) }, (_, each) =>
+    points.slice(each * size, (each + 1) * size),
+  );
+  return groups.map((group) => (counted ? group.at(-1) : [mean(group, 0), mean(group, 1)]));
+}
+
+// curves: [{points: [[x, y], ...], colour: 0 or 1, form: "line", "dots" or "limit"}]; log: whether y is logarithmic;
+// whole: whether it counts something
+export function draw(svg, curves, { log, whole }) {
+  const shown = curves.map(({ points, ...how }) => {
+    const drawable = points.filter(([, y]) => y !== null && (!log || y > 0));
+    return { ...how, points: thinned(drawable, POINTS, whole) };
+  });
   const points = shown.flatMap((curve) => curve.points);
   svg.replaceChildren();
   if (!points.length) return;
@@ -46,7 +62,7 @@ export function draw(svg, curves, { unit, log }) {
   const share = (value) => ((log ? Math.log10(value) : value) - bottom) / (top - bottom);
   const y = (value) => height - ROOM.bottom - share(value) * (height - ROOM.bottom - ROOM.top);
 
-  for (const tick of log ? decades(least, most) : ticks(0, most, 4)) {
+  for (const tick of log ? decades(least, most) : ticks(0, most, 4, whole ? 1 : 0)) {
     svg.append(
       element("line", { class: "scale", x1: ROOM.left, x2: width - ROOM.right, y1: y(tick), y2: y(tick) }),
       element("text", { x: ROOM.left - 6, y: y(tick) + 4, "text-anchor": "end" }, short.format(tick)),
@@ -54,11 +70,10 @@ export function draw(svg, curves, { unit, log }) {
   }
   const floor = height - ROOM.bottom;
   svg.append(element("line", { class: "axis", x1: ROOM.left, x2: width - ROOM.right, y1: floor, y2: floor }));
-  for (const tick of ticks(0, last, Math.max(2, width / 110))) {
+  for (const tick of ticks(0, last, Math.max(2, width / 80))) {
     svg.append(element("text", { x: x(tick), y: floor + 16, "text-anchor": "middle" }, short.format(tick)));
   }
   svg.append(element("text", { x: width - ROOM.right, y: height - 4, "text-anchor": "end" }, "rows seen"));
-  svg.append(element("text", { x: 2, y: height - 4 }, unit));
 
   for (const { points, colour, form } of shown) {
     if (form === "dots") {

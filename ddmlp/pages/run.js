@@ -36,17 +36,17 @@ const CHARTS = [
     curves: [line((p) => p.rows_per_second)],
   },
   {
-    title: "Queue of units", unit: "units",
+    title: "Queue of units", unit: "units", whole: true,
     about: "Units asked for and not yet answered. Dotted: the most so far.",
     curves: queue("units"),
   },
   {
-    title: "Queue of gradients", unit: "answers",
+    title: "Queue of gradients", unit: "answers", whole: true,
     about: "Workers whose answer lay unread. Dotted: the most so far.",
     curves: queue("gradients"),
   },
   {
-    title: "Workers", unit: "workers",
+    title: "Workers", unit: "processes", whole: true,
     about: "Workers that compute; 0: the run computes in its own process.",
     curves: [line((p) => p.workers)],
   },
@@ -129,7 +129,7 @@ class Facts {
       ["Units asked again", now && whole(now.reissued)],
       ["Last checkpoint", saved && `step ${whole(saved.step)}`],
       ["Test error", tests.length ? percent(tests.at(-1).test_error) : null],
-      ["Weights sha256", result && `${result.weights_sha256.slice(0, 16)}…`],
+      ["Weights sha256", result && `${result.weights_sha256.slice(0, 12)}…`],
     ];
     const pairs = facts.filter(([, value]) => value).map(([name, value]) => {
       const [pair, term, told] = ["div", "dt", "dd"].map((tag) => document.createElement(tag));
@@ -149,8 +149,10 @@ class Figure {
 
   constructor(chart, place) {
     this.#chart = chart;
-    const [title, about] = ["h3", "figcaption"].map((tag) => document.createElement(tag));
-    title.textContent = chart.title;
+    const [title, unit, about] = ["h3", "span", "figcaption"].map((tag) => document.createElement(tag));
+    unit.textContent = chart.unit;
+    unit.className = "faint";
+    title.append(`${chart.title} `, unit);
     about.textContent = chart.about;
     this.#svg.setAttribute("role", "img");
     this.#figure.append(title, this.#svg, about);
