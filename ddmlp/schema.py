@@ -5,7 +5,7 @@ from typing import Any
 Schema = dict[str, Any]
 
 API = (
-    "Recognises handwritten digits, drawn or photographed. An error is a JSON object whose member "error" says what is wrong."
+    "Recognises handwritten digits, drawn or photographed. What is wrong is said by the member error of a JSON object."
 )
 SEEN = "Whether to answer with the pixels that the network saw, too."
 
@@ -99,8 +99,8 @@ SERVED: Schema = {
     }
 }
 EVENTS: Schema = {
-    "description": "Server-sent events. "again": forget what was told; "events": lines of the run's metrics.jsonl; "
-    "\"state\": whether it has begun, for how many seconds nothing was written, and its result.",
+    "description": "Server-sent events. again: forget what was told; events: lines of the run's metrics.jsonl; state: "
+    "whether it has begun, for how many seconds nothing was written, and its result.",
     "responses": {
         "200": {"description": "the news, without an end", "content": {"text/event-stream": {}}},
         **_errors(e429="too many watch already"),

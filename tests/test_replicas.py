@@ -1,59 +1,65 @@
-"""The application on Ray Serve."""
+"""The application on Ray Serve, as cluster/serve.yaml says it."""
 
-import http.client
-import json
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ray import serve
+import yaml
 
+from ddmlp.cluster import Cluster
 from ddmlp.guard import POLICY
 from ddmlp.model import load_model
-from ddmlp.replicas import Settings, app
-from tests.serving import JSON
+from tests.serving import Server
+
+ROOT = Path(__file__).parent.parent
+REPLICAS = 2
 
 
 @pytest.fixture(scope="module")
-def address(trained: Path, cluster: object) -> Iterator[tuple[str, int]]:
-    """Two replicas in the session's Ray, behind a port of loopback."""
+def server(trained: Path, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Replicas in the session's Ray, behind a free port. A process of its own, because Ray Serve warns of itself."""
+    config = yaml.safe_load((ROOT / "cluster" / "serve.yaml").read_text())
     with socket.create_server(("127.0.0.1", 0)) as free:
-        host, port = free.getsockname()
-    serve.start(http_options={"host": host, "port": port})
-    serve.run(app(Settings(model=trained, replicas=2, cpus=0.1)))
-    yield host, port
-    serve.shutdown()
+        port = free.getsockname()[1]
+    config["http_options"]["port"] = port
+    config["applications"][0]["args"] = {"model": str(trained), "replicas": REPLICAS, "cpus": 0.1}
+    path = tmp_path_factory.mktemp("serve") / "serve.yaml"
+    path.write_text(yaml.safe_dump(config))
+    words = [Path(sys.executable).with_name("serve"), "run", "--address", cluster.address, path]
+    with subprocess.Popen(
+        [*map(str, words)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        said = []
+        for line in process.stdout:
+            said.append(line)
+            if "is ready at" in line:
+                break
+        else:
+            pytest.fail("".join(said))
+        yield Server(f"http://127.0.0.1:{port}/", process)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
 
 
-def ask(address: tuple[str, int], method: str, path: str, body: object = None) -> tuple[http.client.HTTPResponse, bytes]:
-    connection = http.client.HTTPConnection(*address, timeout=60)
-    connection.request(method, path, body and json.dumps(body), {"Content-Type": JSON})
-    response = connection.getresponse()
-    found = response.read()
-    connection.close()
-    return response, found
-
-
-def test_simple(address, trained):
+def test_simple(server, trained):
     drawn = [[0] * 28 for _ in range(28)]
     for row in drawn[4:24]:
         row[13:15] = 255, 255
-    digests = set()
-    for _ in range(10):
-        response, found = ask(address, "POST", "/predict", drawn)
-        assert response.status == 200
-        answer = json.loads(found)
-        assert answer["class"] == 1
-        digests.add(answer["model"]["weights_sha256"])
-    assert digests == {load_model(trained).weights.sha256()}
+    for _ in range(5 * REPLICAS):
+        found = server.predict(drawn)
+        assert found.status == 200
+        assert found.json["class"] == 1
+        assert found.json["model"]["weights_sha256"] == load_model(trained).weights.sha256()
 
 
-def test_what_is_refused_and_what_is_shown_is_the_same(address):
-    response, found = ask(address, "POST", "/predict", 7)
-    assert (response.status, json.loads(found).keys()) == (422, {"error"})
-    for path in ("/", "/docs", "/pages/page.js", "/openapi.json"):
-        response, found = ask(address, "GET", path)
-        assert response.status == 200
-        assert response.headers["Content-Security-Policy"] == POLICY
-        assert found
+def test_what_is_refused_and_what_is_shown_is_the_same(server):
+    found = server.predict(7)
+    assert (found.status, found.json.keys()) == (422, {"error"})
+    assert server.predict(bytes(5 << 20), "image/png").status == 413
+    for path in ("/", "/docs", "/pages/page.js", "/openapi.json", "/about"):
+        found = server.get(path)
+        assert (found.status, found.headers["content-security-policy"]) == (200, POLICY)
