@@ -1,10 +1,12 @@
 """The application on Ray Serve, as cluster/serve.yaml says it."""
 
+import http.client
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -30,19 +32,26 @@ def server(trained: Path, cluster: Cluster, tmp_path_factory: pytest.TempPathFac
     path = tmp_path_factory.mktemp("serve") / "serve.yaml"
     path.write_text(yaml.safe_dump(config))
     words = [Path(sys.executable).with_name("serve"), "run", "--address", cluster.address, path]
-    with subprocess.Popen(
-        [*map(str, words)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        said = []
-        for line in process.stdout:
-            said.append(line)
-            if "is ready at" in line:
-                break
-        else:
-            pytest.fail("".join(said))
-        yield Server(f"http://127.0.0.1:{port}/", process)
+    log = path.with_suffix(".log")
+    with log.open("w") as said:
+        process = subprocess.Popen([*map(str, words)], cwd=ROOT, stdout=said, stderr=subprocess.STDOUT)
+    found = Server(f"http://127.0.0.1:{port}/", process)
+    try:
+        while not answers(found):
+            with suppress(subprocess.TimeoutExpired):
+                pytest.fail(f"it ended with {process.wait(0.2)}: {log.read_text()}")
+        yield found
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
+        process.wait(60)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def answers(server: Server) -> bool:
+    with suppress(OSError, http.client.HTTPException):
+        return server.get("/about").status == 200
+    return False
 
 
 def test_simple(server, trained):
