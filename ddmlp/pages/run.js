@@ -47,7 +47,7 @@ const CHARTS = [
   },
   {
     title: "Workers", unit: "processes", whole: true,
-    about: "Workers that compute; 0: the run computes in its own process.",
+    about: "Workers that compute.",
     curves: [line((p) => p.workers)],
   },
 ];
