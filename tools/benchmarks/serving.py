@@ -22,7 +22,7 @@ from ddmlp.numerics import pin
 from tools.benchmarks.chapter import Chapter, Found, Setting, installed, interleaved
 from tools.benchmarks.markdown import spread, table
 from tools.benchmarks.processes import start
-from tools.benchmarks.recognition import products, some, speed
+from tools.benchmarks.recognition import Work, products, some, speed
 
 HIDDEN, BATCH = 300, 100
 CLIENTS = 8
@@ -67,8 +67,7 @@ def serving(setting: Setting, data: Dataset) -> Iterator[tuple[str, int]]:
     try:
         assert process.stdout is not None
         address = urlsplit(process.stdout.readline().split()[0])
-        assert address.hostname and address.port
-        yield address.hostname, address.port
+        yield address.hostname or "", address.port or 0
     finally:
         process.terminate()
         process.communicate()
@@ -76,8 +75,8 @@ def serving(setting: Setting, data: Dataset) -> Iterator[tuple[str, int]]:
 
 def client(address: tuple[str, int], request: Request, seconds: float) -> list[float]:
     """The seconds of each of its requests, one after another on one connection, after one that is not counted."""
-    connection, found = http.client.HTTPConnection(*address), []
-    until = float("inf")
+    connection, until = http.client.HTTPConnection(*address), float("inf")
+    found: list[float] = []
     while not found or time.perf_counter() < until:
         began = time.perf_counter()
         connection.request("POST", "/predict", request.body, {"Content-Type": request.kind})
@@ -112,6 +111,11 @@ def throughput(address: tuple[str, int], request: Request, seconds: float) -> fl
     return sum(counts) / seconds
 
 
+def alone(work: Work, rows: int, seconds: float) -> float:
+    """The milliseconds of the products of a request's rows."""
+    return 1e3 * rows / speed(work, seconds)
+
+
 def measure(setting: Setting) -> Found:
     """Of each kind: the latencies, the requests a second, and the milliseconds of its products alone."""
     pin()
@@ -128,7 +132,7 @@ def measure(setting: Setting) -> Found:
                 BEST: partial(percentile, *asked, 50) if there else None,
                 LATE: partial(percentile, *asked, 99) if there else None,
                 MANY: partial(throughput, *asked) if there else None,
-                "products": lambda x=x, rows=rows: 1e3 * rows / speed(products(weights, x), setting.seconds),
+                "products": partial(alone, products(weights, x), rows, setting.seconds),
             }
             found[kind] = interleaved(works, setting.repeats, f"{kind}: ")
     return {"kinds": found}
