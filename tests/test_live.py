@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -164,7 +164,7 @@ def messages(run: Run, looks: int) -> list[tuple[str, object]]:
     return found
 
 
-def test_what_is_told_of_a_run(tmp_path, monkeypatch):
+def test_what_is_news_of_a_run(tmp_path, monkeypatch):
     monkeypatch.setattr(live, "LOOK_SECONDS", 0)
     run = Run(tmp_path)
     unbegun = {"begun": False, "quiet": 0, "result": None}
@@ -177,39 +177,35 @@ def test_what_is_told_of_a_run(tmp_path, monkeypatch):
 @contextmanager
 def news(server: Server) -> Iterator[Iterator[tuple[str, object]]]:
     """What the server tells, message by message, without an end."""
-    connection = http.client.HTTPConnection(*server.address, timeout=60)
-    connection.request("GET", "/events")
-    response = connection.getresponse()
-    assert (response.status, response.headers.get_content_type()) == (200, "text/event-stream")
+    with closing(http.client.HTTPConnection(*server.address, timeout=60)) as connection:
+        connection.request("GET", "/events")
+        with connection.getresponse() as response:
+            assert (response.status, response.headers.get_content_type()) == (200, "text/event-stream")
+            yield told(response)
 
-    def told() -> Iterator[tuple[str, object]]:
-        while True:
-            name = response.readline().decode().strip().removeprefix("event: ")
-            data = json.loads(response.readline().decode().removeprefix("data: "))
-            assert response.readline() == b"\n"
-            yield name, data
 
-    try:
-        yield told()
-    finally:
-        response.close()
-        connection.close()
+def told(response: http.client.HTTPResponse) -> Iterator[tuple[str, object]]:
+    while True:
+        name = response.readline().decode().strip().removeprefix("event: ")
+        data = json.loads(response.readline().decode().removeprefix("data: "))
+        assert response.readline() == b"\n"
+        yield name, data
 
 
 def test_a_run_is_watched_from_before_its_beginning_to_its_end(data, tmp_path):
     path = tmp_path / "run"
-    with serving("--run", path) as server, news(server) as told:
+    with serving("--run", path) as server, news(server) as found:
         assert server.get("/about").json == {"name": str(path), "live": True, "model": None}
         drawn = [[0] * 28] * 28
         assert server.predict(drawn).status == 503
-        assert [next(told) for _ in range(2)][1][1]["begun"] is False
+        assert [next(found) for _ in range(2)][1][1]["begun"] is False
         words = [sys.executable, "-m", "ddmlp.train", "--data", data, "--hidden", "20", "--epochs", "3", "--run", path]
         with subprocess.Popen([*map(str, words), "--quiet"], stdout=subprocess.DEVNULL) as training:
             events, states = [], []
             while not states or not states[-1]["result"]:
-                name, found = next(told)
+                name, news_ = next(found)
                 assert name in ("events", "state")
-                (events.extend if name == "events" else states.append)(found)
+                (events.extend if name == "events" else states.append)(news_)
         assert training.returncode == 0
         written = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
         assert events == written
@@ -220,23 +216,19 @@ def test_a_run_is_watched_from_before_its_beginning_to_its_end(data, tmp_path):
 
 
 def test_only_so_many_may_watch_and_who_leaves_makes_room(trained):
-    with serving("--run", trained) as server:
-        watching = [news(server) for _ in range(WATCHERS)]
-        for each in watching:
-            next(each.__enter__())
+    with serving("--run", trained) as server, ExitStack() as watching:
+        leaves = watching.enter_context(ExitStack())
+        for each in [leaves] + (WATCHERS - 1) * [watching]:
+            next(each.enter_context(news(server)))
         refused = server.get("/events")
         assert (refused.status, refused.headers["retry-after"]) == (429, "1")
-        watching.pop().__exit__(None, None, None)
+        leaves.close()
         while True:  # until the server has noticed; the test's own time is the bound
-            with suppress(AssertionError), news(server) as told:
-                next(told)
+            with suppress(AssertionError), news(server) as found:
+                next(found)
                 break
-        for each in watching:
-            each.__exit__(None, None, None)
 
 
 def test_it_ends_while_it_is_watched(trained):
-    with serving("--run", trained) as server:
-        told = news(server)
-        next(told.__enter__())
-    told.__exit__(None, None, None)
+    with ExitStack() as watching, serving("--run", trained) as server:
+        next(watching.enter_context(news(server)))
