@@ -19,6 +19,7 @@ MOST_BYTES = 4 << 20  # of a body
 DROPPED_BYTES = 64 << 20  # more than that: read and dropped, since most clients listen only when all is sent
 READ_SECONDS = 10.0
 MOST_PIXELS = 4_000_000  # of a picture
+MOST_IN_ALL = 16_000_000  # pixels of the pictures of a batch, which share them equally
 JSON, PICTURES = "application/json", ("image/png", "image/jpeg", "image/gif", "image/bmp")
 EXPECTED = "expected one image or a list of images, each rows of whole numbers or a picture in base64"
 
@@ -68,7 +69,8 @@ def read_images(kind: str, body: bytes, shape: tuple[int, int]) -> tuple[Images,
         return _image(found, "the image", shape)[None], False
     if not 0 < len(found) <= MOST_IMAGES:
         raise RequestError(422, f"the body has {len(found):,} images, expected 1 to {MOST_IMAGES}")
-    return np.stack([_image(each, f"image {number}", shape) for number, each in enumerate(found)]), True
+    most = min(MOST_PIXELS, MOST_IN_ALL // len(found))
+    return np.stack([_image(each, f"image {number}", shape, most) for number, each in enumerate(found)]), True
 
 
 def _depth(found: Any) -> int:
@@ -79,14 +81,14 @@ def _depth(found: Any) -> int:
     return depth
 
 
-def _image(found: Any, name: str, shape: tuple[int, int]) -> Images:
+def _image(found: Any, name: str, shape: tuple[int, int], most_pixels: int = MOST_PIXELS) -> Images:
     """An image of a JSON text (height, width): as it is, where it is numbers; fitted, where it is a picture."""
     if isinstance(found, str):
         try:
             file = base64.b64decode(found, validate=True)
         except ValueError as error:
             raise RequestError(422, f"{name} is a text that is not base64: {error}") from None
-        return _picture(file, name, shape)
+        return _picture(file, name, shape, most_pixels)
     try:
         pixels = np.array(found)
     except ValueError:
@@ -98,8 +100,8 @@ def _image(found: Any, name: str, shape: tuple[int, int]) -> Images:
     return pixels.astype(np.uint8)
 
 
-def _picture(file: bytes, name: str, shape: tuple[int, int]) -> Images:
-    return read_picture(io.BytesIO(file), name, shape, MOST_PIXELS)
+def _picture(file: bytes, name: str, shape: tuple[int, int], most_pixels: int = MOST_PIXELS) -> Images:
+    return read_picture(io.BytesIO(file), name, shape, most_pixels)
 
 
 def _wanted(shape: tuple[int, int]) -> str:

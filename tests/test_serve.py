@@ -153,6 +153,10 @@ HOSTILE = {
     "many lists": (b"[" + b"[]," * 1_300_000 + b"[]]", JSON, 422, "the body has 1,300,001 images, expected 1 to 100"),
     "bomb": (bomb(60_000, 60_000), PNG, 422, "the picture is too large, expected 4,000,000 pixels at most"),
     "large": (bomb(3_000, 3_000), PNG, 422, "the picture has 3000 x 3000 pixels, expected 4,000,000 at most"),
+    "many bombs": (
+        [base64.b64encode(bomb(1_000, 1_000)).decode()] * 100, JSON, 422,
+        "image 0 has 1000 x 1000 pixels, expected 160,000 at most",
+    ),
     "long": (bomb(4_000_000, 1), PNG, 422, "the picture shows no digit"),
     "text bomb": (
         bomb(28, 28, chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(100 * MEGABYTE)))), PNG, 422, "the picture ",
