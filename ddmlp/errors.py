@@ -5,7 +5,8 @@
     ├── DataError              input that is not what it should be
     │   ├── IdxError           an IDX file
     │   ├── DatasetError       a dataset: its manifest, a shard, or the stream that it comes from
-    │   └── ImageError         an image file to be recognised
+    │   ├── ImageError         an image file to be recognised
+    │   └── RequestError       a request to the server that cannot be answered
     ├── DownloadError          a file that could not be fetched, or is not the one expected
     ├── RunError               a run folder, checkpoint or model
     ├── TrainingError          training that cannot go on: not finite, or a step short
@@ -41,6 +42,14 @@ class DatasetError(DataError):
 
 class ImageError(DataError):
     """An image file cannot be read as a picture of one digit."""
+
+
+class RequestError(DataError):
+    """A request cannot be answered. status: HTTP's number for why (RFC 9110, section 15)."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class DownloadError(DdmlpError):

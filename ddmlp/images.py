@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,14 @@ def read_image(path: Path, shape: tuple[int, int]) -> NDArray[np.uint8]:
     digit is scaled to a box of 20/28 of the side, its proportions kept, and put with its centre of mass in the middle
     (LeCun et al. 1998, and the page of the data set). Raises ImageError.
     """
-    ink = _ink(_grey(path), path)
+    return read_picture(path, str(path), shape)
+
+
+def read_picture(
+    source: Path | IO[bytes], name: str, shape: tuple[int, int], most_pixels: int = MOST_PIXELS
+) -> NDArray[np.uint8]:
+    """The same of any source, called `name` in errors, of so many pixels at most."""
+    ink = _ink(_grey(source, name, most_pixels), name)
     rows, columns = (np.flatnonzero((ink > FAINT).any(axis=axis)) for axis in (1, 0))
     height, width = int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1
     box = round(min(shape) * 20 / 28)
@@ -37,15 +45,15 @@ def read_image(path: Path, shape: tuple[int, int]) -> NDArray[np.uint8]:
     return _centred(np.asarray(Image.fromarray(digit).resize(size, resample), np.float32), shape)
 
 
-def _grey(path: Path) -> Grey:
+def _grey(source: Path | IO[bytes], name: str, most_pixels: int) -> Grey:
     """The picture's brightness, 0 to 255: (height, width)."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as image:
-                if image.width * image.height > MOST_PIXELS:
+            with Image.open(source, formats=FORMATS) as image:
+                if image.width * image.height > most_pixels:
                     raise ImageError(
-                        f"{path} has {image.width} x {image.height} pixels, expected {MOST_PIXELS:,} at most"
+                        f"{name} has {image.width} x {image.height} pixels, expected {most_pixels:,} at most"
                     )
                 if image.mode.startswith("I"):  # 16 bits a pixel
                     return np.asarray(image, np.float32) / 257
@@ -53,11 +61,12 @@ def _grey(path: Path) -> Grey:
                 # More than that is of no use, and a photograph as floating-point numbers is large.
                 colours = np.asarray(picture.reduce(max(1, max(picture.size) // 1024)), np.float32)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise ImageError(f"{path} is too large, expected {MOST_PIXELS:,} pixels at most") from None
+        raise ImageError(f"{name} is too large, expected {most_pixels:,} pixels at most") from None
     except UnidentifiedImageError:
-        raise ImageError(f"{path} is no image, expected {', '.join(FORMATS)} or IDX") from None
+        files = " or IDX" if isinstance(source, Path) else ""
+        raise ImageError(f"{name} is no image, expected {', '.join(FORMATS)}{files}") from None
     except (OSError, ValueError, SyntaxError) as error:
-        raise ImageError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        raise ImageError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     brightness: Grey = colours[..., :3] @ np.array([0.299, 0.587, 0.114], np.float32)
     alpha = colours[..., 3] / 255
     if alpha.min() == 1:
@@ -68,14 +77,14 @@ def _grey(path: Path) -> Grey:
     return mixed
 
 
-def _ink(grey: Grey, path: Path) -> Grey:
+def _ink(grey: Grey, name: str) -> Grey:
     """How much ink each pixel has, 0 to 1, the paper being what most of the border shows."""
     border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
     paper = float(np.median(border))
     ink = paper - grey if paper > 127.5 else grey - paper
     strongest = float(ink.max())
     if strongest < LEAST_CONTRAST:
-        raise ImageError(f"{path} shows no digit: its pixels are all about the same")
+        raise ImageError(f"{name} shows no digit: its pixels are all about the same")
     # A stroke of full strength stays as it is; a faint one is strengthened.
     clipped: Grey = np.clip(ink / strongest, 0, 1).astype(np.float32)
     return clipped

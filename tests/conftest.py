@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ddmlp import train
 from ddmlp.cluster import Cluster, connect
 from ddmlp.convert import convert, find_pairs
 from tools import sample_mnist
@@ -26,6 +27,14 @@ def data(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     train, test = find_pairs(sample)
     convert({folder / "train": train, folder / "test": test}, shard_rows=1_500)
     return folder
+
+
+@pytest.fixture(scope="session")
+def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the sample that has ended, and recognises well for one of seconds; not to be changed."""
+    path = tmp_path_factory.mktemp("trained") / "run"
+    train.main(["--data", str(data), "--hidden", "100", "--epochs", "20", "--run", str(path), "--quiet"])
+    return path
 
 
 @pytest.fixture(scope="session")

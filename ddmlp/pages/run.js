@@ -1,0 +1,174 @@
+// A run while it trains: its news, its curves.
+
+import { draw } from "./chart.js";
+
+const POINTS = 2000; // of what is kept: when there are more, every second is let go
+const whole = (number) => number.toLocaleString("en", { maximumFractionDigits: 0 });
+const percent = (share) => (share === null ? "not finite" : `${(100 * share).toFixed(2)} %`);
+
+// What is drawn of the lines of progress (p) and of the tests after epochs (t).
+const line = (tell, form = "line", colour = 0) => ({ of: "progress", tell, form, colour });
+const dots = (tell) => ({ of: "tests", tell, form: "dots", colour: 1 });
+const times = (value, factor) => (value === null ? null : value * factor);
+const queue = (name) => [
+  line((p) => p.queues[name].depth),
+  line((p) => p.queues[name].high_water, "limit", 1),
+];
+const CHARTS = [
+  {
+    title: "Loss", unit: "E, nats", log: true,
+    about: "Mean error E of a row. Line: training rows, just before they are trained on. Dots: test rows, after an epoch.",
+    curves: [line((p) => p.error), dots((t) => t.test_cross_entropy)],
+  },
+  {
+    title: "Error", unit: "rows, %", log: true,
+    about: "Rows recognised wrongly. Line: training rows, just before they are trained on. Dots: test rows, after an epoch.",
+    curves: [line((p) => times(p.mistakes, 100)), dots((t) => times(t.test_error, 100))],
+  },
+  {
+    title: "Prequential error", unit: "rows, %",
+    about: "Of the newest rows, those that were recognised wrongly before they were trained on.",
+    curves: [line((p) => (p.prequential ? times(p.prequential.error, 100) : null))],
+  },
+  {
+    title: "Speed", unit: "rows/s",
+    about: "Rows a second of training, each point since the one before.",
+    curves: [line((p) => p.rows_per_second)],
+  },
+  {
+    title: "Queue of units", unit: "units", whole: true,
+    about: "Units asked for and not yet answered. Dotted: the most so far.",
+    curves: queue("units"),
+  },
+  {
+    title: "Queue of gradients", unit: "answers", whole: true,
+    about: "Workers whose answer lay unread. Dotted: the most so far.",
+    curves: queue("gradients"),
+  },
+  {
+    title: "Workers", unit: "processes", whole: true,
+    about: "Workers that compute.",
+    curves: [line((p) => p.workers)],
+  },
+];
+
+// fresh(): there is a new checkpoint
+export function watch(fresh) {
+  const facts = new Facts(document.getElementById("facts"));
+  const figures = CHARTS.map((chart) => new Figure(chart, document.getElementById("curves")));
+  let told = nothing();
+  let due = false;
+  const show = () => {
+    if (due) return;
+    due = true;
+    requestAnimationFrame(() => {
+      due = false;
+      facts.show(told);
+      for (const figure of figures) figure.show(told);
+    });
+  };
+  const source = new EventSource("events");
+  source.addEventListener("again", () => {
+    told = { ...nothing(), state: told.state };
+    show();
+  });
+  source.addEventListener("events", ({ data }) => {
+    const saved = told.saved;
+    for (const event of JSON.parse(data)) take(told, event);
+    if (told.saved !== saved) fresh();
+    show();
+  });
+  source.addEventListener("state", ({ data }) => {
+    told.state = JSON.parse(data);
+    document.getElementById("state").textContent = sentence(told.state);
+    show();
+  });
+  source.addEventListener("error", () => {
+    document.getElementById("state").textContent = "The server does not answer; asking again.";
+    told.state = null;
+  });
+  addEventListener("resize", show);
+}
+
+const nothing = () => ({ progress: [], tests: [], saved: null, state: null });
+
+function take(told, event) {
+  if (event.event === "progress") {
+    told.progress.push(event);
+    if (told.progress.length > POINTS) told.progress = told.progress.filter((_, each) => each % 2);
+  } else if (event.event === "epoch") {
+    told.tests.push({ ...event, rows: told.progress.at(-1)?.rows ?? 0 });
+    if (told.tests.length > POINTS) told.tests = told.tests.filter((_, each) => each % 2);
+  } else if (event.event === "checkpoint") {
+    told.saved = event;
+  }
+}
+
+function sentence({ begun, quiet, result }) {
+  if (result) return result.finished ? "It has ended." : `It was stopped after step ${whole(result.steps)}.`;
+  if (!begun) return "It has not begun yet.";
+  return quiet ? `It has said nothing for ${whole(quiet)} s.` : "It trains.";
+}
+
+class Facts {
+  #list;
+
+  constructor(list) {
+    this.#list = list;
+  }
+
+  show({ progress, tests, saved, state }) {
+    const now = progress.at(-1);
+    const result = state?.result;
+    const facts = [
+      ["Step", now && whole(now.step)],
+      ["Epoch", now && now.epoch.toFixed(2)],
+      ["Rows seen", now && whole(now.rows)],
+      ["Speed", now && `${whole(now.rows_per_second ?? 0)} rows/s`],
+      ["Workers", now && whole(now.workers)],
+      ["Units asked again", now && whole(now.reissued)],
+      ["Last checkpoint", saved && `step ${whole(saved.step)}`],
+      ["Test error", tests.length ? percent(tests.at(-1).test_error) : null],
+      ["Weights sha256", result && `${result.weights_sha256.slice(0, 12)}…`],
+    ];
+    const pairs = facts.filter(([, value]) => value).map(([name, value]) => {
+      const [pair, term, told] = ["div", "dt", "dd"].map((tag) => document.createElement(tag));
+      term.textContent = name;
+      told.textContent = value;
+      pair.append(term, told);
+      return pair;
+    });
+    this.#list.replaceChildren(...pairs);
+  }
+}
+
+class Figure {
+  #chart;
+  #figure = document.createElement("figure");
+  #svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+
+  constructor(chart, place) {
+    this.#chart = chart;
+    const [title, unit, about] = ["h3", "span", "figcaption"].map((tag) => document.createElement(tag));
+    unit.textContent = chart.unit;
+    unit.className = "faint";
+    title.append(`${chart.title} `, unit);
+    about.textContent = chart.about;
+    this.#svg.setAttribute("role", "img");
+    this.#figure.append(title, this.#svg, about);
+    place.append(this.#figure);
+  }
+
+  show(told) {
+    const curves = this.#chart.curves.map(({ of, tell, ...how }) => ({
+      ...how,
+      points: told[of].map((each) => [each.rows, tell(each) ?? null]),
+    }));
+    const values = curves[0].points.map(([, y]) => y).filter((y) => y !== null);
+    this.#figure.hidden = !values.length;
+    if (this.#figure.hidden) return;
+    draw(this.#svg, curves, this.#chart);
+    const said = `${this.#chart.title}, ${this.#chart.unit}: from ${Number(values[0].toPrecision(3))} to `;
+    this.#svg.setAttribute("aria-label", said + Number(values.at(-1).toPrecision(3)));
+  }
+}
