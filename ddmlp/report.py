@@ -14,9 +14,9 @@ def write_report(runs: Sequence[Path], out: Path, data: Path | None = None) -> N
     """Write a page about the runs to `out`. data: where their data are, if not where each found them. Raises RunError
     where one is no run, ConfigError where they are too many, and OSError."""
     from ddmlp.files import write_whole
-    from ddmlp.page import page
-    from ddmlp.plots import MOST_RUNS
-    from ddmlp.story import read_story
+    from ddmlp.reporting.page import page
+    from ddmlp.reporting.plots import MOST_RUNS
+    from ddmlp.reporting.story import read_story
 
     if len(runs) > MOST_RUNS:
         raise ConfigError(f"{len(runs)} runs are more than can be told apart in a plot, expected {MOST_RUNS} at most")

@@ -48,19 +48,17 @@ def main(arguments: list[str] | None = None) -> None:
     with extra("serve"):
         import uvicorn
 
-        import ddmlp.application
-    from ddmlp.guard import LOOPBACK
+        from ddmlp.web.application import application
     from ddmlp.run import Run
-    from ddmlp.served_model import Newest, fixed
+    from ddmlp.web.guard import LOOPBACK
+    from ddmlp.web.served_model import Newest, fixed
 
     run = args.run and Run(args.run)
     served = Newest(run) if run else fixed(args.model)
     with listen(args.host, args.port) as door:
         host, port = door.getsockname()[:2]
         hosts = LOOPBACK if host in LOOPBACK else None
-        app: FastAPI = ddmlp.application.application(
-            served, str(args.run or args.model), run, hosts, lambda: server.should_exit
-        )
+        app: FastAPI = application(served, str(args.run or args.model), run, hosts, lambda: server.should_exit)
         # h11, because it bounds the headers.
         server = uvicorn.Server(
             uvicorn.Config(

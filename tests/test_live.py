@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from ddmlp import live
-from ddmlp.application import WATCHERS
 from ddmlp.files import write_whole
-from ddmlp.live import Follower, state, watch
 from ddmlp.run import Run
+from ddmlp.web import live
+from ddmlp.web.application import WATCHERS
+from ddmlp.web.live import Follower, state, watch
 from tests.serving import Server, serving
 
 

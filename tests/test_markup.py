@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddmlp.markup import Html, comparison, join, table, tag
+from ddmlp.reporting.markup import Html, comparison, join, table, tag
 from tests.pages import Page
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from ddmlp.model import Model
 from ddmlp.network import Shape, Weights
-from ddmlp.pictures import GAP, SHEET_PIXELS, UNITS, digit, first_layer, units_shown
+from ddmlp.reporting.pictures import GAP, SHEET_PIXELS, UNITS, digit, first_layer, units_shown
 
 
 def opened(uri):

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from ddmlp.plots import COLOURS, INK, MOST_RUNS, POINTS, Curve, colour, curves, dashed, histogram
+from ddmlp.reporting.plots import COLOURS, INK, MOST_RUNS, POINTS, Curve, colour, curves, dashed, histogram
 from tests.pages import Page
 
 

@@ -69,14 +69,15 @@ def test_a_page_names_tests_that_are_there():
 
 def test_the_tree_is_the_one_that_is_there():
     block = README.split("## What is where")[1].split("```")[1]
-    shown, folder = set(), ""
+    shown, folders = set(), [""]
     for line in filter(None, block.splitlines()):
-        name = line.split()[0]
-        if not line.startswith(" "):
-            folder = name if name.endswith("/") else ""
-        shown.add(name if not line.startswith(" ") else folder + name)
-    there = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("ddmlp/*.py")} - {"ddmlp/__init__.py"}
-    there |= {path.relative_to(ROOT).as_posix() for path in ROOT.glob("tools/*.py")}
+        depth, name = (len(line) - len(line.lstrip())) // 2, line.split()[0]
+        del folders[depth + 1 :]
+        shown.add(folders[-1] + name)
+        if name.endswith("/"):
+            folders.append(folders[-1] + name)
+    found = (path for folder in ("ddmlp/**", "tools") for path in ROOT.glob(f"{folder}/*.py"))
+    there = {path.relative_to(ROOT).as_posix() for path in found if path.name != "__init__.py"}
     assert {name for name in shown if name.endswith(".py")} == there
     for name in shown:
         assert (ROOT / name).exists(), name

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from ddmlp import train
-from ddmlp.records import Epoch, Progress, Records, Saved, Started
+from ddmlp.reporting.records import Epoch, Progress, Records, Saved, Started
 from tests.helpers import inside
 
 PROGRESS = {

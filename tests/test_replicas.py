@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from ddmlp.cluster import Cluster
-from ddmlp.guard import POLICY
 from ddmlp.model import load_model
+from ddmlp.web.guard import POLICY
 from tests.serving import Server
 
 ROOT = Path(__file__).parent.parent

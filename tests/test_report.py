@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ddmlp import page as pages
 from ddmlp import report, train
 from ddmlp.dataset import Dataset
 from ddmlp.evaluation import evaluate
 from ddmlp.model import load_model
-from ddmlp.plots import MOST_RUNS
 from ddmlp.recogniser import Recogniser
-from ddmlp.story import read_story
+from ddmlp.reporting import page as pages
+from ddmlp.reporting.plots import MOST_RUNS
+from ddmlp.reporting.story import read_story
 from tests.helpers import inside
 from tests.pages import Page
 

@@ -22,19 +22,20 @@ import numpy as np
 import pytest
 from starlette.requests import Request
 
-from ddmlp import serve, upload
-from ddmlp.application import AT_ONCE, PAGES, WAITING
+from ddmlp import serve
 from ddmlp.checkpoint import Checkpoint
 from ddmlp.convert import find_pairs
 from ddmlp.errors import RequestError
-from ddmlp.guard import POLICY
 from ddmlp.idx import read_idx
 from ddmlp.images import read_image
 from ddmlp.model import load_model
 from ddmlp.network import Shape, Weights
 from ddmlp.recogniser import Recogniser
 from ddmlp.run import Run
-from ddmlp.served_model import Newest
+from ddmlp.web import upload
+from ddmlp.web.application import AT_ONCE, PAGES, WAITING
+from ddmlp.web.guard import POLICY
+from ddmlp.web.served_model import Newest
 from tests.helpers import inside
 from tests.serving import JSON, PNG, Server, png, serving
 
@@ -318,8 +319,8 @@ def test_a_page_needs_nothing_from_elsewhere(server):
 
 
 def test_the_pages_are_part_of_the_package():
-    about = tomllib.loads((PAGES.parent.parent / "pyproject.toml").read_text())["tool"]["setuptools"]
-    (pattern,) = about["package-data"]["ddmlp"]
+    about = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["tool"]["setuptools"]
+    (pattern,) = about["package-data"]["ddmlp.web"]
     assert {path for path in PAGES.rglob("*") if path.is_file()} == set(PAGES.parent.glob(pattern))
 
 

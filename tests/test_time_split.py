@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from ddmlp.records import Progress, Queue, Records, Saved, Started
-from ddmlp.time_split import TimeSplit
+from ddmlp.reporting.records import Progress, Queue, Records, Saved, Started
+from ddmlp.reporting.time_split import TimeSplit
 
 
 def line(seconds, waited, starved=0.0, workers=1):

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-from ddmlp.markup import Html, tag
-from ddmlp.plots import Curve, curves, histogram
-from ddmlp.records import Epoch, Progress, Queue
-from ddmlp.story import Story
+from ddmlp.reporting.markup import Html, tag
+from ddmlp.reporting.plots import Curve, curves, histogram
+from ddmlp.reporting.records import Epoch, Progress, Queue
+from ddmlp.reporting.story import Story
 
 
 def trends(names: Sequence[str], stories: Sequence[Story]) -> Html:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from ddmlp.evaluation import Evaluation
-from ddmlp.markup import Html, join, table, tag
-from ddmlp.mistakes import Mistake
-from ddmlp.pictures import digit, first_layer, units_shown
-from ddmlp.story import Story
+from ddmlp.reporting.markup import Html, join, table, tag
+from ddmlp.reporting.mistakes import Mistake
+from ddmlp.reporting.pictures import digit, first_layer, units_shown
+from ddmlp.reporting.story import Story
 
 MOST_CLASSES = 36  # in a matrix; of more, the most frequent confusions are listed
 LISTED = 20

@@ -1,4 +1,4 @@
-"""The same application on Ray Serve, for many replicas: serve run ddmlp.replicas:app model=RUN_OR_NPZ replicas=N"""
+"""The same application on Ray Serve, for many replicas: serve run ddmlp.web.replicas:app model=RUN_OR_NPZ replicas=N"""
 
 from pathlib import Path
 
@@ -6,8 +6,8 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from ray import serve
 
-from ddmlp.application import application
-from ddmlp.served_model import fixed
+from ddmlp.web.application import application
+from ddmlp.web.served_model import fixed
 
 
 class Settings(BaseModel):

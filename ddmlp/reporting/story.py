@@ -14,10 +14,10 @@ from ddmlp.dataset import Dataset
 from ddmlp.errors import DatasetError, DdmlpError, RunError
 from ddmlp.evaluation import Evaluation, evaluate
 from ddmlp.manifest import Manifest
-from ddmlp.mistakes import Mistake, surest
 from ddmlp.model import Model, load_model
-from ddmlp.outcome import Outcome
-from ddmlp.records import Records
+from ddmlp.reporting.mistakes import Mistake, surest
+from ddmlp.reporting.outcome import Outcome
+from ddmlp.reporting.records import Records
 from ddmlp.run import Origin, Run
 
 T = TypeVar("T")

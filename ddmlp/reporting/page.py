@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ddmlp.config import TrainConfig
-from ddmlp.gallery import gallery
-from ddmlp.markup import Html, comparison, join, named, side_by_side, tag
-from ddmlp.plots import colour, dashed
-from ddmlp.story import Story
-from ddmlp.style import STYLE
-from ddmlp.time_split import time_split
-from ddmlp.trends import trends
+from ddmlp.reporting.gallery import gallery
+from ddmlp.reporting.markup import Html, comparison, join, named, side_by_side, tag
+from ddmlp.reporting.plots import colour, dashed
+from ddmlp.reporting.story import Story
+from ddmlp.reporting.style import STYLE
+from ddmlp.reporting.time_split import time_split
+from ddmlp.reporting.trends import trends
 
 # Of itself the page may only show: no script, and nothing from outside.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"

@@ -12,7 +12,7 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
-from ddmlp.markup import Html
+from ddmlp.reporting.markup import Html
 
 logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where its fonts are cached is nobody's business here
 

@@ -13,14 +13,15 @@ from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from ddmlp import __version__, schema
-from ddmlp.admission import Admission
+from ddmlp import __version__
 from ddmlp.errors import DdmlpError, ImageError, RequestError
-from ddmlp.guard import Guard
-from ddmlp.live import watch
 from ddmlp.run import Run
-from ddmlp.served_model import Served
-from ddmlp.upload import kind_of, read_body, read_images
+from ddmlp.web import schema
+from ddmlp.web.admission import Admission
+from ddmlp.web.guard import Guard
+from ddmlp.web.live import watch
+from ddmlp.web.served_model import Served
+from ddmlp.web.upload import kind_of, read_body, read_images
 
 PAGES = Path(__file__).parent / "pages"
 AT_ONCE, WAITING = 16, 256  # requests; each of the former may hold upload.MOST_BYTES

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ddmlp.markup import Html, comparison, join, named, tag
-from ddmlp.records import Records
-from ddmlp.story import Story
+from ddmlp.reporting.markup import Html, comparison, join, named, tag
+from ddmlp.reporting.records import Records
+from ddmlp.reporting.story import Story
 
 SERVER, ARITHMETIC, MESSAGES, WAITING = "server", "arithmetic", "messages", "waiting for answers"
 PARTS = {SERVER: "#0090d0", ARITHMETIC: "#009e73", MESSAGES: "#d55e00", WAITING: "#a08800"}

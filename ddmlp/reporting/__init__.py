@@ -1,0 +1,1 @@
+"""What a report of runs is made of; ddmlp.report writes one."""
