@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from ddmlp.checkpoint import join, load_arrays
-from ddmlp.errors import RunError
+from ddmlp.errors import DatasetError, RunError
+from ddmlp.manifest import Manifest
 from ddmlp.network import Weights
 
 
@@ -36,10 +37,7 @@ def load_model(path: Path) -> Model:
     inputs = weights.shape.inputs
     result = (path if path.is_dir() else path.parent) / "result.json"
     if not result.exists():
-        side = math.isqrt(inputs)
-        if side * side != inputs:
-            raise RunError(f"{path} takes images of {inputs} pixels, which is no square, and no result.json says more")
-        return Model(weights, (side, side))
+        return Model(weights, _square(path, inputs, "no result.json says more"))
     try:
         height, width = json.loads(result.read_bytes())["image_shape"]
         if not (type(height) is type(width) is int and height > 0 and width > 0):
@@ -49,3 +47,23 @@ def load_model(path: Path) -> Model:
     if height * width != inputs:
         raise RunError(f"{path} takes images of {inputs} pixels, but {result} says {height} x {width}")
     return Model(weights, (height, width))
+
+
+def model_of(run: Path, weights: Weights, data: Path) -> Model:
+    """The weights of a run that has not ended, with the image shape of its training data; square images where these are
+    not within reach. Raises RunError where the pixels make no square."""
+    inputs = weights.shape.inputs
+    try:
+        manifest = Manifest.read(data / "train")
+        if manifest.pixels == inputs:
+            return Model(weights, manifest.image_shape)
+    except (DatasetError, OSError):
+        pass
+    return Model(weights, _square(run, inputs, f"its data are not in {data}"))
+
+
+def _square(path: Path, inputs: int, besides: str) -> tuple[int, int]:
+    side = math.isqrt(inputs)
+    if side * side != inputs:
+        raise RunError(f"{path} takes images of {inputs} pixels, which is no square, and {besides}")
+    return side, side

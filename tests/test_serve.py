@@ -24,14 +24,17 @@ from starlette.requests import Request
 
 from ddmlp import serve
 from ddmlp.checkpoint import Checkpoint
+from ddmlp.config import TrainConfig
 from ddmlp.convert import find_pairs
 from ddmlp.errors import RequestError
+from ddmlp.files import write_whole
 from ddmlp.idx import read_idx
 from ddmlp.images import read_image
+from ddmlp.manifest import NAME, Manifest
 from ddmlp.model import load_model
 from ddmlp.network import Shape, Weights
 from ddmlp.recogniser import Recogniser
-from ddmlp.run import Run
+from ddmlp.run import Origin, Run
 from ddmlp.web import upload
 from ddmlp.web.application import AT_ONCE, PAGES, WAITING
 from ddmlp.web.guard import POLICY
@@ -393,7 +396,9 @@ class TestNewest:
 
     @pytest.fixture
     def run(self, tmp_path: Path) -> Run:
-        return Run(tmp_path)
+        run = Run(tmp_path)
+        run.create(Origin(TrainConfig(), tmp_path / "gone", ""))
+        return run
 
     @staticmethod
     def save(run: Run, step: int, seed: int) -> str:
@@ -417,6 +422,16 @@ class TestNewest:
             assert (newest().step, newest().weights_sha256) == (step, digest)
             assert newest() is newest()
         assert newest().about()["image_shape"] == (28, 28)
+
+    def test_images_are_of_the_shape_that_the_data_say(self, run, data):
+        self.save(run, 1, seed=1)
+        manifest = Manifest.read(data / "train")
+        folder = run.origin().data / "train"
+        folder.mkdir(parents=True)
+        write_whole(
+            folder / NAME, json.dumps({**json.loads((data / "train" / NAME).read_text()), "image_shape": [14, 56]})
+        )
+        assert manifest.image_shape != Newest(run)().model.image_shape == (14, 56)
 
     def test_a_damaged_one_is_passed_over(self, run):
         newest = Newest(run)

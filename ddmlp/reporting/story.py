@@ -1,6 +1,5 @@
 """What a run tells, read from its folder, and what it cannot tell."""
 
-import math
 import shlex
 from collections import Counter
 from collections.abc import Callable
@@ -13,8 +12,7 @@ from ddmlp.config import TrainConfig, flag
 from ddmlp.dataset import Dataset
 from ddmlp.errors import DatasetError, DdmlpError, RunError
 from ddmlp.evaluation import Evaluation, evaluate
-from ddmlp.manifest import Manifest
-from ddmlp.model import Model, load_model
+from ddmlp.model import Model, load_model, model_of
 from ddmlp.reporting.mistakes import Mistake, surest
 from ddmlp.reporting.outcome import Outcome
 from ddmlp.reporting.records import Records
@@ -146,21 +144,7 @@ def _model(run: Run, result: Outcome | None, data: Path) -> tuple[Model, int]:
     checkpoint, _ = run.checkpoints.newest()
     if checkpoint is None:
         raise RunError(f"{run.path} has neither a result nor a good checkpoint")
-    return Model(checkpoint.weights, _image_shape(data, checkpoint.weights.shape.inputs)), checkpoint.step
-
-
-def _image_shape(data: Path, pixels: int) -> tuple[int, int]:
-    """Height and width: those of the training data where they are there, and a square's where they are not."""
-    try:
-        manifest = Manifest.read(data / "train")
-        if manifest.pixels == pixels:
-            return manifest.image_shape
-    except DatasetError:
-        pass
-    side = math.isqrt(pixels)
-    if side * side != pixels:
-        raise RunError(f"{data} does not say of which shape the {pixels} pixels of an image are")
-    return side, side
+    return model_of(run.path, checkpoint.weights, data), checkpoint.step
 
 
 def _recognise(model: Model, data: Path) -> tuple[Evaluation, list[Mistake]]:

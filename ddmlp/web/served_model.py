@@ -1,14 +1,12 @@
 """The model that answers: one that was trained, or the newest checkpoint of a run that trains."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ddmlp.errors import DatasetError, RequestError, RunError
-from ddmlp.manifest import Manifest
-from ddmlp.model import Model, load_model
+from ddmlp.errors import RequestError
+from ddmlp.model import Model, load_model, model_of
 from ddmlp.recogniser import Recogniser
 from ddmlp.run import Run
 
@@ -79,20 +77,5 @@ class Newest:
         checkpoint, _ = self._run.checkpoints.newest()
         if checkpoint is None:
             return None
-        shape = self._image_shape(checkpoint.weights.shape.inputs)
-        return Version.of(Model(checkpoint.weights, shape), checkpoint.step)
-
-    def _image_shape(self, inputs: int) -> tuple[int, int]:
-        """As the run's data say; where they are not within reach, a square."""
-        try:
-            shape = Manifest.read(self._run.origin().data / "train").image_shape
-            if math.prod(shape) == inputs:
-                return shape
-        except (DatasetError, RunError, OSError):
-            pass
-        side = math.isqrt(inputs)
-        if side * side != inputs:
-            raise RunError(
-                f"{self._run.path} takes images of {inputs} pixels, which is no square, and its data are gone"
-            )
-        return side, side
+        model = model_of(self._run.path, checkpoint.weights, self._run.origin().data)
+        return Version.of(model, checkpoint.step)
