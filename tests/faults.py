@@ -28,7 +28,8 @@ class Fault:
     """What happens to whom, and when.
 
     kind: kill (SIGKILL), stop (SIGSTOP), slow (each unit from then on takes `seconds` longer), corrupt (one bit of the
-    answer is flipped); worker: its number, or ANY, or None for the server; moment: of WORKER_MOMENTS or SERVER_MOMENTS.
+    answer is flipped, and the worker is slow, too); worker: its number, or ANY, or None for the server; moment: of
+    WORKER_MOMENTS or SERVER_MOMENTS.
 
     A worker has taken a unit of `step`, computed or answered it. The server has begun the step, has received a part of
     its gradients, has applied it; it has put the checkpoint's link on the chain, written half of its file, or saved it.
@@ -69,10 +70,10 @@ class Faults:
                     os.kill(os.getpid(), signal.SIGKILL)
                 elif fault.kind == "stop":
                     os.kill(os.getpid(), signal.SIGSTOP)
-                elif fault.kind == "slow":
-                    self.slow = fault.seconds
                 else:
-                    flat.view("uint32")[7] ^= 1
+                    self.slow = fault.seconds
+                    if fault.kind == "corrupt":
+                        flat.view("uint32")[7] ^= 1
         if moment == "computed":
             time.sleep(self.slow)
 
