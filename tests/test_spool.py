@@ -53,6 +53,7 @@ for line in sys.stdin:
 # Spools its standard input and says how that ended.
 CONSUMER = """
 import sys
+import time
 from pathlib import Path
 from ddmlp.errors import DdmlpError
 from ddmlp.spool import Spool, open_source
@@ -61,6 +62,7 @@ try:
     spool.start()
     while not spool.ended:
         spool.check()
+        time.sleep(0.01)
     spool.stop()
     print("ended", spool.rows)
 except DdmlpError as error:

@@ -4,6 +4,8 @@ python -m tools.benchmarks.peers.ddp DATA --hidden N --each B --seconds S prints
 """
 
 import json
+import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +35,7 @@ def group(rank: int, meeting: Path) -> Iterator[None]:
     distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=PROCESSES)
     try:
         yield
+        distributed.barrier()  # nobody leaves while the other may still wait for him
     finally:
         distributed.destroy_process_group()
 
@@ -75,7 +78,13 @@ def run(rank: int, meeting: Path, data: Path, hidden: int, each: int, seconds: f
 def start(function: Callable[..., None], *arguments: object) -> None:
     """Run `function(rank, meeting, *arguments)` in every process."""
     with tempfile.TemporaryDirectory() as folder:
-        torch.multiprocessing.spawn(function, (Path(folder, "meeting"), *arguments), PROCESSES)
+        torch.multiprocessing.spawn(_process, (function, Path(folder, "meeting"), *arguments), PROCESSES)
+
+
+def _process(rank: int, function: Callable[..., None], *arguments: object) -> None:
+    function(rank, *arguments)
+    sys.stdout.flush()
+    os._exit(0)  # threads of PyTorch now and then abort a process that has done its work and ends by itself
 
 
 def main() -> None:
