@@ -457,3 +457,10 @@ class TestNewest:
         result = json.loads((trained / "result.json").read_text())
         assert Newest(Run(trained))().step == result["steps"]
         assert Newest(Run(trained))().weights_sha256 == result["weights_sha256"]
+
+
+def test_an_answer_does_not_wait_for_an_acknowledgement():
+    with serve.listen("127.0.0.1", 0) as door, socket.create_connection(door.getsockname()):
+        accepted, _ = door.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

@@ -11,7 +11,7 @@ from tools.benchmarks import processes
 from tools.benchmarks.chapter import Bar, Chapter, Figures, Found, Setting, Spread, interleaved
 from tools.benchmarks.markdown import spread, table
 
-COMMANDS = ("train", "evaluate", "predict", "verify", "replay")
+COMMANDS = ("train", "evaluate", "predict", "verify", "replay", "report", "export", "serve")
 WORKERS = 2
 LOCAL, REMOTE, INIT = "train, in one process", f"train, with {WORKERS} workers on Ray", "ray.init alone"
 FLAGS = ("--hidden", "300", "--epochs", "1", "--stop-after", "1", "--quiet")
