@@ -73,7 +73,13 @@ def application(
 
     if run is not None:
 
-        @app.get("/events", summary="A run's news", dependencies=[Depends(watchers.turn)], **schema.EVENTS)
+        @app.get(
+            "/events",
+            summary="A run's news",
+            dependencies=[Depends(watchers.turn)],
+            response_class=StreamingResponse,
+            **schema.EVENTS,
+        )
         async def events() -> StreamingResponse:
             return StreamingResponse(watch(run, over), media_type="text/event-stream")
 

@@ -7,10 +7,10 @@ const make = (tag, text, ...children) => {
   return made;
 };
 
-const code = (schema) => make("pre", JSON.stringify(schema, null, 1));
-
+// Each media type, with its schema for whoever wants to see it.
 function content(found = {}) {
-  return Object.entries(found).flatMap(([kind, { schema }]) => [make("h4", kind), ...(schema ? [code(schema)] : [])]);
+  return Object.entries(found).map(([kind, { schema }]) =>
+    schema ? make("details", "", make("summary", kind), make("pre", JSON.stringify(schema, null, 1))) : make("p", kind));
 }
 
 function route(path, method, about) {
@@ -28,8 +28,14 @@ function route(path, method, about) {
 
 const { info, paths } = await (await fetch("openapi.json")).json();
 document.getElementById("about").textContent = info.description;
-const shell = `curl --data-binary @picture.png -H 'Content-Type: image/png' ${new URL("predict", location)}`;
-document.getElementById("routes").append(make("h2", "In short"), make("pre", shell));
+const at = new URL("predict", location);
+const shell = `# a picture
+curl --data-binary @picture.png -H 'Content-Type: image/png' ${at}
+# rows of numbers, 0 for paper to 255 for ink; or a list of such images, or of pictures in base64
+curl --data-binary @images.json -H 'Content-Type: application/json' ${at}`;
+const answer = '{"class": 7, "probabilities": [0.0001, ...], "model": {"step": 28140, ...}}';
+const short = [make("pre", shell), make("p", "The answer, or for a list \u201cpredictions\u201d, one of each:"), make("pre", answer)];
+document.getElementById("routes").append(make("h2", "In short"), ...short);
 for (const [path, methods] of Object.entries(paths)) {
   for (const [method, about] of Object.entries(methods)) {
     document.getElementById("routes").append(route(path, method, about));
