@@ -112,7 +112,7 @@ class Run:
             return Origin(TrainConfig(**settings), Path(about["data"]), about["dataset_sha256"])
         except FileNotFoundError:
             raise RunError(
-                f"{self.path} holds no run: it has no config.json; leave out --resume to begin one"
+                f"{self.path} holds no run: it has no config.json; training without --resume begins one"
             ) from None
         except KeyError as error:
             raise RunError(f"{path} has no {error}: it is damaged, or another version of ddmlp wrote it") from None

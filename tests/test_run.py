@@ -102,7 +102,9 @@ def test_the_result_is_a_function_of_the_settings_and_the_data_wherever_they_lie
 def test_a_folder_without_a_run_is_named(tmp_path):
     with pytest.raises(RunError) as caught:
         Run(tmp_path).origin()
-    assert str(caught.value) == (f"{tmp_path} holds no run: it has no config.json; leave out --resume to begin one")
+    assert str(caught.value) == (
+        f"{tmp_path} holds no run: it has no config.json; training without --resume begins one"
+    )
 
 
 @pytest.mark.parametrize("name", TrainConfig.names())

@@ -122,7 +122,7 @@ HOSTILE = {
     "nothing": (b"", JSON, 400, "the body is no JSON: "),
     "no picture": (b"", PNG, 422, "the picture is no image, expected PNG, JPEG, GIF, BMP"),
     "text": (b"hello", "text/plain", 415, "the content type is 'text/plain', expected application/json or image/png"),
-    "no type": (b"hello", "", 415, "the content type is 'missing', expected "),
+    "no type": (b"hello", "", 415, "there is no content type, expected "),
     "form": (b"a=b", "multipart/form-data; boundary=x", 415, "the content type is 'multipart/form-data', "),
     "text as a picture": (b"hello", PNG, 422, "the picture is no image"),
     "tiff": (b"II*\0" + bytes(100), PNG, 422, "the picture is no image"),

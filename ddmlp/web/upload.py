@@ -30,7 +30,8 @@ def kind_of(request: Request) -> str:
     """The media type of the body; raises RequestError where it is none that is known."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in (JSON, *PICTURES):
-        raise RequestError(415, f"the content type is {kind or 'missing'!r}, expected {JSON} or {', '.join(PICTURES)}")
+        found = f"the content type is {kind!r}" if kind else "there is no content type"
+        raise RequestError(415, f"{found}, expected {JSON} or {', '.join(PICTURES)}")
     return kind
 
 
