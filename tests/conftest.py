@@ -1,10 +1,12 @@
 """What the tests share: the real sample as IDX files and as datasets, and one Ray for the whole session."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from ddmlp import train
 from ddmlp.cluster import Cluster, connect
@@ -35,6 +37,19 @@ def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("trained") / "run"
     train.main(["--data", str(data), "--hidden", "100", "--epochs", "20", "--run", str(path), "--quiet"])
     return path
+
+
+@pytest.fixture(scope="module")  # no longer: Playwright's event loop runs as long
+def browser() -> Iterator[Browser]:
+    """Chromium. Where there is none its tests are skipped; where DDMLP_BROWSER is set, as in CI, they fail."""
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None and "DDMLP_BROWSER" not in os.environ:
+        pytest.skip("no chromium here, so nobody looks at the pages: apt-get install chromium")
+    assert path, "DDMLP_BROWSER is set, and there is no chromium"
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=path)
+        yield found
+        found.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,7 @@
-"""The pages in a real browser: Chromium, driven by Playwright.
-
-Where there is no Chromium these tests are skipped; where DDMLP_BROWSER is set, as in CI, they fail.
-"""
+"""The pages in a real browser: Chromium, driven by Playwright."""
 
 import json
-import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from ddmlp.convert import find_pairs
 from ddmlp.idx import read_idx
@@ -26,18 +21,6 @@ from tests.strokes import strokes
 DRAWN = {"width": 1_100, "height": 900}
 PHONE = {"width": 390, "height": 844}
 SECONDS = 30_000  # milliseconds, as Playwright has it
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None and "DDMLP_BROWSER" not in os.environ:
-        pytest.skip("no chromium here, so nobody looks at the pages: apt-get install chromium")
-    assert path, "DDMLP_BROWSER is set, and there is no chromium"
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=path)
-        yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,8 @@
-"""The report in a real browser: Chromium, driven by Playwright, without a network.
+"""The report in a real browser: Chromium, driven by Playwright, without a network."""
 
-Where there is no Chromium these tests are skipped; where DDMLP_BROWSER is set, as in CI, they fail.
-"""
-
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
 
 from ddmlp import train
 from ddmlp.report import write_report
@@ -22,18 +15,6 @@ LUMINANCE = """selector => {
 OVERFLOWING = """() => [...document.querySelectorAll("main *")].filter(
   each => !each.closest("pre, .wide, svg") && each.getBoundingClientRect().right > innerWidth + 1
 ).map(each => each.outerHTML.slice(0, 80))"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None and "DDMLP_BROWSER" not in os.environ:
-        pytest.skip("no chromium here, so nobody looks at the report: apt-get install chromium")
-    assert path, "DDMLP_BROWSER is set, and there is no chromium"
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=path)
-        yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")
