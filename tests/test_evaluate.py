@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ddmlp import train
 from ddmlp.dataset import Dataset
 from ddmlp.dataset_writer import DatasetWriter
 from ddmlp.errors import RunError
@@ -20,14 +19,6 @@ from ddmlp.manifest import Manifest
 from ddmlp.model import load_weights
 from ddmlp.network import Shape, Weights
 from tests.helpers import inside
-
-
-@pytest.fixture(scope="module")
-def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of 8 epochs that has ended."""
-    path = tmp_path_factory.mktemp("evaluate") / "run"
-    train.main(["--data", str(data), "--hidden", "64", "--epochs", "8", "--run", str(path), "--quiet"])
-    return path
 
 
 def command(model: Path, data: Path) -> subprocess.CompletedProcess[str]:
@@ -63,11 +54,11 @@ def probabilities(model: Path, pixels: np.ndarray) -> np.ndarray:
     return e / e.sum(axis=1, keepdims=True)
 
 
-def test_simple(run, data):
+def test_simple(trained, data):
     dataset = Dataset(data / "test")
-    found = evaluate(load_weights(run), dataset)
+    found = evaluate(load_weights(trained), dataset)
     pixels, labels = rows(dataset)
-    y2 = probabilities(run / "model.npz", pixels)
+    y2 = probabilities(trained / "model.npz", pixels)
     recognised = y2.argmax(axis=1)
     assert found.rows == 1_000
     assert found.mistakes == np.count_nonzero(recognised != labels)
@@ -78,28 +69,28 @@ def test_simple(run, data):
     assert found.cross_entropy == pytest.approx(-np.log(y2[np.arange(1_000), labels]).mean(), rel=1e-5)
 
 
-def test_the_error_is_that_of_the_result(run, data):
-    result = json.loads((run / "result.json").read_text())
-    found = evaluate(load_weights(run), Dataset(data / "test"))
+def test_the_error_is_that_of_the_result(trained, data):
+    result = json.loads((trained / "result.json").read_text())
+    found = evaluate(load_weights(trained), Dataset(data / "test"))
     assert found.error == result["test_error"]
     assert found.cross_entropy == result["test_cross_entropy"]
     assert found.rows == result["test_rows"]
 
 
-def test_the_confusion_sums_to_the_rows_of_each_class(run, data):
+def test_the_confusion_sums_to_the_rows_of_each_class(trained, data):
     for part in ("train", "test"):
         dataset = Dataset(data / part)
-        confusion = evaluate(load_weights(run), dataset).confusion
+        confusion = evaluate(load_weights(trained), dataset).confusion
         assert confusion.sum(axis=1).tolist() == np.bincount(rows(dataset)[1], minlength=10).tolist()
         assert confusion.sum() == len(dataset)
 
 
-def test_the_result_does_not_depend_on_how_the_rows_fall_into_lots(run, data, tmp_path):
+def test_the_result_does_not_depend_on_how_the_rows_fall_into_lots(trained, data, tmp_path):
     pixels, labels = rows(Dataset(data / "test"))
     with DatasetWriter(tmp_path / "odd", (28, 28), 10, shard_rows=123) as writer:
         writer.append(pixels[:777].reshape(-1, 28, 28), labels[:777])
-    found = evaluate(load_weights(run), Dataset(tmp_path / "odd"))
-    expected = probabilities(run / "model.npz", pixels[:777]).argmax(axis=1)
+    found = evaluate(load_weights(trained), Dataset(tmp_path / "odd"))
+    expected = probabilities(trained / "model.npz", pixels[:777]).argmax(axis=1)
     assert (found.rows, found.mistakes) == (777, np.count_nonzero(expected != labels[:777]))
 
 
@@ -133,52 +124,52 @@ def test_a_model_of_more_classes_is_taken(data):
     assert found.rows == 1_000
 
 
-def test_the_command_takes_the_dataset_or_its_parent_and_the_run_or_its_model(run, data):
-    first, second = command(run, data), inside(main, "--model", run / "model.npz", "--data", data / "test")
+def test_the_command_takes_the_dataset_or_its_parent_and_the_run_or_its_model(trained, data):
+    first, second = command(trained, data), inside(main, "--model", trained / "model.npz", "--data", data / "test")
     assert (first.returncode, first.stderr) == (0, "")
     assert (second.returncode, second.stderr) == (0, "")
     assert second.stdout == first.stdout
-    found = evaluate(load_weights(run), Dataset(data / "test"))
+    found = evaluate(load_weights(trained), Dataset(data / "test"))
     assert first.stdout == (
         f"{table(found.confusion)}\n\nerror          {found.error:.2%} ({found.mistakes} of 1000 rows)\n"
         f"cross-entropy  {found.cross_entropy:.4f} nats a row\n"
     )
 
 
-def test_a_checkpoint_is_a_model_too(run, data):
-    newest = max((run / "checkpoints").glob("step-*.npz"))
+def test_a_checkpoint_is_a_model_too(trained, data):
+    newest = max((trained / "checkpoints").glob("step-*.npz"))
     assert (
         evaluate(load_weights(newest), Dataset(data / "test")).error
-        == evaluate(load_weights(run), Dataset(data / "test")).error
+        == evaluate(load_weights(trained), Dataset(data / "test")).error
     )
 
 
-def test_an_error_of_the_command_has_exit_status_1(run, tmp_path):
-    done = command(run, tmp_path)
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"error: {refusal(run, tmp_path)}\n")
+def test_an_error_of_the_command_has_exit_status_1(trained, tmp_path):
+    done = command(trained, tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"error: {refusal(trained, tmp_path)}\n")
 
 
-def test_a_folder_without_data_is_named(run, tmp_path):
-    assert refusal(run, tmp_path) == (
+def test_a_folder_without_data_is_named(trained, tmp_path):
+    assert refusal(trained, tmp_path) == (
         f"{tmp_path}/test is no dataset: it has no dataset.json; make one with tools/idx2arrow.py"
     )
 
 
-def test_a_damaged_shard_is_named(run, data, tmp_path):
+def test_a_damaged_shard_is_named(trained, data, tmp_path):
     shutil.copytree(data / "test", tmp_path / "test")
     shard = tmp_path / "test" / Manifest.read(tmp_path / "test").shards[0].file
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 4
     shard.write_bytes(content)
-    assert refusal(run, tmp_path).startswith(f"{shard} is damaged: its SHA-256 is ")
+    assert refusal(trained, tmp_path).startswith(f"{shard} is damaged: its SHA-256 is ")
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut", "text", "empty", "array"])
-def test_a_model_that_cannot_be_read_is_named(run, data, tmp_path, damage):
+def test_a_model_that_cannot_be_read_is_named(trained, data, tmp_path, damage):
     path = tmp_path / "model.npz"
     match damage:
         case "cut":
-            path.write_bytes((run / "model.npz").read_bytes()[:-500])
+            path.write_bytes((trained / "model.npz").read_bytes()[:-500])
         case "text":
             path.write_text("hello")
         case "empty":

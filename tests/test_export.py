@@ -14,7 +14,6 @@ import onnxruntime
 import pytest
 from safetensors import safe_open
 
-from ddmlp import train
 from ddmlp.dataset import Dataset
 from ddmlp.export import describe, main
 from ddmlp.idx import read_idx
@@ -22,14 +21,6 @@ from ddmlp.model import Model, load_model
 from ddmlp.network import Shape, Weights
 from ddmlp.recogniser import ROWS, Recogniser
 from tests.helpers import inside
-
-
-@pytest.fixture(scope="module")
-def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that has ended."""
-    path = tmp_path_factory.mktemp("export") / "run"
-    train.main(["--data", str(data), "--hidden", "100", "--epochs", "8", "--run", str(path), "--quiet"])
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -70,16 +61,16 @@ def assert_the_same(session: onnxruntime.InferenceSession, model: Model, images:
     assert np.abs(probabilities - predicted(model, images)).max() < 1e-5
 
 
-def test_simple(run: Path, images: np.ndarray, tmp_path: Path):
-    session = onnxruntime.InferenceSession(export(run, "onnx", tmp_path / "digits.onnx"))
-    assert_the_same(session, load_model(run), images)
+def test_simple(trained: Path, images: np.ndarray, tmp_path: Path):
+    session = onnxruntime.InferenceSession(export(trained, "onnx", tmp_path / "digits.onnx"))
+    assert_the_same(session, load_model(trained), images)
 
 
-def test_onnx_on_the_whole_test_set_of_mnist(run: Path, mnist: Path, tmp_path: Path):
-    session = onnxruntime.InferenceSession(export(run, "onnx", tmp_path / "digits.onnx"))
+def test_onnx_on_the_whole_test_set_of_mnist(trained: Path, mnist: Path, tmp_path: Path):
+    session = onnxruntime.InferenceSession(export(trained, "onnx", tmp_path / "digits.onnx"))
     images = read_idx(mnist / "t10k-images-idx3-ubyte.gz")
     assert images.shape == (10_000, 28, 28)
-    assert_the_same(session, load_model(run), images)
+    assert_the_same(session, load_model(trained), images)
 
 
 def test_onnx_is_exact_where_float32_is_not(images: np.ndarray, tmp_path: Path):
@@ -93,8 +84,8 @@ def test_onnx_is_exact_where_float32_is_not(images: np.ndarray, tmp_path: Path):
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
-def test_onnx_takes_any_number_of_images(count: int, run: Path, images: np.ndarray, tmp_path: Path):
-    session = onnxruntime.InferenceSession(export(run, "onnx", tmp_path / "digits.onnx"))
+def test_onnx_takes_any_number_of_images(count: int, trained: Path, images: np.ndarray, tmp_path: Path):
+    session = onnxruntime.InferenceSession(export(trained, "onnx", tmp_path / "digits.onnx"))
     (inputs,) = session.get_inputs()
     assert (inputs.name, inputs.type, inputs.shape) == ("images", "tensor(uint8)", ["batch", 28, 28])
     shapes = [(output.name, output.shape) for output in session.get_outputs()]
@@ -103,10 +94,10 @@ def test_onnx_takes_any_number_of_images(count: int, run: Path, images: np.ndarr
     assert (probabilities.shape, classes.shape) == ((count, 10), (count,))
 
 
-def test_onnx_says_what_it_is(run: Path, tmp_path: Path):
-    about = onnxruntime.InferenceSession(export(run, "onnx", tmp_path / "digits.onnx")).get_modelmeta()
+def test_onnx_says_what_it_is(trained: Path, tmp_path: Path):
+    about = onnxruntime.InferenceSession(export(trained, "onnx", tmp_path / "digits.onnx")).get_modelmeta()
     assert about.producer_name == "ddmlp"
-    assert about.custom_metadata_map == describe(load_model(run))
+    assert about.custom_metadata_map == describe(load_model(trained))
 
 
 def test_onnx_takes_images_that_are_no_squares(tmp_path: Path):
@@ -121,8 +112,8 @@ def test_onnx_takes_images_that_are_no_squares(tmp_path: Path):
     assert session.run(["probabilities"], {"images": image})[0] == pytest.approx(e / e.sum(), abs=1e-6)
 
 
-def test_safetensors_have_all_that_one_needs_to_use_them(run: Path, images: np.ndarray, tmp_path: Path):
-    with safe_open(export(run, "safetensors", tmp_path / "digits.safetensors"), framework="numpy") as file:
+def test_safetensors_have_all_that_one_needs_to_use_them(trained: Path, images: np.ndarray, tmp_path: Path):
+    with safe_open(export(trained, "safetensors", tmp_path / "digits.safetensors"), framework="numpy") as file:
         about = file.metadata()
         w1, w2 = file.get_tensor("W1"), file.get_tensor("W2")
         assert sorted(file.keys()) == ["W1", "W2"]
@@ -131,12 +122,12 @@ def test_safetensors_have_all_that_one_needs_to_use_them(run: Path, images: np.n
     assert json.loads(about["image_shape"]) == list(images.shape[1:])
     bits = w1.astype("<f4").tobytes() + w2.astype("<f4").tobytes()
     assert hashlib.sha256(bits).hexdigest() == about["weights_sha256"]
-    assert about["weights_sha256"] == json.loads((run / "result.json").read_bytes())["weights_sha256"]
+    assert about["weights_sha256"] == json.loads((trained / "result.json").read_bytes())["weights_sha256"]
     x = images.reshape(len(images), -1) * float(Fraction(about["input_scale"]))
     e = np.exp(1 / (1 + np.exp(-x @ w1)) @ w2)
     y2 = e / e.sum(axis=1, keepdims=True)
     assert y2.shape[1] == int(about["classes"])
-    assert np.abs(y2 - exact(load_model(run), images)).max() < 1e-9
+    assert np.abs(y2 - exact(load_model(trained), images)).max() < 1e-9
 
 
 def refusal(status: int, *arguments: object) -> str:
@@ -147,32 +138,32 @@ def refusal(status: int, *arguments: object) -> str:
 
 
 @pytest.mark.parametrize("to", ["onnx", "safetensors"])
-def test_what_is_there_is_replaced_only_where_that_is_said(to: str, run: Path, tmp_path: Path):
+def test_what_is_there_is_replaced_only_where_that_is_said(to: str, trained: Path, tmp_path: Path):
     out = tmp_path / "model"
     out.write_text("mine")
-    assert "--overwrite" in refusal(2, "--model", run, "--to", to, out)
+    assert "--overwrite" in refusal(2, "--model", trained, "--to", to, out)
     assert out.read_text() == "mine"
-    assert inside(main, "--model", run, "--to", to, "--overwrite", out).returncode == 0
+    assert inside(main, "--model", trained, "--to", to, "--overwrite", out).returncode == 0
     assert out.stat().st_size > 100_000
 
 
-def test_a_file_that_cannot_be_written_whole_is_not_written(run: Path, tmp_path: Path):
+def test_a_file_that_cannot_be_written_whole_is_not_written(trained: Path, tmp_path: Path):
     out = tmp_path / "model"
     out.write_text("mine")
     full = OSError(28, "No space left on device")
     with mock.patch.object(os, "fsync", side_effect=full):
-        assert "No space left" in refusal(1, "--model", run, "--to", "safetensors", "--overwrite", out)
+        assert "No space left" in refusal(1, "--model", trained, "--to", "safetensors", "--overwrite", out)
     assert out.read_text() == "mine"
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
-    assert "No such file" in refusal(1, "--model", run, "--to", "onnx", tmp_path / "nowhere" / "model")
+    assert "No such file" in refusal(1, "--model", trained, "--to", "onnx", tmp_path / "nowhere" / "model")
 
 
 @pytest.mark.parametrize("to", ["onnx", "safetensors"])
-def test_a_missing_package_is_named_with_the_way_to_get_it(to: str, run: Path, tmp_path: Path):
+def test_a_missing_package_is_named_with_the_way_to_get_it(to: str, trained: Path, tmp_path: Path):
     absent = {name: None for name in sys.modules if name.partition(".")[0] == to} | {to: None}
     with mock.patch.dict(sys.modules, absent):
         sys.modules.pop(f"ddmlp.{to}_file", None)
-        said = refusal(2, "--model", run, "--to", to, tmp_path / "model")
+        said = refusal(2, "--model", trained, "--to", to, tmp_path / "model")
     assert f"pip install 'ddmlp[{to}]'" in said
     assert list(tmp_path.iterdir()) == []
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ddmlp import predict, train
+from ddmlp import predict
 from ddmlp.convert import find_pairs
 from ddmlp.errors import ImageError, RunError
 from ddmlp.idx import read_idx, write_idx
@@ -26,16 +26,8 @@ DIGITS = 40
 
 
 @pytest.fixture(scope="module")
-def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of 8 epochs that has ended."""
-    path = tmp_path_factory.mktemp("predict") / "run"
-    train.main(["--data", str(data), "--hidden", "64", "--epochs", "8", "--run", str(path), "--quiet"])
-    return path
-
-
-@pytest.fixture(scope="module")
-def recognise(run: Path) -> Recogniser:
-    return Recogniser(load_model(run))
+def recognise(trained: Path) -> Recogniser:
+    return Recogniser(load_model(trained))
 
 
 @pytest.fixture(scope="module")
@@ -144,15 +136,15 @@ def png(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*parts) for parts in chunks)
 
 
-def test_simple(run, digits, tmp_path):
+def test_simple(trained, digits, tmp_path):
     path = save(tmp_path, "large.png", digits[0])
-    done = command(run, path)
+    done = command(trained, path)
     assert (done.returncode, done.stderr) == (0, "")
     assert re.fullmatch(rf"{path}  0  \d+\.\d%(  \(\d: \d+\.\d%(, \d: \d+\.\d%)*\))?\n", done.stdout)
 
 
-def test_an_error_of_the_command_has_exit_status_1(run, tmp_path):
-    done = command(run, tmp_path / "nowhere")
+def test_an_error_of_the_command_has_exit_status_1(trained, tmp_path):
+    done = command(trained, tmp_path / "nowhere")
     said = f"error: {tmp_path}/nowhere: No such file or directory\n"
     assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
 
@@ -210,11 +202,11 @@ def test_what_is_printed_sums_to_about_one():
 
 
 @pytest.mark.parametrize("compress", [False, True])
-def test_an_idx_file_has_a_line_for_each_row(run, recognise, sample, tmp_path, compress):
+def test_an_idx_file_has_a_line_for_each_row(trained, recognise, sample, tmp_path, compress):
     images = read_idx(find_pairs(sample)[1].images)[:250]
     path = tmp_path / "some-images"
     write_idx(path, images, compress=compress)
-    done = inside(predict.main, "--model", run, path)
+    done = inside(predict.main, "--model", trained, path)
     assert (done.returncode, done.stderr) == (0, "")
     found = [line.split() for line in done.stdout.splitlines()]
     assert [line[0] for line in found] == [f"{path}[{row}]" for row in range(250)]
@@ -225,15 +217,15 @@ def test_an_idx_file_has_a_line_for_each_row(run, recognise, sample, tmp_path, c
         assert 91 < shown < 100.7
 
 
-def test_several_files_are_recognised_in_their_order(run, digits, tmp_path):
+def test_several_files_are_recognised_in_their_order(trained, digits, tmp_path):
     files = [save(tmp_path, kind, digits[4]) for kind in ("plain.png", "inverted.png", "large.jpg")]
-    done = inside(predict.main, "--model", run, *files)
+    done = inside(predict.main, "--model", trained, *files)
     assert (done.returncode, done.stderr) == (0, "")
     assert [line.split()[:2] for line in done.stdout.splitlines()] == [[str(path), "1"] for path in files]
 
 
 @pytest.mark.parametrize("bad", ["missing", "folder", "text", "empty", "blank", "bomb", "many", "cut", "tiff"])
-def test_what_is_no_picture_of_a_digit_is_one_line(run, digits, tmp_path, bad):
+def test_what_is_no_picture_of_a_digit_is_one_line(trained, digits, tmp_path, bad):
     path = tmp_path / "file"
     whole = save(tmp_path, "large.png", digits[0]).read_bytes()
     match bad:
@@ -264,7 +256,7 @@ def test_what_is_no_picture_of_a_digit_is_one_line(run, digits, tmp_path, bad):
         "cut": " cannot be read: ",
         "tiff": " is no image, expected PNG, JPEG, GIF, BMP or IDX",
     }
-    assert refusal(run, path).startswith(f"{path}{expected[bad]}")
+    assert refusal(trained, path).startswith(f"{path}{expected[bad]}")
 
 
 @pytest.mark.parametrize("kind", ["large.png", "large.jpg", "plain.gif", "plain.bmp", "palette.png"])
@@ -293,17 +285,17 @@ def test_no_damage_raises_anything_but_an_image_error(digits, tmp_path, kind):
         (np.zeros(5, np.uint8), "uint8 of shape (5,)"),
     ],
 )
-def test_an_idx_file_of_other_images_is_refused(run, tmp_path, array, found):
+def test_an_idx_file_of_other_images_is_refused(trained, tmp_path, array, found):
     write_idx(tmp_path / "file", array)
-    assert refusal(run, tmp_path / "file") == (
+    assert refusal(trained, tmp_path / "file") == (
         f"{tmp_path}/file has {found}, but the model takes uint8 images of (28, 28)"
     )
 
 
-def test_a_damaged_gzip_is_named(run, tmp_path):
+def test_a_damaged_gzip_is_named(trained, tmp_path):
     write_idx(tmp_path / "file", np.zeros((5, 28, 28), np.uint8), compress=True)
     (tmp_path / "file").write_bytes((tmp_path / "file").read_bytes()[:-4])
-    message = refusal(run, tmp_path / "file")
+    message = refusal(trained, tmp_path / "file")
     assert message.startswith(
         f"{tmp_path}/file, byte 3,936 of the uncompressed data: found the end of a truncated gzip"
     )
