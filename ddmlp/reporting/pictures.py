@@ -6,14 +6,15 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageColor
 
 from ddmlp.model import Model
+from ddmlp.reporting.style import BLUE, ORANGE
 
 UNITS = 100
 SHEET_PIXELS = 250_000
 GAP = 2  # pixels
-NEGATIVE, POSITIVE = (0, 0x90, 0xD0), (0xD5, 0x5E, 0)  # a blue and an orange that colour-blind people can tell apart
+NEGATIVE, POSITIVE = (ImageColor.getrgb(colour) for colour in (BLUE, ORANGE))
 MIDDLE = 128
 
 

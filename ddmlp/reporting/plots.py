@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
 from ddmlp.reporting.markup import Html
+from ddmlp.reporting.style import BLUE, GREEN, OLIVE, ORANGE, PINK, VIOLET
 
 logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where its fonts are cached is nobody's business here
 
-# Of Okabe and Ito's colours, which colour-blind people can tell apart, those that stand out from white and from black.
-COLOURS = ("#d55e00", "#0090d0", "#009e73", "#cc79a7", "#a08800", "#8f6fd0")
+COLOURS = (ORANGE, BLUE, GREEN, PINK, OLIVE, VIOLET)
 DASHES = ("-", "--")
 MOST_RUNS = len(COLOURS) * len(DASHES)
 INK = "#010203"  # stands for the page's own: see `_svg`

@@ -4,9 +4,12 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
+
+T = TypeVar("T")
 
 
 class Queue(NamedTuple):
@@ -87,21 +90,24 @@ class Records:
                     damaged += 1
         return cls(lines, damaged)
 
-    @property
+    @cached_property
     def progress(self) -> list[Progress]:
-        return [line for line in self.lines if isinstance(line, Progress)]
+        return self._of(Progress)
 
-    @property
+    @cached_property
     def epochs(self) -> list[Epoch]:
-        return [line for line in self.lines if isinstance(line, Epoch)]
+        return self._of(Epoch)
 
-    @property
+    @cached_property
     def saved(self) -> list[Saved]:
-        return [line for line in self.lines if isinstance(line, Saved)]
+        return self._of(Saved)
 
-    @property
+    @cached_property
     def started(self) -> list[Started]:
-        return [line for line in self.lines if isinstance(line, Started)]
+        return self._of(Started)
+
+    def _of(self, kind: type[T]) -> list[T]:
+        return [line for line in self.lines if isinstance(line, kind)]
 
     def neighbours(self) -> Iterator[tuple[Progress, Progress]]:
         """Two lines of progress between which nothing but training happened: no test, no checkpoint, no start."""

@@ -1,5 +1,8 @@
 """How a page looks: light and dark, on a phone and on paper, without a file beside it."""
 
+# Of Okabe and Ito's colours, which colour-blind people can tell apart, those that stand out from white and from black.
+ORANGE, BLUE, GREEN, PINK, OLIVE, VIOLET = "#d55e00", "#0090d0", "#009e73", "#cc79a7", "#a08800", "#8f6fd0"
+
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1b1b; --faint: #5c5c5c; --ground: #ffffff; --box: #f4f4f2; --line: #d8d8d4;
   --mark: 213, 94, 0; --good: 0, 114, 178; }

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from ddmlp.reporting.markup import Html, comparison, join, named, tag
 from ddmlp.reporting.records import Records
 from ddmlp.reporting.story import Story
+from ddmlp.reporting.style import BLUE, GREEN, OLIVE, ORANGE
 
 SERVER, ARITHMETIC, MESSAGES, WAITING = "server", "arithmetic", "messages", "waiting for answers"
-PARTS = {SERVER: "#0090d0", ARITHMETIC: "#009e73", MESSAGES: "#d55e00", WAITING: "#a08800"}
+PARTS = {SERVER: BLUE, ARITHMETIC: GREEN, MESSAGES: ORANGE, WAITING: OLIVE}
 NAMED = 0.3  # the least share whose name fits into its part of a bar, on a phone, too
 MEANING = {
     SERVER: "it received, added and applied gradients, and gave out units: all but having answers.",

@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -123,7 +123,7 @@ def measure(setting: Setting) -> Found:
     weights = Weights.draw(Shape(data.manifest.pixels, HIDDEN, data.manifest.classes), seed=0)
     found: dict[str, dict[str, list[float] | None]] = {}
     there = installed("fastapi", "uvicorn")
-    with serving(setting, data) if there else none() as address:
+    with serving(setting, data) if there else nullcontext(("", 0)) as address:
         for kind, request in requests(data).items():
             rows = KINDS[kind]
             _, x = some(data, rows)
@@ -136,12 +136,6 @@ def measure(setting: Setting) -> Found:
             }
             found[kind] = interleaved(works, setting.repeats, f"{kind}: ")
     return {"kinds": found}
-
-
-@contextmanager
-def none() -> Iterator[tuple[str, int]]:
-    """In place of a server that is not installed."""
-    yield "", 0
 
 
 def show(found: Found) -> str:

@@ -1,5 +1,7 @@
 // What the page shows of an answer: the class, the probability of each, and what the network saw.
 
+import { make } from "./make.js";
+
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
 
 export class Answer {
@@ -28,10 +30,8 @@ export class Answer {
       bar.value = probabilities[each];
       number.textContent = percent(probabilities[each]);
     });
-    const digit = document.createElement("strong");
-    digit.textContent = best;
     const by = model.step === null ? "" : `, says the version of step ${model.step.toLocaleString("en")}`;
-    this.#said.replaceChildren(digit, ` ${percent(probabilities[best])}${by}`);
+    this.#said.replaceChildren(make("strong", best), ` ${percent(probabilities[best])}${by}`);
     this.#paint(seen);
     this.#seen.setAttribute("aria-label", `What the network saw: ${seen[0].length} by ${seen.length} pixels`);
   }
@@ -56,13 +56,11 @@ export class Answer {
 
   #make(classes) {
     this.#rows = Array.from({ length: classes }, (_, each) => {
-      const [row, name, bar, number] = ["li", "span", "progress", "output"].map((tag) => document.createElement(tag));
-      name.textContent = each;
+      const [bar, number] = [make("progress"), make("output")];
       bar.max = 1;
       bar.value = 0;
       bar.setAttribute("aria-label", `probability of ${each}`);
-      row.append(name, bar, number);
-      return { row, bar, number };
+      return { row: make("li", "", make("span", each), bar, number), bar, number };
     });
     this.#list.replaceChildren(...this.#rows.map(({ row }) => row));
   }

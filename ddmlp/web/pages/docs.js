@@ -1,11 +1,6 @@
 // What openapi.json says, for people.
 
-const make = (tag, text, ...children) => {
-  const made = document.createElement(tag);
-  made.textContent = text;
-  made.append(...children);
-  return made;
-};
+import { make } from "./make.js";
 
 // Each media type, with its schema for whoever wants to see it.
 function content(found = {}) {

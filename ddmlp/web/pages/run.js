@@ -1,6 +1,7 @@
 // A run while it trains: its news, its curves.
 
 import { draw } from "./chart.js";
+import { make } from "./make.js";
 
 const POINTS = 2000; // of what is kept: when there are more, every second is let go
 const whole = (number) => number.toLocaleString("en", { maximumFractionDigits: 0 });
@@ -131,31 +132,22 @@ class Facts {
       ["Test error", tests.length ? percent(tests.at(-1).test_error) : null],
       ["Weights sha256", result && `${result.weights_sha256.slice(0, 12)}…`],
     ];
-    const pairs = facts.filter(([, value]) => value).map(([name, value]) => {
-      const [pair, term, told] = ["div", "dt", "dd"].map((tag) => document.createElement(tag));
-      term.textContent = name;
-      told.textContent = value;
-      pair.append(term, told);
-      return pair;
-    });
-    this.#list.replaceChildren(...pairs);
+    const told = facts.filter(([, value]) => value);
+    this.#list.replaceChildren(...told.map(([name, value]) => make("div", "", make("dt", name), make("dd", value))));
   }
 }
 
 class Figure {
   #chart;
-  #figure = document.createElement("figure");
+  #figure = make("figure");
   #svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
 
   constructor(chart, place) {
     this.#chart = chart;
-    const [title, unit, about] = ["h3", "span", "figcaption"].map((tag) => document.createElement(tag));
-    unit.textContent = chart.unit;
+    const unit = make("span", chart.unit);
     unit.className = "faint";
-    title.append(`${chart.title} `, unit);
-    about.textContent = chart.about;
     this.#svg.setAttribute("role", "img");
-    this.#figure.append(title, this.#svg, about);
+    this.#figure.append(make("h3", `${chart.title} `, unit), this.#svg, make("figcaption", chart.about));
     place.append(this.#figure);
   }
 
