@@ -32,7 +32,7 @@ def train(data: Path, *flags: str) -> dict[str, Any]:
     """The result of the training command with these flags."""
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder, "run")
-        words = [sys.executable, "-m", "ddmlp.train", "--data", str(data), "--run", str(run), *flags]
+        words = [sys.executable, "-m", "ddmlp.train", "--no-report", "--data", str(data), "--run", str(run), *flags]
         done = subprocess.run(words, capture_output=True, text=True)
         if done.returncode:
             raise TrainingError(f"{' '.join(words)} failed: {done.stderr.strip()}")

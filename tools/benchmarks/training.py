@@ -12,10 +12,11 @@ FAST, SLOW = 30e6, 3e6  # rows/s times hidden units that are expected at most, i
 
 
 def trained(data: Path, *flags: object) -> dict[str, Any]:
-    """The result of python -m ddmlp.train with these flags, run as anyone runs it."""
+    """The result of python -m ddmlp.train with these flags, run as anyone runs it; without a report, which no
+    peer writes."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "run")
-        processes.run("-m", "ddmlp.train", "--data", data, "--run", path, "--quiet", *flags)
+        processes.run("-m", "ddmlp.train", "--data", data, "--run", path, "--quiet", "--no-report", *flags)
         result: dict[str, Any] = json.loads((path / "result.json").read_bytes())
         return result
 
