@@ -4,8 +4,11 @@ import os
 import secrets
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from types import ModuleType
 from typing import Any
 
@@ -113,12 +116,13 @@ def connect(address: str | None = None, *, dashboard: bool = False) -> Cluster:
     quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
     try:
         if own:
-            found: Any = ray.init(
-                address="local",
-                include_dashboard=dashboard,
-                object_store_memory=OBJECT_STORE_BYTES,
-                **quiet,
-            )
+            with _apart():
+                found: Any = ray.init(
+                    address="local",
+                    include_dashboard=dashboard,
+                    object_store_memory=OBJECT_STORE_BYTES,
+                    **quiet,
+                )
         else:
             found = ray.init(address=address, **quiet)
     except Exception as error:  # Ray raises many kinds here, RuntimeError and ConnectionError among them
@@ -147,6 +151,29 @@ def one_line(error: BaseException) -> str:
     """An error of Ray's in one line."""
     lines = [line for line in str(error).splitlines() if line.strip()] or [""]
     return f"{type(error).__name__}: {lines[0].strip()}"
+
+
+@contextmanager
+def _apart() -> Iterator[None]:
+    """Give each process that is started meanwhile by a fork of this one, as Ray's are, a process group of its own.
+
+    A signal to this process's group, as `timeout` and Ctrl-C send it, is to end the run, and not the Ray under it.
+    """
+    _starting.set()
+    try:
+        yield
+    finally:
+        _starting.clear()
+
+
+def _after_fork() -> None:
+    if _starting.is_set():
+        os.setpgrp()
+
+
+_starting = Event()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _running() -> str | None:

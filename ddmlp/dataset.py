@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,16 +47,15 @@ class Dataset:
 
         Raises DatasetError where a shard that was forgotten is not as it was.
         """
-        shards = np.searchsorted(self._begins, rows, side="right") - 1
-        if len(self._maps) < len(self.manifest.shards) and (missing := set(shards.tolist()).difference(self._maps)):
-            self._maps |= {shard: self._map(self.manifest.shards[shard]) for shard in missing}
-            self._locate()
-        blocks, places = np.divmod(rows - self._begins[shards], self.manifest.batch_rows)
-        blocks += self._first[shards]
+        if len(self._maps) < len(self.manifest.shards):
+            shards = np.searchsorted(self._begins, rows, side="right") - 1
+            if missing := set(shards.tolist()).difference(self._maps):
+                self._maps |= {shard: self._map(self.manifest.shards[shard]) for shard in missing}
+                self._locate()
         # All at once, because neighbours in the order hardly ever share a record batch.
-        count = len(rows)
-        pixels[:count] = self._memory[self._places[0, blocks] + places * self.manifest.pixels]
-        labels[:count] = self._memory[self._places[1, blocks] + places, 0]
+        count, blocks = len(rows), np.searchsorted(self._blocks, rows, side="right") - 1
+        pixels[:count] = self._memory[self._places[0, blocks] + rows * self.manifest.pixels]
+        labels[:count] = self._memory[self._places[1, blocks] + rows, 0]
 
     def grow(self) -> tuple[Shard, ...]:
         """Take up what has been published since; returns the shards that are new. `manifest.ended` may change alone.
@@ -105,10 +105,14 @@ class Dataset:
         """Note where the rows lie: those of a shard that is not mapped must not be looked for there."""
         shards, step = self.manifest.shards, self.manifest.batch_rows
         self._begins = np.cumsum([0, *(shard.rows for shard in shards)])  # of each shard, and the end of the last
-        self._first = np.cumsum([0, *(-(-shard.rows // step) for shard in shards)])  # record batch of each
-        self._places = np.zeros((2, self._first[-1]), np.intp)  # of the pixels and labels of each record batch
+        blocks = [np.arange(begin, end, step) for begin, end in pairwise(self._begins.tolist())]
+        self._blocks = np.concatenate([np.arange(0), *blocks])  # the first row of each record batch
+        # Where the pixels and the labels of row 0 would lie, if all rows lay as those of the record batch do.
+        self._places = np.zeros((2, len(self._blocks)), np.intp)
+        widths = np.array([[self.manifest.pixels], [1]])
         for shard, mapped in self._maps.items():
-            self._places[:, self._first[shard] : self._first[shard + 1]] = mapped.places
+            first = slice(*np.searchsorted(self._blocks, self._begins[shard : shard + 2]))
+            self._places[:, first] = mapped.places - widths * self._blocks[first]
 
     def _manifest_stamp(self) -> tuple[int, int, int] | None:
         """What changes whenever the manifest is replaced; None where it is not there."""

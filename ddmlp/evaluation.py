@@ -47,7 +47,7 @@ def evaluate(weights: Weights, dataset: Dataset) -> Evaluation:
     check_fit(weights.shape, dataset)
     pin()
     dtype = weights.flat.dtype
-    network, loader = Network(weights.shape, ROWS, dtype), Loader(ROWS, weights.shape.inputs, dtype)
+    network, loader = Network(weights.shape, ROWS, dtype), Loader(weights.shape, ROWS, dtype)
     pixels, labels = np.empty((ROWS, weights.shape.inputs), np.uint8), np.empty(ROWS, np.uint8)
     classes = weights.shape.outputs
     confusion, total, wrong = np.zeros((classes, classes), np.int64), 0.0, []
@@ -55,8 +55,7 @@ def evaluate(weights: Weights, dataset: Dataset) -> Evaluation:
         rows = np.arange(start, min(start + ROWS, len(dataset)))
         count = len(rows)
         dataset.gather(rows, pixels, labels)
-        x, live = loader.load(pixels[:count])
-        error, _ = network.score(weights, x, labels[:count], live)
+        error, _ = network.score(weights, loader.load(pixels[:count]), labels[:count])
         total += error
         predicted = network.predicted[:count]
         np.add.at(confusion, (labels[:count], predicted), 1)

@@ -9,12 +9,12 @@ One hidden layer, no biases; the numbers in brackets are the note's equations (*
     dE/dy1 = (y2 - t) W2^T                                (3)
     dE/dW1 = x^T ((y2 - t) W2^T * y1 * (1 - y1))
 
-The note has one row x; here the rows of a batch stack, and the same formulas give the sum over the rows. Columns of x
-that are zero in every row may be left out: neither they nor their rows of W1 are multiplied, and their rows of dE/dW1
-are zero. x is then (B, k), and `live` (k,) says which of the m inputs its columns are.
+The note has one row x; here the rows of a batch stack, and the same formulas give the sum over the rows. Much of what
+is zero in x is not multiplied: see `Inputs`.
 """
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,6 +39,24 @@ class Shape(NamedTuple):
     def size(self) -> int:
         """Weights in all: m n + n o."""
         return (self.inputs + self.outputs) * self.hidden
+
+
+class Inputs(NamedTuple):
+    """The rows x (B, k) of a batch, 0..1, with k of the m inputs as columns.
+
+    live: which these are (k,); all others are zero in every row. None: they are all there, in their order.
+    treads: x as a staircase. Behind the first `rows` of (rows, begin, end), all is zero in the columns from begin to
+    end; these follow each other, and end with k. None: nothing is known to be zero.
+    """
+
+    x: Floats
+    live: Indices | None = None
+    treads: Sequence[tuple[int, int, int]] | None = None
+
+    @property
+    def blocks(self) -> Sequence[tuple[int, int, int]]:
+        """The treads; where there are none, x as one."""
+        return self.treads or [(len(self.x), 0, self.x.shape[1])]
 
 
 class Weights:
@@ -91,7 +109,7 @@ class Network:
         """Buffers for weights of `shape` and type `dtype` (float32 or float64)."""
         self.shape = shape
         self.rows = rows
-        self._w1 = np.empty((shape.inputs + 1, shape.hidden), dtype)  # the live rows of W1, then those of dE/dW1
+        self._w1 = np.empty((shape.inputs + 1, shape.hidden), dtype)  # live rows of W1, then those of dE/dW1
         self._places = np.empty(shape.inputs, np.intp)
         self._y1 = np.empty((rows, shape.hidden), dtype)
         self._d1 = np.empty((rows, shape.hidden), dtype)
@@ -101,61 +119,57 @@ class Network:
         self._e = np.empty(rows, dtype)
         self.predicted = np.empty(rows, np.intp)
         self._wrong = np.empty(rows, np.bool_)
-        self._classes = np.arange(shape.outputs, dtype=np.uint8)
+        self._chosen = np.empty(rows, np.intp)
+        self._one_hot = np.eye(shape.outputs, dtype=dtype)
         limits = np.finfo(dtype)
         self._half = np.dtype(dtype).type(0.5)
         # Differences of two z2 stay finite, so that -ln y2 does.
         self._z2_most = np.dtype(dtype).type(limits.max / 4)
 
-    def forward(self, weights: Weights, x: Floats, live: Indices | None = None) -> Floats:
-        """The probabilities y2 (B, o) of the rows x (B, m), a view of this network's buffer."""
-        return self._softmax(self._logits(weights, x, live))
+    def forward(self, weights: Weights, inputs: Inputs) -> Floats:
+        """The probabilities y2 (B, o) of the rows, a view of this network's buffer."""
+        return self._softmax(self._logits(weights, inputs))
 
-    def score(
-        self, weights: Weights, x: Floats, labels: NDArray[np.uint8], live: Indices | None = None
-    ) -> tuple[float, int]:
+    def score(self, weights: Weights, inputs: Inputs, labels: NDArray[np.uint8]) -> tuple[float, int]:
         """The error E summed over the rows, and how many rows are recognised wrongly.
 
-        x is (B, m), labels (B,) in 0..o-1. Leaves y1, y2 and t in the buffers, for `gradients`.
+        labels (B,) are in 0..o-1. Leaves y1, y2 and t in the buffers, for `gradients`.
         """
-        rows = len(x)
+        rows = len(labels)
         t, e, sums = self._t[:rows], self._e[:rows], self._sums[:rows, 0]
-        predicted, wrong = self.predicted[:rows], self._wrong[:rows]
-        z2 = self._logits(weights, x, live)
+        predicted, wrong, chosen = self.predicted[:rows], self._wrong[:rows], self._chosen[:rows]
+        z2 = self._logits(weights, inputs)
         z2.argmax(axis=1, out=predicted)
         np.not_equal(predicted, labels, out=wrong)
         # E = -sum t ln y2 = ln sum e^z2 - z2(c): finite even where y2(c) rounds to 0.
-        np.equal(labels[:, None], self._classes, out=t)
+        chosen[:] = labels  # other types of index are converted, which allocates
+        self._one_hot.take(chosen, axis=0, out=t, mode="clip")
         np.einsum("bo,bo->b", t, z2, out=e)
         self._softmax(z2)
         np.log(sums, out=sums)
         np.subtract(sums, e, out=e)
         return float(np.add.reduce(e, dtype=np.float64)), int(np.count_nonzero(wrong))
 
-    def gradients(
-        self, weights: Weights, x: Floats, labels: NDArray[np.uint8], out: Weights, live: Indices | None = None
-    ) -> tuple[float, int]:
+    def gradients(self, weights: Weights, inputs: Inputs, labels: NDArray[np.uint8], out: Weights) -> tuple[float, int]:
         """dE/dW1 and dE/dW2, summed over the rows, into `out`, compact where few inputs are live; returns what `score`
         does."""
-        rows = len(x)
-        scored = self.score(weights, x, labels, live)
+        rows, live = len(labels), inputs.live
+        scored = self.score(weights, inputs, labels)
         y1, d1, y2 = self._y1[:rows], self._d1[:rows], self._y2[:rows]
+        product = np.matmul if rows > 1 else np.dot  # which is the faster one where there is nothing to add
         d2 = np.subtract(y2, self._t[:rows], out=y2)  # y2 - t: (B, o)
-        np.matmul(y1.T, d2, out=out.w2)  # dE/dW2: (n, o)
+        product(y1.T, d2, out=out.w2)  # dE/dW2: (n, o)
         np.matmul(d2, weights.w2.T, out=d1)  # dE/dy1 (3): (B, n)
         np.multiply(d1, y1, out=d1)
         np.subtract(1, y1, out=y1)
         np.multiply(d1, y1, out=d1)
-        product = np.matmul if rows > 1 else np.multiply  # BLAS is slow where it has nothing to add
-        out.live = None
-        if live is None:
-            product(x.T, d1, out=out.w1)  # dE/dW1: (m, n)
-        elif len(live) <= FEW * self.shape.inputs:
-            product(x.T, d1, out=out.w1[: len(live)])
-            out.live = live
-        else:
-            product(x.T, d1, out=self._w1[: len(live)])
-            self._spread(live, out.w1)
+        many = None if live is None or len(live) <= FEW * self.shape.inputs else live
+        into = out.w1 if many is None else self._w1
+        for some, begin, end in inputs.blocks:
+            product(inputs.x[:some, begin:end].T, d1[:some], out=into[begin:end])  # dE/dW1: (m, n)
+        if many is not None:
+            self._spread(many, out.w1)
+        out.live = live if many is None else None
         return scored
 
     def _spread(self, live: Indices, out: Floats) -> None:
@@ -166,13 +180,17 @@ class Network:
         self._places[live] = np.arange(count)
         np.take(self._w1, self._places, axis=0, out=out, mode="clip")
 
-    def _logits(self, weights: Weights, x: Floats, live: Indices | None) -> Floats:
+    def _logits(self, weights: Weights, inputs: Inputs) -> Floats:
         """(1) into the y1 buffer (B, n); z2 less each row's highest into the y2 buffer (B, o), which it returns."""
+        x, live, _ = inputs
         y1, z2, highest = self._y1[: len(x)], self._y2[: len(x)], self._sums[: len(x)]
-        w1 = weights.w1
-        if live is not None:
-            w1 = w1.take(live, axis=0, out=self._w1[: len(live)], mode="clip")  # the default mode allocates
-        np.matmul(x, w1, out=y1)
+        for index, (some, begin, end) in enumerate(inputs.blocks):
+            w1 = weights.w1[begin:end]
+            if live is not None:  # gathered block by block, so that the product finds them in the caches
+                w1 = weights.w1.take(live[begin:end], axis=0, out=self._w1[: end - begin], mode="clip")
+            z1 = np.matmul(x[:some, begin:end], w1, out=self._d1[:some] if index else y1)
+            if index:
+                np.add(y1[:some], z1, out=y1[:some])
         # 1 / (1 + e^-z1) = (1 + tanh(z1 / 2)) / 2, which cannot overflow.
         np.multiply(y1, self._half, out=y1)
         np.tanh(y1, out=y1)

@@ -87,7 +87,7 @@ class Plan:
 
     def microbatches(self, step: int) -> int:
         """How many microbatches `step` has: fewer in an epoch's last step, which trains on what is left."""
-        rows = self.rows_before(step + 1) - self.rows_before(step)
+        rows = min(self.batch, self.rows - step % self.steps_per_epoch * self.batch)
         return -(-rows // self.microbatch)
 
     def microbatch_rows(self, step: int, index: int) -> NDArray[np.intp]:

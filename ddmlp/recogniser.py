@@ -19,9 +19,9 @@ class Recogniser:
         self._model = model
         dtype = model.weights.flat.dtype
         self._network = Network(model.weights.shape, ROWS, dtype)
-        self._loader = Loader(ROWS, model.weights.shape.inputs, dtype)
+        self._loader = Loader(model.weights.shape, ROWS, dtype)
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.floating]:
         """The probability of each class: images (B, height, width) uint8 in, (B, classes) out, B at most ROWS."""
-        x, live = self._loader.load(images.reshape(len(images), -1))
-        return self._network.forward(self._model.weights, x, live).copy()
+        inputs = self._loader.load(images.reshape(len(images), -1))
+        return self._network.forward(self._model.weights, inputs).copy()

@@ -28,7 +28,7 @@ class Worker:
         rows = min(plan.microbatch, plan.batch, *([plan.rows] if plan.ended else []))
         self._network = Network(shape, rows)
         self._reader = Reader(dataset, rows)
-        self._loader = Loader(rows, shape.inputs)
+        self._loader = Loader(shape, rows)
         self._scratch: list[Weights] = []  # one a level of the tree
 
     def compute(self, unit: Unit, weights: Weights, out: Weights) -> Tally:
@@ -70,5 +70,5 @@ class Worker:
 
     def _microbatch(self, step: int, index: int, weights: Weights, out: Weights) -> Tally:
         pixels, labels, fingerprints = self._reader.read(self._plan, step, index)
-        x, live = self._loader.load(pixels)
-        return Tally(len(labels), fingerprints, *self._network.gradients(weights, x, labels, out, live))
+        inputs, labels = self._loader.arrange(pixels, labels)
+        return Tally(len(labels), fingerprints, *self._network.gradients(weights, inputs, labels, out))

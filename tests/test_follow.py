@@ -3,6 +3,7 @@
 import io
 import itertools
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -24,6 +25,7 @@ from ddmlp.dataset_writer import DatasetWriter
 from ddmlp.local import local_trainer
 from ddmlp.run import Run
 from tests.faults import ANY, Fault, faulty, fired
+from tests.processes import descendants
 from tests.trials import begin, job, train, verified
 
 ROWS, BATCH = 4_000, 150  # 26 whole steps, and 100 rows
@@ -173,9 +175,13 @@ def test_sigterm_is_an_end_with_a_checkpoint_and_a_result_to_go_on_from(
         "--workers",
         str(workers),
     ]
-    with subprocess.Popen([*map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    piped: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([*map(str, words)], **piped, start_new_session=True) as process:
         wait_until(lambda: steps_noted(run) >= 18)
-        process.send_signal(signal.SIGTERM)
+        below = descendants(process.pid)
+        assert (workers > 0) == bool(below)
+        assert [each for each in below if os.getpgid(each) == process.pid] == [], "Ray would be ended, too"
+        os.killpg(process.pid, signal.SIGTERM)  # to the whole group, as timeout sends it
         out, err = process.communicate(timeout=SECONDS)
     assert (process.returncode, err) == (0, b"")
     found = result(run)

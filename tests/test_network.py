@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ddmlp.idx import read_idx
-from ddmlp.network import Network, Shape, Weights
+from ddmlp.network import Inputs, Network, Shape, Weights
 
 SHAPES = [(Shape(1, 1, 2), 1), (Shape(4, 3, 2), 1), (Shape(5, 4, 3), 7), (Shape(9, 6, 10), 4)]
 
@@ -25,7 +25,7 @@ def case(shape, rows, dtype=np.float64, seed=1):
 def run(weights, x, labels):
     """The error E, the mistakes and the gradient, from a network of just the size."""
     out = Weights(weights.shape, np.full_like(weights.flat, np.nan))
-    error, mistakes = Network(weights.shape, len(x), weights.flat.dtype).gradients(weights, x, labels, out)
+    error, mistakes = Network(weights.shape, len(x), weights.flat.dtype).gradients(weights, Inputs(x), labels, out)
     return error, mistakes, out
 
 
@@ -63,7 +63,7 @@ def central_differences(weights, x, labels, step=1e-5):
         for shift in (step, -step):
             moved = weights.flat.copy()
             moved[index] += shift
-            errors.append(network.score(Weights(weights.shape, moved), x, labels)[0])
+            errors.append(network.score(Weights(weights.shape, moved), Inputs(x), labels)[0])
         slopes[index] = (errors[0] - errors[1]) / (2 * step)
     return Weights(weights.shape, slopes)
 
@@ -112,7 +112,7 @@ def test_gradients_are_the_slopes_of_the_error_of_real_digits(sample):
 def test_the_check_finds_a_wrong_gradient(wrong):
     weights, x, labels = case(Shape(5, 4, 4), 3)
     y1 = 1 / (1 + np.exp(-x @ weights.w1))
-    d2 = Network(weights.shape, 3, np.float64).forward(weights, x) - np.eye(4)[labels]
+    d2 = Network(weights.shape, 3, np.float64).forward(weights, Inputs(x)) - np.eye(4)[labels]
     back = d2 @ (weights.w2 if wrong == "transposed" else weights.w2.T)
     back *= {"no 1 - y1": y1, "no y1": 1 - y1}.get(wrong, y1 * (1 - y1))
     gradient = Weights(weights.shape, np.append(x.T @ back, y1.T @ d2))
@@ -162,7 +162,7 @@ def test_huge_weights_leave_every_number_finite(size, dtype):
     assert 0 <= mistakes <= 8
     assert np.isfinite(gradient.flat).all()
     assert np.any(gradient.w2)
-    y2 = Network(weights.shape, 8, dtype).forward(weights, x)
+    y2 = Network(weights.shape, 8, dtype).forward(weights, Inputs(x))
     np.testing.assert_allclose(y2.sum(axis=1), 1, rtol=1e-6)
     assert y2.min() >= 0
 
@@ -171,13 +171,15 @@ def test_the_error_is_finite_where_the_probability_of_the_label_rounds_to_zero()
     weights = Weights(Shape(1, 1, 2), np.array([0, 1000, -1000], np.float32))
     x, labels = np.ones((1, 1), np.float32), np.ones(1, np.uint8)
     network = Network(weights.shape, 1)
-    assert network.forward(weights, x).tolist() == [[1, 0]]
-    assert network.score(weights, x, labels) == (1000, 1)
+    assert network.forward(weights, Inputs(x)).tolist() == [[1, 0]]
+    assert network.score(weights, Inputs(x), labels) == (1000, 1)
 
 
 def test_the_error_is_finite_where_differences_of_outputs_would_overflow():
     weights = Weights(Shape(1, 1, 2), np.array([100, 3e38, -3e38], np.float32))
-    error, mistakes = Network(weights.shape, 1).score(weights, np.ones((1, 1), np.float32), np.ones(1, np.uint8))
+    error, mistakes = Network(weights.shape, 1).score(
+        weights, Inputs(np.ones((1, 1), np.float32)), np.ones(1, np.uint8)
+    )
     assert 1e38 < error < math.inf
     assert mistakes == 1
 
@@ -205,7 +207,7 @@ def test_a_step_allocates_no_array(shape, rows, least):
     weights, x, labels = case(shape, rows, np.float32)
     network, out = Network(shape, rows), Weights(shape)
     assert allocated(lambda: np.empty(least, np.bool_)) >= least
-    assert allocated(lambda: network.gradients(weights, x, labels, out)) < least
+    assert allocated(lambda: network.gradients(weights, Inputs(x), labels, out)) < least
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -215,18 +217,18 @@ def test_the_type_of_the_weights_is_the_type_of_everything(dtype):
     assert type(gradient) is type(weights)
     assert gradient.shape == weights.shape
     assert {gradient.flat.dtype, gradient.w1.dtype, gradient.w2.dtype} == {np.dtype(dtype)}
-    assert Network(weights.shape, 5, dtype).forward(weights, x).dtype == dtype
+    assert Network(weights.shape, 5, dtype).forward(weights, Inputs(x)).dtype == dtype
 
 
 def test_a_smaller_batch_after_a_full_one_is_as_if_it_were_alone():
     weights, x, labels = case(Shape(6, 5, 4), 8)
     network, out = Network(weights.shape, 8, np.float64), Weights(weights.shape, np.empty(weights.shape.size))
-    network.gradients(weights, x, labels, out)
-    found = network.gradients(weights, x[:3], labels[:3], out)
+    network.gradients(weights, Inputs(x), labels, out)
+    found = network.gradients(weights, Inputs(x[:3]), labels[:3], out)
     error, mistakes, expected = run(weights, x[:3], labels[:3])
     assert found == (error, mistakes)
     assert np.array_equal(out.flat, expected.flat)
-    assert network.forward(weights, x[:3]).shape == (3, 4)
+    assert network.forward(weights, Inputs(x[:3])).shape == (3, 4)
 
 
 def test_a_batch_is_the_sum_of_its_rows():
@@ -241,7 +243,7 @@ def test_a_batch_is_the_sum_of_its_rows():
 def test_of_equal_outputs_the_first_is_predicted():
     weights = Weights(Shape(3, 2, 4), np.zeros(14))
     network = Network(weights.shape, 4, np.float64)
-    error, mistakes = network.score(weights, np.ones((4, 3)), np.arange(4, dtype=np.uint8))
+    error, mistakes = network.score(weights, Inputs(np.ones((4, 3))), np.arange(4, dtype=np.uint8))
     assert network.predicted.tolist() == [0, 0, 0, 0]
     assert (error, mistakes) == (pytest.approx(4 * math.log(4)), 3)
 

@@ -9,7 +9,7 @@ import pytest
 
 from ddmlp.dataset import Dataset
 from ddmlp.errors import TrainingError
-from ddmlp.network import Network, Shape, Weights
+from ddmlp.network import Inputs, Network, Shape, Weights
 from ddmlp.sgd import update
 from tools.benchmarks import stopwatch
 from tools.benchmarks.peers.contestant import accuracy, error
@@ -39,7 +39,7 @@ def ours(rows: Rows, order: np.ndarray, batch: int = BATCH) -> Weights:
         chosen = order[start : start + batch]
         x = np.empty((len(chosen), SHAPE.inputs), np.float32)
         np.multiply(rows.pixels[chosen], np.float32(1 / 255), out=x)
-        network.gradients(weights, x, rows.labels[chosen], gradient)
+        network.gradients(weights, Inputs(x), rows.labels[chosen], gradient)
         update(weights, gradient.flat, RATE / len(chosen), weights)
     return weights
 

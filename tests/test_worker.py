@@ -7,7 +7,7 @@ from ddmlp.dataset import Dataset
 from ddmlp.idx import read_idx
 from ddmlp.inputs import Loader
 from ddmlp.ledger import Ledger, all_rows, fingerprints
-from ddmlp.network import Network, Shape, Weights
+from ddmlp.network import Inputs, Network, Shape, Weights
 from ddmlp.order import EpochOrder
 from ddmlp.plan import Node, Plan
 from ddmlp.queues import Unit
@@ -71,10 +71,10 @@ def test_a_node_is_the_tree_sum_of_its_leaves(data, worker, weights, step, root)
 def test_the_rows_are_those_of_the_plan_and_the_files(sample, worker, weights, step, index, rows):
     begin = step % 24 * PLAN.batch + index * PLAN.microbatch
     places = EpochOrder(4_000, 1_000, 2_000, seed=5, epoch=step // 24)[begin : begin + rows]
-    x, live = Loader(rows, 784).load(read_idx(sample / "train-images-idx3-ubyte.gz")[places].reshape(rows, 784))
-    labels = read_idx(sample / "train-labels-idx1-ubyte.gz")[places]
+    pixels = read_idx(sample / "train-images-idx3-ubyte.gz")[places].reshape(rows, 784)
+    inputs, labels = Loader(SHAPE, rows).arrange(pixels, read_idx(sample / "train-labels-idx1-ubyte.gz")[places])
     out = Weights(SHAPE)
-    tally = rows, fingerprints(places), *Network(SHAPE, rows).gradients(weights, x, labels, out, live)
+    tally = rows, fingerprints(places), *Network(SHAPE, rows).gradients(weights, inputs, labels, out)
     out.expand()
     assert same(compute(worker, weights, step, Node(index, index + 1)), (out.flat, *tally))
 
@@ -83,7 +83,7 @@ def test_the_tally_is_of_all_the_rows_of_the_unit(sample, worker, weights):
     rows = np.concatenate([PLAN.microbatch_rows(SHORT, index) for index in range(4)])
     x = read_idx(sample / "train-images-idx3-ubyte.gz")[rows].reshape(90, 784) / np.float32(255)
     labels = read_idx(sample / "train-labels-idx1-ubyte.gz")[rows]
-    y2 = Network(SHAPE, 90).forward(weights, x)
+    y2 = Network(SHAPE, 90).forward(weights, Inputs(x))
     _, count, sums, error, mistakes = compute(worker, weights, SHORT, Node(0, 4))
     assert (count, sums) == (90, fingerprints(rows))
     assert error == pytest.approx(-np.log(y2[np.arange(90), labels].astype(np.float64)).sum(), rel=1e-5)

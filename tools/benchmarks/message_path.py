@@ -5,13 +5,14 @@ from functools import partial
 
 from ddmlp.dataset import Dataset
 from ddmlp.inputs import Loader
+from ddmlp.network import Shape
 from ddmlp.plan import Plan
 from ddmlp.reader import Reader
 from tools.benchmarks.chapter import Chapter, Found, Setting, interleaved
 from tools.benchmarks.markdown import spread, table
 from tools.benchmarks.processes import answer
 
-HIDDEN = 300
+SHAPE = Shape(784, 300, 10)
 WAYS = {
     "driver": "Ray's object store, references through the driver (its documented pattern)",
     "server": "Ray's object store, the server's actor calls the workers",
@@ -30,31 +31,34 @@ def measure(setting: Setting) -> Found:
 
 def milliseconds(way: str, seconds: float) -> float:
     """Of a step by that way, in processes of its own."""
-    return float(answer("tools.benchmarks.ways", way, "--hidden", HIDDEN, "--seconds", seconds)["milliseconds"])
+    return float(answer("tools.benchmarks.ways", way, "--hidden", SHAPE.hidden, "--seconds", seconds)["milliseconds"])
 
 
-def live(setting: Setting) -> dict[str, float]:
-    """By the rows of a microbatch, which part of the rows of its dE/dW1 are not all zero."""
+def live(setting: Setting) -> dict[str, tuple[float, float]]:
+    """By the rows of a microbatch, which part of the rows of its dE/dW1 are not all zero, and which part of its x is
+    multiplied."""
     dataset = Dataset(setting.data / "train")
     found = {}
     for rows in MICROBATCHES:
         plan = Plan(len(dataset), rows, rows, 1, 0, dataset.manifest.batch_rows, len(dataset))
-        reader, loader = Reader(dataset, rows), Loader(rows, dataset.manifest.pixels)
-        parts = []
+        reader, loader = Reader(dataset, rows), Loader(SHAPE, rows)
+        parts: list[tuple[float, float]] = []
         for step in range(min(SAMPLE, plan.steps)):
-            pixels = reader.read(plan, step, 0).pixels
-            _, indices = loader.load(pixels)
-            parts.append(1.0 if indices is None else len(indices) / pixels.shape[1])
-        found[str(rows)] = sum(parts) / len(parts)
+            pixels, labels, _ = reader.read(plan, step, 0)
+            inputs, _ = loader.arrange(pixels, labels)
+            area = sum(some * (end - begin) for some, begin, end in inputs.blocks)
+            parts.append((inputs.x.shape[1] / SHAPE.inputs, area / pixels.size))
+        live, multiplied = (sum(part) / len(parts) for part in zip(*parts, strict=True))
+        found[str(rows)] = live, multiplied
     return found
 
 
 def show(found: Found) -> str:
     rows = [(WAYS[way], spread(figures, ".2f")) for way, figures in found["milliseconds"].items()]
-    parts = [(size, f"{part:.0%}".replace("%", " %")) for size, part in found["live"].items()]
+    parts = [(size, *(f"{part:.0%}".replace("%", " %") for part in both)) for size, both in found["live"].items()]
     return (
-        f"Milliseconds of a step with 2 workers that answer with what they were sent, {HIDDEN} hidden units, 953 kB an "
-        f"array: what is left of a step without the arithmetic of its gradients.\n\n"
+        f"Milliseconds of a step with 2 workers that answer with what they were sent, {SHAPE.hidden} hidden units, "
+        f"953 kB an array: what is left of a step without the arithmetic of its gradients.\n\n"
         f"{table(['way', 'ms a step'], rows)}\n\n"
         "What else was tried for it:\n\n"
         "- *No driver in the path, flat buffers, keys instead of arrays*: what the last line has over the others.\n"
@@ -67,7 +71,7 @@ def show(found: Found) -> str:
         "(below). In shared memory nothing is sent, and one that lies spread out is added faster than one that has to "
         "be spread first, so it is not done; over a network it would save a third at 64 rows a worker, and nothing at "
         "512.\n\n"
-        f"{table(['rows of a microbatch', 'rows of dE/dW1 that are not zero'], parts)}\n"
+        f"{table(['rows of a microbatch', 'rows of dE/dW1 that are not zero', 'of x that is multiplied'], parts)}\n"
     )
 
 
