@@ -81,5 +81,6 @@ def uniform(bits: NDArray[np.uint64], low: float, high: float) -> NDArray[np.flo
 
 
 def permutation(bits: NDArray[np.uint64]) -> NDArray[np.intp]:
-    """The permutation that sorts `bits`: shape (n,). A stable sort, so that equal words cannot differ by library."""
-    return np.argsort(bits, kind="stable")
+    """The permutation that sorts `bits`: shape (n,). A stable sort, so that equal words cannot differ by library; by 16
+    bits at a time, which NumPy sorts by radix."""
+    return np.lexsort([(bits >> np.uint64(shift)).astype(np.uint16) for shift in (0, 16, 32, 48)])
