@@ -10,19 +10,16 @@ CORES = len(NUMBERS)
 
 
 def bind(seat: int, workers: int) -> None:
-    """Keep this thread on its seat's part of the cores, of a machine with at most so many workers.
+    """Keep this thread on its seat's part of the cores, where there is one for each of so many workers.
 
     A scheduler that is left alone now and then lets two workers wait for one core while another is idle: they wake at
     once, and the server that has woken them still sits on a core. The step then takes twice its time.
     """
-    if BINDS:
+    if BINDS and workers <= CORES:
         with suppress(OSError):  # where it is forbidden, it is only slower
             os.sched_setaffinity(0, part(NUMBERS, seat, workers))
 
 
 def part(cores: Sequence[int], seat: int, workers: int) -> Sequence[int]:
-    """The cores of a seat, 0 for the first worker: like parts without overlap, or one core each in turn where there
-    are more workers than cores."""
-    count = min(workers, len(cores))
-    seat %= count
-    return cores[seat * len(cores) // count : (seat + 1) * len(cores) // count]
+    """The cores of a seat, 0 for the first of so many workers: like parts without overlap."""
+    return cores[seat * len(cores) // workers : (seat + 1) * len(cores) // workers]

@@ -1,7 +1,13 @@
 """The verification of the data, beside the training."""
 
+import os
+import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+
+LEAST_URGENT = 19  # of Linux's priorities
 
 
 class Verification:
@@ -13,7 +19,7 @@ class Verification:
     """
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="verify")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="verify", initializer=_stand_back)
         self._waiting: list[Future[None]] = []
 
     def add(self, verify: Callable[[], None]) -> None:
@@ -33,3 +39,11 @@ class Verification:
 
     def close(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def _stand_back() -> None:
+    """Let this thread have what time the training leaves: steps wait for the slowest worker, nobody waits for a hash
+    before the next checkpoint."""
+    if sys.platform == "linux":  # elsewhere it would be the whole process
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LEAST_URGENT)

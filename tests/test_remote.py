@@ -17,7 +17,7 @@ from ddmlp import crew, hub, queues, remote
 from ddmlp.actors import ServerActor, WorkerActor
 from ddmlp.cluster import Cluster
 from ddmlp.config import TrainConfig
-from ddmlp.cores import BINDS, NUMBERS, part
+from ddmlp.cores import BINDS, CORES, NUMBERS, part
 from ddmlp.errors import ClusterError, DatasetError
 from ddmlp.job import Job
 from ddmlp.local import local_trainer
@@ -59,7 +59,7 @@ def test_simple(cluster: Cluster, data: Path, expected: dict[str, Any], tmp_path
     assert_no_actor_is_left()
 
 
-@pytest.mark.skipif(not BINDS, reason="this system binds no threads")
+@pytest.mark.skipif(not BINDS or CORES < 2, reason="this system binds no threads, or has one core")
 def test_workers_have_their_own_cores_and_who_replaces_one_has_his(cluster: Cluster, data: Path, tmp_path: Path):
     endless = replace(CONFIG, epochs=5_000)
     trainer = RemoteTrainer(Job(endless, data, tmp_path, 2, checkpoint_every=1000), cluster)

@@ -1,6 +1,9 @@
 """The verification: every byte is looked at beside the training, and what is wrong is named."""
 
+import os
 import shutil
+import sys
+import threading
 from pathlib import Path
 from threading import Event
 
@@ -10,7 +13,7 @@ from hypothesis import strategies as st
 
 from ddmlp.dataset import Dataset
 from ddmlp.errors import DatasetError
-from ddmlp.verification import Verification
+from ddmlp.verification import LEAST_URGENT, Verification
 
 
 @pytest.fixture
@@ -103,3 +106,15 @@ def test_waiting_without_time_says_that_it_is_not_yet_done(data, which):
     finally:
         gate.set()
     assert verification.wait() is True
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread has no urgency of its own")
+def test_it_is_less_urgent_than_the_training():
+    found = []
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    verification = Verification()
+    verification.add(lambda: found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id())))
+    assert verification.wait(10)
+    verification.close()
+    assert found == [LEAST_URGENT]
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before < LEAST_URGENT
