@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ddmlp import wire
-from ddmlp.cores import bind
 from ddmlp.dataset import Dataset
 from ddmlp.hub import Hub
 from ddmlp.job import Job, Report
@@ -79,9 +78,8 @@ class WorkerActor:
 
         return str(ray.get_runtime_context().get_node_id()), os.getpid()
 
-    def serve(self, job: Job, meeting: Meeting, *, far: bool, seat: int) -> str:
+    def serve(self, job: Job, meeting: Meeting, *, far: bool) -> str:
         """Answer the server's units until there are no more; returns why there are none."""
-        bind(seat, job.workers)
         # The server verifies its own node's copy, not that of another.
         dataset = self._dataset = self._dataset or Dataset(job.data / "train", verify=far)
         shape = job.shape(dataset.manifest)

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import count
 from typing import Any
 
 from ddmlp.actors import Meeting, WorkerActor
@@ -25,7 +24,6 @@ class _Member:
     place: Any = None  # the placement group that it is in, where it has been hired for one
     node: str = ""
     process: int = 0
-    seat: int = 0  # among the workers of its node
     meeting: Meeting | None = None  # the one that it was sent to
 
 
@@ -107,7 +105,7 @@ class Crew:
         for place in self._places.values():
             self._ray.util.remove_placement_group(place)
         starting = {call: member for call, member in self._calls.items() if not member.node}
-        for member in self._members:
+        for member in [*self._calls.values(), *self._free]:
             if member not in starting.values():
                 self._let_go(member)
         if self._meeting is not None and starting:  # before, it is for want of room that they have no place
@@ -116,11 +114,6 @@ class Crew:
         for member in starting.values():
             self._let_go(member)
         self._calls, self._places, self._free = {}, {}, []
-
-    @property
-    def _members(self) -> list[_Member]:
-        """Everyone who is hired and not known to be dead."""
-        return [*self._calls.values(), *self._free]
 
     @property
     def _share(self) -> float:
@@ -140,7 +133,7 @@ class Crew:
         actor = self._worker.options(**options, **NEVER_AGAIN).remote(self._hired)
         self._calls[actor.place.remote()] = _Member(self._hired, actor, place)
         self._hired += 1
-        self._most = max(self._most, len(self._members))
+        self._most = max(self._most, len(self._calls) + len(self._free))
 
     def _ended(self, call: Any) -> None:
         """A place has been found; or a worker's call has ended: it has a place, was let go by a server, or is dead."""
@@ -161,8 +154,6 @@ class Crew:
             self._replace(member)
             return
         if not member.node:
-            taken = {other.seat for other in self._members if other.node == found[0]}
-            member.seat = next(seat for seat in count() if seat not in taken)
             member.node, member.process = found
         else:
             self._reason = found
@@ -177,7 +168,7 @@ class Crew:
         if far and self._meeting.far is None:
             self._meeting = self._listen()
         member.meeting = self._meeting
-        self._calls[member.actor.serve.remote(self._job, self._meeting, far=far, seat=member.seat)] = member
+        self._calls[member.actor.serve.remote(self._job, self._meeting, far=far)] = member
 
     def _let_go(self, member: _Member) -> None:
         self._ray.kill(member.actor)

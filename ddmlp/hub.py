@@ -1,5 +1,6 @@
 """The parameter server's end of the message path: hands units out to workers elsewhere, and takes their answers."""
 
+import os
 import selectors
 import struct
 import time
@@ -8,7 +9,6 @@ from contextlib import suppress
 from itertools import chain
 
 from ddmlp import errors, wire
-from ddmlp.cores import CORES
 from ddmlp.door import Door, Peer
 from ddmlp.errors import ClusterError, DdmlpError
 from ddmlp.network import Shape, Weights
@@ -22,6 +22,7 @@ JOIN_SECONDS = 60  # the longest that there may be no worker
 SLOTS = 3
 
 
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # of this machine
 STINT = 256  # units after which workers that share a core take turns
 
 

@@ -6,8 +6,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,6 @@ from ddmlp import crew, hub, queues, remote
 from ddmlp.actors import ServerActor, WorkerActor
 from ddmlp.cluster import Cluster
 from ddmlp.config import TrainConfig
-from ddmlp.cores import BINDS, CORES, NUMBERS, part
 from ddmlp.errors import ClusterError, DatasetError
 from ddmlp.job import Job
 from ddmlp.local import local_trainer
@@ -57,32 +54,6 @@ def test_simple(cluster: Cluster, data: Path, expected: dict[str, Any], tmp_path
     assert found["weights_sha256"] == expected["weights_sha256"]
     assert found["test_error"] == expected["test_error"] < 0.3
     assert_no_actor_is_left()
-
-
-@pytest.mark.skipif(not BINDS or CORES < 2, reason="this system binds no threads, or has one core")
-def test_workers_have_their_own_cores_and_who_replaces_one_has_his(cluster: Cluster, data: Path, tmp_path: Path):
-    endless = replace(CONFIG, epochs=5_000)
-    trainer = RemoteTrainer(Job(endless, data, tmp_path, 2, checkpoint_every=1000), cluster)
-    parts = [set(part(NUMBERS, seat, 2)) for seat in range(2)]
-
-    def bound() -> dict[int, set[int]]:
-        return {process: set(os.sched_getaffinity(process)) for process in actors(b"ray::WorkerActor")}
-
-    try:
-        trainer.advance(0.1)
-        first, other = sorted(before := bound(), key=lambda process: sorted(before[process]))
-        assert [before[first], before[other]] == parts
-        os.kill(first, signal.SIGKILL)
-        deadline = time.monotonic() + 30
-        while (first in bound() or sorted(map(sorted, bound().values())) != sorted(map(sorted, parts))) and (
-            time.monotonic() < deadline
-        ):
-            trainer.advance(0.1)
-        (new,) = bound().keys() - {other}
-        assert new != first
-        assert bound() == {new: parts[0], other: parts[1]}
-    finally:
-        trainer.close()
 
 
 @pytest.mark.parametrize("workers", [1, 3, 4, 7])

@@ -5,7 +5,7 @@ from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
-from ddmlp.cores import CORES
+from ddmlp.hub import CORES
 from ddmlp.numerics import versions
 
 Conditions = dict[str, str | int]

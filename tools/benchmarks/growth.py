@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from ddmlp.cores import CORES
+from ddmlp.hub import CORES
 from ddmlp.manifest import Manifest
 from tools.benchmarks import growth_plot
 from tools.benchmarks.chapter import Chapter, Found, Setting, interleaved
