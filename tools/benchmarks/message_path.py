@@ -67,6 +67,7 @@ def show(found: Found) -> str:
         "on.\n"
         "- *As many workers at a time as there are cores*: four workers on two cores take turns, in stints of some "
         "hundred units, and each finds its caches warm.\n"
+        "- *Workers that are bound to a core each*: whole runs were no faster for it, so it is not done.\n"
         "- *Sending only the rows of dE/dW1 that can be other than zero*: the fewer rows a microbatch has, the fewer "
         "(below). In shared memory nothing is sent, and one that lies spread out is added faster than one that has to "
         "be spread first, so it is not done; over a network it would save a third at 64 rows a worker, and nothing at "

@@ -19,9 +19,9 @@ NAMES = {
     "scikit": "scikit-learn",
 }
 INTRODUCTION = """The same 784-n-10 network, rows and batch, in float32 and one thread; the microbatch is the batch.
-ddmlp is `python -m ddmlp.train --workers 0`, with its reading, shuffling and bookkeeping; the peers have all rows in
-memory. The bound multiplies one batch over and over, and does nothing else. scikit-learn's network has biases
-besides."""
+ddmlp is `python -m ddmlp.train --workers 0`, with its reading, shuffling and bookkeeping; much of what is zero in the
+rows it does not multiply. The peers have all rows in memory. The bound multiplies one batch over and over, and does
+nothing else. scikit-learn's network has biases besides."""
 
 
 def measure(setting: Setting) -> Found:
