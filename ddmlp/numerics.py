@@ -13,6 +13,8 @@ from ddmlp import __version__
 
 # What random bits are drawn for. Part of the counter, so that no two purposes ever share a number.
 WEIGHTS, BLOCKS, ROWS = range(3)
+# To be raised with each change of this code after which the same rows and weights come to other bits.
+REVISION = 2
 
 
 @cache
@@ -30,14 +32,16 @@ def fingerprint() -> str:
     """A digest of this process's arithmetic: equal digests compute equal gradients, as far as a probe can tell.
 
     The probe runs the operations of a step, each on a shape large enough to use the kernels and the tails of real
-    ones. Processes whose digests differ must not work on one run.
+    ones; that code adds up in another order, its revision tells. Processes whose digests differ must not work on one
+    run.
     """
     pin()
     x = random_bits(0, WEIGHTS, 61 * 131).reshape(61, 131)
     a = uniform(x, -1, 1).astype(np.float32)
     b = uniform(x.T, -1, 1).astype(np.float32)
     product = a @ b
-    probe = hashlib.sha256(product.tobytes())
+    probe = hashlib.sha256(REVISION.to_bytes(4, "little"))
+    probe.update(product.tobytes())
     probe.update((a.T @ product).tobytes())
     probe.update(np.exp(product).tobytes())
     probe.update(np.log1p(np.abs(product)).tobytes())

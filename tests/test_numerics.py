@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_info
 
+from ddmlp import numerics
 from ddmlp.numerics import BLOCKS, ROWS, WEIGHTS, fingerprint, libraries, permutation, pin, random_bits, uniform
 
 SEEDS = st.integers(0, 2**64 - 1)
@@ -62,6 +63,12 @@ print(json.dumps([before, {BLAS}]))"""
     if {threads for threads, _ in before} == {1}:
         pytest.skip("BLAS has no second thread here")
     assert {threads for threads, _ in after} == {1}
+
+
+def test_the_fingerprint_tells_revisions_of_the_code_apart(monkeypatch):
+    ours = fingerprint()
+    monkeypatch.setattr(numerics, "REVISION", numerics.REVISION + 1)
+    assert fingerprint.__wrapped__() != ours
 
 
 def test_the_fingerprint_is_the_same_in_another_process():
