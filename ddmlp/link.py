@@ -1,5 +1,7 @@
 """A worker's end of the message path: takes units from the parameter server, and answers them."""
 
+import os
+import selectors
 import time
 from collections.abc import Iterator
 from multiprocessing import AuthenticationError
@@ -13,6 +15,10 @@ from ddmlp.network import Shape, Weights
 from ddmlp.queues import CREDITS, Unit
 from ddmlp.shared_memory import Region
 from ddmlp.worker import Worker
+
+# So long a worker looks out for its next unit, letting everyone else go first, before it sleeps: one that sleeps is
+# woken late, and now and then on the core of another one while its own is idle.
+WATCH_SECONDS = 0.002
 
 
 class Link:
@@ -38,8 +44,15 @@ class Link:
         self._weights = shared or [Weights(shape)]
         self._gradients = answers or [Weights(shape)]
         self._shared = welcome.shared
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._connection, selectors.EVENT_READ)
         self._next = 0
         self._waited = 0.0  # seconds for the unit that is being computed
+
+    def _watch(self, until: float) -> None:
+        """Look out for a unit until then, or until there is one."""
+        while not self.waiting and time.monotonic() < until:
+            os.sched_yield()
 
     def _mapped(self, count: int, shape: Shape) -> list[Weights]:
         """The buffers of a region whose descriptor comes next; it is gone with the last of them."""
@@ -52,6 +65,7 @@ class Link:
         while True:
             try:
                 start = time.monotonic()
+                self._watch(start + WATCH_SECONDS)
                 frame = self._connection.recv_bytes()
                 if not frame:
                     return
@@ -64,6 +78,11 @@ class Link:
                 return
             yield unit, weights
 
+    @property
+    def waiting(self) -> bool:
+        """Whether there is a unit to be taken."""
+        return bool(self._selector.select(0))
+
     def gradient(self) -> Weights:
         """Where the next answer's gradient is to be written."""
         return self._gradients[self._next]
@@ -75,12 +94,14 @@ class Link:
         if not self._shared:
             self._connection.send_bytes(self.gradient().flat.data)
         self._next = (self._next + 1) % len(self._gradients)
+        os.sched_yield()  # to the server, if it has to share this core
 
     def fail(self, error: BaseException) -> None:
         """Tell the server why there will be no more answers."""
         self._connection.send_bytes(wire.pack_failure(error))
 
     def close(self) -> None:
+        self._selector.close()
         self._connection.close()
 
 
@@ -92,6 +113,8 @@ def serve(worker: Worker, link: Link) -> int:
             tally = worker.compute(unit, weights, link.gradient())
             link.answer(unit, tally)
             answered += 1
+            if not link.waiting:
+                worker.look_ahead(unit)
     except DdmlpError as error:
         link.fail(error)
         raise

@@ -1,14 +1,16 @@
 """The worker: computes units. A plain class, the same in this process and in a Ray actor."""
 
 import time
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ddmlp.dataset import Dataset
 from ddmlp.errors import DatasetError
 from ddmlp.inputs import Loader
 from ddmlp.ledger import Tally
-from ddmlp.network import Network, Shape, Weights
+from ddmlp.network import Inputs, Network, Shape, Weights
 from ddmlp.numerics import pin
 from ddmlp.plan import Node, Plan
 from ddmlp.queues import Unit
@@ -29,6 +31,8 @@ class Worker:
         self._network = Network(shape, rows)
         self._reader = Reader(dataset, rows)
         self._loader = Loader(shape, rows)
+        self._last = 0  # step of the unit before
+        self._ahead: _Loaded | None = None  # what was read ahead, and still lies in the buffers
         self._scratch: list[Weights] = []  # one a level of the tree
 
     def compute(self, unit: Unit, weights: Weights, out: Weights) -> Tally:
@@ -68,7 +72,30 @@ class Worker:
                 )
             time.sleep(LOOK_SECONDS)
 
+    def look_ahead(self, unit: Unit) -> None:
+        """Read what most likely begins the next unit: the same node, as many steps on as this unit is from the last.
+        To be called after `unit` is computed, while there is nothing else to do."""
+        step, self._last = 2 * unit.step - self._last, unit.step
+        if unit.step < step < self._plan.steps and unit.node.lo < self._plan.microbatches(step):
+            self._ahead = self._load(step, unit.node.lo)
+
     def _microbatch(self, step: int, index: int, weights: Weights, out: Weights) -> Tally:
+        loaded, self._ahead = self._ahead, None
+        if loaded is None or loaded[:2] != (step, index):
+            loaded = self._load(step, index)
+        inputs, labels = loaded.inputs, loaded.labels
+        return Tally(len(labels), loaded.fingerprints, *self._network.gradients(weights, inputs, labels, out))
+
+    def _load(self, step: int, index: int) -> "_Loaded":
         pixels, labels, fingerprints = self._reader.read(self._plan, step, index)
-        inputs, labels = self._loader.arrange(pixels, labels)
-        return Tally(len(labels), fingerprints, *self._network.gradients(weights, inputs, labels, out))
+        return _Loaded(step, index, *self._loader.arrange(pixels, labels), fingerprints)
+
+
+class _Loaded(NamedTuple):
+    """A microbatch as the network takes it, in buffers of the reader and the loader."""
+
+    step: int
+    microbatch: int
+    inputs: Inputs
+    labels: NDArray[np.uint8]
+    fingerprints: int

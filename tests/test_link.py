@@ -33,6 +33,19 @@ class VerifyingWorker(Worker):
         return super().compute(unit, weights, out)
 
 
+class AheadWorker(Worker):
+    """Notes after which units it reads ahead, and says so."""
+
+    def __init__(self, dataset, plan, shape, done):
+        super().__init__(dataset, plan, shape)
+        self.ahead, self._done = [], done
+
+    def look_ahead(self, unit):
+        super().look_ahead(unit)
+        self.ahead.append(unit)
+        self._done.set()
+
+
 def test_simple(dataset, pool, expected):
     with listening(dataset) as server:
         working = pool.submit(work, server.addresses[0], dataset)
@@ -69,6 +82,63 @@ def test_with_a_few_rows_the_bits_are_those_of_one_process_too(dataset, pool, mo
         assert server.gather(2, SECONDS)
         assert Training(server, 2).run(to=few.steps) == alone
     assert sum(working.result() for working in workers) >= few.steps
+
+
+@both_kinds
+def test_a_worker_reads_ahead_where_no_unit_waits_for_it(dataset, pool, expected, kind):
+    done = threading.Event()
+    worker = AheadWorker(Dataset(dataset), PLAN, SHAPE, done)
+    with listening(dataset) as server:
+        working = pool.submit(lambda: serve(worker, join(server.addresses[kind], dataset)))
+        assert server.gather(1, SECONDS)
+        training = Training(server, 1)
+        for _ in range(PLAN.steps):
+            training.step()
+            assert done.wait(SECONDS)
+            done.clear()
+        found = training.server.weights.sha256(), training.tallies
+    assert found == expected
+    assert working.result() == len(worker.ahead) == PLAN.steps
+    assert worker.ahead == [Unit(step, step, Node(0, 8)) for step in range(PLAN.steps)]
+
+
+def test_a_worker_does_not_read_ahead_where_a_unit_waits_for_it(dataset, pool):
+    handed, done = threading.Event(), threading.Event()
+
+    class Patient(AheadWorker):
+        def compute(self, unit, weights, out):
+            assert handed.wait(SECONDS)
+            return super().compute(unit, weights, out)
+
+    worker, queue = Patient(Dataset(dataset), PLAN, SHAPE, done), UnitQueue(2)
+    with listening(dataset) as server:
+        working = pool.submit(lambda: serve(worker, join(server.addresses[0], dataset)))
+        assert server.gather(1, SECONDS)
+        for node in PLAN.units(0, 2):
+            queue.put(Unit(0, 0, node))
+        server.reserve(queue)
+        server.publish(0)
+        assert server.exchange(queue, 0) is None
+        assert queue.credit(0) == 0
+        handed.set()
+        assert done.wait(SECONDS)
+    assert working.result() == 2
+    assert worker.ahead == [Unit(0, 0, Node(4, 8))]
+
+
+@both_kinds
+def test_a_unit_is_seen_when_it_has_come(server, dataset, kind):
+    link = hubs.admit(server, server.addresses[kind], dataset, 0)
+    assert not link.waiting
+    queue = UnitQueue(1)
+    queue.put(Unit(0, 0, Node(0, 1)))
+    server.reserve(queue)
+    server.publish(0)
+    assert server.exchange(queue, 0) is None
+    assert link.waiting
+    assert next(link.units())[0] == Unit(0, 0, Node(0, 1))
+    assert not link.waiting
+    link.close()
 
 
 def test_no_server_is_a_connection_error(dataset, tmp_path):

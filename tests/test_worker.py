@@ -109,3 +109,53 @@ def test_the_microbatch_may_be_larger_than_the_batch(data, weights):
     flat, rows, _, _, mistakes = compute(Worker(Dataset(data / "train"), plan, SHAPE), weights, 399, Node(0, 1))
     assert np.any(flat)
     assert 0 < mistakes <= rows == 10
+
+
+@pytest.fixture
+def reads(worker, monkeypatch):
+    """The microbatches that the worker reads, in their order."""
+    reads, before = [], worker._reader.read
+
+    def read(plan, step, index):
+        reads.append((step, index))
+        return before(plan, step, index)
+
+    monkeypatch.setattr(worker._reader, "read", read)
+    return reads
+
+
+@pytest.mark.parametrize("node", [Node(0, 1), Node(2, 4)])
+@pytest.mark.parametrize("every", [1, 3])
+def test_what_most_likely_comes_next_is_read_ahead_and_has_the_same_bits(data, worker, weights, reads, node, every):
+    other = Worker(Dataset(data / "train"), PLAN, SHAPE)
+    steps = range(every, 6 * every, every)
+    for step in steps:
+        reads.clear()
+        assert same(compute(worker, weights, step, node), compute(other, weights, step, node))
+        within = [(step, index) for index in range(node.lo, node.hi)]
+        assert reads == (within if step == every else within[1:])  # its first microbatch was read before
+        reads.clear()
+        worker.look_ahead(Unit(step, step, node))
+        assert reads == [(step + every, node.lo)]
+
+
+@pytest.mark.parametrize(
+    ("step", "node"), [(8, Node(0, 2)), (8, Node(4, 8)), (10, Node(0, 4)), (6, Node(0, 4)), (SHORT, Node(0, 4))]
+)
+def test_what_was_read_ahead_in_vain_changes_nothing(data, worker, weights, reads, step, node):
+    for before in (6, 7):
+        compute(worker, weights, before, Node(0, 4))
+        worker.look_ahead(Unit(before, before, Node(0, 4)))
+    assert reads[-1] == (8, 0)
+    for asked in [(step, node), (8, Node(0, 4))]:
+        expected = compute(Worker(Dataset(data / "train"), PLAN, SHAPE), weights, *asked)
+        assert same(compute(worker, weights, *asked), expected)
+
+
+def test_nothing_is_read_ahead_that_the_plan_does_not_have(worker, weights, reads):
+    for last in (PLAN.steps - 1, SHORT - 1):  # after the last step; and behind the microbatches of a short one
+        for step in (last - 1, last):
+            compute(worker, weights, step, Node(3, 4))
+            reads.clear()
+            worker.look_ahead(Unit(step, step, Node(5, 6)))
+        assert reads == []
