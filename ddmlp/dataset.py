@@ -42,8 +42,8 @@ class Dataset:
     def __len__(self) -> int:
         return self.manifest.rows
 
-    def gather(self, rows: NDArray[np.intp], pixels: NDArray[np.uint8], labels: NDArray[np.uint8]) -> None:
-        """Copy the given rows (B,) into pixels (B, m) and labels (B,), both uint8, or longer ones.
+    def gather(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """The pixels (B, m) and the labels (B,) of the given rows (B,), copies, uint8.
 
         Raises DatasetError where a shard that was forgotten is not as it was.
         """
@@ -53,9 +53,10 @@ class Dataset:
                 self._maps |= {shard: self._map(self.manifest.shards[shard]) for shard in missing}
                 self._locate()
         # All at once, because neighbours in the order hardly ever share a record batch.
-        count, blocks = len(rows), np.searchsorted(self._blocks, rows, side="right") - 1
-        pixels[:count] = self._memory[self._places[0, blocks] + rows * self.manifest.pixels]
-        labels[:count] = self._memory[self._places[1, blocks] + rows, 0]
+        blocks = np.searchsorted(self._blocks, rows, side="right") - 1
+        places = self._places[0, blocks] + rows * self.manifest.pixels
+        _ = self._memory[places, 0]  # so memory is asked for all of them, and not for one after the other
+        return self._memory[places], self._memory[self._places[1, blocks] + rows, 0]
 
     def grow(self) -> tuple[Shard, ...]:
         """Take up what has been published since; returns the shards that are new. `manifest.ended` may change alone.

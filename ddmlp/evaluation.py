@@ -48,18 +48,16 @@ def evaluate(weights: Weights, dataset: Dataset) -> Evaluation:
     pin()
     dtype = weights.flat.dtype
     network, loader = Network(weights.shape, ROWS, dtype), Loader(weights.shape, ROWS, dtype)
-    pixels, labels = np.empty((ROWS, weights.shape.inputs), np.uint8), np.empty(ROWS, np.uint8)
     classes = weights.shape.outputs
     confusion, total, wrong = np.zeros((classes, classes), np.int64), 0.0, []
     for start in range(0, len(dataset), ROWS):
         rows = np.arange(start, min(start + ROWS, len(dataset)))
-        count = len(rows)
-        dataset.gather(rows, pixels, labels)
-        error, _ = network.score(weights, loader.load(pixels[:count]), labels[:count])
+        pixels, labels = dataset.gather(rows)
+        error, _ = network.score(weights, loader.load(pixels), labels)
         total += error
-        predicted = network.predicted[:count]
-        np.add.at(confusion, (labels[:count], predicted), 1)
-        wrong.append(rows[predicted != labels[:count]])
+        predicted = network.predicted[: len(rows)]
+        np.add.at(confusion, (labels, predicted), 1)
+        wrong.append(rows[predicted != labels])
     return Evaluation(confusion, total / len(dataset), np.concatenate(wrong))
 
 

@@ -46,7 +46,7 @@ class Loader:
         count = min(TREADS, rows // TREAD_ROWS, rows * self._hidden // TREAD_WORK)
         if count < 2:
             return self.load(pixels), labels
-        order = _rarest_first(pixels)
+        order = _rarest_first(pixels, self._kept[: pixels.size].reshape(pixels.shape))
         pixels = pixels.take(order, axis=0, out=self._sorted[:rows], mode="clip")  # the default mode allocates
         labels = labels.take(order, out=self._labels[:rows], mode="clip")
         free, columns, treads = np.ones(inputs, np.bool_), [], []
@@ -69,13 +69,16 @@ class Loader:
         size = shape[0] * shape[1]
         if live is not None:
             pixels = pixels.take(live, axis=1, out=self._kept[:size].reshape(shape), mode="clip")
-        return Inputs(np.multiply(pixels, self._scale, out=self._x[:size].reshape(shape)), live)
+        x = self._x[:size].reshape(shape)
+        x[...] = pixels  # converted, then multiplied: faster than both at once
+        return Inputs(np.multiply(x, self._scale, out=x), live)
 
 
-def _rarest_first(pixels: Pixels) -> Indices:
+def _rarest_first(pixels: Pixels, scratch: Pixels) -> Indices:
     """The order of the rows in which those come first whose rarest ink is the rarest: that in a column where the fewest
-    rows have any."""
-    inked = (pixels != 0).view(np.uint8)
-    common = np.add.reduce(inked[:COUNTED], axis=0, dtype=np.uint8)
-    rarest = np.maximum.reduce(np.multiply(inked, ~common, out=inked), axis=1)
-    return np.argsort(~rarest, kind="stable")
+    rows have any. scratch: as large as the pixels; garbage is left in it."""
+    np.not_equal(pixels, 0, out=scratch.view(np.bool_))
+    common = np.add.reduce(scratch[:COUNTED], axis=0, dtype=np.uint8)
+    scratch -= 1  # 0 where there is ink, the highest number where there is none
+    rarest = np.minimum.reduce(np.maximum(scratch, common, out=scratch), axis=1)
+    return np.argsort(rarest, kind="stable")

@@ -110,7 +110,8 @@ class Network:
         self.shape = shape
         self.rows = rows
         self._w1 = np.empty((shape.inputs + 1, shape.hidden), dtype)  # live rows of W1, then those of dE/dW1
-        self._places = np.empty(shape.inputs, np.intp)
+        self._sources = np.empty(shape.inputs, np.intp)
+        self._count = np.arange(shape.inputs)
         self._y1 = np.empty((rows, shape.hidden), dtype)
         self._d1 = np.empty((rows, shape.hidden), dtype)
         self._y2 = np.empty((rows, shape.outputs), dtype)
@@ -120,6 +121,8 @@ class Network:
         self.predicted = np.empty(rows, np.intp)
         self._wrong = np.empty(rows, np.bool_)
         self._chosen = np.empty(rows, np.intp)
+        self._begins = np.arange(rows) * shape.outputs  # of the rows of z2
+        self._places = np.empty(rows, np.intp)
         self._one_hot = np.eye(shape.outputs, dtype=dtype)
         limits = np.finfo(dtype)
         self._half = np.dtype(dtype).type(0.5)
@@ -127,7 +130,8 @@ class Network:
         self._z2_most = np.dtype(dtype).type(limits.max / 4)
 
     def forward(self, weights: Weights, inputs: Inputs) -> Floats:
-        """The probabilities y2 (B, o) of the rows, a view of this network's buffer."""
+        """The probabilities y2 (B, o) of the rows, a view of this network's buffer; `predicted` has the likeliest class
+        of each."""
         return self._softmax(self._logits(weights, inputs))
 
     def score(self, weights: Weights, inputs: Inputs, labels: NDArray[np.uint8]) -> tuple[float, int]:
@@ -137,14 +141,13 @@ class Network:
         """
         rows = len(labels)
         t, e, sums = self._t[:rows], self._e[:rows], self._sums[:rows, 0]
-        predicted, wrong, chosen = self.predicted[:rows], self._wrong[:rows], self._chosen[:rows]
+        wrong, chosen = self._wrong[:rows], self._chosen[:rows]
         z2 = self._logits(weights, inputs)
-        z2.argmax(axis=1, out=predicted)
-        np.not_equal(predicted, labels, out=wrong)
+        np.not_equal(self.predicted[:rows], labels, out=wrong)
         # E = -sum t ln y2 = ln sum e^z2 - z2(c): finite even where y2(c) rounds to 0.
         chosen[:] = labels  # other types of index are converted, which allocates
         self._one_hot.take(chosen, axis=0, out=t, mode="clip")
-        np.einsum("bo,bo->b", t, z2, out=e)
+        self._pick(z2, chosen, e)
         self._softmax(z2)
         np.log(sums, out=sums)
         np.subtract(sums, e, out=e)
@@ -176,9 +179,9 @@ class Network:
         """The rows of dE/dW1 from the buffer to their places, and zero into all others, in one pass."""
         count = len(live)
         self._w1[count] = 0
-        self._places.fill(count)
-        self._places[live] = np.arange(count)
-        np.take(self._w1, self._places, axis=0, out=out, mode="clip")
+        self._sources.fill(count)
+        self._sources[live] = self._count[:count]
+        np.take(self._w1, self._sources, axis=0, out=out, mode="clip")
 
     def _logits(self, weights: Weights, inputs: Inputs) -> Floats:
         """(1) into the y1 buffer (B, n); z2 less each row's highest into the y2 buffer (B, o), which it returns."""
@@ -199,8 +202,13 @@ class Network:
         np.matmul(y1, weights.w2, out=z2)
         np.minimum(z2, self._z2_most, out=z2)
         np.maximum(z2, -self._z2_most, out=z2)
-        np.maximum.reduce(z2, axis=1, keepdims=True, out=highest)
+        self._pick(z2, z2.argmax(axis=1, out=self.predicted[: len(x)]), highest[:, 0])
         return np.subtract(z2, highest, out=z2)
+
+    def _pick(self, z2: Floats, classes: Indices, out: Floats) -> None:
+        """Into `out` (B,): the z2 of one class a row."""
+        places = np.add(self._begins[: len(z2)], classes, out=self._places[: len(z2)])
+        z2.reshape(-1).take(places, out=out, mode="clip")
 
     def _softmax(self, z2: Floats) -> Floats:
         """(2) in place: e^z2 / sum e^z2, the sums left in their buffer (B, 1)."""

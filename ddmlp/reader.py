@@ -13,7 +13,7 @@ LOT = 256  # rows that are read in one go, where a step has fewer
 
 
 class Rows(NamedTuple):
-    """pixels (B, m) and labels (B,), uint8, in buffers of the reader; fingerprints: the sum of those of the rows."""
+    """pixels (B, m) and labels (B,), uint8; fingerprints: the sum of those of the rows."""
 
     pixels: NDArray[np.uint8]
     labels: NDArray[np.uint8]
@@ -21,13 +21,12 @@ class Rows(NamedTuple):
 
 
 class Reader:
-    """Reads what the steps of a plan train on, up to `rows` rows at a time."""
+    """Reads what the steps of a plan train on."""
 
-    def __init__(self, dataset: Dataset, rows: int) -> None:
+    def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
-        self._pixels = np.empty((max(rows, LOT), dataset.manifest.pixels), np.uint8)
-        self._labels = np.empty(len(self._pixels), np.uint8)
-        self._marks = np.empty(0, np.uint64)  # the fingerprints of the rows that are in the buffers
+        self._pixels = self._labels = np.empty(0, np.uint8)
+        self._marks = np.empty(0, np.uint64)  # the fingerprints of the rows that are here
         self._step = 0  # that they begin with
 
     def read(self, plan: Plan, step: int, index: int) -> Rows:
@@ -44,7 +43,7 @@ class Reader:
         return self._rows(place, count)
 
     def _load(self, rows: NDArray[np.intp]) -> None:
-        self._dataset.gather(rows, self._pixels, self._labels)
+        self._pixels, self._labels = self._dataset.gather(rows)
         self._marks = fingerprint(rows)
 
     def _rows(self, place: int, count: int) -> Rows:

@@ -29,7 +29,7 @@ class Worker:
         self._dataset, self._plan = dataset, plan
         rows = min(plan.microbatch, plan.batch, *([plan.rows] if plan.ended else []))
         self._network = Network(shape, rows)
-        self._reader = Reader(dataset, rows)
+        self._reader = Reader(dataset)
         self._loader = Loader(shape, rows)
         self._last = 0  # step of the unit before
         self._ahead: _Loaded | None = None  # what was read ahead, and still lies in the buffers
@@ -92,7 +92,7 @@ class Worker:
 
 
 class _Loaded(NamedTuple):
-    """A microbatch as the network takes it, in buffers of the reader and the loader."""
+    """A microbatch as the network takes it, in buffers of the loader."""
 
     step: int
     microbatch: int

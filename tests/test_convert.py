@@ -34,10 +34,8 @@ def small(folder: Path, labels: list[int], shape: tuple[int, int] = (5, 7), name
 def rows(path: Path) -> tuple[np.ndarray, np.ndarray]:
     dataset = Dataset(path)
     dataset.verify()
-    pixels = np.empty((len(dataset), *dataset.manifest.image_shape), np.uint8)
-    labels = np.empty(len(dataset), np.uint8)
-    dataset.gather(np.arange(len(dataset)), pixels.reshape(len(dataset), -1), labels)
-    return pixels, labels
+    pixels, labels = dataset.gather(np.arange(len(dataset)))
+    return pixels.reshape(-1, *dataset.manifest.image_shape), labels
 
 
 def refusal(pairs: dict[Path, Pair], **options: int) -> str:

@@ -83,13 +83,6 @@ def write(path: Path, count: int = 25, **options: object) -> tuple[np.ndarray, n
     return pixels, labels
 
 
-def gather(dataset: Dataset, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    pixels = np.empty((len(rows), dataset.manifest.pixels), np.uint8)
-    labels = np.empty(len(rows), np.uint8)
-    dataset.gather(rows, pixels, labels)
-    return pixels, labels
-
-
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
@@ -125,7 +118,7 @@ def test_simple(tmp_path):
     dataset.verify()
     assert len(dataset) == 25
     assert [shard.rows for shard in dataset.manifest.shards] == [10, 10, 5]
-    found = gather(dataset, np.array([24, 0, 9, 10, 10]))
+    found = dataset.gather(np.array([24, 0, 9, 10, 10]))
     assert found[0].tolist() == pixels[[24, 0, 9, 10, 10]].reshape(5, 4).tolist()
     assert found[1].tolist() == labels[[24, 0, 9, 10, 10]].tolist()
 
@@ -149,7 +142,7 @@ def test_any_rows_in_any_chunks_make_the_round_trip(tmp_path_factory, shape, sha
     full, rest = divmod(count, shard_rows)
     assert [shard.rows for shard in dataset.manifest.shards] == [shard_rows] * full + [rest] * (rest > 0)
     rows = np.concatenate([np.arange(count), np.random.default_rng(seed).integers(0, count, 2 * count)])
-    found = gather(dataset, rows)
+    found = dataset.gather(rows)
     assert (found[0] == pixels[rows].reshape(len(rows), -1)).all()
     assert (found[1] == labels[rows]).all()
 
@@ -165,7 +158,7 @@ def test_rows_are_gathered_across_shards_and_record_batches(tmp_path):
         500,
     ]
     rows = np.array([0, 999, 1_000, 1_999, 2_000, 2_499, 2_500, 3_499, 3_500, 4_999, 5_000, 5_499, 0, 0])
-    found = gather(dataset, rows)
+    found = dataset.gather(rows)
     assert found[0].tolist() == pixels[rows].reshape(len(rows), 4).tolist()
     assert found[1].tolist() == labels[rows].tolist()
 
@@ -191,7 +184,7 @@ def test_a_record_batch_of_large_images_is_bounded(tmp_path, monkeypatch):
     dataset = Dataset(tmp_path / "data")
     assert dataset.manifest.batch_rows == 4
     assert [len(block.labels) for block in map_shard(shard(dataset.path, 0), 10, (2, 2), 4)] == [4, 4, 2]
-    assert (gather(dataset, np.arange(25))[0] == pixels.reshape(25, 4)).all()
+    assert (dataset.gather(np.arange(25))[0] == pixels.reshape(25, 4)).all()
 
 
 def test_finishing_writes_what_is_held_and_publishes_nothing(tmp_path):
@@ -201,7 +194,7 @@ def test_finishing_writes_what_is_held_and_publishes_nothing(tmp_path):
         writer.finish()
         (staging,) = (tmp_path / "data").iterdir()
         assert [file_sha256(path)[:12] in path.name for path in staging.iterdir()] == [True] * 3
-    assert (gather(Dataset(tmp_path / "data"), np.arange(25))[1] == labels).all()
+    assert (Dataset(tmp_path / "data").gather(np.arange(25))[1] == labels).all()
 
 
 def test_verify_finds_every_flipped_bit_and_names_the_shard(tmp_path):
@@ -278,7 +271,7 @@ def test_a_manifest_that_does_not_fit_its_shards_is_refused_on_opening(tmp_path,
     assert old in manifest.read_text()
     manifest.write_text(manifest.read_text().replace(old, new))
     if expected is None:
-        assert (gather(Dataset(tmp_path / "data"), np.arange(10))[0] == pixels.reshape(10, 4)).all()
+        assert (Dataset(tmp_path / "data").gather(np.arange(10))[0] == pixels.reshape(10, 4)).all()
         return
     with pytest.raises(DatasetError) as caught:
         Dataset(tmp_path / "data")
@@ -431,7 +424,7 @@ def killed(before: Path, folder: Path) -> list[Path]:
 def labels_in(path: Path) -> list[int]:
     dataset = Dataset(path)
     dataset.verify()
-    return gather(dataset, np.arange(len(dataset)))[1].tolist()
+    return dataset.gather(np.arange(len(dataset)))[1].tolist()
 
 
 def test_a_writer_killed_at_any_change_leaves_no_dataset_or_a_whole_one_and_nothing_in_the_way(tmp_path):
@@ -543,7 +536,7 @@ def test_overwrite_replaces_a_dataset_when_the_new_one_is_whole(tmp_path):
     assert names(tmp_path) == ["data"]
     assert len(names(tmp_path / "data")) == 2
     assert names(tmp_path / "data") == listed(tmp_path / "data")
-    assert (gather(Dataset(tmp_path / "data"), np.arange(8))[1] == labels).all()
+    assert (Dataset(tmp_path / "data").gather(np.arange(8))[1] == labels).all()
 
 
 def test_overwriting_with_equal_data_changes_nothing(tmp_path):
@@ -571,7 +564,7 @@ def test_overwrite_through_a_symbolic_link_leaves_nothing_beside_it(tmp_path):
     write(tmp_path / "disk" / "data")
     (tmp_path / "data").symlink_to(tmp_path / "disk" / "data")
     pixels, _ = write(tmp_path / "data", count=8, overwrite=True)
-    assert (gather(Dataset(tmp_path / "data"), np.arange(8))[0] == pixels.reshape(8, 4)).all()
+    assert (Dataset(tmp_path / "data").gather(np.arange(8))[0] == pixels.reshape(8, 4)).all()
     assert names(tmp_path) == ["data", "disk"]
     assert (tmp_path / "data").is_symlink()
     assert names(tmp_path / "disk") == ["data"]
@@ -581,14 +574,13 @@ def test_overwrite_through_a_symbolic_link_leaves_nothing_beside_it(tmp_path):
 def test_a_dataset_can_be_moved(tmp_path):
     pixels, _ = write(tmp_path / "data")
     shutil.move(tmp_path / "data", tmp_path / "moved")
-    assert (gather(Dataset(tmp_path / "moved"), np.arange(25))[0] == pixels.reshape(25, 4)).all()
+    assert (Dataset(tmp_path / "moved").gather(np.arange(25))[0] == pixels.reshape(25, 4)).all()
 
 
 def test_reading_allocates_nothing_that_grows_with_the_dataset(tmp_path):
     pixels, labels = rows_of(20_000, (28, 28))
     with DatasetWriter(tmp_path / "data", (28, 28), 10) as writer:
         writer.append(pixels, labels)
-    out, out_labels = np.empty((100, 784), np.uint8), np.empty(100, np.uint8)
     arrow = pa.total_allocated_bytes()
     tracemalloc.start()
     try:
@@ -596,8 +588,8 @@ def test_reading_allocates_nothing_that_grows_with_the_dataset(tmp_path):
         checked = 0
         for start in range(0, 20_000, 100):
             rows = np.arange(start, start + 100)
-            dataset.gather(rows, out, out_labels)
-            checked += int((out == pixels[rows].reshape(100, 784)).all())
+            found, _ = dataset.gather(rows)
+            checked += int((found == pixels[rows].reshape(100, 784)).all())
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

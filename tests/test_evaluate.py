@@ -39,10 +39,7 @@ def refusal(model: Path, data: Path) -> str:
 
 
 def rows(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    pixels = np.empty((len(dataset), dataset.manifest.pixels), np.uint8)
-    labels = np.empty(len(dataset), np.uint8)
-    dataset.gather(np.arange(len(dataset)), pixels, labels)
-    return pixels, labels
+    return dataset.gather(np.arange(len(dataset)))
 
 
 def probabilities(model: Path, pixels: np.ndarray) -> np.ndarray:

@@ -47,8 +47,7 @@ def read(path: Path) -> tuple[list[int], list[int]]:
     """The first pixel and the label of every row, each shard verified."""
     dataset = Dataset(path)
     dataset.verify()
-    pixels, labels = np.empty((len(dataset), 4), np.uint8), np.empty(len(dataset), np.uint8)
-    dataset.gather(np.arange(len(dataset)), pixels, labels)
+    pixels, labels = dataset.gather(np.arange(len(dataset)))
     return pixels[:, 0].tolist(), labels.tolist()
 
 

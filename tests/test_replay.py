@@ -279,8 +279,7 @@ def test_the_rate_by_staleness_is_replayed_too(data: Path, tmp_path: Path):
 
 
 def test_a_stream_is_followed_asynchronously_each_row_once(data: Path, tmp_path: Path):
-    pixels, labels = np.empty((1_000, 784), np.uint8), np.empty(1_000, np.uint8)
-    Dataset(data / "train").gather(np.arange(1_000), pixels, labels)
+    pixels, labels = Dataset(data / "train").gather(np.arange(1_000))
     with DatasetWriter(tmp_path / "data" / "train", (28, 28), 10, shard_rows=70) as writer:
         writer.append(pixels[:400].reshape(-1, 28, 28), labels[:400])
         writer.publish()

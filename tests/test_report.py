@@ -137,8 +137,7 @@ def test_the_confusion_matrix_is_that_of_the_evaluation(runs, data):
 
 def test_the_mistakes_are_the_surest_with_their_probabilities(runs, data):
     model, dataset = load_model(runs / "plain"), Dataset(data / "test")
-    pixels, labels = np.empty((1_000, 784), np.uint8), np.empty(1_000, np.uint8)
-    dataset.gather(np.arange(1_000), pixels, labels)
+    pixels, labels = dataset.gather(np.arange(1_000))
     recognise = Recogniser(model)
     y2 = np.concatenate([recognise(pixels[start : start + 100]).copy() for start in range(0, 1_000, 100)])
     predicted = y2.argmax(axis=1)

@@ -140,9 +140,7 @@ def refusal(content: bytes, path: Path, **options: int) -> str:
 def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """All pixels (rows, m) and labels, verified."""
     dataset = Dataset(path, verify=True)
-    pixels, labels = np.empty((len(dataset), dataset.manifest.pixels), np.uint8), np.empty(len(dataset), np.uint8)
-    dataset.gather(np.arange(len(dataset)), pixels, labels)
-    return pixels, labels
+    return dataset.gather(np.arange(len(dataset)))
 
 
 def numbers(path: Path) -> list[int]:

@@ -93,8 +93,7 @@ def test_periods_are_what_epochs_are_elsewhere(rows, batch, period):
 @pytest.fixture(scope="module")
 def digits(data: Path) -> tuple[np.ndarray, np.ndarray]:
     """The pixels and the labels of the first ROWS rows of the sample."""
-    pixels, labels = np.empty((ROWS, 784), np.uint8), np.empty(ROWS, np.uint8)
-    Dataset(data / "train").gather(np.arange(ROWS), pixels, labels)
+    pixels, labels = Dataset(data / "train").gather(np.arange(ROWS))
     return pixels.reshape(-1, 28, 28), labels
 
 

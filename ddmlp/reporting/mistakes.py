@@ -35,12 +35,11 @@ class Mistake:
 def surest(model: Model, dataset: Dataset, wrong: NDArray[np.intp]) -> list[Mistake]:
     """The SHOWN most confident mistakes among the rows that are recognised wrongly, the most confident first."""
     recognise = Recogniser(model)
-    pixels, labels = np.empty((ROWS, model.weights.shape.inputs), np.uint8), np.empty(ROWS, np.uint8)
     kept: list[Mistake] = []
     for start in range(0, len(wrong), ROWS):
         rows = wrong[start : start + ROWS]
-        dataset.gather(rows, pixels, labels)
-        images = pixels[: len(rows)].reshape(-1, *model.image_shape)
-        lot = zip(rows.tolist(), labels.tolist(), images.copy(), recognise(images), strict=False)
+        pixels, labels = dataset.gather(rows)
+        images = pixels.reshape(-1, *model.image_shape)
+        lot = zip(rows.tolist(), labels.tolist(), images, recognise(images), strict=True)
         kept = heapq.nlargest(SHOWN, [*kept, *(Mistake(*each) for each in lot)], key=lambda each: each.confidence)
     return kept

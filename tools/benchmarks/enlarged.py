@@ -28,12 +28,11 @@ def enlarge(data: Path, rows: int, out: Path) -> Path:
     if (needed := int(rows * manifest.pixels * SPARE)) > (free := shutil.disk_usage(out).free):
         raise ConfigError(f"{rows:,} rows need {needed:,} bytes in {out}, which has {free:,}; set TMPDIR to elsewhere")
     draw = np.random.default_rng(0)
-    pixels, labels = np.empty((CHUNK, manifest.pixels), np.uint8), np.empty(CHUNK, np.uint8)
     with DatasetWriter(out / "train", manifest.image_shape, manifest.classes) as writer:
         for start in range(0, rows, CHUNK):
             count = min(CHUNK, rows - start)
-            source.gather(draw.integers(len(source), size=count), pixels, labels)
+            pixels, labels = source.gather(draw.integers(len(source), size=count))
             ink = draw.uniform(PALEST, 1, size=(count, 1)).astype(np.float32)
-            pale = np.ceil(pixels[:count] * ink).astype(np.uint8)
-            writer.append(pale.reshape(count, *manifest.image_shape), labels[:count])
+            pale = np.ceil(pixels * ink).astype(np.uint8)
+            writer.append(pale.reshape(count, *manifest.image_shape), labels)
     return out

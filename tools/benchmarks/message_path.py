@@ -41,7 +41,7 @@ def live(setting: Setting) -> dict[str, tuple[float, float]]:
     found = {}
     for rows in MICROBATCHES:
         plan = Plan(len(dataset), rows, rows, 1, 0, dataset.manifest.batch_rows, len(dataset))
-        reader, loader = Reader(dataset, rows), Loader(SHAPE, rows)
+        reader, loader = Reader(dataset), Loader(SHAPE, rows)
         parts: list[tuple[float, float]] = []
         for step in range(min(SAMPLE, plan.steps)):
             pixels, labels, _ = reader.read(plan, step, 0)

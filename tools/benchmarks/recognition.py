@@ -62,9 +62,7 @@ def contestants(hidden: int, data: Dataset) -> dict[str, Work]:
 
 def some(data: Dataset, most: int) -> tuple[NDArray[np.uint8], Floats]:
     """The first rows: pixels (B, m), and what the network takes of them (B, m) float32."""
-    count = min(most, len(data))
-    pixels, labels = np.empty((count, data.manifest.pixels), np.uint8), np.empty(count, np.uint8)
-    data.gather(np.arange(count), pixels, labels)
+    pixels, _ = data.gather(np.arange(min(most, len(data))))
     return pixels, pixels * np.float32(1 / 255)
 
 

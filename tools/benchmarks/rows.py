@@ -19,10 +19,7 @@ class Rows(NamedTuple):
     def load(cls, path: Path) -> "Rows":
         """Every row of the dataset in folder `path`."""
         dataset = Dataset(path)
-        count = len(dataset)
-        rows = cls(np.empty((count, dataset.manifest.pixels), np.uint8), np.empty(count, np.uint8))
-        dataset.gather(np.arange(count), *rows)
-        return rows
+        return cls(*dataset.gather(np.arange(len(dataset))))
 
     def first(self, count: int) -> "Rows":
         return Rows(self.pixels[:count], self.labels[:count])
