@@ -124,10 +124,11 @@ class Network:
         self._begins = np.arange(rows) * shape.outputs  # of the rows of z2
         self._places = np.empty(rows, np.intp)
         self._one_hot = np.eye(shape.outputs, dtype=dtype)
-        limits = np.finfo(dtype)
-        self._half = np.dtype(dtype).type(0.5)
+        # Arrays, because numbers would be made arrays at each use.
+        self._half, self._one = np.array(0.5, dtype), np.array(1, dtype)
         # Differences of two z2 stay finite, so that -ln y2 does.
-        self._z2_most = np.dtype(dtype).type(limits.max / 4)
+        self._z2_most = np.array(np.finfo(dtype).max / 4, dtype)
+        self._z2_least = -self._z2_most
 
     def forward(self, weights: Weights, inputs: Inputs) -> Floats:
         """The probabilities y2 (B, o) of the rows, a view of this network's buffer; `predicted` has the likeliest class
@@ -143,9 +144,9 @@ class Network:
         t, e, sums = self._t[:rows], self._e[:rows], self._sums[:rows, 0]
         wrong, chosen = self._wrong[:rows], self._chosen[:rows]
         z2 = self._logits(weights, inputs)
-        np.not_equal(self.predicted[:rows], labels, out=wrong)
-        # E = -sum t ln y2 = ln sum e^z2 - z2(c): finite even where y2(c) rounds to 0.
         chosen[:] = labels  # other types of index are converted, which allocates
+        np.not_equal(self.predicted[:rows], chosen, out=wrong)
+        # E = -sum t ln y2 = ln sum e^z2 - z2(c): finite even where y2(c) rounds to 0.
         self._one_hot.take(chosen, axis=0, out=t, mode="clip")
         self._pick(z2, chosen, e)
         self._softmax(z2)
@@ -164,7 +165,7 @@ class Network:
         product(y1.T, d2, out=out.w2)  # dE/dW2: (n, o)
         np.matmul(d2, weights.w2.T, out=d1)  # dE/dy1 (3): (B, n)
         np.multiply(d1, y1, out=d1)
-        np.subtract(1, y1, out=y1)
+        np.subtract(self._one, y1, out=y1)
         np.multiply(d1, y1, out=d1)
         many = None if live is None or len(live) <= FEW * self.shape.inputs else live
         into = out.w1 if many is None else self._w1
@@ -201,7 +202,7 @@ class Network:
         np.add(y1, self._half, out=y1)
         np.matmul(y1, weights.w2, out=z2)
         np.minimum(z2, self._z2_most, out=z2)
-        np.maximum(z2, -self._z2_most, out=z2)
+        np.maximum(z2, self._z2_least, out=z2)
         self._pick(z2, z2.argmax(axis=1, out=self.predicted[: len(x)]), highest[:, 0])
         return np.subtract(z2, highest, out=z2)
 

@@ -26,7 +26,7 @@ class Reader:
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
         self._pixels = self._labels = np.empty(0, np.uint8)
-        self._marks = np.empty(0, np.uint64)  # the fingerprints of the rows that are here
+        self._sums = np.zeros(1, np.uint64)  # of the fingerprints of the first 0, 1, ... rows that are here
         self._step = 0  # that they begin with
 
     def read(self, plan: Plan, step: int, index: int) -> Rows:
@@ -37,15 +37,17 @@ class Reader:
             self._load(plan.rows_from(step, begin, count))
             return self._rows(0, count)
         place = (step - self._step) * plan.batch + begin
-        if not 0 <= place <= len(self._marks) - count:  # at the end of an epoch, or of what is known, they are fewer
+        if not 0 <= place <= len(self._labels) - count:  # at the end of an epoch, or of what is known, they are fewer
             self._load(plan.rows_from(step, 0, LOT - LOT % plan.batch))
             self._step, place = step, begin
         return self._rows(place, count)
 
     def _load(self, rows: NDArray[np.intp]) -> None:
         self._pixels, self._labels = self._dataset.gather(rows)
-        self._marks = fingerprint(rows)
+        self._sums = np.zeros(len(rows) + 1, np.uint64)
+        np.add.accumulate(fingerprint(rows), out=self._sums[1:])
 
     def _rows(self, place: int, count: int) -> Rows:
-        there = slice(place, min(place + count, len(self._marks)))
-        return Rows(self._pixels[there], self._labels[there], int(np.add.reduce(self._marks[there])))
+        end = min(place + count, len(self._labels))
+        sums = int(self._sums[end]) - int(self._sums[place])
+        return Rows(self._pixels[place:end], self._labels[place:end], sums % 2**64)

@@ -49,7 +49,8 @@ class Recomputation:
         server.begin(step, read, unit.microbatches)
         server.receive(Gradient(unit, self._gradient.flat, tally, worker=0, live=self._gradient.live))
         rate = self._config.learning_rate(version, self.plan.steps, version - read)
-        server.apply(step, rate / self._config.batch, self._free(version))
+        with np.errstate(all="ignore"):  # the server looks whether the sums are finite
+            server.apply(step, rate / self._config.batch, self._free(version))
         self._versions[version + 1] = server.weights
         self.staleness[version - read] += 1
 

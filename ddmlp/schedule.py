@@ -20,22 +20,21 @@ class Schedule:
 
     def __init__(self, job: Job, step: int) -> None:
         """Go on at the position `step`."""
-        self._job, self._delay, self._asynchronous = job, job.config.delay, job.config.asynchronous
+        self._delay, self._asynchronous, self._window = job.config.delay, job.config.asynchronous, job.window
+        self._stop, self._every = job.stop_after, job.checkpoint_every
         self._next = step  # that is begun next
 
     def goal(self, plan: Plan) -> int:
         """The position to come to, as far as it is known."""
-        return plan.steps if self._job.stop_after is None else min(plan.steps, self._job.stop_after)
+        return plan.steps if self._stop is None else min(plan.steps, self._stop)
 
     def over(self, plan: Plan, version: int) -> bool:
         """Whether it is come to, and there is nothing behind it."""
-        return version >= self.goal(plan) and (
-            plan.ended or (self._job.stop_after is not None and version >= self._job.stop_after)
-        )
+        return version >= self.goal(plan) and (plan.ended or (self._stop is not None and version >= self._stop))
 
     def begin(self, plan: Plan, version: int, started: int, workers: int) -> Iterator[Update]:
         """The steps to be begun now, where so many are open already and there are so many workers."""
-        goal, window = self.goal(plan), self._job.window
+        goal, window = self.goal(plan), self._window
         if self._asynchronous:
             goal = min(goal, *(version - version % every + every for every in self._pauses(plan)))
             window = min(window, max(1, workers))
@@ -54,7 +53,7 @@ class Schedule:
 
     def pauses(self, plan: Plan, version: int) -> bool:
         """Whether a checkpoint is due at that position."""
-        return any(version % every == 0 for every in self._pauses(plan))
+        return 0 in [version % every for every in self._pauses(plan)]
 
     def _pauses(self, plan: Plan) -> tuple[int, int]:
-        return plan.steps_per_epoch, self._job.checkpoint_every
+        return plan.steps_per_epoch, self._every

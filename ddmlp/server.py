@@ -45,11 +45,9 @@ class ParameterServer:
     def ready(self) -> int | None:
         """The step that is to be applied now, if there is one; to be asked before the next answer is taken."""
         complete = [step for step, each in self._open.items() if each.complete]
-        if not complete:
-            return None
-        allowed = [step for step in complete if self._may_apply(step)]
-        if allowed:
-            return allowed[0]
+        for step in complete:
+            if self._may_apply(step):
+                return step
         for step in complete:
             self._open[step].keep()
         return None

@@ -14,17 +14,16 @@ def update(weights: Weights, gradient: Floats, rate: float, out: Weights, live: 
     `rate` is alpha / B: `gradient` is the sum over the rows of a global batch, so that each row moves the weights by
     alpha / B times its own gradient, also in the smaller last batch of an epoch. B = 1 is the update of the note.
 
-    `out` may be `weights`.
+    `out` may be `weights`. NumPy's warnings of what is not finite are the caller's to turn off.
     """
     m, n, _ = weights.shape
     size = 0 if live is None else len(live) * n
     parts = [gradient] if live is None else [gradient[:size], gradient[m * n :]]
-    with np.errstate(over="ignore", invalid="ignore"):
-        for moved in parts:
-            np.multiply(moved, moved.dtype.type(rate), out=moved)
-            # A step whose square is finite is shorter than 1e20, and no run has so many that 3e38 would be passed.
-            if not math.isfinite(np.dot(moved, moved)):
-                return False
+    for moved in parts:
+        np.multiply(moved, moved.dtype.type(rate), out=moved)
+        # A step whose square is finite is shorter than 1e20, and no run has so many that 3e38 would be passed.
+        if not math.isfinite(np.dot(moved, moved)):
+            return False
     if live is None:
         np.subtract(weights.flat, gradient, out=out.flat)
         return True

@@ -64,7 +64,7 @@ class Trainer:
         self._versions: dict[int, Weights] = {}  # that are still read, and the newest
         self._server = self._begin(start)
         self._to_ask: deque[Unit] = deque()  # of the steps that are open, not yet in the queue
-        self._began: float | None = None  # when work began on what is applied next
+        self._began = 0.0  # when work began on what is applied next
         self._save_due = False
         self._evaluated: tuple[int, Evaluation] | None = None
 
@@ -82,7 +82,10 @@ class Trainer:
 
         Raises TrainingError, DataError or ClusterError; the last checkpoint stands.
         """
-        deadline = time.perf_counter() + seconds
+        start = time.perf_counter()
+        deadline = start + seconds
+        if not self._server.open:
+            self._began = start
         if self._history.saved < 0:
             self.checkpoint()
         result = None
@@ -121,6 +124,7 @@ class Trainer:
             self._history.save(self._server.weights, self.step, earlier, about)
             self._journal.checkpoint(self.step, time.perf_counter() - start, self._history.chain)
         self._save_due = False
+        self._began = time.perf_counter()
         return self._run.checkpoints.folder
 
     def close(self) -> None:
@@ -157,7 +161,9 @@ class Trainer:
             self._to_ask.extend(Unit(step, read, node) for node in plan.units(step, parts))
         if server.open:
             return self._apply_next(deadline)
-        if self._feed.look(self.step, deadline - time.perf_counter()):
+        found = self._feed.look(self.step, deadline - time.perf_counter())
+        self._began = time.perf_counter()
+        if found:
             return True
         self._note_progress(last=True)  # who watches a slow stream wants to see all of what has come
         return False
@@ -165,8 +171,6 @@ class Trainer:
     def _apply_next(self, deadline: float) -> bool:
         """Apply the next step that may be applied, of those that are open; False where there is none in time."""
         queue, server = self._queue, self._server
-        if self._began is None:
-            self._began = time.perf_counter()
         while (step := server.ready()) is None:
             while self._to_ask and not queue.full:
                 queue.put(self._to_ask.popleft())
@@ -180,8 +184,9 @@ class Trainer:
         update = Update(step, server.open[step])
         tally, staleness = self._apply(update), self.step - 1 - update.read
         self._history.applied(update, tally)
-        self._journal.applied(tally, time.perf_counter() - self._began, staleness)
-        self._began = None
+        now = time.perf_counter()
+        self._journal.applied(tally, now - self._began, staleness)
+        self._began = now
         self._after_step()
         return True
 
@@ -212,6 +217,7 @@ class Trainer:
             self._history.begin_epoch()
             if self._test:
                 self._journal.epoch(step, plan, self._evaluate(self._test))
+            self._began = time.perf_counter()
         self._save_due = self._schedule.pauses(plan, step)
 
     def _note_progress(self, *, last: bool) -> None:
