@@ -64,7 +64,7 @@ class Trainer:
         self._versions: dict[int, Weights] = {}  # that are still read, and the newest
         self._server = self._begin(start)
         self._to_ask: deque[Unit] = deque()  # of the steps that are open, not yet in the queue
-        self._began = 0.0  # when work began on what is applied next
+        self._began = 0.0  # when work began on what is applied next; after the end of an epoch a checkpoint comes first
         self._save_due = False
         self._evaluated: tuple[int, Evaluation] | None = None
 
@@ -217,7 +217,6 @@ class Trainer:
             self._history.begin_epoch()
             if self._test:
                 self._journal.epoch(step, plan, self._evaluate(self._test))
-            self._began = time.perf_counter()
         self._save_due = self._schedule.pauses(plan, step)
 
     def _note_progress(self, *, last: bool) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ddmlp import trainer as trainers
 from ddmlp.chain import Chain
 from ddmlp.checkpoint import load_checkpoint
 from ddmlp.config import TrainConfig
 from ddmlp.dataset import Dataset
+from ddmlp.dataset_writer import DatasetWriter
 from ddmlp.errors import DatasetError, RunError, TrainingError
+from ddmlp.feed import Feed
+from ddmlp.history import History
 from ddmlp.job import Job
 from ddmlp.ledger import Tally
 from ddmlp.local import LocalWorkers, local_trainer
@@ -21,6 +26,7 @@ from ddmlp.network import Shape, Weights
 from ddmlp.plan import Plan
 from ddmlp.queues import Unit
 from ddmlp.run import Origin, Run
+from ddmlp.server import ParameterServer
 from ddmlp.trainer import Trainer
 from ddmlp.worker import Worker
 
@@ -60,6 +66,27 @@ def positions(job: Job) -> list[int]:
     return [link.step for link in Chain(job.run / "chain.jsonl", origin.fixed).links()]
 
 
+class Clock:
+    """Takes the place of the module time, and goes on only when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    monotonic = perf_counter
+
+    def costing(self, seconds: float, call: Callable[..., Any]) -> Callable[..., Any]:
+        """What calls `call` and takes so long."""
+
+        def costly(*arguments: Any) -> Any:
+            self.now += seconds
+            return call(*arguments)
+
+        return costly
+
+
 def test_simple(job: Job):
     events, result = train(local_trainer(job))
     assert events[0] == {"event": "start", "step": 0, "complaints": []}
@@ -69,6 +96,54 @@ def test_simple(job: Job):
     assert [event["step"] for event in saved] == positions(job) == [0, 10, 20, 27, 30, 40, 50, 54]
     assert saved[-1]["chain"] == result["chain"]
     assert all(event["seconds"] > 0 for event in saved)
+
+
+@pytest.mark.parametrize("delay", [0, 2])
+def test_training_takes_the_seconds_of_its_steps_not_those_of_tests_checkpoints_and_whoever_calls(
+    job: Job, monkeypatch, delay: int
+):
+    clock = Clock()
+    monkeypatch.setattr(trainers, "time", clock)
+    monkeypatch.setattr(Worker, "compute", clock.costing(1, Worker.compute))
+    monkeypatch.setattr(ParameterServer, "begin", clock.costing(1, ParameterServer.begin))
+    monkeypatch.setattr(trainers, "evaluate", clock.costing(1e3, trainers.evaluate))
+    monkeypatch.setattr(History, "save", clock.costing(1e6, History.save))
+    trainer = local_trainer(replace(job, config=replace(job.config, delay=delay, microbatch=150)))
+    report = trainer.advance(50)
+    while report.result is None:
+        clock.now += 1e9 if not trainer._server.open else 0
+        report = trainer.advance(50)
+    trainer.close()
+    assert clock.now >= 2e3 + 8e6 + (1e9 if delay == 0 else 0)
+    assert report.result["train_seconds"] == 2 * 54
+
+
+def test_training_takes_not_the_seconds_in_which_there_was_nothing_to_train_on(tmp_path: Path, monkeypatch):
+    def publish(last: bool) -> None:
+        with DatasetWriter(tmp_path / "train", (28, 28), 10, extend=True) as writer:
+            writer.append(np.zeros((300, 28, 28), np.uint8), np.zeros(300, np.uint8))
+            if last:
+                writer.end()
+
+    def look(feed: Feed, step: int, seconds: float) -> bool:
+        clock.now += 1e3
+        if step == 2:  # of two batches
+            publish(last=True)
+        return before(feed, step, seconds)
+
+    clock, before = Clock(), Feed.look
+    monkeypatch.setattr(trainers, "time", clock)
+    monkeypatch.setattr(Feed, "look", look)
+    monkeypatch.setattr(Worker, "compute", clock.costing(1, Worker.compute))
+    publish(last=False)
+    config = replace(CONFIG, epochs=1, lr_schedule="constant", follow=True, microbatch=150)
+    (tmp_path / "run").mkdir()
+    trainer = local_trainer(Job(config, tmp_path, tmp_path / "run", workers=0, checkpoint_every=10**9))
+    report = trainer.advance(1e9)
+    trainer.close()
+    assert clock.now > 1e3
+    assert report.result is not None
+    assert (report.result["rows"], report.result["train_seconds"]) == (600, 4)
 
 
 class Lying(Worker):
