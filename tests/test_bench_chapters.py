@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from ddmlp.errors import TrainingError
-from tools.benchmarks import goal, one_process, several_processes, time_to_goal, training
+from ddmlp.network import Shape
+from tools.benchmarks import goal, one_process, several_processes, time_to_goal, training, ways
 from tools.benchmarks.chapter import Setting
 from tools.benchmarks.contents import CHAPTERS
 from tools.benchmarks.rows import Rows
@@ -135,3 +136,10 @@ def test_time_to_98():
     assert time_to_goal.bars(found)[0].found.median == pytest.approx(11 / 16)
     assert "not installed" in page
     assert "| **ddmlp**, 2 workers | 300 | 32 | 1 | falls to zero | 12 | 8.0 (8.0 to 8.0) | 0.73 |" in page
+
+
+@pytest.mark.parametrize("way", ["tcp", "shared"])
+def test_the_message_path_is_gone_all_the_way(way: str):
+    """By workers that answer with what they were sent."""
+    with ways.prepared(way, Shape(ways.PIXELS, 3, ways.CLASSES)) as steps:
+        assert [steps(3), steps(2)] == [3, 5]
