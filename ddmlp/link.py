@@ -1,7 +1,6 @@
 """A worker's end of the message path: takes units from the parameter server, and answers them."""
 
 import os
-import selectors
 import time
 from collections.abc import Iterator
 from multiprocessing import AuthenticationError
@@ -44,15 +43,8 @@ class Link:
         self._weights = shared or [Weights(shape)]
         self._gradients = answers or [Weights(shape)]
         self._shared = welcome.shared
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(self._connection, selectors.EVENT_READ)
         self._next = 0
         self._waited = 0.0  # seconds for the unit that is being computed
-
-    def _watch(self, until: float) -> None:
-        """Look out for a unit until then, or until there is one."""
-        while not self.waiting and time.monotonic() < until:
-            os.sched_yield()
 
     def _mapped(self, count: int, shape: Shape) -> list[Weights]:
         """The buffers of a region whose descriptor comes next; it is gone with the last of them."""
@@ -65,7 +57,8 @@ class Link:
         while True:
             try:
                 start = time.monotonic()
-                self._watch(start + WATCH_SECONDS)
+                while not self.waiting and time.monotonic() < start + WATCH_SECONDS:
+                    os.sched_yield()
                 frame = self._connection.recv_bytes()
                 if not frame:
                     return
@@ -81,7 +74,7 @@ class Link:
     @property
     def waiting(self) -> bool:
         """Whether there is a unit to be taken."""
-        return bool(self._selector.select(0))
+        return self._connection.poll()
 
     def gradient(self) -> Weights:
         """Where the next answer's gradient is to be written."""
@@ -101,7 +94,6 @@ class Link:
         self._connection.send_bytes(wire.pack_failure(error))
 
     def close(self) -> None:
-        self._selector.close()
         self._connection.close()
 
 

@@ -127,8 +127,8 @@ class Network:
         # Arrays, because numbers would be made arrays at each use.
         self._half, self._one = np.array(0.5, dtype), np.array(1, dtype)
         # Differences of two z2 stay finite, so that -ln y2 does.
-        self._z2_most = np.array(np.finfo(dtype).max / 4, dtype)
-        self._z2_least = -self._z2_most
+        most = np.finfo(dtype).max / 4
+        self._z2_most, self._z2_least = np.array(most, dtype), np.array(-most, dtype)
 
     def forward(self, weights: Weights, inputs: Inputs) -> Floats:
         """The probabilities y2 (B, o) of the rows, a view of this network's buffer; `predicted` has the likeliest class

@@ -75,6 +75,7 @@ class UnitQueue:
         self._pace: dict[int, float] = {}  # seconds a microbatch, smoothed, by worker
         self._first = FIRST  # seconds that a unit may take, as long as nobody's pace is known
         self._looked = 0.0  # when there was last no answer to be read
+        self._usual = 0.0  # their median, the lower one of two
         self._overdue: set[int] = set()
         self._firsts: dict[Unit, tuple[int, bytes]] = {}  # who answered first, and what, while others hold it too
 
@@ -143,6 +144,7 @@ class UnitQueue:
         del held[unit]
         pace = (now - self._since[worker]) / unit.microbatches
         self._pace[worker] = (1 - SMOOTHING) * self._pace.get(worker, pace) + SMOOTHING * pace
+        self._usual = sorted(self._pace.values())[(len(self._pace) - 1) // 2]
         self._since[worker] = now
         if not held:
             self._overdue.discard(worker)
@@ -202,8 +204,7 @@ class UnitQueue:
         """Seconds that the first unit that `worker` holds may take."""
         if not self._pace:
             return self._first
-        usual = sorted(self._pace.values())[(len(self._pace) - 1) // 2]  # the median, the lower one of two
-        return max(SHORTEST, SLOWER * usual * next(iter(self._held[worker])).microbatches)
+        return max(SHORTEST, SLOWER * self._usual * next(iter(self._held[worker])).microbatches)
 
     def _holders(self, unit: Unit) -> list[int]:
         return [worker for worker, held in self._held.items() if unit in held]

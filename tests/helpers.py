@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -33,3 +34,28 @@ def inside(main: Callable[[], int | None], *arguments: object) -> subprocess.Com
     ):
         terminal.command(main)
     return subprocess.CompletedProcess(called, caught.value.code, out.getvalue(), err.getvalue())
+
+
+class Clock:
+    """Takes the place of the module time: it goes on where somebody sleeps, and where it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    perf_counter = monotonic
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds >= 0
+        self.now += seconds
+
+    def costing(self, seconds: float, call: Callable[..., Any]) -> Callable[..., Any]:
+        """What calls `call` and takes so long."""
+
+        def costly(*arguments: Any) -> Any:
+            self.now += seconds
+            return call(*arguments)
+
+        return costly

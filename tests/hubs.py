@@ -122,6 +122,22 @@ def admit(server, address, dataset, index):
     return link
 
 
+def queue_of(*units):
+    queue = UnitQueue(len(units))
+    for unit in units:
+        queue.put(unit)
+    return queue
+
+
+def hand_out(server, *nodes):
+    """Give units of step 0 to the workers that are there; the queue, in which none is answered yet."""
+    queue = queue_of(*(Unit(0, 0, node) for node in nodes))
+    server.reserve(queue)
+    server.publish(0)
+    assert server.exchange(queue, 0) is None
+    return queue
+
+
 class Training:
     """The trainer's loop, a step at a time, with units for `count` workers."""
 

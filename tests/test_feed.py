@@ -13,22 +13,9 @@ from ddmlp.errors import DatasetError
 from ddmlp.feed import Feed
 from ddmlp.job import Job
 from ddmlp.manifest import Manifest
+from tests.helpers import Clock
 
 CONFIG = TrainConfig(batch=10, epochs=1, lr_schedule="constant", follow=True)
-
-
-class Clock:
-    """Time that passes only where somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        assert seconds >= 0
-        self.now += seconds
 
 
 @pytest.fixture(autouse=True)

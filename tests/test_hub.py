@@ -14,10 +14,10 @@ from ddmlp.ledger import Tally
 from ddmlp.link import serve
 from ddmlp.network import Weights
 from ddmlp.plan import Node
-from ddmlp.queues import CREDITS, Unit, UnitQueue
+from ddmlp.queues import CREDITS, Unit
 from ddmlp.worker import Worker
 from tests import hubs
-from tests.hubs import PLAN, SECONDS, SHAPE, SPAWN, Training, admit, both_kinds, join, work, worker
+from tests.hubs import PLAN, SECONDS, SHAPE, SPAWN, Training, admit, both_kinds, join, queue_of, work, worker
 
 dataset, expected, pool, start, server = hubs.dataset, hubs.expected, hubs.pool, hubs.start, hubs.server
 
@@ -40,13 +40,6 @@ class StuckWorker(Worker):
 
 def work_until_stuck(pipe, address, dataset, index):
     serve(StuckWorker(pipe, hubs.Dataset(dataset), PLAN, SHAPE), join(address, dataset, index))
-
-
-def queue_of(*units):
-    queue = UnitQueue(len(units))
-    for unit in units:
-        queue.put(unit)
-    return queue
 
 
 @both_kinds

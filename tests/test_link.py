@@ -17,7 +17,7 @@ from ddmlp.link import serve
 from ddmlp.local import LocalWorkers
 from ddmlp.manifest import Manifest
 from ddmlp.plan import Node, Plan
-from ddmlp.queues import Unit, UnitQueue
+from ddmlp.queues import Unit
 from ddmlp.worker import Worker
 from tests import hubs
 from tests.hubs import PLAN, SECONDS, SHAPE, Training, both_kinds, join, listening, work
@@ -110,16 +110,11 @@ def test_a_worker_does_not_read_ahead_where_a_unit_waits_for_it(dataset, pool):
             assert handed.wait(SECONDS)
             return super().compute(unit, weights, out)
 
-    worker, queue = Patient(Dataset(dataset), PLAN, SHAPE, done), UnitQueue(2)
+    worker = Patient(Dataset(dataset), PLAN, SHAPE, done)
     with listening(dataset) as server:
         working = pool.submit(lambda: serve(worker, join(server.addresses[0], dataset)))
         assert server.gather(1, SECONDS)
-        for node in PLAN.units(0, 2):
-            queue.put(Unit(0, 0, node))
-        server.reserve(queue)
-        server.publish(0)
-        assert server.exchange(queue, 0) is None
-        assert queue.credit(0) == 0
+        assert hubs.hand_out(server, *PLAN.units(0, 2)).credit(0) == 0
         handed.set()
         assert done.wait(SECONDS)
     assert working.result() == 2
@@ -130,11 +125,7 @@ def test_a_worker_does_not_read_ahead_where_a_unit_waits_for_it(dataset, pool):
 def test_a_unit_is_seen_when_it_has_come(server, dataset, kind):
     link = hubs.admit(server, server.addresses[kind], dataset, 0)
     assert not link.waiting
-    queue = UnitQueue(1)
-    queue.put(Unit(0, 0, Node(0, 1)))
-    server.reserve(queue)
-    server.publish(0)
-    assert server.exchange(queue, 0) is None
+    hubs.hand_out(server, Node(0, 1))
     assert link.waiting
     assert next(link.units())[0] == Unit(0, 0, Node(0, 1))
     assert not link.waiting
@@ -170,11 +161,7 @@ def test_a_worker_that_is_let_go_while_it_computes_ends_in_peace(dataset, pool, 
         slow = Slow(Dataset(dataset), PLAN, SHAPE)
         working = pool.submit(lambda: serve(slow, join(server.addresses[kind], dataset)))
         assert server.gather(1, SECONDS)
-        queue = UnitQueue(1)
-        queue.put(Unit(0, 0, Node(0, 1)))
-        server.reserve(queue)
-        server.publish(0)
-        assert server.exchange(queue, 0) is None
+        hubs.hand_out(server, Node(0, 1))
         assert computing.wait(SECONDS)
     gone.set()
     assert working.result(SECONDS) <= 1

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from ddmlp.run import Origin, Run
 from ddmlp.server import ParameterServer
 from ddmlp.trainer import Trainer
 from ddmlp.worker import Worker
+from tests.helpers import Clock
 
 CONFIG = TrainConfig(hidden=8, batch=150, microbatch=32, epochs=2)  # 27 steps an epoch, the last of 100 rows
 
@@ -64,27 +64,6 @@ def trainer_with(job: Job, worker_class: type[Worker]) -> Trainer:
 def positions(job: Job) -> list[int]:
     origin = Origin(job.config, job.data, Dataset(job.data / "train").manifest.sha256())
     return [link.step for link in Chain(job.run / "chain.jsonl", origin.fixed).links()]
-
-
-class Clock:
-    """Takes the place of the module time, and goes on only when it is told to."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def perf_counter(self) -> float:
-        return self.now
-
-    monotonic = perf_counter
-
-    def costing(self, seconds: float, call: Callable[..., Any]) -> Callable[..., Any]:
-        """What calls `call` and takes so long."""
-
-        def costly(*arguments: Any) -> Any:
-            self.now += seconds
-            return call(*arguments)
-
-        return costly
 
 
 def test_simple(job: Job):
