@@ -124,8 +124,7 @@ class Network:
         self._begins = np.arange(rows) * shape.outputs  # of the rows of z2
         self._places = np.empty(rows, np.intp)
         self._one_hot = np.eye(shape.outputs, dtype=dtype)
-        # Arrays, because numbers would be made arrays at each use.
-        self._half, self._one = np.array(0.5, dtype), np.array(1, dtype)
+        self._one = np.array(1, dtype)  # an array, because a number would be made one at each use
         # Differences of two z2 stay finite, so that -ln y2 does.
         most = np.finfo(dtype).max / 4
         self._z2_most, self._z2_least = np.array(most, dtype), np.array(-most, dtype)
@@ -195,11 +194,11 @@ class Network:
             z1 = np.matmul(x[:some, begin:end], w1, out=self._d1[:some] if index else y1)
             if index:
                 np.add(y1[:some], z1, out=y1[:some])
-        # 1 / (1 + e^-z1) = (1 + tanh(z1 / 2)) / 2, which cannot overflow.
-        np.multiply(y1, self._half, out=y1)
-        np.tanh(y1, out=y1)
-        np.multiply(y1, self._half, out=y1)
-        np.add(y1, self._half, out=y1)
+        np.negative(y1, out=y1)
+        with np.errstate(over="ignore"):  # where e^-z1 is infinite, y1 is 0, as it should be
+            np.exp(y1, out=y1)
+        np.add(y1, self._one, out=y1)
+        np.reciprocal(y1, out=y1)
         np.matmul(y1, weights.w2, out=z2)
         np.minimum(z2, self._z2_most, out=z2)
         np.maximum(z2, self._z2_least, out=z2)

@@ -14,7 +14,7 @@ from ddmlp import __version__
 # What random bits are drawn for. Part of the counter, so that no two purposes ever share a number.
 WEIGHTS, BLOCKS, ROWS = range(3)
 # To be raised with each change of this code after which the same rows and weights come to other bits.
-REVISION = 2
+REVISION = 3
 
 
 @cache
