@@ -24,7 +24,7 @@ class LocalWorkers:
 
     def reserve(self, queue: UnitQueue, keep: Collection[int] = ()) -> Weights:
         """A buffer that holds no weights that are still needed: that of the current ones, if they are not."""
-        needed = {*keep, *queue.versions()}
+        needed = queue.versions().union(keep)
         free = [version for version in self._versions if version not in needed]
         self._reserved = self._versions.pop(free[-1]) if free else Weights(self._worker.shape)
         return self._reserved

@@ -128,8 +128,7 @@ class Journal:
 
     def progress(self, step: int, plan: Plan, workers: Workers, queue: UnitQueue, *, last: bool) -> None:
         """Note how far it is, where it has moved: a number of times an epoch and at the last step."""
-        every = math.ceil(plan.steps_per_epoch / RECORDS_PER_EPOCH)
-        if not self._since_record.rows or (step % plan.steps_per_epoch % every and not last):
+        if not self._since_record.rows or (step % plan.steps_per_epoch % _record_every(plan) and not last):
             return
         stretch, self._since_record = self._since_record, Stretch()
         unread, most = workers.unread
@@ -154,6 +153,11 @@ class Journal:
             wait_seconds=self.waited,
             reissued=queue.reissued,
         )
+
+    def next_record(self, step: int, plan: Plan) -> int:
+        """The first position behind `step` that is noted, unless the epoch ends before."""
+        every = _record_every(plan)
+        return step + every - step % plan.steps_per_epoch % every
 
     def epoch(self, step: int, plan: Plan, found: Evaluation) -> None:
         """An epoch is complete, and was tested."""
@@ -191,3 +195,8 @@ class Journal:
 
     def _note(self, event: str, step: int, **what: Any) -> None:
         self._events.append({"event": event, "step": step, **what})
+
+
+def _record_every(plan: Plan) -> int:
+    """Steps between progress lines."""
+    return math.ceil(plan.steps_per_epoch / RECORDS_PER_EPOCH)

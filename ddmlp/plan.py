@@ -108,13 +108,13 @@ class Plan:
         for start in range(0, stop, part):
             yield order[start : min(start + part, stop)]
 
-    def units(self, step: int, workers: int) -> list[Node]:
+    def units(self, step: int, workers: int) -> tuple[Node, ...]:
         """The step's tree cut into nodes to be computed in one go, for `workers` of like speed.
 
         Which cut is taken changes what is sent, never what is added: the largest that keeps the workers as evenly
         busy as the smallest would.
         """
-        return list(_cut(self.microbatches(step), workers))
+        return _cut(self.microbatches(step), workers)
 
     def span(self, _epoch: int) -> tuple[int, int]:
         """The rows that an epoch is to have trained on, in any order: from one to before another."""

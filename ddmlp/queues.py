@@ -75,7 +75,7 @@ class UnitQueue:
         self._pace: dict[int, float] = {}  # seconds a microbatch, smoothed, by worker
         self._first = FIRST  # seconds that a unit may take, as long as nobody's pace is known
         self._looked = 0.0  # when there was last no answer to be read
-        self._usual = 0.0  # their median, the lower one of two
+        self._usual = 0.0  # their median, the lower one of two; 0 where it is to be found anew
         self._overdue: set[int] = set()
         self._firsts: dict[Unit, tuple[int, bytes]] = {}  # who answered first, and what, while others hold it too
 
@@ -87,7 +87,7 @@ class UnitQueue:
     @property
     def full(self) -> bool:
         """Whether the sender has to wait for an answer before it puts another unit."""
-        return self.depth >= self.capacity
+        return len(self._open) >= self.capacity
 
     @property
     def overdue(self) -> int:
@@ -144,7 +144,7 @@ class UnitQueue:
         del held[unit]
         pace = (now - self._since[worker]) / unit.microbatches
         self._pace[worker] = (1 - SMOOTHING) * self._pace.get(worker, pace) + SMOOTHING * pace
-        self._usual = sorted(self._pace.values())[(len(self._pace) - 1) // 2]
+        self._usual = 0.0
         self._since[worker] = now
         if not held:
             self._overdue.discard(worker)
@@ -153,7 +153,7 @@ class UnitQueue:
             self._open.remove(unit)
             if unit in self._waiting:
                 self._waiting.remove(unit)
-            if self._holders(unit):
+            if self.reissued and self._holders(unit):
                 self._firsts[unit] = worker, gradient.sha256()
         else:
             self._compare(gradient)
@@ -204,6 +204,8 @@ class UnitQueue:
         """Seconds that the first unit that `worker` holds may take."""
         if not self._pace:
             return self._first
+        if not self._usual:
+            self._usual = sorted(self._pace.values())[(len(self._pace) - 1) // 2]
         return max(SHORTEST, SLOWER * self._usual * next(iter(self._held[worker])).microbatches)
 
     def _holders(self, unit: Unit) -> list[int]:

@@ -36,8 +36,7 @@ class Schedule:
         """The steps to be begun now, where so many are open already and there are so many workers."""
         goal, window = self.goal(plan), self._window
         if self._asynchronous:
-            goal = min(goal, *(version - version % every + every for every in self._pauses(plan)))
-            window = min(window, max(1, workers))
+            goal, window = min(goal, self.next_pause(plan, version)), min(window, max(1, workers))
         while self._next < goal and started < window:
             yield Update(self._next, version if self._asynchronous else max(0, self._next - self._delay))
             self._next += 1
@@ -54,6 +53,12 @@ class Schedule:
     def pauses(self, plan: Plan, version: int) -> bool:
         """Whether a checkpoint is due at that position."""
         return 0 in [version % every for every in self._pauses(plan)]
+
+    def next_pause(self, plan: Plan, version: int) -> int:
+        """The first position behind that one at which a checkpoint is due, or the goal where that comes before."""
+        goal = self.goal(plan)
+        ends = [version - version % every + every for every in self._pauses(plan)]
+        return min(ends if goal <= version else [*ends, goal])
 
     def _pauses(self, plan: Plan) -> tuple[int, int]:
         return plan.steps_per_epoch, self._every

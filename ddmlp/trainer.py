@@ -35,6 +35,7 @@ from ddmlp.updates import Update
 from ddmlp.workers import Workers
 
 DRAIN_SECONDS = 1.0  # at a time
+ACCOUNTED = 256  # steps, at most, that are accounted for in one go
 
 
 class Trainer:
@@ -65,6 +66,10 @@ class Trainer:
         self._server = self._begin(start)
         self._to_ask: deque[Unit] = deque()  # of the steps that are open, not yet in the queue
         self._began = 0.0  # when work began on what is applied next; after the end of an epoch a checkpoint comes first
+        self._applied: list[
+            tuple[Update, Tally, float]
+        ] = []  # what is not accounted for yet, and the seconds each took
+        self._due = start.step  # the position that asks next for something besides a step
         self._save_due = False
         self._evaluated: tuple[int, Evaluation] | None = None
 
@@ -91,12 +96,14 @@ class Trainer:
         result = None
         with np.errstate(all="ignore"):  # the server looks whether the sums are finite
             while True:
-                over = self._over
-                if (over or self._save_due) and not self._saved(deadline):
-                    break
-                if over:
-                    result = self._finish()
-                    break
+                if self.step >= self._due:
+                    over = self._over
+                    if (over or self._save_due) and not self._saved(deadline):
+                        break
+                    if over:
+                        result = self._finish()
+                        break
+                    self._due = self._next_due()
                 if not self._step(deadline) or time.perf_counter() >= deadline:
                     break
         return self._report(result)
@@ -117,6 +124,7 @@ class Trainer:
             if self.step > 0:
                 self._feed.verified()
             start = time.perf_counter()
+            self._account()
             about = self._journal.about()
             if self._config.follow:
                 about |= trained_on(self._feed.dataset.manifest, self.plan.rows_before(self.step))
@@ -156,13 +164,14 @@ class Trainer:
         server, plan = self._server, self.plan
         workers = self._workers
         parts = self._schedule.parts(min(workers.count - self._queue.overdue, workers.parallel))
-        for step, read in self._schedule.begin(plan, self.step, len(server.open), workers.count):
-            server.begin(step, read, plan.microbatches(step))
-            self._to_ask.extend(Unit(step, read, node) for node in plan.units(step, parts))
+        for step, read in self._schedule.begin(plan, server.version, len(server.open), workers.count):
+            nodes = plan.units(step, parts)
+            server.begin(step, read, nodes[-1].hi)
+            self._to_ask += [Unit(step, read, node) for node in nodes]
         if server.open:
             return self._apply_next(deadline)
         found = self._feed.look(self.step, deadline - time.perf_counter())
-        self._began = time.perf_counter()
+        self._began, self._due = time.perf_counter(), self.step
         if found:
             return True
         self._note_progress(last=True)  # who watches a slow stream wants to see all of what has come
@@ -182,12 +191,12 @@ class Trainer:
             if queue.answered(gradient, time.monotonic()):
                 server.receive(gradient)
         update = Update(step, server.open[step])
-        tally, staleness = self._apply(update), self.step - 1 - update.read
-        self._history.applied(update, tally)
+        tally = self._apply(update)
         now = time.perf_counter()
-        self._journal.applied(tally, now - self._began, staleness)
+        self._applied.append((update, tally, now - self._began))
         self._began = now
-        self._after_step()
+        if server.version >= self._due:
+            self._after_step()
         return True
 
     def _apply(self, update: Update) -> Tally:
@@ -207,6 +216,20 @@ class Trainer:
         self._versions[version + 1] = weights
         return tally
 
+    def _account(self) -> None:
+        """Enter the steps that were applied since it was done last: in one go, because after a step's arithmetic
+        nothing of this code is in the caches any more."""
+        begin = self.step - len(self._applied)
+        for version, (update, tally, seconds) in enumerate(self._applied, begin):
+            self._history.applied(update, tally)
+            self._journal.applied(tally, seconds, version - update.read)
+        self._applied.clear()
+
+    def _next_due(self) -> int:
+        """The next position at which `_after_step` may find something, or it may be the end."""
+        step, plan = self.step, self.plan
+        return min(self._schedule.next_pause(plan, step), self._journal.next_record(step, plan), step + ACCOUNTED)
+
     def _after_step(self) -> None:
         """What the position asks for: a line of metrics, a check of the ledger, a test, a checkpoint."""
         step, plan = self.step, self.plan
@@ -220,13 +243,14 @@ class Trainer:
         self._save_due = self._schedule.pauses(plan, step)
 
     def _note_progress(self, *, last: bool) -> None:
+        self._account()
         self._journal.progress(self.step, self.plan, self._workers, self._queue, last=last)
 
     def _finish(self) -> dict[str, Any]:
         """Write the model; returns what the result says of the run."""
-        step, plan, seconds = self.step, self.plan, self._journal.seconds
-        epoch, rows = plan.epoch(step), plan.rows_before(step)
+        step, plan = self.step, self.plan
         self._note_progress(last=True)
+        seconds, epoch, rows = self._journal.seconds, plan.epoch(step), plan.rows_before(step)
         self._history.check(f"epoch {epoch + 1}, up to step {step}", plan.epoch_rows(step))
         self._run.write_model(self._server.weights)
         return {
@@ -250,6 +274,7 @@ class Trainer:
         }
 
     def _report(self, result: dict[str, Any] | None) -> Report:
+        self._account()
         stretch, events = self._journal.report()
         stale = spread(stretch.staleness)
         return Report(

@@ -143,6 +143,15 @@ def test_a_run_that_goes_on_in_mid_epoch_notes_the_steps_it_would_have_noted():
     assert steps_noted(plan, start=101) == [step for step in steps_noted(plan) if step > 101]
 
 
+@pytest.mark.parametrize("steps", [1, 49, 50, 51, 237])
+def test_the_next_record_is_the_next_step_that_is_noted_unless_the_epoch_ends_before(steps):
+    plan = plan_of(steps)
+    noted = steps_noted(plan)
+    for step in range(plan.steps):
+        end = step - step % steps + steps
+        assert min(end, journal_at().next_record(step, plan)) == min(each for each in noted if each > step)
+
+
 def test_the_last_step_is_noted_wherever_it_is():
     assert steps_noted(plan_of(237), last=101) == [*range(5, 101, 5), 101]
 

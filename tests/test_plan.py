@@ -142,7 +142,7 @@ def test_units_cut_the_one_tree_whatever_the_number_of_workers(plan, workers):
 @given(plans())
 def test_one_worker_gets_a_step_whole(plan):
     for step in range(plan.steps):
-        assert plan.units(step, 1) == [Node(0, plan.microbatches(step))]
+        assert plan.units(step, 1) == (Node(0, plan.microbatches(step)),)
 
 
 @examples

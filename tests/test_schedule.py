@@ -113,6 +113,16 @@ def test_where_a_checkpoint_is_due():
     assert due == [0, 4, 8, 10, 12, 16, 20, 24, 28, 30]
 
 
+@pytest.mark.parametrize("plan", [PLAN, STREAM])
+@pytest.mark.parametrize("stop_after", [None, 7, 12])
+def test_the_next_pause_is_the_first_position_behind_at_which_one_is_due_or_it_may_be_the_end(plan, stop_after):
+    schedule = Schedule(job_of(every=4, stop_after=stop_after), 0)
+    goal, far = schedule.goal(plan), 100_000
+    for version in range(31):
+        due = (later for later in range(version + 1, far) if later == goal or schedule.pauses(plan, later))
+        assert schedule.next_pause(plan, version) == next(due)
+
+
 def test_one_computes_all_of_a_step_where_steps_do_not_wait_for_each_other():
     assert [Schedule(job_of(4), 0).parts(workers) for workers in (0, 1, 4)] == [1, 1, 4]
     assert [Schedule(job_of(4, delay=2), 0).parts(workers) for workers in (0, 1, 4)] == [1, 1, 4]

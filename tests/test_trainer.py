@@ -77,6 +77,21 @@ def test_simple(job: Job):
     assert all(event["seconds"] > 0 for event in saved)
 
 
+@pytest.mark.parametrize("config", [{}, {"delay": 3}, {"staleness": 2}])
+def test_progress_is_noted_where_it_is_due_and_tells_of_every_step(job: Job, monkeypatch, config: dict[str, int]):
+    monkeypatch.setattr(trainers, "ACCOUNTED", 3)
+    config = replace(CONFIG, batch=20, microbatch=20, **config)  # 200 steps an epoch, so each fourth
+    events, result = train(local_trainer(replace(job, config=config, stop_after=330)))
+    noted = [event for event in events if event["event"] == "progress"]
+    assert [event["step"] for event in noted] == [*range(4, 330, 4), 330]
+    assert result["train_seconds"] == noted[-1]["seconds"] > 0
+    updates = [sum(event["staleness"]["histogram"].values()) for event in noted]
+    assert updates == [4] * 82 + [2]
+    assert result["staleness"]["histogram"] == {str(config.delay): 330 - config.delay} | {
+        str(versions): 1 for versions in range(config.delay)
+    }
+
+
 @pytest.mark.parametrize("delay", [0, 2])
 def test_training_takes_the_seconds_of_its_steps_not_those_of_tests_checkpoints_and_whoever_calls(
     job: Job, monkeypatch, delay: int
