@@ -49,11 +49,11 @@ class Crew:
         self._reason = ""
         self.deaths = 0
         self._without_step = 0
-        for _ in range(job.workers):
-            self._add()
 
     def place(self, seconds: float) -> None:
-        """Wait until enough workers have a place, bounded."""
+        """Hire everyone, and wait until enough have a place, bounded."""
+        for _ in range(self._job.workers):
+            self._add()
         deadline, least = time.monotonic() + seconds, self._job.fewest
         while len(self._free) < least:
             left = max(0.0, deadline - time.monotonic())

@@ -48,9 +48,9 @@ class RemoteTrainer:
         self._metrics = RayMetrics(job.run.name)
         self._crew = self.crew_class(cluster, job, self._listen)
         try:
-            server = self._hire_server()  # its process starts while those of the workers do
+            starting = self._start_server()  # it reads the data while the processes of the workers start
             self._crew.place(place_seconds)
-            self._start_server(server)
+            self._meet(*starting)
             self._gather()
         except cluster.ray.exceptions.RayActorError as error:
             self.close()
@@ -109,26 +109,25 @@ class RemoteTrainer:
             except self._ray.exceptions.RayActorError as error:
                 self._revive(error)
 
-    def _hire_server(self) -> Any:
-        """The actor of a server, which has nothing to do yet."""
+    def _start_server(self) -> tuple[Any, Meeting]:
+        """Have a new server go on from the newest checkpoint: its position, once it is there, and where to meet it."""
         # The server is on this node, where the run's folder is. It needs no CPU of its own: while it computes, the
         # workers wait.
         beside = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(self._cluster.here, soft=False)
         options = {"num_cpus": 0, "scheduling_strategy": beside, **NEVER_AGAIN}
         self._server = self._server_kind.options(**options).remote()
-        return self._server
-
-    def _start_server(self, server: Any = None) -> None:
-        """Have this server, or a new one, go on from the newest checkpoint; the workers are sent to it."""
-        server = server or self._hire_server()
         self._started += 1
-        local, secret = str(self._folder.path / f"server-{self._started}"), secrets.token_bytes(32)
-        step = ours(self._ray, server.start.remote(self._job, secret, [local]))
+        meeting = Meeting(str(self._folder.path / f"server-{self._started}"), None, secrets.token_bytes(32))
+        return self._server.start.remote(self._job, meeting.secret, [meeting.local]), meeting
+
+    def _meet(self, starting: Any, meeting: Meeting) -> None:
+        """Wait until the server is there, and send the workers to it."""
+        step = ours(self._ray, starting)
         if step > self._began:
             self._since_checkpoint = 0
         self._began = self.step = step
-        self._meeting = Meeting(local, None, secret)
-        self._crew.serve(self._meeting)
+        self._meeting = meeting
+        self._crew.serve(meeting)
 
     def _revive(self, error: Exception) -> None:
         """Start the server again. It redoes the steps since its newest checkpoint, to the same bits."""
@@ -142,7 +141,7 @@ class RemoteTrainer:
                 ) from error
             self._ray.kill(self._server)
             try:
-                self._start_server()
+                self._meet(*self._start_server())
                 return
             except self._ray.exceptions.RayActorError as another:
                 error = another
