@@ -87,7 +87,7 @@ class UnitQueue:
     @property
     def full(self) -> bool:
         """Whether the sender has to wait for an answer before it puts another unit."""
-        return len(self._open) >= self.capacity
+        return self.depth >= self.capacity
 
     @property
     def overdue(self) -> int:
@@ -153,7 +153,7 @@ class UnitQueue:
             self._open.remove(unit)
             if unit in self._waiting:
                 self._waiting.remove(unit)
-            if self.reissued and self._holders(unit):
+            if self._holders(unit):
                 self._firsts[unit] = worker, gradient.sha256()
         else:
             self._compare(gradient)

@@ -9,8 +9,7 @@ from ddmlp.dataset import Dataset
 from ddmlp.ledger import fingerprint
 from ddmlp.plan import Plan
 
-LOT = 1024  # rows that are read in one go ...
-FEW = 128  # ... where a step has no more than these: a worker may need only its part of them
+LOT = 256  # rows that are read in one go, where a step has fewer
 
 
 class Rows(NamedTuple):
@@ -34,7 +33,7 @@ class Reader:
         """The rows of microbatch `index` of `step`. Raises DatasetError."""
         begin = index * plan.microbatch
         count = min(plan.microbatch, plan.batch - begin)
-        if plan.batch > FEW:
+        if plan.batch > LOT // 2:
             self._load(plan.rows_from(step, begin, count))
             return self._rows(0, count)
         place = (step - self._step) * plan.batch + begin

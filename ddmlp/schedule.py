@@ -36,7 +36,8 @@ class Schedule:
         """The steps to be begun now, where so many are open already and there are so many workers."""
         goal, window = self.goal(plan), self._window
         if self._asynchronous:
-            goal, window = min(goal, self.next_pause(plan, version)), min(window, max(1, workers))
+            goal = min(goal, self.next_pause(plan, version))
+            window = min(window, max(1, workers))
         while self._next < goal and started < window:
             yield Update(self._next, version if self._asynchronous else max(0, self._next - self._delay))
             self._next += 1

@@ -66,9 +66,8 @@ class Trainer:
         self._server = self._begin(start)
         self._to_ask: deque[Unit] = deque()  # of the steps that are open, not yet in the queue
         self._began = 0.0  # when work began on what is applied next; after the end of an epoch a checkpoint comes first
-        self._applied: list[
-            tuple[Update, Tally, float]
-        ] = []  # what is not accounted for yet, and the seconds each took
+        # The steps that are applied and not yet accounted for, and the seconds that each took.
+        self._applied: list[tuple[Update, Tally, float]] = []
         self._due = start.step  # the position that asks next for something besides a step
         self._save_due = False
         self._evaluated: tuple[int, Evaluation] | None = None

@@ -32,7 +32,6 @@ class Counting(Dataset):
 def lot():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reader, "LOT", LOT)
-        patch.setattr(reader, "FEW", LOT // 2)
         yield
 
 
