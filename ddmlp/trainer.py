@@ -10,22 +10,19 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from ddmlp.books import Books
 from ddmlp.checkpoint import Checkpoint
 from ddmlp.dataset import Dataset
 from ddmlp.diagnosis import culprit
 from ddmlp.errors import TrainingError
-from ddmlp.evaluation import Evaluation, evaluate
 from ddmlp.feed import Feed
-from ddmlp.history import History, trained_on
 from ddmlp.job import Job, Report
-from ddmlp.ledger import Tally, all_rows
-from ddmlp.metrics import Journal, spread
+from ddmlp.ledger import Tally
 from ddmlp.network import Shape, Weights
-from ddmlp.numerics import pin, versions
+from ddmlp.numerics import pin
 from ddmlp.plan import Plan
 from ddmlp.queues import CREDITS, Unit, UnitQueue
 from ddmlp.run import Run
@@ -35,7 +32,6 @@ from ddmlp.updates import Update
 from ddmlp.workers import Workers
 
 DRAIN_SECONDS = 1.0  # at a time
-ACCOUNTED = 256  # steps, at most, that are accounted for in one go
 
 
 class Trainer:
@@ -43,34 +39,27 @@ class Trainer:
 
     def __init__(self, job: Job, connect: Callable[[Dataset, Plan, Shape], Workers]) -> None:
         pin()
-        self._job, self._config, self._run = job, job.config, Run(job.run)
+        self._job, self._config, run = job, job.config, Run(job.run)
         with ExitStack() as stack:
-            self._run.begin_writing()
-            stack.callback(self._run.end_writing)
+            run.begin_writing()
+            stack.callback(run.end_writing)
             self._feed = Feed(job)
             stack.callback(self._feed.close)
             data = self._feed.dataset
-            self._test = Dataset(job.test) if job.test else None
-            if self._test:
-                self._feed.verify(self._test)
-            self._history = History(self._run, job, data.manifest)
             self._shape = job.shape(data.manifest)
             self._workers = connect(data, self.plan, self._shape)
             stack.callback(self._workers.close)
+            self._queue = UnitQueue(2 * CREDITS * max(1, job.workers))
+            self._books = Books(job, run, self._feed, self._workers, self._queue)
             self._closing = stack.pop_all()
-        start = self._history.start
-        self._queue = UnitQueue(2 * CREDITS * max(1, job.workers))
+        self._folder = run.checkpoints.folder
+        start = self._books.history.start
         self._schedule = Schedule(job, start.step)
-        self._journal = Journal(self._config.follow, start.step, start.about, self._history.complaints)
         self._versions: dict[int, Weights] = {}  # that are still read, and the newest
         self._server = self._begin(start)
         self._to_ask: deque[Unit] = deque()  # of the steps that are open, not yet in the queue
-        self._began = 0.0  # when work began on what is applied next; after the end of an epoch a checkpoint comes first
-        # The steps that are applied and not yet accounted for, and the seconds that each took.
-        self._applied: list[tuple[Update, Tally, float]] = []
         self._due = start.step  # the position that asks next for something besides a step
         self._save_due = False
-        self._evaluated: tuple[int, Evaluation] | None = None
 
     @property
     def plan(self) -> Plan:
@@ -86,11 +75,10 @@ class Trainer:
 
         Raises TrainingError, DataError or ClusterError; the last checkpoint stands.
         """
-        start = time.perf_counter()
-        deadline = start + seconds
+        deadline = time.perf_counter() + seconds
         if not self._server.open:
-            self._began = start
-        if self._history.saved < 0:
+            self._books.begin()
+        if self._books.history.saved < 0:
             self.checkpoint()
         result = None
         with np.errstate(all="ignore"):  # the server looks whether the sums are finite
@@ -100,17 +88,17 @@ class Trainer:
                     if (over or self._save_due) and not self._saved(deadline):
                         break
                     if over:
-                        result = self._finish()
+                        result = self._books.finish(self.step, self._server.weights)
                         break
-                    self._due = self._next_due()
+                    self._due = min(self._schedule.next_pause(self.plan, self.step), self._books.next_due(self.step))
                 if not self._step(deadline) or time.perf_counter() >= deadline:
                     break
-        return self._report(result)
+        return self._books.report(self.step, result)
 
     def end(self) -> Report:
         """Let this be the end: write a checkpoint and the model; the report has the result."""
         self.checkpoint()
-        return self._report(self._finish())
+        return self._books.report(self.step, self._books.finish(self.step, self._server.weights))
 
     def checkpoint(self) -> Path:
         """Write a checkpoint of the position, unless it has one; returns its folder.
@@ -119,20 +107,14 @@ class Trainer:
         """
         while self._config.asynchronous and self._server.open:  # only then is the version a position
             self._apply_next(time.perf_counter() + DRAIN_SECONDS)
-        if self._history.saved != self.step:
+        if self._books.history.saved != self.step:
             if self.step > 0:
                 self._feed.verified()
-            start = time.perf_counter()
-            self._account()
-            about = self._journal.about()
-            if self._config.follow:
-                about |= trained_on(self._feed.dataset.manifest, self.plan.rows_before(self.step))
             earlier = [self._versions[read] for read in self._schedule.reads(self.step)[:-1]]
-            self._history.save(self._server.weights, self.step, earlier, about)
-            self._journal.checkpoint(self.step, time.perf_counter() - start, self._history.chain)
+            self._books.save(self.step, self._server.weights, earlier)
         self._save_due = False
-        self._began = time.perf_counter()
-        return self._run.checkpoints.folder
+        self._books.begin()
+        return self._folder
 
     def close(self) -> None:
         self._closing.close()
@@ -170,10 +152,11 @@ class Trainer:
         if server.open:
             return self._apply_next(deadline)
         found = self._feed.look(self.step, deadline - time.perf_counter())
-        self._began, self._due = time.perf_counter(), self.step
+        self._books.begin()
+        self._due = self.step
         if found:
             return True
-        self._note_progress(last=True)  # who watches a slow stream wants to see all of what has come
+        self._books.note(self.step, last=True)  # who watches a slow stream wants to see all of what has come
         return False
 
     def _apply_next(self, deadline: float) -> bool:
@@ -184,16 +167,13 @@ class Trainer:
                 queue.put(self._to_ask.popleft())
             start = time.perf_counter()
             gradient = self._workers.exchange(queue, max(0.0, deadline - start))
-            self._journal.exchanged(gradient, time.perf_counter() - start, blocked=bool(self._to_ask))
+            self._books.journal.exchanged(gradient, time.perf_counter() - start, blocked=bool(self._to_ask))
             if gradient is None:
                 return False
             if queue.answered(gradient, time.monotonic()):
                 server.receive(gradient)
         update = Update(step, server.open[step])
-        tally = self._apply(update)
-        now = time.perf_counter()
-        self._applied.append((update, tally, now - self._began))
-        self._began = now
+        self._books.applied(update, self._apply(update))
         if server.version >= self._due:
             self._after_step()
         return True
@@ -215,90 +195,10 @@ class Trainer:
         self._versions[version + 1] = weights
         return tally
 
-    def _account(self) -> None:
-        """Enter the steps that were applied since it was done last: in one go, because after a step's arithmetic
-        nothing of this code is in the caches any more."""
-        begin = self.step - len(self._applied)
-        for version, (update, tally, seconds) in enumerate(self._applied, begin):
-            self._history.applied(update, tally)
-            self._journal.applied(tally, seconds, version - update.read)
-        self._applied.clear()
-
-    def _next_due(self) -> int:
-        """The next position at which `_after_step` may find something, or it may be the end."""
-        step, plan = self.step, self.plan
-        return min(self._schedule.next_pause(plan, step), self._journal.next_record(step, plan), step + ACCOUNTED)
-
     def _after_step(self) -> None:
         """What the position asks for: a line of metrics, a check of the ledger, a test, a checkpoint."""
         step, plan = self.step, self.plan
-        self._note_progress(last=self._schedule.over(plan, step))
+        self._books.note(step, last=self._schedule.over(plan, step))
         if step % plan.steps_per_epoch == 0:
-            epoch = plan.epoch(step)
-            self._history.check(f"epoch {epoch}", all_rows(*plan.span(epoch - 1)))
-            self._history.begin_epoch()
-            if self._test:
-                self._journal.epoch(step, plan, self._evaluate(self._test))
+            self._books.end_epoch(step, self._server.weights)
         self._save_due = self._schedule.pauses(plan, step)
-
-    def _note_progress(self, *, last: bool) -> None:
-        self._account()
-        self._journal.progress(self.step, self.plan, self._workers, self._queue, last=last)
-
-    def _finish(self) -> dict[str, Any]:
-        """Write the model; returns what the result says of the run."""
-        step, plan = self.step, self.plan
-        self._note_progress(last=True)
-        seconds, epoch, rows = self._journal.seconds, plan.epoch(step), plan.rows_before(step)
-        self._history.check(f"epoch {epoch + 1}, up to step {step}", plan.epoch_rows(step))
-        self._run.write_model(self._server.weights)
-        return {
-            "weights_sha256": self._server.weights.sha256(),
-            "chain": self._history.chain,
-            **(self._evaluate(self._test).about() if self._test else {}),
-            "image_shape": self._feed.dataset.manifest.image_shape,
-            "steps": step,
-            "finished": plan.ended and step == plan.steps,
-            "rows": rows,
-            "epochs": epoch,
-            "train_seconds": seconds,
-            "rows_per_second": rows / seconds if seconds else 0.0,
-            "staleness": {"bound": self._config.staleness, "delay": self._config.delay, **self._journal.stale},
-            **self._journal.tested_first,
-            "dataset_sha256": self._history.origin["dataset_sha256"],
-            "answered": self._workers.answered,
-            "reissued": self._queue.reissued,
-            "compared": self._queue.compared,
-            "versions": versions(),
-        }
-
-    def _report(self, result: dict[str, Any] | None) -> Report:
-        self._account()
-        stretch, events = self._journal.report()
-        stale = spread(stretch.staleness)
-        return Report(
-            step=self.step,
-            steps=self.plan.steps if self.plan.ended else None,
-            epoch=self.plan.epoch(self.step),
-            epochs=None if self._config.follow else self._config.epochs,
-            rows=self.plan.rows_before(self.step),
-            error=stretch.error,
-            rows_per_second=stretch.speed,
-            trained=stretch.rows,
-            updates=dict(stretch.staleness),
-            prequential=self._journal.prequential,
-            asynchronous=self._config.asynchronous,
-            staleness=(stale["mean"], stale["max"]),
-            idle=self._feed.idle,
-            depth=self._queue.high_water,
-            workers=self._workers.count,
-            hung=self._queue.hung(),
-            events=events,
-            result=result,
-        )
-
-    def _evaluate(self, test: Dataset) -> Evaluation:
-        """The test error at the position."""
-        if self._evaluated is None or self._evaluated[0] != self.step:
-            self._evaluated = self.step, evaluate(self._server.weights, test)
-        return self._evaluated[1]

@@ -84,7 +84,7 @@ def train(trainer: Trainer, until: Callable[[], bool] = lambda: False) -> dict[s
                 found: dict[str, Any] = report.result
                 return found
         trainer.checkpoint()
-        run.record(trainer._report(None).events)
+        run.record(trainer._books.report(trainer.step, None).events)
         return {}
     finally:
         trainer.close()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ddmlp import books as bookkeeping
 from ddmlp import trainer as trainers
 from ddmlp.chain import Chain
 from ddmlp.checkpoint import load_checkpoint
@@ -79,7 +80,7 @@ def test_simple(job: Job):
 
 @pytest.mark.parametrize("config", [{}, {"delay": 3}, {"staleness": 2}])
 def test_progress_is_noted_where_it_is_due_and_tells_of_every_step(job: Job, monkeypatch, config: dict[str, int]):
-    monkeypatch.setattr(trainers, "ACCOUNTED", 3)
+    monkeypatch.setattr(bookkeeping, "ACCOUNTED", 3)
     config = replace(CONFIG, batch=20, microbatch=20, **config)  # 200 steps an epoch, so each fourth
     events, result = train(local_trainer(replace(job, config=config, stop_after=330)))
     noted = [event for event in events if event["event"] == "progress"]
@@ -97,10 +98,11 @@ def test_training_takes_the_seconds_of_its_steps_not_those_of_tests_checkpoints_
     job: Job, monkeypatch, delay: int
 ):
     clock = Clock()
-    monkeypatch.setattr(trainers, "time", clock)
+    for module in (trainers, bookkeeping):
+        monkeypatch.setattr(module, "time", clock)
     monkeypatch.setattr(Worker, "compute", clock.costing(1, Worker.compute))
     monkeypatch.setattr(ParameterServer, "begin", clock.costing(1, ParameterServer.begin))
-    monkeypatch.setattr(trainers, "evaluate", clock.costing(1e3, trainers.evaluate))
+    monkeypatch.setattr(bookkeeping, "evaluate", clock.costing(1e3, bookkeeping.evaluate))
     monkeypatch.setattr(History, "save", clock.costing(1e6, History.save))
     trainer = local_trainer(replace(job, config=replace(job.config, delay=delay, microbatch=150)))
     report = trainer.advance(50)
@@ -126,7 +128,8 @@ def test_training_takes_not_the_seconds_in_which_there_was_nothing_to_train_on(t
         return before(feed, step, seconds)
 
     clock, before = Clock(), Feed.look
-    monkeypatch.setattr(trainers, "time", clock)
+    for module in (trainers, bookkeeping):
+        monkeypatch.setattr(module, "time", clock)
     monkeypatch.setattr(Feed, "look", look)
     monkeypatch.setattr(Worker, "compute", clock.costing(1, Worker.compute))
     publish(last=False)
