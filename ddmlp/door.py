@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, answer_challenge, deliver_challenge
 from multiprocessing.reduction import send_handle
 
-import numpy as np
-
 from ddmlp import wire
 from ddmlp.errors import ClusterError
+from ddmlp.memory import zeros
 from ddmlp.network import Floats, Shape
 from ddmlp.queues import CREDITS
 from ddmlp.shared_memory import Region
@@ -143,7 +142,7 @@ class Door:
         finally:
             clock.cancel()
             self._begun.discard(connection)
-        buffers = region.buffers if region else [np.empty(self._shape.size, np.float32)]
+        buffers = region.buffers if region else [zeros((self._shape.size,))]
         self._inside.append(Peer(hello.worker, connection, region, buffers))
         with suppress(BlockingIOError):  # it rings already
             self._ring.send(b"!")

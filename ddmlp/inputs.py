@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ddmlp.memory import zeros
 from ddmlp.network import Indices, Inputs, Shape
 
 MOST_LIVE = 0.9  # of all: where more is not zero, leaving out the rest costs more than multiplying by zero
@@ -25,9 +26,9 @@ class Loader:
     def __init__(self, shape: Shape, rows: int, dtype: np.dtype[Any] | type = np.float32) -> None:
         inputs, self._hidden, _ = shape
         self._scale = np.dtype(dtype).type(1 / 255)
-        self._x = np.empty(rows * inputs, dtype)
-        self._kept = np.empty(rows * inputs, np.uint8)
-        self._sorted = np.empty((rows, inputs), np.uint8)
+        self._x = zeros((rows * inputs,), dtype)
+        self._kept = zeros((rows * inputs,), np.uint8)
+        self._sorted = zeros((rows, inputs), np.uint8)
         self._labels = np.empty(rows, np.uint8)
 
     def load(self, pixels: Pixels) -> Inputs:

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ddmlp.memory import zeros
 from ddmlp.numerics import WEIGHTS, random_bits, uniform
 
 Floats = NDArray[np.floating[Any]]
@@ -65,7 +66,7 @@ class Weights:
     def __init__(self, shape: Shape, flat: Floats | None = None) -> None:
         """Weights over the buffer `flat`, or over a new one of float32 zeros."""
         self.shape = shape
-        self.flat: Floats = np.zeros(shape.size, np.float32) if flat is None else flat
+        self.flat: Floats = zeros((shape.size,)) if flat is None else flat
         m, n, o = shape
         self.w1 = self.flat[: m * n].reshape(m, n)
         self.w2 = self.flat[m * n :].reshape(n, o)
@@ -109,11 +110,11 @@ class Network:
         """Buffers for weights of `shape` and type `dtype` (float32 or float64)."""
         self.shape = shape
         self.rows = rows
-        self._w1 = np.empty((shape.inputs + 1, shape.hidden), dtype)  # live rows of W1, then those of dE/dW1
+        self._w1 = zeros((shape.inputs + 1, shape.hidden), dtype)  # live rows of W1, then those of dE/dW1
         self._sources = np.empty(shape.inputs, np.intp)
         self._count = np.arange(shape.inputs)
-        self._y1 = np.empty((rows, shape.hidden), dtype)
-        self._d1 = np.empty((rows, shape.hidden), dtype)
+        self._y1 = zeros((rows, shape.hidden), dtype)
+        self._d1 = zeros((rows, shape.hidden), dtype)
         self._y2 = np.empty((rows, shape.outputs), dtype)
         self._t = np.empty((rows, shape.outputs), dtype)
         self._sums = np.empty((rows, 1), dtype)

@@ -1,14 +1,18 @@
 """What a step costs, counted, not timed: arrays that are allocated, copies that are made, bytes that are sent."""
 
+import mmap
 import tracemalloc
 from collections import Counter
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from ddmlp import memory
 from ddmlp.config import TrainConfig
 from ddmlp.local import local_trainer
+from ddmlp.memory import LEAST, zeros
 from ddmlp.network import Shape
 from ddmlp.reader import LOT
 from ddmlp.reduction import Pool
@@ -23,21 +27,36 @@ LITTLE = 100_000  # bytes: NumPy's buffers of 8,192 numbers where it converts, a
 
 
 @pytest.fixture
-def allocated():
-    """Called, it returns the most bytes that were allocated at a time since it was called last, beyond those before."""
+def allocated(monkeypatch):
+    """Called, it returns the most bytes that were allocated at a time since it was called last, beyond those before;
+    and all that were mapped, which tracemalloc does not see."""
+    mapped: list[int] = []
+
+    class Mapped(mmap.mmap):
+        def __init__(self, _, size, *__):
+            mapped.append(size)
+
+    monkeypatch.setattr(memory.mmap, "mmap", Mapped)
     tracemalloc.start()
     before = 0
 
     def allocated():
         nonlocal before
         now, most = tracemalloc.get_traced_memory()
-        most -= before
+        most += sum(mapped) - before
         before = now
+        mapped.clear()
         tracemalloc.reset_peak()
         return most
 
     yield allocated
     tracemalloc.stop()
+
+
+def test_what_is_mapped_counts_as_allocated(allocated):
+    allocated()
+    zeros((LEAST,), np.uint8)
+    assert allocated() >= LEAST
 
 
 @pytest.mark.parametrize(("batch", "microbatch"), [(64, 64), (64, 16), (1, 1)])
