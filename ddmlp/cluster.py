@@ -4,11 +4,12 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from types import ModuleType
 from typing import Any
 
@@ -40,6 +41,8 @@ OWN = {
     "RAY_prestart_worker_first_driver": "0",
     "RAY_worker_niceness": "0",
 }
+# What Ray itself imports with the first remote call, if it is there: a quarter of a second.
+CALLS = ("ray.dag", "ray._common.pydantic_compat")
 
 
 @dataclass(frozen=True)
@@ -86,11 +89,11 @@ class Cluster:
         self.ray.shutdown()
 
 
-def connect(address: str | None = None, *, dashboard: bool = False) -> Cluster:
+def connect(address: str | None = None, *, dashboard: bool = False, ahead: Sequence[str] = ()) -> Cluster:
     """Attach to the Ray at `address`, at RAY_ADDRESS, or to the one running on this machine; else start one here.
 
-    `address` is HOST:PORT; "local" always starts one. Raises ClusterError where a Ray that was asked for is not
-    there, or does not let us in.
+    `address` is HOST:PORT; "local" always starts one. ahead: modules to import while Ray starts. Raises ClusterError
+    where a Ray that was asked for is not there, or does not let us in.
     """
     address = address or os.environ.get("RAY_ADDRESS")
     if address in (None, "auto"):
@@ -114,17 +117,12 @@ def connect(address: str | None = None, *, dashboard: bool = False) -> Cluster:
     import ray
 
     quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
+    options: dict[str, Any] = {"address": address}
+    if own:
+        options = {"address": "local", "include_dashboard": dashboard, "object_store_memory": OBJECT_STORE_BYTES}
     try:
-        if own:
-            with _apart():
-                found: Any = ray.init(
-                    address="local",
-                    include_dashboard=dashboard,
-                    object_store_memory=OBJECT_STORE_BYTES,
-                    **quiet,
-                )
-        else:
-            found = ray.init(address=address, **quiet)
+        with _importing([*ahead, *CALLS]), _apart() if own else nullcontext():
+            found: Any = ray.init(**options, **quiet)
     except Exception as error:  # Ray raises many kinds here, RuntimeError and ConnectionError among them
         where = "a local Ray" if own else f"the Ray at {address}"
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
@@ -151,6 +149,24 @@ def one_line(error: BaseException) -> str:
     """An error of Ray's in one line."""
     lines = [line for line in str(error).splitlines() if line.strip()] or [""]
     return f"{type(error).__name__}: {lines[0].strip()}"
+
+
+@contextmanager
+def _importing(modules: Sequence[str]) -> Iterator[None]:
+    """Import modules meanwhile: this process only waits while Ray starts. One that cannot be imported is left to those
+    who need it."""
+
+    def each() -> None:
+        for module in modules:
+            with suppress(Exception):
+                import_module(module)
+
+    thread = Thread(target=each, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 @contextmanager

@@ -123,10 +123,11 @@ def start(job: "Job", args: argparse.Namespace, progress: "RunProgress") -> "Ite
             local.close()
         return
     from ddmlp.cluster import connect
-    from ddmlp.remote import RemoteTrainer
 
-    cluster = connect(args.address, dashboard=args.dashboard)
+    cluster = connect(args.address, dashboard=args.dashboard, ahead=["ddmlp.remote"])
     try:
+        from ddmlp.remote import RemoteTrainer
+
         progress.note(f"{'started a local Ray' if cluster.own else f'using the Ray at {cluster.address}'}: "
                       f"{cluster.room()}")  # fmt: skip
         if args.dashboard and cluster.own:
