@@ -3,6 +3,7 @@
 import re
 import shutil
 import tempfile
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
@@ -57,6 +58,8 @@ class DatasetWriter:
         self._published = 0, False  # how many of the shards, and whether the end
         self._stale = True  # what others left behind may still be there
         self._writer: ShardWriter | None = None
+        self._closer = ThreadPoolExecutor(1)  # the disk is waited for, and hashes computed, beside the next shard
+        self._closing: Future[Shard] | None = None
         self._pixels = np.empty((self.batch_rows, *image_shape), np.uint8)
         self._labels = np.empty(self.batch_rows, np.uint8)
         self._held = 0
@@ -109,6 +112,7 @@ class DatasetWriter:
         if self._held:
             self._flush()
         self._close_shard()
+        self._settle()
         if not self._shards:
             raise DatasetError(f"{self.path} would have no rows; expected at least one")
 
@@ -157,21 +161,24 @@ class DatasetWriter:
     def _flush(self) -> None:
         """Write the held rows as a record batch, and close the shard when it is full."""
         if self._writer is None:
-            self._writer = ShardWriter(self._folder / "shard", self.image_shape)
+            index = len(self._shards) + (self._closing is not None)
+            self._writer = ShardWriter(self._folder / f"{index:05d}", self.image_shape)
         self._writer.write(self._pixels[: self._held], self._labels[: self._held])
         self._held = 0
         if self._writer.rows == self.shard_rows:
             self._close_shard()
 
     def _close_shard(self) -> None:
-        if self._writer is None:
-            return
-        path, rows = self._writer.path, self._writer.rows
-        self._writer.close()
-        self._writer = None
-        digest = file_sha256(path)
-        named = path.rename(self._folder / f"{len(self._shards):05d}-{digest[:12]}.arrow")
-        self._shards.append(Shard(named.name, rows, named.stat().st_size, digest))
+        if self._writer is not None:
+            self._settle()  # one at a time: what is not on disk yet is bounded
+            self._closing = self._closer.submit(_close, self._writer)
+            self._writer = None
+
+    def _settle(self) -> None:
+        """Wait for the shard that is being closed; raises what went wrong there."""
+        if self._closing is not None:
+            closing, self._closing = self._closing, None
+            self._shards.append(closing.result())
 
     def _check_path(self, shown: Path, goes_on: bool) -> None:
         if not self.path.exists():
@@ -194,6 +201,7 @@ class DatasetWriter:
             if kind is None:
                 self.publish()
         finally:
+            self._closer.shutdown()
             if self._writer is not None:
                 self._writer.abandon()
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -208,3 +216,15 @@ class DatasetWriter:
         with suppress(OSError):
             for folder in self._made:
                 folder.rmdir()
+
+
+def _close(writer: ShardWriter) -> Shard:
+    """Complete a shard, and add its hash to its name."""
+    try:
+        writer.close()
+    except BaseException:
+        writer.abandon()
+        raise
+    digest = file_sha256(writer.path)
+    named = writer.path.rename(writer.path.with_name(f"{writer.path.name}-{digest[:12]}.arrow"))
+    return Shard(named.name, writer.rows, named.stat().st_size, digest)

@@ -361,6 +361,30 @@ def test_an_error_while_publishing_leaves_the_old_dataset_or_none(tmp_path, monk
     assert names(tmp_path / "data") == listed(tmp_path / "data")
 
 
+@pytest.mark.parametrize("failing", range(3))
+def test_a_shard_that_does_not_reach_the_disk_leaves_the_old_dataset(tmp_path, monkeypatch, failing):
+    """A shard is synced while the next is written."""
+    write(tmp_path / "data", count=9)
+    old = content(tmp_path / "data")
+    synced, sync = [], os.fsync
+
+    def fail(file: int) -> None:
+        synced.append(file)
+        if len(synced) > failing:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(file)
+
+    with ExitStack() as stack:
+        stack.enter_context(pytest.raises(OSError, match=rf"No space left.*{failing:05d}"))
+        writer = stack.enter_context(DatasetWriter(tmp_path / "data", (2, 2), 10, shard_rows=10, overwrite=True))
+        monkeypatch.setattr(os, "fsync", fail)
+        writer.append(*rows_of(25))
+    monkeypatch.undo()
+    assert len(synced) > failing
+    assert content(tmp_path / "data") == old
+    assert names(tmp_path / "data") == listed(tmp_path / "data")
+
+
 def test_an_exception_leaves_the_old_dataset_under_overwrite(tmp_path):
     write(tmp_path / "data")
     old = content(tmp_path / "data")
