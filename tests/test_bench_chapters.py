@@ -8,7 +8,7 @@ import pytest
 
 from ddmlp.errors import TrainingError
 from ddmlp.network import Shape
-from tools.benchmarks import goal, one_process, several_processes, time_to_goal, training, ways
+from tools.benchmarks import goal, one_process, processes, several_processes, time_to_goal, training, two_cores, ways
 from tools.benchmarks.chapter import Setting
 from tools.benchmarks.contents import CHAPTERS
 from tools.benchmarks.rows import Rows
@@ -56,6 +56,27 @@ def test_several_processes():
     without = several_processes.bars(made_up(80_000, torch=False))
     assert {bar.verdict for bar in without if "DDP" in bar.what} == {"not measured"}
     assert "not installed" in several_processes.show(made_up(80_000, torch=False))
+
+
+def test_two_cores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Two at once count together, and beside the one of their own repeat."""
+    speeds = iter([100.0, 70.0, 80.0, 200.0, 100.0, 120.0] * len(two_cores.HIDDEN))
+
+    def answers(count: int, *_arguments: object) -> list[dict]:
+        return [{"rows_per_second": next(speeds)} for _ in range(count)]
+
+    monkeypatch.setattr(two_cores, "answers", answers)
+    found = two_cores.measure(Setting(tmp_path, 2, 1.0, tmp_path))
+    assert found == {hidden: {"one process": [100, 200], "two at once": [150, 220]} for hidden in ("300", "800")}
+    assert "| 300 | 150 (100 to 200) | 185 (150 to 220) | 1.30 (1.10 to 1.50) |" in two_cores.show(found)
+
+
+def test_processes_at_once_are_really_run(data: Path):
+    flags = ("bound", data, "--hidden", 16, "--batch", 8, "--seconds", 0.01)
+    found = processes.answers(2, "tools.benchmarks.stopwatch", *flags)
+    assert [each["rows_per_second"] > 0 for each in found] == [True, True]
+    with pytest.raises(TrainingError, match="--batch"):
+        processes.answers(2, "tools.benchmarks.stopwatch", "bound", data)
 
 
 def test_the_message_path_is_what_a_step_takes_beyond_half_of_one_process():

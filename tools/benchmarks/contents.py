@@ -11,11 +11,13 @@ from tools.benchmarks import (
     several_processes,
     start,
     time_to_goal,
+    two_cores,
 )
 from tools.benchmarks.chapter import Chapter
 
 CHAPTERS: tuple[Chapter, ...] = (
     one_process.CHAPTER,
+    two_cores.CHAPTER,
     several_processes.CHAPTER,
     message_path.CHAPTER,
     time_to_goal.CHAPTER,

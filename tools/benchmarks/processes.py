@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,13 @@ def run(*words: object) -> str:
     return output(start(*words))
 
 
+def answers(count: int, module: str, *arguments: object, threads: int = 1) -> list[dict[str, Any]]:
+    """The JSON objects that are the last lines of what so many processes of `python -m module` at once print."""
+    with ExitStack() as ends:
+        started = [ends.enter_context(start("-m", module, *arguments, threads=threads)) for _ in range(count)]
+        return [json.loads(output(process).splitlines()[-1]) for process in started]
+
+
 def answer(module: str, *arguments: object, threads: int = 1) -> dict[str, Any]:
-    """The JSON object that is the last line of what `python -m module` prints."""
-    found: dict[str, Any] = json.loads(output(start("-m", module, *arguments, threads=threads)).splitlines()[-1])
-    return found
+    """The answer of one such process."""
+    return answers(1, module, *arguments, threads=threads)[0]

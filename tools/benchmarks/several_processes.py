@@ -18,7 +18,8 @@ MEETS = {256: (DDP, RAY), 1024: (DDP,)}  # the peers at each global batch, half 
 PATH = "300, 256"  # where the message path is measured
 INTRODUCTION = """Two processes compute in each of the peers, half of the global batch each, one thread each: PyTorch's
 DistributedDataParallel on gloo, and Ray's documented parameter-server pattern with NumPy's dense step in its workers.
-ddmlp is `python -m ddmlp.train --workers N`, synchronous. Whatever N is, the weights had the same SHA-256."""
+ddmlp is `python -m ddmlp.train --workers N`, synchronous. Whatever N is, the weights had the same SHA-256.
+How much faster two can be on this machine where they exchange nothing, the chapter before says."""
 
 
 def measure(setting: Setting) -> Found:
