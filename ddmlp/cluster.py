@@ -41,8 +41,6 @@ OWN = {
     "RAY_prestart_worker_first_driver": "0",
     "RAY_worker_niceness": "0",
 }
-# What Ray itself imports with the first remote call, if it is there: a quarter of a second.
-CALLS = ("ray.dag", "ray._common.pydantic_compat")
 
 
 @dataclass(frozen=True)
@@ -117,11 +115,10 @@ def connect(address: str | None = None, *, dashboard: bool = False, ahead: Seque
     import ray
 
     quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
-    options: dict[str, Any] = {"address": address}
-    if own:
-        options = {"address": "local", "include_dashboard": dashboard, "object_store_memory": OBJECT_STORE_BYTES}
+    starting = {"include_dashboard": dashboard, "object_store_memory": OBJECT_STORE_BYTES}
+    options: dict[str, Any] = {"address": "local", **starting} if own else {"address": address}
     try:
-        with _importing([*ahead, *CALLS]), _apart() if own else nullcontext():
+        with _importing(ahead), _apart() if own else nullcontext():
             found: Any = ray.init(**options, **quiet)
     except Exception as error:  # Ray raises many kinds here, RuntimeError and ConnectionError among them
         where = "a local Ray" if own else f"the Ray at {address}"

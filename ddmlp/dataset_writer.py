@@ -175,10 +175,11 @@ class DatasetWriter:
             self._writer = None
 
     def _settle(self) -> None:
-        """Wait for the shard that is being closed; raises what went wrong there."""
+        """Wait for the shard that is being closed; raises what went wrong there, and again whenever it is called, as
+        nothing can be published without that shard."""
         if self._closing is not None:
-            closing, self._closing = self._closing, None
-            self._shards.append(closing.result())
+            self._shards.append(self._closing.result())
+            self._closing = None
 
     def _check_path(self, shown: Path, goes_on: bool) -> None:
         if not self.path.exists():
@@ -220,11 +221,7 @@ class DatasetWriter:
 
 def _close(writer: ShardWriter) -> Shard:
     """Complete a shard, and add its hash to its name."""
-    try:
-        writer.close()
-    except BaseException:
-        writer.abandon()
-        raise
+    writer.close()
     digest = file_sha256(writer.path)
     named = writer.path.rename(writer.path.with_name(f"{writer.path.name}-{digest[:12]}.arrow"))
     return Shard(named.name, writer.rows, named.stat().st_size, digest)

@@ -74,11 +74,10 @@ class ShardWriter:
 
     def close(self) -> None:
         """Complete the shard: the footer is written, and all of it is on disk."""
-        with naming(self.path):
+        with naming(self.path), self._file:
             self._writer.close()
             self._file.flush()
             os.fsync(self._file.fileno())
-            self._file.close()
 
     def abandon(self) -> None:
         """Leave the shard without a footer, which is no Arrow file."""

@@ -29,6 +29,8 @@ if TYPE_CHECKING:  # these import NumPy and Ray, which --help and a bad flag nee
 
     AnyTrainer: TypeAlias = Trainer | RemoteTrainer
 
+# To import while Ray starts: the trainer on Ray, and what Ray itself imports with the first call of an actor.
+AHEAD = ("ddmlp.remote", "ray.dag", "ray._common.pydantic_compat")
 ADVANCE_SECONDS = 0.2  # between looks at the progress and at Ctrl-C
 INTERRUPTED = 130
 GET_DATA = """no data: there is no folder data/
@@ -124,7 +126,7 @@ def start(job: "Job", args: argparse.Namespace, progress: "RunProgress") -> "Ite
         return
     from ddmlp.cluster import connect
 
-    cluster = connect(args.address, dashboard=args.dashboard, ahead=["ddmlp.remote"])
+    cluster = connect(args.address, dashboard=args.dashboard, ahead=AHEAD)
     try:
         from ddmlp.remote import RemoteTrainer
 

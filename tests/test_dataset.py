@@ -11,6 +11,7 @@ import tracemalloc
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
@@ -383,6 +384,20 @@ def test_a_shard_that_does_not_reach_the_disk_leaves_the_old_dataset(tmp_path, m
     assert len(synced) > failing
     assert content(tmp_path / "data") == old
     assert names(tmp_path / "data") == listed(tmp_path / "data")
+
+
+def test_nothing_is_published_without_a_shard_that_did_not_reach_the_disk(tmp_path, monkeypatch):
+    """Even where the error is passed over, and there is room again."""
+    with ExitStack() as stack:
+        stack.enter_context(pytest.raises(OSError, match="No space left"))
+        writer = stack.enter_context(DatasetWriter(tmp_path / "data", (2, 2), 10, shard_rows=10))
+        writer.append(*rows_of(5))
+        with monkeypatch.context() as full:
+            full.setattr(os, "fsync", mock.Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+            with pytest.raises(OSError, match="No space left"):
+                writer.publish()
+        writer.append(*rows_of(25))
+    assert names(tmp_path) == []
 
 
 def test_an_exception_leaves_the_old_dataset_under_overwrite(tmp_path):

@@ -12,9 +12,11 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [heads, ["---"] * len(heads), *rows])
 
 
-def spread(figures: Figures, form: str = ",.0f") -> str:
+def spread(figures: Figures | Spread, form: str = ",.0f") -> str:
     """Median, lowest and highest of the repeats."""
-    return NOT_INSTALLED if figures is None else Spread.of(figures).shown(form)
+    if figures is None:
+        return NOT_INSTALLED
+    return (figures if isinstance(figures, Spread) else Spread.of(figures)).shown(form)
 
 
 def ratio(found: Spread | None, form: str = ".2f") -> str:

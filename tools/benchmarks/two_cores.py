@@ -1,9 +1,8 @@
 """The chapter on the machine: how much more two processes can do than one, where they exchange nothing."""
 
-from collections.abc import Callable
 from functools import partial
 
-from tools.benchmarks.chapter import Chapter, Found, Setting, interleaved
+from tools.benchmarks.chapter import Chapter, Found, Setting, interleaved, median_ratio
 from tools.benchmarks.markdown import spread, table
 from tools.benchmarks.processes import answers
 
@@ -25,20 +24,17 @@ def products(setting: Setting, hidden: int, processes: int) -> float:
 def measure(setting: Setting) -> Found:
     found: Found = {}
     for hidden in HIDDEN:
-        counts = {ONE: 1, TWO: 2}
-        runs: dict[str, Callable[[], float]] = {
-            name: partial(products, setting, hidden, count) for name, count in counts.items()
-        }
+        runs = {ONE: partial(products, setting, hidden, 1), TWO: partial(products, setting, hidden, 2)}
         found[str(hidden)] = interleaved(runs, setting.repeats, f"{hidden}: ")
     return found
 
 
 def show(found: Found) -> str:
     heads = ["hidden", f"rows/s, {ONE}", f"rows/s, {TWO}", "two to one"]
-    rows = []
-    for hidden, speeds in found.items():
-        ratios = [two / one for one, two in zip(speeds[ONE], speeds[TWO], strict=True)]
-        rows.append([hidden, spread(speeds[ONE]), spread(speeds[TWO]), spread(ratios, ".2f")])
+    rows = [
+        [hidden, spread(speeds[ONE]), spread(speeds[TWO]), spread(median_ratio(speeds[TWO], speeds[ONE]), ".2f")]
+        for hidden, speeds in found.items()
+    ]
     return f"{INTRODUCTION}\n\n{table(heads, rows)}"
 
 
