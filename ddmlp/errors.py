@@ -15,6 +15,9 @@
 A message says what was found, what was expected, where, and what to do. The commands print it as one line.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class DdmlpError(Exception):
     """The root of the tree: whatever ddmlp itself has to complain about."""
@@ -66,3 +69,14 @@ class TrainingError(DdmlpError):
 
 class ClusterError(DdmlpError):
     """Ray, an actor, or the messages between the actors failed."""
+
+
+@contextmanager
+def require_extra(name: str) -> Iterator[None]:
+    """What is imported in the block comes with the extra `name`; raises ConfigError where it is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"this needs the package {error.name}, which is not installed; install it with: pip install 'ddmlp[{name}]'"
+        ) from None

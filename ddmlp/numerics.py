@@ -28,7 +28,7 @@ def pin() -> None:
 
 
 @cache
-def fingerprint() -> str:
+def arithmetic_fingerprint() -> str:
     """A digest of this process's arithmetic: equal digests compute equal gradients, as far as a probe can tell.
 
     The probe runs the operations of a step, each on a shape large enough to use the kernels and the tails of real
@@ -57,7 +57,7 @@ def libraries() -> dict[str, str]:
         for lib in threadpool_info()
         if lib["user_api"] == "blas"  # others, OpenMP say, come with packages that compute nothing here
     ]
-    return {"numpy": np.__version__, "blas": ", ".join(sorted(blas)), "arithmetic": fingerprint()[:16]}
+    return {"numpy": np.__version__, "blas": ", ".join(sorted(blas)), "arithmetic": arithmetic_fingerprint()[:16]}
 
 
 @cache

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from ddmlp import train
-from ddmlp.cluster import Cluster, connect
-from ddmlp.convert import convert, find_pairs
+from ddmlp.cli import train
+from ddmlp.data.convert import convert, find_pairs
+from ddmlp.ray_backend.cluster import Cluster, connect
 from tools import sample_mnist
 
 

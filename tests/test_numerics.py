@@ -14,7 +14,17 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_info
 
 from ddmlp import numerics
-from ddmlp.numerics import BLOCKS, ROWS, WEIGHTS, fingerprint, libraries, permutation, pin, random_bits, uniform
+from ddmlp.numerics import (
+    BLOCKS,
+    ROWS,
+    WEIGHTS,
+    arithmetic_fingerprint,
+    libraries,
+    permutation,
+    pin,
+    random_bits,
+    uniform,
+)
 
 SEEDS = st.integers(0, 2**64 - 1)
 BLAS = "[(lib['num_threads'], lib.get('architecture')) for lib in threadpool_info() if lib['user_api'] == 'blas']"
@@ -33,7 +43,7 @@ def elsewhere(code, **environment):
 
 
 def fingerprint_elsewhere(**environment):
-    code = f"from ddmlp.numerics import *; import json; print(json.dumps([fingerprint(), {BLAS}]))"
+    code = f"from ddmlp.numerics import *; import json; print(json.dumps([arithmetic_fingerprint(), {BLAS}]))"
     return elsewhere(code, **environment)
 
 
@@ -66,14 +76,14 @@ print(json.dumps([before, {BLAS}]))"""
 
 
 def test_the_fingerprint_tells_revisions_of_the_code_apart(monkeypatch):
-    ours = fingerprint()
+    ours = arithmetic_fingerprint()
     monkeypatch.setattr(numerics, "REVISION", numerics.REVISION + 1)
-    assert fingerprint.__wrapped__() != ours
+    assert arithmetic_fingerprint.__wrapped__() != ours
 
 
 def test_the_fingerprint_is_the_same_in_another_process():
     found, threads = fingerprint_elsewhere(OPENBLAS_NUM_THREADS="2")
-    assert found == fingerprint()
+    assert found == arithmetic_fingerprint()
     assert {count for count, _ in threads} == {1}
     assert len(found) == 64
 
@@ -88,13 +98,13 @@ def test_the_fingerprint_tells_blas_kernels_apart(kernels):
     found, blas = fingerprint_elsewhere(OPENBLAS_CORETYPE=kernels)
     if kernels not in {architecture for _, architecture in blas}:
         pytest.skip(f"this machine cannot run OpenBLAS's kernels for {kernels}")
-    assert found != fingerprint()
+    assert found != arithmetic_fingerprint()
 
 
 def test_libraries_name_what_computed():
     found = libraries()
     assert found["numpy"] == np.__version__
-    assert found["arithmetic"] == fingerprint()[:16]
+    assert found["arithmetic"] == arithmetic_fingerprint()[:16]
     assert all(lib["version"] in found["blas"] for lib in threadpool_info() if lib["user_api"] == "blas")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the packages are: ddmlp, and tools itself
 
-    from ddmlp.terminal import command
+    from ddmlp.cli.terminal import command
     from tools.benchmarks.command import main
 
     command(main)

@@ -25,8 +25,8 @@ from urllib.request import Request, urlopen
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from ddmlp.cli.terminal import Parser, command
 from ddmlp.errors import ConfigError, DownloadError
-from ddmlp.terminal import Parser, command
 
 DATASETS = {
     "mnist": {

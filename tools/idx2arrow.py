@@ -8,10 +8,10 @@ import argparse
 import time
 from pathlib import Path
 
-from ddmlp.convert import Pair, convert, find_pairs
-from ddmlp.dataset_writer import SHARD_ROWS
+from ddmlp.cli.terminal import Parser, bar, command
+from ddmlp.data.convert import Pair, convert, find_pairs
+from ddmlp.data.writer import SHARD_ROWS
 from ddmlp.errors import ConfigError
-from ddmlp.terminal import Parser, bar, command
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -15,8 +15,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from ddmlp.cli.terminal import Parser, command
 from ddmlp.errors import TrainingError
-from ddmlp.terminal import Parser, command
 
 SEEDS = 5
 REPEATS = 5

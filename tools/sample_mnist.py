@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ddmlp.cli.terminal import Parser, command
+from ddmlp.data.idx import write_idx
 from ddmlp.errors import DataError
-from ddmlp.idx import write_idx
-from ddmlp.terminal import Parser, command
 
 CLASSES, PER_CLASS, TRAIN_PER_CLASS = 10, 500, 400
 

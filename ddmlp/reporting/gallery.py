@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from ddmlp.evaluation import Evaluation
+from ddmlp.inference.evaluation import Evaluation
+from ddmlp.reporting.images import digit, first_layer, units_shown
 from ddmlp.reporting.markup import Html, join, table, tag
 from ddmlp.reporting.mistakes import Mistake
-from ddmlp.reporting.pictures import digit, first_layer, units_shown
-from ddmlp.reporting.story import Story
+from ddmlp.reporting.summary import RunSummary
 
 MOST_CLASSES = 36  # in a matrix; of more, the most frequent confusions are listed
 LISTED = 20
@@ -14,7 +14,7 @@ BAR, HEIGHT = 10, 40  # pixels of a probability's
 BARS = 10  # of more classes, the most probable ones, and the truth
 
 
-def gallery(story: Story) -> Html:
+def gallery(story: RunSummary) -> Html:
     """The sections of one run."""
     parts = []
     if found := story.evaluation:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ddmlp.dataset import Dataset
-from ddmlp.model import Model
-from ddmlp.recogniser import ROWS, Recogniser
+from ddmlp.data.dataset import Dataset
+from ddmlp.inference.model import Model
+from ddmlp.inference.recogniser import ROWS, Recogniser
 
 SHOWN = 12
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ddmlp.errors import RunError
-from ddmlp.run import Run
+from ddmlp.runs.run import Run
 
 
 class Prequential(NamedTuple):

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ddmlp.config import TrainConfig
+from ddmlp.reporting.charts import colour, dashed
 from ddmlp.reporting.gallery import gallery
 from ddmlp.reporting.markup import Html, comparison, join, named, side_by_side, tag
-from ddmlp.reporting.plots import colour, dashed
-from ddmlp.reporting.story import Story
 from ddmlp.reporting.style import STYLE
+from ddmlp.reporting.summary import RunSummary
 from ddmlp.reporting.time_split import time_split
 from ddmlp.reporting.trends import trends
 
@@ -16,7 +16,7 @@ from ddmlp.reporting.trends import trends
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
-def page(stories: Sequence[Story]) -> str:
+def page(stories: Sequence[RunSummary]) -> str:
     """The page."""
     names = labels([story.path for story in stories])
     title = names[0] if len(names) == 1 else f"{len(names)} runs"
@@ -60,7 +60,7 @@ def _section(heading: str, *content: Html) -> Html:
     return tag("section", tag("h2", heading), *content) if any(content) else Html()
 
 
-def _result(story: Story) -> dict[str, str]:
+def _result(story: RunSummary) -> dict[str, str]:
     """What a run came to."""
     result, lines = story.result, story.records.progress
     told = {"state": story.state}
@@ -96,14 +96,14 @@ def _share(mistakes: int, rows: int) -> str:
     return f"{mistakes / rows:.2%} ({mistakes:,} of {rows:,} rows)"
 
 
-def _again(story: Story) -> Html:
+def _again(story: RunSummary) -> Html:
     """How to train the same once more, and how to have it checked."""
     same = "the same rows in the same order, to other weights" if story.config.asynchronous else "to the same weights"
     lines = f"# {same if story.result else 'the same, to its end'}", story.command
     return tag("pre", "\n".join([*lines, "# computes this run again, and compares", story.check]), tabindex="0")
 
 
-def _settings(story: Story) -> dict[str, str]:
+def _settings(story: RunSummary) -> dict[str, str]:
     """What the result is a function of, and what it was computed with."""
     settings = {name: str(getattr(story.config, name)) for name in TrainConfig.names()}
     workers = {} if story.workers is None else {"workers": str(story.workers)}
@@ -111,7 +111,7 @@ def _settings(story: Story) -> dict[str, str]:
     return settings | workers | data | (story.result.versions if story.result else {})
 
 
-def _missing(names: Sequence[str], stories: Sequence[Story]) -> Html:
+def _missing(names: Sequence[str], stories: Sequence[RunSummary]) -> Html:
     """What cannot be shown, and what a run complained about when it was gone on with."""
     lines = ([*story.missing, *(each for start in story.records.started for each in start.complaints)]
              for story in stories)  # fmt: skip

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ddmlp.reporting.markup import Html, comparison, join, named, tag
-from ddmlp.reporting.records import Records
-from ddmlp.reporting.story import Story
 from ddmlp.reporting.style import BLUE, GREEN, OLIVE, ORANGE
+from ddmlp.reporting.summary import RunSummary
+from ddmlp.runs.events import Records
 
 SERVER, ARITHMETIC, MESSAGES, WAITING = "server", "arithmetic", "messages", "waiting for answers"
 PARTS = {SERVER: BLUE, ARITHMETIC: GREEN, MESSAGES: ORANGE, WAITING: OLIVE}
@@ -71,7 +71,7 @@ class TimeSplit:
         return {SERVER: self.server, ARITHMETIC: self.arithmetic, MESSAGES: self.messages}
 
 
-def time_split(names: Sequence[str], stories: Sequence[Story]) -> Html:
+def time_split(names: Sequence[str], stories: Sequence[RunSummary]) -> Html:
     """A bar for each run with what its server was at, what the parts are, and what was counted."""
     splits = [TimeSplit.of(story.records, follow=story.config.follow) for story in stories]
     seen = {part for split in splits if split for part in split.parts}
@@ -99,7 +99,7 @@ def _bar(split: TimeSplit) -> Html:
                  tag("p", f"{text}, of {split.seconds:.2f} s", class_="faint")])  # fmt: skip
 
 
-def _counted(story: Story) -> dict[str, str]:
+def _counted(story: RunSummary) -> dict[str, str]:
     """Seconds that are counted, and high-water marks."""
     records = story.records
     ends, saved = records.sittings(), records.saved

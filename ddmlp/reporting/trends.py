@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 
+from ddmlp.reporting.charts import Curve, curves, histogram
 from ddmlp.reporting.markup import Html, tag
-from ddmlp.reporting.plots import Curve, curves, histogram
-from ddmlp.reporting.records import Epoch, Progress, Queue
-from ddmlp.reporting.story import Story
+from ddmlp.reporting.summary import RunSummary
+from ddmlp.runs.events import Epoch, Progress, Queue
 
 
-def trends(names: Sequence[str], stories: Sequence[Story]) -> Html:
+def trends(names: Sequence[str], stories: Sequence[RunSummary]) -> Html:
     """The plots that there is something for, each with all runs in it."""
     figures = [
         _plot(names, "Loss", "Mean error E of a row, in nats. Lines: training rows, just before they are trained on, "
@@ -44,7 +44,7 @@ def _plot(
     return tag("figure", tag("h3", title), curves(drawn, y_label, alternative, log=log), tag("figcaption", about))
 
 
-def _lines(stories: Sequence[Story], tell: Callable[[Progress], float], form: str = "line") -> list[Curve]:
+def _lines(stories: Sequence[RunSummary], tell: Callable[[Progress], float], form: str = "line") -> list[Curve]:
     return [
         Curve(run, [line.rows for line in lines], [tell(line) for line in lines], form)
         for run, story in enumerate(stories)
@@ -52,7 +52,7 @@ def _lines(stories: Sequence[Story], tell: Callable[[Progress], float], form: st
     ]
 
 
-def _dots(stories: Sequence[Story], tell: Callable[[Epoch], float]) -> list[Curve]:
+def _dots(stories: Sequence[RunSummary], tell: Callable[[Epoch], float]) -> list[Curve]:
     found = []
     for run, story in enumerate(stories):
         rows = {line.step: line.rows for line in story.records.progress}
@@ -61,7 +61,7 @@ def _dots(stories: Sequence[Story], tell: Callable[[Epoch], float]) -> list[Curv
     return found
 
 
-def _prequential(stories: Sequence[Story]) -> list[Curve]:
+def _prequential(stories: Sequence[RunSummary]) -> list[Curve]:
     found = []
     for run, story in enumerate(stories):
         points = [(line.rows, line.prequential) for line in story.records.progress if line.prequential is not None]
@@ -69,7 +69,7 @@ def _prequential(stories: Sequence[Story]) -> list[Curve]:
     return found
 
 
-def _queue(stories: Sequence[Story], queue: Callable[[Progress], Queue]) -> list[Curve]:
+def _queue(stories: Sequence[RunSummary], queue: Callable[[Progress], Queue]) -> list[Curve]:
     """How deep it was and the most it was; nothing where it never held more than one."""
     drawn = [
         *_lines(stories, lambda line: queue(line).depth),
@@ -78,7 +78,7 @@ def _queue(stories: Sequence[Story], queue: Callable[[Progress], Queue]) -> list
     return drawn if any(value > 1 for curve in drawn for value in curve.y) else []
 
 
-def _staleness(names: Sequence[str], stories: Sequence[Story]) -> Html:
+def _staleness(names: Sequence[str], stories: Sequence[RunSummary]) -> Html:
     """The histogram, where gradients may be stale."""
     counts = {
         run: dict(sorted(found.items()))

@@ -5,9 +5,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from ddmlp.cli.terminal import Parser
+from ddmlp.data.manifest import NAME
 from ddmlp.errors import ConfigError
-from ddmlp.manifest import NAME
-from ddmlp.terminal import Parser
 from tools.benchmarks import page, record
 from tools.benchmarks.chapter import Chapter, Setting
 from tools.benchmarks.conditions import conditions

@@ -5,8 +5,8 @@ from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
-from ddmlp.hub import CORES
 from ddmlp.numerics import versions
+from ddmlp.transport.socket_pool import CORES
 
 Conditions = dict[str, str | int]
 PEERS = ("torch", "scikit-learn")

@@ -4,7 +4,7 @@ import re
 import shutil
 from pathlib import Path
 
-from ddmlp.convert import find_pairs
+from ddmlp.data.convert import find_pairs
 from tools.benchmarks.chapter import Bar, Chapter, Found, Setting, interleaved, median_ratio
 from tools.benchmarks.markdown import spread, table
 from tools.benchmarks.processes import ROOT, run

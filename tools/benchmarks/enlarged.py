@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ddmlp.dataset import Dataset
-from ddmlp.dataset_writer import DatasetWriter
+from ddmlp.data.dataset import Dataset
+from ddmlp.data.writer import DatasetWriter
 from ddmlp.errors import ConfigError
 
 CHUNK = 10_000  # rows in memory

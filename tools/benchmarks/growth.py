@@ -5,8 +5,8 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from ddmlp.hub import CORES
-from ddmlp.manifest import Manifest
+from ddmlp.data.manifest import Manifest
+from ddmlp.transport.socket_pool import CORES
 from tools.benchmarks import growth_plot
 from tools.benchmarks.chapter import Chapter, Found, Setting, interleaved
 from tools.benchmarks.cost_model import CostModel

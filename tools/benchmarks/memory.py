@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ddmlp.manifest import Manifest
+from ddmlp.data.manifest import Manifest
 from tools.benchmarks import processes
 from tools.benchmarks.chapter import Bar, Chapter, Found, Setting, interleaved, median_ratio
 from tools.benchmarks.enlarged import enlarge

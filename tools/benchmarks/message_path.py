@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from functools import partial
 
-from ddmlp.dataset import Dataset
-from ddmlp.inputs import Loader
-from ddmlp.network import Shape
-from ddmlp.plan import Plan
-from ddmlp.reader import Reader
+from ddmlp.data.dataset import Dataset
+from ddmlp.nn.inputs import Loader
+from ddmlp.nn.network import Shape
+from ddmlp.plan.plan import Plan
+from ddmlp.training.reader import Reader
 from tools.benchmarks.chapter import Chapter, Found, Setting, interleaved
 from tools.benchmarks.markdown import spread, table
 from tools.benchmarks.processes import answer

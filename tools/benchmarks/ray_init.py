@@ -3,7 +3,7 @@
 import os
 import time
 
-from ddmlp.cluster import ALWAYS, OWN, connect
+from ddmlp.ray_backend.cluster import ALWAYS, OWN, connect
 
 
 def seconds() -> float:

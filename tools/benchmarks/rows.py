@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ddmlp.dataset import Dataset
+from ddmlp.data.dataset import Dataset
 
 
 class Rows(NamedTuple):

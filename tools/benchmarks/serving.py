@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 import numpy as np
 from PIL import Image
 
-from ddmlp.checkpoint import save_arrays
-from ddmlp.dataset import Dataset
-from ddmlp.network import Shape, Weights
+from ddmlp.data.dataset import Dataset
+from ddmlp.nn.network import Shape, Weights
 from ddmlp.numerics import pin
+from ddmlp.runs.checkpoint import save_arrays
 from tools.benchmarks.chapter import Chapter, Found, Setting, installed, interleaved
 from tools.benchmarks.markdown import spread, table
 from tools.benchmarks.processes import start

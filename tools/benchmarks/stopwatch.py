@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ddmlp.cli.terminal import Parser, command
 from ddmlp.errors import TrainingError
-from ddmlp.network import Shape, Weights
-from ddmlp.terminal import Parser, command
+from ddmlp.nn.network import Shape, Weights
 from tools.benchmarks.peers.bound import Bound
 from tools.benchmarks.peers.contestant import Contestant, error
 from tools.benchmarks.peers.roster import ROSTER, contestant

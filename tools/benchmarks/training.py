@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ddmlp.manifest import Manifest
+from ddmlp.data.manifest import Manifest
 from tools.benchmarks import processes
 
 FAST, SLOW = 30e6, 3e6  # rows/s times hidden units that are expected at most, in batches and one by one

@@ -15,17 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from ddmlp import wire
-from ddmlp.cluster import connect
-from ddmlp.hub import Hub
-from ddmlp.ledger import Tally
-from ddmlp.link import Link, serve
-from ddmlp.network import Floats, Shape, Weights
-from ddmlp.numerics import fingerprint
-from ddmlp.plan import Node
-from ddmlp.queues import CREDITS, Unit, UnitQueue
-from ddmlp.server import ParameterServer
-from ddmlp.terminal import Parser, command
+from ddmlp.cli.terminal import Parser, command
+from ddmlp.nn.network import Floats, Shape, Weights
+from ddmlp.numerics import arithmetic_fingerprint
+from ddmlp.plan.plan import Node
+from ddmlp.plan.row_stats import RowStats
+from ddmlp.ray_backend.cluster import connect
+from ddmlp.training.parameter_server import ParameterServer
+from ddmlp.training.unit_queue import CREDITS, Unit, UnitQueue
+from ddmlp.transport import protocol
+from ddmlp.transport.client import WorkerClient, serve
+from ddmlp.transport.socket_pool import SocketWorkerPool
 
 WORKERS = 2
 SECRET = b"for as long as it is measured"
@@ -42,9 +42,9 @@ class Echo:
     def __call__(self, weights: Floats) -> Floats:
         return weights.copy()
 
-    def compute(self, _unit: Unit, weights: Weights, out: Weights) -> Tally:
+    def compute(self, _unit: Unit, weights: Weights, out: Weights) -> RowStats:
         out.flat[:] = weights.flat
-        return Tally(0, 0, 0.0, 0)
+        return RowStats(0, 0, 0.0, 0)
 
     def look_ahead(self, _unit: Unit) -> None:
         """There is nothing to read."""
@@ -69,15 +69,15 @@ class Server:
             self.apply(*ray.get([worker.__call__.remote(weights) for worker in workers]))
 
 
-def answer(address: wire.Address, number: int, shape: Shape) -> None:
+def answer(address: protocol.Address, number: int, shape: Shape) -> None:
     """A worker of ours, in a process."""
-    serve(Echo(), Link(address, SECRET, _hello(number), shape))  # type: ignore[arg-type]  # it has what is asked of it
+    serve(Echo(), WorkerClient(address, SECRET, _hello(number), shape))  # type: ignore[arg-type]  # it has what is asked of it
 
 
 @contextmanager
-def ours(shape: Shape, address: wire.Address) -> Iterator[Steps]:
+def ours(shape: Shape, address: protocol.Address) -> Iterator[Steps]:
     """The hub and its workers, at a Unix socket or over TCP."""
-    hub = Hub(shape, _hello(-1), SECRET, [address])
+    hub = SocketWorkerPool(shape, _hello(-1), SECRET, [address])
     start = multiprocessing.get_context("spawn").Process
     workers = [start(target=answer, args=(hub.addresses[0], number, shape)) for number in range(WORKERS)]
     for worker in workers:
@@ -109,8 +109,8 @@ def ours(shape: Shape, address: wire.Address) -> Iterator[Steps]:
             worker.join()
 
 
-def _hello(number: int) -> wire.Hello:
-    return wire.Hello(number, wire.VERSION, fingerprint(), "", {})
+def _hello(number: int) -> protocol.Hello:
+    return protocol.Hello(number, protocol.VERSION, arithmetic_fingerprint(), "", {})
 
 
 @contextmanager
@@ -154,7 +154,7 @@ def over_ray(way: str, shape: Shape) -> Iterator[Steps]:
 def prepared(way: str, shape: Shape) -> Iterator[Steps]:
     """Whatever the way needs."""
     with tempfile.TemporaryDirectory(prefix="ways", dir="/tmp") as folder:
-        addresses: dict[str, wire.Address] = {"shared": str(Path(folder, "server")), "tcp": ("127.0.0.1", 0)}
+        addresses: dict[str, protocol.Address] = {"shared": str(Path(folder, "server")), "tcp": ("127.0.0.1", 0)}
         with ours(shape, addresses[way]) if way in addresses else over_ray(way, shape) as steps:
             yield steps
 

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
-from ddmlp.network import Shape, Weights
-from ddmlp.terminal import Parser, command
+from ddmlp.cli.terminal import Parser, command
+from ddmlp.nn.network import Shape, Weights
 from tools.benchmarks.peers.contestant import error
 from tools.benchmarks.peers.pytorch import PyTorch
 from tools.benchmarks.rows import Rows

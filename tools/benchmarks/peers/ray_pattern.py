@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from ddmlp.cluster import connect
-from ddmlp.network import Floats, Shape, Weights
+from ddmlp.cli.terminal import Parser, command
+from ddmlp.nn.network import Floats, Shape, Weights
 from ddmlp.numerics import pin
-from ddmlp.terminal import Parser, command
+from ddmlp.ray_backend.cluster import connect
 from tools.benchmarks.peers.contestant import error
 from tools.benchmarks.peers.dense import Dense, DenseStep
 from tools.benchmarks.rows import Rows

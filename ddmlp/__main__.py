@@ -1,0 +1,39 @@
+"""The command `ddmlp COMMAND ...`, which `python -m ddmlp COMMAND ...` is, too."""
+
+import sys
+from importlib import import_module
+
+from ddmlp import __version__
+from ddmlp.cli.terminal import command, fail
+
+COMMANDS = {  # each is the function main() of its file in ddmlp/cli/
+    "train": "train a network, alone or with workers on Ray",
+    "evaluate": "test a model on a dataset",
+    "predict": "recognise the digits in pictures",
+    "verify": "compute a run again and compare its hashes",
+    "replay": "compute an asynchronous run again in the order of its updates",
+    "report": "write a page about runs",
+    "export": "write a model as ONNX or safetensors",
+    "serve": "recognise digits and show runs in the browser",
+}
+USAGE = "usage: ddmlp COMMAND ...\n\n{}\n\nddmlp COMMAND --help says more about each."
+
+
+def main() -> None:
+    """Run the command that the first argument names."""
+    name, *rest = sys.argv[1:] or ["--help"]
+    if name in ("-h", "--help"):
+        print(USAGE.format("\n".join(f"  {each:<10}{what}" for each, what in COMMANDS.items())))
+        sys.exit(0)
+    if name == "--version":
+        print(f"ddmlp {__version__}")
+        sys.exit(0)
+    if name not in COMMANDS:
+        fail(f"ddmlp has no command {name!r}, expected one of {', '.join(COMMANDS)}; see ddmlp --help")
+        sys.exit(2)
+    sys.argv[:] = [f"ddmlp {name}", *rest]
+    command(import_module(f"ddmlp.cli.{name}").main)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""Evaluate: python -m ddmlp.evaluate --model RUN_OR_NPZ --data DIR"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ddmlp.cli.terminal import Parser, command
+from ddmlp.data.manifest import NAME
+
+if TYPE_CHECKING:  # --help need not wait for it
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def table(confusion: "NDArray[np.int64]") -> str:
+    """A confusion matrix as text."""
+    classes = len(confusion)
+    heading = ["", *map(str, range(classes))]
+    lines = [[str(true), *(str(count or ".") for count in row)] for true, row in enumerate(confusion.tolist())]
+    width = max(len(cell) for line in [heading, *lines] for cell in line) + 1
+    text = ("".join(f"{cell:>{width}}" for cell in line) for line in [heading, *lines])
+    return "\n".join(["true class by row, recognised class by column", *text])
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = Parser(prog="python -m ddmlp.evaluate", description="Evaluate a model on a dataset.")
+    parser.add_argument("--model", type=Path, required=True, help="a run's folder, or an .npz file with W1 and W2")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="a dataset, or a folder with test/ "
+                        "(default: %(default)s)")  # fmt: skip
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    args = parse()
+    from ddmlp.data.dataset import Dataset
+    from ddmlp.inference.evaluation import evaluate
+    from ddmlp.inference.model import load_weights
+
+    path = args.data if (args.data / NAME).exists() else args.data / "test"
+    dataset = Dataset(path)
+    dataset.verify()
+    found = evaluate(load_weights(args.model), dataset)
+    print(table(found.confusion))
+    print(f"\nerror          {found.error:.2%} ({found.mistakes} of {found.rows} rows)")
+    print(f"cross-entropy  {found.cross_entropy:.4f} nats a row")
+
+
+if __name__ == "__main__":
+    command(main)

@@ -1,0 +1,129 @@
+"""The progress of a run on the terminal: a live bar, or plain lines where nobody watches."""
+
+import math
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ddmlp.runs.events import Event
+from ddmlp.training.job import Report
+
+LINE_SECONDS = 10  # between plain lines
+IDLE_SECONDS = 1  # without rows, after which that is said
+
+
+class RunProgress:
+    """Shows reports on standard output; a context manager. Quiet: shows nothing."""
+
+    def __init__(self, *, quiet: bool, console: Console | None = None) -> None:
+        self._quiet = quiet
+        self._console = console or Console(highlight=False, soft_wrap=True)
+        self._live = self._console.is_terminal and not quiet
+        columns = (
+            TextColumn("{task.fields[where]}"),
+            BarColumn(bar_width=None),
+            TextColumn("step {task.fields[step]}"),
+            TextColumn("loss {task.fields[loss]}"),
+            TextColumn("{task.fields[speed]} rows/s"),
+            TextColumn("queue {task.fields[depth]}{task.fields[more]}"),
+            TimeRemainingColumn(compact=True),
+        )
+        self._bar = Progress(*columns, console=self._console, disable=not self._live, expand=True, transient=True)
+        fields: dict[str, Any] = dict.fromkeys(("where", "step", "loss", "speed", "depth"), "-")
+        self._task = self._bar.add_task("", total=None, more="", **fields)
+        self._first: tuple[int, float] | None = None  # step and time of the first report
+        self._printed = 0.0
+        self._workers: int | None = None  # at the last report
+        self._started = False
+        self._waiting: float | None = None  # since when
+
+    def __enter__(self) -> "RunProgress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def note(self, text: str) -> None:
+        """Say something that stays."""
+        if not self._quiet:
+            self._console.print(text, markup=False)
+
+    def wait(self, text: str) -> None:
+        """Say what is waited for, once it has taken a while."""
+        if self._waiting is None:
+            self._waiting = time.monotonic()
+        elif time.monotonic() - self._waiting > IDLE_SECONDS:
+            self._waiting = math.inf
+            self.note(text)
+
+    def show(self, report: Report) -> None:
+        """Move the bar, and say what happened."""
+        if self._quiet:
+            return
+        if self._first is None:
+            self._first = report.step, time.monotonic()
+            self._printed = time.monotonic()
+            self._bar.reset(self._task, total=report.steps, completed=report.step)
+            self._bar.start()
+        for event in report.events:
+            self._show_event(event, report)
+        before, self._workers = self._workers, report.workers
+        if before is not None and report.workers < before:
+            self.note(f"a worker has died: {report.workers or 'none'} left, another is to come")
+        elif before is not None and report.workers > before:
+            self.note(f"a worker has joined: {report.workers} now")
+        fields: dict[str, Any] = {
+            "where": where(report),
+            "step": f"{report.step}/{'-' if report.steps is None else report.steps}",
+            "loss": "-" if math.isnan(report.error) else f"{report.error:.4f}",
+            "speed": f"{report.rows_per_second:,.0f}",
+            "depth": report.depth,
+            "more": "".join(f"  {each}" for each in more(report)),
+        }
+        if self._live:
+            self._bar.update(self._task, completed=report.step, total=report.steps, **fields)
+        elif time.monotonic() - self._printed >= LINE_SECONDS:
+            self._printed = time.monotonic()
+            line = "{where}  step {step}  loss {loss}  {speed} rows/s  queue {depth}{more}".format(**fields)
+            self.note(line if report.steps is None else f"{line}  left {self._left(report, report.steps)}")
+
+    def _show_event(self, event: Event, report: Report) -> None:
+        if event["event"] == "start":
+            for complaint in event["complaints"]:
+                self.note(f"note: {complaint}")
+            if self._started:
+                self._workers = None  # they come to the new server one by one
+                self.note(f"the server has died and was started again: going on after step {event['step']}")
+            self._started = True
+        elif event["event"] == "epoch":
+            of = f"epoch {event['epoch']}/{report.epochs}" if report.epochs else f"rows {report.rows:,}"
+            self.note(f"{of}  test error {event['test_error']:.2%}")
+
+    def _left(self, report: Report, steps: int) -> timedelta | str:
+        step, began = self._first or (0, 0.0)
+        if report.step <= step:
+            return "?"
+        seconds = (time.monotonic() - began) / (report.step - step) * (steps - report.step)
+        return timedelta(seconds=round(seconds))
+
+
+def where(report: Report) -> str:
+    """How far a run is: in which epoch, or at which row of what has no epochs."""
+    if report.epochs is None:
+        return f"rows {report.rows:,}"
+    return f"epoch {min(report.epoch + 1, report.epochs)}/{report.epochs}"
+
+
+def more(report: Report) -> Iterator[str]:
+    """What only some runs have to tell."""
+    mean, most = report.staleness
+    if report.asynchronous and not math.isnan(report.error):
+        yield f"staleness {mean:.1f}, {most} at most"
+    if not math.isnan(report.prequential):
+        yield f"tested first {report.prequential:.2%}"
+    if report.idle >= IDLE_SECONDS:
+        yield f"waiting for rows: {report.idle:.0f} s"

@@ -1,0 +1,85 @@
+"""Serve: python -m ddmlp.serve --model RUN_OR_NPZ | --run RUN"""
+
+import argparse
+import os
+import signal
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ddmlp.cli.terminal import Parser, command
+from ddmlp.errors import ConfigError, require_extra
+
+if TYPE_CHECKING:  # --help need not wait for it
+    from fastapi import FastAPI
+
+HOST, PORT = "127.0.0.1", 8000
+END_SECONDS = 5  # for answers that are under way when it ends
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = Parser(prog="python -m ddmlp.serve", description="Recognise digits in the browser and over HTTP.")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--model", type=Path, help="a run's folder, or an .npz file with W1 and W2")
+    what.add_argument("--run", type=Path, help="a run's folder, also one that trains or has not begun yet: its "
+                      "curves, and digits by its newest checkpoint")  # fmt: skip
+    parser.add_argument("--host", default=HOST, help="the address to listen on (default %(default)s: this machine "
+                        "alone; 0.0.0.0: all, and whoever can reach them may ask)")  # fmt: skip
+    parser.add_argument("--port", type=int, default=PORT, help="the port; 0 for a free one (default %(default)s)")
+    args = parser.parse_args(arguments)
+    if not 0 <= args.port < 1 << 16:
+        raise ConfigError(f"--port is {args.port}, expected 0 to 65535")
+    return args
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; raises ConfigError."""
+    try:
+        (family, *_, address), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        door = socket.create_server(address[:2], family=family)
+    except OSError as error:
+        why = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+        raise ConfigError(f"cannot listen on {host}, port {port}: {why}; choose others by --host and --port") from None
+    # Who is accepted inherits it. asyncio sets it only where a socket names its protocol; without it the second part
+    # of an answer waits 40 ms for the client to acknowledge the first.
+    door.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return door
+
+
+def main(arguments: list[str] | None = None) -> None:
+    args = parse(arguments)
+    with require_extra("serve"):
+        import uvicorn
+
+        from ddmlp.serving.app import application
+    from ddmlp.runs.run import Run
+    from ddmlp.serving.models import Newest, fixed
+    from ddmlp.serving.security import LOOPBACK
+
+    run = args.run and Run(args.run)
+    served = Newest(run) if run else fixed(args.model)
+    with listen(args.host, args.port) as door:
+        host, port = door.getsockname()[:2]
+        hosts = LOOPBACK if host in LOOPBACK else None
+        app: FastAPI = application(served, str(args.run or args.model), run, hosts, lambda: server.should_exit)
+        # h11, because it bounds the headers.
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app, http="h11", ws="none", log_level="warning", server_header=False, proxy_headers=False,
+                timeout_graceful_shutdown=END_SECONDS,
+            )
+        )  # fmt: skip
+
+        def end(*_: object) -> None:
+            server.should_exit = True
+
+        # For those that come before uvicorn heeds them, and for when it has ended by one, and raises it again.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, end)
+        print(f"http://{f'[{host}]' if ':' in host else host}:{port}/  serves {args.run or args.model}; Ctrl-C ends it",
+              flush=True)  # fmt: skip
+        server.run(sockets=[door])
+
+
+if __name__ == "__main__":
+    command(main)

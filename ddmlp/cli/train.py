@@ -1,0 +1,264 @@
+"""Train: python -m ddmlp.train --data DIR --workers N"""
+
+import argparse
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ddmlp.cli.report import report_on
+from ddmlp.cli.terminal import command
+from ddmlp.cli.train_arguments import parse, shown, streamed
+from ddmlp.config import TrainConfig
+from ddmlp.data.manifest import NAME, Manifest
+from ddmlp.errors import ConfigError, DatasetError
+from ddmlp.runs.event_sinks import recording
+
+if TYPE_CHECKING:  # these import NumPy and Ray, which --help and a bad flag need not wait for
+    from ddmlp.cli.progress import RunProgress
+    from ddmlp.data.ingest import StreamIngest
+    from ddmlp.ray_backend.trainer import RayTrainer
+    from ddmlp.runs.event_sinks import Record
+    from ddmlp.runs.run import Origin, Run
+    from ddmlp.training.job import Job, Report
+    from ddmlp.training.trainer import Trainer
+
+    AnyTrainer: TypeAlias = Trainer | RayTrainer
+
+# To import while Ray starts: the trainer on Ray, and what Ray itself imports with the first call of an actor.
+AHEAD = ("ddmlp.ray_backend.trainer", "ray.dag", "ray._common.pydantic_compat")
+ADVANCE_SECONDS = 0.2  # between looks at the progress and at Ctrl-C
+INTERRUPTED = 130
+GET_DATA = """no data: there is no folder data/
+get some with: python tools/fetch_mnist.py mnist && python tools/idx2arrow.py mnist data   (or name yours by --data)"""
+
+
+def find_data(asked: Path | None, *, follow: bool) -> Path:
+    """The folder with train/ and, where rows are not still coming, test/; raises ConfigError where there is none."""
+    data = asked or Path("data")
+    if asked is None and not data.exists():
+        raise ConfigError(GET_DATA)
+    for part in () if follow else ("train", "test"):
+        if not (data / part / NAME).exists():
+            raise ConfigError(f"{data} has no dataset {part}/; expected the folder that tools/idx2arrow.py wrote")
+    return data.resolve()
+
+
+def configure(args: argparse.Namespace, begun: "Origin | None") -> TrainConfig:
+    """The settings: those given, and for the rest those that the run was begun with, or else the defaults."""
+    given = {name: value for name in TrainConfig.names() if (value := getattr(args, name, None)) is not None}
+    if begun:
+        return replace(begun.config, **given)
+    stream = {"epochs": 1, "lr_schedule": "constant"} if args.follow else {}
+    return TrainConfig(**{**stream, **given})
+
+
+@contextmanager
+def spooling(args: argparse.Namespace, config: TrainConfig, run: "Run") -> "Iterator[StreamIngest | None]":
+    """The spool that puts a stream on disk, where the data are one."""
+    if not streamed(args):
+        yield None
+        return
+    from ddmlp.data.ingest import StreamIngest, open_source
+
+    path, classes = run.spool / "train", args.classes
+    if (path / NAME).exists():
+        if not args.resume:
+            raise ConfigError(f"{path} holds rows of a run that did not begin; remove it, or choose another --run")
+        classes = Manifest.read(path).classes
+    spool = StreamIngest(open_source(args.data), path, classes, config.batch)
+    try:
+        spool.start()
+        yield spool
+    finally:
+        spool.stop()
+
+
+def wait_for_rows(data: Path, spool: "StreamIngest | None", progress: "RunProgress", seconds: float) -> None:
+    """Wait until the first rows to follow are there; raises DatasetError where none come in time."""
+    manifest, start = data / "train" / NAME, time.monotonic()
+    while not manifest.exists():
+        if spool:
+            spool.check()
+        if time.monotonic() - start > seconds:
+            raise DatasetError(f"no rows have come to {data / 'train'} within {seconds:g} s (--idle-timeout)")
+        progress.wait(f"waiting for rows in {data / 'train'}")
+        time.sleep(ADVANCE_SECONDS)
+
+
+def prepare(args: argparse.Namespace, config: TrainConfig, data: Path, run: "Run") -> tuple["Job", "Origin"]:
+    """The job, and what it is a function of: checked against the data and, where it is resumed, against the run."""
+    from ddmlp.runs.run import Origin
+    from ddmlp.training.job import Job
+
+    train = Manifest.read(data / "train")
+    config.check_rows(train.rows)
+    fewest, workers = args.workers
+    about = config, data, run.path.resolve(), workers, args.checkpoint_every, args.keep, args.stop_after
+    job = Job(*about, idle_timeout=args.idle_timeout, least=fewest)
+    test = Manifest.read(job.test) if job.test else train
+    if test.image_shape != train.image_shape or test.classes > train.classes:
+        raise ConfigError(
+            f"{data}/test has images of {test.image_shape} in {test.classes} classes, but {data}/train has "
+            f"{train.image_shape} in {train.classes}"
+        )
+    origin = Origin.from_manifest(config, data, train)
+    if args.resume:
+        run.check(origin)
+    return job, origin
+
+
+@contextmanager
+def start(job: "Job", args: argparse.Namespace, progress: "RunProgress") -> "Iterator[AnyTrainer]":
+    """The trainer of the job, in this process or on Ray; nothing of it is left behind."""
+    if job.workers == 0:
+        from ddmlp.training.local_pool import local_trainer
+
+        local = local_trainer(job)
+        try:
+            yield local
+        finally:
+            local.close()
+        return
+    from ddmlp.ray_backend.cluster import connect
+
+    cluster = connect(args.address, dashboard=args.dashboard, ahead=AHEAD)
+    try:
+        from ddmlp.ray_backend.trainer import RayTrainer
+
+        progress.note(f"{'started a local Ray' if cluster.own else f'using the Ray at {cluster.address}'}: "
+                      f"{cluster.room()}")  # fmt: skip
+        if args.dashboard and cluster.own:
+            progress.note(f"dashboard: {cluster.dashboard} (it asks for this token: {os.environ['RAY_AUTH_TOKEN']})")
+        if (share := cluster.share(job.fewest)) < 1:
+            progress.note(f"{job.fewest} workers share {cluster.cpus:g} CPUs: {share:g} each")
+        remote = RayTrainer(job, cluster)
+        try:
+            yield remote
+        finally:
+            remote.close()
+    finally:
+        cluster.leave()
+
+
+def train(
+    trainer: "AnyTrainer",
+    record: "Record",
+    progress: "RunProgress",
+    *,
+    follow: bool = False,
+    spool: "StreamIngest | None" = None,
+) -> "Report":
+    """Train to the end, or until Ctrl-C, which leaves a checkpoint; returns how far it went. To `follow` has no end:
+    there SIGTERM is one, and a spool that fails is an error, once all that has come is safe."""
+    with stop_requests() as stopping:
+        while True:
+            report = trainer.advance(ADVANCE_SECONDS)
+            record(report.events)
+            if report.done:
+                progress.show(report)
+                return report
+            failed = spool is not None and spool.error is not None
+            if stopping or failed:
+                if spool:
+                    spool.stop()
+                if follow and not failed and stopping[0] == signal.SIGTERM:
+                    report = trainer.end()
+                    record(report.events)
+                    return report
+                trainer.checkpoint()  # before anything is shown: the terminal may be gone
+                if spool and not stopping:
+                    spool.check()
+                return report
+            progress.show(report)
+
+
+@contextmanager
+def stop_requests() -> Iterator[list[int]]:
+    """The SIGINT, SIGTERM and SIGHUP (the terminal was closed) that have come so far. A second is not waited for."""
+    signals: list[int] = []
+
+    def note(number: int, _frame: object) -> None:
+        signals.append(number)
+        if len(signals) > 1:
+            raise KeyboardInterrupt
+
+    asked = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # it is ignored under nohup: no terminal, no end
+        asked.append(signal.SIGHUP)
+    before = {number: signal.signal(number, note) for number in asked}
+    try:
+        yield signals
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    args = parse(arguments)
+    from ddmlp.cli.progress import RunProgress
+    from ddmlp.runs.run import Run
+
+    run = Run(args.run or Path("runs", time.strftime("%Y%m%d-%H%M%S")))
+    resume = f"python -m ddmlp.train --run {run.path} --resume --workers {shown(args.workers)}"
+    begun = run.origin() if args.resume else None
+    config = configure(args, begun)
+    data = find_data(
+        run.spool if streamed(args) else Path(args.data) if args.data else begun.data if begun else None,
+        follow=config.follow,
+    ).resolve()
+    if not config.follow:
+        prepare(args, config, data, run)
+    writing = recording(run, tensorboard=args.tensorboard)
+    with run, RunProgress(quiet=args.quiet) as progress, writing as record:
+        if not args.resume:
+            run.refuse_old()
+        elif (before := run.result()) and before["finished"]:
+            progress.note("the run has ended already")
+            show_result(before, run, resume)
+            return 0
+        with spooling(args, config, run) as spool:
+            if config.follow:
+                wait_for_rows(data, spool, progress, args.idle_timeout)
+            job, origin = prepare(args, config, data, run)
+            with start(job, args, progress) as trainer:
+                if args.resume:
+                    progress.note(f"resuming after step {trainer.step}")
+                else:
+                    run.create(origin)
+                report = train(trainer, record, progress, follow=config.follow, spool=spool)
+        if report.result is None:
+            progress.note(f"interrupted after step {report.step}; go on with: {resume}")
+            return INTERRUPTED
+        result = {**report.result, "workers": job.workers, "seed": config.seed}
+        run.write_result(result)
+        show_result(result, run, resume, report=not args.no_report)
+    return 0
+
+
+def show_result(result: dict[str, Any], run: "Run", resume: str, *, report: bool = False) -> None:
+    """Say what the run came to. report: write one, too; it takes half a second, so the figures come before it."""
+    if "test_error" in result:
+        mistakes = round(result["test_error"] * result["test_rows"])
+        print(f"test error      {result['test_error']:.2%} ({mistakes} of {result['test_rows']:,} rows)")
+    if found := result.get("prequential"):
+        print(f"tested first    {found['error']:.2%} of the newest {found['window']:,} rows mistaken before they were "
+              f"trained on, {found['overall']:.2%} of all {result['rows']:,}")  # fmt: skip
+    stale = result["staleness"]
+    if stale["bound"]:
+        print(f"staleness       {stale['mean']:.2f} versions on average, {stale['max']} at most, {stale['bound']} "
+              "allowed")  # fmt: skip
+    print(f"weights sha256  {result['weights_sha256']}")
+    print(f"speed           {result['rows_per_second']:,.0f} rows/s, {result['train_seconds']:.1f} s", flush=True)
+    written = f" ({name})" if report and (name := report_on(run.path)) else ""
+    print(f"run             {run.path}{written}")
+    if not result["finished"]:
+        print(f"unfinished: stopped after step {result['steps']}; go on with: {resume}")
+
+
+if __name__ == "__main__":
+    command(main)

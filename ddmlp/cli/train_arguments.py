@@ -1,0 +1,119 @@
+"""The flags of python -m ddmlp.train, checked as far as they can be judged by themselves."""
+
+import argparse
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ddmlp.cli.terminal import Parser
+from ddmlp.config import ENDLESS, SCHEDULES, TrainConfig, flag
+from ddmlp.errors import ConfigError
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The flags; those under 'result' are None where they are not given. Exits with status 2 for bad ones."""
+    parser = Parser(
+        prog="python -m ddmlp.train",
+        description="Train the 784-n-10 network. The result depends on the data and on the settings under 'result', "
+        "and on nothing else: not on the number of workers, and not on interruptions (but with --staleness, which is "
+        "asynchronous: such a run can be replayed).",
+    )
+    parser.add_argument("--data", help="folder with the datasets train/ and test/ (default: data); or an Arrow IPC "
+                        "stream to follow: - for standard input, tcp://HOST:PORT to connect to")  # fmt: skip
+    parser.add_argument("--run", type=Path, help="folder of the run (default: a new one under runs/)")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --run where it stopped")
+    parser.add_argument("--tensorboard", action="store_true", help="write the curves for TensorBoard, too: into "
+                        "tensorboard/ in the run's folder")  # fmt: skip
+    parser.add_argument("--quiet", action="store_true", help="print only the result")
+
+    result = parser.add_argument_group("result")
+    settings: list[tuple[str, Callable[[str], Any], str]] = [
+        ("hidden", int, "units of the hidden layer"),
+        ("batch", int, "rows of a step"),
+        ("microbatch", int, "rows of the smallest piece of work"),
+        ("lr", float, "learning rate: each row moves the weights by lr / batch times its gradient"),
+        ("lr_schedule", str, f"one of {', '.join(SCHEDULES)}: kept, falling to zero on a line, or lr / (1 + step / "
+                             "lr-half)"),
+        ("lr_half", int, "steps after which --lr-schedule inverse has halved it"),
+        ("epochs", int, "passes over the training data"),
+        ("seed", int, "of the initial weights and the order of the rows"),
+        ("delay", int, "apply the gradient of version v to version v + DELAY: hides the messages behind the "
+                       "arithmetic, and is as exact as 0"),
+        ("staleness", _staleness, "asynchronous: no gradient older than so many versions is applied; inf: however "
+                                  "old it is"),
+    ]  # fmt: skip
+    for name, kind, text in settings:
+        default = getattr(TrainConfig, name)
+        result.add_argument(flag(name), type=kind, help=f"{text} (default: {default})")
+    result.add_argument("--staleness-lr", action="store_true", default=None, help="divide the learning rate by the "
+                        "gradient's staleness")  # fmt: skip
+    result.add_argument("--follow", action="store_true", default=None, help="train once on each row, as they are "
+                        "published, until the writer marks the end, or SIGTERM, or --idle-timeout")  # fmt: skip
+
+    how = parser.add_argument_group("how it is computed")
+    how.add_argument("--workers", type=_workers, default=(0, 0), metavar="N", help="Ray workers; 0: in this process; "
+                     "MIN:MAX: as many as there is room for, also later (default: 0)")  # fmt: skip
+    how.add_argument("--address", help="HOST:PORT of the Ray to use (default: RAY_ADDRESS, or the one running on this "
+                     "machine, or one of our own)")  # fmt: skip
+    how.add_argument("--dashboard", action="store_true", help="a Ray of our own shows its dashboard")
+    how.add_argument("--checkpoint-every", type=int, default=1000, metavar="STEPS", help="besides one at the end of "
+                     "each epoch (default: %(default)s)")  # fmt: skip
+    how.add_argument("--keep", type=int, default=3, metavar="N", help="checkpoints to keep (default: %(default)s)")
+    how.add_argument("--stop-after", type=int, metavar="STEPS", help="stop there, with a checkpoint and a model")
+    how.add_argument("--idle-timeout", type=float, default=math.inf, metavar="SECONDS", help="with --follow: stop "
+                     "after so long without a new row (default: never)")  # fmt: skip
+    how.add_argument("--no-report", action="store_true", help="write no report.html when it ends")
+    how.add_argument("--classes", type=int, default=10, help="of a stream (default: %(default)s)")
+    args = parser.parse_args(arguments)
+    if streamed(args):
+        args.follow = True
+    _check(args)
+    return args
+
+
+def streamed(args: argparse.Namespace) -> bool:
+    """Whether the data come as a stream of which nothing is on disk yet."""
+    return args.data is not None and (args.data == "-" or args.data.startswith("tcp://"))
+
+
+def shown(workers: tuple[int, int]) -> str:
+    """The numbers of workers as they are given."""
+    least, most = workers
+    return str(most) if least == most else f"{least}:{most}"
+
+
+def _staleness(text: str) -> int | str:
+    return text if text == ENDLESS else _whole(text)
+
+
+def _workers(text: str) -> tuple[int, int]:
+    """N or MIN:MAX, as the fewest and the most."""
+    least, colon, most = text.partition(":")
+    return (_whole(least), _whole(most)) if colon else (_whole(text), _whole(text))
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raise ConfigError for values that cannot work."""
+    for name, least in [("checkpoint_every", 1), ("keep", 1), ("stop_after", 0), ("idle_timeout", 0)]:
+        value = getattr(args, name)
+        if value is not None and not value >= least:
+            raise ConfigError(f"{flag(name)} is {value}, expected {least} or more")
+    fewest, most = args.workers
+    if not 0 <= fewest <= most or (fewest == 0 < most):
+        raise ConfigError(f"--workers is {shown(args.workers)}, expected 0 or more, or MIN:MAX with 1 <= MIN <= MAX")
+    if most == 0 and (args.address or args.dashboard):
+        raise ConfigError("--address and --dashboard go with --workers 1 or more")
+    if not 1 <= args.classes <= 256:
+        raise ConfigError(f"--classes is {args.classes}, expected 1 to 256")
+    if args.resume and args.run is None:
+        raise ConfigError("--resume needs --run, the folder of the run to go on with")
+    if args.idle_timeout != math.inf and not (args.follow or args.resume):
+        raise ConfigError("--idle-timeout goes with --follow")

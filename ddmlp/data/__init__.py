@@ -1,0 +1,1 @@
+"""Rows on disk, and how they get there."""

@@ -1,0 +1,149 @@
+"""A dataset: a folder of shards and one manifest."""
+
+import hashlib
+from collections.abc import Iterable
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddmlp.data.manifest import NAME, Manifest, Shard
+from ddmlp.data.shards import Block, map_shard, memory
+from ddmlp.errors import DatasetError
+
+
+class _Map(NamedTuple):
+    """A mapped shard. holder: one of its record batches, which holds the map of the whole file; places (2, batches):
+    where the pixels and the labels of each begin in memory."""
+
+    holder: Block
+    places: NDArray[np.intp]
+
+
+class Dataset:
+    """A dataset, read through memory maps. It may grow while it is read: see `grow` and `forget`."""
+
+    def __init__(self, path: str | Path, *, verify: bool = False) -> None:
+        """Open the dataset in folder `path`.
+
+        Checks the manifest, and of each shard its size, its schema and its rows; with `verify` its every byte as well,
+        whenever it is opened. Raises DatasetError.
+        """
+        self.path = Path(path)
+        self._verify = verify
+        self._stamp = self._manifest_stamp()
+        self.manifest = Manifest.read(self.path)
+        self._maps = {index: self._map(shard) for index, shard in enumerate(self.manifest.shards)}
+        self._memory = memory(self.manifest.pixels)
+        self._locate()
+
+    def __len__(self) -> int:
+        return self.manifest.rows
+
+    def gather(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """The pixels (B, m) and the labels (B,) of the given rows (B,), copies, uint8.
+
+        Raises DatasetError where a shard that was forgotten is not as it was.
+        """
+        if len(self._maps) < len(self.manifest.shards):
+            shards = np.searchsorted(self._begins, rows, side="right") - 1
+            if missing := set(shards.tolist()).difference(self._maps):
+                self._maps |= {shard: self._map(self.manifest.shards[shard]) for shard in missing}
+                self._locate()
+        # All at once, because neighbours in the order hardly ever share a record batch.
+        blocks = np.searchsorted(self._blocks, rows, side="right") - 1
+        places = self._places[0, blocks] + rows * self.manifest.pixels
+        _ = self._memory[places, 0]  # so memory is asked for all of them, and not for one after the other
+        return self._memory[places], self._memory[self._places[1, blocks] + rows, 0]
+
+    def grow(self) -> tuple[Shard, ...]:
+        """Take up what has been published since; returns the shards that are new. `manifest.ended` may change alone.
+
+        Raises DatasetError where the dataset is another one now, and where a new shard is not what it should be; then
+        nothing is taken up.
+        """
+        # Looked at before the manifest is read: what is published in between is then read again, not missed.
+        stamp = self._manifest_stamp()
+        if stamp == self._stamp:
+            return ()
+        found, known = Manifest.read(self.path), self.manifest
+        for what in ("image_shape", "classes", "batch_rows"):
+            if (now := getattr(found, what)) != (before := getattr(known, what)):
+                raise DatasetError(
+                    f"{self.path} was overwritten: its {what} is {now}, expected {before} as before; begin a new run"
+                )
+        begin = len(known.shards)
+        if found.shards[:begin] != known.shards:
+            raise DatasetError(
+                f"{self.path} was overwritten: its first {begin} shards are not those that were there before; begin a "
+                "new run, or restore it"
+            )
+        new = found.shards[begin:]
+        self._maps |= {index: self._map(shard) for index, shard in enumerate(new, begin)}
+        self.manifest, self._stamp = found, stamp
+        self._locate()
+        return new
+
+    def forget(self, row: int) -> None:
+        """Let go of the maps of shards that lie wholly before `row`; one is mapped again when a row of it is read."""
+        for shard in [shard for shard in self._maps if self._begins[shard + 1] <= row]:
+            del self._maps[shard]
+
+    def verify(self, shards: Iterable[Shard] | None = None) -> None:
+        """Read every shard, or the given ones, whole and compare the SHA-256 with the manifest's; raises DatasetError
+        naming a shard."""
+        for shard in self.manifest.shards if shards is None else shards:
+            path = self._check_size(shard)
+            if (found := file_sha256(path)) != shard.sha256:
+                raise DatasetError(
+                    f"{path} is damaged: its SHA-256 is {found[:16]}..., expected {shard.sha256[:16]}...; "
+                    "restore it, or convert the data again"
+                )
+
+    def _locate(self) -> None:
+        """Note where the rows lie: those of a shard that is not mapped must not be looked for there."""
+        shards, step = self.manifest.shards, self.manifest.batch_rows
+        self._begins = np.cumsum([0, *(shard.rows for shard in shards)])  # of each shard, and the end of the last
+        blocks = [np.arange(begin, end, step) for begin, end in pairwise(self._begins.tolist())]
+        self._blocks = np.concatenate([np.arange(0), *blocks])  # the first row of each record batch
+        # Where the pixels and the labels of row 0 would lie, if all rows lay as those of the record batch do.
+        self._places = np.zeros((2, len(self._blocks)), np.intp)
+        widths = np.array([[self.manifest.pixels], [1]])
+        for shard, mapped in self._maps.items():
+            first = slice(*np.searchsorted(self._blocks, self._begins[shard : shard + 2]))
+            self._places[:, first] = mapped.places - widths * self._blocks[first]
+
+    def _manifest_stamp(self) -> tuple[int, int, int] | None:
+        """What changes whenever the manifest is replaced; None where it is not there."""
+        try:
+            found = (self.path / NAME).stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_ino, found.st_size
+
+    def _map(self, shard: Shard) -> _Map:
+        path, classes = self._check_size(shard), self.manifest.classes
+        if self._verify:
+            self.verify([shard])
+        blocks = map_shard(path, shard.rows, self.manifest.image_shape, self.manifest.batch_rows)
+        if (label := max(int(block.labels.max()) for block in blocks)) >= classes:
+            raise DatasetError(f"{path} is damaged: it has the label {label}, expected 0 to {classes - 1}")
+        return _Map(blocks[0], np.transpose([block.places for block in blocks]))
+
+    def _check_size(self, shard: Shard) -> Path:
+        path = self.path / shard.file
+        try:
+            size = path.stat().st_size
+        except OSError as error:
+            raise DatasetError(f"{path} cannot be read: {error.strerror}; the manifest lists it") from None
+        if size != shard.bytes:
+            raise DatasetError(f"{path} has {size} bytes, expected {shard.bytes}; convert the data again")
+        return path
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

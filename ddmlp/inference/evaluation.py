@@ -1,0 +1,71 @@
+"""How well weights recognise a dataset."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddmlp.data.dataset import Dataset
+from ddmlp.errors import RunError
+from ddmlp.nn.inputs import Loader
+from ddmlp.nn.network import Network, Shape, Weights
+from ddmlp.numerics import pin
+
+ROWS = 500  # at a time; a number of its own, so that an error does not depend on the batch trained with
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """confusion: (classes, classes), rows by true class and columns by recognised class; cross_entropy: the mean
+    error E of a row, in nats; wrong: the rows that are recognised wrongly, ascending."""
+
+    confusion: NDArray[np.int64]
+    cross_entropy: float
+    wrong: NDArray[np.intp]
+
+    @property
+    def rows(self) -> int:
+        return int(self.confusion.sum())
+
+    @property
+    def mistakes(self) -> int:
+        return self.rows - int(np.trace(self.confusion))
+
+    @property
+    def error(self) -> float:
+        """The fraction of rows that are recognised wrongly."""
+        return self.mistakes / self.rows
+
+    def about(self) -> dict[str, Any]:
+        """What a result says of it, as JSON."""
+        return {"test_error": self.error, "test_cross_entropy": self.cross_entropy, "test_rows": self.rows}
+
+
+def evaluate(weights: Weights, dataset: Dataset) -> Evaluation:
+    """Recognise every row of `dataset`; raises RunError where the network does not fit it."""
+    check_fit(weights.shape, dataset)
+    pin()
+    dtype = weights.flat.dtype
+    network, loader = Network(weights.shape, ROWS, dtype), Loader(weights.shape, ROWS, dtype)
+    classes = weights.shape.outputs
+    confusion, total, wrong = np.zeros((classes, classes), np.int64), 0.0, []
+    for start in range(0, len(dataset), ROWS):
+        rows = np.arange(start, min(start + ROWS, len(dataset)))
+        pixels, labels = dataset.gather(rows)
+        error, _ = network.score(weights, loader.load(pixels), labels)
+        total += error
+        predicted = network.predicted[: len(rows)]
+        np.add.at(confusion, (labels, predicted), 1)
+        wrong.append(rows[predicted != labels])
+    return Evaluation(confusion, total / len(dataset), np.concatenate(wrong))
+
+
+def check_fit(shape: Shape, dataset: Dataset) -> None:
+    """Raise RunError where a network of `shape` cannot take the rows of `dataset`."""
+    manifest = dataset.manifest
+    if shape.inputs != manifest.pixels or shape.outputs < manifest.classes:
+        raise RunError(
+            f"the model has {shape.inputs} inputs and {shape.outputs} classes, but {dataset.path} has "
+            f"{manifest.pixels} pixels a row and {manifest.classes} classes"
+        )

@@ -1,0 +1,1 @@
+"""The network of the note: forward pass, gradients and update. No input or output."""

@@ -1,0 +1,1 @@
+"""Which rows make each step, and in which order their gradients are added. Integers only."""

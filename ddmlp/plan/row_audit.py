@@ -1,0 +1,62 @@
+"""The ledger: which rows of an epoch were applied, kept apart from the plan and checked against it.
+
+A row's fingerprint is a 64-bit hash of its number; rows are counted, and their fingerprints added up modulo 2^64. The
+sum does not depend on an order, so an epoch in which every row was applied exactly once has that of 0, 1, ... rows - 1,
+however the rows were shuffled; a row that is missing, doubled or foreign changes it.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddmlp.errors import RunError, TrainingError
+from ddmlp.plan.row_stats import RowStats, row_hash_sum
+
+_CHUNK = 1 << 16  # rows whose fingerprints are computed at a time
+
+
+class RowAudit:
+    """The rows of the current epoch that are applied."""
+
+    def __init__(self, rows: int = 0, fingerprints: int = 0) -> None:
+        self.rows, self.fingerprints = rows, fingerprints
+
+    def add(self, tally: RowStats) -> None:
+        """Enter the rows of a step that is applied."""
+        self.rows += tally.rows
+        self.fingerprints = (self.fingerprints + tally.fingerprints) % 2**64
+
+    def check(self, where: str, due: Iterable[NDArray[np.intp]]) -> None:
+        """Raise TrainingError where the rows applied are not those that are `due`, each of them once."""
+        rows, sums = 0, 0
+        for part in due:
+            rows, sums = rows + len(part), (sums + row_hash_sum(part)) % 2**64
+        if rows != self.rows:
+            raise TrainingError(
+                f"{where}: {self.rows:,} rows were applied, expected {rows:,}; the last checkpoint stands"
+            )
+        if sums != self.fingerprints:
+            raise TrainingError(
+                f"{where}: {rows:,} rows were applied, but not those of the plan, each of them once (the sum of their "
+                f"fingerprints is {self.fingerprints:016x}, expected {sums:016x}); the last checkpoint stands"
+            )
+
+    def about(self) -> dict[str, Any]:
+        """What a checkpoint says of it, as JSON."""
+        return {"ledger": {"rows": self.rows, "fingerprints": f"{self.fingerprints:016x}"}}
+
+    @classmethod
+    def of(cls, about: dict[str, Any]) -> "RowAudit":
+        """The ledger that a checkpoint tells `about`; raises RunError where it tells of none."""
+        try:
+            return cls(int(about["ledger"]["rows"]), int(about["ledger"]["fingerprints"], 16))
+        except (KeyError, TypeError, ValueError):
+            raise RunError("the newest checkpoint has no ledger: another version of ddmlp wrote it") from None
+
+
+def all_rows(begin: int, end: int) -> Iterable[NDArray[np.intp]]:
+    """begin, begin + 1, ... end - 1, in parts."""
+    for start in range(begin, end, _CHUNK):
+        yield np.arange(start, min(start + _CHUNK, end))

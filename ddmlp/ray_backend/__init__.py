@@ -1,0 +1,1 @@
+"""Training on Ray: the only package that imports ray for training."""

@@ -1,0 +1,78 @@
+"""Event files for TensorBoard: the curves of a run, from the events of metrics.jsonl (needs the extra tensorboard)."""
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event as Entry
+from tensorboardX.proto.event_pb2 import SessionLog
+from tensorboardX.proto.summary_pb2 import Summary
+
+from ddmlp.files import naming
+from ddmlp.runs.events import Event
+
+
+def curves(event: Event) -> Iterator[tuple[str, float]]:
+    """The points that an event adds to the curves."""
+    if event["event"] == "progress":
+        yield "loss/train", event["error"]
+        yield "error/train", event["mistakes"]
+        if "prequential" in event:
+            yield "error/prequential", event["prequential"]["error"]
+        yield "speed/rows_per_second", event["rows_per_second"]
+        yield "speed/wait_seconds", event["wait_seconds"]
+        yield "workers/count", event["workers"]
+        yield "workers/reissued_units", event["reissued"]
+        for which in ("mean", "max"):
+            yield f"staleness/{which}", event["staleness"][which]
+        for queue, found in event["queues"].items():
+            yield f"queues/{queue}_depth", found["depth"]
+            yield f"queues/{queue}_blocked_seconds", found["blocked_seconds"]
+    elif event["event"] == "epoch":
+        yield "loss/test", event["test_cross_entropy"]
+        yield "error/test", event["test_error"]
+
+
+class EventFiles:
+    """A new event file in `folder`, begun with the first events; a context manager. Raises OSError where it cannot be
+    written."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._writer: EventsWriter | None = None
+
+    def __enter__(self) -> "EventFiles":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._writer:
+            with naming(self._folder):
+                self._writer.close()
+
+    def record(self, events: Iterable[Event]) -> None:
+        """Add the points of these events, at their steps. A start takes back those past it, as in metrics.jsonl."""
+        with naming(self._folder):
+            for event in events:
+                for entry in _entries(event):
+                    self._open.write_event(entry)
+            if self._writer:
+                self._writer.flush()
+
+    @property
+    def _open(self) -> EventsWriter:
+        if self._writer is None:
+            self._folder.mkdir(exist_ok=True)
+            # Files are named by the second; two processes that begin in the same one must not meet.
+            self._writer = EventsWriter(str(self._folder / "events"), filename_suffix=f".{os.getpid()}")
+        return self._writer
+
+
+def _entries(event: Event) -> Iterator[Entry]:
+    """What an event adds to the file."""
+    now = time.time()
+    if event["event"] == "start":  # TensorBoard drops what it has read of this step and later ones
+        yield Entry(wall_time=now, step=event["step"] + 1, session_log=SessionLog(status=SessionLog.START))
+    if points := [Summary.Value(tag=tag, simple_value=value) for tag, value in curves(event)]:
+        yield Entry(wall_time=now, step=event["step"], summary=Summary(value=points))

@@ -1,0 +1,75 @@
+"""The order of updates: in which order a run has applied its steps, and which version of the weights each had read."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddmlp.errors import RunError
+from ddmlp.files import naming
+from ddmlp.plan.plan import Update
+
+_LINE = 26  # bytes: two numbers of 12 digits
+
+
+class UpdateLog:
+    """The file updates.txt of a run: line v is the update that was applied to version v, "step read" in 26 bytes.
+
+    It is on disk before the checkpoint that covers it, so a checkpoint of version v has at least v lines.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._new: list[Update] = []
+
+    def rewind(self, version: int) -> None:
+        """Drop what lies past `version`. Raises RunError where there are fewer lines: the run could not be replayed."""
+        self._new = []
+        found = self.path.stat().st_size // _LINE if self.path.exists() else 0
+        if found < version:
+            raise RunError(
+                f"{self.path} has {found} lines, expected at least {version}, one for each update of the checkpoint; "
+                "restore it, or begin another run"
+            )
+        with naming(self.path), self.path.open("ab") as file:
+            file.truncate(version * _LINE)
+
+    def add(self, update: Update) -> None:
+        """The next update; it counts once it is committed."""
+        self._new.append(update)
+
+    def commit(self) -> None:
+        """Put the updates on disk."""
+        with naming(self.path), self.path.open("ab") as file:
+            file.write(b"".join(b"%12d %12d\n" % update for update in self._new))
+            file.flush()
+            os.fsync(file.fileno())
+        self._new = []
+
+    def read(self, count: int) -> NDArray[np.int64]:
+        """The first `count` updates: shape (count, 2), step and read.
+
+        Raises RunError where the file is damaged, or is no order of the steps 0 to count - 1, each of them once.
+        """
+        try:
+            with self.path.open("rb") as file:
+                text = file.read(count * _LINE)
+            cells = np.frombuffer(text, "S13").reshape(count, 2)
+            found: NDArray[np.int64] = np.char.strip(cells).astype(np.int64)
+        except FileNotFoundError:
+            raise RunError(f"{self.path} is missing: without it the run cannot be computed again") from None
+        except ValueError as error:
+            raise RunError(f"{self.path} is damaged, or has fewer than {count} lines: {error}") from None
+        steps, read = found[:, 0], found[:, 1]
+        versions = np.arange(count)
+        wrong = np.flatnonzero((read < 0) | (read > versions) | (steps < 0) | (steps >= count))
+        if wrong.size:
+            line = int(wrong[0])
+            raise RunError(f"{self.path} is damaged: line {line + 1} says step {steps[line]} read version {read[line]}")
+        order = np.argsort(steps, kind="stable")
+        again = order[1:][np.diff(steps[order]) == 0]  # as many lines as steps: where none is twice, none is missing
+        if again.size:
+            line = int(again.min())
+            raise RunError(f"{self.path} is damaged: line {line + 1} says step {steps[line]} once more")
+        return found

@@ -1,0 +1,1 @@
+"""HTTP: a web application that recognises digits and shows runs."""

@@ -1,0 +1,127 @@
+"""A run, watched while it trains: metrics.jsonl, followed as it grows."""
+
+import asyncio
+import json
+import math
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ddmlp.errors import RunError
+from ddmlp.runs.run import Run
+
+AT_ONCE = 256 << 10  # bytes that are read at a time
+LONGEST = 64 << 10  # bytes of a line: what is longer is none of ours
+LOOK_SECONDS = 0.25
+QUIET_SECONDS = 5  # of which the quiet is told
+
+Event = dict[str, Any]
+
+
+class Follower:
+    """Reads what is appended to a file of JSON lines, whatever becomes of the file: not there yet, cut, replaced (as a
+    resume does it), with lines that are damaged or half written."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: BinaryIO | None = None
+        self._rest = b""  # of a line that has not ended
+
+    def read(self) -> tuple[bool, list[Event]]:
+        """Whether the file is another than before, so that what was read of it is void; and the next events, those of
+        AT_ONCE bytes at most."""
+        again = self._file is not None and not self._goes_on()
+        if again:
+            self.close()
+        if self._file is None:
+            try:
+                self._file = self._path.open("rb")
+            except FileNotFoundError:
+                return again, []
+        *lines, rest = (self._rest + self._file.read(AT_ONCE)).split(b"\n")
+        self._rest = rest[:LONGEST]  # a longer one cannot become JSON again
+        return again, [event for line in lines if (event := _event(line))]
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        self._file, self._rest = None, b""
+
+    def _goes_on(self) -> bool:
+        """Whether the open file is still the one at the path, and not cut. While it is open, no other has its inode."""
+        assert self._file is not None
+        ours = os.fstat(self._file.fileno())
+        try:
+            return os.path.samestat(ours, self._path.stat()) and ours.st_size >= self._file.tell()
+        except FileNotFoundError:
+            return False
+
+
+def _event(line: bytes) -> Event | None:
+    """A line as what it says, in numbers that JSON has: what is not finite becomes null. None where it is damaged."""
+    try:
+        found = json.loads(line, parse_constant=lambda _: None, parse_float=_finite)
+    except (ValueError, RecursionError):
+        return None
+    known = type(found) is dict and type(found.get("event")) is str and type(found.get("step")) is int
+    return found if known else None
+
+
+def _finite(text: str) -> float | None:
+    return value if math.isfinite(value := float(text)) else None
+
+
+async def watch(run: Run, over: Callable[[], bool]) -> AsyncIterator[str]:
+    """Server-sent events about a run, until `over`.
+
+    again   forget what was told: the run was taken back, or this is the beginning
+    events  lines of metrics.jsonl, in their order
+    state   what `state` says, where it has changed
+    """
+    follower, told = Follower(run.path / "metrics.jsonl"), None
+    try:
+        yield _message("again", None)
+        while not over():
+            again, events = follower.read()
+            if again:
+                yield _message("again", None)
+            if events:
+                yield _message("events", events)
+            if (now := state(run)) != told:
+                yield _message("state", told := now)
+            await asyncio.sleep(0 if events else LOOK_SECONDS)
+    finally:
+        follower.close()
+
+
+def state(run: Run) -> dict[str, Any]:
+    """What a run is at: it has not begun, it trains, or it has come to a result that no later line takes back.
+
+    quiet: for how many seconds nothing was written, in steps of QUIET_SECONDS.
+    """
+    written = _written(run.path / "metrics.jsonl")
+    if written is None:
+        return {"begun": run.exists, "quiet": 0, "result": None}
+    ended = _written(run.path / "result.json")
+    result = None
+    if ended is not None and ended >= written:
+        try:
+            result = run.result()
+        except RunError:  # it is no news of the run
+            result = None
+    quiet = max(0.0, time.time() - written)
+    return {"begun": True, "quiet": int(quiet / QUIET_SECONDS) * QUIET_SECONDS, "result": result}
+
+
+def _written(path: Path) -> float | None:
+    """When a file was last written to; None where there is none."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return None
+
+
+def _message(name: str, data: Any) -> str:
+    return f"event: {name}\ndata: {json.dumps(data, allow_nan=False)}\n\n"

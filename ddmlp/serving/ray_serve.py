@@ -1,0 +1,31 @@
+"""The same application on Ray Serve: serve run ddmlp.serving.ray_serve:app model=RUN_OR_NPZ replicas=N"""
+
+from pathlib import Path
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+from ray import serve
+
+from ddmlp.serving.app import application
+from ddmlp.serving.models import fixed
+
+
+class Settings(BaseModel):
+    """model: a run's folder, or an .npz file with W1 and W2, which every node sees; cpus: of each replica."""
+
+    model: Path
+    replicas: int = 1
+    cpus: float = 1.0
+
+
+def app(settings: Settings) -> serve.Application:
+    """The application, for `serve run`, `serve deploy` and `serve.run`."""
+
+    def build() -> FastAPI:
+        return application(fixed(settings.model), str(settings.model))
+
+    replica = serve.deployment(
+        name="recogniser", num_replicas=settings.replicas, ray_actor_options={"num_cpus": settings.cpus}
+    )
+    found: serve.Application = replica(serve.ingress(build)()).bind()
+    return found

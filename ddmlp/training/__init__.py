@@ -1,0 +1,1 @@
+"""Units out, gradients in, updates applied. No sockets, no Ray."""

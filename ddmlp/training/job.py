@@ -1,0 +1,106 @@
+"""A job: what a trainer is told, and what it reports."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ddmlp.config import TrainConfig
+from ddmlp.data.manifest import NAME, Manifest
+from ddmlp.nn.network import Shape
+from ddmlp.plan.plan import Plan
+from ddmlp.plan.stream_plan import StreamPlan
+from ddmlp.runs.events import Event
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a trainer needs to know, in this process or another: settings and paths, no arrays.
+
+    workers: how many there may be; checkpoint_every: steps between checkpoints, besides those at the end of each epoch;
+    keep: how many checkpoints; stop_after: the step to stop at, where that is before the plan's end; idle_timeout:
+    seconds without a new row after which it stops, where rows may still be coming; least: how many workers must be
+    there at the start, where that is not all of them.
+    """
+
+    config: TrainConfig
+    data: Path
+    run: Path
+    workers: int
+    checkpoint_every: int
+    keep: int = 3
+    stop_after: int | None = None
+    idle_timeout: float = math.inf
+    least: int | None = None
+
+    @property
+    def fewest(self) -> int:
+        """How many workers must be there at the start."""
+        return self.workers if self.least is None else self.least
+
+    @property
+    def elastic(self) -> bool:
+        """Whether the number of workers follows the room that there is."""
+        return self.fewest < self.workers
+
+    def plan(self, data: Manifest) -> Plan:
+        """The plan of this job on the training data."""
+        c = self.config
+        kind, ended = (StreamPlan, data.ended) if c.follow else (Plan, True)
+        return kind(data.rows, c.batch, c.microbatch, c.epochs, c.seed, data.batch_rows, c.window, ended)
+
+    @property
+    def test(self) -> Path | None:
+        """The test data. Where rows are still coming, there need not be any."""
+        path = self.data / "test"
+        return path if not self.config.follow or (path / NAME).exists() else None
+
+    @property
+    def window(self) -> int:
+        """The most steps that are open at a time: begun, and not applied."""
+        if not self.config.asynchronous:
+            return self.config.delay + 1
+        return int(min(self.config.bound + 1, max(1, self.workers)))
+
+    def shape(self, data: Manifest) -> Shape:
+        """The network's: as many inputs as a row has pixels, as many outputs as there are classes."""
+        return Shape(data.pixels, self.config.hidden, data.classes)
+
+
+@dataclass(frozen=True)
+class Report:
+    """How far a trainer is.
+
+    steps: that it will have done at the end, None where that is not known; epoch: how many are complete, of `epochs`,
+    None where there are none; rows: that are applied; error, rows_per_second: the mean of E and the speed since the
+    last report, nan and 0 where no row was trained on; trained, updates: rows trained on and, by their staleness, steps
+    applied since the last report; prequential: the fraction of the newest rows that was recognised wrongly before they
+    were trained on, nan where rows are trained on more than once; asynchronous: whether the order of updates is not the
+    plan's; staleness: mean and maximum since the last report; idle: seconds that it has been waiting for rows; depth:
+    the most units that were on the books of the queue at a time; workers: how many there are; hung: those that have not
+    answered for long; events: what belongs into metrics.jsonl; result: where the trainer is where it was to end, what
+    there is to say of the run.
+    """
+
+    step: int
+    steps: int | None
+    epoch: int
+    epochs: int | None
+    rows: int
+    error: float
+    rows_per_second: float
+    trained: int
+    updates: dict[int, int]
+    prequential: float
+    asynchronous: bool
+    staleness: tuple[float, int]
+    idle: float
+    depth: int
+    workers: int
+    hung: list[int]
+    events: list[Event]
+    result: dict[str, Any] | None
+
+    @property
+    def done(self) -> bool:
+        return self.result is not None

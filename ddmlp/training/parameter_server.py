@@ -1,0 +1,81 @@
+"""The parameter server: owns the weights and their version. A plain class, the same in this process and in an actor."""
+
+import math
+
+from ddmlp.errors import TrainingError
+from ddmlp.nn.network import Shape, Weights
+from ddmlp.nn.optimizer import update
+from ddmlp.plan.row_stats import RowStats
+from ddmlp.training.reduction import Pool, Reduction
+from ddmlp.training.unit_queue import Gradient
+
+
+class ParameterServer:
+    """Adds the gradients of the steps that are open, and applies complete ones: each makes the next version.
+
+    In order, steps are applied in the order in which they were begun. Otherwise in that in which they are complete, but
+    for what the bound forbids: no gradient is applied that is older than `bound` versions, so one that is complete may
+    have to be held back until an older one has come.
+    """
+
+    def __init__(
+        self, shape: Shape, version: int, weights: Weights, *, bound: float = 0, in_order: bool = True
+    ) -> None:
+        """Start at `version` with `weights`, which are not copied."""
+        self.version = version
+        self.weights = weights
+        self._bound, self._in_order = bound, in_order
+        self._pool = Pool(shape)
+        self._open: dict[int, Reduction] = {}  # by step, in the order in which they were begun
+        # The steps that were begun and not applied, in that order, and the version that each reads.
+        self.open: dict[int, int] = {}
+
+    def begin(self, step: int, read: int, microbatches: int) -> None:
+        """Expect the gradients of a step, which has so many microbatches and reads the weights of version `read`."""
+        assert step not in self._open, f"step {step} has begun already"
+        self._open[step] = Reduction(read, microbatches, self._pool)
+        self.open[step] = read
+
+    def receive(self, gradient: Gradient) -> None:
+        """Add a gradient to the sum of its step, which must be open."""
+        step = self._open[gradient.unit.step]
+        assert gradient.unit.version == step.read, f"{gradient.unit} was to read version {step.read}"
+        step.add(gradient)
+
+    def ready(self) -> int | None:
+        """The step that is to be applied now, if there is one; to be asked before the next answer is taken."""
+        complete = [step for step, each in self._open.items() if each.complete]
+        for step in complete:
+            if self._may_apply(step):
+                return step
+        for step in complete:
+            self._open[step].keep()
+        return None
+
+    def apply(self, step: int, rate: float, into: Weights) -> RowStats:
+        """Make the next version, in `into`: dW = -rate * the step's sum, `rate` being alpha / B. It may be `weights`
+        itself, where nobody reads them any more.
+
+        Returns what is counted of the step's rows. Raises TrainingError where the weights would no longer be finite;
+        the version before stays as it was. AssertionError: `ready` did not allow it.
+        """
+        chosen = self._open[step]
+        if (staleness := self.version - chosen.read) > self._bound:
+            raise AssertionError(
+                f"the gradient of step {step} is {staleness} versions old, and {self._bound:g} are allowed"
+            )
+        gradient, tally = chosen.sum
+        if not (math.isfinite(tally.error) and update(self.weights, gradient, rate, into, chosen.live)):
+            raise TrainingError(f"the weights are no longer finite after step {step}")
+        self._open.pop(step).close()
+        del self.open[step]
+        self.version += 1
+        self.weights = into
+        return tally
+
+    def _may_apply(self, step: int) -> bool:
+        """Whether all others that are open could still be applied within the bound, oldest first."""
+        if self._in_order:
+            return next(iter(self._open)) == step
+        others = [read for other, read in self.open.items() if other != step]
+        return all(self.version + 1 + place - read <= self._bound for place, read in enumerate(others))

@@ -1,0 +1,117 @@
+"""A worker's end of the message path: takes units from the parameter server, and answers them."""
+
+import os
+import time
+from collections.abc import Iterator
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Client
+from multiprocessing.reduction import recv_handle
+
+from ddmlp.errors import ClusterError, DdmlpError
+from ddmlp.nn.network import Shape, Weights
+from ddmlp.plan.row_stats import RowStats
+from ddmlp.training.unit_queue import CREDITS, Unit
+from ddmlp.training.worker import Worker
+from ddmlp.transport import protocol
+from ddmlp.transport.shared_memory import Region
+
+# So long a worker looks out for its next unit, letting everyone else go first, before it sleeps: one that sleeps is
+# woken late, and now and then on the core of another one while its own is idle.
+WATCH_SECONDS = 0.002
+
+
+class WorkerClient:
+    """Connects to the server; then `units` are to be answered one by one, in order."""
+
+    def __init__(self, address: protocol.Address, secret: bytes, hello: protocol.Hello, shape: Shape) -> None:
+        """Raises ClusterError where the server refuses, saying why, and ConnectionError where it is not there."""
+        try:
+            self._connection = Client(address, authkey=secret)
+            protocol.bound_waits(self._connection, receiving=False)
+            self._connection.send_bytes(hello.dump())
+            welcome = protocol.Welcome.load(self._connection.recv_bytes())
+            if welcome.refused is not None:
+                raise ClusterError(f"the server refuses worker {hello.worker}: {welcome.refused}")
+            shared = self._mapped(welcome.slots, shape) if welcome.shared else []
+            answers = self._mapped(CREDITS, shape) if welcome.shared else []
+        # An assertion is how the standard library meets somebody else's service.
+        except (OSError, EOFError, ValueError, TypeError, AssertionError, AuthenticationError) as error:
+            raise ConnectionError(
+                f"worker {hello.worker} cannot reach the server at {address}: {error!r}; can their nodes connect?"
+            ) from None
+        # Where nothing is shared one buffer each is enough: an array is sent on before the next one comes.
+        self._weights = shared or [Weights(shape)]
+        self._gradients = answers or [Weights(shape)]
+        self._shared = welcome.shared
+        self._next = 0
+        self._waited = 0.0  # seconds for the unit that is being computed
+
+    def _mapped(self, count: int, shape: Shape) -> list[Weights]:
+        """The buffers of a region whose descriptor comes next; it is gone with the last of them."""
+        region = Region(recv_handle(self._connection), count, shape.size)
+        region.close()
+        return [Weights(shape, buffer) for buffer in region.buffers]
+
+    def units(self) -> Iterator[tuple[Unit, Weights]]:
+        """Units and their weights as they come, until the server says that there are no more, or goes away."""
+        while True:
+            try:
+                start = time.monotonic()
+                while not self.waiting and time.monotonic() < start + WATCH_SECONDS:
+                    os.sched_yield()
+                frame = self._connection.recv_bytes()
+                if not frame:
+                    return
+                unit, slot, weights_follow = protocol.unpack_unit(frame)
+                weights = self._weights[slot if self._shared else 0]
+                if weights_follow:
+                    protocol.receive_array(self._connection, weights.flat)
+                self._waited = time.monotonic() - start
+            except (EOFError, OSError):
+                return
+            yield unit, weights
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is a unit to be taken."""
+        return self._connection.poll()
+
+    def gradient(self) -> Weights:
+        """Where the next answer's gradient is to be written."""
+        return self._gradients[self._next]
+
+    def answer(self, unit: Unit, tally: RowStats) -> None:
+        """Send the gradient in `gradient` as the answer to `unit`."""
+        self.gradient().expand()
+        self._connection.send_bytes(protocol.pack_answer(unit, tally, self._next, self._waited))
+        if not self._shared:
+            self._connection.send_bytes(self.gradient().flat.data)
+        self._next = (self._next + 1) % len(self._gradients)
+        os.sched_yield()  # to the server, if it has to share this core
+
+    def fail(self, error: BaseException) -> None:
+        """Tell the server why there will be no more answers."""
+        self._connection.send_bytes(protocol.pack_failure(error))
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def serve(worker: Worker, link: WorkerClient) -> int:
+    """Answer units until there are no more; returns how many. An error of ours is told to the server, and raised."""
+    answered = 0
+    try:
+        for unit, weights in link.units():
+            tally = worker.compute(unit, weights, link.gradient())
+            link.answer(unit, tally)
+            answered += 1
+            if not link.waiting:
+                worker.look_ahead(unit)
+    except DdmlpError as error:
+        link.fail(error)
+        raise
+    except OSError:
+        pass  # the server is gone, and with it whoever waits for an answer
+    finally:
+        link.close()
+    return answered

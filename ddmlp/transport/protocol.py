@@ -1,0 +1,170 @@
+"""What the parameter server and a worker say to each other, over a socket: the frames, and the handshake.
+
+A connection is one of the standard library's multiprocessing.connection, which frames messages and authenticates
+both ends by a secret (HMAC). On one machine the arrays lie in shared memory and only keys are sent; between machines
+each array follows its frame as a message of its own. Nothing is pickled.
+
+    worker  -> server   hello: JSON, see `Hello`
+    server  -> worker   welcome: JSON, see `Welcome`, and where arrays are shared two descriptors
+    server  -> worker   UNIT [weights], ... , an empty message at the end
+    worker  -> server   ANSWER [gradient], ... , or FAILURE: JSON {"error": class, "message": text}
+"""
+
+import json
+import socket
+import struct
+from dataclasses import asdict, dataclass
+from multiprocessing import BufferTooShort
+from multiprocessing.connection import Connection
+from typing import Any
+
+from ddmlp.nn.network import Floats
+from ddmlp.plan.plan import Node
+from ddmlp.plan.row_stats import RowStats
+from ddmlp.training.unit_queue import Unit
+
+VERSION = 3  # of this protocol; both ends must speak the same
+SOCKET_SECONDS = 5  # the longest that a message which has begun to come or go, or a handshake, may stand still
+HELLO_BYTES = 1 << 16  # the longest hello
+
+Address = str | tuple[str, int]  # a Unix socket's path, or host and port
+
+_UNIT = struct.Struct("<cqqIII?")  # kind, step, version, lo, hi, slot of the weights; whether the weights follow
+_ANSWER = struct.Struct("<cqqIIIdqQdq")  # kind, step, version, lo, hi, slot of the gradient, seconds waited; the tally
+UNIT, ANSWER, FAILURE = b"U", b"A", b"F"
+
+
+@dataclass(frozen=True)
+class Hello:
+    """Who a worker is and what it would compute; anything but `worker` must be as the server has it."""
+
+    worker: int
+    protocol: int
+    arithmetic: str
+    dataset_sha256: str
+    config: dict[str, Any]
+
+    def dump(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def load(cls, message: bytes) -> "Hello":
+        """Read a hello; raises ValueError where it is none."""
+        try:
+            hello = cls(**json.loads(message))
+            if type(hello.worker) is not int:
+                raise TypeError("its worker is no number")
+            return hello
+        except TypeError as error:
+            raise ValueError(f"this is no hello: {error}") from None
+
+    def difference(self, other: "Hello") -> str | None:
+        """The first thing that keeps the two from working on one run, in words; None where there is none."""
+        for name, what in _COMPARED.items():
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if isinstance(mine, dict) and isinstance(theirs, dict):
+                names = [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
+                mine, theirs = ({key: settings.get(key) for key in names} for settings in (mine, theirs))
+            if mine != theirs:
+                return f"{what}: the server has {mine}, the worker {theirs}"
+        return None
+
+
+@dataclass(frozen=True)
+class Welcome:
+    """Whether arrays are shared with the worker, in how many slots the weights lie then, and why it is refused, if it
+    is."""
+
+    shared: bool
+    slots: int
+    refused: str | None = None
+
+    def dump(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def load(cls, message: bytes) -> "Welcome":
+        return cls(**json.loads(message))
+
+
+_COMPARED = {
+    "protocol": "they speak different versions of the protocol",
+    "arithmetic": "their arithmetic gives different bits (another processor, NumPy or BLAS)",
+    "dataset_sha256": "they see different datasets",
+    "config": "they have different settings",
+}
+
+
+def pack_unit(unit: Unit, slot: int, weights_follow: bool) -> bytes:
+    return _UNIT.pack(UNIT, unit.step, unit.version, *unit.node, slot, weights_follow)
+
+
+def unpack_unit(frame: bytes) -> tuple[Unit, int, bool]:
+    """The unit, the slot of shared memory that its weights lie in, and whether the weights follow instead."""
+    _, step, version, lo, hi, slot, weights_follow = _UNIT.unpack(frame)
+    return Unit(step, version, Node(lo, hi)), slot, weights_follow
+
+
+def pack_answer(unit: Unit, tally: RowStats, slot: int, waited: float) -> bytes:
+    return _ANSWER.pack(ANSWER, unit.step, unit.version, *unit.node, slot, waited, *tally)
+
+
+def unpack_answer(frame: bytes) -> tuple[Unit, RowStats, int, float]:
+    """The unit, what was counted, the slot of shared memory that its gradient lies in, and the seconds waited."""
+    _, step, version, lo, hi, slot, waited, *tally = _ANSWER.unpack(frame)
+    return Unit(step, version, Node(lo, hi)), RowStats(*tally), slot, waited
+
+
+def pack_failure(error: BaseException) -> bytes:
+    return FAILURE + json.dumps({"error": type(error).__name__, "message": str(error)}).encode()
+
+
+def unpack_failure(frame: bytes) -> tuple[str, str]:
+    """The error's class and its message; raises ValueError where the frame makes no sense."""
+    try:
+        found = json.loads(frame[1:])
+        name, message = found["error"], found["message"]
+        if type(name) is not str or type(message) is not str:
+            raise ValueError("its error or its message is no text")
+        return name, message
+    except (KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"this is no failure: {error}") from None
+
+
+def receive_array(connection: Connection, out: Floats) -> None:
+    """Receive an array into `out`; raises OSError where one of another size comes."""
+    try:
+        received = connection.recv_bytes_into(out.data)
+    except BufferTooShort:
+        received = -1
+    if received != out.nbytes:
+        raise OSError(f"an array of another size came, expected {out.nbytes} bytes")
+
+
+def listen(address: Address) -> socket.socket:
+    """A socket that listens at a Unix socket's path, or at host and port (0: any free one)."""
+    if isinstance(address, tuple):
+        return socket.create_server(address, backlog=64)
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        listener.bind(address)
+        listener.listen(64)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def bound_waits(connection: Connection, *, receiving: bool = True) -> None:
+    """Let a message that has begun to come or go take SOCKET_SECONDS at most: then OSError is raised.
+
+    Without `receiving` a wait for a message has no end, but for the other end's.
+    """
+    seconds = struct.pack("ll", SOCKET_SECONDS, 0)
+    with socket.socket(fileno=connection.fileno()) as view:
+        view.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, seconds)
+        view.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, seconds if receiving else struct.pack("ll", 0, 0))
+        if view.family != socket.AF_UNIX:
+            view.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            view.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        view.detach()

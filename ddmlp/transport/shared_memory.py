@@ -1,0 +1,65 @@
+"""Memory that processes of one machine share, with no name that could leak."""
+
+import mmap
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddmlp.errors import ClusterError
+from ddmlp.nn.network import Floats
+
+HEADER = 64  # bytes; a cache line, so that what follows is aligned
+
+
+class Region:
+    """A mapped file that has no name any more: it is gone with the last process that maps it, however that ends.
+
+    A header of int64, and behind it `count` float32 buffers of `size` numbers each. Another process maps the region
+    by its descriptor.
+    """
+
+    def __init__(self, descriptor: int, count: int, size: int) -> None:
+        self.descriptor, self.count = descriptor, count
+        stride = _stride(size)
+        mapped = mmap.mmap(descriptor, HEADER + count * stride)
+        self.header: NDArray[np.int64] = np.frombuffer(mapped, np.int64, HEADER // 8)
+        self.buffers: list[Floats] = [
+            np.frombuffer(mapped, np.float32, size, HEADER + index * stride) for index in range(count)
+        ]
+
+    @classmethod
+    def create(cls, count: int, size: int) -> "Region":
+        """A new region of zeros, in memory where the machine has room for it; raises ClusterError."""
+        length = HEADER + count * _stride(size)
+        for folder in ("/dev/shm", tempfile.gettempdir()):
+            if not Path(folder).is_dir():
+                continue
+            with tempfile.TemporaryFile(dir=folder) as file:
+                try:
+                    # Room is taken now: a page that is missing later would kill the process that touches it.
+                    _allocate(file.fileno(), length)
+                except OSError:
+                    continue
+                return cls(os.dup(file.fileno()), count, size)
+        raise ClusterError(
+            f"no room for {length:,} bytes that the server and the workers share, neither in /dev/shm nor in "
+            f"{tempfile.gettempdir()}; in a container, give it more by --shm-size"
+        )
+
+    def close(self) -> None:
+        """Let go of the descriptor; the memory goes with the last array that uses it."""
+        os.close(self.descriptor)
+
+
+def _allocate(descriptor: int, length: int) -> None:
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, length)
+    else:
+        os.ftruncate(descriptor, length)
+
+
+def _stride(size: int) -> int:
+    return -(-size * 4 // HEADER) * HEADER

@@ -1,1 +1,0 @@
-"""The web application that recognises digits and shows runs; ddmlp.serve serves it."""

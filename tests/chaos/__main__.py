@@ -1,0 +1,171 @@
+"""Everything that can die, at every moment that matters: python -m tests.chaos [matrix] [modes] [server] [lag] [soak]
+
+Prints tables in Markdown; exits with 1 where weights are not as promised, or a fault did not fire.
+"""
+
+import argparse
+import itertools
+import sys
+import tempfile
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from contextlib import redirect_stdout
+from dataclasses import replace
+from pathlib import Path
+
+from ddmlp.cli.terminal import bar
+from ddmlp.config import TrainConfig
+from ddmlp.data.convert import convert, find_pairs
+from ddmlp.ray_backend.cluster import Cluster, connect
+from ddmlp.runs.run import Run
+from ddmlp.training.local_pool import local_trainer
+from tests.chaos.endurance import lag, server, soak
+from tests.support.faults import ANY, Fault, faulty, fired
+from tests.support.runs import CONFIG, Row, begin, job, train, verified
+from tools import sample_mnist
+
+STEPS = {0: "first step", 13: "mid-epoch", 26: "last of an epoch", 27: "first of an epoch", 53: "last step"}
+POSITIONS = {0: "at the beginning", 20: "mid-epoch", 27: "end of an epoch", 54: "at the end"}
+FAULTS = [  # kind, victim, moment, in words, at which steps
+    ("kill", "worker", "taken", "a unit taken", STEPS),
+    ("kill", "worker", "computed", "a unit computed", STEPS),
+    ("kill", "worker", "answered", "a unit answered", STEPS),
+    ("kill", "every worker", "taken", "a unit taken", STEPS),
+    ("stop", "worker", "taken", "a unit taken", STEPS),
+    ("kill", "server", "begun", "the step begun", STEPS),
+    ("kill", "server", "half", "the step half applied", STEPS),
+    ("kill", "server", "applied", "the step applied", STEPS),
+    ("kill", "server", "linked", "a checkpoint on the chain only", POSITIONS),
+    ("kill", "server", "torn", "a checkpoint half written", POSITIONS),
+    ("kill", "server", "saved", "a checkpoint written", POSITIONS),
+]
+WORKERS = (1, 2, 3, 4)
+MODES = {"--delay 2": {"delay": 2}, "--staleness 3": {"staleness": 3}, "--staleness inf": {"staleness": "inf"}}
+MODE_WORKERS, MODE_STEPS = (3,), {13, 20, 26, 54}
+
+HEAD = "| what | when | workers | fired | as promised |\n| --- | --- | --- | --- | --- |"
+PAGE = """# What `make chaos` has shown
+
+Written by it. Runs of 54 steps, or of some minutes, on 4,000 real digits; real processes, real signals. "As promised":
+the weights are those of an undisturbed run in one process, by their SHA-256; in the long runs, and in other modes, at
+every checkpoint, by `python -m ddmlp.verify`, which replays an asynchronous run in the order of its updates. "Fired":
+in how many of the runs the fault has really struck. What is promised is in [guarantees.md](guarantees.md).
+
+{summary}
+
+## Each moment
+
+{table}
+"""
+
+
+Found = tuple[str, str, list[Path], int]  # what and when in words, the runs, and in how many of them the fault fired
+
+
+def trials(
+    cluster: Cluster, data: Path, folder: Path, config: TrainConfig, workers: Sequence[int], steps: Container[int]
+) -> Iterator[Found]:
+    """Runs with one fault each: each kind, at each moment that lies at one of `steps`, for each number of workers."""
+    folder.mkdir()
+    moments = [(*fault, step, when) for *fault, at in FAULTS for step, when in at.items() if step in steps]
+    done = itertools.count(1)
+    with bar(folder.name, "runs") as show:
+        for kind, victim, moment, words, step, when in moments:
+            paths, hits = [], 0
+            for count in workers:
+                victims = {"server": [None], "worker": [ANY], "every worker": range(count)}[victim]
+                faults = [Fault(kind, number, step, moment) for number in victims]
+                path = folder / f"{count}-{victim}-{faults[0].mark}"
+                marks = path.with_suffix(".marks")
+                marks.mkdir()
+                begin(path, config, data)
+                train(faulty(faults, marks)(job(data, path, count, config), cluster), path)
+                paths.append(path)
+                hits += all(fired(marks, fault) for fault in faults)
+                show(next(done), len(moments) * len(workers))
+            yield f"{victim} {'killed' if kind == 'kill' else 'stopped'}, {words}", when, paths, hits
+
+
+def matrix(cluster: Cluster, data: Path, folder: Path) -> Iterator[Row]:
+    """One fault a run: each kind, at each moment, for each number of workers."""
+    begin(folder / "alone", CONFIG, data)
+    expected = train(local_trainer(job(data, folder / "alone", 0)), folder / "alone")["weights_sha256"]
+    everywhere = STEPS.keys() | POSITIONS.keys()
+    for what, when, paths, hits in trials(cluster, data, folder / "matrix", CONFIG, WORKERS, everywhere):
+        same = all(Run(path).result()["weights_sha256"] == expected for path in paths)
+        yield Row(what, when, listed(WORKERS), f"{hits} of {len(paths)}", same and hits == len(paths))
+
+
+def modes(cluster: Cluster, data: Path, folder: Path) -> Iterator[Row]:
+    """The same in the other modes, at fewer moments, each run computed again."""
+    for flags, mode in MODES.items():
+        config = replace(CONFIG, **mode)
+        for what, when, paths, hits in trials(cluster, data, folder / flags, config, MODE_WORKERS, MODE_STEPS):
+            fine = all(verified(path) for path in paths) and hits == len(paths)
+            named = f"any of this, {flags}", f"{what}, {when}"
+            yield Row(*named, listed(MODE_WORKERS), f"{hits} of {len(paths)}", fine)
+
+
+def listed(workers: Sequence[int]) -> str:
+    return ", ".join(map(str, workers))
+
+
+def line(row: Row) -> str:
+    *cells, fine = row
+    return f"| {' | '.join(cells)} | {'yes' if fine else '**NO**'} |"
+
+
+def summary(rows: Sequence[Row]) -> str:
+    """A line for each fault; one that was tried at several moments says in how many runs it fired."""
+    lines = ["| what | when | fired | as promised |", "| --- | --- | --- | --- |"]
+    for what, same in itertools.groupby(rows, key=lambda row: row[0]):
+        _, whens, workers, hits, fine = zip(*same, strict=True)
+        if len(whens) == 1:
+            when, fired_in = whens[0], hits[0]
+        else:
+            counts = [tuple(map(int, hit.split(" of "))) for hit in hits]
+            when = f"{len(whens)} moments, with {workers[0]} workers"
+            fired_in = f"{sum(hit for hit, _ in counts)} of {sum(runs for _, runs in counts)} runs"
+        lines.append(f"| {what} | {when} | {fired_in} | {'yes' if all(fine) else '**NO**'} |")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="matrix|modes|server|lag|soak", help="what to do (default: all)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write a page with the tables, too")
+    parser.add_argument("--minutes", type=float, default=10.0, help="of the soak; half for a worker that lags, in "
+                        "each mode (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, help="of the random moments (default: %(default)s)")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with redirect_stdout(sys.stderr):
+            sample_mnist.main([str(folder / "sample")])
+        train_pair, test_pair = find_pairs(folder / "sample")
+        data = folder / "data"
+        convert({data / "train": train_pair, data / "test": test_pair}, shard_rows=1_500)
+        cluster = connect("local")
+        parts: dict[str, Callable[[], Iterable[Row]]] = {
+            "matrix": lambda: matrix(cluster, data, folder),
+            "modes": lambda: modes(cluster, data, folder),
+            "server": lambda: server(cluster, data, folder, args.seed),
+            "lag": lambda: lag(cluster, data, folder, args.minutes * 30),
+            "soak": lambda: soak(cluster, data, folder, args.minutes * 60, args.seed),
+        }
+        rows: list[Row] = []
+        print(HEAD)
+        try:
+            for part in args.parts or parts:
+                for row in parts[part]():
+                    print(line(row), flush=True)
+                    rows.append(row)
+        finally:
+            cluster.leave()
+    print(f"\n{summary(rows)}")
+    if args.out:
+        args.out.write_text(PAGE.format(summary=summary(rows), table="\n".join([HEAD, *map(line, rows)])))
+    return 0 if all(fine for *_, fine in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

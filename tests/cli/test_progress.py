@@ -1,0 +1,147 @@
+"""What a person sees of a run: a bar in a terminal, lines elsewhere, nothing when quiet."""
+
+import io
+import math
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from ddmlp.cli import progress
+from ddmlp.cli.progress import RunProgress
+from ddmlp.training.job import Report
+
+REPORT = Report(
+    step=30,
+    steps=100,
+    epoch=0,
+    epochs=2,
+    rows=3_000,
+    error=0.25,
+    rows_per_second=12_345.6,
+    trained=1_000,
+    updates={0: 10},
+    prequential=math.nan,
+    asynchronous=False,
+    staleness=(0.0, 0),
+    idle=0.0,
+    depth=4,
+    workers=2,
+    hung=[],
+    events=[],
+    result=None,
+)
+START = {"event": "start", "step": 30, "complaints": []}
+STREAM = replace(REPORT, steps=None, epochs=None, rows=123_456)
+EPOCH = {"event": "epoch", "epoch": 1, "step": 50, "test_error": 0.0187}
+
+
+def shown(*reports: Report, terminal: bool = False, quiet: bool = False) -> str:
+    output = io.StringIO()
+    console = Console(file=output, force_terminal=terminal, width=120, highlight=False, soft_wrap=not terminal)
+    with RunProgress(quiet=quiet, console=console) as shows:
+        for report in reports:
+            shows.show(report)
+    return output.getvalue()
+
+
+def test_simple(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0)
+    lines = shown(REPORT, replace(REPORT, step=60, epoch=1, events=[EPOCH])).splitlines()
+    assert lines[0].startswith("epoch 1/2  step 30/100  loss 0.2500  12,346 rows/s  queue 4  left ")
+    assert lines[1] == "epoch 1/2  test error 1.87%"
+    assert lines[2].startswith("epoch 2/2  step 60/100")
+
+
+def test_lines_are_not_printed_for_every_report():
+    assert shown(*[REPORT] * 20) == ""
+
+
+def test_a_terminal_has_a_bar_with_all_of_it():
+    screen = shown(REPORT, replace(REPORT, step=60), terminal=True)
+    for part in ("epoch 1/2", "━", "step 60/100", "loss 0.2500", "12,346 rows/s", "queue 4"):
+        assert part in screen
+
+
+def test_quiet_shows_nothing():
+    complaining = {**START, "complaints": ["passed over a checkpoint"]}
+    assert shown(REPORT, replace(REPORT, events=[EPOCH, complaining]), quiet=True) == ""
+
+
+def test_a_worker_that_dies_and_its_replacement_are_told_of_once():
+    said = shown(*[replace(REPORT, workers=workers) for workers in (2, 1, 1, 0, 2)])
+    assert said.splitlines() == [
+        "a worker has died: 1 left, another is to come",
+        "a worker has died: none left, another is to come",
+        "a worker has joined: 2 now",
+    ]
+
+
+def test_a_report_without_rows_has_no_loss(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0)
+    assert "loss -  0 rows/s" in shown(replace(REPORT, error=float("nan"), rows_per_second=0.0))
+
+
+def test_what_was_wrong_at_a_start_is_noted_even_where_it_looks_like_markup():
+    complaining = {**START, "complaints": ["passed over a checkpoint: [red]it[/red] is damaged", "and another"]}
+    said = shown(replace(REPORT, events=[complaining]))
+    assert said == "note: passed over a checkpoint: [red]it[/red] is damaged\nnote: and another\n"
+
+
+def test_a_server_that_was_started_again_is_told_of_and_its_workers_that_have_not_come_yet_are_not_dead():
+    said = shown(
+        *[replace(REPORT, step=step, workers=step % 3, events=[{**START, "step": step}]) for step in (32, 20, 21)]
+    )
+    assert said.splitlines() == [
+        f"the server has died and was started again: going on after step {step}" for step in (20, 21)
+    ]
+
+
+def test_the_time_left_is_not_known_before_a_step_or_when_the_server_has_gone_back(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0)
+    lines = shown(REPORT, replace(REPORT, step=20), replace(REPORT, step=31)).splitlines()
+    assert [line.endswith("left ?") for line in lines] == [True, True, False]
+    assert lines[2].endswith("left 0:00:00")
+
+
+def test_a_stream_has_rows_and_no_end(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0)
+    lines = shown(STREAM, replace(STREAM, step=60, events=[EPOCH])).splitlines()
+    assert lines == [
+        "rows 123,456  step 30/-  loss 0.2500  12,346 rows/s  queue 4",
+        "rows 123,456  test error 1.87%",
+        "rows 123,456  step 60/-  loss 0.2500  12,346 rows/s  queue 4",
+    ]
+    assert "step 60/-" in shown(STREAM, replace(STREAM, step=60), terminal=True)
+    ended = shown(STREAM, replace(STREAM, step=60, steps=60)).splitlines()[-1]
+    assert ended.endswith("step 60/60  loss 0.2500  12,346 rows/s  queue 4  left 0:00:00"), "its end was published"
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({}, ""),
+        ({"staleness": (2.0, 2)}, ""),  # of a delay, which never differs
+        ({"asynchronous": True, "staleness": (1.25, 3)}, "  staleness 1.2, 3 at most"),
+        ({"prequential": 0.0525}, "  tested first 5.25%"),
+        ({"idle": 0.5}, ""),
+        ({"idle": 12.4}, "  waiting for rows: 12 s"),
+        ({"asynchronous": True, "prequential": 0.0}, "  staleness 0.0, 0 at most  tested first 0.00%"),
+    ],
+)
+def test_what_only_some_runs_have_to_tell(changes: dict, says: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0)
+    assert shown(replace(STREAM, **changes)).endswith(f"queue 4{says}\n")
+    assert says in shown(replace(REPORT, **changes), terminal=True)
+
+
+def test_what_is_waited_for_is_said_once_and_only_when_it_takes_a_while(monkeypatch: pytest.MonkeyPatch):
+    output = io.StringIO()
+    shows = RunProgress(quiet=False, console=Console(file=output))
+    for _ in range(3):
+        shows.wait("waiting for Godot")
+    assert output.getvalue() == ""
+    monkeypatch.setattr(progress, "IDLE_SECONDS", -1)
+    for _ in range(3):
+        shows.wait("waiting for Godot")
+    assert output.getvalue() == "waiting for Godot\n"

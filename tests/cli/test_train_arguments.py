@@ -1,0 +1,139 @@
+"""The flags: what is asked for is what is parsed, and a bad value is one line."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from ddmlp.cli import train
+from ddmlp.cli.train import configure
+from ddmlp.cli.train_arguments import parse, shown, streamed
+from ddmlp.config import TrainConfig
+from tests.support.helpers import inside
+
+STREAM = TrainConfig(follow=True, epochs=1, lr_schedule="constant")
+
+
+def configured(*arguments: str) -> TrainConfig:
+    return configure(parse([*arguments]), None)
+
+
+def test_simple():
+    args = parse(["--data", "there", "--run", "here", "--workers", "3", "--batch", "50", "--staleness", "2"])
+    assert (args.data, args.run, args.workers, args.batch, args.staleness) == ("there", Path("here"), (3, 3), 50, 2)
+
+
+def test_without_flags_there_are_the_defaults():
+    args = parse([])
+    assert configure(args, None) == TrainConfig()
+    assert {getattr(args, name, None) for name in TrainConfig.names()} == {None}, "which of them are given must show"
+    assert (args.workers, args.checkpoint_every, args.keep, args.stop_after) == ((0, 0), 1000, 3, None)
+    assert (args.data, args.run, args.resume, args.idle_timeout, args.classes) == (None, None, False, math.inf, 10)
+
+
+@pytest.mark.parametrize(
+    ("text", "workers"), [("0", (0, 0)), ("4", (4, 4)), ("1:4", (1, 4)), ("2:2", (2, 2)), ("0:0", (0, 0))]
+)
+def test_workers_are_a_number_or_a_range(text: str, workers: tuple[int, int]):
+    assert parse(["--workers", text]).workers == workers
+    assert parse(["--workers", shown(workers)]).workers == workers
+
+
+def test_a_range_is_shown_as_it_is_given():
+    assert [shown(workers) for workers in [(0, 0), (3, 3), (1, 4)]] == ["0", "3", "1:4"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "staleness"), [([], 0), (["0"], 0), (["1"], 1), (["100"], 100), (["inf"], "inf")]
+)
+def test_staleness_is_a_number_or_inf(arguments: list[str], staleness: int | str):
+    found = configured(*(["--staleness", *arguments] if arguments else []))
+    assert found.staleness == staleness
+    assert found.asynchronous == bool(arguments and staleness)
+    assert found.bound == (math.inf if staleness == "inf" else staleness)
+
+
+def test_every_setting_has_a_flag_that_sets_it():
+    given = {
+        "hidden": 7, "batch": 9, "microbatch": 3, "lr": 0.5, "lr_schedule": "inverse", "lr_half": 5, "epochs": 1,
+        "seed": 3, "staleness": 4,
+    }  # fmt: skip
+    flags = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    found = configured(*flags, "--staleness-lr", "--follow")
+    assert found == TrainConfig(**given, staleness_lr=True, follow=True)
+    assert configured("--delay", "3") == TrainConfig(delay=3)
+    assert {*given, "staleness_lr", "follow", "delay", "window"} == {*TrainConfig.names()}, "window has none"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stream"),
+    [
+        (["--follow"], False),
+        (["--data", "-"], True),
+        (["--data", "tcp://there:5000"], True),
+        (["--data", "-", "--follow"], True),
+        (["--data", "there", "--follow"], False),
+    ],
+)
+def test_what_has_no_end_has_one_epoch_and_a_rate_that_does_not_fall(arguments: list[str], stream: bool):
+    args = parse(arguments)
+    assert (streamed(args), args.follow) == (stream, True)
+    assert configure(args, None) == STREAM
+    assert configure(parse([*arguments, "--lr-schedule", "inverse"]), None).lr_schedule == "inverse"
+
+
+def test_a_folder_is_no_stream():
+    assert not any(streamed(parse(arguments)) for arguments in ([], ["--data", "./-"], ["--data", "./tcp://"]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--workers", "x"], ["--workers", "'x' is no whole number"]),
+        (["--workers", "2:x"], ["--workers", "'x' is no whole number"]),
+        (["--workers", "2:"], ["--workers", "'' is no whole number"]),
+        (["--workers", ":"], ["--workers", "'' is no whole number"]),
+        (["--workers", "1:2:3"], ["--workers", "'2:3' is no whole number"]),
+        (["--workers", "1.5"], ["--workers", "'1.5' is no whole number"]),
+        (["--workers", "4:2"], ["--workers is 4:2", "MIN:MAX with 1 <= MIN <= MAX"]),
+        (["--workers", "0:2"], ["--workers is 0:2", "MIN:MAX with 1 <= MIN <= MAX"]),
+        (["--workers=-1"], ["--workers is -1"]),
+        (["--workers=-2:-1"], ["--workers is -2:-1"]),
+        (["--staleness", "x"], ["--staleness", "'x' is no whole number"]),
+        (["--staleness", "infinity"], ["--staleness", "'infinity' is no whole number"]),
+        (["--staleness", "0.5"], ["--staleness", "'0.5' is no whole number"]),
+        (["--staleness=-1"], ["--staleness is -1", "or inf"]),
+        (["--delay=-1"], ["--delay is -1"]),
+        (["--delay", "65"], ["--delay is 65", "0 to 64"]),
+        (["--delay", "2", "--staleness", "2"], ["--delay and --staleness exclude each other"]),
+        (["--delay", "2", "--staleness", "inf"], ["--delay and --staleness exclude each other"]),
+        (["--staleness-lr"], ["--staleness-lr goes with --staleness"]),
+        (["--staleness-lr", "--delay", "2"], ["--staleness-lr goes with --staleness"]),
+        (["--lr-half", "0"], ["--lr-half is 0"]),
+        (["--follow", "--epochs", "2"], ["--follow", "--epochs"]),
+        (["--follow", "--lr-schedule", "linear"], ["--follow", "--lr-schedule linear"]),
+        (["--data", "-", "--epochs", "2"], ["--epochs"]),
+        (["--idle-timeout", "5"], ["--idle-timeout goes with --follow"]),
+        (["--follow", "--idle-timeout=-1"], ["--idle-timeout is -1"]),
+        (["--follow", "--idle-timeout", "nan"], ["--idle-timeout is nan"]),
+        (["--keep", "0"], ["--keep is 0"]),
+        (["--checkpoint-every", "0"], ["--checkpoint-every is 0"]),
+        (["--stop-after=-1"], ["--stop-after is -1"]),
+        (["--classes", "257"], ["--classes is 257"]),
+        (["--address", "here:1"], ["--address and --dashboard go with --workers 1 or more"]),
+        (["--dashboard"], ["--address and --dashboard go with --workers 1 or more"]),
+        (["--resume"], ["--resume needs --run"]),
+        (["there"], ["there"]),
+    ],
+)
+def test_a_bad_value_is_one_line_and_exit_status_2(
+    arguments: list[str], words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    done = inside(train.main, *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.splitlines()) == 1
+    for word in words:
+        assert word in done.stderr
+    assert list(tmp_path.iterdir()) == []

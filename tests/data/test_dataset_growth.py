@@ -1,0 +1,267 @@
+"""A dataset read while it grows: what is taken up, what is refused, and that maps and open files stay bounded."""
+
+import os
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ddmlp.data import dataset as module
+from ddmlp.data.dataset import Dataset
+from ddmlp.data.manifest import NAME, Manifest
+from ddmlp.data.writer import DatasetWriter
+from ddmlp.errors import DatasetError
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+
+
+def add(path: Path, *counts: int, end: bool = False, **options: object) -> None:
+    """Add so many rows whose pixels and labels tell their number, a publication for each count."""
+    done = Manifest.read(path).rows if (path / NAME).exists() and not options else 0
+    with DatasetWriter(path, (2, 2), 10, **{"shard_rows": 5, **(options or {"extend": True})}) as writer:
+        for count in counts:
+            numbers = np.arange(done, done := done + count)
+            writer.append(np.repeat(numbers % 256, 4).reshape(-1, 2, 2).astype(np.uint8), (numbers % 10).astype("u1"))
+            writer.publish()
+        if end:
+            writer.end()
+
+
+def read(dataset: Dataset, start: int = 0) -> list[int]:
+    """The first pixel of every row from `start` on."""
+    rows = np.arange(start, len(dataset))
+    pixels, labels = dataset.gather(rows)
+    assert labels.tolist() == (rows % 10).tolist()
+    return pixels[:, 0].tolist()
+
+
+def mapped(path: Path) -> set[str]:
+    """The files in a folder that this process has mapped."""
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    return {Path(line.split()[-1]).name for line in lines if f" {path}/" in line}
+
+
+def flip(path: Path) -> None:
+    """Flip a bit of a pixel: nothing but the hash tells."""
+    content = bytearray(path.read_bytes())
+    content[content.index(bytes([7] * 4))] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A dataset of 7 rows in 2 shards."""
+    add(tmp_path / "data", 7)
+    return tmp_path / "data"
+
+
+def test_simple(path):
+    dataset = Dataset(path)
+    assert dataset.grow() == ()
+    add(path, 3, 12)
+    assert len(dataset) == 7
+    new = dataset.grow()
+    assert [shard.rows for shard in new] == [3, 5, 5, 2]
+    assert new == dataset.manifest.shards[2:]
+    assert dataset.manifest == Manifest.read(path)
+    assert read(dataset) == list(range(22))
+    dataset.verify()
+    assert dataset.grow() == ()
+
+
+def test_the_end_alone_adds_no_shards(path):
+    dataset = Dataset(path)
+    add(path, end=True)
+    assert not dataset.manifest.ended
+    assert dataset.grow() == ()
+    assert dataset.manifest.ended
+    assert read(dataset) == list(range(7))
+
+
+def test_the_manifest_is_read_only_where_it_was_replaced(path, monkeypatch):
+    dataset, reads, real = Dataset(path), [], Manifest.read
+
+    def count(folder: Path) -> Manifest:
+        reads.append(folder)
+        return real(folder)
+
+    monkeypatch.setattr(module.Manifest, "read", count)
+    for _ in range(3):
+        assert dataset.grow() == ()
+    assert reads == []
+    add(path, 1)
+    reads.clear()
+    assert [len(dataset.grow()) for _ in range(3)] == [1, 0, 0]
+    assert len(reads) == 1
+
+
+def test_what_is_published_while_the_manifest_is_read_is_not_missed(path, monkeypatch):
+    """The manifest is replaced just after it was looked at, and again just after it was read."""
+    dataset, real = Dataset(path), Manifest.read
+
+    def late(folder: Path) -> Manifest:
+        monkeypatch.undo()
+        add(path, 1)
+        found = real(folder)
+        add(path, 1)
+        return found
+
+    add(path, 1)
+    monkeypatch.setattr(module.Manifest, "read", late)
+    assert [len(dataset.grow()) for _ in range(3)] == [2, 1, 0]
+    assert len(dataset) == 10
+
+
+def test_a_reader_follows_a_writer(tmp_path):
+    add(tmp_path / "data", 3)
+    dataset = Dataset(tmp_path / "data", verify=True)
+    thread = threading.Thread(target=add, args=(tmp_path / "data", *[1, 2, 6, 3] * 10), kwargs={"end": True})
+    thread.start()
+    seen = [*dataset.manifest.shards]
+    while thread.is_alive():
+        seen += dataset.grow()
+        assert read(dataset) == list(range(len(dataset)))
+    seen += dataset.grow()
+    assert read(dataset) == list(range(123))
+    assert dataset.manifest.ended
+    assert tuple(seen) == dataset.manifest.shards
+
+
+def test_what_was_overwritten_is_refused_and_nothing_taken_up(path):
+    dataset = Dataset(path)
+    before = dataset.manifest
+    add(path, 4, 4, 4, overwrite=True)
+    for _ in range(2):
+        with pytest.raises(DatasetError, match="data was overwritten: its first 2 shards are not those that were"):
+            dataset.grow()
+    assert dataset.manifest is before
+    assert read(dataset) == list(range(7)), "the maps hold what was there"
+
+
+def test_a_shorter_dataset_is_refused(path):
+    dataset = Dataset(path)
+    dataset.manifest.prefix(1).write(path)
+    with pytest.raises(DatasetError, match="was overwritten"):
+        dataset.grow()
+
+
+@pytest.mark.parametrize(("what", "value"), [("image_shape", (4, 1)), ("classes", 11), ("batch_rows", 6)])
+def test_another_form_is_refused(path, what, value):
+    dataset = Dataset(path)
+    replace(dataset.manifest, **{what: value}).write(path)
+    with pytest.raises(DatasetError) as caught:
+        dataset.grow()
+    before = getattr(dataset.manifest, what)
+    assert f"{path} was overwritten: its {what} is {value}, expected {before} as before" in str(caught.value)
+
+
+def test_a_dataset_that_is_gone_is_refused(path):
+    dataset = Dataset(path)
+    (path / NAME).unlink()
+    for _ in range(2):
+        with pytest.raises(DatasetError, match=r"is no dataset: it has no dataset\.json"):
+            dataset.grow()
+    dataset.manifest.write(path)
+    assert dataset.grow() == ()
+
+
+def test_a_new_shard_that_is_damaged_is_not_taken_up(path):
+    dataset = Dataset(path)
+    add(path, 3, 3)
+    (bad,) = [path / shard.file for shard in Manifest.read(path).shards[3:]]
+    good = bad.read_bytes()
+    bad.write_bytes(bytes(len(good)))
+    for _ in range(2):
+        with pytest.raises(DatasetError, match=f"{bad.name} is damaged"):
+            dataset.grow()
+        assert (len(dataset), len(dataset.manifest.shards)) == (7, 2)
+    bad.write_bytes(good)
+    assert len(dataset.grow()) == 2
+
+
+@pytest.mark.parametrize("when", ["opened", "grown", "mapped again"])
+def test_every_byte_is_verified_when_a_shard_is_opened(tmp_path, when):
+    path = tmp_path / "data"
+    add(path, 3)
+    if when != "opened":
+        dataset, careless = Dataset(path, verify=True), Dataset(path)
+    add(path, 6)
+    shard = path / Manifest.read(path).shards[1].file
+    if when == "mapped again":
+        assert len(dataset.grow()) == 2
+        dataset.forget(8)
+    flip(shard)
+    with pytest.raises(DatasetError, match=f"{shard.name} is damaged: its SHA-256 is"):
+        {
+            "opened": lambda: Dataset(path, verify=True),
+            "grown": lambda: dataset.grow(),
+            "mapped again": lambda: read(dataset),
+        }[when]()
+    if when == "grown":
+        assert len(careless.grow()) == 2
+
+
+def test_verify_takes_the_shards_to_verify(path):
+    dataset = Dataset(path)
+    shard = dataset.manifest.shards[1]
+    (path / shard.file).write_bytes(bytes(shard.bytes))
+    dataset.verify(dataset.manifest.shards[:1])
+    dataset.verify([])
+    for shards in (None, [shard]):
+        with pytest.raises(DatasetError, match=f"{shard.file} is damaged: its SHA-256"):
+            dataset.verify(shards)
+
+
+@linux
+def test_shards_hold_no_file_open(tmp_path):
+    add(tmp_path / "data", *[1] * 50)
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - one listing, not an object for each
+    dataset = Dataset(tmp_path / "data")
+    assert len(mapped(dataset.path)) == 50
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+    assert read(dataset) == list(range(50))
+
+
+@linux
+@pytest.mark.parametrize(("row", "first"), [(0, 0), (4, 0), (5, 1), (6, 1), (7, 2), (11, 2), (12, 3), (17, 4), (99, 4)])
+def test_maps_before_a_row_are_let_go_and_made_again(path, row, first):
+    add(path, 10)
+    dataset = Dataset(path)
+    shards = [shard.file for shard in dataset.manifest.shards]
+    assert [shard.rows for shard in dataset.manifest.shards] == [5, 2, 5, 5]
+    dataset.forget(row)
+    assert mapped(path) == set(shards[first:])
+    assert read(dataset, 12) == list(range(12, 17))
+    assert mapped(path) == set(shards[min(first, 3) :]), "only what is read"
+    assert read(dataset) == list(range(17))
+    assert mapped(path) == set(shards)
+    dataset.forget(row)
+    assert mapped(path) == set(shards[first:])
+
+
+@linux
+def test_a_stream_read_to_its_end_holds_few_maps(tmp_path):
+    path, most = tmp_path / "data", 0
+    add(path, 5)
+    dataset = Dataset(path)
+    for _ in range(20):
+        begin = len(dataset)
+        add(path, 5, 5)
+        assert len(dataset.grow()) == 2
+        assert read(dataset, begin) == list(range(begin, begin + 10))
+        dataset.forget(begin)
+        most = max(most, len(mapped(path)))
+    assert most == 2
+
+
+def test_a_forgotten_shard_that_has_gone_is_named(path):
+    dataset = Dataset(path)
+    dataset.forget(5)
+    name = dataset.manifest.shards[0].file
+    (path / name).unlink()
+    assert read(dataset, 5) == [5, 6]
+    with pytest.raises(DatasetError, match=f"{name} cannot be read: No such file"):
+        read(dataset)

@@ -1,0 +1,120 @@
+"""The verification: every byte is looked at beside the training, and what is wrong is named."""
+
+import os
+import shutil
+import sys
+import threading
+from pathlib import Path
+from threading import Event
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ddmlp.data.dataset import Dataset
+from ddmlp.data.integrity import LEAST_URGENT, IntegrityChecker
+from ddmlp.errors import DatasetError
+
+
+@pytest.fixture
+def copy(data: Path, tmp_path: Path) -> Path:
+    """A folder with train/ and test/, to be damaged."""
+    return shutil.copytree(data, tmp_path / "data")
+
+
+def both(folder):
+    return [Dataset(folder / "train"), Dataset(folder / "test")]
+
+
+def shards(dataset):
+    return [dataset.path / shard.file for shard in dataset.manifest.shards]
+
+
+def flip(path, place):
+    with path.open("r+b") as file:
+        file.seek(place)
+        byte = file.read(1)[0]
+        file.seek(place)
+        file.write(bytes([byte ^ 1]))
+
+
+def verification_of(datasets):
+    verification = IntegrityChecker()
+    for dataset in datasets:
+        verification.add(dataset.verify)
+    return verification
+
+
+def refusal(verification):
+    with pytest.raises(DatasetError) as caught:
+        verification.wait()
+    return str(caught.value)
+
+
+def test_simple(data):
+    verification = verification_of(both(data))
+    assert verification.wait() is True
+    assert verification.wait(0) is True
+    assert verification_of([]).wait(0) is True
+
+
+@settings(deadline=None, database=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(which=st.integers(0, 1), draw=st.data())
+def test_a_flipped_bit_anywhere_names_its_shard(copy, which, draw):
+    datasets = both(copy)
+    path = draw.draw(st.sampled_from(shards(datasets[which])))
+    place = draw.draw(st.integers(0, path.stat().st_size - 1))
+    flip(path, place)
+    try:
+        assert refusal(verification_of(datasets)).startswith(f"{path} is damaged: its SHA-256 is ")
+    finally:
+        flip(path, place)
+    assert verification_of(datasets).wait() is True
+
+
+def test_a_damage_is_told_as_often_as_one_asks(copy):
+    datasets = both(copy)
+    flip(shards(datasets[0])[-1], 1_000)
+    verification = verification_of(datasets)
+    assert refusal(verification) == refusal(verification)
+    with pytest.raises(DatasetError):
+        verification.wait(0)
+
+
+def test_a_shard_that_has_gone_is_named(copy):
+    datasets = both(copy)
+    path = shards(datasets[1])[0]
+    path.unlink()
+    assert refusal(verification_of(datasets)).startswith(f"{path} cannot be read: No such file or directory")
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_waiting_without_time_says_that_it_is_not_yet_done(data, which):
+    gate = Event()
+
+    class Slow(Dataset):
+        def verify(self):
+            gate.wait()
+            super().verify()
+
+    datasets = both(data)
+    datasets[which] = Slow(datasets[which].path)
+    verification = verification_of(datasets)
+    try:
+        assert [verification.wait(0) for _ in range(3)] == [False] * 3
+        assert verification.wait(0.001) is False
+    finally:
+        gate.set()
+    assert verification.wait() is True
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread has no urgency of its own")
+def test_it_is_less_urgent_than_the_training():
+    found = []
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    verification = IntegrityChecker()
+    verification.add(lambda: found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id())))
+    assert verification.wait(10)
+    verification.close()
+    assert found == [LEAST_URGENT]
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before < LEAST_URGENT

@@ -1,0 +1,276 @@
+"""Datasets that grow: readers see whole shards or none, and two writers never mix."""
+
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ddmlp.data.dataset import Dataset
+from ddmlp.data.idx import write_idx
+from ddmlp.data.manifest import Manifest
+from ddmlp.data.writer import DatasetWriter
+from ddmlp.errors import ConfigError, DatasetError
+from tests.support.helpers import inside
+from tools import idx2arrow
+
+# Publishes 7 rows, appends 5 more, says so, and waits to be killed.
+GROW = """
+import sys
+import numpy as np
+from ddmlp.data.writer import DatasetWriter
+with DatasetWriter(sys.argv[1], (2, 2), 10, shard_rows=5, extend=True) as writer:
+    writer.append(np.full((7, 2, 2), 7, np.uint8), np.full(7, 7, np.uint8))
+    writer.publish()
+    writer.append(np.full((5, 2, 2), 5, np.uint8), np.full(5, 5, np.uint8))
+    print("published", flush=True)
+    sys.stdin.read()
+"""
+
+
+def rows(count: int, start: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Rows whose pixels and labels tell their number."""
+    numbers = np.arange(start, start + count)
+    return np.repeat(numbers % 256, 4).reshape(-1, 2, 2).astype(np.uint8), (numbers % 10).astype(np.uint8)
+
+
+def writer(path: Path, **options: object) -> DatasetWriter:
+    return DatasetWriter(path, (2, 2), 10, **{"shard_rows": 5, "extend": True, **options})
+
+
+def read(path: Path) -> tuple[list[int], list[int]]:
+    """The first pixel and the label of every row, each shard verified."""
+    dataset = Dataset(path)
+    dataset.verify()
+    pixels, labels = dataset.gather(np.arange(len(dataset)))
+    return pixels[:, 0].tolist(), labels.tolist()
+
+
+def test_simple(tmp_path):
+    for start, count in [(0, 12), (12, 3), (15, 20)]:
+        with writer(tmp_path / "data") as growing:
+            growing.append(*rows(count, start))
+    assert read(tmp_path / "data") == (list(range(35)), [number % 10 for number in range(35)])
+    assert [shard.rows for shard in Manifest.read(tmp_path / "data").shards] == [5, 5, 2, 3, 5, 5, 5, 5]
+
+
+@settings(deadline=None, database=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(parts=st.lists(st.tuples(st.integers(1, 12), st.booleans()), min_size=1, max_size=6))
+def test_what_is_published_is_what_was_appended_however_it_was_cut(tmp_path_factory, parts):
+    path, done = tmp_path_factory.mktemp("cut") / "data", 0
+    with writer(path) as growing:
+        for count, publish in parts:
+            growing.append(*rows(count, done))
+            done += count
+            if publish:
+                growing.publish()
+                assert read(path)[0] == list(range(done))
+    assert read(path)[0] == list(range(done))
+
+
+def test_a_reader_sees_what_was_there_when_it_came_and_the_next_one_more(tmp_path):
+    with writer(tmp_path / "data") as growing:
+        growing.append(*rows(6))
+        assert not (tmp_path / "data" / "dataset.json").exists()
+        growing.publish()
+        before = Dataset(tmp_path / "data")
+        growing.append(*rows(6, 6))
+        assert len(Dataset(tmp_path / "data")) == 6
+        growing.publish()
+        before.verify()
+        assert (len(before), len(Dataset(tmp_path / "data"))) == (6, 12)
+
+
+def test_a_reader_beside_the_writer_never_sees_a_half(tmp_path):
+    """It reads again and again while shards are published; whatever it gets is a whole beginning."""
+    path, over, seen = tmp_path / "data", threading.Event(), []
+    with writer(path) as growing:
+        growing.append(*rows(3))
+
+    def watch() -> None:
+        while not over.is_set():
+            numbers = read(path)[0]
+            assert numbers == [number % 256 for number in range(len(numbers))]
+            seen.append(len(numbers))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        for start in range(3, 63, 6):
+            with writer(path) as growing:
+                growing.append(*rows(3, start))
+                growing.publish()
+                growing.append(*rows(3, start + 3))
+    finally:
+        over.set()
+        thread.join()
+    assert read(path)[0] == list(range(63))
+    assert seen
+    assert set(seen) <= set(range(3, 64, 3)), "the thread would have died at anything else"
+    assert sorted(seen) == seen
+
+
+@pytest.mark.parametrize(("shape", "classes"), [((2, 3), 10), ((4, 1), 10), ((2, 2), 9), ((2, 2), 11)])
+def test_rows_that_do_not_fit_what_is_there_are_refused(tmp_path, shape, classes):
+    with writer(tmp_path / "data") as growing:
+        growing.append(*rows(3))
+    kept = sorted(path.name for path in (tmp_path / "data").iterdir())
+    with pytest.raises(DatasetError, match=r"data has images of \(2, 2\) in 10 classes; found images of"):
+        DatasetWriter(tmp_path / "data", shape, classes, extend=True)
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == kept
+    with writer(tmp_path / "data"):
+        """The one that was refused holds nothing."""
+
+
+def test_an_exception_keeps_what_was_published_and_nothing_else(tmp_path):
+    def write() -> None:
+        with writer(tmp_path / "data") as growing:
+            growing.append(*rows(7))
+            growing.publish()
+            growing.append(*rows(9, 7))
+            growing.append(np.zeros((1, 2, 2), np.uint8), np.full(1, 11, np.uint8))
+
+    with pytest.raises(DatasetError, match="found the label 11"):
+        write()
+    assert read(tmp_path / "data")[0] == list(range(7))
+    assert len(list((tmp_path / "data").iterdir())) == 3, "two shards and the manifest"
+
+
+@pytest.mark.parametrize("options", [{"extend": True}, {"extend": False, "overwrite": True}])
+def test_a_second_writer_is_refused_until_the_first_has_gone(tmp_path, options):
+    path = tmp_path / "data"
+    command = [sys.executable, "-c", GROW, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "published\n"
+        with pytest.raises(DatasetError, match="data is being written by another process; wait for it"):
+            writer(path, **options)
+        assert read(path)[0] == [7] * 7
+        assert any(entry.name.startswith(".writing-") for entry in path.iterdir()), "the first writes on"
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+    with writer(path, **options) as growing:
+        growing.append(*rows(2))
+    assert read(path)[0] == ([7] * 7 if options["extend"] else []) + [0, 1]
+    assert not any(entry.name.startswith(".writing-") for entry in path.iterdir()), "what the dead one left is gone"
+
+
+def test_the_command_appends(tmp_path):
+    for name, start in [("one", 0), ("two", 6)]:
+        images, labels = rows(6, start)
+        write_idx(tmp_path / f"{name}-images", images)
+        write_idx(tmp_path / f"{name}-labels", labels % 3)
+    out = tmp_path / "out"
+
+    def convert(name: str, *flags: str) -> subprocess.CompletedProcess[str]:
+        pair = ["--images", tmp_path / f"{name}-images", "--labels", tmp_path / f"{name}-labels"]
+        return inside(idx2arrow.main, *pair, *flags, out)
+
+    assert convert("one", "--append", "--classes", "4").returncode == 0, "there is none yet: it is made"
+    refused = convert("two")
+    assert refused.returncode == 1
+    assert refused.stderr.endswith("give --overwrite to replace it, or --append to add to it\n")
+    done = convert("two", "--append")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"added to {out}\n6 rows")
+    assert read(out)[0] == list(range(12))
+    assert Manifest.read(out).classes == 4
+    before = (out / "dataset.json").read_bytes()
+    assert "in 4 classes" in convert("two", "--append", "--classes", "3").stderr
+    assert convert("two", "--append", "--overwrite").returncode == ConfigError.exit_status
+    assert (out / "dataset.json").read_bytes() == before
+
+
+def test_a_label_beyond_the_classes_that_are_there_appends_nothing(tmp_path):
+    images, labels = rows(6)
+    write_idx(tmp_path / "images", images)
+    for name, most in [("low", 3), ("high", 5)]:
+        write_idx(tmp_path / name, labels % most)
+    pair = ["--images", tmp_path / "images", "--append", tmp_path / "out", "--labels"]
+    assert inside(idx2arrow.main, *pair, tmp_path / "low").returncode == 0
+    done = inside(idx2arrow.main, *pair, tmp_path / "high")
+    assert done.returncode == 1
+    assert "row 3" in done.stderr
+    assert read(tmp_path / "out")[0] == list(range(6))
+
+
+def test_what_has_its_end_marked_is_not_extended(tmp_path):
+    path = tmp_path / "data"
+    with writer(path) as growing:
+        growing.append(*rows(3))
+        growing.publish()
+        growing.end()
+        assert not Manifest.read(path).ended, "with what is published next"
+        with pytest.raises(DatasetError, match="data: its end is marked, nothing can be added any more"):
+            growing.append(*rows(1))
+    assert Manifest.read(path).ended
+    before = (path / "dataset.json").read_bytes()
+    with pytest.raises(DatasetError, match="data has had its end marked, nothing can be added to it; give --overwrite"):
+        writer(path)
+    assert (path / "dataset.json").read_bytes() == before
+    with writer(path, extend=False, overwrite=True) as other:
+        other.append(*rows(2))
+    assert not Manifest.read(path).ended
+    with writer(path) as again:
+        again.end()
+    assert Manifest.read(path).ended, "no row need be added to mark it"
+    assert read(path)[0] == [0, 1]
+
+
+def test_publishing_nothing_new_changes_nothing(tmp_path):
+    manifest = tmp_path / "data" / "dataset.json"
+    with writer(tmp_path / "data") as growing:
+        with pytest.raises(DatasetError, match="would have no rows"):
+            growing.publish()
+        growing.append(*rows(3))
+        growing.publish()
+        before = manifest.stat()
+        growing.publish()
+        assert manifest.stat() == before
+        growing.end()
+        growing.publish()
+        ended = manifest.stat()
+        assert ended.st_ino != before.st_ino
+        growing.publish()
+    assert manifest.stat().st_ino == ended.st_ino
+    with writer(tmp_path / "other") as growing:
+        growing.append(*rows(3))
+    before = (tmp_path / "other" / "dataset.json").stat()
+    with writer(tmp_path / "other"):
+        """Adds nothing."""
+    assert (tmp_path / "other" / "dataset.json").stat() == before
+
+
+def test_the_folder_is_looked_through_once(tmp_path):
+    """A foreign file with a name like a shard's is taken for what a killed writer left, but only at first."""
+    stale = tmp_path / "data" / "00099-0123456789ab.arrow"
+    with writer(tmp_path / "data") as growing:
+        for start in range(3):
+            stale.touch()
+            growing.append(*rows(1, start))
+            growing.publish()
+            assert stale.exists() == (start > 0)
+    assert read(tmp_path / "data")[0] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("how", [[], ["--append"], ["--overwrite"]])
+def test_the_command_marks_the_end(tmp_path, how):
+    images, labels = rows(6)
+    write_idx(tmp_path / "images", images)
+    write_idx(tmp_path / "labels", labels)
+    pair = ["--images", tmp_path / "images", "--labels", tmp_path / "labels", tmp_path / "out"]
+    if how:
+        assert inside(idx2arrow.main, *pair).returncode == 0
+        assert not Manifest.read(tmp_path / "out").ended
+    assert inside(idx2arrow.main, *pair, "--end", *how).returncode == 0
+    assert Manifest.read(tmp_path / "out").ended
+    refused = inside(idx2arrow.main, *pair, "--append")
+    assert refused.returncode == 1
+    assert "out has had its end marked, nothing can be added to it; give --overwrite to replace it" in refused.stderr
+    assert inside(idx2arrow.main, *pair, "--overwrite").returncode == 0
+    assert not Manifest.read(tmp_path / "out").ended

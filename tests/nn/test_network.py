@@ -1,0 +1,288 @@
+"""The network: its derivatives checked four ways, its checker checked, and what it does with hard numbers."""
+
+import hashlib
+import math
+import struct
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from ddmlp.data.idx import read_idx
+from ddmlp.nn.network import Inputs, Network, Shape, Weights
+
+SHAPES = [(Shape(1, 1, 2), 1), (Shape(4, 3, 2), 1), (Shape(5, 4, 3), 7), (Shape(9, 6, 10), 4)]
+
+
+def case(shape, rows, dtype=np.float64, seed=1):
+    """Weights, rows x (B, m) and labels (B,), drawn."""
+    draw = np.random.default_rng(seed)
+    weights = Weights(shape, draw.normal(size=shape.size).astype(dtype))
+    x = draw.random((rows, shape.inputs)).astype(dtype)
+    return weights, x, draw.integers(0, shape.outputs, rows, dtype=np.uint8)
+
+
+def run(weights, x, labels):
+    """The error E, the mistakes and the gradient, from a network of just the size."""
+    out = Weights(weights.shape, np.full_like(weights.flat, np.nan))
+    error, mistakes = Network(weights.shape, len(x), weights.flat.dtype).gradients(weights, Inputs(x), labels, out)
+    return error, mistakes, out
+
+
+def apart(one, other):
+    """How far apart two vectors are, relative to their norms."""
+    one, other = (np.asarray(side, np.float64).ravel() for side in (one, other))
+    return np.linalg.norm(one - other) / (np.linalg.norm(one) + np.linalg.norm(other))
+
+
+def scalar_gradients(w1, w2, rows, labels):
+    """E, dE/dW1 and dE/dW2 as the note writes them: one row, one sum and one number at a time."""
+    m, n, o = len(w1), len(w2), len(w2[0])
+    error, d1, d2 = 0.0, [[0.0] * n for _ in range(m)], [[0.0] * o for _ in range(n)]
+    for x, label in zip(rows, labels, strict=True):
+        y1 = [1 / (1 + math.exp(-math.fsum(x[i] * w1[i][j] for i in range(m)))) for j in range(n)]
+        e = [math.exp(math.fsum(y1[j] * w2[j][k] for j in range(n))) for k in range(o)]
+        y2 = [e[k] / sum(e) for k in range(o)]
+        t = [float(k == label) for k in range(o)]
+        error -= sum(t[k] * math.log(y2[k]) for k in range(o))
+        for j in range(n):
+            for k in range(o):
+                d2[j][k] += y1[j] * (y2[k] - t[k])
+            back = sum((y2[k] - t[k]) * w2[j][k] for k in range(o))
+            for i in range(m):
+                d1[i][j] += x[i] * back * y1[j] * (1 - y1[j])
+    return error, d1, d2
+
+
+def central_differences(weights, x, labels, step=1e-5):
+    """dE/dW of every single weight, from E alone."""
+    network = Network(weights.shape, len(x), np.float64)
+    slopes = np.empty(weights.shape.size)
+    for index in range(slopes.size):
+        errors = []
+        for shift in (step, -step):
+            moved = weights.flat.copy()
+            moved[index] += shift
+            errors.append(network.score(Weights(weights.shape, moved), Inputs(x), labels)[0])
+        slopes[index] = (errors[0] - errors[1]) / (2 * step)
+    return Weights(weights.shape, slopes)
+
+
+def check(weights, x, labels, gradient):
+    """Whether `gradient` is the derivative of E, by W1 and by W2."""
+    expected = central_differences(weights, x, labels)
+    return apart(gradient.w1, expected.w1) <= 1e-7 and apart(gradient.w2, expected.w2) <= 1e-7
+
+
+def test_simple():
+    weights = Weights(Shape(1, 1, 2), np.array([0.0, 2.0, 0.0]))
+    error, mistakes, gradient = run(weights, np.array([[3.0]]), np.array([1], np.uint8))
+    e = math.e
+    assert error == pytest.approx(math.log(1 + e))
+    assert mistakes == 1
+    assert gradient.w1.tolist() == [[pytest.approx(3 * (e / (1 + e)) * 2 * 0.25)]]
+    assert gradient.w2.tolist() == [[pytest.approx(0.5 * e / (1 + e)), pytest.approx(-0.5 * e / (1 + e))]]
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 1e-5)])
+@pytest.mark.parametrize(("shape", "rows"), SHAPES)
+def test_gradients_are_the_sums_of_the_note(shape, rows, dtype, tolerance):
+    weights, x, labels = case(shape, rows, dtype)
+    error, _, gradient = run(weights, x, labels)
+    expected, d1, d2 = scalar_gradients(weights.w1.tolist(), weights.w2.tolist(), x.tolist(), labels.tolist())
+    assert error == pytest.approx(expected, rel=tolerance)
+    assert apart(gradient.w1, d1) <= tolerance
+    assert apart(gradient.w2, d2) <= tolerance
+
+
+@pytest.mark.parametrize(("shape", "rows"), SHAPES)
+def test_gradients_are_the_slopes_of_the_error(shape, rows):
+    weights, x, labels = case(shape, rows)
+    assert check(weights, x, labels, run(weights, x, labels)[2])
+
+
+def test_gradients_are_the_slopes_of_the_error_of_real_digits(sample):
+    x = read_idx(sample / "train-images-idx3-ubyte.gz")[:12].reshape(12, -1) / 255
+    labels = read_idx(sample / "train-labels-idx1-ubyte.gz")[:12]
+    weights = case(Shape(784, 5, 10), 1)[0]
+    assert check(weights, x, labels, run(weights, x, labels)[2])
+
+
+@pytest.mark.parametrize("wrong", ["no 1 - y1", "no y1", "transposed", "sign", "mean", "one entry", "one row missing"])
+def test_the_check_finds_a_wrong_gradient(wrong):
+    weights, x, labels = case(Shape(5, 4, 4), 3)
+    y1 = 1 / (1 + np.exp(-x @ weights.w1))
+    d2 = Network(weights.shape, 3, np.float64).forward(weights, Inputs(x)) - np.eye(4)[labels]
+    back = d2 @ (weights.w2 if wrong == "transposed" else weights.w2.T)
+    back *= {"no 1 - y1": y1, "no y1": 1 - y1}.get(wrong, y1 * (1 - y1))
+    gradient = Weights(weights.shape, np.append(x.T @ back, y1.T @ d2))
+    if wrong == "sign":
+        gradient.w2 *= -1
+    elif wrong == "mean":
+        gradient.flat /= 3
+    elif wrong == "one entry":
+        gradient.w1[2, 1] *= 1.001
+    elif wrong == "one row missing":
+        gradient = run(weights, x[:2], labels[:2])[2]
+    assert not check(weights, x, labels, gradient)
+
+
+def test_gradients_are_those_of_pytorch():
+    """Recorded with PyTorch 2.13.0 (CPU, float64), which makes the derivative itself, by:
+
+    w1 = torch.sin(torch.arange(35.0)).reshape(7, 5).requires_grad_()
+    w2 = torch.sin(torch.arange(35.0, 55.0)).reshape(5, 4).requires_grad_()
+    x = torch.cos(torch.arange(42.0)).square().reshape(6, 7)
+    labels = torch.arange(6) % 4
+    error = torch.nn.functional.cross_entropy(torch.sigmoid(x @ w1) @ w2, labels, reduction="sum")
+    error.backward()
+    """
+    weights = Weights(Shape(7, 5, 4), np.sin(np.arange(55.0)))
+    x = (np.cos(np.arange(42.0)) ** 2).reshape(6, 7)
+    error, _, gradient = run(weights, x, np.arange(6, dtype=np.uint8) % 4)
+    found = [error]
+    for layer in (gradient.w1, gradient.w2):
+        found += [np.linalg.norm(layer), layer[0, 0], layer[-1, 0], layer[2, 3], layer[-1, -1]]
+    recorded = [
+        7.957594210972955,
+        *(1.242985233183885, 0.07845682150843068, 0.1696025600840546, 0.1615281235709905, -0.30299101082827773),
+        *(0.8378825412423363, -0.2021178202119453, 0.11258873067194602, 0.09849531486483054, 0.23853336511767304),
+    ]
+    assert found == pytest.approx(recorded, rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1e3, 1e30, -1e30])
+def test_huge_weights_leave_every_number_finite(size, dtype):
+    weights, x, labels = case(Shape(20, 30, 10), 8, dtype)
+    weights.flat *= dtype(size)
+    error, mistakes, gradient = run(weights, x, labels)
+    assert math.isfinite(error)
+    assert error > 0
+    assert 0 <= mistakes <= 8
+    assert np.isfinite(gradient.flat).all()
+    assert np.any(gradient.w2)
+    y2 = Network(weights.shape, 8, dtype).forward(weights, Inputs(x))
+    np.testing.assert_allclose(y2.sum(axis=1), 1, rtol=1e-6)
+    assert y2.min() >= 0
+
+
+def test_the_error_is_finite_where_the_probability_of_the_label_rounds_to_zero():
+    weights = Weights(Shape(1, 1, 2), np.array([0, 1000, -1000], np.float32))
+    x, labels = np.ones((1, 1), np.float32), np.ones(1, np.uint8)
+    network = Network(weights.shape, 1)
+    assert network.forward(weights, Inputs(x)).tolist() == [[1, 0]]
+    assert network.score(weights, Inputs(x), labels) == (1000, 1)
+
+
+def test_the_error_is_finite_where_differences_of_outputs_would_overflow():
+    weights = Weights(Shape(1, 1, 2), np.array([100, 3e38, -3e38], np.float32))
+    error, mistakes = Network(weights.shape, 1).score(
+        weights, Inputs(np.ones((1, 1), np.float32)), np.ones(1, np.uint8)
+    )
+    assert 1e38 < error < math.inf
+    assert mistakes == 1
+
+
+def allocated(action):
+    """The most bytes that were newly held at a time during `action`, arrays included."""
+    action()
+    tracemalloc.start()
+    try:
+        held = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        action()
+        return tracemalloc.get_traced_memory()[1] - held
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("shape", "rows", "least"),
+    [(Shape(784, 300, 10), 64, 64 * 300), (Shape(8, 4, 10), 2**17, 2**17)],
+    ids=["no array by hidden units", "no array by rows"],
+)
+def test_a_step_allocates_no_array(shape, rows, least):
+    """`least` is the size of an array of bytes; below it are the bounded buffers in which NumPy converts types."""
+    weights, x, labels = case(shape, rows, np.float32)
+    network, out = Network(shape, rows), Weights(shape)
+    assert allocated(lambda: np.empty(least, np.bool_)) >= least
+    assert allocated(lambda: network.gradients(weights, Inputs(x), labels, out)) < least
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_type_of_the_weights_is_the_type_of_everything(dtype):
+    weights, x, labels = case(Shape(4, 3, 2), 5, dtype)
+    _, _, gradient = run(weights, x, labels)
+    assert type(gradient) is type(weights)
+    assert gradient.shape == weights.shape
+    assert {gradient.flat.dtype, gradient.w1.dtype, gradient.w2.dtype} == {np.dtype(dtype)}
+    assert Network(weights.shape, 5, dtype).forward(weights, Inputs(x)).dtype == dtype
+
+
+def test_a_smaller_batch_after_a_full_one_is_as_if_it_were_alone():
+    weights, x, labels = case(Shape(6, 5, 4), 8)
+    network, out = Network(weights.shape, 8, np.float64), Weights(weights.shape, np.empty(weights.shape.size))
+    network.gradients(weights, Inputs(x), labels, out)
+    found = network.gradients(weights, Inputs(x[:3]), labels[:3], out)
+    error, mistakes, expected = run(weights, x[:3], labels[:3])
+    assert found == (error, mistakes)
+    assert np.array_equal(out.flat, expected.flat)
+    assert network.forward(weights, Inputs(x[:3])).shape == (3, 4)
+
+
+def test_a_batch_is_the_sum_of_its_rows():
+    weights, x, labels = case(Shape(6, 5, 4), 8)
+    error, mistakes, gradient = run(weights, x, labels)
+    rows = [run(weights, x[row : row + 1], labels[row : row + 1]) for row in range(8)]
+    assert error == pytest.approx(sum(row[0] for row in rows))
+    assert 0 < mistakes == sum(row[1] for row in rows)
+    np.testing.assert_allclose(gradient.flat, sum(row[2].flat for row in rows), rtol=1e-10, atol=1e-14)
+
+
+def test_of_equal_outputs_the_first_is_predicted():
+    weights = Weights(Shape(3, 2, 4), np.zeros(14))
+    network = Network(weights.shape, 4, np.float64)
+    error, mistakes = network.score(weights, Inputs(np.ones((4, 3))), np.arange(4, dtype=np.uint8))
+    assert network.predicted.tolist() == [0, 0, 0, 0]
+    assert (error, mistakes) == (pytest.approx(4 * math.log(4)), 3)
+
+
+def test_the_layers_are_views_of_one_buffer():
+    flat = np.arange(14, dtype=np.float32)
+    weights = Weights(Shape(3, 2, 4), flat)
+    assert weights.w1.tolist() == [[0, 1], [2, 3], [4, 5]]
+    assert weights.w2.tolist() == [[6, 7, 8, 9], [10, 11, 12, 13]]
+    weights.w1[0, 0], weights.w2[1, 3] = -1, -2
+    assert (flat[0], flat[13]) == (-1, -2)
+    assert not np.any(Weights(Shape(3, 2, 4)).flat)
+
+
+def test_the_hash_is_over_the_bytes_of_w1_then_w2_row_by_row():
+    weights = Weights.draw(Shape(3, 2, 4), seed=5)
+    numbers = [number for layer in (weights.w1, weights.w2) for row in layer.tolist() for number in row]
+    assert len(numbers) == 14
+    expected = hashlib.sha256(b"".join(struct.pack("<f", number) for number in numbers)).hexdigest()
+    assert weights.sha256() == expected
+    assert Weights(weights.shape, weights.flat.astype(">f4")).sha256() == expected
+    weights.w2[1, 3] = np.nextafter(weights.w2[1, 3], np.float32(9))
+    assert weights.sha256() != expected
+
+
+def test_the_first_weights_depend_on_the_shape_and_the_seed_alone():
+    shape = Shape(784, 30, 10)
+    drawn = Weights.draw(shape, seed=3)
+    np.random.seed(0)
+    assert Weights.draw(shape, seed=3).sha256() == drawn.sha256()
+    others = [Weights.draw(shape, seed=4), Weights.draw(Shape(784, 31, 10), seed=3)]
+    assert len({drawn.sha256(), *(other.sha256() for other in others)}) == 3
+
+
+@pytest.mark.parametrize("seed", [0, 2**64 - 1])
+def test_the_first_weights_fill_their_bounds_evenly(seed):
+    weights = Weights.draw(Shape(784, 300, 10), seed)
+    for layer, bound in ((weights.w1, 4 * (6 / 1084) ** 0.5), (weights.w2, (6 / 310) ** 0.5)):
+        assert 0.99 * bound < np.abs(layer).max() <= bound * (1 + 1e-7)
+        assert layer.std() == pytest.approx(bound / 3**0.5, rel=0.03)
+        assert abs(layer.mean()) < 0.03 * bound
+        assert np.unique(layer).size > 0.95 * layer.size

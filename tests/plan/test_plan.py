@@ -1,0 +1,182 @@
+"""The plan: every row once an epoch, and one reduction tree, however it is cut."""
+
+import heapq
+
+import numpy as np
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from ddmlp.plan.epoch_order import EpochOrder
+from ddmlp.plan.plan import Node, Plan
+
+examples = settings(deadline=None, database=None, max_examples=100)
+
+
+@st.composite
+def plans(draw):
+    rows = draw(st.integers(1, 200))
+    batch = draw(st.one_of(st.just(rows), st.integers(1, rows)))
+    return Plan(
+        rows=rows,
+        batch=batch,
+        microbatch=draw(st.integers(1, 2 * batch)),
+        epochs=draw(st.integers(1, 3)),
+        seed=draw(st.integers(0, 2**64 - 1)),
+        block=draw(st.integers(1, 50)),
+        window=draw(st.integers(1, 300)),
+    )
+
+
+def rows_of(plan, step):
+    return [plan.microbatch_rows(step, index).tolist() for index in range(plan.microbatches(step))]
+
+
+def nodes_under(node):
+    """Every node of the tree under `node`, itself included."""
+    yield node
+    if not node.leaf:
+        for child in node.children():
+            yield from nodes_under(child)
+
+
+def busiest(sizes, workers):
+    """The load of the worker that has most, each next size going to the one that has least."""
+    loads = [0] * workers
+    for size in sizes:
+        heapq.heapreplace(loads, loads[0] + size)
+    return max(loads)
+
+
+def test_simple():
+    plan = Plan(rows=10, batch=4, microbatch=3, epochs=2, seed=0, block=5, window=10)
+    assert (plan.steps_per_epoch, plan.steps) == (3, 6)
+    assert [plan.microbatches(step) for step in range(6)] == [2, 2, 1, 2, 2, 1]
+    assert [plan.rows_before(step) for step in range(7)] == [0, 4, 8, 10, 14, 18, 20]
+    assert [plan.epoch(step) for step in range(6)] == [0, 0, 0, 1, 1, 1]
+    assert [len(rows) for rows in rows_of(plan, 0)] == [3, 1]
+    assert [sum(map(len, plan.epoch_rows(step))) for step in range(7)] == [0, 4, 8, 0, 4, 8, 0]
+    assert Node(0, 6).children() == (Node(0, 4), Node(4, 6))
+    assert Node(4, 5).family(Node(0, 6)) == (Node(4, 6), Node(5, 6))
+    assert list(Node(0, 6).cut(2)) == [Node(0, 2), Node(2, 4), Node(4, 6)]
+
+
+@examples
+@given(plans())
+@example(Plan(rows=1, batch=1, microbatch=1, epochs=3, seed=0, block=1, window=1))
+@example(Plan(rows=7, batch=7, microbatch=2, epochs=2, seed=1, block=3, window=3))
+@example(Plan(rows=101, batch=10, microbatch=4, epochs=2, seed=1, block=9, window=30))
+def test_every_epoch_visits_every_row_once(plan):
+    for epoch in range(plan.epochs):
+        steps = range(epoch * plan.steps_per_epoch, (epoch + 1) * plan.steps_per_epoch)
+        assert {plan.epoch(step) for step in steps} == {epoch}
+        visited = [row for step in steps for rows in rows_of(plan, step) for row in rows]
+        assert sorted(visited) == list(range(plan.rows))
+
+
+@examples
+@given(plans())
+def test_batches_and_microbatches_are_slices_of_the_epoch_order(plan):
+    orders = [EpochOrder(plan.rows, plan.block, plan.window, plan.seed, epoch) for epoch in range(plan.epochs)]
+    wholes = [order[0 : plan.rows].tolist() for order in orders]
+    for step in range(plan.steps):
+        order = wholes[step // plan.steps_per_epoch]
+        start = step % plan.steps_per_epoch * plan.batch
+        batch = order[start : start + plan.batch]
+        expected = [batch[begin : begin + plan.microbatch] for begin in range(0, len(batch), plan.microbatch)]
+        assert rows_of(plan, step) == expected
+
+
+@examples
+@given(plans())
+def test_rows_before_counts_what_the_steps_before_hold(plan):
+    counts = [sum(len(rows) for rows in rows_of(plan, step)) for step in range(plan.steps)]
+    assert min(counts) > 0
+    assert [plan.rows_before(step) for step in range(plan.steps + 1)] == [0, *np.cumsum(counts).tolist()]
+    assert plan.rows_before(plan.steps) == plan.rows * plan.epochs
+
+
+@examples
+@given(plans())
+@example(Plan(rows=101, batch=10, microbatch=4, epochs=2, seed=1, block=9, window=30))
+def test_epoch_rows_are_those_of_the_steps_of_the_epoch_so_far(plan):
+    so_far = []
+    for step in range(plan.steps):
+        if step % plan.steps_per_epoch == 0:
+            so_far = []
+        parts = [part.tolist() for part in plan.epoch_rows(step)]
+        assert [row for part in parts for row in part] == so_far
+        assert all(0 < len(part) <= max(plan.window, plan.batch) for part in parts)
+        so_far += [row for rows in rows_of(plan, step) for row in rows]
+    assert list(plan.epoch_rows(plan.steps)) == [], "the epoch after the last has only begun"
+
+
+@examples
+@given(plans(), st.randoms(use_true_random=False))
+def test_the_rows_do_not_depend_on_what_was_asked_before(plan, random):
+    places = [(step, index) for step in range(plan.steps) for index in range(plan.microbatches(step))]
+    expected = {place: plan.microbatch_rows(*place).tolist() for place in places}
+    again = Plan(plan.rows, plan.batch, plan.microbatch, plan.epochs, plan.seed, plan.block, plan.window)
+    random.shuffle(places)
+    assert {place: again.microbatch_rows(*place).tolist() for place in places} == expected
+
+
+def test_epochs_and_seeds_have_orders_of_their_own():
+    plans = [Plan(50, 50, 50, 3, seed, 10, 50) for seed in (0, 1)]
+    assert len({tuple(plan.microbatch_rows(step, 0)) for plan in plans for step in range(3)}) == 6
+
+
+@examples
+@given(plans(), st.integers(1, 70))
+@example(Plan(rows=100, batch=96, microbatch=1, epochs=1, seed=0, block=10, window=100), 64)
+def test_units_cut_the_one_tree_whatever_the_number_of_workers(plan, workers):
+    for step in range(plan.steps):
+        root = Node(0, plan.microbatches(step))
+        units = plan.units(step, workers)
+        assert [index for unit in units for index in range(unit.lo, unit.hi)] == list(range(root.hi))
+        assert set(units) <= set(nodes_under(root))
+        sizes = [unit.hi - unit.lo for unit in units]
+        assert busiest(sizes, workers) <= busiest([1] * root.hi, workers)
+
+
+@examples
+@given(plans())
+def test_one_worker_gets_a_step_whole(plan):
+    for step in range(plan.steps):
+        assert plan.units(step, 1) == (Node(0, plan.microbatches(step)),)
+
+
+@examples
+@given(st.integers(0, 1_000), st.integers(2, 300))
+def test_children_halve_a_node_at_the_largest_power_of_two(lo, size):
+    left, right = Node(lo, lo + size).children()
+    assert (left.lo, left.hi, right.hi) == (lo, right.lo, lo + size)
+    half = left.hi - left.lo
+    assert half.bit_count() == 1
+    assert half < size <= 2 * half
+
+
+@examples
+@given(st.integers(1, 150))
+def test_family_undoes_children(size):
+    root = Node(0, size)
+    leaves = 0
+    for node in nodes_under(root):
+        if node.leaf:
+            leaves += 1
+            continue
+        left, right = node.children()
+        assert left.family(root) == (node, right)
+        assert right.family(root) == (node, left)
+    assert leaves == size
+
+
+@examples
+@given(st.integers(1, 150), st.integers(1, 160))
+def test_a_cut_takes_the_largest_nodes_that_fit(microbatches, size):
+    root = Node(0, microbatches)
+    nodes = list(root.cut(size))
+    assert [index for node in nodes for index in range(node.lo, node.hi)] == list(range(microbatches))
+    for node in nodes:
+        assert node.hi - node.lo <= size
+        parent = root if node == root else node.family(root)[0]
+        assert node == root or parent.hi - parent.lo > size

@@ -1,0 +1,171 @@
+"""The ledger: every order and every cut passes, and any row too few, too many or foreign is found."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from ddmlp.errors import RunError, TrainingError
+from ddmlp.plan.row_audit import RowAudit, all_rows
+from ddmlp.plan.row_stats import RowStats, row_hash_sum
+
+examples = settings(deadline=None, database=None, max_examples=100)
+orders = st.integers(1, 200).flatmap(lambda count: st.permutations(range(count)))
+
+
+def rows(*numbers):
+    return np.array(numbers, np.intp)
+
+
+def tally_of(numbers):
+    return RowStats(len(numbers), row_hash_sum(rows(*numbers)), 0.0, 0)
+
+
+def ledger_of(*parts):
+    ledger = RowAudit()
+    for part in parts:
+        ledger.add(tally_of(part))
+    return ledger
+
+
+def complaint_of(numbers, due):
+    with pytest.raises(TrainingError) as caught:
+        ledger_of(numbers).check("epoch 3", all_rows(0, due))
+    return str(caught.value)
+
+
+def test_simple():
+    ledger = ledger_of([3, 0], [2], [1])
+    ledger.check("epoch 1", all_rows(0, 4))
+    assert complaint_of([3, 0, 1], 4) == "epoch 3: 3 rows were applied, expected 4; the last checkpoint stands"
+    assert complaint_of([3, 0, 2, 2], 4).startswith("epoch 3: 4 rows were applied, but not those of the plan, each of")
+
+
+@examples
+@given(orders, st.data())
+def test_any_order_in_any_cut_passes(order, data):
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(order)), max_size=5)))
+    parts = [order[start:stop] for start, stop in zip([0, *cuts], [*cuts, len(order)], strict=True)]
+    ledger_of(*parts).check("epoch 1", all_rows(0, len(order)))
+    added = RowStats(0, 0, 0.0, 0)
+    for part in reversed(parts):
+        added = tally_of(part).plus(added)
+    assert added == tally_of(order)
+
+
+@examples
+@given(orders, st.data())
+def test_a_row_that_is_missing_is_counted(order, data):
+    missing = data.draw(st.sampled_from(order))
+    rest = [row for row in order if row != missing]
+    found = complaint_of(rest, len(order))
+    assert found == f"epoch 3: {len(rest)} rows were applied, expected {len(order)}; the last checkpoint stands"
+
+
+@examples
+@given(orders, st.data())
+def test_a_row_that_is_doubled_is_counted(order, data):
+    found = complaint_of([*order, data.draw(st.sampled_from(order))], len(order))
+    assert f": {len(order) + 1} rows were applied, expected {len(order)};" in found
+
+
+@examples
+@given(orders, st.data())
+def test_a_row_in_the_place_of_another_changes_the_sum(order, data):
+    place, foreign = data.draw(st.integers(0, len(order) - 1)), data.draw(st.integers(0, 300))
+    applied = [*order[:place], foreign, *order[place + 1 :]]
+    if foreign == order[place]:
+        ledger_of(applied).check("epoch 3", all_rows(0, len(order)))
+    else:
+        sums = [f"{row_hash_sum(rows(*numbers)):016x}" for numbers in (applied, order)]
+        assert f"(the sum of their fingerprints is {sums[0]}, expected {sums[1]})" in complaint_of(applied, len(order))
+
+
+@examples
+@given(st.integers(5, 200), st.data())
+def test_two_foreign_rows_that_keep_count_and_sum_of_the_numbers_are_found(count, data):
+    low = data.draw(st.integers(0, count - 3))
+    high = data.draw(st.integers(low + 2, count - 1))
+    gap = data.draw(st.integers(1, (high - low) // 2))
+    applied = list(range(count))
+    applied[low], applied[high] = low + gap, high - gap
+    assert sum(applied) == sum(range(count))
+    assert "but not those of the plan" in complaint_of(applied, count)
+
+
+@examples
+@given(st.integers(0, 2**63 - 2))
+@example(0)
+@example(2**63 - 2)
+def test_a_fingerprint_is_multiply_and_fold_twice(row):
+    mixed = (row + 1) * 0x9E3779B97F4A7C15 % 2**64
+    mixed = (mixed ^ (mixed >> 32)) * 0xBF58476D1CE4E5B9 % 2**64
+    expected = mixed ^ (mixed >> 32)
+    assert row_hash_sum(rows(row)) == expected
+    assert row_hash_sum(rows(row, row)) == 2 * expected % 2**64
+
+
+@pytest.mark.parametrize("one", [8_269, 1_035, 23_921])
+def test_two_swaps_that_keep_the_sum_of_the_rows_do_not_cancel_out(one):
+    """They would with a fingerprint that ends with a multiplication."""
+    other = {8_269: 20_281, 1_035: 16_965, 23_921: 35_476}[one]
+    swapped = np.arange(60_000)
+    for gap in range(1, 4):
+        swapped[one], swapped[other] = one + gap, other - gap
+        assert row_hash_sum(swapped) != row_hash_sum(np.arange(60_000))
+
+
+def test_errors_are_added_left_to_right_and_all_else_too():
+    one, two = RowStats(2, 2**64 - 1, 0.1, 1), RowStats(3, 5, 0.2, 2)
+    assert one.plus(two) == RowStats(5, 4, 0.1 + 0.2, 3)
+    assert math.isnan(one.plus(two._replace(error=math.nan)).error)
+
+
+def test_the_ledger_is_checked_against_whatever_rows_are_due():
+    ledger = ledger_of([7, 5], [9])
+    ledger.check("up to step 2", iter([rows(9, 7), rows(5)]))
+    with pytest.raises(TrainingError, match=r"up to step 2: 3 rows were applied, but not those of the plan"):
+        ledger.check("up to step 2", [rows(9, 7), rows(6)])
+    with pytest.raises(TrainingError, match=r"expected 2;"):
+        ledger.check("up to step 2", [rows(9, 7)])
+
+
+def test_nothing_is_applied_where_nothing_is_due():
+    RowAudit().check("epoch 1, up to step 0", [])
+    with pytest.raises(TrainingError, match=r"0 rows were applied, expected 1;"):
+        RowAudit().check("epoch 1", all_rows(0, 1))
+
+
+@pytest.mark.parametrize("count", [0, 1, 2**16 - 1, 2**16, 2**16 + 1, 150_000])
+def test_all_rows_come_in_their_order(count):
+    parts = list(all_rows(0, count))
+    assert [row for part in parts for row in part.tolist()] == list(range(count))
+    assert all(0 < len(part) <= 2**16 for part in parts)
+
+
+@examples
+@given(st.integers(0, 2**63), st.integers(0, 2**64 - 1))
+def test_a_checkpoint_tells_the_ledger(count, sums):
+    about = json.loads(json.dumps(RowAudit(count, sums).about()))
+    found = RowAudit.of(about)
+    assert (found.rows, found.fingerprints) == (count, sums)
+
+
+def test_a_ledger_goes_on_from_its_checkpoint():
+    found = RowAudit.of(ledger_of([4, 1]).about())
+    found.add(tally_of([0, 3, 2]))
+    found.check("epoch 1", all_rows(0, 5))
+
+
+@pytest.mark.parametrize(
+    "about",
+    [{}, {"ledger": None}, {"ledger": []}, {"ledger": {"rows": 1}}, {"ledger": {"rows": "x", "fingerprints": "0"}}]
+    + [{"ledger": {"rows": 1, "fingerprints": other}} for other in (5, None, "xyz")],
+)
+def test_a_checkpoint_without_a_ledger_says_so(about):
+    with pytest.raises(RunError) as caught:
+        RowAudit.of(about)
+    assert str(caught.value) == "the newest checkpoint has no ledger: another version of ddmlp wrote it"

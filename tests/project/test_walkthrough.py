@@ -1,0 +1,90 @@
+"""The walkthrough: its commands do what it says, in order, and the code that it quotes is there."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs" / "walkthrough.md").read_text()
+COMMANDS = re.findall(r"^```sh\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+# Each quotation, with the text before it, whose last link to a module says where it is from.
+QUOTED = [(match[1], TEXT[: match.start()]) for match in re.finditer(r"^```python\n(.*?)^```", TEXT, re.M | re.S)]
+MODULE = re.compile(r"\]\(\.\./(ddmlp/\w+\.py)\)")
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def shell(block: str, folder: Path) -> str:
+    """Run a block as a shell would in a terminal of its own; returns what it printed."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    found = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = clean | {"PATH": found, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        ["bash", "-eu", "-c", block],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=60)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    assert process.returncode == 0, f"{block}\n{out}\n{err}"
+    return out
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """What each block of commands prints."""
+    folder = tmp_path_factory.mktemp("walkthrough")
+    (folder / "tools").symlink_to(ROOT / "tools")
+    return [shell(block, folder) for block in COMMANDS]
+
+
+def test_simple(shown: list[str]):
+    data, one, model, killed, three, hashes, verified, exported = shown
+    assert "4,000" in data
+    (weights,) = re.findall(r"weights sha256  (\w{64})", one)
+    assert "error" in model
+    assert len(re.findall(r"^walk/mnist/t10k-images-idx3-ubyte.gz\[\d\]  \d  \d+\.\d%", model, re.MULTILINE)) == 5
+    assert re.search(r"resuming after step [1-9]", killed)
+    deaths = dict(re.findall(r'"(\w+)_deaths": (\d+)', three))
+    assert int(deaths["worker"]) >= 1
+    assert int(deaths["server"]) == 1
+    assert re.fullmatch(rf' *3 +"weights_sha256": "{weights}",?\n', hashes)
+    assert "verified" in verified
+    assert exported.count(weights) == 2
+
+
+def test_what_is_killed_is_resumed_in_mid_run(shown: list[str]):
+    step = int(re.findall(r"resuming after step (\d+)", shown[3])[0])
+    assert 0 < step < 30 * 63
+
+
+@pytest.mark.parametrize(("code", "before"), QUOTED, ids=[code.splitlines()[0].strip() for code, _ in QUOTED])
+def test_code_that_is_quoted_is_in_the_file_that_is_named(code: str, before: str):
+    lines = [line.strip() for line in (ROOT / MODULE.findall(before)[-1]).read_text().splitlines()]
+    quoted = [line.strip() for line in code.splitlines()]
+    assert quoted in [lines[start : start + len(quoted)] for start in range(len(lines))]
+
+
+def test_the_extras_that_are_to_be_installed_are_there():
+    (asked,) = re.findall(r"pip install -e '\.\[([\w,]+)\]'", TEXT)
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert {"sample", "onnx", "safetensors"} == set(asked.split(",")) <= extras.keys()
+
+
+def test_it_has_quotations_and_commands_enough_to_be_checked():
+    assert len(QUOTED) >= 15
+    assert len(COMMANDS) == 8
+    assert not re.search(r"^```(?!sh$|python$|$)", TEXT, re.MULTILINE), "a block that no test looks at"

@@ -1,0 +1,90 @@
+"""Ray as this process meets it: one of our own that nobody else can use, or one that runs."""
+
+import ipaddress
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ddmlp.errors import ClusterError
+from ddmlp.ray_backend.cluster import Cluster, _importing, connect, has_token
+from tests.support.processes import descendants
+
+
+def test_simple(cluster: Cluster):
+    assert cluster.own
+    assert cluster.nodes == 1
+    assert cluster.cpus > 0
+    assert cluster.here in {node["NodeID"] for node in cluster.ray.nodes()}
+    assert cluster.room().startswith(f"1 node with {cluster.cpus:g} CPUs, ")
+
+
+def test_the_shares_of_the_workers_fit_the_cluster(cluster: Cluster):
+    assert cluster.share(1) == 1
+    for workers in (3, 4, 7, 100):
+        assert 0 < cluster.share(workers) * workers <= max(cluster.cpus, workers)
+        assert cluster.share(workers) <= 1
+
+
+def listening(processes: set[int]) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    """The addresses on which these processes listen for TCP connections."""
+    sockets = set()
+    for process in processes:
+        for path in Path(f"/proc/{process}/fd").glob("*"):
+            try:
+                sockets.add(str(path.readlink()).removeprefix("socket:[").removesuffix("]"))
+            except OSError:
+                continue
+    found = []
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            _, local, _, state, *_, inode = line.split()[:10]
+            if state == "0A" and inode in sockets:
+                words = bytes.fromhex(local.partition(":")[0])
+                packed = b"".join(words[i : i + 4][::-1] for i in range(0, len(words), 4))
+                address = ipaddress.ip_address(packed)
+                found.append(getattr(address, "ipv4_mapped", None) or address)
+    return found
+
+
+def test_a_ray_of_our_own_listens_on_loopback_only_and_demands_a_token(cluster: Cluster):
+    assert cluster.own
+    assert os.environ["RAY_AUTH_MODE"] == "token"
+    assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
+    addresses = listening(descendants(os.getpid()))
+    assert len(addresses) >= 3
+    assert [address for address in addresses if not address.is_loopback] == []
+    command = [sys.executable, "-c", "import sys, ray; ray.init(sys.argv[1], log_to_driver=False)", cluster.address]
+    without = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+    bounded = {"RAY_NUM_REDIS_GET_RETRIES": "1"}
+    assert subprocess.run(command, env={**os.environ, **bounded}, capture_output=True, timeout=60).returncode == 0
+    refused = subprocess.run(command, env={**without, **bounded}, capture_output=True, text=True, timeout=60)
+    assert refused.returncode != 0
+    assert "uthenticat" in refused.stderr or "Failed to connect" in refused.stderr
+
+
+def test_the_token_is_offered_where_the_user_has_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert not has_token()
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text("0" * 64)
+    assert has_token()
+
+
+def test_an_address_where_no_ray_answers_is_a_clear_error():
+    with pytest.raises(ClusterError, match=r"no Ray answers at 127\.0\.0\.1:9"):
+        connect("127.0.0.1:9")
+
+
+def test_modules_are_imported_meanwhile_and_one_that_cannot_be_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "fails_ahead.py").write_text("raise ZeroDivisionError")
+    (tmp_path / "found_ahead.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    with _importing(["no_such_module", "fails_ahead", "found_ahead"]):
+        pass
+    assert {"no_such_module", "fails_ahead", "found_ahead"} & sys.modules.keys() == {"found_ahead"}
+    del sys.modules["found_ahead"]

@@ -1,0 +1,169 @@
+"""Whatever dies, the same weights come out. A few of the faults; `make chaos` has them all."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ddmlp.cli import replay
+from ddmlp.config import TrainConfig
+from ddmlp.errors import TrainingError
+from ddmlp.ray_backend import trainer
+from ddmlp.ray_backend.cluster import Cluster
+from ddmlp.ray_backend.trainer import RayTrainer
+from ddmlp.training.local_pool import local_trainer
+from tests.support.faults import ANY, Fault, faulty, fired
+from tests.support.helpers import inside
+from tests.support.runs import CONFIG, begin, job, train, verified
+
+LONGER = replace(CONFIG, epochs=30)  # so long that who is late by LATE seconds still meets it
+LATE = 0.2
+
+
+@pytest.fixture(scope="module")
+def expected(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The result of the single-process mode, undisturbed."""
+    return alone(data, tmp_path_factory.mktemp("alone") / "run")
+
+
+def alone(data: Path, run: Path, config: TrainConfig = CONFIG) -> dict[str, Any]:
+    """The result of one process, undisturbed."""
+    begin(run, config, data)
+    return train(local_trainer(job(data, run, 0, config)), run)
+
+
+@pytest.fixture
+def disturbed(cluster: Cluster, data: Path, tmp_path: Path):
+    """Trains with faults, and asserts that each of them fired."""
+
+    def disturbed(workers: int, *faults: Fault, config: TrainConfig = CONFIG) -> dict[str, Any]:
+        marks, run = tmp_path / "marks", tmp_path / "run"
+        marks.mkdir()
+        begin(run, config, data)
+        try:
+            return train(faulty(faults, marks)(job(data, run, workers, config), cluster), run)
+        finally:
+            assert faults
+            assert [fault for fault in faults if not fired(marks, fault)] == [], "a fault has not fired"
+
+    return disturbed
+
+
+@pytest.mark.parametrize(
+    ("workers", "fault"),
+    [
+        (1, Fault("kill", ANY, 0, "taken")),
+        (2, Fault("kill", ANY, 17, "computed")),
+        (3, Fault("kill", ANY, 26, "answered")),
+        (4, Fault("kill", ANY, 53, "taken")),
+    ],
+)
+def test_a_worker_killed(workers: int, fault: Fault, disturbed: Any, expected: dict[str, Any]):
+    found = disturbed(workers, fault)
+    assert found["weights_sha256"] == expected["weights_sha256"]
+    assert (found["worker_deaths"], found["server_deaths"]) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("workers", "fault"),
+    [
+        (1, Fault("kill", None, 0, "begun")),
+        (2, Fault("kill", None, 17, "half")),
+        (3, Fault("kill", None, 26, "applied")),
+        (4, Fault("kill", None, 20, "torn")),
+        (2, Fault("kill", None, 54, "saved")),
+    ],
+)
+def test_the_server_killed(workers: int, fault: Fault, disturbed: Any, expected: dict[str, Any]):
+    found = disturbed(workers, fault)
+    assert found["weights_sha256"] == expected["weights_sha256"]
+    assert found["chain"] == expected["chain"]
+    assert (found["worker_deaths"], found["server_deaths"]) == (0, 1)
+
+
+def test_all_workers_killed_at_once(disturbed: Any, expected: dict[str, Any]):
+    found = disturbed(3, *(Fault("kill", number, 17, "taken") for number in range(3)))
+    assert found["weights_sha256"] == expected["weights_sha256"]
+    assert found["worker_deaths"] == 3
+
+
+def test_a_server_that_hangs_is_given_up(disturbed: Any, expected: dict[str, Any], monkeypatch: pytest.MonkeyPatch):
+    """It still holds the checkpoints until it is dead, so the next one waits for that."""
+    monkeypatch.setattr(trainer, "SERVER_SECONDS", 3)
+    found = disturbed(2, Fault("stop", None, 17, "half"))
+    assert found["weights_sha256"] == expected["weights_sha256"]
+    assert found["server_deaths"] == 1
+
+
+def test_everyone_killed_again_and_again(disturbed: Any, expected: dict[str, Any]):
+    faults = [Fault("kill", 0, 3, "taken"), Fault("kill", 1, 3, "computed"), Fault("kill", None, 5, "half")]
+    faults += [Fault("kill", None, 10, "linked"), Fault("kill", ANY, 12, "answered"), Fault("kill", None, 40, "saved")]
+    found = disturbed(2, *faults)
+    assert found["weights_sha256"] == expected["weights_sha256"]
+    assert (found["worker_deaths"], found["server_deaths"]) == (3, 3)
+
+
+def test_a_worker_stopped_does_not_stop_the_others(disturbed: Any, expected: dict[str, Any]):
+    found = disturbed(2, Fault("stop", ANY, 17, "taken"))
+    assert found["weights_sha256"] == expected["weights_sha256"]
+    assert found["reissued"] >= 1
+
+
+def test_the_only_worker_stopped_is_replaced(disturbed: Any, expected: dict[str, Any]):
+    found = disturbed(1, Fault("stop", 0, 17, "computed"))
+    assert found["weights_sha256"] == expected["weights_sha256"]
+    assert found["worker_deaths"] == 1
+
+
+def test_a_slow_worker_does_not_set_the_pace_and_its_answers_are_compared(disturbed: Any, data: Path, tmp_path: Path):
+    found = disturbed(2, Fault("slow", ANY, 2, "taken", seconds=LATE), config=LONGER)
+    assert found["weights_sha256"] == alone(data, tmp_path / "alone", LONGER)["weights_sha256"]
+    assert found["reissued"] >= 1
+    assert found["compared"] >= 1
+    assert found["worker_deaths"] == 0
+
+
+def test_a_late_answer_that_differs_names_the_unit_and_both_workers(disturbed: Any):
+    with pytest.raises(TrainingError, match=r"workers (0 and 1|1 and 0) computed different gradients of step 2"):
+        disturbed(2, Fault("corrupt", ANY, 2, "computed", LATE), config=LONGER)
+
+
+@pytest.mark.parametrize(
+    ("mode", "fault"),
+    [
+        ({"delay": 2}, Fault("kill", ANY, 17, "computed")),
+        ({"delay": 2}, Fault("kill", None, 17, "half")),
+        ({"staleness": 3}, Fault("kill", ANY, 17, "taken")),
+        ({"staleness": 3}, Fault("kill", None, 20, "torn")),
+        ({"staleness": "inf"}, Fault("kill", ANY, 26, "answered")),
+        ({"staleness": "inf"}, Fault("stop", ANY, 17, "taken")),
+        ({"staleness": "inf"}, Fault("kill", None, 17, "applied")),
+    ],
+)
+def test_every_row_counts_once_in_the_other_modes_too(
+    mode: dict[str, Any], fault: Fault, disturbed: Any, tmp_path: Path
+):
+    found = disturbed(3, fault, config=replace(CONFIG, **mode))
+    assert (found["steps"], found["rows"], found["finished"]) == (54, 8_000, True)
+    assert sum(found["staleness"]["histogram"].values()) == 54
+    assert verified(tmp_path / "run")
+
+
+def test_a_delay_gives_one_result_whatever_dies(disturbed: Any, data: Path, tmp_path: Path):
+    config = replace(CONFIG, delay=3)
+    found = disturbed(2, Fault("kill", ANY, 12, "taken"), Fault("kill", None, 30, "saved"), config=config)
+    expected = alone(data, tmp_path / "alone", config)
+    assert (found["weights_sha256"], found["chain"]) == (expected["weights_sha256"], expected["chain"])
+
+
+def test_an_asynchronous_run_of_four_workers_is_replayed_to_the_same_weights(
+    cluster: Cluster, data: Path, tmp_path: Path
+):
+    config = replace(CONFIG, staleness="inf", epochs=6)
+    begin(tmp_path / "run", config, data)
+    found = train(RayTrainer(job(data, tmp_path / "run", 4, config), cluster), tmp_path / "run")
+    assert found["staleness"]["max"] >= 1, "nothing was applied out of date"
+    done = inside(replay.main, tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert found["weights_sha256"] in done.stdout

@@ -1,0 +1,131 @@
+"""Losing a node, and getting another one: real `ray start` processes, killed by real signals."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+
+from tests.project.test_cluster import free_port, local, sessions
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="local.sh is for Linux")
+
+
+@pytest.fixture
+def state(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A cluster of a head and so many nodes more, of one CPU each. Its folder is not below tmp_path: short paths."""
+    with tempfile.TemporaryDirectory(prefix="ddn", dir="/tmp") as folder:
+        state = Path(folder) / "s"
+        started = local("start", "--workers", str(request.param), "--cpus", "1", "--port", free_port(), state=state)
+        assert started.returncode == 0, started.stderr
+        yield state
+        assert local("stop", state=state).returncode == 0
+
+
+def kill_node(state: Path, number: int) -> int:
+    """SIGKILL every process of a node; how many there were."""
+    session = (state / "sessions").read_text().split()[number]
+    killed = 0
+    while rows := sessions([session]):
+        listing = subprocess.run(["ps", "-o", "pid=", "-s", session], capture_output=True, text=True).stdout
+        for process in listing.split():
+            try:
+                os.kill(int(process), signal.SIGKILL)
+                killed += 1
+            except ProcessLookupError:
+                continue
+        assert rows
+    return killed
+
+
+def kill_raylet(state: Path, number: int) -> None:
+    """SIGKILL what holds a node together, and wait until the rest (but its log monitor) has said so and ended."""
+    session = (state / "sessions").read_text().split()[number]
+    listing = subprocess.run(["ps", "-o", "pid=,comm=", "-s", session], capture_output=True, text=True).stdout
+    (raylet,) = (int(line.split()[0]) for line in listing.splitlines() if line.split()[1] == "raylet")
+    os.kill(raylet, signal.SIGKILL)
+    while len(sessions([session])) > 1:
+        time.sleep(0.05)
+
+
+def wait_for(pattern: str, lines: Iterator[str], seen: list[str]) -> str:
+    for line in lines:
+        seen.append(line)
+        if re.search(pattern, line):
+            return line
+    raise AssertionError(f"{pattern!r} never came: {''.join(seen)}")
+
+
+@contextmanager
+def training(command: list[str], state: Path, data: Path, run: Path) -> Iterator[tuple[Iterator[str], list[str]]]:
+    """A run on the cluster, its lines, and those seen so far; ended by Ctrl-C, and computed again in one process."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    exported = dict(re.findall(r"^export (\w+)=(.*)$", local("env", state=state).stdout, re.MULTILINE))
+    settings = ["--hidden", "20", "--batch", "150", "--epochs", "5000", "--checkpoint-every", "500"]
+    command = [sys.executable, *command, "--data", str(data), *settings, "--run", str(run)]
+    seen: list[str] = []
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(command, env=clean | exported, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+    ):
+        try:
+            lines = iter(process.stdout or ())
+            yield lines, seen
+            process.send_signal(signal.SIGINT)
+            seen += lines
+            assert process.wait(60) == 130, "".join(seen)
+        finally:
+            process.kill()
+        errors.seek(0)
+        assert errors.read() == "", "Ray has said something"
+    verified = subprocess.run(
+        [sys.executable, "-m", "ddmlp.verify", str(run)], capture_output=True, text=True, timeout=100
+    )
+    assert verified.returncode == 0, verified.stderr
+    assert verified.stdout.startswith("verified")
+
+
+def workers_of(run: Path) -> list[int]:
+    """How many workers the run had, one after the other."""
+    events = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    workers = [event["workers"] for event in events if event["event"] == "progress"]
+    return [count for count, _ in groupby(workers)]
+
+
+@pytest.mark.parametrize("state", [1], indirect=True)
+def test_a_node_is_lost_and_another_joins_and_no_bit_changes(state: Path, data: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    with training(["-m", "ddmlp.train", "--no-report", "--workers", "2"], state, data, run) as (lines, seen):
+        wait_for("^epoch 3/", lines, seen)
+        assert kill_node(state, 1) > 3
+        assert "1 left" in wait_for("a worker has died", lines, seen)
+        wait_for("^epoch ", lines, seen)  # the one that is left goes on
+        assert local("join", "--cpus", "1", state=state).returncode == 0
+        assert "2 now" in wait_for("a worker has joined", lines, seen)
+        wait_for("^epoch ", lines, seen)
+    assert workers_of(run) == [2, 1, 2]
+
+
+@pytest.mark.parametrize("state", [0], indirect=True)
+def test_a_node_that_joins_an_elastic_run_gets_a_worker_and_may_leave_again(state: Path, data: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    with training(["-m", "ddmlp.train", "--no-report", "--workers", "1:4"], state, data, run) as (lines, seen):
+        wait_for("^epoch 3/", lines, seen)
+        assert local("join", "--cpus", "1", state=state).returncode == 0
+        assert "2 now" in wait_for("a worker has joined", lines, seen)
+        wait_for("^epoch ", lines, seen)
+        kill_raylet(state, 1)
+        assert "1 left" in wait_for("a worker has died", lines, seen)
+        wait_for("^epoch ", lines, seen)
+    assert workers_of(run) == [1, 2, 1]
+    said = [line for line in seen if not line.startswith(("epoch ", "a worker has "))]
+    assert [line.partition(" ")[0] for line in said] == ["using", "interrupted"], f"Ray has said something: {seen}"

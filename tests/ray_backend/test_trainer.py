@@ -1,0 +1,266 @@
+"""The trainer on a real Ray: one result for any number of workers, and nothing left behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ddmlp.config import TrainConfig
+from ddmlp.errors import ClusterError, DatasetError
+from ddmlp.ray_backend import trainer as ray_trainer
+from ddmlp.ray_backend import worker_group
+from ddmlp.ray_backend.actors import ServerActor, WorkerActor
+from ddmlp.ray_backend.cluster import Cluster
+from ddmlp.ray_backend.trainer import RayTrainer
+from ddmlp.training import unit_queue
+from ddmlp.training.job import Job
+from ddmlp.training.local_pool import local_trainer
+from ddmlp.transport import socket_pool
+from tests.support.processes import actors, assert_no_actor_is_left
+
+# Nothing divides evenly: 4,000 rows, steps of 150, the last of 100; microbatches of 32, the last ones of 22 and 4.
+CONFIG = TrainConfig(hidden=20, batch=150, microbatch=32, epochs=2)
+
+
+def train(trainer: Any) -> dict[str, Any]:
+    """Train to the end and let everything go."""
+    try:
+        while (report := trainer.advance(0.2)).result is None:
+            pass
+        found: dict[str, Any] = report.result
+        return found
+    finally:
+        trainer.close()
+
+
+def job(data: Path, run: Path, workers: int, **more: Any) -> Job:
+    run.mkdir(exist_ok=True)
+    return Job(CONFIG, data, run, workers, checkpoint_every=1000, **more)
+
+
+@pytest.fixture(scope="module")
+def expected(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The result of the single-process mode."""
+    return train(local_trainer(job(data, tmp_path_factory.mktemp("run"), 0)))
+
+
+def test_simple(cluster: Cluster, data: Path, expected: dict[str, Any], tmp_path: Path):
+    trainer = RayTrainer(job(data, tmp_path, 2), cluster)
+    assert len(actors()) == 3
+    found = train(trainer)
+    assert found["weights_sha256"] == expected["weights_sha256"]
+    assert found["test_error"] == expected["test_error"] < 0.3
+    assert_no_actor_is_left()
+
+
+@pytest.mark.parametrize("workers", [1, 3, 4, 7])
+def test_any_number_of_workers_gives_the_hash_of_one_process(
+    workers: int, cluster: Cluster, data: Path, expected: dict[str, Any], tmp_path: Path
+):
+    class Patient(ServerActor):
+        """Nobody is late for it, however busy the machine is."""
+
+        def __init__(self) -> None:
+            unit_queue.SHORTEST = 3_600.0
+            socket_pool.CORES, socket_pool.STINT = workers, 1  # everyone has his turn
+
+    class PatientTrainer(RayTrainer):
+        server_class = Patient
+
+    found = train(PatientTrainer(job(data, tmp_path, workers), cluster))
+    assert found["weights_sha256"] == expected["weights_sha256"]
+    assert found["chain"] == expected["chain"]
+    assert sorted(found["answered"]) == list(range(workers))
+    assert min(found["answered"].values()) > 0
+    assert (found["worker_deaths"], found["server_deaths"]) == (0, 0)
+
+
+def test_a_run_goes_on_in_mid_epoch_with_other_workers(
+    cluster: Cluster, data: Path, expected: dict[str, Any], tmp_path: Path
+):
+    assert train(RayTrainer(job(data, tmp_path, 2, stop_after=13), cluster))["steps"] == 13
+    assert train(local_trainer(job(data, tmp_path, 0, stop_after=31)))["steps"] == 31
+    trainer = RayTrainer(job(data, tmp_path, 3), cluster)
+    assert trainer.step == 31
+    assert train(trainer)["weights_sha256"] == expected["weights_sha256"]
+
+
+def test_workers_that_find_no_place_are_a_clear_error_within_a_bound(cluster: Cluster, data: Path, tmp_path: Path):
+    class Holder:
+        def ready(self) -> bool:
+            return True
+
+    holder = cluster.ray.remote(Holder).options(num_cpus=cluster.cpus).remote()
+    assert cluster.ray.get(holder.ready.remote())
+    with pytest.raises(ClusterError, match=r"2 of 2 workers found no place within 1 s.*0 of them free.*--workers"):
+        RayTrainer(job(data, tmp_path, 2), cluster, place_seconds=1)
+    cluster.ray.kill(holder)
+    assert_no_actor_is_left()
+
+
+def test_an_error_in_an_actor_is_ours_again_and_leaves_no_actor(cluster: Cluster, tmp_path: Path):
+    with pytest.raises(DatasetError, match=r"nowhere/train is no dataset"):
+        RayTrainer(job(tmp_path / "nowhere", tmp_path / "run", 1), cluster)
+    assert_no_actor_is_left()
+
+
+def kill(title: bytes) -> None:
+    """SIGKILL one process, and wait until it is gone."""
+    (process,) = actors(title)
+    os.kill(process, signal.SIGKILL)
+    while actors(title) == [process]:
+        pass
+
+
+def test_reports_say_how_far_it_is_and_a_checkpoint_can_be_asked_for(cluster: Cluster, data: Path, tmp_path: Path):
+    trainer = RayTrainer(job(data, tmp_path, 2), cluster)
+    report = trainer.advance(0)
+    assert (report.workers, report.steps, report.result) == (2, 54, None)
+    while not (report := trainer.advance(0.01)).step:
+        pass
+    folder = trainer.checkpoint()
+    assert (folder / f"step-{report.step:012d}.npz").exists()
+    assert report.step == trainer.step
+    trainer.close()
+    assert_no_actor_is_left()
+
+
+def test_a_server_killed_before_a_checkpoint_that_is_asked_for_is_a_clear_error(
+    cluster: Cluster, data: Path, expected: dict[str, Any], tmp_path: Path
+):
+    trainer = RayTrainer(job(data, tmp_path, 1), cluster)
+    trainer.advance(0)
+    kill(b"ray::ServerActor")
+    with pytest.raises(ClusterError, match=r"^the server has died before the checkpoint was written; .*--resume"):
+        trainer.checkpoint()
+    found = train(trainer)  # whoever goes on all the same gets another server
+    assert found["weights_sha256"] == expected["weights_sha256"]
+    assert found["server_deaths"] == 1
+    assert_no_actor_is_left()
+
+
+def test_a_server_that_dies_again_and_again_is_given_up(
+    cluster: Cluster, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(ray_trainer, "MOST_DEATHS", 1)
+    trainer = RayTrainer(job(data, tmp_path, 1), cluster)
+    for _ in range(2):
+        trainer.advance(0)
+        kill(b"ray::ServerActor")
+    says = (
+        r"^the server has died 2 times without a newer checkpoint between, at last so: ActorDied.*; go on by --resume$"
+    )
+    with pytest.raises(ClusterError, match=says):
+        trainer.advance(0)
+    trainer.close()
+    assert_no_actor_is_left()
+
+
+def test_a_server_may_die_as_often_as_there_are_newer_checkpoints_between(
+    cluster: Cluster, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(ray_trainer, "MOST_DEATHS", 1)
+    trainer = RayTrainer(job(data, tmp_path, 1), cluster)
+    try:
+        for _ in range(3):
+            before = trainer.step
+            while trainer.advance(0.01).step <= before:
+                pass
+            trainer.checkpoint()
+            kill(b"ray::ServerActor")
+        assert trainer.advance(0.01).step > before
+    finally:
+        trainer.close()
+
+
+def test_workers_that_die_again_and_again_are_given_up(
+    cluster: Cluster, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    class Mortal(WorkerActor):
+        def serve(self, *_: Any, **__: Any) -> str:
+            os.kill(os.getpid(), signal.SIGKILL)
+            raise AssertionError("it is dead")
+
+    class MortalCrew(worker_group.WorkerGroup):
+        worker_class = Mortal
+
+    class MortalTrainer(RayTrainer):
+        crew_class = MortalCrew
+
+    monkeypatch.setattr(worker_group, "MOST_DEATHS", 1)
+    says = r"^2 workers have gone without a step between, the last one so: ActorDied.*; go on by --resume$"
+    with pytest.raises(ClusterError, match=says):
+        MortalTrainer(job(data, tmp_path, 1), cluster)
+    assert_no_actor_is_left()
+
+
+def test_the_folder_of_the_sockets_is_its_own_users_and_gone_in_the_end(cluster: Cluster, data: Path, tmp_path: Path):
+    temporary = Path(tempfile.gettempdir())
+    before = set(temporary.glob("ddmlp-*/server-1"))
+    trainer = RayTrainer(job(data, tmp_path, 1), cluster)
+    (socket,) = set(temporary.glob("ddmlp-*/server-1")) - before
+    assert socket.is_socket()
+    assert socket.parent.stat().st_mode & 0o777 == 0o700
+    trainer.close()
+    assert not socket.parent.exists()
+
+
+def test_the_command_attaches_to_a_running_ray_and_shares_its_cpus(
+    cluster: Cluster, data: Path, expected: dict[str, Any], tmp_path: Path
+):
+    workers = int(cluster.cpus) + 2
+    settings = ["--hidden", "20", "--batch", "150", "--microbatch", "32", "--epochs", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "ddmlp.train",
+        "--no-report",
+        "--data",
+        str(data),
+        *settings,
+        "--run",
+        str(tmp_path / "run"),
+    ]
+    done = subprocess.run(
+        [*command, "--workers", str(workers), "--address", cluster.address], capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"using the Ray at {cluster.address}" in done.stdout
+    assert f"{workers} workers share {cluster.cpus:g} CPUs" in done.stdout
+    found = json.loads((tmp_path / "run" / "result.json").read_bytes())
+    assert found["weights_sha256"] == expected["weights_sha256"]
+    assert found["workers"] == workers
+    assert_no_actor_is_left()
+
+
+def test_ctrl_c_leaves_a_checkpoint_and_no_actor_and_the_run_goes_on_without_ray(
+    cluster: Cluster, data: Path, tmp_path: Path
+):
+    settings = ["--data", str(data), "--hidden", "20", "--epochs", "60", "--workers"]
+    command = [sys.executable, "-m", "ddmlp.train", "--no-report"]
+    run = ["--run", str(tmp_path / "run")]
+    with subprocess.Popen(
+        [*command, *settings, "2", *run, "--address", cluster.address], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        for line in process.stdout:
+            if line.startswith("epoch 2/60"):
+                process.send_signal(signal.SIGINT)
+                break
+        said = process.stdout.read()
+    assert process.returncode == 130
+    assert "--resume" in said
+    assert_no_actor_is_left()
+    assert not (tmp_path / "run" / "result.json").exists()
+    hashes = []
+    for more in ([*settings, "0", "--run", str(tmp_path / "whole")], ["--resume", *run]):
+        assert subprocess.run([*command, *more], capture_output=True, timeout=100).returncode == 0
+        result = json.loads((Path(more[more.index("--run") + 1]) / "result.json").read_bytes())
+        hashes.append(result["weights_sha256"])
+    assert hashes[0] == hashes[1]

@@ -1,0 +1,247 @@
+"""Workers that come when there is room and go when there is none: the same weights, and nobody waits for room."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ddmlp.config import TrainConfig
+from ddmlp.errors import ClusterError
+from ddmlp.ray_backend import worker_group
+from ddmlp.ray_backend.actors import WorkerActor
+from ddmlp.ray_backend.cluster import Cluster
+from ddmlp.ray_backend.trainer import RayTrainer
+from ddmlp.ray_backend.worker_group import WorkerGroup
+from ddmlp.runs.run import Run
+from ddmlp.training.job import Job, Report
+from ddmlp.training.local_pool import local_trainer
+from tests.support.processes import actors, alive, assert_no_actor_is_left
+
+CONFIG = TrainConfig(hidden=20, batch=150, microbatch=32, epochs=5000)  # far more than is waited for
+MANY = 50  # workers: more than there is room for
+WORKER = b"ray::WorkerActor"
+
+
+def job(data: Path, run: Path, least: int, most: int, **more: Any) -> Job:
+    run.mkdir(exist_ok=True)
+    return Job(CONFIG, data, run, most, checkpoint_every=1000, least=least, **more)
+
+
+def ask_for(cluster: Cluster, cpus: float) -> Any:
+    """An actor that takes so many CPUs from the others, once they are there."""
+
+    class Holder:
+        def here(self) -> bool:
+            return True
+
+    return cluster.ray.remote(Holder).options(num_cpus=cpus).remote()
+
+
+def hold(cluster: Cluster, cpus: float) -> Any:
+    """An actor that has taken so many CPUs."""
+    holder = ask_for(cluster, cpus)
+    assert cluster.ray.get(holder.here.remote(), timeout=20)
+    return holder
+
+
+@contextmanager
+def room_for(cluster: Cluster, workers: int) -> Iterator[Callable[[], None]]:
+    """Only so many CPUs are free, until what is yielded is called."""
+    if cluster.cpus < 2:
+        pytest.skip("needs 2 CPUs")
+    holder = hold(cluster, cluster.cpus - workers)
+    try:
+        yield lambda: cluster.ray.kill(holder)
+    finally:
+        cluster.ray.kill(holder)
+
+
+def waiting(cluster: Cluster) -> list[str]:
+    """The actors that have no process yet."""
+    table = cluster.ray._private.state.actors()
+    return [name for name, actor in table.items() if actor["State"] in ("DEPENDENCIES_UNREADY", "PENDING_CREATION")]
+
+
+def places(cluster: Cluster, *states: str) -> int:
+    """How many places Ray looks for, or has reserved."""
+    return sum(place["state"] in states for place in cluster.ray.util.placement_group_table().values())
+
+
+def assert_all_is_given_back(cluster: Cluster, cpus: int) -> None:
+    """Assert that soon no place is left, and so many CPUs are free."""
+    states = ("PENDING", "PREPARED", "CREATED", "RESCHEDULING")
+    deadline = time.monotonic() + 20
+    while places(cluster, *states) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert places(cluster, *states) == 0
+    cluster.ray.kill(hold(cluster, cpus))
+
+
+def until(trainer: RayTrainer, condition: Callable[[Report], bool]) -> Report:
+    """Train until the condition holds; pytest's timeout is the bound."""
+    while not condition(report := trainer.advance(0.1)):
+        assert not report.done, "the run has ended before"
+    return report
+
+
+def goes_on(trainer: RayTrainer, workers: int) -> None:
+    """Assert that the run makes steps with so many workers."""
+    before = until(trainer, lambda report: report.workers == workers).step
+    assert until(trainer, lambda report: report.step > before).workers == workers
+
+
+def assert_as_alone(trainer: RayTrainer, data: Path, folder: Path) -> None:
+    """Assert that the weights, as they are now, are those of one process after as many steps."""
+    trainer.checkpoint()
+    (found, complaints) = Run(folder / "run").checkpoints.newest()
+    assert found is not None
+    assert complaints == []
+    assert found.step == trainer.step > 0
+    alone = local_trainer(job(data, folder / "alone", 0, 0, stop_after=found.step))
+    try:
+        while (report := alone.advance(1)).result is None:
+            pass
+    finally:
+        alone.close()
+    assert report.step == found.step
+    assert report.result["weights_sha256"] == found.weights.sha256()
+
+
+def test_simple(tmp_path: Path):
+    fixed, elastic = job(tmp_path, tmp_path, 3, 3), job(tmp_path, tmp_path, 1, 3)
+    assert (fixed.fewest, fixed.elastic) == (3, False)
+    assert (elastic.fewest, elastic.elastic) == (1, True)
+    assert Job(CONFIG, tmp_path, tmp_path, 3, 1000).fewest == 3
+
+
+def test_what_is_asserted_of_waiting_actors_could_fail(cluster: Cluster):
+    with room_for(cluster, 1):
+        waits = ask_for(cluster, cluster.cpus)
+        place = cluster.ray.util.placement_group([{"CPU": cluster.cpus}])
+        assert len(waiting(cluster)) == 1
+        assert places(cluster, "PENDING") == 1
+        cluster.ray.util.remove_placement_group(place)
+        cluster.ray.kill(waits)
+
+
+def test_a_run_starts_with_what_there_is_room_for_and_takes_in_more(cluster: Cluster, data: Path, tmp_path: Path):
+    with room_for(cluster, 1) as free:
+        trainer = RayTrainer(job(data, tmp_path / "run", 1, 2), cluster)
+        try:
+            goes_on(trainer, 1)
+            assert len(actors(WORKER)) == 1
+            assert waiting(cluster) == []
+            free()
+            goes_on(trainer, 2)
+            assert places(cluster, "PENDING") == 0
+            assert_as_alone(trainer, data, tmp_path)
+        finally:
+            trainer.close()
+    assert_no_actor_is_left()
+
+
+def test_closing_a_run_that_has_not_found_room_for_all_waits_for_nobody(
+    cluster: Cluster, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with room_for(cluster, 1):
+        trainer = RayTrainer(job(data, tmp_path / "run", 1, MANY), cluster)
+        goes_on(trainer, 1)
+        assert waiting(cluster) == []
+        assert places(cluster, "PENDING") == MANY - 1
+
+        def wait(*_: Any, **__: Any) -> None:
+            raise AssertionError("it has waited")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(cluster.ray, "wait", wait)
+            trainer.close()
+        assert_no_actor_is_left()
+        assert_all_is_given_back(cluster, 1)
+
+
+def test_a_worker_whose_room_is_taken_when_it_dies_is_missed_until_there_is_room_again(
+    cluster: Cluster, data: Path, tmp_path: Path
+):
+    robbers = []
+
+    class RobbedCrew(WorkerGroup):
+        def _let_go(self, member):
+            super()._let_go(member)
+            if not robbers:
+                robbers.append(hold(cluster, 1))
+
+    class Trainer(RayTrainer):
+        crew_class = RobbedCrew
+
+    with room_for(cluster, 2):
+        trainer = Trainer(job(data, tmp_path / "run", 1, 2), cluster)
+        try:
+            goes_on(trainer, 2)
+            assert robbers == []
+            os.kill(actors(WORKER)[0], signal.SIGKILL)
+            until(trainer, lambda _: len(robbers) == 1)
+            goes_on(trainer, 1)
+            assert waiting(cluster) == []
+            assert places(cluster, "PENDING") == 1
+            cluster.ray.kill(robbers[0])
+            goes_on(trainer, 2)
+            assert_as_alone(trainer, data, tmp_path)
+        finally:
+            trainer.close()
+            for robber in robbers:
+                cluster.ray.kill(robber)
+    assert_no_actor_is_left()
+
+
+def test_all_workers_killed_come_back(cluster: Cluster, data: Path, tmp_path: Path):
+    with room_for(cluster, 2):
+        trainer = RayTrainer(job(data, tmp_path / "run", 1, MANY), cluster)
+        try:
+            goes_on(trainer, 2)
+            victims = actors(WORKER)
+            assert len(victims) == 2
+            for victim in victims:
+                os.kill(victim, signal.SIGKILL)
+            until(trainer, lambda _: not alive(victims))
+            goes_on(trainer, 2)
+            assert_as_alone(trainer, data, tmp_path)
+        finally:
+            trainer.close()
+    assert_no_actor_is_left()
+
+
+@pytest.mark.parametrize("free", [0, 1])
+def test_where_not_even_the_fewest_find_a_place_the_error_says_how_many_those_are(
+    free: int, cluster: Cluster, data: Path, tmp_path: Path
+):
+    if cluster.cpus < 2:
+        pytest.skip("needs 2 CPUs")
+    holder = hold(cluster, cluster.cpus - free)
+    says = rf"{2 - free} of at least 2 workers found no place within 3 s: each needs 1 CPUs.*{cluster.cpus:g} CPUs"
+    with pytest.raises(ClusterError, match=rf"{says}, 0 of them free; free some, or ask for fewer --workers"):
+        RayTrainer(job(data, tmp_path / "run", 2, MANY), cluster, place_seconds=3)
+    assert_no_actor_is_left()
+    cluster.ray.kill(holder)
+    assert_all_is_given_back(cluster, int(cluster.cpus))
+
+
+def test_deaths_are_bounded_by_the_workers_that_there_are_not_by_those_there_might_be(
+    cluster: Cluster, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    class Mortal(WorkerActor):
+        def serve(self, *_: Any, **__: Any) -> str:
+            os.kill(os.getpid(), signal.SIGKILL)
+            raise AssertionError("it is dead")
+
+    class Trainer(RayTrainer):
+        crew_class = type("MortalCrew", (WorkerGroup,), {"worker_class": Mortal})
+
+    monkeypatch.setattr(worker_group, "MOST_DEATHS", 1)
+    with room_for(cluster, 1), pytest.raises(ClusterError, match=r"^2 workers have gone without a step between"):
+        Trainer(job(data, tmp_path / "run", 1, MANY), cluster)
+    assert_no_actor_is_left()

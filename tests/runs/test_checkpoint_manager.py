@@ -1,0 +1,262 @@
+"""The history of a run: where it goes on, with what, and what is not its own."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ddmlp.cli import replay, verify
+from ddmlp.config import TrainConfig
+from ddmlp.data.dataset import Dataset
+from ddmlp.data.manifest import Manifest, Shard
+from ddmlp.errors import RunError
+from ddmlp.nn.network import Weights
+from ddmlp.plan.plan import Node, Update
+from ddmlp.plan.row_stats import RowStats
+from ddmlp.runs.checkpoint import load_checkpoint, save_arrays
+from ddmlp.runs.checkpoint_manager import CheckpointManager, check_trained_on, covering, trained_on
+from ddmlp.runs.run import Origin, Run
+from ddmlp.training.job import Job
+from ddmlp.training.local_pool import local_trainer
+from ddmlp.training.trainer import Trainer
+from ddmlp.training.unit_queue import Unit
+from ddmlp.training.worker import Worker
+from tests.support.helpers import inside
+
+CONFIG = TrainConfig(hidden=8, batch=400, microbatch=150, epochs=2, delay=2)  # 20 steps
+STEPS = 20
+
+
+def begun(folder: Path, data: Path, **config: Any) -> Job:
+    """A run that has begun, with a checkpoint every 7 steps and at the end of each epoch of 10."""
+    job = Job(replace(CONFIG, **config), data, folder, workers=0, checkpoint_every=7, keep=9)
+    folder.mkdir()
+    Run(folder).create(Origin.from_manifest(job.config, data, Manifest.read(data / "train")))
+    return job
+
+
+def train(trainer: Trainer) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Train to the end; the events, and the result, which is written."""
+    events = []
+    try:
+        while True:
+            report = trainer.advance(0.2)
+            events += report.events
+            if report.result is not None:
+                Run(trainer._job.run).write_result(report.result)
+                return events, report.result
+    finally:
+        trainer.close()
+
+
+@pytest.fixture
+def job(data: Path, tmp_path: Path) -> Job:
+    return begun(tmp_path / "run", data)
+
+
+@pytest.fixture(scope="module")
+def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Job, dict[str, Any]]:
+    """A run that was not interrupted, not to be changed, and its result."""
+    job = begun(tmp_path_factory.mktemp("whole") / "run", data)
+    return job, train(local_trainer(job))[1]
+
+
+def checkpoint_of(job: Job, step: int) -> Path:
+    return job.run / "checkpoints" / f"step-{step:012}.npz"
+
+
+def test_simple(job: Job, data: Path):
+    history = CheckpointManager(Run(job.run), job, Manifest.read(data / "train"))
+    assert (history.start.step, history.saved, history.complaints) == (0, -1, [])
+    weights = history.start.weights
+    history.save(weights, 0, [], {"train_seconds": 1.5})
+    again = CheckpointManager(Run(job.run), job, Manifest.read(data / "train"))
+    assert (again.start.step, again.saved, again.chain) == (0, 0, history.chain)
+    assert again.start.about["train_seconds"] == 1.5
+    assert again.start.weights.sha256() == weights.sha256()
+
+
+@pytest.mark.parametrize("stop", range(STEPS + 1))
+def test_with_a_delay_it_stops_anywhere_and_goes_on_to_the_same(stop: int, job: Job, whole: tuple[Job, dict]):
+    _, stopped = train(local_trainer(replace(job, stop_after=stop)))
+    assert (stopped["steps"], stopped["finished"]) == (stop, stop == STEPS)
+    assert len(load_checkpoint(checkpoint_of(job, stop)).earlier) == min(stop, 2)
+    _, result = train(local_trainer(job))
+    assert result["weights_sha256"] == whole[1]["weights_sha256"]
+    assert result["staleness"] == whole[1]["staleness"]
+    assert (result["rows"], result["finished"]) == (8_000, True)
+
+
+def test_the_staleness_of_a_delay_is_known(whole: tuple[Job, dict]):
+    assert whole[1]["staleness"] == {
+        "bound": 0, "delay": 2, "mean": (1 + 2 * 18) / 20, "max": 2, "histogram": {"0": 1, "1": 1, "2": 18}
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("stop", [0, 1, 2])
+def test_a_staleness_that_no_update_had_is_not_told(stop: int, job: Job):
+    _, found = train(local_trainer(replace(job, stop_after=stop)))
+    _, again = train(local_trainer(replace(job, stop_after=stop)))
+    for result in (found, again):
+        assert result["staleness"]["histogram"] == {str(version): 1 for version in range(stop)}
+        assert result["staleness"]["max"] == max(0, stop - 1)
+
+
+def test_the_earlier_weights_of_a_checkpoint_are_those_of_the_versions_before(job: Job):
+    train(local_trainer(replace(job, checkpoint_every=1, keep=99)))
+    versions = {step: load_checkpoint(checkpoint_of(job, step)) for step in range(STEPS + 1)}
+    hashes = {step: each.weights.sha256() for step, each in versions.items()}
+    for step, each in versions.items():
+        assert [weights.sha256() for weights in each.earlier] == [hashes[n] for n in range(max(0, step - 2), step)]
+
+
+def test_each_delay_has_weights_of_its_own(data: Path, tmp_path: Path):
+    hashes = {}
+    for delay in (0, 1, 2, 30):
+        _, result = train(local_trainer(begun(tmp_path / str(delay), data, delay=delay)))
+        hashes[delay] = result["weights_sha256"]
+        assert result["staleness"]["max"] == min(delay, STEPS - 1)
+    assert len({*hashes.values()}) == 4
+
+
+def test_a_delay_is_what_it_says(job: Job, whole: tuple[Job, dict]):
+    """Computed again with nothing of the trainer: the gradient of step s at version s - 2 makes version s + 1."""
+    dataset = Dataset(job.data / "train")
+    plan, shape = job.plan(dataset.manifest), job.shape(dataset.manifest)
+    worker, gradient = Worker(dataset, plan, shape), Weights(shape)
+    versions = [Weights.draw(shape, CONFIG.seed)]
+    for step in range(STEPS):
+        worker.compute(Unit(step, 0, Node(0, plan.microbatches(step))), versions[max(0, step - 2)], gradient)
+        rate = np.float32(CONFIG.learning_rate(step, STEPS) / CONFIG.batch)
+        versions.append(Weights(shape, versions[-1].flat - rate * gradient.flat))
+    assert versions[-1].sha256() == whole[1]["weights_sha256"]
+
+
+def flip(flat: np.ndarray) -> None:
+    flat.view(np.uint32)[-1] ^= 1 << 20
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_checkpoint_whose_earlier_weights_are_damaged_is_passed_over(which: int, job: Job, whole: tuple[Job, dict]):
+    train(local_trainer(replace(job, stop_after=16)))
+    path = checkpoint_of(job, 16)
+    with np.load(path) as file:
+        arrays = dict(file.items())
+    flip(arrays["earlier"][which])
+    np.savez(path, **arrays)
+    events, result = train(local_trainer(job))
+    assert events[0]["step"] == 14
+    assert [f"{path} is damaged: the SHA-256" in text for text in events[0]["complaints"]] == [True]
+    assert result["weights_sha256"] == whole[1]["weights_sha256"]
+
+
+@pytest.mark.parametrize("kept", [0, 1, 3])
+def test_a_checkpoint_with_other_than_its_earlier_weights_is_passed_over(kept: int, job: Job):
+    train(local_trainer(replace(job, stop_after=16)))
+    path = checkpoint_of(job, 16)
+    with np.load(path) as file:
+        arrays = dict(file.items())
+    arrays["earlier"] = np.concatenate([arrays["earlier"]] * 2)[:kept]
+    np.savez(path, **arrays)
+    events, _ = train(local_trainer(job))
+    assert events[0]["step"] == 14
+    assert f"it has {kept + 1} versions of the weights, expected 3" in events[0]["complaints"][0]
+
+
+def test_a_run_with_a_delay_is_verified_and_replayed(whole: tuple[Job, dict]):
+    run, result = whole[0].run, whole[1]
+    done = inside(verify.main, run)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[:2] == [
+        "verified        steps 0..20, 5 checkpoints",
+        f"weights sha256  {result['weights_sha256']}",
+    ]
+    assert "steps 10..14, 2 checkpoints" in inside(verify.main, run, "--steps", "10..14").stdout, "from a checkpoint"
+    done = inside(replay.main, run)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "replayed        20 updates, 1.85 versions old on average, 2 at most",
+        f"weights sha256  {result['weights_sha256']}, as the run says",
+    ]
+
+
+def test_earlier_weights_that_were_computed_wrongly_are_found(whole: tuple[Job, dict], tmp_path: Path):
+    """They are on no chain: what starts from them comes to other weights than it says."""
+    run = Path(shutil.copytree(whole[0].run, tmp_path / "run"))
+    path = checkpoint_of(replace(whole[0], run=run), 10)
+    found = load_checkpoint(path)
+    flip(found.earlier[0].flat)
+    hashes = {"weights_sha256": found.weights.sha256(), "earlier_sha256": [each.sha256() for each in found.earlier]}
+    save_arrays(path, found.weights, {"step": 10, **hashes, **found.about}, found.earlier)
+    done = inside(verify.main, run, "--steps", "10..20")
+    assert done.returncode == 1
+    assert "differs in steps 10..14" in done.stderr
+    assert inside(verify.main, run).returncode == 0, "from the beginning they are not read"
+
+
+SHARDS = [Shard(f"{place}.arrow", rows, 100, f"{place}" * 64) for place, rows in enumerate([5, 7, 3])]
+
+
+def manifest_of(*shards: Shard, ended: bool = False) -> Manifest:
+    return Manifest(sum(shard.rows for shard in shards), (2, 2), 10, 5, shards, ended)
+
+
+@pytest.mark.parametrize(("rows", "shards"), [(0, 0), (1, 1), (5, 1), (6, 2), (12, 2), (13, 3), (15, 3)])
+def test_the_shards_that_rows_came_from(rows: int, shards: int):
+    assert covering(manifest_of(*SHARDS), rows) == shards
+    assert trained_on(manifest_of(*SHARDS), rows)["data"]["shards"] == shards
+
+
+def test_what_was_trained_on_must_be_what_the_dataset_begins_with(job: Job):
+    run, start = Run(job.run), CheckpointManager(Run(job.run), job, Manifest.read(job.data / "train")).start
+    for rows in range(16):
+        checkpoint = replace(start, about=trained_on(manifest_of(*SHARDS), rows))
+        shards = covering(manifest_of(*SHARDS), rows)
+        other = Shard("other", 7, 100, "a" * 64)
+        for now in ([*SHARDS], [*SHARDS, other], [*SHARDS[:2], other], SHARDS[:1], [other, *SHARDS[1:]]):
+            if now[:shards] == SHARDS[:shards]:
+                check_trained_on(checkpoint, manifest_of(*now, ended=True), run)
+                continue
+            with pytest.raises(RunError, match=rf"does not begin with the {shards} shards that .*run was trained on"):
+                check_trained_on(checkpoint, manifest_of(*now), run)
+
+
+def test_a_checkpoint_that_does_not_say_what_it_was_trained_on_is_refused(job: Job):
+    start = CheckpointManager(Run(job.run), job, Manifest.read(job.data / "train")).start
+    for about in ({}, {"data": None}, {"data": {"shards": 1}}):
+        with pytest.raises(RunError, match="does not say what it was trained on"):
+            check_trained_on(replace(start, about=about), manifest_of(*SHARDS), Run(job.run))
+
+
+@pytest.mark.parametrize("config", [{"delay": 3}, {"delay": 0, "staleness": 2}, {"lr": 0.5}, {"seed": 1}])
+def test_a_checkpoint_of_another_run_is_refused(config: dict, job: Job):
+    train(local_trainer(replace(job, stop_after=5)))
+    with pytest.raises(RunError, match="has a checkpoint of another run: its config differs"):
+        CheckpointManager(
+            Run(job.run), replace(job, config=replace(CONFIG, **config)), Manifest.read(job.data / "train")
+        )
+
+
+def test_only_what_is_asynchronous_has_an_order_of_updates(data: Path, tmp_path: Path):
+    manifest = Manifest.read(data / "train")
+    for staleness, lines in [(0, None), (2, 3)]:
+        job = begun(tmp_path / str(staleness), data, delay=0, staleness=staleness)
+        history = CheckpointManager(Run(job.run), job, manifest)
+        for step in range(3):
+            history.applied(Update(step, 0), RowStats(400, 7, 1.0, 0))
+        history.save(history.start.weights, 3, [], {})
+        path = Run(job.run).updates
+        assert path.exists() == bool(lines)
+        assert not path.exists() or path.stat().st_size == lines * 26
+
+
+def test_a_checkpoint_without_the_updates_before_it_is_refused(data: Path, tmp_path: Path):
+    job = begun(tmp_path / "run", data, delay=0, staleness=2)
+    train(local_trainer(replace(job, stop_after=5)))
+    path = Run(job.run).updates
+    path.write_bytes(path.read_bytes()[: 4 * 26])
+    with pytest.raises(RunError, match=r"updates.txt has 4 lines, expected at least 5"):
+        local_trainer(job)

@@ -1,0 +1,123 @@
+"""Event files: read record by record, they have the points of metrics.jsonl, also after a resume or a death."""
+
+import json
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from tensorboardX.proto.event_pb2 import Event as Entry
+from tensorboardX.proto.event_pb2 import SessionLog
+
+from ddmlp.cli.train import main
+from ddmlp.runs.events import Event
+from ddmlp.runs.tensorboard import EventFiles, curves
+from tests.support.helpers import inside
+
+SMALL = ["--hidden", "16", "--batch", "100", "--epochs", "3", "--quiet"]
+
+
+def crc32c(data: bytes) -> int:
+    """The checksum of a record: Castagnoli's, rotated and moved, as TensorFlow's record_writer describes it."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    crc ^= 0xFFFFFFFF
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def entries(path: Path) -> Iterator[Entry]:
+    """The events of a file; every length and every record must have its checksum."""
+    data = path.read_bytes()
+    while data:
+        length, check = struct.unpack("<QI", data[:12])
+        record, (other,) = data[12 : 12 + length], struct.unpack("<I", data[12 + length : 16 + length])
+        assert (crc32c(data[:8]), crc32c(record)) == (check, other)
+        yield Entry.FromString(record)
+        data = data[16 + length :]
+
+
+def read(folder: Path) -> dict[tuple[str, int], float]:
+    """The points that TensorBoard shows, by curve and step: a start takes back its step and those after."""
+    points: dict[tuple[str, int], float] = {}
+    for path in sorted(folder.iterdir(), key=lambda path: (path.name.split(".")[3], path.stat().st_mtime_ns)):
+        first, *rest = entries(path)
+        assert first.file_version == "brain.Event:2"
+        for entry in rest:
+            if entry.HasField("session_log"):
+                assert entry.session_log.status == SessionLog.START
+                points = {key: value for key, value in points.items() if key[1] < entry.step}
+            for value in entry.summary.value:
+                points[value.tag, entry.step] = value.simple_value
+    return points
+
+
+def expected(run: Path) -> dict[tuple[str, int], float]:
+    """The points of metrics.jsonl, as float32, which is what event files hold."""
+    events = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    whole = {(tag, event["step"]): value for event in events for tag, value in curves(event)}
+    return {key: struct.unpack("f", struct.pack("f", value))[0] for key, value in whole.items()}
+
+
+def test_simple(data: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    assert inside(main, "--data", data, *SMALL, "--run", run, "--tensorboard").returncode == 0
+    found = read(run / "tensorboard")
+    assert found == expected(run)
+    result = json.loads((run / "result.json").read_bytes())
+    assert found["error/test", 120] == pytest.approx(result["test_error"])
+    assert found["loss/train", 120] < found["loss/train", 1]
+    assert {"speed/rows_per_second", "queues/units_depth", "staleness/max", "workers/count"} <= {
+        tag for tag, _ in found
+    }
+
+
+def test_a_run_that_is_resumed_has_one_curve(data: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    assert inside(main, "--data", data, *SMALL, "--run", run, "--tensorboard", "--stop-after", "50").returncode == 0
+    command = [sys.executable, "-m", "ddmlp.train", "--run", run, "--resume", "--tensorboard"]
+    assert subprocess.run(command, capture_output=True, timeout=60).returncode == 0
+    assert len(list((run / "tensorboard").iterdir())) == 2
+    assert read(run / "tensorboard") == expected(run)
+
+
+def progress(step: int, error: float) -> Event:
+    queue = {"depth": 0, "high_water": 0, "blocked_seconds": 0.0}
+    return {
+        "event": "progress", "step": step, "error": error, "mistakes": 0.5, "rows_per_second": 1.0, "workers": 1,
+        "staleness": {"mean": 0.0, "max": 0}, "queues": {"units": queue}, "wait_seconds": 0.0, "reissued": 0,
+    }  # fmt: skip
+
+
+def test_what_a_server_that_died_has_shown_is_taken_back(tmp_path: Path):
+    with EventFiles(tmp_path / "new") as files:
+        files.record([{"event": "start", "step": 0}, progress(10, 3.0), progress(20, 2.0), progress(30, 1.0)])
+        files.record([{"event": "start", "step": 20}, progress(40, 0.5)])
+    found = read(tmp_path / "new")
+    assert {step: value for (tag, step), value in found.items() if tag == "loss/train"} == {10: 3.0, 20: 2.0, 40: 0.5}
+
+
+def test_files_are_written_where_they_are_asked_for_and_change_nothing_else(data: Path, tmp_path: Path):
+    hashes = []
+    for flags in ([], ["--tensorboard"]):
+        run = tmp_path / f"run{len(flags)}"
+        assert inside(main, "--data", data, *SMALL, "--run", run, *flags).returncode == 0
+        assert (run / "tensorboard").exists() == bool(flags)
+        hashes.append(json.loads((run / "result.json").read_bytes())["weights_sha256"])
+    assert hashes[0] == hashes[1]
+
+
+def test_a_missing_package_is_said_before_training_begins(data: Path, tmp_path: Path):
+    absent = {name: None for name in sys.modules if name.startswith("tensorboardX")} | {"tensorboardX": None}
+    with mock.patch.dict(sys.modules, absent):
+        sys.modules.pop("ddmlp.runs.tensorboard", None)
+        done = inside(main, "--data", data, *SMALL, "--run", tmp_path / "run", "--tensorboard")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert "pip install 'ddmlp[tensorboard]'" in done.stderr
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,169 @@
+"""The order of updates: a line for each on disk, and nothing in it that a run could not have done."""
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from ddmlp.errors import RunError
+from ddmlp.plan.plan import Update
+from ddmlp.runs.update_log import UpdateLog
+
+ORDER = [(0, 0), (2, 0), (1, 0), (3, 2)]  # of four updates
+
+
+@st.composite
+def orders(draw):
+    """Any order of steps, and any version that each may have read."""
+    steps = draw(st.permutations(range(draw(st.integers(0, 12)))))
+    return [(step, draw(st.integers(0, version))) for version, step in enumerate(steps)]
+
+
+def written(path: Path, order: list[tuple[int, int]]) -> UpdateLog:
+    made = UpdateLog(path)
+    made.rewind(0)
+    add(made, order)
+    return made
+
+
+def add(updates: UpdateLog, order: list[tuple[int, int]]) -> None:
+    for update in order:
+        updates.add(Update(*update))
+    updates.commit()
+
+
+@pytest.fixture
+def updates(tmp_path: Path) -> UpdateLog:
+    """The file of ORDER."""
+    return written(tmp_path / "updates.txt", ORDER)
+
+
+def refusal(updates: UpdateLog, count: int = 4) -> str:
+    with pytest.raises(RunError) as caught:
+        updates.read(count)
+    assert "\n" not in str(caught.value)
+    return str(caught.value).removeprefix(f"{updates.path} ")
+
+
+def test_simple(updates):
+    assert updates.path.read_bytes() == b"".join(b"%12d %12d\n" % update for update in ORDER)
+    assert updates.path.stat().st_size == 4 * 26
+    assert updates.read(4).tolist() == [list(update) for update in ORDER]
+    assert updates.read(1).tolist() == [[0, 0]]
+
+
+def test_the_first_updates_are_none(tmp_path):
+    updates = written(tmp_path / "updates.txt", [])
+    assert updates.read(0).shape == (0, 2)
+
+
+def test_an_update_counts_once_it_is_committed(updates):
+    updates.add(Update(4, 4))
+    assert UpdateLog(updates.path).read(4).tolist() == updates.read(4).tolist()
+    refusal(updates, 5)
+    updates.commit()
+    assert updates.read(5)[4].tolist() == [4, 4]
+    updates.commit()
+    assert updates.path.stat().st_size == 5 * 26
+
+
+@pytest.mark.parametrize("cut", [b"", b"%12d", b"%12d %1", b"%12d %12d\n", b"\0" * 26, b"x" * 100])
+def test_rewind_drops_what_lies_past_the_version(updates, cut):
+    with updates.path.open("ab") as file:
+        file.write(cut.replace(b"%12d", b"%12d" % 4))  # what a crash has left
+    again = UpdateLog(updates.path)
+    again.rewind(2)
+    assert updates.path.stat().st_size == 2 * 26
+    add(again, [(1, 2), (3, 3)])
+    assert again.read(4).tolist() == [[0, 0], [2, 0], [1, 2], [3, 3]]
+
+
+def test_rewind_drops_what_was_not_committed(updates):
+    updates.add(Update(9, 4))
+    updates.rewind(4)
+    add(updates, [(4, 4)])
+    assert updates.read(5)[4].tolist() == [4, 4]
+
+
+@pytest.mark.parametrize(("size", "lines"), [(4 * 26, 4), (4 * 26 - 1, 3), (26, 1), (25, 0), (0, 0)])
+def test_too_few_lines_are_an_error_that_says_how_many(updates, size, lines):
+    with updates.path.open("r+b") as file:
+        file.truncate(size)
+    with pytest.raises(RunError, match=f"^{updates.path} has {lines} lines, expected at least 5"):
+        UpdateLog(updates.path).rewind(5)
+    assert updates.path.stat().st_size == size, "it is left as it was"
+
+
+def test_a_file_that_is_missing_is_an_error(tmp_path):
+    updates = UpdateLog(tmp_path / "updates.txt")
+    assert refusal(updates).startswith("is missing")
+    with pytest.raises(RunError, match="has 0 lines, expected at least 1"):
+        updates.rewind(1)
+
+
+@pytest.mark.parametrize(
+    ("line", "text", "says"),
+    [
+        (1, (1, 0), "is damaged: line 3 says step 1 once more"),
+        (3, (4, 0), "is damaged: line 4 says step 4 read version 0"),
+        (0, (0, 1), "is damaged: line 1 says step 0 read version 1"),
+        (2, (1, 3), "is damaged: line 3 says step 1 read version 3"),
+        (2, (1, -1), "is damaged: line 3 says step 1 read version -1"),
+        (2, (-1, 1), "is damaged: line 3 says step -1 read version 1"),
+        (0, b"x" * 26, "is damaged, or has fewer than 4 lines"),
+        (1, b"\xff" * 26, "is damaged, or has fewer than 4 lines"),
+        (2, b"\0" * 26, "is damaged, or has fewer than 4 lines"),
+        (3, b" " * 26, "is damaged, or has fewer than 4 lines"),
+        (3, b"9" * 26, "is damaged: line 4 says step 9999999999999"),
+    ],
+)
+def test_what_cannot_have_been_is_refused_and_named(updates, line, text, says):
+    content = bytearray(updates.path.read_bytes())
+    content[line * 26 : (line + 1) * 26] = text if isinstance(text, bytes) else b"%12d %12d\n" % text
+    updates.path.write_bytes(content)
+    assert refusal(updates).startswith(says)
+
+
+@pytest.mark.parametrize("size", [0, 1, 26, 4 * 26 - 1])
+def test_a_file_that_was_cut_is_refused(updates, size):
+    with updates.path.open("r+b") as file:
+        file.truncate(size)
+    assert refusal(updates).startswith("is damaged, or has fewer than 4 lines")
+
+
+@settings(deadline=None, database=None, max_examples=60)
+@given(orders(), st.integers(0, 12), st.binary(max_size=60))
+@example([], 0, b"")
+@example([(0, 0)], 1, b"%12d" % 1)
+def test_whatever_is_written_is_read_again_whatever_comes_after(order, kept, rest):
+    kept = min(kept, len(order))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "updates.txt")
+        written(path, order)
+        path.write_bytes(path.read_bytes() + rest)
+        again = UpdateLog(path)
+        assert again.read(len(order)).tolist() == [list(update) for update in order]
+        again.rewind(kept)
+        add(again, order[kept:])
+        assert again.read(len(order)).tolist() == [list(update) for update in order]
+        assert path.stat().st_size == 26 * len(order)
+
+
+@settings(deadline=None, database=None, max_examples=200)
+@given(orders().filter(len), st.data())
+def test_no_damage_passes_for_another_order(order, data):
+    """A byte that is changed is found, or changes nothing, or makes another order that could have been."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "updates.txt")
+        updates = written(path, order)
+        content = bytearray(path.read_bytes())
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+        path.write_bytes(content)
+        try:
+            found = updates.read(len(order)).tolist()
+        except RunError:
+            return
+    assert sorted(step for step, _ in found) == list(range(len(order)))
+    assert all(0 <= read <= version for version, (_, read) in enumerate(found))

@@ -1,0 +1,234 @@
+"""A run, watched while it trains: what becomes of its file, and what a browser is told."""
+
+import asyncio
+import http.client
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from ddmlp.files import write_whole
+from ddmlp.runs.run import Run
+from ddmlp.serving import events as module
+from ddmlp.serving.app import WATCHERS
+from ddmlp.serving.events import Follower, state, watch
+from tests.support.servers import Server, serving
+
+
+def line(step: int, **more: object) -> str:
+    return json.dumps({"event": "progress", "step": step, **more}) + "\n"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "metrics.jsonl"
+
+
+@pytest.fixture
+def follower(path: Path) -> Iterator[Follower]:
+    with closing(Follower(path)) as found:
+        yield found
+
+
+def append(path: Path, text: str) -> None:
+    with path.open("a") as file:
+        file.write(text)
+
+
+def read(follower: Follower) -> tuple[bool, list[int]]:
+    again, events = follower.read()
+    return again, [event["step"] for event in events]
+
+
+def test_simple(path, follower):
+    assert read(follower) == (False, [])  # it is not there yet
+    append(path, line(1) + line(2))
+    assert read(follower) == (False, [1, 2])
+    assert read(follower) == (False, [])
+    append(path, line(3))
+    assert read(follower) == (False, [3])
+
+
+def test_a_line_counts_once_it_has_ended(path, follower):
+    text = line(1)
+    for end in range(len(text)):
+        path.write_text(text[:end])
+        assert read(follower)[1] == []
+    append(path, text[-1])
+    assert read(follower) == (False, [1])
+
+
+def test_what_is_written_in_pieces_is_put_together(path, follower, monkeypatch):
+    monkeypatch.setattr(module, "AT_ONCE", 7)
+    path.write_text("".join(map(line, range(10))))
+    found = []
+    for _ in range(path.stat().st_size):
+        found += read(follower)[1]
+    assert found == list(range(10))
+
+
+@pytest.mark.parametrize(
+    "damaged", ["", "{", "[]", "7", '"step"', '{"event": "progress"}', '{"event": 1, "step": 1}', "\0\0\xff",
+                '{"event": "progress", "step": "1"}', "[" * 50_000, "x" * 500_000],
+)  # fmt: skip
+def test_a_damaged_line_is_passed_over(path, follower, damaged):
+    path.write_text(f"{line(1)}{damaged}\n{line(2)}", "latin-1")
+    found = []
+    for _ in range(5):
+        found += read(follower)[1]
+    assert found == [1, 2]
+
+
+def test_a_line_without_an_end_is_not_kept(path, follower):
+    path.write_text("x" * 3_000_000)
+    for _ in range(20):
+        assert read(follower) == (False, [])
+    assert len(follower._rest) <= module.LONGEST
+    append(path, "\n" + line(1))
+    assert read(follower) == (False, [1])
+
+
+def test_a_file_that_is_cut_is_read_again(path, follower):
+    path.write_text(line(1) + line(2))
+    assert read(follower) == (False, [1, 2])
+    os.truncate(path, len(line(1)))
+    assert read(follower) == (True, [1])
+    assert read(follower) == (False, [])
+
+
+def test_a_file_that_is_replaced_is_read_again(path, follower):
+    path.write_text(line(1) + line(2))
+    assert read(follower) == (False, [1, 2])
+    write_whole(path, line(1) + line(3) + line(4) + line(5))  # longer than before
+    assert read(follower) == (True, [1, 3, 4, 5])
+    path.unlink()
+    assert read(follower) == (True, [])
+    assert read(follower) == (False, [])
+    path.write_text(line(9))
+    assert read(follower) == (False, [9])
+
+
+def test_a_resumed_run_is_read_again(tmp_path, path, follower):
+    run = Run(tmp_path)
+    run.record([{"event": "start", "step": 0}, *({"event": "progress", "step": step} for step in (10, 20, 30))])
+    assert read(follower) == (False, [0, 10, 20, 30])
+    append(path, '{"event": "progr')  # and it is killed
+    assert read(follower) == (False, [])
+    run.record([{"event": "start", "step": 20}])
+    assert read(follower) == (True, [0, 10, 20, 20])
+
+
+def test_numbers_that_json_does_not_have_are_null(path, follower):
+    path.write_text(line(1, error=float("nan"), speed=float("inf")) + '{"event": "epoch", "step": 2, "x": 1e999}\n')
+    _, events = follower.read()
+    assert [(event.get("error"), event.get("speed"), event.get("x")) for event in events] == [(None, None, None)] * 2
+
+
+def test_the_state_of_a_run(tmp_path):
+    run = Run(tmp_path / "run")
+    assert state(run) == {"begun": False, "quiet": 0, "result": None}
+    run.path.mkdir()
+    (run.path / "config.json").touch()
+    assert state(run) == {"begun": True, "quiet": 0, "result": None}
+    run.record([{"event": "start", "step": 0}])
+    assert state(run)["result"] is None
+    run.write_result({"finished": False})
+    assert state(run)["result"] == {"finished": False}
+    metrics = run.path / "metrics.jsonl"
+    later = metrics.stat().st_mtime + 60
+    os.utime(metrics, (later, later))  # it was gone on with
+    assert state(run)["result"] is None
+    os.utime(metrics, (later - 120, later - 120))
+    assert state(run)["quiet"] in (55, 60)
+    (run.path / "result.json").write_text("{")
+    assert state(run)["result"] is None
+
+
+def messages(run: Run, looks: int) -> list[tuple[str, object]]:
+    """What is told until there were so many looks."""
+    left = iter(range(looks))
+
+    async def told() -> list[str]:
+        return [message async for message in watch(run, over=lambda: next(left, None) is None)]
+
+    found = []
+    for message in asyncio.run(told()):
+        event, data, *end = message.split("\n")
+        assert end == ["", ""]
+        found.append((event.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
+    return found
+
+
+def test_what_is_news_of_a_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0)
+    run = Run(tmp_path)
+    unbegun = {"begun": False, "quiet": 0, "result": None}
+    assert messages(run, looks=3) == [("again", None), ("state", unbegun)]
+    event = {"event": "start", "step": 0}
+    run.record([event])
+    assert messages(run, looks=3) == [("again", None), ("events", [event]), ("state", {**unbegun, "begun": True})]
+
+
+@contextmanager
+def news(server: Server) -> Iterator[Iterator[tuple[str, object]]]:
+    """What the server tells, message by message, without an end."""
+    with closing(http.client.HTTPConnection(*server.address, timeout=60)) as connection:
+        connection.request("GET", "/events")
+        with connection.getresponse() as response:
+            assert (response.status, response.headers.get_content_type()) == (200, "text/event-stream")
+            yield told(response)
+
+
+def told(response: http.client.HTTPResponse) -> Iterator[tuple[str, object]]:
+    while True:
+        name = response.readline().decode().strip().removeprefix("event: ")
+        data = json.loads(response.readline().decode().removeprefix("data: "))
+        assert response.readline() == b"\n"
+        yield name, data
+
+
+def test_a_run_is_watched_from_before_its_beginning_to_its_end(data, tmp_path):
+    path = tmp_path / "run"
+    with serving("--run", path) as server, news(server) as found:
+        assert server.get("/about").json == {"name": str(path), "live": True, "model": None}
+        drawn = [[0] * 28] * 28
+        assert server.predict(drawn).status == 503
+        assert [next(found) for _ in range(2)][1][1]["begun"] is False
+        words = [sys.executable, "-m", "ddmlp.train", "--data", data, "--hidden", "20", "--epochs", "3", "--run", path]
+        with subprocess.Popen([*map(str, words), "--quiet"], stdout=subprocess.DEVNULL) as training:
+            events, states = [], []
+            while not states or not states[-1]["result"]:
+                name, news_ = next(found)
+                assert name in ("events", "state")
+                (events.extend if name == "events" else states.append)(news_)
+        assert training.returncode == 0
+        written = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+        assert events == written
+        result = json.loads((path / "result.json").read_text())
+        assert states[-1]["result"] == result
+        answer = server.predict(drawn).json["model"]
+        assert (answer["step"], answer["weights_sha256"]) == (result["steps"], result["weights_sha256"])
+
+
+def test_only_so_many_may_watch_and_who_leaves_makes_room(trained):
+    with serving("--run", trained) as server, ExitStack() as watching:
+        leaves = watching.enter_context(ExitStack())
+        for each in [leaves] + (WATCHERS - 1) * [watching]:
+            next(each.enter_context(news(server)))
+        refused = server.get("/events")
+        assert (refused.status, refused.headers["retry-after"]) == (429, "1")
+        leaves.close()
+        while True:  # until the server has noticed; the test's own time is the bound
+            with suppress(AssertionError), news(server) as found:
+                next(found)
+                break
+
+
+def test_it_ends_while_it_is_watched(trained):
+    with ExitStack() as watching, serving("--run", trained) as server:
+        next(watching.enter_context(news(server)))

@@ -1,0 +1,74 @@
+"""The application on Ray Serve, as cluster/serve.yaml says it."""
+
+import http.client
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ddmlp.inference.model import load_model
+from ddmlp.ray_backend.cluster import Cluster
+from ddmlp.serving.security import POLICY
+from tests.support.servers import Server
+
+ROOT = Path(__file__).parents[2]
+REPLICAS = 2
+
+
+@pytest.fixture(scope="module")
+def server(trained: Path, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Replicas in the session's Ray, behind a free port. A process of its own, because Ray Serve warns of itself."""
+    config = yaml.safe_load((ROOT / "cluster" / "serve.yaml").read_text())
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    config["http_options"]["port"] = port
+    config["applications"][0]["args"] = {"model": str(trained), "replicas": REPLICAS, "cpus": 0.1}
+    path = tmp_path_factory.mktemp("serve") / "serve.yaml"
+    path.write_text(yaml.safe_dump(config))
+    words = [Path(sys.executable).with_name("serve"), "run", "--address", cluster.address, path]
+    log = path.with_suffix(".log")
+    with log.open("w") as said:
+        process = subprocess.Popen([*map(str, words)], cwd=ROOT, stdout=said, stderr=subprocess.STDOUT)
+    found = Server(f"http://127.0.0.1:{port}/", process)
+    try:
+        while not answers(found):
+            with suppress(subprocess.TimeoutExpired):
+                pytest.fail(f"it ended with {process.wait(0.2)}: {log.read_text()}")
+        yield found
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def answers(server: Server) -> bool:
+    with suppress(OSError, http.client.HTTPException):
+        return server.get("/about").status == 200
+    return False
+
+
+def test_simple(server, trained):
+    drawn = [[0] * 28 for _ in range(28)]
+    for row in drawn[4:24]:
+        row[13:15] = 255, 255
+    for _ in range(5 * REPLICAS):
+        found = server.predict(drawn)
+        assert found.status == 200
+        assert found.json["class"] == 1
+        assert found.json["model"]["weights_sha256"] == load_model(trained).weights.sha256()
+
+
+def test_what_is_refused_and_what_is_shown_is_the_same(server):
+    found = server.predict(7)
+    assert (found.status, found.json.keys()) == (422, {"error"})
+    assert server.predict(bytes(5 << 20), "image/png").status == 413
+    for path in ("/", "/docs", "/pages/page.js", "/openapi.json", "/about"):
+        found = server.get(path)
+        assert (found.status, found.headers["content-security-policy"]) == (200, POLICY)

@@ -1,0 +1,61 @@
+"""What several test files use."""
+
+import io
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from ddmlp.cli import terminal
+
+
+def tree_sum(leaves):
+    """The leaves' sum as the tree says: the largest power of two below their number to the left."""
+    if len(leaves) == 1:
+        return leaves[0]
+    half = 1
+    while 2 * half < len(leaves):
+        half *= 2
+    return tuple(left + right for left, right in zip(tree_sum(leaves[:half]), tree_sum(leaves[half:]), strict=True))
+
+
+def inside(main: Callable[[], int | None], *arguments: object) -> subprocess.CompletedProcess[str]:
+    """A command within this process, which is faster than one of its own."""
+    called = [main.__module__, *map(str, arguments)]
+    with (
+        mock.patch.object(sys, "argv", called),
+        redirect_stdout(io.StringIO()) as out,
+        redirect_stderr(io.StringIO()) as err,
+        pytest.raises(SystemExit) as caught,
+    ):
+        terminal.command(main)
+    return subprocess.CompletedProcess(called, caught.value.code, out.getvalue(), err.getvalue())
+
+
+class Clock:
+    """Takes the place of the module time: it goes on where somebody sleeps, and where it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    perf_counter = monotonic
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds >= 0
+        self.now += seconds
+
+    def costing(self, seconds: float, call: Callable[..., Any]) -> Callable[..., Any]:
+        """What calls `call` and takes so long."""
+
+        def costly(*arguments: Any) -> Any:
+            self.now += seconds
+            return call(*arguments)
+
+        return costly

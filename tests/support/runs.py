@@ -1,0 +1,62 @@
+"""Runs under trial: begun, trained, and computed again to see whether they came to what they should."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ddmlp.cli import verify
+from ddmlp.config import TrainConfig
+from ddmlp.data.dataset import Dataset
+from ddmlp.runs.run import Origin, Run
+from ddmlp.training.job import Job
+from tests.support.helpers import inside
+
+# Nothing divides evenly: 27 steps an epoch, the last of 100 rows; microbatches of 32, the last ones of 22 and 4.
+CONFIG = TrainConfig(hidden=20, batch=150, microbatch=32, epochs=2)
+
+
+class Row(NamedTuple):
+    """What happened, when, with how many workers, how often; and whether the weights are as promised."""
+
+    what: str
+    when: str
+    workers: str
+    fired: str
+    fine: bool
+
+
+def job(data: Path, run: Path, workers: int, config: TrainConfig = CONFIG, every: int = 10) -> Job:
+    return Job(config, data, run, workers, checkpoint_every=every)
+
+
+def begin(path: Path, config: TrainConfig, data: Path) -> None:
+    """Make the folder of a run."""
+    path.mkdir()
+    Run(path).create(Origin.from_manifest(config, data, Dataset(data / "train").manifest))
+
+
+def train(trainer: Any, path: Path, until: Callable[[], bool] = lambda: False) -> dict[str, Any]:
+    """Train to the end; or leave a checkpoint once `until` says so: then there is no result."""
+    run = Run(path)
+    try:
+        while True:
+            report = trainer.advance(0.2)
+            run.record(report.events)
+            if report.result is not None:
+                found: dict[str, Any] = report.result
+                run.write_result(found)
+                return found
+            if until():
+                trainer.checkpoint()
+                return {}
+    finally:
+        trainer.close()
+
+
+def verified(path: Path) -> bool:
+    """Whether one process comes to the same weights at every checkpoint."""
+    done = inside(verify.main, path)
+    if done.returncode:
+        print(done.stderr, file=sys.stderr)
+    return done.returncode == 0

@@ -1,0 +1,281 @@
+"""The parameter server: the same bits from gradients in any pieces and any order, and no bad version ever."""
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from ddmlp.errors import TrainingError
+from ddmlp.nn.network import Shape, Weights
+from ddmlp.plan.plan import Node
+from ddmlp.plan.row_stats import RowStats
+from ddmlp.training.parameter_server import ParameterServer
+from ddmlp.training.unit_queue import Gradient, Unit
+from tests.support.helpers import tree_sum
+
+SHAPE = Shape(3, 2, 2)
+
+
+def server_at(version=0):
+    return ParameterServer(SHAPE, version, Weights.draw(SHAPE, 1))
+
+
+def leaves_of(count, seed=0):
+    """The gradient of each microbatch, and the four numbers of its tally; sizes differ, so that the order of sums
+    matters."""
+    draw = np.random.default_rng(seed)
+    flats = (draw.normal(size=(count, SHAPE.size)) * 10.0 ** draw.integers(-3, 4, (count, 1))).astype(np.float32)
+    return [
+        (flats[index], 1 + index % 3, int(draw.integers(2**50)), float(draw.normal()), int(draw.integers(9)))
+        for index in range(count)
+    ]
+
+
+def answer(leaves, node, step=0):
+    flat, *tally = tree_sum(leaves[node.lo : node.hi])
+    return Gradient(Unit(step, step, node), flat.copy(), RowStats(*tally), worker=0)
+
+
+def begin(server, microbatches):
+    """Begin the step of the version."""
+    server.begin(server.version, server.version, microbatches)
+
+
+def train(server, leaves, nodes, into=None):
+    begin(server, len(leaves))
+    for node in nodes:
+        assert server.ready() is None
+        server.receive(answer(leaves, node, server.version))
+    assert server.ready() == server.version
+    return server.apply(server.version, 0.25, into or Weights(SHAPE))
+
+
+@st.composite
+def cuts(draw):
+    """Any cut of any tree into its nodes, in any order."""
+    count = draw(st.integers(1, 20))
+    waiting, nodes = [Node(0, count)], []
+    while waiting:
+        node = waiting.pop()
+        if node.leaf or draw(st.booleans()):
+            nodes.append(node)
+        else:
+            waiting.extend(node.children())
+    return count, draw(st.permutations(nodes))
+
+
+def test_simple():
+    server = server_at()
+    before, into = server.weights.flat.copy(), Weights(SHAPE)
+    assert (server.version, server.ready(), server.open) == (0, None, {})
+    gradient = np.arange(10, dtype=np.float32)
+    server.begin(0, 0, 2)
+    assert server.open == {0: 0}
+    server.receive(Gradient(Unit(0, 0, Node(1, 2)), gradient * 2, RowStats(2, 40, 0.5, 1), worker=0))
+    assert server.ready() is None
+    server.receive(Gradient(Unit(0, 0, Node(0, 1)), gradient, RowStats(3, 2, 1.0, 3), worker=1))
+    assert server.ready() == 0
+    assert server.apply(0, 0.5, into) == RowStats(5, 42, 1.5, 4)
+    assert (server.version, server.open) == (1, {})
+    assert server.weights is into
+    assert server.weights.flat.tolist() == (before - np.float32(0.5) * (gradient * 3)).tolist()
+
+
+@settings(deadline=None, database=None, max_examples=200)
+@given(cuts(), st.integers(0, 5))
+@example((3, [Node(2, 3), Node(0, 1), Node(1, 2)]), 0)
+@example((3, [Node(0, 2), Node(2, 3)]), 0)
+def test_the_same_bits_from_any_cut_in_any_order(cut, seed):
+    count, nodes = cut
+    leaves = leaves_of(count, seed)
+    server = server_at()
+    flat, *tally = tree_sum(leaves)
+    expected = server.weights.flat - np.float32(0.25) * flat
+    assert train(server, leaves, nodes) == RowStats(*tally)
+    assert server.weights.flat.tobytes() == expected.tobytes()
+
+
+def test_the_order_of_additions_would_show():
+    leaves = leaves_of(8)
+    flat, *_ = tree_sum(leaves)
+    one_by_one = np.zeros_like(flat)
+    for leaf, *_ in leaves:
+        one_by_one += leaf
+    assert flat.tobytes() != one_by_one.tobytes()
+
+
+@settings(deadline=None, database=None, max_examples=40)
+@given(st.lists(cuts(), min_size=2, max_size=5))
+def test_steps_follow_each_other_without_a_trace(steps):
+    server, buffers = server_at(version=7), [Weights(SHAPE), Weights(SHAPE)]
+    expected = server.weights.flat.copy()
+    for step, (count, nodes) in enumerate(steps):
+        leaves = leaves_of(count, seed=step)
+        expected = expected - np.float32(0.25) * tree_sum(leaves)[0]
+        train(server, leaves, nodes, into=buffers[step % 2])
+        assert server.version == 8 + step
+        assert server.weights.flat.tobytes() == expected.tobytes()
+
+
+def test_the_first_weights_are_those_given_themselves():
+    given = Weights.draw(SHAPE, 1)
+    server = ParameterServer(SHAPE, 5, given)
+    assert (server.version, server.weights) == (5, given)
+
+
+def test_a_gradient_is_read_before_receive_returns():
+    leaves = leaves_of(4)
+    server, other = server_at(), server_at()
+    train(other, leaves, [Node(0, 1), Node(3, 4), Node(1, 2), Node(2, 3)])
+    begin(server, 4)
+    buffer = np.empty(SHAPE.size, np.float32)
+    for node in (Node(0, 1), Node(3, 4), Node(1, 2), Node(2, 3)):
+        buffer[:] = leaves[node.lo][0]
+        server.receive(answer(leaves, node)._replace(flat=buffer))
+        if server.ready() is None:
+            buffer[:] = np.nan
+    server.apply(0, 0.25, Weights(SHAPE))
+    assert server.weights.sha256() == other.weights.sha256()
+
+
+def test_the_version_before_stays_readable():
+    server = server_at()
+    leaves = leaves_of(3)
+    for _ in range(4):
+        reader, held = server.weights, server.weights.sha256()
+        train(server, leaves, [Node(0, 2), Node(2, 3)])
+        assert reader.sha256() == held
+        assert server.weights.sha256() != held
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_gradient_that_is_not_finite_makes_no_version(bad):
+    server = server_at(version=3)
+    train(server, leaves_of(1), [Node(0, 1)])
+    before = server.weights.sha256()
+    leaves = leaves_of(2)
+    leaves[1][0][4] = bad
+    with pytest.raises(TrainingError, match=r"^the weights are no longer finite after step 4$"):
+        train(server, leaves, [Node(0, 1), Node(1, 2)])
+    assert server.version == 4
+    assert server.weights.sha256() == before
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_an_error_that_is_not_finite_makes_no_version(bad):
+    server = server_at()
+    before = server.weights.sha256()
+    leaves = [(flat, rows, fingerprints, bad, mistakes) for flat, rows, fingerprints, _, mistakes in leaves_of(1)]
+    with pytest.raises(TrainingError):
+        train(server, leaves, [Node(0, 1)])
+    assert (server.version, server.weights.sha256()) == (0, before)
+
+
+@pytest.mark.parametrize("step", [2, 4])
+def test_a_gradient_of_another_step_is_refused(step):
+    server = server_at(version=3)
+    begin(server, 1)
+    with pytest.raises(KeyError, match=str(step)):
+        server.receive(answer(leaves_of(1), Node(0, 1), step))
+    assert server.ready() is None
+
+
+def test_a_gradient_of_another_version_is_refused():
+    server = server_at(version=3)
+    begin(server, 1)
+    wrong = answer(leaves_of(1), Node(0, 1), 3)
+    with pytest.raises(AssertionError, match="was to read version 3"):
+        server.receive(wrong._replace(unit=wrong.unit._replace(version=2)))
+    assert server.ready() is None
+
+
+def test_an_incomplete_step_is_not_applied():
+    server = server_at()
+    begin(server, 2)
+    server.receive(answer(leaves_of(2), Node(0, 1)))
+    with pytest.raises(AssertionError, match="not complete"):
+        server.apply(0, 0.1, Weights(SHAPE))
+    assert server.version == 0
+
+
+def test_a_step_is_begun_once():
+    server = server_at()
+    begin(server, 2)
+    with pytest.raises(AssertionError, match="step 0 has begun already"):
+        begin(server, 2)
+
+
+def whole(step, read, value):
+    """The answer that is all of a step."""
+    return Gradient(
+        Unit(step, read, Node(0, 1)), np.full(SHAPE.size, value, np.float32), RowStats(1, 0, 0.0, 0), worker=0
+    )
+
+
+def test_in_order_steps_are_applied_in_the_order_in_which_they_were_begun():
+    server = ParameterServer(SHAPE, 7, Weights.draw(SHAPE, 1), bound=2)
+    for step, read in [(7, 5), (8, 6), (9, 7)]:
+        server.begin(step, read, 1)
+    applied = []
+    for step, read in [(9, 7), (8, 6), (7, 5)]:
+        answered = whole(step, read, step)
+        server.receive(answered)
+        while (ready := server.ready()) is not None:
+            server.apply(ready, 1.0, Weights(SHAPE))
+            applied.append(ready)
+        answered.flat[:] = np.nan  # its buffer is another's now
+    assert applied == [7, 8, 9]
+    assert np.isfinite(server.weights.flat).all()
+    assert server.weights.flat == pytest.approx(Weights.draw(SHAPE, 1).flat - (7 + 8 + 9), rel=1e-5)
+
+
+def test_out_of_order_what_is_complete_is_applied_unless_something_older_would_then_be_too_old():
+    server = ParameterServer(SHAPE, 0, Weights.draw(SHAPE, 1), bound=2, in_order=False)
+    for step in range(3):
+        server.begin(step, 0, 1)
+    server.receive(whole(2, 0, 1.0))
+    assert server.ready() == 2
+    server.apply(2, 1.0, Weights(SHAPE))
+    server.begin(3, 1, 1)
+    late = whole(3, 1, 1.0)
+    server.receive(late)
+    assert server.ready() is None, "steps 0 and 1 read version 0, and are due at versions 1 and 2"
+    late.flat[:] = np.nan
+    server.receive(whole(1, 0, 1.0))
+    assert server.ready() == 1
+    server.apply(1, 1.0, Weights(SHAPE))
+    assert server.ready() is None
+    server.receive(whole(0, 0, 1.0))
+    assert [server.ready(), server.apply(0, 1.0, Weights(SHAPE)).rows] == [0, 1]
+    assert server.ready() == 3
+    server.apply(3, 1.0, Weights(SHAPE))
+    assert (server.version, server.open) == (4, {})
+    assert np.isfinite(server.weights.flat).all(), "what was held back was kept"
+
+
+def test_a_gradient_that_is_older_than_the_bound_is_never_applied():
+    server = ParameterServer(SHAPE, 3, Weights.draw(SHAPE, 1), bound=2, in_order=False)
+    before = server.weights.sha256()
+    server.begin(0, 0, 1)
+    server.receive(whole(0, 0, 1.0))
+    with pytest.raises(AssertionError, match="step 0 is 3 versions old, and 2 are allowed"):
+        server.apply(0, 1.0, Weights(SHAPE))
+    assert (server.version, server.weights.sha256()) == (3, before)
+
+
+@settings(deadline=None, database=None, max_examples=200)
+@given(st.data(), st.integers(0, 5), st.integers(1, 8))
+def test_with_any_bound_and_any_arrivals_every_step_is_applied_in_time(data, bound, window):
+    server = ParameterServer(SHAPE, 0, Weights.draw(SHAPE, 1), bound=bound, in_order=False)
+    begun, out, old = 0, [], []
+    while server.version < 30:
+        while begun < 30 and len(server.open) < min(bound + 1, window):
+            server.begin(begun, server.version, 1)
+            out.append((begun, server.version))
+            begun += 1
+        server.receive(whole(*out.pop(data.draw(st.integers(0, len(out) - 1))), 0.0))
+        while (step := server.ready()) is not None:
+            old.append(server.version - server.open[step])
+            server.apply(step, 1.0, Weights(SHAPE))
+    assert len(old) == 30
+    assert max(old) <= bound

@@ -1,0 +1,138 @@
+"""Workers that are late: others do their work, their answers are compared, and what they read stays as it is."""
+
+import numpy as np
+import pytest
+
+from ddmlp.errors import TrainingError
+from ddmlp.nn.network import Weights
+from ddmlp.training import unit_queue
+from ddmlp.transport.client import serve
+from tests.support import sockets
+from tests.support.sockets import PLAN, SECONDS, SHAPE, SLOTS, Training, admit, both_kinds, work, worker
+
+dataset, expected, pool, start, server = sockets.dataset, sockets.expected, sockets.pool, sockets.start, sockets.server
+
+GOOD = 9  # the number of the worker that is in time
+
+
+@pytest.fixture
+def training(server, dataset, pool):
+    """A training with units for two, and a worker that is in time."""
+    pool.submit(work, server.addresses[0], dataset, GOOD)
+    assert server.gather(1, SECONDS)
+    return Training(server, 2)
+
+
+def catch_up(training):
+    """Take the answers of all that are late."""
+    while training.queue.overdue:
+        training.receive(SECONDS)
+
+
+def test_simple(server, dataset, pool, expected, training):
+    late = admit(server, server.addresses[0], dataset, 0)
+    training.run(to=1)
+    assert (training.queue.overdue, training.queue.compared) == (1, 0)
+    assert training.queue.reissued >= 1
+    pool.submit(serve, worker(dataset), late)
+    catch_up(training)
+    assert training.queue.compared == 1
+    assert training.run() == expected
+
+
+@both_kinds
+@pytest.mark.parametrize("more", [False, True], ids=["one unit", "its credit"])
+def test_weights_that_a_late_worker_reads_are_never_overwritten(
+    server, dataset, pool, expected, training, monkeypatch, kind, more
+):
+    training.count = 4 if more else 2
+    training.queue.capacity *= training.count // 2
+    late = admit(server, server.addresses[kind], dataset, 0)
+    training.run(to=2 * SLOTS)
+    assert training.queue.overdue == 1
+    units = late.units()
+    held = [next(units) for _ in range(1 + more)]
+    assert {unit.version for unit, _ in held} == {0}
+    for _, weights in held:
+        assert weights.flat.tobytes() == Weights.draw(SHAPE, PLAN.seed).flat.tobytes()
+    for unit, weights in held:
+        late.answer(unit, worker(dataset).compute(unit, weights, late.gradient()))
+    catch_up(training)
+    assert training.queue.compared == len(held)
+    monkeypatch.setattr(unit_queue, "SHORTEST", 3_600)  # from here on it is never late
+    pool.submit(serve, worker(dataset), late)
+    assert training.run() == expected
+    assert server.answered[0] > len(held), "who has caught up is given units again"
+
+
+@both_kinds
+def test_a_late_answer_that_differs_names_both_workers_and_the_unit(server, dataset, training, kind):
+    late = admit(server, server.addresses[kind], dataset, 0)
+    training.run(to=2)
+    unit, weights = next(late.units())
+    tally = worker(dataset).compute(unit, weights, late.gradient())
+    late.gradient().flat.view(np.uint32)[7] ^= 1
+    late.answer(unit, tally)
+    says = f"workers {GOOD} and 0 computed different gradients of step 0, microbatches {unit.node.lo} to "
+    with pytest.raises(TrainingError, match=says):
+        catch_up(training)
+    assert training.queue.compared == 0
+    late.close()
+
+
+def test_a_late_answer_with_another_tally_differs(server, dataset, training):
+    late = admit(server, server.addresses[0], dataset, 0)
+    training.run(to=2)
+    unit, weights = next(late.units())
+    tally = worker(dataset).compute(unit, weights, late.gradient())
+    late.answer(unit, tally._replace(mistakes=tally.mistakes + 1))
+    with pytest.raises(TrainingError, match=f"workers {GOOD} and 0 computed different gradients"):
+        catch_up(training)
+    late.close()
+
+
+@both_kinds
+def test_workers_that_never_answer_pin_a_slot_each_and_the_last_is_dropped_when_none_is_free(
+    server, dataset, pool, expected, training, kind
+):
+    late = []
+    for step in range(SLOTS - 1):
+        late.append(admit(server, server.addresses[kind], dataset, step))
+        training.run(to=step + 1)
+    assert (training.queue.overdue, server.count) == (SLOTS - 1, SLOTS)
+    late.append(admit(server, server.addresses[kind], dataset, SLOTS - 1))
+    training.run(to=SLOTS)
+    assert set(server.answered) == {GOOD, *range(1, SLOTS)}, "who is furthest behind is dropped"
+    assert [unit.version for unit, _ in late[0].units()] == [0], "it was hung up on"
+    training.run(to=PLAN.steps - 1)
+    for link in late[1:]:
+        pool.submit(serve, worker(dataset), link)
+    catch_up(training)
+    assert training.queue.compared == SLOTS - 1, "the others' weights are still there"
+    assert training.run() == expected
+    late[0].close()
+
+
+@both_kinds
+def test_a_late_worker_that_is_gone_changes_nothing(server, dataset, expected, training, kind):
+    late = admit(server, server.addresses[kind], dataset, 0)
+    training.run(to=3)
+    assert training.queue.overdue == 1
+    late.close()
+    assert training.run() == expected
+    while server.count > 1:
+        training.receive(SECONDS)
+    assert (training.queue.overdue, training.queue.compared) == (0, 0)
+
+
+def test_an_answer_given_twice_drops_the_worker(server, dataset, expected, training):
+    late = admit(server, server.addresses[0], dataset, 0)
+    training.run(to=2)
+    unit, weights = next(late.units())
+    for _ in range(2):
+        late.answer(unit, worker(dataset).compute(unit, weights, late.gradient()))
+    while server.count > 1:
+        training.receive(0.01)
+    assert training.queue.compared == 1
+    assert training.run() == expected
+    late.close()

@@ -1,0 +1,162 @@
+"""The worker: pure, faithful to the plan, and the same bits for a subtree as for its leaves."""
+
+import numpy as np
+import pytest
+
+from ddmlp.data.dataset import Dataset
+from ddmlp.data.idx import read_idx
+from ddmlp.nn.inputs import Loader
+from ddmlp.nn.network import Inputs, Network, Shape, Weights
+from ddmlp.plan.epoch_order import EpochOrder
+from ddmlp.plan.plan import Node, Plan
+from ddmlp.plan.row_audit import RowAudit, all_rows
+from ddmlp.plan.row_stats import row_hash_sum
+from ddmlp.training.unit_queue import Unit
+from ddmlp.training.worker import Worker
+from tests.support.helpers import tree_sum
+
+SHAPE = Shape(784, 12, 10)
+PLAN = Plan(rows=4_000, batch=170, microbatch=24, epochs=2, seed=5, block=1_000, window=2_000)
+SHORT = 23  # the step of an epoch's last 90 rows: microbatches of 24, 24, 24 and 18
+
+
+@pytest.fixture
+def worker(data):
+    return Worker(Dataset(data / "train"), PLAN, SHAPE)
+
+
+@pytest.fixture(scope="module")
+def weights():
+    return Weights.draw(SHAPE, 2)
+
+
+def compute(worker, weights, step, node):
+    out = Weights(SHAPE, np.full(SHAPE.size, np.nan, np.float32))
+    tally = worker.compute(Unit(step, step, node), weights, out)
+    out.expand()
+    return out.flat, *tally
+
+
+def same(one, other):
+    return (one[0].tobytes(), *one[1:]) == (other[0].tobytes(), *other[1:])
+
+
+def test_simple(worker, weights):
+    flat, rows, _, error, mistakes = compute(worker, weights, 0, Node(0, 1))
+    assert np.isfinite(flat).all()
+    assert np.any(flat)
+    assert rows == PLAN.microbatch
+    assert 0 < mistakes <= PLAN.microbatch
+    assert error / PLAN.microbatch == pytest.approx(np.log(10), rel=0.5)
+
+
+def test_a_unit_computed_twice_gives_the_same_bits(worker, weights):
+    first = compute(worker, weights, 3, Node(0, 8))
+    other = compute(worker, weights, SHORT, Node(2, 4))
+    assert not same(first, other)
+    assert same(compute(worker, weights, 3, Node(0, 8)), first)
+
+
+@pytest.mark.parametrize(("step", "root"), [(0, Node(0, 8)), (SHORT, Node(0, 4)), (24 + SHORT, Node(0, 4))])
+def test_a_node_is_the_tree_sum_of_its_leaves(data, worker, weights, step, root):
+    assert PLAN.microbatches(step) == root.hi
+    other = Worker(Dataset(data / "train"), PLAN, SHAPE)
+    leaves = [compute(other, weights, step, Node(index, index + 1)) for index in range(root.hi)]
+    nodes = [root, *root.children()]
+    for node in nodes:
+        flat, rows, sums, *rest = tree_sum(leaves[node.lo : node.hi])
+        assert same(compute(worker, weights, step, node), (flat, rows, sums % 2**64, *rest))
+
+
+@pytest.mark.parametrize(("step", "index", "rows"), [(0, 0, 24), (7, 7, 2), (SHORT, 3, 18), (24, 1, 24)])
+def test_the_rows_are_those_of_the_plan_and_the_files(sample, worker, weights, step, index, rows):
+    begin = step % 24 * PLAN.batch + index * PLAN.microbatch
+    places = EpochOrder(4_000, 1_000, 2_000, seed=5, epoch=step // 24)[begin : begin + rows]
+    pixels = read_idx(sample / "train-images-idx3-ubyte.gz")[places].reshape(rows, 784)
+    inputs, labels = Loader(SHAPE, rows).arrange(pixels, read_idx(sample / "train-labels-idx1-ubyte.gz")[places])
+    out = Weights(SHAPE)
+    tally = rows, row_hash_sum(places), *Network(SHAPE, rows).gradients(weights, inputs, labels, out)
+    out.expand()
+    assert same(compute(worker, weights, step, Node(index, index + 1)), (out.flat, *tally))
+
+
+def test_the_tally_is_of_all_the_rows_of_the_unit(sample, worker, weights):
+    rows = np.concatenate([PLAN.microbatch_rows(SHORT, index) for index in range(4)])
+    x = read_idx(sample / "train-images-idx3-ubyte.gz")[rows].reshape(90, 784) / np.float32(255)
+    labels = read_idx(sample / "train-labels-idx1-ubyte.gz")[rows]
+    y2 = Network(SHAPE, 90).forward(weights, Inputs(x))
+    _, count, sums, error, mistakes = compute(worker, weights, SHORT, Node(0, 4))
+    assert (count, sums) == (90, row_hash_sum(rows))
+    assert error == pytest.approx(-np.log(y2[np.arange(90), labels].astype(np.float64)).sum(), rel=1e-5)
+    assert mistakes == np.count_nonzero(y2.argmax(axis=1) != labels) > 0
+
+
+def test_the_units_of_an_epoch_fill_the_ledger(worker, weights):
+    ledger, out = RowAudit(), Weights(SHAPE)
+    for step in range(PLAN.steps_per_epoch, PLAN.steps):
+        for node in PLAN.units(step, 3):
+            ledger.add(worker.compute(Unit(step, step, node), weights, out))
+    ledger.check("epoch 2", all_rows(0, 4_000))
+
+
+def test_the_weights_are_left_alone(worker, weights):
+    before = weights.sha256()
+    compute(worker, weights, 0, Node(0, 8))
+    assert weights.sha256() == before
+
+
+def test_the_microbatch_may_be_larger_than_the_batch(data, weights):
+    plan = Plan(rows=4_000, batch=10, microbatch=2**24, epochs=1, seed=0, block=1_000, window=4_000)
+    flat, rows, _, _, mistakes = compute(Worker(Dataset(data / "train"), plan, SHAPE), weights, 399, Node(0, 1))
+    assert np.any(flat)
+    assert 0 < mistakes <= rows == 10
+
+
+@pytest.fixture
+def reads(worker, monkeypatch):
+    """The microbatches that the worker reads, in their order."""
+    reads, before = [], worker._reader.read
+
+    def read(plan, step, index):
+        reads.append((step, index))
+        return before(plan, step, index)
+
+    monkeypatch.setattr(worker._reader, "read", read)
+    return reads
+
+
+@pytest.mark.parametrize("node", [Node(0, 1), Node(2, 4)])
+@pytest.mark.parametrize("every", [1, 3])
+def test_what_most_likely_comes_next_is_read_ahead_and_has_the_same_bits(data, worker, weights, reads, node, every):
+    other = Worker(Dataset(data / "train"), PLAN, SHAPE)
+    steps = range(every, 6 * every, every)
+    for step in steps:
+        reads.clear()
+        assert same(compute(worker, weights, step, node), compute(other, weights, step, node))
+        within = [(step, index) for index in range(node.lo, node.hi)]
+        assert reads == (within if step == every else within[1:])  # its first microbatch was read before
+        reads.clear()
+        worker.look_ahead(Unit(step, step, node))
+        assert reads == [(step + every, node.lo)]
+
+
+@pytest.mark.parametrize(
+    ("step", "node"), [(8, Node(0, 2)), (8, Node(4, 8)), (10, Node(0, 4)), (6, Node(0, 4)), (SHORT, Node(0, 4))]
+)
+def test_what_was_read_ahead_in_vain_changes_nothing(data, worker, weights, reads, step, node):
+    for before in (6, 7):
+        compute(worker, weights, before, Node(0, 4))
+        worker.look_ahead(Unit(before, before, Node(0, 4)))
+    assert reads[-1] == (8, 0)
+    for asked in [(step, node), (8, Node(0, 4))]:
+        expected = compute(Worker(Dataset(data / "train"), PLAN, SHAPE), weights, *asked)
+        assert same(compute(worker, weights, *asked), expected)
+
+
+def test_nothing_is_read_ahead_that_the_plan_does_not_have(worker, weights, reads):
+    for last in (PLAN.steps - 1, SHORT - 1):  # after the last step; and behind the microbatches of a short one
+        for step in (last - 1, last):
+            compute(worker, weights, step, Node(3, 4))
+            reads.clear()
+            worker.look_ahead(Unit(step, step, Node(5, 6)))
+        assert reads == []

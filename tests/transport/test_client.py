@@ -1,0 +1,218 @@
+"""A worker's end of the message path, in threads and in processes: the bits of one process."""
+
+import gc
+import pickle
+import re
+import shutil
+import socket
+import threading
+from multiprocessing import connection
+from pathlib import Path
+
+import pytest
+
+from ddmlp.data.dataset import Dataset
+from ddmlp.data.manifest import Manifest
+from ddmlp.errors import DatasetError
+from ddmlp.plan.plan import Node, Plan
+from ddmlp.training.local_pool import LocalWorkerPool
+from ddmlp.training.unit_queue import Unit
+from ddmlp.training.worker import Worker
+from ddmlp.transport.client import serve
+from tests.support import sockets
+from tests.support.sockets import PLAN, SECONDS, SHAPE, Training, both_kinds, join, listening, work
+
+dataset, expected, pool, start, server = sockets.dataset, sockets.expected, sockets.pool, sockets.start, sockets.server
+
+
+class VerifyingWorker(Worker):
+    """Looks whether its data is whole before it answers."""
+
+    def compute(self, unit, weights, out):
+        self._dataset.verify()
+        return super().compute(unit, weights, out)
+
+
+class AheadWorker(Worker):
+    """Notes after which units it reads ahead, and says so."""
+
+    def __init__(self, dataset, plan, shape, done):
+        super().__init__(dataset, plan, shape)
+        self.ahead, self._done = [], done
+
+    def look_ahead(self, unit):
+        super().look_ahead(unit)
+        self.ahead.append(unit)
+        self._done.set()
+
+
+def test_simple(dataset, pool, expected):
+    with listening(dataset) as server:
+        working = pool.submit(work, server.addresses[0], dataset)
+        assert server.gather(1, SECONDS)
+        assert Training(server, 1).run() == expected
+        assert server.answered == {0: PLAN.steps}
+    assert working.result() == PLAN.steps
+
+
+def test_processes_on_a_unix_socket_and_on_tcp_give_the_bits_of_one_process(dataset, start, expected):
+    with listening(dataset) as server:
+        workers = [start(work, address, dataset, index) for index, address in enumerate(server.addresses)]
+        assert server.gather(2, SECONDS)
+        assert Training(server, 2).run() == expected
+        answered = server.answered
+    assert set(answered) == {0, 1}
+    assert min(answered.values()) > 0
+    for process in workers:
+        process.join(20)
+    assert [process.exitcode for process in workers] == [0, 0]
+
+
+@both_kinds
+@pytest.mark.parametrize(("batch", "microbatch"), [(1, 1), (3, 1), (7, 2)])
+def test_with_a_few_rows_the_bits_are_those_of_one_process_too(dataset, pool, monkeypatch, kind, batch, microbatch):
+    """Their gradients are compact, but for those that are sent or added."""
+    few = Plan(rows=PLAN.rows, batch=batch, microbatch=microbatch, epochs=1, seed=4, block=100, window=PLAN.rows)
+    monkeypatch.setattr(sockets, "PLAN", few)
+    alone = Training(LocalWorkerPool(sockets.worker(dataset)), 1).run(to=few.steps)
+    again = Training(LocalWorkerPool(sockets.worker(dataset)), 3).run(to=few.steps)  # each step in several units
+    assert again == alone
+    with listening(dataset) as server:
+        workers = [pool.submit(work, server.addresses[kind], dataset, index) for index in range(2)]
+        assert server.gather(2, SECONDS)
+        assert Training(server, 2).run(to=few.steps) == alone
+    assert sum(working.result() for working in workers) >= few.steps
+
+
+@both_kinds
+def test_a_worker_reads_ahead_where_no_unit_waits_for_it(dataset, pool, expected, kind):
+    done = threading.Event()
+    worker = AheadWorker(Dataset(dataset), PLAN, SHAPE, done)
+    with listening(dataset) as server:
+        working = pool.submit(lambda: serve(worker, join(server.addresses[kind], dataset)))
+        assert server.gather(1, SECONDS)
+        training = Training(server, 1)
+        for _ in range(PLAN.steps):
+            training.step()
+            assert done.wait(SECONDS)
+            done.clear()
+        found = training.server.weights.sha256(), training.tallies
+    assert found == expected
+    assert working.result() == len(worker.ahead) == PLAN.steps
+    assert worker.ahead == [Unit(step, step, Node(0, 8)) for step in range(PLAN.steps)]
+
+
+def test_a_worker_does_not_read_ahead_where_a_unit_waits_for_it(dataset, pool):
+    handed, done = threading.Event(), threading.Event()
+
+    class Patient(AheadWorker):
+        def compute(self, unit, weights, out):
+            assert handed.wait(SECONDS)
+            return super().compute(unit, weights, out)
+
+    worker = Patient(Dataset(dataset), PLAN, SHAPE, done)
+    with listening(dataset) as server:
+        working = pool.submit(lambda: serve(worker, join(server.addresses[0], dataset)))
+        assert server.gather(1, SECONDS)
+        assert sockets.hand_out(server, *PLAN.units(0, 2)).credit(0) == 0
+        handed.set()
+        assert done.wait(SECONDS)
+    assert working.result() == 2
+    assert worker.ahead == [Unit(0, 0, Node(4, 8))]
+
+
+@both_kinds
+def test_a_unit_is_seen_when_it_has_come(server, dataset, kind):
+    link = sockets.admit(server, server.addresses[kind], dataset, 0)
+    assert not link.waiting
+    sockets.hand_out(server, Node(0, 1))
+    assert link.waiting
+    assert next(link.units())[0] == Unit(0, 0, Node(0, 1))
+    assert not link.waiting
+    link.close()
+
+
+def test_no_server_is_a_connection_error(dataset, tmp_path):
+    with pytest.raises(ConnectionError, match=r"worker 2 cannot reach the server at .*nowhere.*FileNotFoundError"):
+        join(str(tmp_path / "nowhere"), dataset, 2)
+
+
+def test_a_server_that_goes_away_in_the_handshake_is_a_connection_error(dataset, pool):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        joining = pool.submit(join, listener.getsockname(), dataset)
+        listener.accept()[0].close()
+        with pytest.raises(ConnectionError, match=r"worker 0 cannot reach the server at .*can their nodes connect\?"):
+            joining.result()
+
+
+@both_kinds
+def test_a_worker_that_is_let_go_while_it_computes_ends_in_peace(dataset, pool, kind):
+    """Its answer finds nobody: the server may have been killed."""
+    computing, gone = threading.Event(), threading.Event()
+
+    class Slow(Worker):
+        def compute(self, unit, weights, out):
+            tally = super().compute(unit, weights, out)
+            computing.set()
+            assert gone.wait(SECONDS)
+            return tally
+
+    with listening(dataset) as server:
+        slow = Slow(Dataset(dataset), PLAN, SHAPE)
+        working = pool.submit(lambda: serve(slow, join(server.addresses[kind], dataset)))
+        assert server.gather(1, SECONDS)
+        sockets.hand_out(server, Node(0, 1))
+        assert computing.wait(SECONDS)
+    gone.set()
+    assert working.result(SECONDS) <= 1
+
+
+def test_an_error_of_a_worker_arrives_as_what_it_is(server, dataset, tmp_path, pool):
+    copy = Path(shutil.copytree(dataset, tmp_path / "copy"))
+    worker = VerifyingWorker(Dataset(copy), PLAN, SHAPE)
+    shard = copy / Manifest.read(copy).shards[1].file
+    shard.write_bytes(shard.read_bytes()[:-1] + b"!")
+    serving = pool.submit(lambda: serve(worker, join(server.addresses[0], dataset, 7)))
+    assert server.gather(1, SECONDS)
+    with pytest.raises(DatasetError, match=f"^worker 7: {re.escape(str(shard))} is damaged"):
+        Training(server, 1).run()
+    with pytest.raises(DatasetError, match=f"^{re.escape(str(shard))} is damaged"):
+        serving.result()
+
+
+def test_nothing_is_pickled(server, dataset, pool, expected, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("something is pickled")
+
+    monkeypatch.setattr(pickle, "dumps", refuse)
+    monkeypatch.setattr(pickle, "loads", refuse)
+    monkeypatch.setattr(connection._ForkingPickler, "dumps", refuse)
+    monkeypatch.setattr(connection._ForkingPickler, "loads", refuse)
+    one, other = socket.socketpair()
+    with (
+        connection.Connection(one.detach()) as sender,
+        connection.Connection(other.detach()),
+        pytest.raises(AssertionError, match="something is pickled"),
+    ):
+        sender.send([1])
+    for index, address in enumerate(server.addresses):
+        pool.submit(work, address, dataset, index)
+    assert server.gather(2, SECONDS)
+    assert Training(server, 2).run() == expected
+    assert min(server.answered.values()) > 0
+
+
+def test_a_link_that_is_closed_leaves_no_descriptor(server, dataset):
+    def descriptors():
+        gc.collect()
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    sockets.admit(server, server.addresses[0], dataset, 0).close()
+    while server.count:
+        server.gather(9, 0.01)
+    before = descriptors()
+    for number in range(1, 6):
+        sockets.admit(server, server.addresses[0], dataset, number).close()
+    while server.count:
+        server.gather(9, 0.01)
+    assert descriptors() == before

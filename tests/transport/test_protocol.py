@@ -1,0 +1,111 @@
+"""The frames and the handshake's messages: what survives the wire, and what is refused."""
+
+import json
+import socket
+from contextlib import contextmanager
+from dataclasses import replace
+from multiprocessing.connection import Connection
+
+import numpy as np
+import pytest
+
+from ddmlp.config import TrainConfig
+from ddmlp.errors import DatasetError
+from ddmlp.plan.plan import Node
+from ddmlp.plan.row_stats import RowStats
+from ddmlp.training.unit_queue import Unit
+from ddmlp.transport import protocol
+from ddmlp.transport.protocol import Hello, Welcome
+
+UNIT = Unit(2**40, 2**40 + 1, Node(3, 2**31))
+HELLO = Hello(3, protocol.VERSION, "a" * 64, "d" * 64, TrainConfig().as_dict())
+
+
+@contextmanager
+def pair():
+    one, other = socket.socketpair()
+    with Connection(one.detach()) as sender, Connection(other.detach()) as receiver:
+        yield sender, receiver
+
+
+def test_simple():
+    tally = RowStats(2**40, 2**64 - 1, -0.1, 2**33)
+    for follows in (True, False):
+        assert protocol.unpack_unit(protocol.pack_unit(UNIT, 3, follows)) == (UNIT, 3, follows)
+    assert protocol.unpack_answer(protocol.pack_answer(UNIT, tally, 1, 0.25)) == (UNIT, tally, 1, 0.25)
+    assert protocol.unpack_failure(protocol.pack_failure(DatasetError("row 3"))) == ("DatasetError", "row 3")
+    assert Hello.load(HELLO.dump()) == HELLO
+    for welcome in (Welcome(shared=True, slots=4), Welcome(shared=False, slots=7, refused="no")):
+        assert Welcome.load(welcome.dump()) == welcome
+
+
+def test_the_kinds_of_frame_can_be_told_apart():
+    tally = RowStats(1, 1, 1.0, 1)
+    frames = [
+        protocol.pack_unit(UNIT, 0, False),
+        protocol.pack_answer(UNIT, tally, 0, 0.0),
+        protocol.pack_failure(OSError()),
+    ]
+    assert [frame[:1] for frame in frames] == [protocol.UNIT, protocol.ANSWER, protocol.FAILURE]
+    assert len({protocol.UNIT, protocol.ANSWER, protocol.FAILURE}) == 3
+
+
+@pytest.mark.parametrize("said", [b"", b"no JSON", b"[]", b"5", b"{}", b'{"worker": 1}', b"\xff", b"null"])
+def test_what_is_no_hello_is_a_value_error(said):
+    with pytest.raises(ValueError, match=r"."):
+        Hello.load(said)
+
+
+@pytest.mark.parametrize("worker", ["3", 3.0, True, None, [3]])
+def test_a_worker_has_a_whole_number(worker):
+    with pytest.raises(ValueError, match=r"this is no hello: its worker is no number"):
+        Hello.load(json.dumps({**json.loads(HELLO.dump()), "worker": worker}).encode())
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"[]", b"{}", b'{"error": 5, "message": "six"}', b'{"error": "E", "message": 6}', b"[" * 100_000]
+)
+def test_what_is_no_failure_is_a_value_error(said):
+    with pytest.raises(ValueError, match=r"."):
+        protocol.unpack_failure(protocol.FAILURE + said)
+
+
+def test_the_refusal_shows_only_the_settings_that_differ():
+    mine, theirs = (
+        replace(HELLO, config=TrainConfig(seed=seed, lr=lr).as_dict()) for seed, lr in ((1, 0.5), (2, 0.25))
+    )
+    assert mine.difference(theirs) == (
+        "they have different settings: the server has {'lr': 0.5, 'seed': 1}, the worker {'lr': 0.25, 'seed': 2}"
+    )
+    more = replace(mine, config={**mine.config, "more": 5})
+    says = "they have different settings: the server has {'more': %s}, the worker {'more': %s}"
+    assert mine.difference(more) == says % (None, 5)
+    assert more.difference(mine) == says % (5, None)
+    assert mine.difference(replace(mine, worker=7)) is None
+
+
+@pytest.mark.parametrize("count", [3, 5])
+def test_an_array_of_another_size_is_refused(count):
+    with pair() as (sender, receiver):
+        sender.send_bytes(np.ones(count, np.float32))
+        with pytest.raises(OSError, match="an array of another size came, expected 16 bytes"):
+            protocol.receive_array(receiver, np.zeros(4, np.float32))
+
+
+@pytest.mark.parametrize("said", [b"\0\0", b"\0\0\0\x08half"])
+def test_a_message_that_stands_still_is_an_error_and_not_waited_for(monkeypatch, said):
+    monkeypatch.setattr(protocol, "SOCKET_SECONDS", 1)
+    one, other = socket.socketpair()
+    with one, Connection(other.detach()) as receiver:
+        protocol.bound_waits(receiver)
+        one.sendall(said)
+        with pytest.raises(BlockingIOError):
+            receiver.recv_bytes()
+
+
+def test_a_message_that_nobody_takes_is_an_error_and_not_waited_for(monkeypatch):
+    monkeypatch.setattr(protocol, "SOCKET_SECONDS", 1)
+    with pair() as (sender, _):
+        protocol.bound_waits(sender, receiving=False)
+        with pytest.raises(BlockingIOError):
+            sender.send_bytes(bytes(100_000_000))
