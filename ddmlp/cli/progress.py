@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ddmlp.runs.events import Event
-from ddmlp.training.job import Report
+from ddmlp.training.report import Report
 
 LINE_SECONDS = 10  # between plain lines
 IDLE_SECONDS = 1  # without rows, after which that is said

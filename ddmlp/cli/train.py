@@ -24,7 +24,8 @@ if TYPE_CHECKING:  # these import NumPy and Ray, which --help and a bad flag nee
     from ddmlp.ray_backend.trainer import RayTrainer
     from ddmlp.runs.event_sinks import Record
     from ddmlp.runs.run import Origin, Run
-    from ddmlp.training.job import Job, Report
+    from ddmlp.training.job import Job
+    from ddmlp.training.report import Report
     from ddmlp.training.trainer import Trainer
 
     AnyTrainer: TypeAlias = Trainer | RayTrainer

@@ -87,7 +87,7 @@ def recompute(
     run: "Run", origin: "Origin", dataset: "Dataset", start: "Checkpoint | None", last: int
 ) -> "Recomputation":
     """What computes the run again, from a checkpoint or from the beginning, up to step `last`."""
-    from ddmlp.nn.network import Weights
+    from ddmlp.nn.weights import Weights
     from ddmlp.runs.checkpoint import Checkpoint
     from ddmlp.runs.update_log import UpdateLog
     from ddmlp.training.job import Job

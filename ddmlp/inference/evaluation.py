@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from ddmlp.data.dataset import Dataset
 from ddmlp.errors import RunError
 from ddmlp.nn.inputs import Loader
-from ddmlp.nn.network import Network, Shape, Weights
+from ddmlp.nn.network import Network
+from ddmlp.nn.weights import Shape, Weights
 from ddmlp.numerics import pin
 
 ROWS = 500  # at a time; a number of its own, so that an error does not depend on the batch trained with

@@ -9,7 +9,7 @@ import numpy as np
 
 from ddmlp.data.manifest import Manifest
 from ddmlp.errors import DatasetError, RunError
-from ddmlp.nn.network import Weights
+from ddmlp.nn.weights import Weights
 from ddmlp.runs.checkpoint import join, load_arrays
 
 

@@ -1,12 +1,13 @@
 """The inputs: pixels as the network takes them, without much of what is zero."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ddmlp.nn.memory import zeros
-from ddmlp.nn.network import Indices, Inputs, Shape
+from ddmlp.nn.weights import Floats, Indices, Shape
 
 MOST_LIVE = 0.9  # of all: where more is not zero, leaving out the rest costs more than multiplying by zero
 # A staircase has so many treads at most; each has so many rows at least, because BLAS is slow with fewer, and so many
@@ -15,6 +16,24 @@ TREADS, TREAD_ROWS, TREAD_WORK = 4, 16, 12_000
 COUNTED = 255  # rows, at most, in which the ink of columns is counted: the most that a uint8 holds
 
 Pixels = NDArray[np.uint8]
+
+
+class Inputs(NamedTuple):
+    """The rows x (B, k) of a batch, 0..1, with k of the m inputs as columns.
+
+    live: which these are (k,); all others are zero in every row. None: they are all there, in their order.
+    treads: x as a staircase. Behind the first `rows` of (rows, begin, end), all is zero in the columns from begin to
+    end; these follow each other, and end with k. None: nothing is known to be zero.
+    """
+
+    x: Floats
+    live: Indices | None = None
+    treads: Sequence[tuple[int, int, int]] | None = None
+
+    @property
+    def blocks(self) -> Sequence[tuple[int, int, int]]:
+        """The treads; where there are none, x as one."""
+        return self.treads or [(len(self.x), 0, self.x.shape[1])]
 
 
 class Loader:

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from ddmlp.nn.network import Floats, Indices, Weights
+from ddmlp.nn.weights import Floats, Indices, Weights
 
 
 def update(weights: Weights, gradient: Floats, rate: float, out: Weights, live: Indices | None = None) -> bool:

@@ -14,42 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddmlp.plan.epoch_order import EpochOrder
+from ddmlp.plan.reduction_tree import Node
 
 
-class Node(NamedTuple):
-    """A node of a step's reduction tree: the microbatches lo <= i < hi. A leaf is one microbatch."""
+class Update(NamedTuple):
+    """The update that makes a version: the gradient of `step`, computed with the weights of version `read`."""
 
-    lo: int
-    hi: int
-
-    @property
-    def leaf(self) -> bool:
-        return self.hi - self.lo == 1
-
-    def children(self) -> tuple["Node", "Node"]:
-        """The two nodes whose sums, left + right, make this one's; the left has the largest power of two < size."""
-        middle = self.lo + (1 << ((self.hi - self.lo - 1).bit_length() - 1))
-        return Node(self.lo, middle), Node(middle, self.hi)
-
-    def cut(self, size: int) -> Iterator["Node"]:
-        """The largest nodes under this one that hold at most `size` microbatches, from left to right."""
-        if self.hi - self.lo <= size:
-            yield self
-        else:
-            for child in self.children():
-                yield from child.cut(size)
-
-    def family(self, root: "Node") -> tuple["Node", "Node"]:
-        """This node's parent and sibling in the tree under `root`, which it must be in and not be."""
-        return _family(root, self)
-
-
-@lru_cache(maxsize=65_536)
-def _family(root: Node, node: Node) -> tuple[Node, Node]:
-    left, right = root.children()
-    if node in (left, right):
-        return root, right if node == left else left
-    return _family(left if node.hi <= left.hi else right, node)
+    step: int
+    read: int
 
 
 @dataclass(frozen=True)
@@ -144,10 +116,3 @@ def _busiest(nodes: tuple[Node, ...], workers: int) -> int:
         least = loads.index(min(loads))
         loads[least] += node.hi - node.lo
     return max(loads)
-
-
-class Update(NamedTuple):
-    """The update that makes a version: the gradient of `step`, computed with the weights of version `read`."""
-
-    step: int
-    read: int

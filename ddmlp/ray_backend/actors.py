@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ddmlp.data.dataset import Dataset
-from ddmlp.nn.network import Shape
+from ddmlp.nn.weights import Shape
 from ddmlp.numerics import arithmetic_fingerprint
 from ddmlp.plan.plan import Plan
-from ddmlp.training.job import Job, Report
+from ddmlp.training.job import Job
+from ddmlp.training.report import Report
 from ddmlp.training.trainer import Trainer
 from ddmlp.training.worker import Worker
 from ddmlp.transport import protocol

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ddmlp.runs.events import Event
-from ddmlp.training.job import Report
+from ddmlp.training.report import Report
 
 MANY = 64  # versions: what is staler is counted together, so that there is a bound to how many labels there are
 # Versions. Ray adds up the middles of buckets: those of the first ones are whole.

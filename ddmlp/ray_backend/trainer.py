@@ -19,7 +19,8 @@ from ddmlp.ray_backend.actors import Endpoint, ServerActor
 from ddmlp.ray_backend.cluster import INSTALLED, NEVER_AGAIN, Cluster, one_line, ours
 from ddmlp.ray_backend.prometheus import RayMetrics
 from ddmlp.ray_backend.worker_group import WorkerGroup
-from ddmlp.training.job import Job, Report
+from ddmlp.training.job import Job
+from ddmlp.training.report import Report
 from ddmlp.transport import protocol
 from ddmlp.transport.socket_pool import JOIN_SECONDS
 

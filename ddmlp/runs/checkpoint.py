@@ -15,7 +15,7 @@ import numpy as np
 
 from ddmlp.errors import RunError
 from ddmlp.files import whole_file
-from ddmlp.nn.network import Shape, Weights
+from ddmlp.nn.weights import Shape, Weights
 
 KEEP = 3  # checkpoints
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ddmlp.data.manifest import Manifest
 from ddmlp.errors import RunError
-from ddmlp.nn.network import Shape, Weights
+from ddmlp.nn.weights import Shape, Weights
 from ddmlp.numerics import libraries, versions
 from ddmlp.plan.plan import Update
 from ddmlp.plan.row_audit import RowAudit

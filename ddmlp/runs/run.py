@@ -14,7 +14,7 @@ from ddmlp.config import TrainConfig, flag
 from ddmlp.data.manifest import Manifest
 from ddmlp.errors import ConfigError, RunError
 from ddmlp.files import naming, write_whole
-from ddmlp.nn.network import Weights
+from ddmlp.nn.weights import Weights
 from ddmlp.runs.checkpoint import Checkpoints, save_arrays
 
 WRITER_SECONDS = 30

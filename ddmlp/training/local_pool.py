@@ -2,10 +2,11 @@
 
 from collections.abc import Collection
 
-from ddmlp.nn.network import Weights
+from ddmlp.nn.weights import Weights
 from ddmlp.training.job import Job
+from ddmlp.training.messages import Gradient
 from ddmlp.training.trainer import Trainer
-from ddmlp.training.unit_queue import Gradient, UnitQueue
+from ddmlp.training.unit_queue import UnitQueue
 from ddmlp.training.worker import Worker
 
 

@@ -10,7 +10,8 @@ from ddmlp.inference.evaluation import Evaluation
 from ddmlp.plan.plan import Plan
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.runs.events import Event
-from ddmlp.training.unit_queue import Gradient, UnitQueue
+from ddmlp.training.messages import Gradient
+from ddmlp.training.unit_queue import UnitQueue
 from ddmlp.training.worker_pool import WorkerPool
 
 RECORDS_PER_EPOCH = 50  # progress lines in metrics.jsonl

@@ -3,11 +3,11 @@
 import math
 
 from ddmlp.errors import TrainingError
-from ddmlp.nn.network import Shape, Weights
 from ddmlp.nn.optimizer import update
+from ddmlp.nn.weights import Shape, Weights
 from ddmlp.plan.row_stats import RowStats
+from ddmlp.training.messages import Gradient
 from ddmlp.training.reduction import Pool, Reduction
-from ddmlp.training.unit_queue import Gradient
 
 
 class ParameterServer:

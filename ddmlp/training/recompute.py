@@ -1,17 +1,19 @@
 """A recomputation: steps of a run, done again in this process to see what they must have come to."""
 
+import math
 from collections import Counter
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ddmlp.data.dataset import Dataset
-from ddmlp.nn.network import Weights
-from ddmlp.plan.plan import Node, Update
+from ddmlp.nn.weights import Weights
+from ddmlp.plan.plan import Plan, Update
+from ddmlp.plan.reduction_tree import Node
 from ddmlp.runs.checkpoint import Checkpoint
 from ddmlp.training.job import Job
+from ddmlp.training.messages import Gradient, Unit
 from ddmlp.training.parameter_server import ParameterServer
-from ddmlp.training.unit_queue import Gradient, Unit
 from ddmlp.training.worker import Worker
 
 
@@ -73,3 +75,18 @@ def _last_read(updates: NDArray[np.int64]) -> NDArray[np.int64]:
     last = np.full(len(updates) + 1, -1)
     np.maximum.at(last, updates[:, 1], np.arange(len(updates)))
     return last
+
+
+def culprit(dataset: Dataset, plan: Plan, update: Update, weights: Weights) -> str:
+    """Which microbatch has a gradient that is not finite, in words; weights: those that the step has read."""
+    worker, gradient = Worker(dataset, plan, weights.shape), Weights(weights.shape)
+    with np.errstate(all="ignore"):
+        for index in range(plan.microbatches(update.step)):
+            tally = worker.compute(Unit(*update, Node(index, index + 1)), weights, gradient)
+            gradient.expand()
+            if not (math.isfinite(tally.error) and np.isfinite(gradient.flat).all()):
+                return f"the gradient of microbatch {index} is not finite; a smaller --lr may help"
+    return (
+        "computed again, its microbatches have finite gradients: so their sum or the update is too large, and a "
+        "smaller --lr may help, or a worker has computed wrongly"
+    )

@@ -5,15 +5,16 @@ from typing import Any
 
 from ddmlp.data.dataset import Dataset
 from ddmlp.inference.evaluation import Evaluation, evaluate
-from ddmlp.nn.network import Weights
+from ddmlp.nn.weights import Weights
 from ddmlp.numerics import versions
 from ddmlp.plan.plan import Update
 from ddmlp.plan.row_audit import all_rows
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.runs.checkpoint_manager import CheckpointManager, trained_on
 from ddmlp.runs.run import Origin, Run
-from ddmlp.training.job import Job, Report
+from ddmlp.training.job import Job
 from ddmlp.training.metrics import Journal, spread
+from ddmlp.training.report import Report
 from ddmlp.training.training_data import TrainingData
 from ddmlp.training.unit_queue import UnitQueue
 from ddmlp.training.worker_pool import WorkerPool

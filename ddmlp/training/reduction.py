@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from ddmlp.nn.network import Floats, Indices, Shape, Weights
-from ddmlp.plan.plan import Node
+from ddmlp.nn.weights import Floats, Indices, Shape, Weights
+from ddmlp.plan.reduction_tree import Node
 from ddmlp.plan.row_stats import RowStats
-from ddmlp.training.unit_queue import Gradient
+from ddmlp.training.messages import Gradient
 
 
 class Pool:

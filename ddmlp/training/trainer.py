@@ -15,19 +15,21 @@ import numpy as np
 
 from ddmlp.data.dataset import Dataset
 from ddmlp.errors import TrainingError
-from ddmlp.nn.network import Shape, Weights
+from ddmlp.nn.weights import Shape, Weights
 from ddmlp.numerics import pin
 from ddmlp.plan.plan import Plan, Update
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.runs.checkpoint import Checkpoint
 from ddmlp.runs.run import Run
-from ddmlp.training.diagnosis import culprit
-from ddmlp.training.job import Job, Report
+from ddmlp.training.job import Job
+from ddmlp.training.messages import CREDITS, Unit
 from ddmlp.training.parameter_server import ParameterServer
+from ddmlp.training.recompute import culprit
 from ddmlp.training.recorder import Recorder
+from ddmlp.training.report import Report
 from ddmlp.training.schedule import Schedule
 from ddmlp.training.training_data import TrainingData
-from ddmlp.training.unit_queue import CREDITS, Unit, UnitQueue
+from ddmlp.training.unit_queue import UnitQueue
 from ddmlp.training.worker_pool import WorkerPool
 
 DRAIN_SECONDS = 1.0  # at a time

@@ -1,56 +1,15 @@
 """The queues between the plan, the workers and the parameter server, and the messages in them."""
 
-import hashlib
 from collections import deque
-from typing import NamedTuple
 
 from ddmlp.errors import TrainingError
-from ddmlp.nn.network import Floats, Indices
-from ddmlp.plan.plan import Node
-from ddmlp.plan.row_stats import RowStats
+from ddmlp.training.messages import CREDITS, Gradient, Unit
 
-CREDITS = 2  # units that one worker may hold unanswered: one to compute, and the next, so that it never waits for it
 SLOWER = 5.0  # times the usual, after which a unit is overdue ...
 SHORTEST = 0.02  # ... but not before so many seconds: a process may have to wait that long for its turn
 FIRST = 20.0  # seconds until a unit is overdue while nobody has answered one; twice that after each who is given up
 HANG = 5.0  # seconds without an answer, after which a worker that is overdue counts as hung
 SMOOTHING = 0.1  # weight of the newest answer in a worker's pace
-
-
-class Unit(NamedTuple):
-    """The message "compute the microbatches of `node` of `step` with the weights of `version`, and add them".
-
-    Pure: computing it twice gives the same bits. It is its own key.
-    """
-
-    step: int
-    version: int
-    node: Node
-
-    @property
-    def microbatches(self) -> int:
-        return self.node.hi - self.node.lo
-
-    def __str__(self) -> str:
-        return f"step {self.step}, microbatches {self.node.lo} to {self.node.hi - 1}"
-
-
-class Gradient(NamedTuple):
-    """The answer to a unit: dE/dW summed over its rows, as the flat buffer of W1 and W2; what is counted of the rows;
-    who computed it, and how many seconds he had waited for the unit; and of a compact gradient the inputs that are live
-    (see `Weights`). The buffer is the reader's until the next answer is asked for.
-    """
-
-    unit: Unit
-    flat: Floats
-    tally: RowStats
-    worker: int
-    waited: float = 0.0
-    live: Indices | None = None
-
-    def sha256(self) -> bytes:
-        """A digest of all that must not depend on who computed it."""
-        return hashlib.sha256(repr(self.tally).encode() + self.flat.tobytes()).digest()
 
 
 class UnitQueue:

@@ -8,13 +8,15 @@ from numpy.typing import NDArray
 
 from ddmlp.data.dataset import Dataset
 from ddmlp.errors import DatasetError
-from ddmlp.nn.inputs import Loader
-from ddmlp.nn.network import Inputs, Network, Shape, Weights
+from ddmlp.nn.inputs import Inputs, Loader
+from ddmlp.nn.network import Network
+from ddmlp.nn.weights import Shape, Weights
 from ddmlp.numerics import pin
-from ddmlp.plan.plan import Node, Plan
+from ddmlp.plan.plan import Plan
+from ddmlp.plan.reduction_tree import Node
 from ddmlp.plan.row_stats import RowStats
-from ddmlp.training.reader import Reader
-from ddmlp.training.unit_queue import Unit
+from ddmlp.training.batch_reader import BatchReader
+from ddmlp.training.messages import Unit
 
 ROWS_SECONDS = 30  # until rows that another node has published must be seen on this one
 LOOK_SECONDS = 0.05
@@ -29,7 +31,7 @@ class Worker:
         self._dataset, self._plan = dataset, plan
         rows = min(plan.microbatch, plan.batch, *([plan.rows] if plan.ended else []))
         self._network = Network(shape, rows)
-        self._reader = Reader(dataset)
+        self._reader = BatchReader(dataset)
         self._loader = Loader(shape, rows)
         self._last = 0  # step of the unit before
         self._ahead: _Loaded | None = None  # what was read ahead, and still lies in the buffers

@@ -3,8 +3,9 @@
 from collections.abc import Collection
 from typing import Protocol
 
-from ddmlp.nn.network import Weights
-from ddmlp.training.unit_queue import Gradient, UnitQueue
+from ddmlp.nn.weights import Weights
+from ddmlp.training.messages import Gradient
+from ddmlp.training.unit_queue import UnitQueue
 
 
 class WorkerPool(Protocol):

@@ -8,9 +8,9 @@ from multiprocessing.connection import Client
 from multiprocessing.reduction import recv_handle
 
 from ddmlp.errors import ClusterError, DdmlpError
-from ddmlp.nn.network import Shape, Weights
+from ddmlp.nn.weights import Shape, Weights
 from ddmlp.plan.row_stats import RowStats
-from ddmlp.training.unit_queue import CREDITS, Unit
+from ddmlp.training.messages import CREDITS, Unit
 from ddmlp.training.worker import Worker
 from ddmlp.transport import protocol
 from ddmlp.transport.shared_memory import Region

@@ -12,8 +12,8 @@ from multiprocessing.reduction import send_handle
 
 from ddmlp.errors import ClusterError
 from ddmlp.nn.memory import zeros
-from ddmlp.nn.network import Floats, Shape
-from ddmlp.training.unit_queue import CREDITS
+from ddmlp.nn.weights import Floats, Shape
+from ddmlp.training.messages import CREDITS
 from ddmlp.transport import protocol
 from ddmlp.transport.shared_memory import Region
 

@@ -18,10 +18,10 @@ from multiprocessing import BufferTooShort
 from multiprocessing.connection import Connection
 from typing import Any
 
-from ddmlp.nn.network import Floats
-from ddmlp.plan.plan import Node
+from ddmlp.nn.weights import Floats
+from ddmlp.plan.reduction_tree import Node
 from ddmlp.plan.row_stats import RowStats
-from ddmlp.training.unit_queue import Unit
+from ddmlp.training.messages import Unit
 
 VERSION = 3  # of this protocol; both ends must speak the same
 SOCKET_SECONDS = 5  # the longest that a message which has begun to come or go, or a handshake, may stand still

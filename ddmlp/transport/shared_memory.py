@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddmlp.errors import ClusterError
-from ddmlp.nn.network import Floats
+from ddmlp.nn.weights import Floats
 
 HEADER = 64  # bytes; a cache line, so that what follows is aligned
 

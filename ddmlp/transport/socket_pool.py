@@ -10,8 +10,9 @@ from itertools import chain
 
 from ddmlp import errors
 from ddmlp.errors import ClusterError, DdmlpError
-from ddmlp.nn.network import Shape, Weights
-from ddmlp.training.unit_queue import CREDITS, Gradient, UnitQueue
+from ddmlp.nn.weights import Shape, Weights
+from ddmlp.training.messages import CREDITS, Gradient
+from ddmlp.training.unit_queue import UnitQueue
 from ddmlp.transport import protocol
 from ddmlp.transport.listener import HandshakeListener, Peer
 from ddmlp.transport.shared_memory import Region

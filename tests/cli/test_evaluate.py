@@ -17,7 +17,7 @@ from ddmlp.data.writer import DatasetWriter
 from ddmlp.errors import RunError
 from ddmlp.inference.evaluation import Evaluation, evaluate
 from ddmlp.inference.model import load_weights
-from ddmlp.nn.network import Shape, Weights
+from ddmlp.nn.weights import Shape, Weights
 from tests.support.helpers import inside
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from ddmlp.cli import progress
 from ddmlp.cli.progress import RunProgress
-from ddmlp.training.job import Report
+from ddmlp.training.report import Report
 
 REPORT = Report(
     step=30,

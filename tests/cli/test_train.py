@@ -150,7 +150,7 @@ def test_without_data_two_lines_say_how_to_get_some(tmp_path: Path):
 
 
 def test_no_epochs_leave_the_initial_weights(train: Train, tmp_path: Path):
-    from ddmlp.nn.network import Shape, Weights
+    from ddmlp.nn.weights import Shape, Weights
 
     assert train("--hidden", "16", "--epochs", "0", "--seed", "3", "--run", tmp_path / "run").returncode == 0
     assert result(tmp_path / "run")["weights_sha256"] == Weights.draw(Shape(784, 16, 10), 3).sha256()
@@ -160,7 +160,7 @@ def test_no_epochs_leave_the_initial_weights(train: Train, tmp_path: Path):
 def test_a_batch_of_the_whole_dataset_is_one_exact_step(train: Train, sample: Path, tmp_path: Path):
     """One step with batch = rows is W - alpha / rows * dE/dW, computed here from the IDX files in float64."""
     from ddmlp.data.idx import read_idx
-    from ddmlp.nn.network import Shape, Weights
+    from ddmlp.nn.weights import Shape, Weights
 
     settings = ["--hidden", "8", "--batch", "4000", "--microbatch", "700", "--epochs", "1", "--lr", "0.5"]
     assert train(*settings, "--lr-schedule", "constant", "--run", tmp_path / "run").returncode == 0

@@ -19,7 +19,7 @@ from ddmlp.data.dataset import Dataset
 from ddmlp.data.idx import read_idx
 from ddmlp.inference.model import Model, load_model
 from ddmlp.inference.recogniser import ROWS, Recogniser
-from ddmlp.nn.network import Shape, Weights
+from ddmlp.nn.weights import Shape, Weights
 from tests.support.helpers import inside
 
 

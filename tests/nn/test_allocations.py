@@ -12,9 +12,9 @@ import pytest
 from ddmlp.config import TrainConfig
 from ddmlp.nn import memory
 from ddmlp.nn.memory import LEAST, zeros
-from ddmlp.nn.network import Shape
+from ddmlp.nn.weights import Shape
+from ddmlp.training.batch_reader import LOT
 from ddmlp.training.local_pool import local_trainer
-from ddmlp.training.reader import LOT
 from ddmlp.training.reduction import Pool
 from tests.support import sockets
 from tests.support.runs import begin, job

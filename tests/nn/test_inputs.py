@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ddmlp.data.idx import read_idx
-from ddmlp.nn.inputs import MOST_LIVE, TREADS, Loader
-from ddmlp.nn.network import Inputs, Network, Shape, Weights
+from ddmlp.nn.inputs import MOST_LIVE, TREADS, Inputs, Loader
+from ddmlp.nn.network import Network
+from ddmlp.nn.weights import Shape, Weights
 
 HIDDEN = 400  # so that a tread is worth its cost from 30 rows on
 

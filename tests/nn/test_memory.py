@@ -8,7 +8,7 @@ import pytest
 
 from ddmlp.nn import memory
 from ddmlp.nn.memory import HUGE, LEAST, zeros
-from ddmlp.nn.network import Shape, Weights
+from ddmlp.nn.weights import Shape, Weights
 
 SWITCH = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 

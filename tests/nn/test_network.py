@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from ddmlp.data.idx import read_idx
-from ddmlp.nn.network import Inputs, Network, Shape, Weights
+from ddmlp.nn.inputs import Inputs
+from ddmlp.nn.network import Network
+from ddmlp.nn.weights import Shape, Weights
 
 SHAPES = [(Shape(1, 1, 2), 1), (Shape(4, 3, 2), 1), (Shape(5, 4, 3), 7), (Shape(9, 6, 10), 4)]
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from ddmlp.nn.network import Shape, Weights
 from ddmlp.nn.optimizer import update
+from ddmlp.nn.weights import Shape, Weights
 
 SHAPE = Shape(1, 1, 2)
 

@@ -7,7 +7,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ddmlp.plan.epoch_order import EpochOrder
-from ddmlp.plan.plan import Node, Plan
+from ddmlp.plan.plan import Plan
+from ddmlp.plan.reduction_tree import Node
 
 examples = settings(deadline=None, database=None, max_examples=100)
 

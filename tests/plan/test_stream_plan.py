@@ -22,8 +22,9 @@ from ddmlp.runs.checkpoint import load_checkpoint
 from ddmlp.runs.run import Origin, Run
 from ddmlp.training.job import Job
 from ddmlp.training.local_pool import LocalWorkerPool, local_trainer
+from ddmlp.training.messages import Gradient
 from ddmlp.training.trainer import Trainer
-from ddmlp.training.unit_queue import Gradient, UnitQueue
+from ddmlp.training.unit_queue import UnitQueue
 from tests.support.helpers import inside
 
 CONFIG = TrainConfig(hidden=8, batch=60, microbatch=32, epochs=1, lr_schedule="constant", follow=True)

@@ -18,8 +18,9 @@ from ddmlp.ray_backend.cluster import Cluster
 from ddmlp.ray_backend.trainer import RayTrainer
 from ddmlp.ray_backend.worker_group import WorkerGroup
 from ddmlp.runs.run import Run
-from ddmlp.training.job import Job, Report
+from ddmlp.training.job import Job
 from ddmlp.training.local_pool import local_trainer
+from ddmlp.training.report import Report
 from tests.support.processes import actors, alive, assert_no_actor_is_left
 
 CONFIG = TrainConfig(hidden=20, batch=150, microbatch=32, epochs=5000)  # far more than is waited for

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from ddmlp.inference.model import Model
-from ddmlp.nn.network import Shape, Weights
+from ddmlp.nn.weights import Shape, Weights
 from ddmlp.reporting.images import GAP, SHEET_PIXELS, UNITS, digit, first_layer, units_shown
 
 

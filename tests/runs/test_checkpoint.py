@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ddmlp.errors import RunError
-from ddmlp.nn.network import Shape, Weights
+from ddmlp.nn.weights import Shape, Weights
 from ddmlp.runs.checkpoint import Checkpoint, Checkpoints, load_arrays, load_checkpoint, save_arrays
 
 SHAPE = Shape(5, 4, 3)
@@ -24,7 +24,7 @@ SAVE = """
 import os, resource, signal, sys
 from pathlib import Path
 from ddmlp import checkpoint
-from ddmlp.nn.network import Shape, Weights
+from ddmlp.nn.weights import Shape, Weights
 
 checkpoints = checkpoint.Checkpoints(Path(sys.argv[1]))
 weights = Weights.draw(Shape(50, 40, 3), 0)

@@ -13,16 +13,17 @@ from ddmlp.config import TrainConfig
 from ddmlp.data.dataset import Dataset
 from ddmlp.data.manifest import Manifest, Shard
 from ddmlp.errors import RunError
-from ddmlp.nn.network import Weights
-from ddmlp.plan.plan import Node, Update
+from ddmlp.nn.weights import Weights
+from ddmlp.plan.plan import Update
+from ddmlp.plan.reduction_tree import Node
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.runs.checkpoint import load_checkpoint, save_arrays
 from ddmlp.runs.checkpoint_manager import CheckpointManager, check_trained_on, covering, trained_on
 from ddmlp.runs.run import Origin, Run
 from ddmlp.training.job import Job
 from ddmlp.training.local_pool import local_trainer
+from ddmlp.training.messages import Unit
 from ddmlp.training.trainer import Trainer
-from ddmlp.training.unit_queue import Unit
 from ddmlp.training.worker import Worker
 from tests.support.helpers import inside
 

@@ -13,7 +13,7 @@ import pytest
 
 from ddmlp.config import TrainConfig, flag
 from ddmlp.errors import RunError
-from ddmlp.nn.network import Shape, Weights
+from ddmlp.nn.weights import Shape, Weights
 from ddmlp.runs.run import Origin, Run
 
 ORIGIN = Origin(TrainConfig(hidden=7, lr=0.5, seed=2**64 - 1), Path("/some/data"), "a" * 64)

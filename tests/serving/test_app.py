@@ -32,7 +32,7 @@ from ddmlp.files import write_whole
 from ddmlp.inference.images import read_image
 from ddmlp.inference.model import load_model
 from ddmlp.inference.recogniser import Recogniser
-from ddmlp.nn.network import Shape, Weights
+from ddmlp.nn.weights import Shape, Weights
 from ddmlp.runs.checkpoint import Checkpoint
 from ddmlp.runs.run import Origin, Run
 from ddmlp.serving import uploads

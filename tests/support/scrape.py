@@ -14,7 +14,8 @@ from ddmlp.config import TrainConfig
 from ddmlp.ray_backend.cluster import Cluster, connect
 from ddmlp.ray_backend.prometheus import RayMetrics
 from ddmlp.ray_backend.trainer import RayTrainer
-from ddmlp.training.job import Job, Report
+from ddmlp.training.job import Job
+from ddmlp.training.report import Report
 from tests.support.processes import actors
 
 SECONDS = 30  # until what is counted must be seen

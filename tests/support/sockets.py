@@ -11,12 +11,13 @@ import pytest
 from ddmlp.data.dataset import Dataset
 from ddmlp.data.idx import read_idx
 from ddmlp.data.writer import DatasetWriter
-from ddmlp.nn.network import Shape, Weights
+from ddmlp.nn.weights import Shape, Weights
 from ddmlp.numerics import arithmetic_fingerprint
 from ddmlp.plan.plan import Plan
 from ddmlp.training.local_pool import LocalWorkerPool
+from ddmlp.training.messages import CREDITS, Unit
 from ddmlp.training.parameter_server import ParameterServer
-from ddmlp.training.unit_queue import CREDITS, Unit, UnitQueue
+from ddmlp.training.unit_queue import UnitQueue
 from ddmlp.training.worker import Worker
 from ddmlp.transport import protocol, socket_pool
 from ddmlp.transport.client import WorkerClient, serve

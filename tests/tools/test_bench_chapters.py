@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ddmlp.errors import TrainingError
-from ddmlp.nn.network import Shape
+from ddmlp.nn.weights import Shape
 from tools.benchmarks import goal, one_process, processes, several_processes, time_to_goal, training, two_cores, ways
 from tools.benchmarks.chapter import Setting
 from tools.benchmarks.contents import CHAPTERS

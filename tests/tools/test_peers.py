@@ -9,8 +9,10 @@ import pytest
 
 from ddmlp.data.dataset import Dataset
 from ddmlp.errors import TrainingError
-from ddmlp.nn.network import Inputs, Network, Shape, Weights
+from ddmlp.nn.inputs import Inputs
+from ddmlp.nn.network import Network
 from ddmlp.nn.optimizer import update
+from ddmlp.nn.weights import Shape, Weights
 from tools.benchmarks import stopwatch
 from tools.benchmarks.peers.contestant import accuracy, error
 from tools.benchmarks.peers.dense import Dense

@@ -18,15 +18,16 @@ from ddmlp.config import TrainConfig
 from ddmlp.data.dataset import Dataset
 from ddmlp.data.manifest import Manifest
 from ddmlp.data.writer import DatasetWriter
-from ddmlp.nn.network import Shape
+from ddmlp.nn.weights import Shape
 from ddmlp.plan.plan import Plan
 from ddmlp.runs.checkpoint import Checkpoints
 from ddmlp.runs.run import Origin, Run
 from ddmlp.runs.update_log import UpdateLog
 from ddmlp.training.job import Job
 from ddmlp.training.local_pool import LocalWorkerPool
+from ddmlp.training.messages import Gradient
 from ddmlp.training.trainer import Trainer
-from ddmlp.training.unit_queue import Gradient, UnitQueue
+from ddmlp.training.unit_queue import UnitQueue
 from ddmlp.training.worker import Worker
 from tests.support.helpers import inside
 

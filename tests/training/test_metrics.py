@@ -12,11 +12,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ddmlp.inference.evaluation import Evaluation
-from ddmlp.plan.plan import Node, Plan
+from ddmlp.plan.plan import Plan
+from ddmlp.plan.reduction_tree import Node
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.training import metrics
+from ddmlp.training.messages import Gradient, Unit
 from ddmlp.training.metrics import RECORDS_PER_EPOCH, Journal, Prequential, Stretch, spread
-from ddmlp.training.unit_queue import FIRST, Gradient, Unit, UnitQueue
+from ddmlp.training.unit_queue import FIRST, UnitQueue
 
 NOBODY = SimpleNamespace(count=1, unread=(0, 0))  # workers that tell nothing
 

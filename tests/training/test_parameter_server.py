@@ -6,11 +6,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ddmlp.errors import TrainingError
-from ddmlp.nn.network import Shape, Weights
-from ddmlp.plan.plan import Node
+from ddmlp.nn.weights import Shape, Weights
+from ddmlp.plan.reduction_tree import Node
 from ddmlp.plan.row_stats import RowStats
+from ddmlp.training.messages import Gradient, Unit
 from ddmlp.training.parameter_server import ParameterServer
-from ddmlp.training.unit_queue import Gradient, Unit
 from tests.support.helpers import tree_sum
 
 SHAPE = Shape(3, 2, 2)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ddmlp.errors import TrainingError
-from ddmlp.nn.network import Weights
+from ddmlp.nn.weights import Weights
 from ddmlp.training import unit_queue
 from ddmlp.transport.client import serve
 from tests.support import sockets

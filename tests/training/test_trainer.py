@@ -13,7 +13,7 @@ from ddmlp.config import TrainConfig
 from ddmlp.data.dataset import Dataset
 from ddmlp.data.writer import DatasetWriter
 from ddmlp.errors import DatasetError, RunError, TrainingError
-from ddmlp.nn.network import Shape, Weights
+from ddmlp.nn.weights import Shape, Weights
 from ddmlp.plan.plan import Plan
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.runs.checkpoint import load_checkpoint
@@ -24,10 +24,10 @@ from ddmlp.training import recorder as bookkeeping
 from ddmlp.training import trainer as trainers
 from ddmlp.training.job import Job
 from ddmlp.training.local_pool import LocalWorkerPool, local_trainer
+from ddmlp.training.messages import Unit
 from ddmlp.training.parameter_server import ParameterServer
 from ddmlp.training.trainer import Trainer
 from ddmlp.training.training_data import TrainingData
-from ddmlp.training.unit_queue import Unit
 from ddmlp.training.worker import Worker
 from tests.support.helpers import Clock
 

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from ddmlp.errors import TrainingError
-from ddmlp.plan.plan import Node
+from ddmlp.plan.reduction_tree import Node
 from ddmlp.plan.row_stats import RowStats
-from ddmlp.training.unit_queue import CREDITS, FIRST, HANG, SHORTEST, SLOWER, SMOOTHING, Gradient, Unit, UnitQueue
+from ddmlp.training.messages import CREDITS, Gradient, Unit
+from ddmlp.training.unit_queue import FIRST, HANG, SHORTEST, SLOWER, SMOOTHING, UnitQueue
 
 
 def unit(index, step=0, microbatches=1):

@@ -5,13 +5,15 @@ import pytest
 
 from ddmlp.data.dataset import Dataset
 from ddmlp.data.idx import read_idx
-from ddmlp.nn.inputs import Loader
-from ddmlp.nn.network import Inputs, Network, Shape, Weights
+from ddmlp.nn.inputs import Inputs, Loader
+from ddmlp.nn.network import Network
+from ddmlp.nn.weights import Shape, Weights
 from ddmlp.plan.epoch_order import EpochOrder
-from ddmlp.plan.plan import Node, Plan
+from ddmlp.plan.plan import Plan
+from ddmlp.plan.reduction_tree import Node
 from ddmlp.plan.row_audit import RowAudit, all_rows
 from ddmlp.plan.row_stats import row_hash_sum
-from ddmlp.training.unit_queue import Unit
+from ddmlp.training.messages import Unit
 from ddmlp.training.worker import Worker
 from tests.support.helpers import tree_sum
 

@@ -14,9 +14,10 @@ import pytest
 from ddmlp.data.dataset import Dataset
 from ddmlp.data.manifest import Manifest
 from ddmlp.errors import DatasetError
-from ddmlp.plan.plan import Node, Plan
+from ddmlp.plan.plan import Plan
+from ddmlp.plan.reduction_tree import Node
 from ddmlp.training.local_pool import LocalWorkerPool
-from ddmlp.training.unit_queue import Unit
+from ddmlp.training.messages import Unit
 from ddmlp.training.worker import Worker
 from ddmlp.transport.client import serve
 from tests.support import sockets

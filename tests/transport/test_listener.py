@@ -14,7 +14,7 @@ from multiprocessing.connection import Client, Connection, answer_challenge, del
 import pytest
 
 from ddmlp.errors import ClusterError
-from ddmlp.training.unit_queue import CREDITS
+from ddmlp.training.messages import CREDITS
 from ddmlp.transport import protocol
 from ddmlp.transport.client import WorkerClient
 from ddmlp.transport.listener import AT_A_TIME, MOST, HandshakeListener

@@ -11,9 +11,9 @@ import pytest
 
 from ddmlp.config import TrainConfig
 from ddmlp.errors import DatasetError
-from ddmlp.plan.plan import Node
+from ddmlp.plan.reduction_tree import Node
 from ddmlp.plan.row_stats import RowStats
-from ddmlp.training.unit_queue import Unit
+from ddmlp.training.messages import Unit
 from ddmlp.transport import protocol
 from ddmlp.transport.protocol import Hello, Welcome
 

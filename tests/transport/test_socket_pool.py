@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from ddmlp.errors import ClusterError, DatasetError, DdmlpError
-from ddmlp.nn.network import Weights
-from ddmlp.plan.plan import Node
+from ddmlp.nn.weights import Weights
+from ddmlp.plan.reduction_tree import Node
 from ddmlp.plan.row_stats import RowStats
-from ddmlp.training.unit_queue import CREDITS, Unit
+from ddmlp.training.messages import CREDITS, Unit
 from ddmlp.training.worker import Worker
 from ddmlp.transport import protocol, socket_pool
 from ddmlp.transport.client import serve

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ddmlp.cli.terminal import Parser, command
-from ddmlp.nn.network import Shape, Weights
+from ddmlp.nn.weights import Shape, Weights
 from tools.benchmarks.peers.contestant import Contestant, accuracy
 from tools.benchmarks.peers.roster import ROSTER, contestant
 from tools.benchmarks.rows import Rows

@@ -5,9 +5,9 @@ from functools import partial
 
 from ddmlp.data.dataset import Dataset
 from ddmlp.nn.inputs import Loader
-from ddmlp.nn.network import Shape
+from ddmlp.nn.weights import Shape
 from ddmlp.plan.plan import Plan
-from ddmlp.training.reader import Reader
+from ddmlp.training.batch_reader import BatchReader
 from tools.benchmarks.chapter import Chapter, Found, Setting, interleaved
 from tools.benchmarks.markdown import spread, table
 from tools.benchmarks.processes import answer
@@ -41,7 +41,7 @@ def live(setting: Setting) -> dict[str, tuple[float, float]]:
     found = {}
     for rows in MICROBATCHES:
         plan = Plan(len(dataset), rows, rows, 1, 0, dataset.manifest.batch_rows, len(dataset))
-        reader, loader = Reader(dataset), Loader(SHAPE, rows)
+        reader, loader = BatchReader(dataset), Loader(SHAPE, rows)
         parts: list[tuple[float, float]] = []
         for step in range(min(SAMPLE, plan.steps)):
             pixels, labels, _ = reader.read(plan, step, 0)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ddmlp.data.dataset import Dataset
 from ddmlp.inference import evaluation, recogniser
 from ddmlp.inference.model import Model
-from ddmlp.nn.network import Floats, Shape, Weights
+from ddmlp.nn.weights import Floats, Shape, Weights
 from ddmlp.numerics import pin
 from tools.benchmarks.chapter import Bar, Chapter, Found, Setting, interleaved, median_ratio
 from tools.benchmarks.markdown import spread, table

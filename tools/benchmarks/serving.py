@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from ddmlp.data.dataset import Dataset
-from ddmlp.nn.network import Shape, Weights
+from ddmlp.nn.weights import Shape, Weights
 from ddmlp.numerics import pin
 from ddmlp.runs.checkpoint import save_arrays
 from tools.benchmarks.chapter import Chapter, Found, Setting, installed, interleaved

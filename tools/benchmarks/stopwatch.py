@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ddmlp.cli.terminal import Parser, command
 from ddmlp.errors import TrainingError
-from ddmlp.nn.network import Shape, Weights
+from ddmlp.nn.weights import Shape, Weights
 from tools.benchmarks.peers.bound import Bound
 from tools.benchmarks.peers.contestant import Contestant, error
 from tools.benchmarks.peers.roster import ROSTER, contestant

@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 
 from ddmlp.cli.terminal import Parser, command
-from ddmlp.nn.network import Floats, Shape, Weights
+from ddmlp.nn.weights import Floats, Shape, Weights
 from ddmlp.numerics import arithmetic_fingerprint
-from ddmlp.plan.plan import Node
+from ddmlp.plan.reduction_tree import Node
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.ray_backend.cluster import connect
+from ddmlp.training.messages import CREDITS, Unit
 from ddmlp.training.parameter_server import ParameterServer
-from ddmlp.training.unit_queue import CREDITS, Unit, UnitQueue
+from ddmlp.training.unit_queue import UnitQueue
 from ddmlp.transport import protocol
 from ddmlp.transport.client import WorkerClient, serve
 from ddmlp.transport.socket_pool import SocketWorkerPool

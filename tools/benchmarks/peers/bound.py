@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from ddmlp.nn.network import Weights
+from ddmlp.nn.weights import Weights
 from ddmlp.numerics import pin
 from tools.benchmarks.rows import Rows
 

@@ -19,7 +19,7 @@ from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
 from ddmlp.cli.terminal import Parser, command
-from ddmlp.nn.network import Shape, Weights
+from ddmlp.nn.weights import Shape, Weights
 from tools.benchmarks.peers.contestant import error
 from tools.benchmarks.peers.pytorch import PyTorch
 from tools.benchmarks.rows import Rows

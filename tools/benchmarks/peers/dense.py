@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from ddmlp.nn.network import Floats, Shape, Weights
+from ddmlp.nn.weights import Floats, Shape, Weights
 from ddmlp.numerics import pin
 from tools.benchmarks.rows import Rows
 

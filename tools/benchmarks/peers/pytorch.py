@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ddmlp.nn.network import Weights
+from ddmlp.nn.weights import Weights
 from tools.benchmarks.rows import Rows
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ddmlp.cli.terminal import Parser, command
-from ddmlp.nn.network import Floats, Shape, Weights
+from ddmlp.nn.weights import Floats, Shape, Weights
 from ddmlp.numerics import pin
 from ddmlp.ray_backend.cluster import connect
 from tools.benchmarks.peers.contestant import error

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.neural_network import MLPClassifier
 
-from ddmlp.nn.network import Weights
+from ddmlp.nn.weights import Weights
 from tools.benchmarks.rows import Rows
 
 

@@ -12,8 +12,8 @@ from ddmlp.data.writer import DatasetWriter
 from ddmlp.plan.plan import Plan
 from ddmlp.plan.row_stats import row_hash_sum
 from ddmlp.plan.stream_plan import StreamPlan
-from ddmlp.training import reader
-from ddmlp.training.reader import Reader
+from ddmlp.training import batch_reader
+from ddmlp.training.batch_reader import BatchReader
 
 ROWS, LOT = 150, 64
 
@@ -31,7 +31,7 @@ class Counting(Dataset):
 @pytest.fixture(scope="module", autouse=True)
 def lot():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reader, "LOT", LOT)
+        patch.setattr(batch_reader, "LOT", LOT)
         yield
 
 
@@ -68,7 +68,7 @@ def test_any_microbatches_in_any_order(path, batch, microbatch, stream, draw):
     places = [(step, index) for step in range(plan.steps) for index in range(plan.microbatches(step))]
     start = draw.draw(st.integers(0, len(places) - 1))
     some = places[start : start + 20] + draw.draw(st.lists(st.sampled_from(places), max_size=10))
-    reading = Reader(Dataset(path))
+    reading = BatchReader(Dataset(path))
     for place in some:
         check(reading, plan, *place)
 
@@ -76,14 +76,14 @@ def test_any_microbatches_in_any_order(path, batch, microbatch, stream, draw):
 @pytest.mark.parametrize(("batch", "reads"), [(1, 6), (7, 8), (32, 6), (33, 10)])
 def test_small_steps_are_read_in_one_go(path, batch, reads):
     plan, dataset = plan_of(batch, batch), Counting(path)
-    reading = Reader(dataset)
+    reading = BatchReader(dataset)
     for step in range(plan.steps):
         check(reading, plan, step, 0)
     assert dataset.reads == reads
 
 
 def test_rows_that_come_later_are_read_later(path):
-    reading = Reader(Dataset(path))
+    reading = BatchReader(Dataset(path))
     for known in (10, 11, 12, 40, ROWS):
         plan = plan_of(4, 4, known, stream=True, ended=known == ROWS)
         for step in range(plan.steps):

@@ -1,4 +1,4 @@
-"""The rows of microbatches, read from a dataset; those of small steps for several of them in one go."""
+"""Reads the rows of microbatches; those of small steps for several of them at a time."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from ddmlp.plan.row_stats import row_hashes
 LOT = 256  # rows that are read in one go, where a step has fewer
 
 
-class Rows(NamedTuple):
+class Batch(NamedTuple):
     """pixels (B, m) and labels (B,), uint8; fingerprints: the sum of those of the rows."""
 
     pixels: NDArray[np.uint8]
@@ -20,7 +20,7 @@ class Rows(NamedTuple):
     fingerprints: int
 
 
-class Reader:
+class BatchReader:
     """Reads what the steps of a plan train on."""
 
     def __init__(self, dataset: Dataset) -> None:
@@ -29,7 +29,7 @@ class Reader:
         self._sums = np.zeros(1, np.uint64)  # of the fingerprints of the first 0, 1, ... rows that are here
         self._step = 0  # that they begin with
 
-    def read(self, plan: Plan, step: int, index: int) -> Rows:
+    def read(self, plan: Plan, step: int, index: int) -> Batch:
         """The rows of microbatch `index` of `step`. Raises DatasetError."""
         begin = index * plan.microbatch
         count = min(plan.microbatch, plan.batch - begin)
@@ -47,7 +47,7 @@ class Reader:
         self._sums = np.zeros(len(rows) + 1, np.uint64)
         np.add.accumulate(row_hashes(rows), out=self._sums[1:])
 
-    def _rows(self, place: int, count: int) -> Rows:
+    def _rows(self, place: int, count: int) -> Batch:
         end = min(place + count, len(self._labels))
         sums = int(self._sums[end]) - int(self._sums[place])
-        return Rows(self._pixels[place:end], self._labels[place:end], sums % 2**64)
+        return Batch(self._pixels[place:end], self._labels[place:end], sums % 2**64)

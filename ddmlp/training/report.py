@@ -1,0 +1,45 @@
+"""What a trainer reports of how far it is."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ddmlp.runs.events import Event
+
+
+@dataclass(frozen=True)
+class Report:
+    """How far a trainer is.
+
+    steps: that it will have done at the end, None where that is not known; epoch: how many are complete, of `epochs`,
+    None where there are none; rows: that are applied; error, rows_per_second: the mean of E and the speed since the
+    last report, nan and 0 where no row was trained on; trained, updates: rows trained on and, by their staleness, steps
+    applied since the last report; prequential: the fraction of the newest rows that was recognised wrongly before they
+    were trained on, nan where rows are trained on more than once; asynchronous: whether the order of updates is not the
+    plan's; staleness: mean and maximum since the last report; idle: seconds that it has been waiting for rows; depth:
+    the most units that were on the books of the queue at a time; workers: how many there are; hung: those that have not
+    answered for long; events: what belongs into metrics.jsonl; result: where the trainer is where it was to end, what
+    there is to say of the run.
+    """
+
+    step: int
+    steps: int | None
+    epoch: int
+    epochs: int | None
+    rows: int
+    error: float
+    rows_per_second: float
+    trained: int
+    updates: dict[int, int]
+    prequential: float
+    asynchronous: bool
+    staleness: tuple[float, int]
+    idle: float
+    depth: int
+    workers: int
+    hung: list[int]
+    events: list[Event]
+    result: dict[str, Any] | None
+
+    @property
+    def done(self) -> bool:
+        return self.result is not None
