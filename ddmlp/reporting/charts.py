@@ -1,129 +1,91 @@
-"""Plots, as SVG that stands in the page and takes its text colour, so that it can be read on light and on dark."""
+"""The charts of the report: what runs tell over the rows that they have seen."""
 
-import io
-import logging
-import math
-import re
-from collections.abc import Mapping, Sequence
-from html import escape
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
-import matplotlib
-from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
-
-from ddmlp.reporting.markup import Html
-from ddmlp.reporting.style import BLUE, GREEN, OLIVE, ORANGE, PINK, VIOLET
-
-logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where its fonts are cached is nobody's business here
-
-COLOURS = (ORANGE, BLUE, GREEN, PINK, OLIVE, VIOLET)
-DASHES = ("-", "--")
-MOST_RUNS = len(COLOURS) * len(DASHES)
-INK = "#010203"  # stands for the page's own: see `_svg`
-FORMS: dict[str, dict[str, Any]] = {
-    "line": {},
-    "dots": {"linestyle": "none", "marker": "o", "markersize": 5, "markeredgecolor": INK, "zorder": 3},
-    "limit": {"linestyle": ":", "linewidth": 1},
-}
-POINTS = 500  # of a curve: more cannot be told apart
-STYLE: dict[str, Any] = {
-    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": INK,
-    "grid.alpha": 0.15,
-    "font.size": 10,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "ddmlp",  # equal figures give equal files
-}
-NOTHING = dict.fromkeys(("Creator", "Date", "Format", "Type"))  # of metadata, which name outside addresses
+from ddmlp.reporting.plots import Curve, curves, histogram
+from ddmlp.reporting.summary import RunSummary
+from ddmlp.runs.events import Epoch, Progress, Queue
 
 
-class Curve(NamedTuple):
-    """Points of a run. run: its number, which has a colour; form: one of FORMS."""
+class Chart(NamedTuple):
+    """A plot. alternative: what it shows, in words."""
 
-    run: int
-    x: Sequence[float]
-    y: Sequence[float]
-    form: str = "line"
-
-
-def colour(run: int) -> str:
-    return COLOURS[run % len(COLOURS)]
+    title: str
+    caption: str
+    alternative: str
+    svg: str
 
 
-def dashed(run: int) -> bool:
-    """Whether a run's lines are dashed, because its colour is another's already."""
-    return run >= len(COLOURS)
+def charts(names: Sequence[str], runs: Sequence[RunSummary]) -> list[Chart]:
+    """The charts that there are values for, each with all runs in it."""
+
+    def lines(value: Callable[[Progress], float | None], form: str = "line") -> list[Curve]:
+        return [_curve(run, [(each.rows, value(each)) for each in summary.records.progress], form)
+                for run, summary in enumerate(runs)]  # fmt: skip
+
+    def dots(value: Callable[[Epoch], float]) -> list[Curve]:
+        return [_curve(run, [(rows, value(test)) for rows, test in _tests(summary)], "dots")
+                for run, summary in enumerate(runs)]  # fmt: skip
+
+    def queue(select: Callable[[Progress], Queue]) -> list[Curve]:
+        """The depth and the high-water mark; nothing if no queue ever held more than one."""
+        drawn = [*lines(lambda each: select(each).depth), *lines(lambda each: select(each).high_water, "limit")]
+        return drawn if any(value > 1 for curve in drawn for value in curve.y) else []
+
+    found = [
+        _chart(names, "Loss", "Mean error E of a row, in nats. Lines: training rows, just before they are trained on, "
+               "each point the mean since the one before. Dots: test rows, after an epoch.", "E, nats",
+               [*lines(lambda each: each.error), *dots(lambda test: test.cross_entropy)], log=True),
+        _chart(names, "Error", "Rows recognised wrongly. Lines: training rows, just before they are trained on. Dots: "
+               "test rows, after an epoch.", "rows, %",
+               [*lines(lambda each: 100 * each.mistakes), *dots(lambda test: 100 * test.error)], log=True),
+        _chart(names, "Prequential error", "Of the newest rows, those that were recognised wrongly before they were "
+               "trained on.", "rows, %",
+               lines(lambda each: None if each.prequential is None else 100 * each.prequential)),
+        _chart(names, "Speed", "Rows a second of training, each point since the one before.", "rows/s",
+               lines(lambda each: each.speed)),
+        _chart(names, "Queue of units", "Units asked for and not yet answered, at the end of a step. Dotted: the most "
+               "so far.", "units", queue(lambda each: each.units)),
+        _chart(names, "Queue of gradients", "Workers whose answer had not been read yet, when the server last looked. "
+               "Dotted: the most so far.", "answers", queue(lambda each: each.gradients)),
+        _staleness(names, runs),
+    ]  # fmt: skip
+    return [chart for chart in found if chart]
 
 
-def curves(drawn: Sequence[Curve], y_label: str, alternative: str, *, log: bool = False) -> Html:
-    """Curves over the rows seen."""
-    with matplotlib.rc_context(STYLE):
-        figure = _figure()
-        axes = figure.subplots()
-        last = max((curve.run for curve in drawn), default=0)
-        for curve in drawn:
-            # The earlier, the wider: where runs coincide, each is seen.
-            width = 1.2 + 1.6 * (last - curve.run) / max(2, last)
-            style = {"linestyle": DASHES[dashed(curve.run)], "linewidth": width, **FORMS[curve.form]}
-            axes.plot(_thinned(curve.x), _thinned(curve.y), color=colour(curve.run), **style)
-        axes.set_xlabel("rows seen")
-        axes.xaxis.set_major_formatter(_short)
-        axes.set_ylabel(y_label)
-        if log and any(value > 0 and math.isfinite(value) for curve in drawn for value in curve.y):
-            axes.set_yscale("log", nonpositive="mask")
-            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes.yaxis.set_minor_locator(NullLocator())
-            axes.yaxis.set_major_formatter("{x:g}")
-        else:
-            axes.set_ylim(bottom=0)
-            axes.yaxis.set_major_formatter(_short)
-        return _svg(figure, alternative)
+def _tests(summary: RunSummary) -> list[tuple[int, Epoch]]:
+    """The tests after epochs, each with the rows that the run had seen."""
+    rows = {each.step: each.rows for each in summary.records.progress}
+    return [(rows[test.step], test) for test in summary.records.epochs if test.step in rows]
 
 
-def histogram(counts: Mapping[int, Mapping[int, int]], x_label: str, alternative: str) -> Html:
-    """For each run, by its number: the percentage of its updates for each whole number."""
-    with matplotlib.rc_context(STYLE):
-        figure = _figure()
-        axes = figure.subplots()
-        width = 0.8 / len(counts)
-        for place, (run, found) in enumerate(counts.items()):
-            total = sum(found.values())
-            x = [value + (place - (len(counts) - 1) / 2) * width for value in found]
-            axes.bar(x, [100 * count / total for count in found.values()], width, color=colour(run))
-        axes.set_xlabel(x_label)
-        axes.set_ylabel("updates, %")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        return _svg(figure, alternative)
+def _curve(run: int, points: Sequence[tuple[float, float | None]], form: str) -> Curve:
+    known = [(x, y) for x, y in points if y is not None]
+    return Curve(run, [x for x, _ in known], [y for _, y in known], form)
 
 
-def _figure() -> Figure:
-    """Small enough to be read unscaled on a phone."""
-    figure = Figure(figsize=(4.2, 2.7))
-    figure.subplots_adjust(left=0.17, bottom=0.2, right=0.96, top=0.95)
-    return figure
+def _chart(names: Sequence[str], title: str, caption: str, y_label: str, drawn: Sequence[Curve], *,
+           log: bool = False) -> Chart | None:  # fmt: skip
+    drawn = [curve for curve in drawn if curve.x]
+    if not drawn:
+        return None
+    ends = (f"{names[curve.run]} {curve.y[0]:.4g} to {curve.y[-1]:.4g}" for curve in drawn if curve.form == "line")
+    alternative = f"{title} over rows seen, {y_label}: {'; '.join(ends)}"
+    return Chart(title, caption, alternative, curves(drawn, y_label, log=log))
 
 
-def _thinned(values: Sequence[float]) -> Sequence[float]:
-    """At most about POINTS of the values, evenly, and always the last."""
-    every = -(-len(values) // POINTS)
-    return values if every <= 1 else [*values[:-1:every], values[-1]]
-
-
-def _short(value: float, _place: float) -> str:
-    """A number at an axis: 2500 is 2.5k."""
-    return str(EngFormatter(sep="")(value)) if abs(value) >= 1000 else f"{value:g}"
-
-
-def _svg(figure: Figure, alternative: str) -> Html:
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata=NOTHING)
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :].replace(INK, "currentColor")
-    text = re.sub(r"<style.*?</style>", "", text, flags=re.DOTALL)  # it would hold for the whole page
-    text = re.sub(r'<g id="[^"]*"', "<g", text)  # nothing refers to these, and another plot has the same
-    text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text)
-    return Html(text.replace("<svg", f'<svg role="img" aria-label="{escape(alternative)}"', 1))
+def _staleness(names: Sequence[str], runs: Sequence[RunSummary]) -> Chart | None:
+    """The histogram, if gradients may be stale."""
+    counts = {
+        run: dict(sorted(found.items()))
+        for run, summary in enumerate(runs)
+        if (summary.config.asynchronous or summary.config.delay) and (found := summary.staleness)
+    }
+    if not counts:
+        return None
+    words = (f"{names[run]}: " + ", ".join(f"{each} in {count:,}" for each, count in found.items())
+             for run, found in counts.items())  # fmt: skip
+    caption = "Versions between the weights that a gradient was computed with and those it was applied to."
+    alternative = f"Staleness, updates with each: {'; '.join(words)}"
+    return Chart("Staleness", caption, alternative, histogram(counts, "versions"))

@@ -3,19 +3,27 @@
 import base64
 import io
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageColor
+from PIL import Image
 
 from ddmlp.inference.model import Model
-from ddmlp.reporting.style import BLUE, ORANGE
 
-UNITS = 100
-SHEET_PIXELS = 250_000
+MAX_UNITS = 100
+MAX_SHEET_PIXELS = 250_000  # of a sheet
 GAP = 2  # pixels
-NEGATIVE, POSITIVE = (ImageColor.getrgb(colour) for colour in (BLUE, ORANGE))
+POSITIVE, NEGATIVE = (213, 94, 0), (0, 144, 208)  # orange and blue, which colour-blind people can tell apart
 MIDDLE = 128
+
+
+class FirstLayer(NamedTuple):
+    """uri: the picture; shown: how many of the `hidden` units are in it."""
+
+    uri: str
+    shown: int
+    hidden: int
 
 
 def digit(image: NDArray[np.uint8]) -> str:
@@ -23,17 +31,15 @@ def digit(image: NDArray[np.uint8]) -> str:
     return _uri(Image.fromarray(image))
 
 
-def units_shown(model: Model) -> int:
-    """How many units of the hidden layer there is room for on a sheet."""
-    return max(1, min(UNITS, model.weights.shape.hidden, SHEET_PIXELS // math.prod(model.image_shape)))
+def first_layer(model: Model) -> FirstLayer:
+    """The weights of each hidden unit as an image: orange above zero, blue below, transparent at zero, so that it can
+    be seen on any ground.
 
-
-def first_layer(model: Model) -> str:
-    """What each hidden unit looks for: its weights, orange above zero, blue below, and see-through at zero, so that it
-    can be seen on any ground. The units with the largest weights to the outputs (by their norm), largest first, on one
-    scale."""
+    The units with the largest weights to the outputs (by their norm) come first. All are on one scale.
+    """
     weights, (height, width) = model.weights, model.image_shape
-    shown = units_shown(model)
+    hidden = weights.shape.hidden
+    shown = max(1, min(MAX_UNITS, hidden, MAX_SHEET_PIXELS // (height * width)))
     columns = math.ceil(math.sqrt(shown * height / width))
     lines = -(-shown // columns)
     largest = np.argsort(-np.linalg.norm(weights.w2, axis=1), kind="stable")[:shown]
@@ -47,10 +53,11 @@ def first_layer(model: Model) -> str:
         sheet[top : top + height, left : left + width] = unit.reshape(height, width)
     picture = Image.fromarray(sheet).convert("P")
     picture.putpalette([part for level in range(256) for part in (POSITIVE if level > MIDDLE else NEGATIVE)])
-    return _uri(picture, transparency=bytes(min(255, 2 * abs(level - MIDDLE)) for level in range(256)))
+    opacity = bytes(min(255, 2 * abs(level - MIDDLE)) for level in range(256))
+    return FirstLayer(_uri(picture, transparency=opacity), shown, hidden)
 
 
-def _uri(picture: Image.Image, **how: bytes) -> str:
+def _uri(picture: Image.Image, **options: bytes) -> str:
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", optimize=True, **how)
+    picture.save(buffer, "PNG", optimize=True, **options)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

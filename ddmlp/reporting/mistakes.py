@@ -1,4 +1,4 @@
-"""The mistakes that a model is surest of."""
+"""What a model recognises wrongly: its most confident mistakes, and its most frequent confusions."""
 
 import heapq
 from dataclasses import dataclass
@@ -10,7 +10,9 @@ from ddmlp.data.dataset import Dataset
 from ddmlp.inference.model import Model
 from ddmlp.inference.recogniser import ROWS, Recogniser
 
-SHOWN = 12
+MAX_MISTAKES = 12
+MAX_CLASSES = 10  # of a mistake: the most probable ones, and the truth
+MAX_CONFUSIONS = 20
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,18 @@ class Mistake:
 
     @property
     def confidence(self) -> float:
-        """The probability of what it was taken for."""
+        """The probability of the class that was recognised."""
         return float(self.probabilities.max())
 
+    @property
+    def shown(self) -> dict[int, float]:
+        """The probabilities of the MAX_CLASSES most probable classes and of the truth, by class, ascending."""
+        order = (-self.probabilities).argsort(kind="stable").tolist()
+        return {each: float(self.probabilities[each]) for each in sorted({*order[:MAX_CLASSES], self.truth})}
 
-def surest(model: Model, dataset: Dataset, wrong: NDArray[np.intp]) -> list[Mistake]:
-    """The SHOWN most confident mistakes among the rows that are recognised wrongly, the most confident first."""
+
+def most_confident(model: Model, dataset: Dataset, wrong: NDArray[np.intp]) -> list[Mistake]:
+    """The MAX_MISTAKES most confident mistakes among the rows `wrong`, the most confident first."""
     recognise = Recogniser(model)
     kept: list[Mistake] = []
     for start in range(0, len(wrong), ROWS):
@@ -41,5 +49,16 @@ def surest(model: Model, dataset: Dataset, wrong: NDArray[np.intp]) -> list[Mist
         pixels, labels = dataset.gather(rows)
         images = pixels.reshape(-1, *model.image_shape)
         lot = zip(rows.tolist(), labels.tolist(), images, recognise(images), strict=True)
-        kept = heapq.nlargest(SHOWN, [*kept, *(Mistake(*each) for each in lot)], key=lambda each: each.confidence)
+        kept = heapq.nlargest(
+            MAX_MISTAKES, [*kept, *(Mistake(*each) for each in lot)], key=lambda each: each.confidence
+        )
     return kept
+
+
+def most_frequent(confusion: NDArray[np.int64]) -> list[tuple[int, int, int]]:
+    """The MAX_CONFUSIONS most frequent mistakes of a confusion matrix: (true class, recognised class, rows)."""
+    counts = confusion.copy()
+    np.fill_diagonal(counts, 0)
+    places = (-counts).argsort(axis=None, kind="stable")[:MAX_CONFUSIONS]
+    pairs = [divmod(int(place), len(counts)) for place in places]
+    return [(true, other, int(counts[true, other])) for true, other in pairs if counts[true, other]]

@@ -12,7 +12,7 @@ from ddmlp.data.dataset import Dataset
 from ddmlp.errors import DatasetError, DdmlpError, RunError
 from ddmlp.inference.evaluation import Evaluation, evaluate
 from ddmlp.inference.model import Model, load_model, model_of
-from ddmlp.reporting.mistakes import Mistake, surest
+from ddmlp.reporting.mistakes import Mistake, most_confident
 from ddmlp.reporting.outcome import Outcome
 from ddmlp.runs.events import Records
 from ddmlp.runs.hash_chain import Chain, ChainEntry
@@ -96,7 +96,7 @@ class RunSummary:
         return shlex.join(["python", "-m", module, str(self.path)])
 
 
-def read_story(path: Path, data: Path | None = None) -> RunSummary:
+def read_summary(path: Path, data: Path | None = None) -> RunSummary:
     """Read a run, or what is left of it. data: where its data are, if not where they were. Raises RunError where there
     is no run."""
     run = Run(path)
@@ -153,4 +153,4 @@ def _recognise(model: Model, data: Path) -> tuple[Evaluation, list[Mistake]]:
     dataset = Dataset(data / "test")
     dataset.verify()
     found = evaluate(model.weights, dataset)
-    return found, surest(model, dataset, found.wrong)
+    return found, most_confident(model, dataset, found.wrong)

@@ -1,60 +1,46 @@
-"""Plots as SVG that fits into a page of any colour."""
-
-import math
-import re
+"""Which charts runs have, and what these say in words."""
 
 import pytest
 
-from ddmlp.reporting.charts import COLOURS, INK, MOST_RUNS, POINTS, Curve, colour, curves, dashed, histogram
-from tests.support.html import Page
+from ddmlp.reporting.charts import Chart, charts
+from ddmlp.reporting.summary import read_summary
 
 
-def points(svg):
-    """How many points each line has."""
-    return [len(re.findall(r"[ML] ", path)) for path in re.findall(r'd="([^"]*)"', svg)]
+@pytest.fixture(scope="module")
+def drawn(runs) -> dict[str, dict[str, Chart]]:
+    """The charts of each run, by title."""
+    return {
+        name: {chart.title: chart for chart in charts([name], [read_summary(runs / name)])}
+        for name in ("plain", "late", "stream")
+    }
 
 
-def test_simple():
-    svg = curves([Curve(0, [0, 1000], [1.0, 0.5]), Curve(1, [500], [0.75], "dots")], "E", 'a "plot" & more')
-    page = Page(svg)
-    assert page.elements[0][0] == "svg"
-    assert (page.elements[0][1]["role"], page.elements[0][1]["aria-label"]) == ("img", 'a "plot" & more')
-    assert "rows seen" in page.text
-    assert COLOURS[0] in svg
-    assert COLOURS[1] in svg
+def test_simple(drawn):
+    assert drawn["plain"].keys() == {"Loss", "Error", "Speed"}
+    assert drawn["late"].keys() == {"Loss", "Error", "Speed", "Queue of units", "Staleness"}  # a queue of more than one
+    assert drawn["stream"].keys() == {"Loss", "Error", "Speed", "Prequential error"}
+    for chart in drawn["late"].values():
+        assert chart.svg.startswith("<svg")
+        assert chart.caption
 
 
-@pytest.mark.parametrize(
-    "svg",
-    [
-        lambda: curves([Curve(0, [0, 1], [1, 2])], "y", "a"),
-        lambda: curves([Curve(0, [0, 1], [1, 2])], "y", "a", log=True),
-        lambda: histogram({0: {0: 3, 1: 4}, 1: {2: 5}}, "x", "a"),
-    ],
-)
-def test_text_and_axes_are_of_the_pages_colour_on_no_ground(svg):
-    text = svg()
-    assert INK not in text
-    assert "currentColor" in text
-    assert "#000000" not in text
-    assert "#ffffff" not in text
-    assert "<style" not in text
-    assert "http" not in text
-    assert svg() == text
+def test_words_for_a_curve(drawn, runs):
+    lines = read_summary(runs / "plain").records.progress
+    ends = f"plain {lines[0].error:.4g} to {lines[-1].error:.4g}"
+    assert drawn["plain"]["Loss"].alternative == f"Loss over rows seen, E, nats: {ends}"
 
 
-@pytest.mark.parametrize("values", [[], [0.0, 0.0], [math.nan], [math.nan, 1.0, 0.0], [5.0]])
-@pytest.mark.parametrize("log", [False, True])
-def test_any_values_make_a_plot(values, log):
-    assert "<svg" in curves([Curve(0, list(range(len(values))), values)], "y", "a", log=log)
+def test_words_for_a_histogram(drawn):
+    assert drawn["late"]["Staleness"].alternative.endswith("late: 0 in 1, 1 in 1, 2 in 78")
 
 
-def test_a_long_curve_is_thinned_and_ends_where_it_ended():
-    many = list(range(100_000))
-    svg = curves([Curve(0, many, [float(value % 7) for value in many])], "y", "a")
-    assert max(points(svg)) <= POINTS + 2
-    assert len(svg) < 60_000
+def test_several_runs_in_one(runs):
+    names = ["plain", "late", "part"]
+    found = charts(names, [read_summary(runs / name) for name in names])
+    assert all(name in found[0].alternative for name in names)
+    assert [chart.title for chart in found].count("Staleness") == 1
 
 
-def test_every_run_is_drawn_in_a_way_of_its_own():
-    assert len({(colour(run), dashed(run)) for run in range(MOST_RUNS)}) == MOST_RUNS
+def test_no_lines(runs, tmp_path):
+    (tmp_path / "config.json").write_bytes((runs / "late" / "config.json").read_bytes())
+    assert charts(["late"], [read_summary(tmp_path)]) == []

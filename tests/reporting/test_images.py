@@ -9,7 +9,7 @@ from PIL import Image
 
 from ddmlp.inference.model import Model
 from ddmlp.nn.weights import Shape, Weights
-from ddmlp.reporting.images import GAP, SHEET_PIXELS, UNITS, digit, first_layer, units_shown
+from ddmlp.reporting.images import GAP, MAX_SHEET_PIXELS, MAX_UNITS, digit, first_layer
 
 
 def opened(uri):
@@ -27,11 +27,11 @@ def test_simple():
     assert np.asarray(opened(digit(image))).tolist() == image.tolist()
 
 
-def test_weights_are_orange_above_zero_blue_below_and_see_through_at_zero():
+def test_colours_of_weights():
     found = model(1)
     found.weights.w1[:] = 0
     found.weights.w1[:2, 0] = 1, -1
-    (above, below, *zeros) = np.asarray(opened(first_layer(found)).convert("RGBA")).reshape(-1, 4).tolist()
+    (above, below, *zeros) = np.asarray(opened(first_layer(found).uri).convert("RGBA")).reshape(-1, 4).tolist()
     assert above[0] > above[2]
     assert below[0] < below[2]
     assert above[3] > 250
@@ -39,13 +39,13 @@ def test_weights_are_orange_above_zero_blue_below_and_see_through_at_zero():
     assert {zero[3] for zero in zeros} == {0}
 
 
-def test_the_units_with_the_largest_weights_to_the_outputs_come_first():
+def test_largest_units_come_first():
     found = model(4)
     found.weights.w1[:] = 1
     found.weights.w1[:, 2] = -1
     found.weights.w2[:] = 0.5
     found.weights.w2[2] = 2
-    sheet = np.asarray(opened(first_layer(found)).convert("RGBA"))
+    sheet = np.asarray(opened(first_layer(found).uri).convert("RGBA"))
     assert sheet.shape == (8 + GAP, 8 + GAP, 4)
     blue = (sheet[..., 2] > sheet[..., 0]) & (sheet[..., 3] > 0)
     assert blue[:4, :4].all()
@@ -53,16 +53,16 @@ def test_the_units_with_the_largest_weights_to_the_outputs_come_first():
 
 
 @pytest.mark.parametrize(
-    ("hidden", "shape", "shown"), [(7, (4, 4), 7), (400, (4, 6), UNITS), (9, (500, 250), 2), (3, (600, 600), 1)]
+    ("hidden", "shape", "shown"), [(7, (4, 4), 7), (400, (4, 6), MAX_UNITS), (9, (500, 250), 2), (3, (600, 600), 1)]
 )
-def test_a_sheet_is_bounded(hidden, shape, shown):
+def test_sheet_is_bounded(hidden, shape, shown):
     found = model(hidden, shape)
-    assert units_shown(found) == shown
-    width, height = opened(first_layer(found)).size
-    assert width * height <= max(2 * SHEET_PIXELS, 600 * 600)
+    assert first_layer(found)[1:] == (shown, hidden)
+    width, height = opened(first_layer(found).uri).size
+    assert width * height <= max(2 * MAX_SHEET_PIXELS, 600 * 600)
 
 
-def test_weights_that_are_all_zero_have_a_picture():
+def test_weights_of_zero():
     found = model(2)
     found.weights.flat[:] = 0
-    assert not np.asarray(opened(first_layer(found)).convert("RGBA"))[..., 3].any()
+    assert not np.asarray(opened(first_layer(found).uri).convert("RGBA"))[..., 3].any()

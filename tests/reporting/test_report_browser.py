@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from ddmlp.cli import train
-from ddmlp.cli.report import write_report
+from ddmlp.reporting import write_report
+
+pytestmark = pytest.mark.browser
 
 LUMINANCE = """selector => {
   const found = getComputedStyle(document.querySelector(selector));
@@ -34,7 +36,7 @@ def reports(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", ["one.html", "both.html"])
 @pytest.mark.parametrize("width", [375, 1_280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_opens_offline_and_can_be_read(browser, reports, name, width, scheme):
+def test_offline_and_readable(browser, reports, name, width, scheme):
     said, asked = [], []
     size = {"width": width, "height": 800}
     with browser.new_context(viewport=size, color_scheme=scheme, offline=True) as context:
@@ -55,7 +57,7 @@ def test_it_opens_offline_and_can_be_read(browser, reports, name, width, scheme)
         assert plot["text"] == body["text"]
 
 
-def test_it_is_printed_black_on_white_within_the_paper(browser, reports):
+def test_print(browser, reports):
     with browser.new_context(viewport={"width": 794, "height": 1_123}, color_scheme="dark", offline=True) as context:
         page = context.new_page()
         page.emulate_media(media="print")

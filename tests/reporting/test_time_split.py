@@ -15,7 +15,7 @@ def line(seconds, waited, starved=0.0, workers=1):
 
 
 def split(*lines, follow=False):
-    return TimeSplit.of(Records(list(lines)), follow=follow)
+    return TimeSplit.from_records(Records(list(lines)), follow=follow)
 
 
 def test_simple():
@@ -23,35 +23,37 @@ def test_simple():
     assert split(line(1, 1, 1, 2), line(11, 10, 5, 2)) == TimeSplit(seconds=10, server=1, arithmetic=8, messages=1)
 
 
-def test_in_one_process_all_waiting_is_arithmetic():
+def test_one_process():
     assert split(line(1, 0.5), line(3, 2)) == TimeSplit(seconds=2, server=0.5, arithmetic=1.5, messages=0)
 
 
-def test_arithmetic_that_the_server_did_not_wait_for_is_not_counted():
+def test_hidden_arithmetic_does_not_count():
     assert split(line(0, 0, 1, 2), line(10, 4, 2, 2)) == TimeSplit(seconds=10, server=6, arithmetic=4, messages=0)
 
 
-def test_workers_that_did_nothing_but_wait_did_no_arithmetic():
+def test_idle_workers():
     assert split(line(0, 0, 0, 1), line(10, 4, 30, 1)) == TimeSplit(seconds=10, server=6, arithmetic=0, messages=4)
 
 
-def test_where_rows_are_still_coming_waiting_is_one():
+def test_follow():
     assert split(line(0, 0, 1, 2), line(10, 4, 2, 2), follow=True) == TimeSplit(10, 6, 4, None)
     assert split(line(0, 0), line(10, 4), follow=True) == TimeSplit(10, 6, 4, 0)
 
 
-def test_only_stretches_of_nothing_but_training_count():
+def test_only_training_counts():
     lines = [line(0, 0), line(2, 1), Saved(1, 9.0), line(50, 40), line(52, 41), Started(1, []), line(60, 1)]
     assert split(*lines) == TimeSplit(seconds=4, server=2, arithmetic=2, messages=0)
 
 
 @pytest.mark.parametrize("lines", [[], [line(1, 1)], [line(1, 0), Saved(1, 0.5), line(2, 1)], [line(1, 0), line(1, 0)]])
-def test_without_such_a_stretch_there_is_none(lines):
+def test_no_stretch(lines):
     assert split(*lines) is None
 
 
-def test_the_parts_add_up():
+def test_shares_add_up():
     lines = [line(n, 0.75 * n, 0.5 * n, 3) for n in range(1, 20)]
     found = split(*lines)
     assert found.server + found.arithmetic + found.messages == pytest.approx(found.seconds)
     assert found.seconds == pytest.approx(sum(after.seconds - before.seconds for before, after in pairwise(lines)))
+    assert sum(found.shares.values()) == pytest.approx(1)
+    assert split(line(0, 0, 1, 2), line(10, 4, 2, 2), follow=True).shares == {"server": 0.6, "waiting for answers": 0.4}

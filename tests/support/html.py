@@ -7,11 +7,15 @@ VOID = {"img", "meta"}
 
 
 class Page(HTMLParser):
-    """elements: (name, attributes) in their order; text: all of it, but for styles, with single spaces."""
+    """elements: (name, attributes) in their order; text: all of it, but for styles, with single spaces; tables: of
+    each its class and the texts of its cells, by row; marked: the texts of the elements <mark>."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
+        self.html = html
         self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.tables: list[tuple[str | None, list[list[str]]]] = []
+        self.marked: list[str] = []
         self._open: list[str] = []
         self._parts: list[str] = []
         self.feed(html)
@@ -23,6 +27,12 @@ class Page(HTMLParser):
         self.elements.append((tag, dict(attrs)))
         if tag not in VOID:
             self._open.append(tag)
+        if tag == "table":
+            self.tables.append((dict(attrs).get("class"), []))
+        elif tag == "tr":
+            self.tables[-1][1].append([])
+        elif tag in {"td", "th"}:
+            self.tables[-1][1][-1].append("")
 
     def handle_startendtag(self, tag, attrs):
         self.elements.append((tag, dict(attrs)))
@@ -31,20 +41,24 @@ class Page(HTMLParser):
         assert self._open.pop() == tag
 
     def handle_data(self, data):
-        if not self._open or self._open[-1] != "style":
+        if "style" not in self._open:
             self._parts.append(data)
+        if {"td", "th"} & {*self._open}:
+            self.tables[-1][1][-1][-1] += data
+        if "mark" in self._open:
+            self.marked.append(data)
 
     def all(self, name: str) -> list[dict[str, str | None]]:
         """The attributes of all elements of a name."""
         return [attributes for tag, attributes in self.elements if tag == name]
 
-    def rows(self, html: str, kind: str) -> list[list[str]]:
-        """The cells of the table of a class, by row."""
-        table = re.search(rf'<table class="{kind}">(.*?)</table>', html, re.DOTALL)[1]
-        lines = re.findall(r"<tr[^>]*>(.*?)</tr>", table)
-        return [
-            [re.sub(r"<[^>]*>", "", cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line)] for line in lines
-        ]
+    def pictures(self) -> list[str]:
+        """What the elements that are drawn say that they show."""
+        return [each["aria-label"] for _, each in self.elements if each.get("role") == "img"]
+
+    def rows(self, kind: str | None = None) -> list[list[str]]:
+        """The cells of all tables of a class, by row."""
+        return [row for found, rows in self.tables if found == kind for row in rows]
 
     def outside(self) -> list[str]:
         """Whatever would be fetched from elsewhere, or run."""
