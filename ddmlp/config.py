@@ -98,3 +98,27 @@ class TrainConfig:
 def flag(name: str) -> str:
     """The command-line flag of a setting: lr_schedule is --lr-schedule."""
     return "--" + name.replace("_", "-")
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """How long each wait may take, in seconds. None of them changes what is computed.
+
+    >>> Timeouts(unresponsive=0.5).unresponsive
+    0.5
+    """
+
+    # Workers, as the parameter server sees them.
+    first_unit: float = 20.0  # until a unit is overdue while no worker has answered one
+    overdue: float = 0.02  # a unit is never overdue sooner: a process may have to wait that long for a core
+    unresponsive: float = 5.0  # without an answer, after which an overdue worker counts as unresponsive
+    answer: float = 600.0  # without any answer, after which the run ends
+    join: float = 60.0  # without any worker, after which the run ends
+    # Messages between processes.
+    handshake: float = 10.0  # from connecting to being accepted
+    message: float = 5.0  # that a message which has begun to arrive or leave may stand still
+    rows: float = 30.0  # until rows that another node has published must be visible here
+    # Ray's actors.
+    place: float = 60.0  # until the workers have their CPUs
+    worker_start: float = 20.0  # that a worker which is still starting is waited for before it is killed
+    server: float = 600.0  # without an answer of the server; testing the weights or saving them is one silence

@@ -117,7 +117,7 @@ def prepare(args: argparse.Namespace, config: TrainConfig, data: Path, run: "Run
 def start(job: "Job", args: argparse.Namespace, progress: "RunProgress") -> "Iterator[AnyTrainer]":
     """The trainer of the job, in this process or on Ray; nothing of it is left behind."""
     if job.workers == 0:
-        from ddmlp.training.local_pool import local_trainer
+        from ddmlp.training.setup import local_trainer
 
         local = local_trainer(job)
         try:
@@ -127,7 +127,7 @@ def start(job: "Job", args: argparse.Namespace, progress: "RunProgress") -> "Ite
         return
     from ddmlp.ray_backend.cluster import connect
 
-    cluster = connect(args.address, dashboard=args.dashboard, ahead=AHEAD)
+    cluster = connect(args.address, dashboard=args.dashboard)
     try:
         from ddmlp.ray_backend.trainer import RayTrainer
 

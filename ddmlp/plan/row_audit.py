@@ -23,10 +23,10 @@ class RowAudit:
     def __init__(self, rows: int = 0, fingerprints: int = 0) -> None:
         self.rows, self.fingerprints = rows, fingerprints
 
-    def add(self, tally: RowStats) -> None:
+    def add(self, row_stats: RowStats) -> None:
         """Enter the rows of a step that is applied."""
-        self.rows += tally.rows
-        self.fingerprints = (self.fingerprints + tally.fingerprints) % 2**64
+        self.rows += row_stats.rows
+        self.fingerprints = (self.fingerprints + row_stats.fingerprints) % 2**64
 
     def check(self, where: str, due: Iterable[NDArray[np.intp]]) -> None:
         """Raise TrainingError where the rows applied are not those that are `due`, each of them once."""

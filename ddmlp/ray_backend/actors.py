@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 from ddmlp.data.dataset import Dataset
 from ddmlp.nn.weights import Shape
@@ -11,15 +12,16 @@ from ddmlp.numerics import arithmetic_fingerprint
 from ddmlp.plan.plan import Plan
 from ddmlp.training.job import Job
 from ddmlp.training.report import Report
+from ddmlp.training.setup import build_trainer
 from ddmlp.training.trainer import Trainer
 from ddmlp.training.worker import Worker
 from ddmlp.transport import protocol
-from ddmlp.transport.client import WorkerClient, serve
+from ddmlp.transport.client import WorkerClient, run_worker
 from ddmlp.transport.socket_pool import SocketWorkerPool
 
 
 def hello(worker: int, job: Job, dataset: Dataset) -> protocol.Hello:
-    """What `worker` (-1: the server) says of itself when it meets the other end."""
+    """The hello of `worker` (-1: the server)."""
     data = dataset.manifest.identity(growing=job.config.follow)
     return protocol.Hello(worker, protocol.VERSION, arithmetic_fingerprint(), data, job.config.as_dict())
 
@@ -28,23 +30,33 @@ class ServerActor:
     """The trainer, beside the weights."""
 
     trainer: Trainer
-    hub: SocketWorkerPool
+    pool: SocketWorkerPool
+    pool_options: ClassVar[dict[str, Any]] = {}  # of SocketWorkerPool, for tests
 
     def start(self, job: Job, secret: bytes, addresses: Sequence[protocol.Address]) -> int:
         """Returns the position. Not in the constructor: an error there would reach the driver as an actor's death."""
 
         def connect(dataset: Dataset, _plan: Plan, shape: Shape) -> SocketWorkerPool:
-            self.hub = SocketWorkerPool(shape, hello(-1, job, dataset), secret, addresses, window=job.window)
-            return self.hub
+            self.pool = SocketWorkerPool(
+                shape,
+                hello(-1, job, dataset),
+                secret,
+                addresses,
+                capacity=job.queue_capacity,
+                window=job.window,
+                timeouts=job.timeouts,
+                **self.pool_options,
+            )
+            return self.pool
 
-        self.trainer = Trainer(job, connect)
+        self.trainer = build_trainer(job, connect)
         return self.trainer.step
 
     def listen(self, address: protocol.Address) -> protocol.Address:
-        return self.hub.listen(address)
+        return self.pool.listen(address)
 
     def gather(self, workers: int, seconds: float) -> bool:
-        return self.hub.gather(workers, seconds)
+        return self.pool.gather(workers, seconds)
 
     def advance(self, seconds: float) -> Report:
         return self.trainer.advance(seconds)
@@ -58,7 +70,7 @@ class ServerActor:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where and how a worker meets the server: its address for workers on its node and for others, the secret."""
+    """Where workers reach the server: its address for those on its node and for others, and the secret."""
 
     local: protocol.Address
     far: protocol.Address | None
@@ -68,6 +80,8 @@ class Endpoint:
 class WorkerActor:
     """A worker."""
 
+    worker_class = Worker
+    client_class = WorkerClient
     _dataset: Dataset | None = None
 
     def __init__(self, number: int) -> None:
@@ -79,16 +93,16 @@ class WorkerActor:
 
         return str(ray.get_runtime_context().get_node_id()), os.getpid()
 
-    def serve(self, job: Job, meeting: Endpoint, *, far: bool) -> str:
+    def work(self, job: Job, endpoint: Endpoint, *, far: bool) -> str:
         """Answer the server's units until there are no more; returns why there are none."""
         # The server verifies its own node's copy, not that of another.
         dataset = self._dataset = self._dataset or Dataset(job.data / "train", verify=far)
         shape = job.shape(dataset.manifest)
-        address = meeting.far if far else meeting.local
-        assert address is not None, "a worker on another node is sent only where the server listens for it"
+        address = endpoint.far if far else endpoint.local
+        assert address is not None, "the server listens for other nodes before a worker there is sent to it"
         try:
-            link = WorkerClient(address, meeting.secret, hello(self._number, job, dataset), shape)
+            client = self.client_class(address, endpoint.secret, hello(self._number, job, dataset), shape, job.timeouts)
         except ConnectionError as error:
             return str(error)
-        serve(Worker(dataset, job.plan(dataset.manifest), shape), link)
-        return f"the server has let worker {self._number} go"
+        run_worker(self.worker_class(dataset, job.plan(dataset.manifest), shape, job.timeouts), client)
+        return f"the server has released worker {self._number}"

@@ -4,16 +4,14 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from threading import Event, Thread
 from types import ModuleType
 from typing import Any
 
 from ddmlp.errors import ClusterError, DdmlpError
+from ddmlp.ray_backend.process_groups import own_process_groups
 
 OBJECT_STORE_BYTES = 100 << 20  # of our own Ray: our arrays do not travel through its store
 CONNECT_SECONDS = 3
@@ -87,11 +85,11 @@ class Cluster:
         self.ray.shutdown()
 
 
-def connect(address: str | None = None, *, dashboard: bool = False, ahead: Sequence[str] = ()) -> Cluster:
+def connect(address: str | None = None, *, dashboard: bool = False) -> Cluster:
     """Attach to the Ray at `address`, at RAY_ADDRESS, or to the one running on this machine; else start one here.
 
-    `address` is HOST:PORT; "local" always starts one. ahead: modules to import while Ray starts. Raises ClusterError
-    where a Ray that was asked for is not there, or does not let us in.
+    `address` is HOST:PORT; "local" always starts one. Raises ClusterError if a Ray that was asked for does not answer,
+    or rejects this process.
     """
     address = address or os.environ.get("RAY_ADDRESS")
     if address in (None, "auto"):
@@ -118,7 +116,7 @@ def connect(address: str | None = None, *, dashboard: bool = False, ahead: Seque
     starting = {"include_dashboard": dashboard, "object_store_memory": OBJECT_STORE_BYTES}
     options: dict[str, Any] = {"address": "local", **starting} if own else {"address": address}
     try:
-        with _importing(ahead), _apart() if own else nullcontext():
+        with own_process_groups() if own else nullcontext():
             found: Any = ray.init(**options, **quiet)
     except Exception as error:  # Ray raises many kinds here, RuntimeError and ConnectionError among them
         where = "a local Ray" if own else f"the Ray at {address}"
@@ -129,7 +127,7 @@ def connect(address: str | None = None, *, dashboard: bool = False, ahead: Seque
     return Cluster(ray, str(found.address_info["gcs_address"]), own, f"http://{url}" if url else None)
 
 
-def ours(ray: ModuleType, asked: Any) -> Any:
+def get_answer(ray: ModuleType, asked: Any) -> Any:
     """The answer of an actor; raises what it raised, where that is an error of ours or of the operating system, and
     ClusterError for others. Its death is Ray's RayActorError."""
     try:
@@ -146,47 +144,6 @@ def one_line(error: BaseException) -> str:
     """An error of Ray's in one line."""
     lines = [line for line in str(error).splitlines() if line.strip()] or [""]
     return f"{type(error).__name__}: {lines[0].strip()}"
-
-
-@contextmanager
-def _importing(modules: Sequence[str]) -> Iterator[None]:
-    """Import modules meanwhile: this process only waits while Ray starts. One that cannot be imported is left to those
-    who need it."""
-
-    def each() -> None:
-        for module in modules:
-            with suppress(Exception):
-                import_module(module)
-
-    thread = Thread(target=each, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        thread.join()
-
-
-@contextmanager
-def _apart() -> Iterator[None]:
-    """Give each process that is started meanwhile by a fork of this one, as Ray's are, a process group of its own.
-
-    A signal to this process's group, as `timeout` and Ctrl-C send it, is to end the run, and not the Ray under it.
-    """
-    _starting.set()
-    try:
-        yield
-    finally:
-        _starting.clear()
-
-
-def _after_fork() -> None:
-    if _starting.is_set():
-        os.setpgrp()
-
-
-_starting = Event()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _running() -> str | None:

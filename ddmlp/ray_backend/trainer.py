@@ -1,7 +1,7 @@
-"""The trainer on Ray: its server as an actor beside the driver, started again when it dies, and its crew of workers.
+"""The trainer on Ray: its server as an actor beside the driver, restarted when it dies, and its group of workers.
 
 Ray places the actors and carries the few calls of the driver. The messages of a step do not go through Ray or the
-driver: server and workers talk to each other directly (hub.py, link.py).
+driver: server and workers talk to each other directly (ddmlp/transport).
 """
 
 import secrets
@@ -16,42 +16,38 @@ import filelock
 
 from ddmlp.errors import ClusterError
 from ddmlp.ray_backend.actors import Endpoint, ServerActor
-from ddmlp.ray_backend.cluster import INSTALLED, NEVER_AGAIN, Cluster, one_line, ours
+from ddmlp.ray_backend.cluster import INSTALLED, NEVER_AGAIN, Cluster, get_answer, one_line
 from ddmlp.ray_backend.prometheus import RayMetrics
 from ddmlp.ray_backend.worker_group import WorkerGroup
 from ddmlp.training.job import Job
 from ddmlp.training.report import Report
 from ddmlp.transport import protocol
-from ddmlp.transport.socket_pool import JOIN_SECONDS
 
-PLACE_SECONDS = 60
-SERVER_SECONDS = 600  # the longest that the server may be silent; a test of the weights or a checkpoint is one silence
-WATCH_SECONDS = 1.0
-MOST_DEATHS = 10  # of the server, without a newer checkpoint between, before the run is given up
+WATCH_SECONDS = 1.0  # between looks at the workers while they join
 
 
 class RayTrainer:
     """A trainer whose server and workers are actors; used as the local one is."""
 
     server_class = ServerActor
-    crew_class = WorkerGroup
+    group_class = WorkerGroup
 
-    def __init__(self, job: Job, cluster: Cluster, *, place_seconds: float = PLACE_SECONDS) -> None:
+    def __init__(self, job: Job, cluster: Cluster) -> None:
         """Place and start the actors. Raises ClusterError where that does not come about within a bound, and what an
         actor raised; no actor is left then."""
         self._ray, self._cluster, self._job = cluster.ray, cluster, job
-        self._server_kind = cluster.ray.remote(self.server_class)  # once, as the crew's
+        self._server_kind = cluster.ray.remote(self.server_class)  # once, as the group's
         self._folder = _Folder()
         self._server: Any = None
-        self._meeting: Endpoint
+        self._endpoint: Endpoint
         self._started = self._deaths = self._since_checkpoint = 0
         self._began = self.step = -1  # the step that the last server began at, and the last one reported
         self._metrics = RayMetrics(job.run.name)
-        self._crew = self.crew_class(cluster, job, self._listen)
+        self._group = self.group_class(cluster, job, self._listen)
         try:
             starting = self._start_server()  # it reads the data while the processes of the workers start
-            self._crew.place(place_seconds)
-            self._meet(*starting)
+            self._group.start()
+            self._connect(*starting)
             self._gather()
         except cluster.ray.exceptions.RayActorError as error:
             self.close()
@@ -63,8 +59,8 @@ class RayTrainer:
     def advance(self, seconds: float) -> Report:
         """Train for about so many seconds, replacing what dies meanwhile; see `Trainer.advance`."""
         report: Report = self._ask("advance", seconds)
-        self._crew.settle(stepped=report.step > self.step)
-        self._crew.dismiss(report.hung)
+        self._group.replace_released(stepped=report.step > self.step)
+        self._group.kill(report.hung)
         self.step = report.step
         return self._noted(report)
 
@@ -76,8 +72,8 @@ class RayTrainer:
         """Write a checkpoint; see `Trainer.checkpoint`. Raises ClusterError where the server dies meanwhile."""
         try:
             asked = self._server.checkpoint.remote()
-            self._crew.watch(asked, SERVER_SECONDS)
-            folder: Path = ours(self._ray, asked)
+            self._group.watch(asked, self._job.timeouts.server)
+            folder: Path = get_answer(self._ray, asked)
         except self._ray.exceptions.RayActorError:
             raise ClusterError("the server has died before the checkpoint was written; go on by --resume") from None
         return folder
@@ -87,12 +83,12 @@ class RayTrainer:
         if self._server is not None:
             self._ray.kill(self._server)
             self._server = None
-        self._crew.close()
+        self._group.close()
         self._folder.remove()
 
     def _noted(self, report: Report) -> Report:
         """The report, shown to Prometheus; its result tells of deaths, too."""
-        deaths = {"worker": self._crew.deaths, "server": self._deaths}
+        deaths = {"worker": self._group.deaths, "server": self._deaths}
         self._metrics.show(report, deaths)
         if report.result is None:
             return report
@@ -104,11 +100,11 @@ class RayTrainer:
         while True:
             try:
                 asked = getattr(self._server, method).remote(*arguments)
-                if not self._crew.watch(asked, SERVER_SECONDS):
+                if not self._group.watch(asked, self._job.timeouts.server):
                     self._ray.kill(self._server)
-                return ours(self._ray, asked)
+                return get_answer(self._ray, asked)
             except self._ray.exceptions.RayActorError as error:
-                self._revive(error)
+                self._restart_server(error)
 
     def _start_server(self) -> tuple[Any, Endpoint]:
         """Have a new server go on from the newest checkpoint: its position, once it is there, and where to meet it."""
@@ -118,48 +114,49 @@ class RayTrainer:
         options = {"num_cpus": 0, "scheduling_strategy": beside, **NEVER_AGAIN}
         self._server = self._server_kind.options(**options).remote()
         self._started += 1
-        meeting = Endpoint(str(self._folder.path / f"server-{self._started}"), None, secrets.token_bytes(32))
-        return self._server.start.remote(self._job, meeting.secret, [meeting.local]), meeting
+        endpoint = Endpoint(str(self._folder.path / f"server-{self._started}"), None, secrets.token_bytes(32))
+        return self._server.start.remote(self._job, endpoint.secret, [endpoint.local]), endpoint
 
-    def _meet(self, starting: Any, meeting: Endpoint) -> None:
-        """Wait until the server is there, and send the workers to it."""
-        step = ours(self._ray, starting)
+    def _connect(self, starting: Any, endpoint: Endpoint) -> None:
+        """Wait until the server has started, and send the workers to it."""
+        step = get_answer(self._ray, starting)
         if step > self._began:
             self._since_checkpoint = 0
         self._began = self.step = step
-        self._meeting = meeting
-        self._crew.serve(meeting)
+        self._endpoint = endpoint
+        self._group.connect_to(endpoint)
 
-    def _revive(self, error: Exception) -> None:
-        """Start the server again. It redoes the steps since its newest checkpoint, to the same bits."""
+    def _restart_server(self, error: Exception) -> None:
+        """Restart the server. It redoes the steps since its newest checkpoint, to the same bits."""
         while True:
             self._deaths += 1
             self._since_checkpoint += 1
-            if self._since_checkpoint > MOST_DEATHS:
+            if self._since_checkpoint > self._job.max_deaths:
                 raise ClusterError(
                     f"the server has died {self._since_checkpoint} times without a newer checkpoint between, at last "
                     f"so: {one_line(error)}; go on by --resume"
                 ) from error
             self._ray.kill(self._server)
             try:
-                self._meet(*self._start_server())
+                self._connect(*self._start_server())
                 return
             except self._ray.exceptions.RayActorError as another:
                 error = another
 
     def _listen(self) -> Endpoint:
         """Have the server listen for workers on other nodes: only now has the user asked for more than this one."""
-        if self._meeting.far is None:
+        if self._endpoint.far is None:
             address: protocol.Address = (self._ray.util.get_node_ip_address(), 0)
-            self._meeting = replace(self._meeting, far=ours(self._ray, self._server.listen.remote(address)))
-        return self._meeting
+            self._endpoint = replace(self._endpoint, far=get_answer(self._ray, self._server.listen.remote(address)))
+        return self._endpoint
 
     def _gather(self) -> None:
-        """Wait until enough workers have joined the server, bounded."""
-        for _ in range(int(JOIN_SECONDS / WATCH_SECONDS)):
+        """Wait until enough workers have joined the server. Raises ClusterError if they do not in time."""
+        join = self._job.timeouts.join
+        for _ in range(int(join / WATCH_SECONDS)):
             if self._ask("gather", self._job.fewest, WATCH_SECONDS):
                 return
-        raise ClusterError(f"the workers did not reach the server within {JOIN_SECONDS} s; can their nodes connect?")
+        raise ClusterError(f"the workers did not reach the server within {join:g} s; can their nodes connect?")
 
 
 class _Folder:

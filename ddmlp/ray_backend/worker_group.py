@@ -1,4 +1,4 @@
-"""The crew: the workers of a run on Ray, hired, placed, sent to the server, and replaced when they die."""
+"""The workers of a run on Ray: started, placed, sent to the server, and replaced when they die."""
 
 import os
 import signal
@@ -10,51 +10,49 @@ from typing import Any
 
 from ddmlp.errors import ClusterError
 from ddmlp.ray_backend.actors import Endpoint, WorkerActor
-from ddmlp.ray_backend.cluster import NEVER_AGAIN, Cluster, one_line, ours
+from ddmlp.ray_backend.cluster import NEVER_AGAIN, Cluster, get_answer, one_line
 from ddmlp.training.job import Job
-
-STARTING_SECONDS = 20
-MOST_DEATHS = 10  # of each worker, without a step between, before the run is given up
 
 
 @dataclass(eq=False)
 class _Member:
     number: int
     actor: Any
-    place: Any = None  # the placement group that it is in, where it has been hired for one
+    place: Any = None  # the placement group that it is in, if it was started for one
     node: str = ""
     process: int = 0
-    meeting: Endpoint | None = None  # the one that it was sent to
+    endpoint: Endpoint | None = None  # that it was sent to
 
 
 class WorkerGroup:
-    """The workers, each in one call at a time: the one that finds its place, or the one that serves a server.
+    """The workers. Each is in one call at a time: the one that tells its node, or the one that works for a server.
 
-    A fixed number of them is hired at once, and waits for room as actors do. An elastic crew has Ray reserve a place
-    for each, and hires once it is there: no actor waits for room, and who is missing is a place that Ray looks for.
+    A fixed number of them is started at once, and waits for CPUs as actors do. An elastic group has Ray reserve a
+    placement group for each, and starts the worker once it is ready: no actor waits for CPUs.
     """
 
     worker_class = WorkerActor
 
     def __init__(self, cluster: Cluster, job: Job, listen: Callable[[], Endpoint]) -> None:
-        """listen: has the server listen for workers on other nodes; returns the meeting with its address."""
+        """listen: has the server listen for workers on other nodes; returns the endpoint with its address."""
         self._ray, self._cluster, self._job, self._listen = cluster.ray, cluster, job, listen
         self._here = cluster.here
         self._worker = self._ray.remote(self.worker_class)  # once: the driver keeps what it has defined for good
         self._calls: dict[Any, _Member] = {}
-        self._places: dict[Any, Any] = {}  # placement groups for whom is missing, by what is ready when they are
+        self._places: dict[Any, Any] = {}  # placement groups for missing workers, by what is ready when they are
         self._free: list[_Member] = []  # placed, and in no call
-        self._meeting: Endpoint | None = None
-        self._hired = self._most = 0  # ever, and at a time
+        self._endpoint: Endpoint | None = None
+        self._started = self._most = 0  # ever, and at a time
         self._reason = ""
         self.deaths = 0
         self._without_step = 0
 
-    def place(self, seconds: float) -> None:
-        """Hire everyone, and wait until enough have a place, bounded."""
+    def start(self) -> None:
+        """Start all workers, and wait until enough have a node. Raises ClusterError if they get no CPUs in time."""
         for _ in range(self._job.workers):
             self._add()
-        deadline, least = time.monotonic() + seconds, self._job.fewest
+        seconds, least = self._job.timeouts.place, self._job.fewest
+        deadline = time.monotonic() + seconds
         while len(self._free) < least:
             left = max(0.0, deadline - time.monotonic())
             ready, _ = self._ray.wait([*self._places, *self._calls], num_returns=1, timeout=left)
@@ -66,9 +64,9 @@ class WorkerGroup:
                 )
             self._ended(ready[0])
 
-    def serve(self, meeting: Endpoint) -> None:
-        """Send everyone to the server that waits there. Who is still with the one before comes when that is gone."""
-        self._meeting = meeting
+    def connect_to(self, endpoint: Endpoint) -> None:
+        """Send all workers to a server. One that is still with the server before is sent when that is gone."""
+        self._endpoint = endpoint
         while self._free:
             self._send(self._free[-1])
             self._free.pop()
@@ -84,15 +82,15 @@ class WorkerGroup:
                 return True
             self._ended(ready[0])
 
-    def settle(self, *, stepped: bool) -> None:
-        """The server is well: replace those that it has let go, because it could make no sense of them."""
+    def replace_released(self, *, stepped: bool) -> None:
+        """The server is well: replace the workers that it has dropped because their answers made no sense."""
         if stepped:
             self._without_step = 0
         while self._free:
             self._replace(self._free.pop())
 
-    def dismiss(self, numbers: list[int]) -> None:
-        """Kill workers that hang; they are replaced when their calls end."""
+    def kill(self, numbers: list[int]) -> None:
+        """Kill unresponsive workers; they are replaced when their calls end."""
         for member in self._calls.values():
             if member.number in numbers:
                 if member.node == self._here:  # Ray would ask it first, and wait
@@ -101,18 +99,18 @@ class WorkerGroup:
                 self._ray.kill(member.actor)
 
     def close(self) -> None:
-        """Kill everyone, and look for no more places."""
+        """Kill all workers, and reserve nothing more."""
         for place in self._places.values():
             self._ray.util.remove_placement_group(place)
         starting = {call: member for call, member in self._calls.items() if not member.node}
         for member in [*self._calls.values(), *self._free]:
             if member not in starting.values():
-                self._let_go(member)
-        if self._meeting is not None and starting:  # before, it is for want of room that they have no place
+                self._release(member)
+        if self._endpoint is not None and starting:  # before, they have no node for want of CPUs
             # Ray 2.60 can lose count of the CPUs of an actor that is killed while it is being started.
-            self._ray.wait([*starting], num_returns=len(starting), timeout=STARTING_SECONDS)
+            self._ray.wait([*starting], num_returns=len(starting), timeout=self._job.timeouts.worker_start)
         for member in starting.values():
-            self._let_go(member)
+            self._release(member)
         self._calls, self._places, self._free = {}, {}, []
 
     @property
@@ -121,33 +119,33 @@ class WorkerGroup:
         return self._cluster.share(self._job.fewest)
 
     def _add(self) -> None:
-        """One worker more: at once, or as soon as there is a place for it."""
+        """One worker more: at once, or as soon as its placement group is ready."""
         if self._job.elastic:
             place = self._ray.util.placement_group([{"CPU": self._share}])
             self._places[place.ready()] = place
         else:
-            self._hire({"num_cpus": self._share})
+            self._start({"num_cpus": self._share})
 
-    def _hire(self, options: dict[str, Any], place: Any = None) -> None:
+    def _start(self, options: dict[str, Any], place: Any = None) -> None:
         """A new worker, with a number of its own."""
-        actor = self._worker.options(**options, **NEVER_AGAIN).remote(self._hired)
-        self._calls[actor.place.remote()] = _Member(self._hired, actor, place)
-        self._hired += 1
+        actor = self._worker.options(**options, **NEVER_AGAIN).remote(self._started)
+        self._calls[actor.place.remote()] = _Member(self._started, actor, place)
+        self._started += 1
         self._most = max(self._most, len(self._calls) + len(self._free))
 
     def _ended(self, call: Any) -> None:
-        """A place has been found; or a worker's call has ended: it has a place, was let go by a server, or is dead."""
+        """A placement group is ready, or a worker's call has ended: it has a node, was released, or is dead."""
         if call in self._places:
             place = self._places.pop(call)
             there = self._ray.util.scheduling_strategies.PlacementGroupSchedulingStrategy(place)
-            self._hire({"num_cpus": place.bundle_specs[0]["CPU"], "scheduling_strategy": there}, place)
+            self._start({"num_cpus": place.bundle_specs[0]["CPU"], "scheduling_strategy": there}, place)
             return
         member = self._calls.pop(call)
         self._free.append(member)
         try:
-            found = ours(self._ray, call)
+            found = get_answer(self._ray, call)
         except self._ray.exceptions.RayActorError as error:
-            if self._meeting is None:  # at the start: this is no accident
+            if self._endpoint is None:  # at the start: this is no accident
                 raise
             self._free.remove(member)
             self._reason = one_line(error)
@@ -157,29 +155,29 @@ class WorkerGroup:
             member.node, member.process = found
         else:
             self._reason = found
-        if self._meeting is not None and self._meeting is not member.meeting:
+        if self._endpoint is not None and self._endpoint is not member.endpoint:
             self._send(member)
             self._free.remove(member)
 
     def _send(self, member: _Member) -> None:
-        """Have a worker serve the server of the meeting."""
+        """Have a worker work for the server."""
         far = member.node != self._here
-        assert self._meeting is not None, "nobody is sent before there is a server"
-        if far and self._meeting.far is None:
-            self._meeting = self._listen()
-        member.meeting = self._meeting
-        self._calls[member.actor.serve.remote(self._job, self._meeting, far=far)] = member
+        assert self._endpoint is not None, "no worker is sent before there is a server"
+        if far and self._endpoint.far is None:
+            self._endpoint = self._listen()
+        member.endpoint = self._endpoint
+        self._calls[member.actor.work.remote(self._job, self._endpoint, far=far)] = member
 
-    def _let_go(self, member: _Member) -> None:
+    def _release(self, member: _Member) -> None:
         self._ray.kill(member.actor)
         if member.place is not None:
             self._ray.util.remove_placement_group(member.place)
 
     def _replace(self, member: _Member) -> None:
-        self._let_go(member)  # it may only have stopped serving
+        self._release(member)  # it may only have stopped serving
         self.deaths += 1
         self._without_step += 1
-        if self._without_step > MOST_DEATHS * self._most:
+        if self._without_step > self._job.max_deaths * self._most:
             raise ClusterError(
                 f"{self._without_step} workers have gone without a step between, the last one so: {self._reason}; "
                 "go on by --resume"

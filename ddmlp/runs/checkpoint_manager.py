@@ -47,9 +47,9 @@ class CheckpointManager:
         """The digest of the last link."""
         return self._chain.digest
 
-    def applied(self, update: Update, tally: RowStats) -> None:
+    def applied(self, update: Update, row_stats: RowStats) -> None:
         """A step was applied."""
-        self._ledger.add(tally)
+        self._ledger.add(row_stats)
         if self._updates:
             self._updates.add(update)
 

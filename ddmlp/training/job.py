@@ -1,14 +1,15 @@
-"""A job: what a trainer is told, and what it reports."""
+"""A job: what a trainer needs to know."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from ddmlp.config import TrainConfig
+from ddmlp.config import Timeouts, TrainConfig
 from ddmlp.data.manifest import NAME, Manifest
 from ddmlp.nn.weights import Shape
 from ddmlp.plan.plan import Plan
 from ddmlp.plan.stream_plan import StreamPlan
+from ddmlp.training.messages import CREDITS
 
 
 @dataclass(frozen=True)
@@ -16,9 +17,10 @@ class Job:
     """What a trainer needs to know, in this process or another: settings and paths, no arrays.
 
     workers: how many there may be; checkpoint_every: steps between checkpoints, besides those at the end of each epoch;
-    keep: how many checkpoints; stop_after: the step to stop at, where that is before the plan's end; idle_timeout:
-    seconds without a new row after which it stops, where rows may still be coming; least: how many workers must be
-    there at the start, where that is not all of them.
+    keep: how many checkpoints; stop_after: the step to stop at, if that is before the plan's end; idle_timeout:
+    seconds without a new row after which it stops, if rows may still be coming; least: how many workers must be there
+    at the start, if that is not all of them; max_deaths: of the server without a newer checkpoint, and of each worker
+    without a step between, before the run is given up.
     """
 
     config: TrainConfig
@@ -30,6 +32,8 @@ class Job:
     stop_after: int | None = None
     idle_timeout: float = math.inf
     least: int | None = None
+    max_deaths: int = 10
+    timeouts: Timeouts = field(default_factory=Timeouts)
 
     @property
     def fewest(self) -> int:
@@ -52,6 +56,11 @@ class Job:
         """The test data. Where rows are still coming, there need not be any."""
         path = self.data / "test"
         return path if not self.config.follow or (path / NAME).exists() else None
+
+    @property
+    def queue_capacity(self) -> int:
+        """The most units that may be open at a time: twice what the workers may hold."""
+        return 2 * CREDITS * max(1, self.workers)
 
     @property
     def window(self) -> int:

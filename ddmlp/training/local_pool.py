@@ -1,51 +1,60 @@
-"""Workers in this process: the seam of the trainer without Ray."""
+"""A worker in this process."""
 
+from collections import deque
 from collections.abc import Collection
 
 from ddmlp.nn.weights import Weights
-from ddmlp.training.job import Job
-from ddmlp.training.messages import Gradient
-from ddmlp.training.trainer import Trainer
-from ddmlp.training.unit_queue import UnitQueue
+from ddmlp.training.messages import CREDITS, Gradient, Unit
+from ddmlp.training.weight_store import WeightStore
 from ddmlp.training.worker import Worker
+from ddmlp.training.worker_pool import PoolStats
+
+CAPACITY = 2 * CREDITS
 
 
 class LocalWorkerPool:
-    """One worker, called when its answer is asked for."""
+    """One worker, which computes the next unit when its result is asked for."""
 
     count = parallel = 1
-    unread = (0, 0)
 
     def __init__(self, worker: Worker) -> None:
+        self.weights = WeightStore(worker.shape)
         self._worker = worker
+        self._units: deque[Unit] = deque()
         self._gradient = Weights(worker.shape)
-        self._versions: dict[int, Weights] = {}
-        self._reserved = Weights(worker.shape)
-        self.answered = {0: 0}
+        self._answered = self._high_water = 0
 
-    def reserve(self, queue: UnitQueue, keep: Collection[int] = ()) -> Weights:
-        """A buffer that holds no weights that are still needed: that of the current ones, if they are not."""
-        needed = queue.versions().union(keep)
-        free = [version for version in self._versions if version not in needed]
-        self._reserved = self._versions.pop(free[-1]) if free else Weights(self._worker.shape)
-        return self._reserved
+    @property
+    def full(self) -> bool:
+        """Whether the queue is full."""
+        return len(self._units) >= CAPACITY
 
-    def publish(self, version: int) -> None:
-        """What stands in the reserved buffer is the current weights."""
-        self._versions[version] = self._reserved
+    @property
+    def stats(self) -> PoolStats:
+        """What was counted so far."""
+        return PoolStats(1, len(self._units), self._high_water, answered={0: self._answered})
 
-    def exchange(self, queue: UnitQueue, _seconds: float) -> Gradient:
-        """Compute the next unit of the queue."""
-        unit = queue.take(0)
-        assert unit is not None, "no unit waits, and none is being computed"
-        tally = self._worker.compute(unit, self._versions[unit.version], self._gradient)
-        self.answered[0] += 1
-        return Gradient(unit, self._gradient.flat, tally, worker=0, live=self._gradient.live)
+    def submit(self, unit: Unit) -> None:
+        """Put a unit into the queue."""
+        self._units.append(unit)
+        self._high_water = max(self._high_water, len(self._units))
+
+    def next_result(self, timeout: float = 0.0) -> Gradient:  # noqa: ARG002  # it does not wait for anybody
+        """Compute the next unit of the queue, which must hold one. Raises what `Worker.compute` does."""
+        unit = self._units.popleft()
+        stats = self._worker.compute(unit, self.weights[unit.version], self._gradient)
+        self._answered += 1
+        return Gradient(unit, self._gradient.flat, stats, worker=0, live=self._gradient.live)
+
+    def reserve_weights(self, keep: Collection[int]) -> Weights:
+        """A buffer for the next version, which no unit in the queue reads."""
+        weights = self.weights.reserve({*keep, *(unit.version for unit in self._units)})
+        assert weights is not None, "this store has as many buffers as are needed"
+        return weights
+
+    def publish_weights(self, version: int) -> None:
+        """Let units read the reserved buffer as the weights of `version`."""
+        self.weights.publish(version)
 
     def close(self) -> None:
-        """Nothing to let go of."""
-
-
-def local_trainer(job: Job) -> Trainer:
-    """The trainer of a job, all of it in this process."""
-    return Trainer(job, lambda dataset, plan, shape: LocalWorkerPool(Worker(dataset, plan, shape)))
+        """Nothing has to be released."""

@@ -36,11 +36,11 @@ class Gradient(NamedTuple):
 
     unit: Unit
     flat: Floats
-    tally: RowStats
+    row_stats: RowStats
     worker: int
     waited: float = 0.0
     live: Indices | None = None
 
     def sha256(self) -> bytes:
         """A digest of all that must not depend on who computed it."""
-        return hashlib.sha256(repr(self.tally).encode() + self.flat.tobytes()).digest()
+        return hashlib.sha256(repr(self.row_stats).encode() + self.flat.tobytes()).digest()

@@ -10,9 +10,8 @@ from ddmlp.inference.evaluation import Evaluation
 from ddmlp.plan.plan import Plan
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.runs.events import Event
-from ddmlp.training.messages import Gradient
-from ddmlp.training.unit_queue import UnitQueue
-from ddmlp.training.worker_pool import WorkerPool
+from ddmlp.training.step_loop import WaitTimes
+from ddmlp.training.worker_pool import PoolStats
 
 RECORDS_PER_EPOCH = 50  # progress lines in metrics.jsonl
 WINDOW = 10_000  # rows of the prequential error
@@ -29,12 +28,12 @@ class Stretch:
     seconds: float = 0.0
     staleness: Counter[int] = field(default_factory=Counter)
 
-    def add(self, tally: RowStats, seconds: float, staleness: int) -> None:
+    def add(self, row_stats: RowStats, seconds: float, staleness: int) -> None:
         """Add a step's sums."""
         self.staleness[staleness] += 1
-        self.rows += tally.rows
-        self.errors += tally.error
-        self.mistakes += tally.mistakes
+        self.rows += row_stats.rows
+        self.errors += row_stats.error
+        self.mistakes += row_stats.mistakes
         self.seconds += seconds
 
     @property
@@ -76,13 +75,13 @@ class Prequential:
         self._steps: deque[tuple[int, int]] = deque(map(tuple, about.get("steps", [])))
         self.window = Stretch(sum(rows for rows, _ in self._steps), 0.0, sum(wrong for _, wrong in self._steps))
 
-    def add(self, tally: RowStats) -> None:
+    def add(self, row_stats: RowStats) -> None:
         """A step's rows were recognised, and then trained on."""
-        self.rows += tally.rows
-        self.mistakes += tally.mistakes
-        self.window.rows += tally.rows
-        self.window.mistakes += tally.mistakes
-        self._steps.append((tally.rows, tally.mistakes))
+        self.rows += row_stats.rows
+        self.mistakes += row_stats.mistakes
+        self.window.rows += row_stats.rows
+        self.window.mistakes += row_stats.mistakes
+        self._steps.append((row_stats.rows, row_stats.mistakes))
         while self.window.rows - self._steps[0][0] >= WINDOW:
             rows, mistakes = self._steps.popleft()
             self.window.rows -= rows
@@ -105,34 +104,25 @@ class Journal:
         """Begin at `step`. follow: whether each row is trained on once; about: what its checkpoint says of what was
         measured before; complaints: what was wrong with what it began from."""
         self.seconds = float(about.get("train_seconds", 0.0))
-        self.waited = self.blocked = self.starved = 0.0  # seconds, see `progress`
         self._staleness = Counter({int(versions): count for versions, count in about.get("staleness", {}).items()})
         self._prequential = Prequential(about.get("prequential", {})) if follow else None
         self._events: list[Event] = [{"event": "start", "step": step, "complaints": complaints}]
         self._since_record, self._since_report = Stretch(), Stretch()
 
-    def exchanged(self, gradient: Gradient | None, seconds: float, *, blocked: bool) -> None:
-        """An answer was waited for, for so many seconds; blocked: while there were units for which the queue had no
-        place."""
-        self.waited += seconds
-        self.blocked += seconds if blocked else 0.0
-        self.starved += gradient.waited if gradient else 0.0
-
-    def applied(self, tally: RowStats, seconds: float, staleness: int = 0) -> None:
+    def applied(self, row_stats: RowStats, seconds: float, staleness: int = 0) -> None:
         """A step was applied, after so many seconds, by a gradient so many versions old."""
         self.seconds += seconds
         self._staleness[staleness] += 1
         if self._prequential:
-            self._prequential.add(tally)
+            self._prequential.add(row_stats)
         for stretch in (self._since_record, self._since_report):
-            stretch.add(tally, seconds, staleness)
+            stretch.add(row_stats, seconds, staleness)
 
-    def progress(self, step: int, plan: Plan, workers: WorkerPool, queue: UnitQueue, *, last: bool) -> None:
+    def progress(self, step: int, plan: Plan, pool: PoolStats, waits: WaitTimes, *, last: bool) -> None:
         """Note how far it is, where it has moved: a number of times an epoch and at the last step."""
         if not self._since_record.rows or (step % plan.steps_per_epoch % _record_every(plan) and not last):
             return
         stretch, self._since_record = self._since_record, Stretch()
-        unread, most = workers.unread
         self._note(
             "progress",
             step,
@@ -144,15 +134,19 @@ class Journal:
             rows_per_second=stretch.speed,
             seconds=self.seconds,
             staleness=spread(stretch.staleness),
-            workers=workers.count,
+            workers=pool.workers,
             # A full queue makes its sender wait: the plan for a place among the units; a worker, whose credits are its
             # places among the gradients, for its next unit.
             queues={
-                "units": {"depth": queue.depth, "high_water": queue.high_water, "blocked_seconds": self.blocked},
-                "gradients": {"depth": unread, "high_water": most, "blocked_seconds": self.starved},
+                "units": {"depth": pool.depth, "high_water": pool.high_water, "blocked_seconds": waits.full_queue},
+                "gradients": {
+                    "depth": pool.unread,
+                    "high_water": pool.unread_high_water,
+                    "blocked_seconds": waits.units,
+                },
             },
-            wait_seconds=self.waited,
-            reissued=queue.reissued,
+            wait_seconds=waits.results,
+            reissued=pool.reissued,
         )
 
     def next_record(self, step: int, plan: Plan) -> int:

@@ -7,7 +7,7 @@ from ddmlp.nn.optimizer import update
 from ddmlp.nn.weights import Shape, Weights
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.messages import Gradient
-from ddmlp.training.reduction import Pool, Reduction
+from ddmlp.training.reduction import BufferPool, Reduction
 
 
 class ParameterServer:
@@ -25,12 +25,12 @@ class ParameterServer:
         self.version = version
         self.weights = weights
         self._bound, self._in_order = bound, in_order
-        self._pool = Pool(shape)
+        self._pool = BufferPool(shape)
         self._open: dict[int, Reduction] = {}  # by step, in the order in which they were begun
         # The steps that were begun and not applied, in that order, and the version that each reads.
         self.open: dict[int, int] = {}
 
-    def begin(self, step: int, read: int, microbatches: int) -> None:
+    def begin_step(self, step: int, read: int, microbatches: int) -> None:
         """Expect the gradients of a step, which has so many microbatches and reads the weights of version `read`."""
         assert step not in self._open, f"step {step} has begun already"
         self._open[step] = Reduction(read, microbatches, self._pool)
@@ -40,38 +40,38 @@ class ParameterServer:
         """Add a gradient to the sum of its step, which must be open."""
         step = self._open[gradient.unit.step]
         assert gradient.unit.version == step.read, f"{gradient.unit} was to read version {step.read}"
-        step.add(gradient)
+        step.add_gradient(gradient)
 
-    def ready(self) -> int | None:
+    def ready_step(self) -> int | None:
         """The step that is to be applied now, if there is one; to be asked before the next answer is taken."""
         complete = [step for step, each in self._open.items() if each.complete]
         for step in complete:
             if self._may_apply(step):
                 return step
         for step in complete:
-            self._open[step].keep()
+            self._open[step].keep_sum()
         return None
 
-    def apply(self, step: int, rate: float, into: Weights) -> RowStats:
+    def apply_step(self, step: int, rate: float, into: Weights) -> RowStats:
         """Make the next version, in `into`: dW = -rate * the step's sum, `rate` being alpha / B. It may be `weights`
         itself, where nobody reads them any more.
 
         Returns what is counted of the step's rows. Raises TrainingError where the weights would no longer be finite;
-        the version before stays as it was. AssertionError: `ready` did not allow it.
+        the version before stays as it was. AssertionError: `ready_step` did not allow it.
         """
         chosen = self._open[step]
         if (staleness := self.version - chosen.read) > self._bound:
             raise AssertionError(
                 f"the gradient of step {step} is {staleness} versions old, and {self._bound:g} are allowed"
             )
-        gradient, tally = chosen.sum
-        if not (math.isfinite(tally.error) and update(self.weights, gradient, rate, into, chosen.live)):
+        gradient, row_stats = chosen.sum
+        if not (math.isfinite(row_stats.error) and update(self.weights, gradient, rate, into, chosen.live)):
             raise TrainingError(f"the weights are no longer finite after step {step}")
-        self._open.pop(step).close()
+        self._open.pop(step).release()
         del self.open[step]
         self.version += 1
         self.weights = into
-        return tally
+        return row_stats
 
     def _may_apply(self, step: int) -> bool:
         """Whether all others that are open could still be applied within the bound, oldest first."""

@@ -46,12 +46,12 @@ class Recomputation:
         version, server = self.step, self._server
         step, read = self._update(version)
         unit = Unit(step, read, Node(0, self.plan.microbatches(step)))
-        tally = self._worker.compute(unit, self._versions[read], self._gradient)
-        server.begin(step, read, unit.microbatches)
-        server.receive(Gradient(unit, self._gradient.flat, tally, worker=0, live=self._gradient.live))
+        row_stats = self._worker.compute(unit, self._versions[read], self._gradient)
+        server.begin_step(step, read, unit.microbatches)
+        server.receive(Gradient(unit, self._gradient.flat, row_stats, worker=0, live=self._gradient.live))
         rate = self._config.learning_rate(version, self.plan.steps, version - read)
         with np.errstate(all="ignore"):  # the server looks whether the sums are finite
-            server.apply(step, rate / self._config.batch, self._free(version))
+            server.apply_step(step, rate / self._config.batch, self._free(version))
         self._versions[version + 1] = server.weights
         self.staleness[version - read] += 1
 
@@ -77,14 +77,14 @@ def _last_read(updates: NDArray[np.int64]) -> NDArray[np.int64]:
     return last
 
 
-def culprit(dataset: Dataset, plan: Plan, update: Update, weights: Weights) -> str:
+def find_nonfinite_microbatch(dataset: Dataset, plan: Plan, update: Update, weights: Weights) -> str:
     """Which microbatch has a gradient that is not finite, in words; weights: those that the step has read."""
     worker, gradient = Worker(dataset, plan, weights.shape), Weights(weights.shape)
     with np.errstate(all="ignore"):
         for index in range(plan.microbatches(update.step)):
-            tally = worker.compute(Unit(*update, Node(index, index + 1)), weights, gradient)
+            row_stats = worker.compute(Unit(*update, Node(index, index + 1)), weights, gradient)
             gradient.expand()
-            if not (math.isfinite(tally.error) and np.isfinite(gradient.flat).all()):
+            if not (math.isfinite(row_stats.error) and np.isfinite(gradient.flat).all()):
                 return f"the gradient of microbatch {index} is not finite; a smaller --lr may help"
     return (
         "computed again, its microbatches have finite gradients: so their sum or the update is too large, and a "

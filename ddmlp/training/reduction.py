@@ -8,20 +8,20 @@ from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.messages import Gradient
 
 
-class Pool:
+class BufferPool:
     """Buffers to be used again."""
 
     def __init__(self, shape: Shape) -> None:
         self._shape = shape
         self._free: list[Weights] = []
 
-    def take(self, flat: Floats) -> Weights:
+    def copy_of(self, flat: Floats) -> Weights:
         """A buffer with a copy of `flat`."""
         buffer = self._free.pop() if self._free else Weights(self._shape)
         buffer.flat[:] = flat
         return buffer
 
-    def give(self, buffer: Weights) -> None:
+    def release(self, buffer: Weights) -> None:
         """Nobody uses the buffer any more."""
         self._free.append(buffer)
 
@@ -32,7 +32,7 @@ class Reduction:
     read: the version of the weights that they are computed with.
     """
 
-    def __init__(self, read: int, microbatches: int, pool: Pool) -> None:
+    def __init__(self, read: int, microbatches: int, pool: BufferPool) -> None:
         self.read = read
         self._root, self._pool = Node(0, microbatches), pool
         self._partial: dict[Node, tuple[Weights, RowStats]] = {}
@@ -47,44 +47,44 @@ class Reduction:
 
     @property
     def sum(self) -> tuple[Floats, RowStats]:
-        """The sum, and what is counted of the rows. It may lie in the buffer of the last answer: see `keep`."""
+        """The sum, and what is counted of the rows. It may lie in the buffer of the last answer: see `keep_sum`."""
         assert self._sum is not None, "the sum is not complete"
         return self._sum
 
-    def add(self, gradient: Gradient) -> None:
+    def add_gradient(self, gradient: Gradient) -> None:
         """Add a gradient: its sum with its sibling's is its parent's, up to where one is missing."""
-        node, flat, tally = gradient.unit.node, gradient.flat, gradient.tally
+        node, flat, row_stats = gradient.unit.node, gradient.flat, gradient.row_stats
         held: Weights | None = None
         if node == self._root:
             self.live = gradient.live
         elif gradient.live is not None:
-            held = self._pool.take(flat)
+            held = self._pool.copy_of(flat)
             held.live = gradient.live
             held.expand()
             flat = held.flat
         while node != self._root:
             parent, sibling = node.family(self._root)
             if sibling not in self._partial:
-                self._partial[node] = held or self._pool.take(flat), tally
+                self._partial[node] = held or self._pool.copy_of(flat), row_stats
                 return
             # a + b and b + a are the same bits, so the sum may go into the buffer of whichever came first.
             other, others = self._partial.pop(sibling)
             np.add(other.flat, flat, out=other.flat)
             if held is not None:
-                self._pool.give(held)
+                self._pool.release(held)
             held, flat = other, other.flat
-            node, tally = parent, tally.plus(others)
-        self._held, self._sum = held, (flat, tally)
+            node, row_stats = parent, row_stats.plus(others)
+        self._held, self._sum = held, (flat, row_stats)
 
-    def keep(self) -> None:
+    def keep_sum(self) -> None:
         """Let the sum outlast the answer that completed it."""
         if self._held is None:
-            flat, tally = self.sum
-            self._held = self._pool.take(flat)
-            self._sum = self._held.flat, tally
+            flat, row_stats = self.sum
+            self._held = self._pool.copy_of(flat)
+            self._sum = self._held.flat, row_stats
 
-    def close(self) -> None:
+    def release(self) -> None:
         """Nobody needs the sum any more."""
         if self._held is not None:
-            self._pool.give(self._held)
+            self._pool.release(self._held)
             self._held = None

@@ -27,15 +27,15 @@ class Schedule:
         """The position to come to, as far as it is known."""
         return plan.steps if self._stop is None else min(plan.steps, self._stop)
 
-    def over(self, plan: Plan, version: int) -> bool:
+    def finished(self, plan: Plan, version: int) -> bool:
         """Whether it is come to, and there is nothing behind it."""
         return version >= self.goal(plan) and (plan.ended or (self._stop is not None and version >= self._stop))
 
-    def begin(self, plan: Plan, version: int, started: int, workers: int) -> Iterator[Update]:
+    def steps_to_begin(self, plan: Plan, version: int, started: int, workers: int) -> Iterator[Update]:
         """The steps to be begun now, where so many are open already and there are so many workers."""
         goal, window = self.goal(plan), self._window
         if self._asynchronous:
-            goal = min(goal, self.next_pause(plan, version))
+            goal = min(goal, self.next_checkpoint(plan, version))
             window = min(window, max(1, workers))
         while self._next < goal and started < window:
             yield Update(self._next, version if self._asynchronous else max(0, self._next - self._delay))
@@ -46,19 +46,19 @@ class Schedule:
         """For how many workers a step is to be cut: where steps do not wait for each other, one computes all of it."""
         return 1 if self._asynchronous else max(1, workers)
 
-    def reads(self, version: int) -> range:
+    def versions_read(self, version: int) -> range:
         """The versions up to `version` that steps will read which are not applied at that position."""
         return range(max(0, version - self._delay), version + 1)
 
-    def pauses(self, plan: Plan, version: int) -> bool:
+    def checkpoint_due(self, plan: Plan, version: int) -> bool:
         """Whether a checkpoint is due at that position."""
-        return 0 in [version % every for every in self._pauses(plan)]
+        return 0 in [version % every for every in self._intervals(plan)]
 
-    def next_pause(self, plan: Plan, version: int) -> int:
+    def next_checkpoint(self, plan: Plan, version: int) -> int:
         """The first position behind that one at which a checkpoint is due, or the goal where that comes before."""
         goal = self.goal(plan)
-        ends = [version - version % every + every for every in self._pauses(plan)]
+        ends = [version - version % every + every for every in self._intervals(plan)]
         return min(ends if goal <= version else [*ends, goal])
 
-    def _pauses(self, plan: Plan) -> tuple[int, int]:
+    def _intervals(self, plan: Plan) -> tuple[int, int]:
         return plan.steps_per_epoch, self._every

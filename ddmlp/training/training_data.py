@@ -1,4 +1,4 @@
-"""The feed: the training data of a run, whether they are all there or still coming."""
+"""The training data of a run, whether they are complete or still coming."""
 
 import time
 from functools import partial
@@ -18,25 +18,25 @@ class TrainingData:
         self.dataset = Dataset(job.data / "train")
         self.plan = job.plan(self.dataset.manifest)
         self._verification = IntegrityChecker()
-        self._handed = 0  # shards, to the verification
-        self._looked = 0.0
+        self._enqueued = 0  # shards, to the verification
+        self._polled = 0.0
         self._since: float | None = None  # when it was found that there is nothing more to train on
-        self._hand_over()
+        self._enqueue_new_shards()
 
     @property
     def idle(self) -> float:
         """For how many seconds there has been nothing more to train on."""
         return 0.0 if self._since is None else time.monotonic() - self._since
 
-    def look(self, step: int, seconds: float) -> bool:
+    def poll(self, step: int, seconds: float) -> bool:
         """See whether there are more rows, after a wait of at most `seconds`; whether there are. The first `step` steps
         are applied, and what they read is let go of."""
         now = time.monotonic()
-        time.sleep(max(0.0, min(self._looked + POLL_SECONDS - now, seconds)))
-        self._looked = time.monotonic()
+        time.sleep(max(0.0, min(self._polled + POLL_SECONDS - now, seconds)))
+        self._polled = time.monotonic()
         before = self.plan
         self.dataset.grow()
-        self._hand_over()
+        self._enqueue_new_shards()
         self.plan = self.plan.on(self.dataset.manifest.rows, ended=self.dataset.manifest.ended)
         self.dataset.forget(self.plan.rows_before(step))
         if self.plan != before:
@@ -45,21 +45,21 @@ class TrainingData:
             self._since = now
         return self.plan.steps > step or self.plan.ended
 
-    def verified(self, seconds: float | None = None) -> bool:
+    def wait_until_verified(self, seconds: float | None = None) -> bool:
         """Wait until every shard is verified, or `seconds` have passed; whether every shard is. Raises DatasetError."""
-        self._hand_over()
+        self._enqueue_new_shards()
         return self._verification.wait(seconds)
 
-    def verify(self, other: Dataset) -> None:
+    def verify_too(self, other: Dataset) -> None:
         """Have another dataset verified, too."""
         self._verification.add(other.verify)
 
     def close(self) -> None:
         self._verification.close()
 
-    def _hand_over(self) -> None:
+    def _enqueue_new_shards(self) -> None:
         """Have the shards verified that are new: also those that a worker on the same dataset has seen first."""
         shards = self.dataset.manifest.shards
-        if new := shards[self._handed :]:
-            self._handed = len(shards)
+        if new := shards[self._enqueued :]:
+            self._enqueued = len(shards)
             self._verification.add(partial(self.dataset.verify, new))

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ddmlp.config import Timeouts
 from ddmlp.data.dataset import Dataset
 from ddmlp.errors import DatasetError
 from ddmlp.nn.inputs import Inputs, Loader
@@ -18,23 +19,22 @@ from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.batch_reader import BatchReader
 from ddmlp.training.messages import Unit
 
-ROWS_SECONDS = 30  # until rows that another node has published must be seen on this one
-LOOK_SECONDS = 0.05
+POLL_SECONDS = 0.05
 
 
 class Worker:
     """Turns units into gradients: reads the rows, computes each microbatch, and adds up the unit's subtree."""
 
-    def __init__(self, dataset: Dataset, plan: Plan, shape: Shape) -> None:
+    def __init__(self, dataset: Dataset, plan: Plan, shape: Shape, timeouts: Timeouts | None = None) -> None:
         pin()
         self.shape = shape
-        self._dataset, self._plan = dataset, plan
+        self._dataset, self._plan, self._timeout = dataset, plan, (timeouts or Timeouts()).rows
         rows = min(plan.microbatch, plan.batch, *([plan.rows] if plan.ended else []))
         self._network = Network(shape, rows)
         self._reader = BatchReader(dataset)
         self._loader = Loader(shape, rows)
         self._last = 0  # step of the unit before
-        self._ahead: _Loaded | None = None  # what was read ahead, and still lies in the buffers
+        self._prefetched: _Loaded | None = None  # what was read ahead, and still lies in the buffers
         self._scratch: list[Weights] = []  # one a level of the tree
 
     def compute(self, unit: Unit, weights: Weights, out: Weights) -> RowStats:
@@ -48,19 +48,19 @@ class Worker:
         if node.leaf:
             return self._microbatch(step, node.lo, weights, out)
         left, right = node.children()
-        tally = self._node(step, left, weights, out, level)
+        row_stats = self._node(step, left, weights, out, level)
         if level == len(self._scratch):
             self._scratch.append(Weights(self.shape))
         scratch = self._scratch[level]
-        tally = tally.plus(self._node(step, right, weights, scratch, level + 1))
+        row_stats = row_stats.plus(self._node(step, right, weights, scratch, level + 1))
         out.expand()
         scratch.expand()
         np.add(out.flat, scratch.flat, out=out.flat)
-        return tally
+        return row_stats
 
     def _wait_for_rows(self, unit: Unit) -> None:
         """Have the rows of a step that are published, and not seen here yet."""
-        deadline, dataset = time.monotonic() + ROWS_SECONDS, self._dataset
+        deadline, dataset = time.monotonic() + self._timeout, self._dataset
         while True:
             dataset.grow()
             self._plan = self._plan.on(dataset.manifest.rows, ended=dataset.manifest.ended)
@@ -69,20 +69,20 @@ class Worker:
                 return
             if time.monotonic() > deadline:
                 raise DatasetError(
-                    f"{dataset.path} has {len(dataset)} rows, expected those of step {unit.step}: what is published "
-                    f"elsewhere has not come to be seen here within {ROWS_SECONDS} s; is it one folder for every node?"
+                    f"{dataset.path} has {len(dataset)} rows, expected those of step {unit.step}: what was published "
+                    f"elsewhere is not visible here after {self._timeout:g} s; is it one folder for every node?"
                 )
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
 
-    def look_ahead(self, unit: Unit) -> None:
+    def prefetch(self, unit: Unit) -> None:
         """Read what most likely begins the next unit: the same node, as many steps on as this unit is from the last.
         To be called after `unit` is computed, while there is nothing else to do."""
         step, self._last = 2 * unit.step - self._last, unit.step
         if unit.step < step < self._plan.steps and unit.node.lo < self._plan.microbatches(step):
-            self._ahead = self._load(step, unit.node.lo)
+            self._prefetched = self._load(step, unit.node.lo)
 
     def _microbatch(self, step: int, index: int, weights: Weights, out: Weights) -> RowStats:
-        loaded, self._ahead = self._ahead, None
+        loaded, self._prefetched = self._prefetched, None
         if loaded is None or loaded[:2] != (step, index):
             loaded = self._load(step, index)
         inputs, labels = loaded.inputs, loaded.labels

@@ -1,41 +1,64 @@
-"""The seam between the loop and those who compute."""
+"""The interface between the step loop and the workers, wherever they are."""
 
 from collections.abc import Collection
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from ddmlp.nn.weights import Weights
-from ddmlp.training.messages import Gradient
-from ddmlp.training.unit_queue import UnitQueue
+from ddmlp.training.messages import Gradient, Unit
+from ddmlp.training.weight_store import WeightStore
+
+
+@dataclass(frozen=True)
+class PoolStats:
+    """What a pool has counted."""
+
+    workers: int  # there are now
+    depth: int = 0  # units submitted and not yet answered
+    high_water: int = 0  # the largest depth so far
+    unread: int = 0  # workers whose answer lay unread at the last look
+    unread_high_water: int = 0
+    reissued: int = 0  # units given to a second worker because the first was overdue
+    compared: int = 0  # second answers that were compared with the first, and agreed
+    answered: dict[int, int] = field(default_factory=dict)  # units, by worker
+    unresponsive: list[int] = field(default_factory=list)  # workers that have not answered for long
 
 
 class WorkerPool(Protocol):
-    """The workers, in this process or anywhere."""
+    """Computes units. It owns the queue of units, which is bounded, and the versions of the weights."""
+
+    weights: WeightStore
 
     @property
     def count(self) -> int:
-        """How many there are now."""
+        """How many workers there are."""
 
     @property
     def parallel(self) -> int:
-        """How many of them can compute at a time."""
+        """How many of them can compute at a time, without those that are overdue."""
 
     @property
-    def unread(self) -> tuple[int, int]:
-        """How many of them had an answer that lay unread when there was last looked, and the most so far."""
+    def full(self) -> bool:
+        """Whether the queue is full: a result must be taken before the next unit is submitted."""
 
     @property
-    def answered(self) -> dict[int, int]:
-        """How many units each of them has answered."""
+    def stats(self) -> PoolStats:
+        """What was counted so far."""
 
-    def reserve(self, queue: UnitQueue, keep: Collection[int] = ()) -> Weights:
-        """Where the next version of the weights is to be written: no worker reads there, nor does it hold a version to
-        `keep`. It may hold the newest, which is then changed in place."""
+    def submit(self, unit: Unit) -> None:
+        """Have a unit computed. The queue must not be full, and the weights that the unit reads must be published."""
 
-    def publish(self, version: int) -> None:
-        """Let the workers see what was written there as the weights of `version`."""
+    def next_result(self, timeout: float) -> Gradient | None:
+        """The next unit's gradient, whichever that is; None if none arrives within `timeout` seconds.
 
-    def exchange(self, queue: UnitQueue, seconds: float) -> Gradient | None:
-        """Hand out units as far as the workers' credits go, and wait for an answer; None where none comes in time."""
+        Each unit is answered once. The gradient's buffer is the caller's until the next call.
+        """
+
+    def reserve_weights(self, keep: Collection[int]) -> Weights:
+        """A buffer for the next version: no worker reads it, nor does it hold one of the versions to `keep`."""
+
+    def publish_weights(self, version: int) -> None:
+        """Let the workers read the reserved buffer as the weights of `version`."""
 
     def close(self) -> None:
-        """Let the workers go."""
+        """Release the workers."""

@@ -7,6 +7,7 @@ from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client
 from multiprocessing.reduction import recv_handle
 
+from ddmlp.config import Timeouts
 from ddmlp.errors import ClusterError, DdmlpError
 from ddmlp.nn.weights import Shape, Weights
 from ddmlp.plan.row_stats import RowStats
@@ -15,19 +16,20 @@ from ddmlp.training.worker import Worker
 from ddmlp.transport import protocol
 from ddmlp.transport.shared_memory import Region
 
-# So long a worker looks out for its next unit, letting everyone else go first, before it sleeps: one that sleeps is
-# woken late, and now and then on the core of another one while its own is idle.
-WATCH_SECONDS = 0.002
+# Spin this long, yielding the CPU, before blocking: a blocked worker wakes late and may move to a busy core.
+SPIN_SECONDS = 0.002
 
 
 class WorkerClient:
     """Connects to the server; then `units` are to be answered one by one, in order."""
 
-    def __init__(self, address: protocol.Address, secret: bytes, hello: protocol.Hello, shape: Shape) -> None:
-        """Raises ClusterError where the server refuses, saying why, and ConnectionError where it is not there."""
+    def __init__(
+        self, address: protocol.Address, secret: bytes, hello: protocol.Hello, shape: Shape, timeouts: Timeouts
+    ) -> None:
+        """Raises ClusterError if the server rejects the worker, and ConnectionError if it cannot be reached."""
         try:
             self._connection = Client(address, authkey=secret)
-            protocol.bound_waits(self._connection, receiving=False)
+            protocol.bound_waits(self._connection, timeouts.message, receiving=False)
             self._connection.send_bytes(hello.dump())
             welcome = protocol.Welcome.load(self._connection.recv_bytes())
             if welcome.refused is not None:
@@ -57,7 +59,7 @@ class WorkerClient:
         while True:
             try:
                 start = time.monotonic()
-                while not self.waiting and time.monotonic() < start + WATCH_SECONDS:
+                while not self.waiting and time.monotonic() < start + SPIN_SECONDS:
                     os.sched_yield()
                 frame = self._connection.recv_bytes()
                 if not frame:
@@ -80,10 +82,10 @@ class WorkerClient:
         """Where the next answer's gradient is to be written."""
         return self._gradients[self._next]
 
-    def answer(self, unit: Unit, tally: RowStats) -> None:
+    def answer(self, unit: Unit, row_stats: RowStats) -> None:
         """Send the gradient in `gradient` as the answer to `unit`."""
         self.gradient().expand()
-        self._connection.send_bytes(protocol.pack_answer(unit, tally, self._next, self._waited))
+        self._connection.send_bytes(protocol.pack_answer(unit, row_stats, self._next, self._waited))
         if not self._shared:
             self._connection.send_bytes(self.gradient().flat.data)
         self._next = (self._next + 1) % len(self._gradients)
@@ -97,21 +99,21 @@ class WorkerClient:
         self._connection.close()
 
 
-def serve(worker: Worker, link: WorkerClient) -> int:
+def run_worker(worker: Worker, client: WorkerClient) -> int:
     """Answer units until there are no more; returns how many. An error of ours is told to the server, and raised."""
     answered = 0
     try:
-        for unit, weights in link.units():
-            tally = worker.compute(unit, weights, link.gradient())
-            link.answer(unit, tally)
+        for unit, weights in client.units():
+            row_stats = worker.compute(unit, weights, client.gradient())
+            client.answer(unit, row_stats)
             answered += 1
-            if not link.waiting:
-                worker.look_ahead(unit)
+            if not client.waiting:
+                worker.prefetch(unit)
     except DdmlpError as error:
-        link.fail(error)
+        client.fail(error)
         raise
     except OSError:
         pass  # the server is gone, and with it whoever waits for an answer
     finally:
-        link.close()
+        client.close()
     return answered

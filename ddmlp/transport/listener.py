@@ -1,4 +1,4 @@
-"""The door: where workers connect to the parameter server, prove who they are, and are let in."""
+"""Accepts worker connections: authenticates them and checks that they compute the same bits."""
 
 import socket
 import threading
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, answer_challenge, deliver_challenge
 from multiprocessing.reduction import send_handle
 
+from ddmlp.config import Timeouts
 from ddmlp.errors import ClusterError
 from ddmlp.nn.memory import zeros
 from ddmlp.nn.weights import Floats, Shape
@@ -17,9 +18,8 @@ from ddmlp.training.messages import CREDITS
 from ddmlp.transport import protocol
 from ddmlp.transport.shared_memory import Region
 
-HANDSHAKE_SECONDS = 10  # the longest that one may take
-AT_A_TIME = 8  # handshakes
-MOST = 64  # handshakes begun or waiting; who comes then is turned away
+THREADS = 8  # handshakes at a time
+MAX_HANDSHAKES = 64  # begun or waiting; a worker that connects then is rejected
 
 
 @dataclass
@@ -40,27 +40,34 @@ class Peer:
 
 
 class HandshakeListener:
-    """Listens, and lets in each worker that knows the secret and would compute the same bits as everyone else.
+    """Accepts each worker that knows the secret and would compute the same bits as all others.
 
-    The handshakes run in threads of their own, so that somebody who connects and says nothing stops no training.
+    The handshakes run in threads of their own, so that a client which connects and says nothing stops no training.
     """
 
     def __init__(
-        self, shape: Shape, hello: protocol.Hello, secret: bytes, weights: Region, inside: Callable[[int], bool]
+        self,
+        shape: Shape,
+        hello: protocol.Hello,
+        secret: bytes,
+        weights: Region,
+        connected: Callable[[int], bool],
+        timeouts: Timeouts,
     ) -> None:
-        """hello: what a worker must agree with; weights: what is shared with those on this machine; inside: whether
-        there is a worker of that number already."""
-        self._shape, self._hello, self._secret, self._weights, self._taken = shape, hello, secret, weights, inside
-        self._threads = ThreadPoolExecutor(AT_A_TIME, thread_name_prefix="door")
+        """hello: what a worker must agree with; weights: what is shared with workers on this machine; connected:
+        whether a worker of that number is connected already."""
+        self._shape, self._hello, self._secret, self._weights = shape, hello, secret, weights
+        self._connected, self._timeouts = connected, timeouts
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="handshake")
         self._listeners: list[socket.socket] = []
         self._begun: set[Connection] = set()
-        self._inside: deque[Peer] = deque()
-        self._bell, self._ring = socket.socketpair()
-        self._bell.setblocking(False)
-        self._ring.setblocking(False)
+        self._ready: deque[Peer] = deque()
+        self._wakeup, self._notify = socket.socketpair()
+        self._wakeup.setblocking(False)
+        self._notify.setblocking(False)
 
     def open(self, address: protocol.Address) -> socket.socket:
-        """Listen at `address`; returns the socket, at which `knock` is to be called when somebody is there."""
+        """Listen at `address`; returns the socket, at which `accept` is to be called when it is readable."""
         try:
             listener = protocol.listen(address)
         except OSError as error:
@@ -70,28 +77,28 @@ class HandshakeListener:
         return listener
 
     @property
-    def bell(self) -> socket.socket:
-        """Is readable when somebody is in."""
-        return self._bell
+    def wakeup(self) -> socket.socket:
+        """A socket that is readable when a worker is ready."""
+        return self._wakeup
 
-    def knock(self, listener: socket.socket) -> None:
-        """Begin the handshake with who waits at `listener`."""
+    def accept(self, listener: socket.socket) -> None:
+        """Begin the handshake with the client that waits at `listener`."""
         try:
             connection = Connection(listener.accept()[0].detach())
         except OSError:
             return  # gone again
-        if len(self._begun) >= MOST:
+        if len(self._begun) >= MAX_HANDSHAKES:
             connection.close()
             return
         self._begun.add(connection)
-        self._threads.submit(self._admit, connection, shared=listener.family == socket.AF_UNIX)
+        self._threads.submit(self._handshake, connection, shared=listener.family == socket.AF_UNIX)
 
-    def admitted(self) -> list[Peer]:
-        """Who has come in since the last call."""
+    def take_ready(self) -> list[Peer]:
+        """The workers that were accepted since the last call."""
         with suppress(BlockingIOError):
-            while self._bell.recv(1024):
+            while self._wakeup.recv(1024):
                 pass
-        return [self._inside.popleft() for _ in range(len(self._inside))]
+        return [self._ready.popleft() for _ in range(len(self._ready))]
 
     def close(self) -> None:
         for listener in self._listeners:
@@ -99,13 +106,13 @@ class HandshakeListener:
         for connection in list(self._begun):
             self._hang_up(connection)
         self._threads.shutdown()
-        for peer in self._inside:
+        for peer in self._ready:
             peer.close()
-        self._bell.close()
-        self._ring.close()
+        self._wakeup.close()
+        self._notify.close()
 
     def _hang_up(self, connection: Connection) -> None:
-        """End a handshake: its thread is told so, and closes the connection."""
+        """End a handshake: its thread notices, and closes the connection."""
         if connection in self._begun:
             with suppress(OSError), socket.socket(fileno=connection.fileno()) as view:
                 try:
@@ -113,18 +120,18 @@ class HandshakeListener:
                 finally:
                     view.detach()
 
-    def _admit(self, connection: Connection, *, shared: bool) -> None:
-        """Let a worker in, or turn it away; one that does not finish the handshake is dropped."""
+    def _handshake(self, connection: Connection, *, shared: bool) -> None:
+        """Accept a worker, or reject it with the reason; one that does not finish the handshake is dropped."""
         region = None
-        clock = threading.Timer(HANDSHAKE_SECONDS, self._hang_up, [connection])
+        clock = threading.Timer(self._timeouts.handshake, self._hang_up, [connection])
         clock.start()
         try:
-            protocol.bound_waits(connection)
+            protocol.bound_waits(connection, self._timeouts.message)
             deliver_challenge(connection, self._secret)
             answer_challenge(connection, self._secret)
             hello = protocol.Hello.load(connection.recv_bytes(protocol.HELLO_BYTES))
             refused = self._hello.difference(hello)
-            if refused is None and self._taken(hello.worker):
+            if refused is None and self._connected(hello.worker):
                 refused = f"there is a worker {hello.worker} already"
             connection.send_bytes(protocol.Welcome(shared, self._weights.count, refused).dump())
             if refused is not None:
@@ -133,7 +140,7 @@ class HandshakeListener:
                 region = Region.create(CREDITS, self._shape.size)
                 send_handle(connection, self._weights.descriptor, None)
                 send_handle(connection, region.descriptor, None)
-        except Exception:  # whatever a stranger can provoke in the standard library ends here
+        except Exception:  # whatever a client can provoke in the standard library
             self._begun.discard(connection)
             connection.close()
             if region is not None:
@@ -143,6 +150,6 @@ class HandshakeListener:
             clock.cancel()
             self._begun.discard(connection)
         buffers = region.buffers if region else [zeros((self._shape.size,))]
-        self._inside.append(Peer(hello.worker, connection, region, buffers))
-        with suppress(BlockingIOError):  # it rings already
-            self._ring.send(b"!")
+        self._ready.append(Peer(hello.worker, connection, region, buffers))
+        with suppress(BlockingIOError):  # the socket is readable already
+            self._notify.send(b"!")

@@ -18,19 +18,22 @@ from multiprocessing import BufferTooShort
 from multiprocessing.connection import Connection
 from typing import Any
 
+from ddmlp import errors
+from ddmlp.errors import ClusterError, DdmlpError
 from ddmlp.nn.weights import Floats
 from ddmlp.plan.reduction_tree import Node
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.messages import Unit
 
 VERSION = 3  # of this protocol; both ends must speak the same
-SOCKET_SECONDS = 5  # the longest that a message which has begun to come or go, or a handshake, may stand still
 HELLO_BYTES = 1 << 16  # the longest hello
 
 Address = str | tuple[str, int]  # a Unix socket's path, or host and port
 
 _UNIT = struct.Struct("<cqqIII?")  # kind, step, version, lo, hi, slot of the weights; whether the weights follow
-_ANSWER = struct.Struct("<cqqIIIdqQdq")  # kind, step, version, lo, hi, slot of the gradient, seconds waited; the tally
+_ANSWER = struct.Struct(
+    "<cqqIIIdqQdq"
+)  # kind, step, version, lo, hi, slot of the gradient, seconds waited; the row_stats
 UNIT, ANSWER, FAILURE = b"U", b"A", b"F"
 
 
@@ -105,30 +108,33 @@ def unpack_unit(frame: bytes) -> tuple[Unit, int, bool]:
     return Unit(step, version, Node(lo, hi)), slot, weights_follow
 
 
-def pack_answer(unit: Unit, tally: RowStats, slot: int, waited: float) -> bytes:
-    return _ANSWER.pack(ANSWER, unit.step, unit.version, *unit.node, slot, waited, *tally)
+def pack_answer(unit: Unit, row_stats: RowStats, slot: int, waited: float) -> bytes:
+    return _ANSWER.pack(ANSWER, unit.step, unit.version, *unit.node, slot, waited, *row_stats)
 
 
 def unpack_answer(frame: bytes) -> tuple[Unit, RowStats, int, float]:
     """The unit, what was counted, the slot of shared memory that its gradient lies in, and the seconds waited."""
-    _, step, version, lo, hi, slot, waited, *tally = _ANSWER.unpack(frame)
-    return Unit(step, version, Node(lo, hi)), RowStats(*tally), slot, waited
+    _, step, version, lo, hi, slot, waited, *row_stats = _ANSWER.unpack(frame)
+    return Unit(step, version, Node(lo, hi)), RowStats(*row_stats), slot, waited
 
 
 def pack_failure(error: BaseException) -> bytes:
     return FAILURE + json.dumps({"error": type(error).__name__, "message": str(error)}).encode()
 
 
-def unpack_failure(frame: bytes) -> tuple[str, str]:
-    """The error's class and its message; raises ValueError where the frame makes no sense."""
+def unpack_failure(frame: bytes, worker: int) -> DdmlpError:
+    """The error that a worker has reported, as one of ours; raises ValueError if the frame makes no sense."""
     try:
         found = json.loads(frame[1:])
         name, message = found["error"], found["message"]
         if type(name) is not str or type(message) is not str:
             raise ValueError("its error or its message is no text")
-        return name, message
     except (KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"this is no failure: {error}") from None
+    kind = getattr(errors, name, None)
+    if not (isinstance(kind, type) and issubclass(kind, DdmlpError)):
+        kind = ClusterError
+    return kind(f"worker {worker}: {message}")
 
 
 def receive_array(connection: Connection, out: Floats) -> None:
@@ -155,12 +161,12 @@ def listen(address: Address) -> socket.socket:
     return listener
 
 
-def bound_waits(connection: Connection, *, receiving: bool = True) -> None:
-    """Let a message that has begun to come or go take SOCKET_SECONDS at most: then OSError is raised.
+def bound_waits(connection: Connection, timeout: float, *, receiving: bool = True) -> None:
+    """Raise OSError if a message that has begun to arrive or leave stands still for `timeout` seconds.
 
     Without `receiving` a wait for a message has no end, but for the other end's.
     """
-    seconds = struct.pack("ll", SOCKET_SECONDS, 0)
+    seconds = struct.pack("ll", int(timeout), int(timeout % 1 * 1e6))
     with socket.socket(fileno=connection.fileno()) as view:
         view.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, seconds)
         view.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, seconds if receiving else struct.pack("ll", 0, 0))

@@ -1,4 +1,4 @@
-"""The parameter server's end of the message path: hands units out to workers elsewhere, and takes their answers."""
+"""The parameter server's end of the message path: workers in other processes, reached by sockets."""
 
 import os
 import selectors
@@ -6,34 +6,31 @@ import struct
 import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from itertools import chain
 
-from ddmlp import errors
-from ddmlp.errors import ClusterError, DdmlpError
+from ddmlp.config import Timeouts
+from ddmlp.errors import ClusterError
 from ddmlp.nn.weights import Shape, Weights
-from ddmlp.training.messages import CREDITS, Gradient
+from ddmlp.training.messages import CREDITS, Gradient, Unit
 from ddmlp.training.unit_queue import UnitQueue
+from ddmlp.training.weight_store import WeightStore
+from ddmlp.training.worker_pool import PoolStats
 from ddmlp.transport import protocol
 from ddmlp.transport.listener import HandshakeListener, Peer
 from ddmlp.transport.shared_memory import Region
 
-ANSWER_SECONDS = 600  # the longest that no worker at all may answer, before the run is given up
-JOIN_SECONDS = 60  # the longest that there may be no worker
 # Versions of the weights in shared memory beyond those that open steps read: the next while it is written, and two that
 # workers which have fallen behind still read.
 SLOTS = 3
-
-
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # of this machine
-STINT = 256  # units after which workers that share a core take turns
+TIME_SLICE = 256  # units after which workers that share a core take turns
 
 
 class SocketWorkerPool:
-    """Workers in other processes; implements the trainer's seam.
+    """Workers in other processes; a `WorkerPool`.
 
-    They connect to one of `addresses`: a Unix socket for those on this machine, with whom the arrays are shared, and
-    host and port for others, to whom arrays are sent. Each proves that it knows `secret`, and is let in if it would
-    compute the same bits as everyone else.
+    They connect to one of `addresses`: a Unix socket for those on this machine, which share the arrays, and host and
+    port for others, to which arrays are sent. Each proves that it knows `secret`, and is accepted if it would compute
+    the same bits as all others.
     """
 
     def __init__(
@@ -43,21 +40,25 @@ class SocketWorkerPool:
         secret: bytes,
         addresses: Sequence[protocol.Address],
         *,
+        capacity: int,
         window: int = 1,
+        timeouts: Timeouts | None = None,
+        cores: int = CORES,
+        time_slice: int = TIME_SLICE,
     ) -> None:
-        """window: the most steps that are open at a time."""
-        slots = SLOTS + window
-        self._region = Region.create(slots, shape.size)
-        self._slots = [Weights(shape, buffer) for buffer in self._region.buffers]
-        self._versions = [-1] * slots  # of the weights in each slot
-        self._newest = 0  # slot
-        self._reserved = 0  # slot
+        """capacity: of the queue of units; window: the most steps that are open at a time; cores: how many workers on
+        this machine compute at a time. Raises ClusterError."""
+        self._timeouts = timeouts or Timeouts()
+        self._cores, self._time_slice = cores, time_slice
+        self._queue = UnitQueue(capacity, self._timeouts)
+        self._region = Region.create(SLOTS + window, shape.size)
+        self.weights = WeightStore(shape, self._region.buffers)
         self._peers: dict[int, Peer] = {}
-        self.unread = (0, 0)
+        self._unread = self._unread_high_water = 0
         self._silence = 0.0  # seconds waited since a worker joined or answered
         self._selector = selectors.DefaultSelector()
-        self._door = HandshakeListener(shape, hello, secret, self._region, self._peers.__contains__)
-        self._selector.register(self._door.bell, selectors.EVENT_READ)
+        self._listener = HandshakeListener(shape, hello, secret, self._region, self._peers.__contains__, self._timeouts)
+        self._selector.register(self._listener.wakeup, selectors.EVENT_READ)
         self.addresses = [self.listen(address) for address in addresses]
 
     @property
@@ -67,76 +68,93 @@ class SocketWorkerPool:
 
     @property
     def parallel(self) -> int:
-        """How many of them can compute at a time: those on this machine share its cores."""
+        """How many can compute at a time, without overdue ones: those on this machine share its cores."""
         here = sum(peer.region is not None for peer in self._peers.values())
-        return min(here, CORES) + self.count - here
+        return min(self.count - self._queue.overdue, min(here, self._cores) + self.count - here)
 
     @property
-    def answered(self) -> dict[int, int]:
-        """How many units each worker that is here has answered."""
-        return {peer.worker: peer.answered for peer in self._peers.values()}
+    def full(self) -> bool:
+        """Whether the queue is full."""
+        return self._queue.full
+
+    @property
+    def stats(self) -> PoolStats:
+        """What was counted so far; `answered` of the workers that are here."""
+        queue = self._queue
+        return PoolStats(
+            workers=self.count,
+            depth=queue.depth,
+            high_water=queue.high_water,
+            unread=self._unread,
+            unread_high_water=self._unread_high_water,
+            reissued=queue.reissued,
+            compared=queue.compared,
+            answered={peer.worker: peer.answered for peer in self._peers.values()},
+            unresponsive=queue.unresponsive(),
+        )
 
     def listen(self, address: protocol.Address) -> protocol.Address:
-        """Let workers connect at `address`, too; returns it, with the port that a port of 0 has become."""
-        listener = self._door.open(address)
+        """Accept workers at `address`, too; returns it, with the port that a port of 0 has become."""
+        listener = self._listener.open(address)
         self._selector.register(listener, selectors.EVENT_READ, listener)
         found: protocol.Address = listener.getsockname()
         return found
 
-    def gather(self, workers: int, seconds: float) -> bool:
-        """Let workers in until there are so many, or `seconds` have passed; whether they are all here."""
-        deadline, nothing = time.monotonic() + seconds, UnitQueue(0)
+    def gather(self, workers: int, timeout: float) -> bool:
+        """Accept workers until there are so many, or `timeout` seconds have passed; whether they are all here."""
+        deadline = time.monotonic() + timeout
         while len(self._peers) < workers:
             ready = self._selector.select(max(0.0, deadline - time.monotonic()))
             if not ready:
                 return False
             for key, _ in ready:
-                self._attend(key, nothing)  # nothing is asked for: a failure, or a connection's end
+                self._attend(key)  # nothing is asked for: a failure, or a connection's end
         return True
 
-    def reserve(self, queue: UnitQueue, keep: Collection[int] = ()) -> Weights:
-        """A slot for the next version that nobody reads; a worker that has fallen too far behind is dropped for it."""
-        while True:
-            read = queue.versions().union(keep)
-            # The newest version's own, if it can be: it is in the caches.
-            for slot in chain([self._newest], range(len(self._versions))):
-                if self._versions[slot] not in read:
-                    self._reserved, self._versions[slot] = slot, -1
-                    return self._slots[slot]
-            last = queue.furthest_behind()
-            self._drop(self._peers[last])
-            queue.lost(last)
+    def submit(self, unit: Unit) -> None:
+        """Put a unit into the queue, which must not be full."""
+        self._queue.put(unit)
 
-    def publish(self, version: int) -> None:
-        """What stands in the reserved slot is the weights of `version`."""
-        self._versions[self._reserved] = version
-        self._newest = self._reserved
+    def next_result(self, timeout: float) -> Gradient | None:
+        """Give out units as far as the workers' credits go, and wait for the first answer to any; None if none arrives
+        within `timeout` seconds.
 
-    def exchange(self, queue: UnitQueue, seconds: float) -> Gradient | None:
-        """Hand out units as far as the workers' credits go, and wait for an answer; None where none comes in time.
-
-        What an overdue worker holds is given to others meanwhile. Raises ClusterError where there is no worker, or none
-        answers, within a bound; and what a worker raised.
+        What an overdue worker holds is given to others meanwhile. Raises ClusterError if there is no worker, or none
+        answers, for long; TrainingError if two workers answer differently; and what a worker has raised.
         """
-        deadline = time.monotonic() + seconds
+        deadline, queue = time.monotonic() + timeout, self._queue
         while True:
-            self._hand_out(queue)
-            # Most often somebody has answered already, and nobody has to be looked at for how late he is.
-            ready = self._selector.select(0) or self._wait(min(deadline, queue.due()))
+            self._hand_out()
+            # Fast path: an answer is usually ready, so skip the straggler check.
+            ready = self._selector.select(0) or self._wait(min(deadline, queue.next_deadline()))
             if ready:
-                unread = sum(type(key.data) is Peer for key, _ in ready)
-                self.unread = unread, max(unread, self.unread[1])
-                if (gradient := self._attend(ready[0][0], queue)) is not None:
+                self._unread = sum(type(key.data) is Peer for key, _ in ready)
+                self._unread_high_water = max(self._unread, self._unread_high_water)
+                if (gradient := self._attend(ready[0][0])) is not None:
                     self._silence = 0.0
-                    return gradient
+                    if queue.accept(gradient, time.monotonic()):
+                        return gradient
             else:
-                queue.reissue(time.monotonic())
+                queue.reissue_overdue(time.monotonic())
                 if time.monotonic() >= deadline:
                     self._check_silence()
                     return None
 
+    def reserve_weights(self, keep: Collection[int]) -> Weights:
+        """A slot for the next version that no worker reads; a worker that is too far behind is dropped for it."""
+        while True:
+            weights = self.weights.reserve(self._queue.versions_in_use().union(keep))
+            if weights is not None:
+                return weights
+            self._drop(self._peers[self._queue.furthest_behind()])
+
+    def publish_weights(self, version: int) -> None:
+        """Let workers read the reserved slot as the weights of `version`."""
+        self.weights.publish(version)
+
     def close(self) -> None:
-        self._door.close()
+        """Tell the workers that there are no more units, and close everything."""
+        self._listener.close()
         for peer in list(self._peers.values()):
             with suppress(OSError):  # it may be gone already
                 peer.connection.send_bytes(b"")
@@ -152,21 +170,21 @@ class SocketWorkerPool:
         return ready
 
     def _check_silence(self) -> None:
-        bound = ANSWER_SECONDS if self._peers else JOIN_SECONDS
+        bound = self._timeouts.answer if self._peers else self._timeouts.join
         if self._silence > bound:
-            who = (
+            found = (
                 f"none of the workers {sorted(self._peers)} has answered" if self._peers else "there has been no worker"
             )
-            raise ClusterError(f"{who} for {bound} s; the last checkpoint stands")
+            raise ClusterError(f"{found} for {bound:g} s; the last checkpoint stands")
 
-    def _attend(self, key: selectors.SelectorKey, queue: UnitQueue) -> Gradient | None:
-        """Do what is asked for at a socket that is ready; returns an answer, where that is what has come."""
+    def _attend(self, key: selectors.SelectorKey) -> Gradient | None:
+        """Handle a socket that is ready; returns an answer if that is what has come."""
         if isinstance(key.data, Peer):
-            return self._read(key.data, queue)
-        if key.fileobj is not self._door.bell:
-            self._door.knock(key.data)
+            return self._receive(key.data)
+        if key.fileobj is not self._listener.wakeup:
+            self._listener.accept(key.data)
             return None
-        for peer in self._door.admitted():
+        for peer in self._listener.take_ready():
             if peer.worker in self._peers:  # two have come at once
                 peer.close()
                 continue
@@ -175,69 +193,60 @@ class SocketWorkerPool:
             self._silence = 0.0
         return None
 
-    def _hand_out(self, queue: UnitQueue) -> None:
+    def _hand_out(self) -> None:
         """Give each worker what it may take, one unit a round, so that none is idle while another holds two."""
+        queue = self._queue
         for _ in range(CREDITS):
             for peer in self._turns():
                 # An array goes only to a worker that waits for a unit, and so reads: neither end can block the other.
                 if (following := queue.peek()) is None:
                     return
                 behind = peer.region is None and peer.version != following.version
-                if behind and queue.next_of(peer.worker) is not None:
+                if behind and queue.current_unit(peer.worker) is not None:
                     continue
                 if (unit := queue.take(peer.worker, time.monotonic())) is None:
                     continue
-                slot = self._versions.index(unit.version)
                 try:
-                    peer.connection.send_bytes(protocol.pack_unit(unit, slot, behind))
+                    peer.connection.send_bytes(protocol.pack_unit(unit, self.weights.slot(unit.version), behind))
                     if behind:
-                        peer.connection.send_bytes(self._slots[slot].flat.data)
+                        peer.connection.send_bytes(self.weights[unit.version].flat.data)
                         peer.version = unit.version
                 except OSError:
                     self._drop(peer)
-                    queue.lost(peer.worker)
 
     def _turns(self) -> list[Peer]:
-        """The workers, in the order in which they are asked.
+        """The workers, in the order in which they are given units.
 
-        As many on this machine as it has cores are asked first, and the same ones for a stint: more would only cool the
+        As many on this machine as it has cores come first, and the same ones for a time slice: more would only cool the
         caches. Then the others' turn comes.
         """
-        peers = sorted(self._peers.values(), key=lambda peer: (peer.answered // STINT, peer.worker))
+        peers = sorted(self._peers.values(), key=lambda peer: (peer.answered // self._time_slice, peer.worker))
         here = [peer for peer in peers if peer.region is not None]
-        return [peer for peer in peers if peer not in here[CORES:]] + here[CORES:]
+        return [peer for peer in peers if peer not in here[self._cores :]] + here[self._cores :]
 
-    def _read(self, peer: Peer, queue: UnitQueue) -> Gradient | None:
-        """The answer that has come from `peer`; None where the connection has ended instead."""
+    def _receive(self, peer: Peer) -> Gradient | None:
+        """The answer that has come from `peer`; None if the connection has ended instead."""
         try:
             frame = peer.connection.recv_bytes()
             if frame[:1] == protocol.FAILURE:
-                raise _failure(peer.worker, frame)
-            unit, tally, slot, waited = protocol.unpack_answer(frame)
-            if unit != queue.next_of(peer.worker):
+                raise protocol.unpack_failure(frame, peer.worker)
+            unit, row_stats, slot, waited = protocol.unpack_answer(frame)
+            if unit != self._queue.current_unit(peer.worker):
                 raise ValueError(f"{unit} was not asked for")
             if peer.region is None:
                 protocol.receive_array(peer.connection, peer.buffers[slot])
-            answer = Gradient(unit, peer.buffers[slot], tally, peer.worker, waited)
+            answer = Gradient(unit, peer.buffers[slot], row_stats, peer.worker, waited)
         except (EOFError, OSError, struct.error, IndexError, ValueError):
-            self._drop(peer)  # it is gone, or makes no sense
-            queue.lost(peer.worker)
+            self._drop(peer)  # it is gone, or its answer makes no sense
             return None
         peer.answered += 1
         return answer
 
     def _drop(self, peer: Peer) -> None:
+        """Close a worker's connection; what it holds goes back to the queue."""
         if self._peers.pop(peer.worker, None) is not None:
             self._selector.unregister(peer.connection)
             peer.close()
+            self._queue.remove_worker(peer.worker)
             if not self._peers:
                 self._silence = 0.0  # another bound begins, that for a new worker
-
-
-def _failure(worker: int, frame: bytes) -> DdmlpError:
-    """The error that a worker told of, as the error of ours that it is."""
-    name, message = protocol.unpack_failure(frame)
-    kind = getattr(errors, name, None)
-    if not (isinstance(kind, type) and issubclass(kind, DdmlpError)):
-        kind = ClusterError
-    return kind(f"worker {worker}: {message}")

@@ -17,9 +17,9 @@ from ddmlp.config import TrainConfig
 from ddmlp.data.convert import convert, find_pairs
 from ddmlp.ray_backend.cluster import Cluster, connect
 from ddmlp.runs.run import Run
-from ddmlp.training.local_pool import local_trainer
+from ddmlp.training.setup import local_trainer
 from tests.chaos.endurance import lag, server, soak
-from tests.support.faults import ANY, Fault, faulty, fired
+from tests.support.faults import ANY, Fault, faulty_on_ray, fired, timeouts_for
 from tests.support.runs import CONFIG, Row, begin, job, train, verified
 from tools import sample_mnist
 
@@ -78,7 +78,8 @@ def trials(
                 marks = path.with_suffix(".marks")
                 marks.mkdir()
                 begin(path, config, data)
-                train(faulty(faults, marks)(job(data, path, count, config), cluster), path)
+                given = job(data, path, count, config, timeouts=timeouts_for(faults))
+                train(faulty_on_ray(faults, marks)(given, cluster), path)
                 paths.append(path)
                 hits += all(fired(marks, fault) for fault in faults)
                 show(next(done), len(moments) * len(workers))

@@ -14,7 +14,7 @@ from pathlib import Path
 from ddmlp.config import TrainConfig
 from ddmlp.ray_backend.cluster import Cluster
 from ddmlp.ray_backend.trainer import RayTrainer
-from tests.support.faults import ANY, Fault, faulty, fired
+from tests.support.faults import ANY, Fault, faulty_on_ray, fired
 from tests.support.processes import ACTORS, actors, own_bytes, seconds_old
 from tests.support.runs import CONFIG, Row, begin, job, train, verified
 
@@ -64,7 +64,7 @@ def lag(cluster: Cluster, data: Path, folder: Path, seconds: float) -> Iterator[
         config = TrainConfig(hidden=100, epochs=1_000_000, **mode)
         begin(path, config, data)
         memory, slow = Memory(cluster), Fault("slow", ANY, 2, "taken", seconds=LAG)
-        trainer = faulty([slow], marks)(job(data, path, SOAK_WORKERS, config, every=1_000), cluster)
+        trainer = faulty_on_ray([slow], marks)(job(data, path, SOAK_WORKERS, config, every=1_000), cluster)
         train(trainer, path, until=lambda memory=memory: memory.look() > seconds)
         what = f"one worker 100 times slower{words}"
         yield from memory.rows(what, seconds)

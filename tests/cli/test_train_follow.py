@@ -23,7 +23,7 @@ from ddmlp.data.dataset import Dataset
 from ddmlp.data.writer import DatasetWriter
 from ddmlp.ray_backend.cluster import Cluster
 from ddmlp.runs.run import Run
-from ddmlp.training.local_pool import local_trainer
+from ddmlp.training.setup import local_trainer
 from tests.support.faults import ANY, Fault, faulty, fired
 from tests.support.processes import descendants
 from tests.support.runs import begin, job, train, verified

@@ -14,13 +14,13 @@ from ddmlp.nn import memory
 from ddmlp.nn.memory import LEAST, zeros
 from ddmlp.nn.weights import Shape
 from ddmlp.training.batch_reader import LOT
-from ddmlp.training.local_pool import local_trainer
-from ddmlp.training.reduction import Pool
+from ddmlp.training.reduction import BufferPool
+from ddmlp.training.setup import local_trainer
 from tests.support import sockets
 from tests.support.runs import begin, job
 from tests.support.sockets import PLAN, SECONDS, SHAPE, Training, both_kinds, listening, work
 
-dataset, pool, start = sockets.dataset, sockets.pool, sockets.start
+dataset, threads, start = sockets.dataset, sockets.threads, sockets.start
 
 FRAME = 250  # bytes of a message without arrays, at most
 LITTLE = 100_000  # bytes: NumPy's buffers of 8,192 numbers where it converts, and what there is for each row
@@ -65,7 +65,7 @@ def test_a_step_allocates_no_array_but_for_the_rows_it_reads(tmp_path, data: Pat
     begin(tmp_path / "run", config, data)
     trainer = local_trainer(job(data, tmp_path / "run", 0, config, every=10**9))
     trainer.advance(0.5)
-    assert trainer._feed.verified(), "no thread allocates beside it"
+    assert trainer._data.wait_until_verified(), "no thread allocates beside it"
     while trainer.step % trainer.plan.steps_per_epoch != 5:  # at the end of an epoch it is tested, which takes buffers
         trainer.advance(0)
     costs = []
@@ -85,12 +85,12 @@ def test_a_gradient_is_copied_only_where_it_waits_for_another(dataset, monkeypat
     """Answers come in the order of the tree here, so a sum waits in one buffer at a time for each of its levels."""
     taken = Counter()
 
-    def take(self, flat):
+    def copy_of(self, flat):
         taken["copies"] += 1
         return before(self, flat)
 
-    before = Pool.take
-    monkeypatch.setattr(Pool, "take", take)
+    before = BufferPool.copy_of
+    monkeypatch.setattr(BufferPool, "copy_of", copy_of)
     training = Training(sockets.LocalWorkerPool(sockets.worker(dataset)), units)
     training.step()
     assert len(PLAN.units(0, units)) == units
@@ -99,7 +99,7 @@ def test_a_gradient_is_copied_only_where_it_waits_for_another(dataset, monkeypat
 
 
 @both_kinds
-def test_a_step_sends_each_worker_the_weights_once_and_of_a_unit_its_sum(dataset, pool, monkeypatch, kind):
+def test_a_step_sends_each_worker_the_weights_once_and_of_a_unit_its_sum(dataset, threads, monkeypatch, kind):
     sent: list[int] = []
 
     def send_bytes(self, data, *rest):
@@ -107,10 +107,10 @@ def test_a_step_sends_each_worker_the_weights_once_and_of_a_unit_its_sum(dataset
         before(self, data, *rest)
 
     before = Connection.send_bytes
-    with listening(dataset) as server:
-        workers = [pool.submit(work, server.addresses[kind], dataset, index) for index in range(2)]
-        assert server.gather(2, SECONDS)
-        training = Training(server, 2)
+    with listening(dataset) as pool:
+        workers = [threads.submit(work, pool.addresses[kind], dataset, index) for index in range(2)]
+        assert pool.gather(2, SECONDS)
+        training = Training(pool, 2)
         training.run(to=2)
         monkeypatch.setattr(Connection, "send_bytes", send_bytes)
         training.run(to=6)

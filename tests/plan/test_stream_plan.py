@@ -21,10 +21,10 @@ from ddmlp.plan.stream_plan import PERIOD_ROWS, StreamPlan
 from ddmlp.runs.checkpoint import load_checkpoint
 from ddmlp.runs.run import Origin, Run
 from ddmlp.training.job import Job
-from ddmlp.training.local_pool import LocalWorkerPool, local_trainer
+from ddmlp.training.local_pool import LocalWorkerPool
 from ddmlp.training.messages import Gradient
+from ddmlp.training.setup import local_trainer
 from ddmlp.training.trainer import Trainer
-from ddmlp.training.unit_queue import UnitQueue
 from tests.support.helpers import inside
 
 CONFIG = TrainConfig(hidden=8, batch=60, microbatch=32, epochs=1, lr_schedule="constant", follow=True)
@@ -125,7 +125,7 @@ class Stream:
 def advance(trainer: Trainer, step: int) -> list[dict[str, Any]]:
     """Train up to a step, and look whether there is more; the events."""
     events = []
-    while trainer.step < step or not trainer._feed.idle:
+    while trainer.step < step or not trainer._data.idle:
         report = trainer.advance(0)
         assert report.result is None, "it ended"
         events += report.events
@@ -364,11 +364,10 @@ class Late(LocalWorkerPool):
 
     happens: Callable[[], None]
 
-    def exchange(self, queue: UnitQueue, seconds: float) -> Gradient:
-        unit = queue.peek()
-        if unit is not None and unit.step == 8:
+    def next_result(self, timeout: float = 0.0) -> Gradient:
+        if self._units and self._units[0].step == 8:
             self.happens()
-        return super().exchange(queue, seconds)
+        return super().next_result(timeout)
 
 
 def test_a_shard_that_the_worker_sees_first_is_verified_too(stream: Stream, monkeypatch: pytest.MonkeyPatch):
@@ -380,7 +379,7 @@ def test_a_shard_that_the_worker_sees_first_is_verified_too(stream: Stream, monk
         path.write_bytes(content)
 
     monkeypatch.setattr(
-        "ddmlp.training.local_pool.LocalWorkerPool", type("DamagedLate", (Late,), {"happens": staticmethod(damaged)})
+        "ddmlp.training.setup.LocalWorkerPool", type("DamagedLate", (Late,), {"happens": staticmethod(damaged)})
     )
     stream.publish(480)
     trainer = local_trainer(replace(stream.job, stop_after=15))

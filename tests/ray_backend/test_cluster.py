@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ddmlp.errors import ClusterError
-from ddmlp.ray_backend.cluster import Cluster, _importing, connect, has_token
+from ddmlp.ray_backend.cluster import Cluster, connect, has_token
 from tests.support.processes import descendants
 
 
@@ -78,13 +78,3 @@ def test_the_token_is_offered_where_the_user_has_one(tmp_path: Path, monkeypatch
 def test_an_address_where_no_ray_answers_is_a_clear_error():
     with pytest.raises(ClusterError, match=r"no Ray answers at 127\.0\.0\.1:9"):
         connect("127.0.0.1:9")
-
-
-def test_modules_are_imported_meanwhile_and_one_that_cannot_be_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    (tmp_path / "fails_ahead.py").write_text("raise ZeroDivisionError")
-    (tmp_path / "found_ahead.py").write_text("")
-    monkeypatch.syspath_prepend(tmp_path)
-    with _importing(["no_such_module", "fails_ahead", "found_ahead"]):
-        pass
-    assert {"no_such_module", "fails_ahead", "found_ahead"} & sys.modules.keys() == {"found_ahead"}
-    del sys.modules["found_ahead"]

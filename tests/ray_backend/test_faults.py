@@ -1,4 +1,4 @@
-"""Whatever dies, the same weights come out. A few of the faults; `make chaos` has them all."""
+"""Whatever dies, the weights are the same. Real processes and signals, without Ray; `make chaos` has it all on Ray."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,14 +7,12 @@ from typing import Any
 import pytest
 
 from ddmlp.cli import replay
-from ddmlp.config import TrainConfig
+from ddmlp.config import Timeouts, TrainConfig
 from ddmlp.errors import TrainingError
-from ddmlp.ray_backend import trainer
-from ddmlp.ray_backend.cluster import Cluster
-from ddmlp.ray_backend.trainer import RayTrainer
-from ddmlp.training.local_pool import local_trainer
-from tests.support.faults import ANY, Fault, faulty, fired
+from ddmlp.training.setup import local_trainer
+from tests.support.faults import ANY, Fault, fired
 from tests.support.helpers import inside
+from tests.support.process_trainer import ProcessTrainer
 from tests.support.runs import CONFIG, begin, job, train, verified
 
 LONGER = replace(CONFIG, epochs=30)  # so long that who is late by LATE seconds still meets it
@@ -34,15 +32,15 @@ def alone(data: Path, run: Path, config: TrainConfig = CONFIG) -> dict[str, Any]
 
 
 @pytest.fixture
-def disturbed(cluster: Cluster, data: Path, tmp_path: Path):
+def disturbed(data: Path, tmp_path: Path):
     """Trains with faults, and asserts that each of them fired."""
 
-    def disturbed(workers: int, *faults: Fault, config: TrainConfig = CONFIG) -> dict[str, Any]:
+    def disturbed(workers: int, *faults: Fault, config: TrainConfig = CONFIG, **more: Any) -> dict[str, Any]:
         marks, run = tmp_path / "marks", tmp_path / "run"
         marks.mkdir()
         begin(run, config, data)
         try:
-            return train(faulty(faults, marks)(job(data, run, workers, config), cluster), run)
+            return train(ProcessTrainer(job(data, run, workers, config, **more), faults, marks), run)
         finally:
             assert faults
             assert [fault for fault in faults if not fired(marks, fault)] == [], "a fault has not fired"
@@ -88,10 +86,9 @@ def test_all_workers_killed_at_once(disturbed: Any, expected: dict[str, Any]):
     assert found["worker_deaths"] == 3
 
 
-def test_a_server_that_hangs_is_given_up(disturbed: Any, expected: dict[str, Any], monkeypatch: pytest.MonkeyPatch):
+def test_a_server_that_hangs_is_given_up(disturbed: Any, expected: dict[str, Any]):
     """It still holds the checkpoints until it is dead, so the next one waits for that."""
-    monkeypatch.setattr(trainer, "SERVER_SECONDS", 3)
-    found = disturbed(2, Fault("stop", None, 17, "half"))
+    found = disturbed(2, Fault("stop", None, 17, "half"), timeouts=Timeouts(server=1.0))
     assert found["weights_sha256"] == expected["weights_sha256"]
     assert found["server_deaths"] == 1
 
@@ -111,7 +108,7 @@ def test_a_worker_stopped_does_not_stop_the_others(disturbed: Any, expected: dic
 
 
 def test_the_only_worker_stopped_is_replaced(disturbed: Any, expected: dict[str, Any]):
-    found = disturbed(1, Fault("stop", 0, 17, "computed"))
+    found = disturbed(1, Fault("stop", 0, 17, "computed"), timeouts=Timeouts(unresponsive=0.5))
     assert found["weights_sha256"] == expected["weights_sha256"]
     assert found["worker_deaths"] == 1
 
@@ -157,12 +154,10 @@ def test_a_delay_gives_one_result_whatever_dies(disturbed: Any, data: Path, tmp_
     assert (found["weights_sha256"], found["chain"]) == (expected["weights_sha256"], expected["chain"])
 
 
-def test_an_asynchronous_run_of_four_workers_is_replayed_to_the_same_weights(
-    cluster: Cluster, data: Path, tmp_path: Path
-):
+def test_an_asynchronous_run_of_four_workers_is_replayed_to_the_same_weights(data: Path, tmp_path: Path):
     config = replace(CONFIG, staleness="inf", epochs=6)
     begin(tmp_path / "run", config, data)
-    found = train(RayTrainer(job(data, tmp_path / "run", 4, config), cluster), tmp_path / "run")
+    found = train(ProcessTrainer(job(data, tmp_path / "run", 4, config)), tmp_path / "run")
     assert found["staleness"]["max"] >= 1, "nothing was applied out of date"
     done = inside(replay.main, tmp_path / "run")
     assert done.returncode == 0, done.stderr

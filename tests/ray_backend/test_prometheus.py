@@ -17,6 +17,8 @@ from ddmlp.ray_backend.prometheus import RayMetrics
 from tests.cli.test_progress import REPORT
 from tests.support.scrape import EVENTS, QUEUE
 
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("cluster")]  # which sets up Ray before it is imported
+
 ROOT = Path(__file__).parents[2]
 DASHBOARD = ROOT / "cluster" / "grafana.json"
 
@@ -28,7 +30,7 @@ def scraped(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, A
     """The result of a run, and what Prometheus reads at its end."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     measuring = {"RAY_enable_metrics_collection": "1", "RAY_metrics_report_interval_ms": "500"}
-    command = [sys.executable, "-m", "tests.scrape", data, tmp_path_factory.mktemp("metrics") / "run"]
+    command = [sys.executable, "-m", "tests.support.scrape", data, tmp_path_factory.mktemp("metrics") / "run"]
     done = subprocess.run(command, env=clean | measuring, cwd=ROOT, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)

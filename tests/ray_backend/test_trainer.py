@@ -7,21 +7,18 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
-from ddmlp.config import TrainConfig
+from ddmlp.config import Timeouts, TrainConfig
 from ddmlp.errors import ClusterError, DatasetError
-from ddmlp.ray_backend import trainer as ray_trainer
 from ddmlp.ray_backend import worker_group
 from ddmlp.ray_backend.actors import ServerActor, WorkerActor
 from ddmlp.ray_backend.cluster import Cluster
 from ddmlp.ray_backend.trainer import RayTrainer
-from ddmlp.training import unit_queue
 from ddmlp.training.job import Job
-from ddmlp.training.local_pool import local_trainer
-from ddmlp.transport import socket_pool
+from ddmlp.training.setup import local_trainer
 from tests.support.processes import actors, assert_no_actor_is_left
 
 # Nothing divides evenly: 4,000 rows, steps of 150, the last of 100; microbatches of 32, the last ones of 22 and 4.
@@ -63,17 +60,14 @@ def test_simple(cluster: Cluster, data: Path, expected: dict[str, Any], tmp_path
 def test_any_number_of_workers_gives_the_hash_of_one_process(
     workers: int, cluster: Cluster, data: Path, expected: dict[str, Any], tmp_path: Path
 ):
-    class Patient(ServerActor):
-        """Nobody is late for it, however busy the machine is."""
+    class Fair(ServerActor):
+        pool_options: ClassVar[dict[str, Any]] = {"cores": workers, "time_slice": 1}  # each worker has its turn
 
-        def __init__(self) -> None:
-            unit_queue.SHORTEST = 3_600.0
-            socket_pool.CORES, socket_pool.STINT = workers, 1  # everyone has his turn
+    class FairTrainer(RayTrainer):
+        server_class = Fair
 
-    class PatientTrainer(RayTrainer):
-        server_class = Patient
-
-    found = train(PatientTrainer(job(data, tmp_path, workers), cluster))
+    patient = Timeouts(overdue=3_600.0)  # no worker is late, however busy the machine is
+    found = train(FairTrainer(job(data, tmp_path, workers, timeouts=patient), cluster))
     assert found["weights_sha256"] == expected["weights_sha256"]
     assert found["chain"] == expected["chain"]
     assert sorted(found["answered"]) == list(range(workers))
@@ -99,7 +93,7 @@ def test_workers_that_find_no_place_are_a_clear_error_within_a_bound(cluster: Cl
     holder = cluster.ray.remote(Holder).options(num_cpus=cluster.cpus).remote()
     assert cluster.ray.get(holder.ready.remote())
     with pytest.raises(ClusterError, match=r"2 of 2 workers found no place within 1 s.*0 of them free.*--workers"):
-        RayTrainer(job(data, tmp_path, 2), cluster, place_seconds=1)
+        RayTrainer(job(data, tmp_path, 2, timeouts=Timeouts(place=1)), cluster)
     cluster.ray.kill(holder)
     assert_no_actor_is_left()
 
@@ -145,11 +139,8 @@ def test_a_server_killed_before_a_checkpoint_that_is_asked_for_is_a_clear_error(
     assert_no_actor_is_left()
 
 
-def test_a_server_that_dies_again_and_again_is_given_up(
-    cluster: Cluster, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(ray_trainer, "MOST_DEATHS", 1)
-    trainer = RayTrainer(job(data, tmp_path, 1), cluster)
+def test_a_server_that_dies_again_and_again_is_given_up(cluster: Cluster, data: Path, tmp_path: Path):
+    trainer = RayTrainer(job(data, tmp_path, 1, max_deaths=1), cluster)
     for _ in range(2):
         trainer.advance(0)
         kill(b"ray::ServerActor")
@@ -162,11 +153,8 @@ def test_a_server_that_dies_again_and_again_is_given_up(
     assert_no_actor_is_left()
 
 
-def test_a_server_may_die_as_often_as_there_are_newer_checkpoints_between(
-    cluster: Cluster, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(ray_trainer, "MOST_DEATHS", 1)
-    trainer = RayTrainer(job(data, tmp_path, 1), cluster)
+def test_a_server_may_die_as_often_as_there_are_newer_checkpoints_between(cluster: Cluster, data: Path, tmp_path: Path):
+    trainer = RayTrainer(job(data, tmp_path, 1, max_deaths=1), cluster)
     try:
         for _ in range(3):
             before = trainer.step
@@ -179,24 +167,21 @@ def test_a_server_may_die_as_often_as_there_are_newer_checkpoints_between(
         trainer.close()
 
 
-def test_workers_that_die_again_and_again_are_given_up(
-    cluster: Cluster, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_workers_that_die_again_and_again_are_given_up(cluster: Cluster, data: Path, tmp_path: Path):
     class Mortal(WorkerActor):
-        def serve(self, *_: Any, **__: Any) -> str:
+        def work(self, *_: Any, **__: Any) -> str:
             os.kill(os.getpid(), signal.SIGKILL)
             raise AssertionError("it is dead")
 
-    class MortalCrew(worker_group.WorkerGroup):
+    class MortalGroup(worker_group.WorkerGroup):
         worker_class = Mortal
 
     class MortalTrainer(RayTrainer):
-        crew_class = MortalCrew
+        group_class = MortalGroup
 
-    monkeypatch.setattr(worker_group, "MOST_DEATHS", 1)
     says = r"^2 workers have gone without a step between, the last one so: ActorDied.*; go on by --resume$"
     with pytest.raises(ClusterError, match=says):
-        MortalTrainer(job(data, tmp_path, 1), cluster)
+        MortalTrainer(job(data, tmp_path, 1, max_deaths=1), cluster)
     assert_no_actor_is_left()
 
 

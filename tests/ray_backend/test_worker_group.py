@@ -10,17 +10,16 @@ from typing import Any
 
 import pytest
 
-from ddmlp.config import TrainConfig
+from ddmlp.config import Timeouts, TrainConfig
 from ddmlp.errors import ClusterError
-from ddmlp.ray_backend import worker_group
 from ddmlp.ray_backend.actors import WorkerActor
 from ddmlp.ray_backend.cluster import Cluster
 from ddmlp.ray_backend.trainer import RayTrainer
 from ddmlp.ray_backend.worker_group import WorkerGroup
 from ddmlp.runs.run import Run
 from ddmlp.training.job import Job
-from ddmlp.training.local_pool import local_trainer
 from ddmlp.training.report import Report
+from ddmlp.training.setup import local_trainer
 from tests.support.processes import actors, alive, assert_no_actor_is_left
 
 CONFIG = TrainConfig(hidden=20, batch=150, microbatch=32, epochs=5000)  # far more than is waited for
@@ -170,14 +169,14 @@ def test_a_worker_whose_room_is_taken_when_it_dies_is_missed_until_there_is_room
 ):
     robbers = []
 
-    class RobbedCrew(WorkerGroup):
-        def _let_go(self, member):
-            super()._let_go(member)
+    class RobbedGroup(WorkerGroup):
+        def _release(self, member):
+            super()._release(member)
             if not robbers:
                 robbers.append(hold(cluster, 1))
 
     class Trainer(RayTrainer):
-        crew_class = RobbedCrew
+        group_class = RobbedGroup
 
     with room_for(cluster, 2):
         trainer = Trainer(job(data, tmp_path / "run", 1, 2), cluster)
@@ -225,24 +224,23 @@ def test_where_not_even_the_fewest_find_a_place_the_error_says_how_many_those_ar
     holder = hold(cluster, cluster.cpus - free)
     says = rf"{2 - free} of at least 2 workers found no place within 3 s: each needs 1 CPUs.*{cluster.cpus:g} CPUs"
     with pytest.raises(ClusterError, match=rf"{says}, 0 of them free; free some, or ask for fewer --workers"):
-        RayTrainer(job(data, tmp_path / "run", 2, MANY), cluster, place_seconds=3)
+        RayTrainer(job(data, tmp_path / "run", 2, MANY, timeouts=Timeouts(place=3)), cluster)
     assert_no_actor_is_left()
     cluster.ray.kill(holder)
     assert_all_is_given_back(cluster, int(cluster.cpus))
 
 
 def test_deaths_are_bounded_by_the_workers_that_there_are_not_by_those_there_might_be(
-    cluster: Cluster, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: Cluster, data: Path, tmp_path: Path
 ):
     class Mortal(WorkerActor):
-        def serve(self, *_: Any, **__: Any) -> str:
+        def work(self, *_: Any, **__: Any) -> str:
             os.kill(os.getpid(), signal.SIGKILL)
             raise AssertionError("it is dead")
 
     class Trainer(RayTrainer):
-        crew_class = type("MortalCrew", (WorkerGroup,), {"worker_class": Mortal})
+        group_class = type("MortalGroup", (WorkerGroup,), {"worker_class": Mortal})
 
-    monkeypatch.setattr(worker_group, "MOST_DEATHS", 1)
     with room_for(cluster, 1), pytest.raises(ClusterError, match=r"^2 workers have gone without a step between"):
-        Trainer(job(data, tmp_path / "run", 1, MANY), cluster)
+        Trainer(job(data, tmp_path / "run", 1, MANY, max_deaths=1), cluster)
     assert_no_actor_is_left()

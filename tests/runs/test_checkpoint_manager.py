@@ -21,8 +21,8 @@ from ddmlp.runs.checkpoint import load_checkpoint, save_arrays
 from ddmlp.runs.checkpoint_manager import CheckpointManager, check_trained_on, covering, trained_on
 from ddmlp.runs.run import Origin, Run
 from ddmlp.training.job import Job
-from ddmlp.training.local_pool import local_trainer
 from ddmlp.training.messages import Unit
+from ddmlp.training.setup import local_trainer
 from ddmlp.training.trainer import Trainer
 from ddmlp.training.worker import Worker
 from tests.support.helpers import inside

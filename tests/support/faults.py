@@ -9,17 +9,18 @@ import signal
 import time
 from collections.abc import Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from ddmlp.ray_backend import actors
+from ddmlp.config import Timeouts
 from ddmlp.ray_backend.actors import ServerActor, WorkerActor
 from ddmlp.ray_backend.trainer import RayTrainer
 from ddmlp.ray_backend.worker_group import WorkerGroup
 from ddmlp.runs import checkpoint, checkpoint_manager, hash_chain
-from ddmlp.training import parameter_server, trainer, unit_queue
-from ddmlp.transport import client, socket_pool
+from ddmlp.training import parameter_server, setup
+from ddmlp.training.worker import Worker
+from ddmlp.transport.client import WorkerClient
 
 ANY = -1  # worker: whoever comes to it first
 WORKER_MOMENTS = ("taken", "computed", "answered")
@@ -81,73 +82,85 @@ class Faults:
             time.sleep(self.slow)
 
 
-class FaultyWorkerActor(WorkerActor):
-    faults: Sequence[Fault]
-    marks: Path
+def faulty_worker(faults: Sequence[Fault], marks: Path) -> type[WorkerActor]:
+    """A worker with these faults, as a class; it is to be used in a process of its own."""
 
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        mine = Faults(self.faults, self.marks, number)
+    class FaultyWorkerActor(WorkerActor):
+        def __init__(self, number: int) -> None:
+            super().__init__(number)
+            mine = Faults(faults, marks, number)
 
-        class Worker(actors.Worker):
-            def compute(self, unit, weights, out):
-                mine.at(unit.step, "taken")
-                tally = super().compute(unit, weights, out)
-                mine.at(unit.step, "computed", out.flat)
-                return tally
+            class FaultyWorker(Worker):
+                def compute(self, unit, weights, out):
+                    mine.at(unit.step, "taken")
+                    row_stats = super().compute(unit, weights, out)
+                    mine.at(unit.step, "computed", out.flat)
+                    return row_stats
 
-        class WorkerClient(client.WorkerClient):
-            def answer(self, unit, tally):
-                super().answer(unit, tally)
-                mine.at(unit.step, "answered")
+            class FaultyClient(WorkerClient):
+                def answer(self, unit, row_stats):
+                    super().answer(unit, row_stats)
+                    mine.at(unit.step, "answered")
 
-        actors.Worker, actors.WorkerClient = Worker, WorkerClient
+            self.worker_class, self.client_class = FaultyWorker, FaultyClient
+
+    FaultyWorkerActor.__name__ = "WorkerActor"  # by which the tests find its processes
+    return FaultyWorkerActor
 
 
-class FaultyServerActor(ServerActor):
-    faults: Sequence[Fault]
-    marks: Path
+def faulty_server(faults: Sequence[Fault], marks: Path) -> type[ServerActor]:
+    """A server with these faults, as a class; it changes modules, so it is to be used in a process of its own."""
 
-    def __init__(self) -> None:
-        mine = Faults(self.faults, self.marks, None)
-        step = 0
-        if all(fault.kind == "kill" for fault in self.faults):
-            unit_queue.SHORTEST = 60.0  # on a busy machine a victim may lag, and must not lose its unit for that
-        socket_pool.CORES = 64  # everyone is given units, whatever this machine has
+    class FaultyServerActor(ServerActor):
+        pool_options: ClassVar[dict[str, Any]] = {"cores": 64}  # all workers are given units, whatever this machine has
 
-        class ParameterServer(parameter_server.ParameterServer):
-            def begin(self, step, read, microbatches):
-                super().begin(step, read, microbatches)
-                mine.at(step, "begun")
+        def __init__(self) -> None:
+            mine = Faults(faults, marks, None)
+            step = 0
 
-            def receive(self, gradient):
-                super().receive(gradient)
-                mine.at(gradient.unit.step, "half")
+            class FaultyServer(parameter_server.ParameterServer):
+                def begin_step(self, step, read, microbatches):
+                    super().begin_step(step, read, microbatches)
+                    mine.at(step, "begun")
 
-            def apply(self, step, rate, into):
-                tally = super().apply(step, rate, into)
-                mine.at(step, "applied")
-                return tally
+                def receive(self, gradient):
+                    super().receive(gradient)
+                    mine.at(gradient.unit.step, "half")
 
-        class Chain(hash_chain.Chain):
-            def append(self, at, weights_sha256):
-                nonlocal step
-                step = at
-                digest = super().append(at, weights_sha256)
-                mine.at(step, "linked")
-                return digest
+                def apply_step(self, step, rate, into):
+                    row_stats = super().apply_step(step, rate, into)
+                    mine.at(step, "applied")
+                    return row_stats
 
-        @contextmanager
-        def whole_file(path):
-            with written(path) as file:
-                if any(fault.moment == "torn" for fault in mine.faults):
-                    file = Torn(file, lambda: mine.at(step, "torn"))
-                yield file
-            if path.parent.name == "checkpoints":
-                mine.at(step, "saved")
+            class FaultyChain(hash_chain.Chain):
+                def append(self, at, weights_sha256):
+                    nonlocal step
+                    step = at
+                    digest = super().append(at, weights_sha256)
+                    mine.at(step, "linked")
+                    return digest
 
-        written = checkpoint.whole_file
-        trainer.ParameterServer, checkpoint_manager.Chain, checkpoint.whole_file = ParameterServer, Chain, whole_file
+            @contextmanager
+            def whole_file(path):
+                with written(path) as file:
+                    if any(fault.moment == "torn" for fault in mine.faults):
+                        file = Torn(file, lambda: mine.at(step, "torn"))
+                    yield file
+                if path.parent.name == "checkpoints":
+                    mine.at(step, "saved")
+
+            written = checkpoint.whole_file
+            setup.ParameterServer, checkpoint_manager.Chain = FaultyServer, FaultyChain
+            checkpoint.whole_file = whole_file
+
+    FaultyServerActor.__name__ = "ServerActor"
+    return FaultyServerActor
+
+
+def timeouts_for(faults: Sequence[Fault], timeouts: Timeouts | None = None) -> Timeouts:
+    """On a busy machine the victim of a kill may lag, and must not lose its unit for that."""
+    timeouts = timeouts or Timeouts()
+    return replace(timeouts, overdue=60.0) if all(fault.kind == "kill" for fault in faults) else timeouts
 
 
 class Torn:
@@ -163,14 +176,7 @@ class Torn:
         self.file.write(data[len(data) // 2 :])
 
 
-def faulty(faults: Sequence[Fault], marks: Path) -> type[RayTrainer]:
+def faulty_on_ray(faults: Sequence[Fault], marks: Path) -> type[RayTrainer]:
     """A RayTrainer whose processes have these faults."""
-    given = {"faults": tuple(faults), "marks": marks}
-    # Their names are those of the real ones, because that is how the tests find their processes.
-    worker = type("WorkerActor", (FaultyWorkerActor,), given)
-    crew = type("FaultyCrew", (WorkerGroup,), {"worker_class": worker})
-    return type(
-        "FaultyTrainer",
-        (RayTrainer,),
-        {"server_class": type("ServerActor", (FaultyServerActor,), given), "crew_class": crew},
-    )
+    group = type("FaultyGroup", (WorkerGroup,), {"worker_class": faulty_worker(faults, marks)})
+    return type("FaultyTrainer", (RayTrainer,), {"server_class": faulty_server(faults, marks), "group_class": group})

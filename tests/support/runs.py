@@ -26,8 +26,8 @@ class Row(NamedTuple):
     fine: bool
 
 
-def job(data: Path, run: Path, workers: int, config: TrainConfig = CONFIG, every: int = 10) -> Job:
-    return Job(config, data, run, workers, checkpoint_every=every)
+def job(data: Path, run: Path, workers: int, config: TrainConfig = CONFIG, every: int = 10, **more: Any) -> Job:
+    return Job(config, data, run, workers, checkpoint_every=every, **more)
 
 
 def begin(path: Path, config: TrainConfig, data: Path) -> None:

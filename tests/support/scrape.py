@@ -1,5 +1,5 @@
 """Trains on a Ray of its own that collects metrics, kills a worker meanwhile, and prints the result and what Prometheus
-would read then, as JSON: python -m tests.scrape DATA RUN"""
+would read then, as JSON: python -m tests.support.scrape DATA RUN"""
 
 import json
 import os

@@ -1,26 +1,30 @@
-"""Hubs and workers without Ray, for the tests of the message path. A test file takes its fixtures by assignment."""
+"""Socket pools and workers without Ray, for tests of the message path. Test files take its fixtures by assignment."""
 
 import multiprocessing
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
+from ddmlp.config import Timeouts, TrainConfig
 from ddmlp.data.dataset import Dataset
 from ddmlp.data.idx import read_idx
 from ddmlp.data.writer import DatasetWriter
 from ddmlp.nn.weights import Shape, Weights
 from ddmlp.numerics import arithmetic_fingerprint
 from ddmlp.plan.plan import Plan
+from ddmlp.training.job import Job
 from ddmlp.training.local_pool import LocalWorkerPool
 from ddmlp.training.messages import CREDITS, Unit
 from ddmlp.training.parameter_server import ParameterServer
-from ddmlp.training.unit_queue import UnitQueue
+from ddmlp.training.schedule import Schedule
+from ddmlp.training.step_loop import StepLoop
 from ddmlp.training.worker import Worker
 from ddmlp.transport import protocol, socket_pool
-from ddmlp.transport.client import WorkerClient, serve
+from ddmlp.transport.client import WorkerClient, run_worker
 from ddmlp.transport.socket_pool import SocketWorkerPool
 
 ROWS, SECRET = 300, b"known to both ends"
@@ -28,9 +32,15 @@ SHAPE = Shape(784, 8, 10)
 PLAN = Plan(rows=ROWS, batch=60, microbatch=8, epochs=2, seed=4, block=100, window=ROWS)
 SECONDS = 15  # the longest that a worker may take to join
 SLOTS = socket_pool.SLOTS + 1  # where one step is open at a time
+CAPACITY = 4 * CREDITS
 SPAWN = multiprocessing.get_context("spawn")
 
 both_kinds = pytest.mark.parametrize("kind", [0, 1], ids=["unix", "tcp"])  # of address
+
+
+def impatient(**seconds):
+    """Runs a test with a pool that has these timeouts."""
+    return pytest.mark.parametrize("timeouts", [Timeouts(**seconds)], indirect=True)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +59,7 @@ def expected(dataset):
 
 
 @pytest.fixture
-def pool():
+def threads():
     with ThreadPoolExecutor(8) as threads:
         yield threads
 
@@ -72,21 +82,34 @@ def start():
 
 
 @pytest.fixture
-def server(dataset, pool, start):  # noqa: ARG001
-    """A hub that lets its workers go before the threads and processes are waited for."""
-    with listening(dataset) as server:
-        yield server
+def timeouts(request):
+    """Those of the pool; see `impatient`."""
+    return getattr(request, "param", Timeouts())
+
+
+@pytest.fixture
+def pool(dataset, threads, start, timeouts):  # noqa: ARG001
+    """A pool that releases its workers before the threads and processes are waited for."""
+    with listening(dataset, timeouts) as pool:
+        yield pool
 
 
 @contextmanager
-def listening(dataset):
-    """A hub on a Unix socket and on TCP. Not below tmp_path: a socket's path must be short."""
+def listening(dataset, timeouts=None):
+    """A pool on a Unix socket and on TCP. Not below tmp_path: a socket's path must be short."""
     with tempfile.TemporaryDirectory(prefix="ddl", dir="/tmp") as folder:
-        server = SocketWorkerPool(SHAPE, hello(-1, dataset), SECRET, [f"{folder}/server", ("127.0.0.1", 0)])
+        pool = SocketWorkerPool(
+            SHAPE,
+            hello(-1, dataset),
+            SECRET,
+            [f"{folder}/server", ("127.0.0.1", 0)],
+            capacity=CAPACITY,
+            timeouts=timeouts,
+        )
         try:
-            yield server
+            yield pool
         finally:
-            server.close()
+            pool.close()
 
 
 def hello(index, dataset):
@@ -100,81 +123,86 @@ def worker(dataset):
 
 
 def join(address, dataset, index=0):
-    return WorkerClient(address, SECRET, hello(index, dataset), SHAPE)
+    return WorkerClient(address, SECRET, hello(index, dataset), SHAPE, Timeouts())
 
 
 def work(address, dataset, index=0):
     """A worker's life; returns how many units it has answered."""
-    return serve(worker(dataset), join(address, dataset, index))
+    return run_worker(worker(dataset), join(address, dataset, index))
 
 
-def meet(server, call, *arguments):
+def meet(pool, call, *arguments):
     """What a call comes to that needs the hub to attend to its sockets."""
     with ThreadPoolExecutor(1) as thread:
         calling = thread.submit(call, *arguments)
         while not calling.done():
-            server.gather(1_000, 0.01)
+            pool.gather(1_000, 0.01)
         return calling.result()
 
 
-def admit(server, address, dataset, index):
+def admit(pool, address, dataset, index):
     """The link of a worker that is in."""
-    link = meet(server, join, address, dataset, index)
-    assert server.gather(server.count + (index not in server.answered), SECONDS)
-    assert index in server.answered
+    link = meet(pool, join, address, dataset, index)
+    assert pool.gather(pool.count + (index not in pool.stats.answered), SECONDS)
+    assert index in pool.stats.answered
     return link
 
 
-def queue_of(*units):
-    queue = UnitQueue(len(units))
-    for unit in units:
-        queue.put(unit)
-    return queue
+def publish(pool, version=0):
+    """Let the workers read what stands in the next buffer as the weights of a version; returns them."""
+    weights = pool.reserve_weights(())
+    pool.publish_weights(version)
+    return weights
 
 
-def hand_out(server, *nodes):
-    """Give units of step 0 to the workers that are there; the queue, in which none is answered yet."""
-    queue = queue_of(*(Unit(0, 0, node) for node in nodes))
-    server.reserve(queue)
-    server.publish(0)
-    assert server.exchange(queue, 0) is None
-    return queue
+def hand_out(pool, *nodes):
+    """Give units of step 0 to the workers that are there; none is answered yet."""
+    publish(pool)
+    for node in nodes:
+        pool.submit(Unit(0, 0, node))
+    assert pool.next_result(0) is None
+
+
+class FixedParts(Schedule):
+    """Cuts each step for a fixed number of workers."""
+
+    count = 1
+
+    def parts(self, workers):  # noqa: ARG002
+        return self.count
 
 
 class Training:
-    """The trainer's loop, a step at a time, with units for `count` workers."""
+    """The step loop on a pool, a step at a time, with units for `count` workers."""
 
-    def __init__(self, workers, count):
-        self.workers, self.count = workers, count
-        self.queue = UnitQueue(2 * CREDITS * count)
-        self.tallies = []
+    def __init__(self, pool, count):
+        config = TrainConfig(lr=0.5, lr_schedule="constant", batch=PLAN.batch)
+        self.pool = pool
+        self.schedule = FixedParts(Job(config, Path(), Path(), 1, 10**9), 0)
+        self.schedule.count = count
+        self.row_stats = []
         self.nothing = 0  # times that no answer came in time
-        weights = workers.reserve(self.queue)
-        weights.flat[:] = Weights.draw(SHAPE, PLAN.seed).flat
-        self.server = ParameterServer(SHAPE, 0, weights)
-        workers.publish(0)
+        publish(pool).flat[:] = Weights.draw(SHAPE, PLAN.seed).flat
+        server = ParameterServer(SHAPE, 0, pool.weights[0])
+        self.loop = StepLoop(config, self.schedule, server, pool, lambda *_: "")
 
-    def receive(self, seconds=0.1):
-        """Take the next answer, if one comes in time."""
-        gradient = self.workers.exchange(self.queue, seconds)
-        if gradient is None:
-            self.nothing += 1
-        elif self.queue.answered(gradient, time.monotonic()):
-            self.server.receive(gradient)
+    @property
+    def queue(self):
+        return self.pool._queue
 
     def step(self):
-        step = self.server.version
-        self.server.begin(step, step, PLAN.microbatches(step))
-        for node in PLAN.units(step, self.count):
-            self.queue.put(Unit(step, step, node))
-        while self.server.ready() is None:
-            self.receive()
-        self.tallies.append(self.server.apply(step, 0.5 / PLAN.batch, self.workers.reserve(self.queue)))
-        self.workers.publish(self.server.version)
+        self.loop.begin_steps(PLAN)
+        while (applied := self.loop.apply_next(PLAN, time.perf_counter() + 0.1)) is None:
+            self.nothing += 1
+        self.row_stats.append(applied.row_stats)
 
-    def run(self, to=PLAN.steps):
+    def take_late_answers(self):
+        """Read what comes while nothing is asked for."""
+        assert self.pool.next_result(0.01) is None
+
+    def run(self, to=None):
         """Train up to a step; the hash of the weights, and what was counted in each step."""
-        while self.server.version < to:
+        while self.loop.step < (PLAN.steps if to is None else to):
             self.step()
-        assert self.queue.depth == 0
-        return self.server.weights.sha256(), self.tallies
+        assert self.pool.stats.depth == 0
+        return self.loop.weights.sha256(), self.row_stats

@@ -5,7 +5,7 @@ import random
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,17 +18,19 @@ from ddmlp.config import TrainConfig
 from ddmlp.data.dataset import Dataset
 from ddmlp.data.manifest import Manifest
 from ddmlp.data.writer import DatasetWriter
-from ddmlp.nn.weights import Shape
+from ddmlp.nn.weights import Shape, Weights
 from ddmlp.plan.plan import Plan
 from ddmlp.runs.checkpoint import Checkpoints
 from ddmlp.runs.run import Origin, Run
 from ddmlp.runs.update_log import UpdateLog
 from ddmlp.training.job import Job
 from ddmlp.training.local_pool import LocalWorkerPool
-from ddmlp.training.messages import Gradient
+from ddmlp.training.messages import Gradient, Unit
+from ddmlp.training.setup import build_trainer
 from ddmlp.training.trainer import Trainer
 from ddmlp.training.unit_queue import UnitQueue
 from ddmlp.training.worker import Worker
+from ddmlp.training.worker_pool import PoolStats
 from tests.support.helpers import inside
 
 CONFIG = TrainConfig(
@@ -38,31 +40,50 @@ STEPS = 54
 WORKERS = 4
 
 
-class WorkerGroup(LocalWorkerPool):
-    """Several workers, who answer in an order that is drawn; each of them in the order in which he took his units."""
+class ShuffledPool(LocalWorkerPool):
+    """Several workers, which answer in an order that is drawn; each of them in the order in which it took its units."""
 
-    count = WORKERS
+    count = parallel = WORKERS
 
-    def __init__(self, worker: Worker, seed: int) -> None:
+    def __init__(self, worker: Worker, seed: int, capacity: int) -> None:
         super().__init__(worker)
-        self._draw = random.Random(seed)
+        self.queue = UnitQueue(capacity)
         self.answered = dict.fromkeys(range(WORKERS), 0)
+        self._draw = random.Random(seed)
 
-    def exchange(self, queue: UnitQueue, _seconds: float) -> Gradient:
-        for who in range(queue.capacity):  # one unit a round, so that none is idle while another holds two
-            queue.take(who % WORKERS, time.monotonic())
-        who = self._draw.choice([who for who in range(WORKERS) if queue.next_of(who)])
-        unit = queue.next_of(who)
-        tally = self._worker.compute(unit, self._versions[unit.version], self._gradient)
-        self.answered[who] += 1
-        return Gradient(unit, self._gradient.flat, tally, worker=who)
+    @property
+    def full(self) -> bool:
+        return self.queue.full
+
+    @property
+    def stats(self) -> PoolStats:
+        return PoolStats(WORKERS, self.queue.depth, self.queue.high_water, answered=self.answered)
+
+    def submit(self, unit: Unit) -> None:
+        self.queue.put(unit)
+
+    def next_result(self, timeout: float = 0.0) -> Gradient:  # noqa: ARG002
+        for worker in range(self.queue.capacity):  # one unit a round, so that none is idle while another holds two
+            self.queue.take(worker % WORKERS, time.monotonic())
+        worker = self._draw.choice([worker for worker in range(WORKERS) if self.queue.current_unit(worker)])
+        unit = self.queue.current_unit(worker)
+        row_stats = self._worker.compute(unit, self.weights[unit.version], self._gradient)
+        gradient = Gradient(unit, self._gradient.flat, row_stats, worker)
+        assert self.queue.accept(gradient)
+        self.answered[worker] += 1
+        return gradient
+
+    def reserve_weights(self, keep: Collection[int]) -> Weights:
+        weights = self.weights.reserve(self.queue.versions_in_use().union(keep))
+        assert weights is not None
+        return weights
 
 
 def trainer_of(job: Job, seed: int = 1) -> Trainer:
-    def connect(dataset: Dataset, plan: Plan, shape: Shape) -> WorkerGroup:
-        return WorkerGroup(Worker(dataset, plan, shape), seed)
+    def connect(dataset: Dataset, plan: Plan, shape: Shape) -> ShuffledPool:
+        return ShuffledPool(Worker(dataset, plan, shape), seed, job.queue_capacity)
 
-    return Trainer(job, connect)
+    return build_trainer(job, connect)
 
 
 def begun(folder: Path, data: Path, **config: Any) -> Job:
@@ -85,7 +106,7 @@ def train(trainer: Trainer, until: Callable[[], bool] = lambda: False) -> dict[s
                 found: dict[str, Any] = report.result
                 return found
         trainer.checkpoint()
-        run.record(trainer._books.report(trainer.step, None).events)
+        run.record(trainer._recorder.report(trainer.step, None).events)
         return {}
     finally:
         trainer.close()

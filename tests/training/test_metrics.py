@@ -3,7 +3,6 @@
 import json
 import math
 from collections import Counter
-from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
@@ -13,14 +12,13 @@ from hypothesis import strategies as st
 
 from ddmlp.inference.evaluation import Evaluation
 from ddmlp.plan.plan import Plan
-from ddmlp.plan.reduction_tree import Node
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.training import metrics
-from ddmlp.training.messages import Gradient, Unit
 from ddmlp.training.metrics import RECORDS_PER_EPOCH, Journal, Prequential, Stretch, spread
-from ddmlp.training.unit_queue import FIRST, UnitQueue
+from ddmlp.training.step_loop import WaitTimes
+from ddmlp.training.worker_pool import PoolStats
 
-NOBODY = SimpleNamespace(count=1, unread=(0, 0))  # workers that tell nothing
+ONE = PoolStats(workers=1)
 
 
 def plan_of(steps_per_epoch, epochs=2):
@@ -33,10 +31,6 @@ def journal_at(step=0, about=None, complaints=(), follow=False):
     return Journal(follow, step, about or {}, list(complaints))
 
 
-def answer(waited):
-    return Gradient(Unit(0, 0, Node(0, 1)), np.zeros(1, np.float32), RowStats(1, 0, 0.0, 0), worker=0, waited=waited)
-
-
 def events_of(journal):
     return journal.report()[1]
 
@@ -46,7 +40,7 @@ def steps_noted(plan, start=0, last=None):
     journal, last = journal_at(start), plan.steps if last is None else last
     for step in range(start + 1, last + 1):
         journal.applied(RowStats(10, 0, 1.0, 1), 0.5)
-        journal.progress(step, plan, NOBODY, UnitQueue(1), last=step == last)
+        journal.progress(step, plan, ONE, WaitTimes(), last=step == last)
     return [event["step"] for event in events_of(journal) if event["event"] == "progress"]
 
 
@@ -84,22 +78,15 @@ def test_a_report_has_what_was_measured_and_what_happened_since_the_last():
 
 
 def test_progress_says_what_was_measured_since_the_last_and_what_the_queues_went_through():
-    plan, queue = plan_of(4), UnitQueue(2)
-    journal, workers = journal_at(about={"train_seconds": 100.0}), SimpleNamespace(count=3, unread=(1, 2))
-    for index in range(2):
-        queue.put(Unit(0, 0, Node(index, index + 1)))
-    queue.take(0)
-    queue.reissue(FIRST)
-    assert queue.take(1, FIRST) is not None
-    journal.exchanged(answer(waited=0.125), 0.5, blocked=True)
-    journal.exchanged(answer(waited=0.5), 0.25, blocked=False)
-    journal.exchanged(None, 0.25, blocked=True)
+    plan, journal = plan_of(4), journal_at(about={"train_seconds": 100.0})
+    pool = PoolStats(workers=3, depth=2, high_water=5, unread=1, unread_high_water=2, reissued=1)
+    waits = WaitTimes(results=1.0, full_queue=0.75, units=0.625)
     journal.applied(RowStats(10, 0, 5.0, 2), 2.0, 7)
-    journal.progress(1, plan, workers, queue, last=False)
+    journal.progress(1, plan, pool, waits, last=False)
     journal.report()
     for staleness in (0, 2, 2):
         journal.applied(RowStats(10, 0, 4.0, 1), 0.5, staleness)
-    journal.progress(6, plan, workers, queue, last=False)
+    journal.progress(6, plan, pool, waits, last=False)
     assert events_of(journal) == [
         {
             "event": "progress",
@@ -113,7 +100,7 @@ def test_progress_says_what_was_measured_since_the_last_and_what_the_queues_went
             "staleness": {"mean": pytest.approx(4 / 3), "max": 2, "histogram": {"0": 1, "2": 2}},
             "workers": 3,
             "queues": {
-                "units": {"depth": 2, "high_water": 2, "blocked_seconds": 0.75},
+                "units": {"depth": 2, "high_water": 5, "blocked_seconds": 0.75},
                 "gradients": {"depth": 1, "high_water": 2, "blocked_seconds": 0.625},
             },
             "wait_seconds": 1.0,
@@ -127,7 +114,7 @@ def test_reports_between_do_not_shorten_what_progress_is_of():
     journal.applied(RowStats(10, 0, 5.0, 2), 1.0)
     journal.report()
     journal.applied(RowStats(10, 0, 3.0, 2), 1.0)
-    journal.progress(2, plan_of(4), NOBODY, UnitQueue(1), last=False)
+    journal.progress(2, plan_of(4), ONE, WaitTimes(), last=False)
     assert events_of(journal)[0]["error"] == 0.4
 
 
@@ -235,7 +222,7 @@ def test_only_who_follows_tests_first():
     for follow in (False, True):
         journal = journal_at(follow=follow)
         journal.applied(RowStats(10, 0, 1.0, 4), 0.5)
-        journal.progress(1, plan_of(4), NOBODY, UnitQueue(1), last=True)
+        journal.progress(1, plan_of(4), ONE, WaitTimes(), last=True)
         assert [*journal.about()] == ["train_seconds", "staleness", "prequential"][: 2 + follow]
         assert ("prequential" in events_of(journal)[1]) == ("prequential" in journal.tested_first) == follow
         assert journal.prequential == pytest.approx(0.4 if follow else math.nan, nan_ok=True)

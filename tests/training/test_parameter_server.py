@@ -21,7 +21,7 @@ def server_at(version=0):
 
 
 def leaves_of(count, seed=0):
-    """The gradient of each microbatch, and the four numbers of its tally; sizes differ, so that the order of sums
+    """The gradient of each microbatch, and the four numbers of its row_stats; sizes differ, so that the order of sums
     matters."""
     draw = np.random.default_rng(seed)
     flats = (draw.normal(size=(count, SHAPE.size)) * 10.0 ** draw.integers(-3, 4, (count, 1))).astype(np.float32)
@@ -32,22 +32,22 @@ def leaves_of(count, seed=0):
 
 
 def answer(leaves, node, step=0):
-    flat, *tally = tree_sum(leaves[node.lo : node.hi])
-    return Gradient(Unit(step, step, node), flat.copy(), RowStats(*tally), worker=0)
+    flat, *row_stats = tree_sum(leaves[node.lo : node.hi])
+    return Gradient(Unit(step, step, node), flat.copy(), RowStats(*row_stats), worker=0)
 
 
 def begin(server, microbatches):
     """Begin the step of the version."""
-    server.begin(server.version, server.version, microbatches)
+    server.begin_step(server.version, server.version, microbatches)
 
 
 def train(server, leaves, nodes, into=None):
     begin(server, len(leaves))
     for node in nodes:
-        assert server.ready() is None
+        assert server.ready_step() is None
         server.receive(answer(leaves, node, server.version))
-    assert server.ready() == server.version
-    return server.apply(server.version, 0.25, into or Weights(SHAPE))
+    assert server.ready_step() == server.version
+    return server.apply_step(server.version, 0.25, into or Weights(SHAPE))
 
 
 @st.composite
@@ -67,15 +67,15 @@ def cuts(draw):
 def test_simple():
     server = server_at()
     before, into = server.weights.flat.copy(), Weights(SHAPE)
-    assert (server.version, server.ready(), server.open) == (0, None, {})
+    assert (server.version, server.ready_step(), server.open) == (0, None, {})
     gradient = np.arange(10, dtype=np.float32)
-    server.begin(0, 0, 2)
+    server.begin_step(0, 0, 2)
     assert server.open == {0: 0}
     server.receive(Gradient(Unit(0, 0, Node(1, 2)), gradient * 2, RowStats(2, 40, 0.5, 1), worker=0))
-    assert server.ready() is None
+    assert server.ready_step() is None
     server.receive(Gradient(Unit(0, 0, Node(0, 1)), gradient, RowStats(3, 2, 1.0, 3), worker=1))
-    assert server.ready() == 0
-    assert server.apply(0, 0.5, into) == RowStats(5, 42, 1.5, 4)
+    assert server.ready_step() == 0
+    assert server.apply_step(0, 0.5, into) == RowStats(5, 42, 1.5, 4)
     assert (server.version, server.open) == (1, {})
     assert server.weights is into
     assert server.weights.flat.tolist() == (before - np.float32(0.5) * (gradient * 3)).tolist()
@@ -89,9 +89,9 @@ def test_the_same_bits_from_any_cut_in_any_order(cut, seed):
     count, nodes = cut
     leaves = leaves_of(count, seed)
     server = server_at()
-    flat, *tally = tree_sum(leaves)
+    flat, *row_stats = tree_sum(leaves)
     expected = server.weights.flat - np.float32(0.25) * flat
-    assert train(server, leaves, nodes) == RowStats(*tally)
+    assert train(server, leaves, nodes) == RowStats(*row_stats)
     assert server.weights.flat.tobytes() == expected.tobytes()
 
 
@@ -132,9 +132,9 @@ def test_a_gradient_is_read_before_receive_returns():
     for node in (Node(0, 1), Node(3, 4), Node(1, 2), Node(2, 3)):
         buffer[:] = leaves[node.lo][0]
         server.receive(answer(leaves, node)._replace(flat=buffer))
-        if server.ready() is None:
+        if server.ready_step() is None:
             buffer[:] = np.nan
-    server.apply(0, 0.25, Weights(SHAPE))
+    server.apply_step(0, 0.25, Weights(SHAPE))
     assert server.weights.sha256() == other.weights.sha256()
 
 
@@ -177,7 +177,7 @@ def test_a_gradient_of_another_step_is_refused(step):
     begin(server, 1)
     with pytest.raises(KeyError, match=str(step)):
         server.receive(answer(leaves_of(1), Node(0, 1), step))
-    assert server.ready() is None
+    assert server.ready_step() is None
 
 
 def test_a_gradient_of_another_version_is_refused():
@@ -186,7 +186,7 @@ def test_a_gradient_of_another_version_is_refused():
     wrong = answer(leaves_of(1), Node(0, 1), 3)
     with pytest.raises(AssertionError, match="was to read version 3"):
         server.receive(wrong._replace(unit=wrong.unit._replace(version=2)))
-    assert server.ready() is None
+    assert server.ready_step() is None
 
 
 def test_an_incomplete_step_is_not_applied():
@@ -194,7 +194,7 @@ def test_an_incomplete_step_is_not_applied():
     begin(server, 2)
     server.receive(answer(leaves_of(2), Node(0, 1)))
     with pytest.raises(AssertionError, match="not complete"):
-        server.apply(0, 0.1, Weights(SHAPE))
+        server.apply_step(0, 0.1, Weights(SHAPE))
     assert server.version == 0
 
 
@@ -215,13 +215,13 @@ def whole(step, read, value):
 def test_in_order_steps_are_applied_in_the_order_in_which_they_were_begun():
     server = ParameterServer(SHAPE, 7, Weights.draw(SHAPE, 1), bound=2)
     for step, read in [(7, 5), (8, 6), (9, 7)]:
-        server.begin(step, read, 1)
+        server.begin_step(step, read, 1)
     applied = []
     for step, read in [(9, 7), (8, 6), (7, 5)]:
         answered = whole(step, read, step)
         server.receive(answered)
-        while (ready := server.ready()) is not None:
-            server.apply(ready, 1.0, Weights(SHAPE))
+        while (ready := server.ready_step()) is not None:
+            server.apply_step(ready, 1.0, Weights(SHAPE))
             applied.append(ready)
         answered.flat[:] = np.nan  # its buffer is another's now
     assert applied == [7, 8, 9]
@@ -232,23 +232,23 @@ def test_in_order_steps_are_applied_in_the_order_in_which_they_were_begun():
 def test_out_of_order_what_is_complete_is_applied_unless_something_older_would_then_be_too_old():
     server = ParameterServer(SHAPE, 0, Weights.draw(SHAPE, 1), bound=2, in_order=False)
     for step in range(3):
-        server.begin(step, 0, 1)
+        server.begin_step(step, 0, 1)
     server.receive(whole(2, 0, 1.0))
-    assert server.ready() == 2
-    server.apply(2, 1.0, Weights(SHAPE))
-    server.begin(3, 1, 1)
+    assert server.ready_step() == 2
+    server.apply_step(2, 1.0, Weights(SHAPE))
+    server.begin_step(3, 1, 1)
     late = whole(3, 1, 1.0)
     server.receive(late)
-    assert server.ready() is None, "steps 0 and 1 read version 0, and are due at versions 1 and 2"
+    assert server.ready_step() is None, "steps 0 and 1 read version 0, and are due at versions 1 and 2"
     late.flat[:] = np.nan
     server.receive(whole(1, 0, 1.0))
-    assert server.ready() == 1
-    server.apply(1, 1.0, Weights(SHAPE))
-    assert server.ready() is None
+    assert server.ready_step() == 1
+    server.apply_step(1, 1.0, Weights(SHAPE))
+    assert server.ready_step() is None
     server.receive(whole(0, 0, 1.0))
-    assert [server.ready(), server.apply(0, 1.0, Weights(SHAPE)).rows] == [0, 1]
-    assert server.ready() == 3
-    server.apply(3, 1.0, Weights(SHAPE))
+    assert [server.ready_step(), server.apply_step(0, 1.0, Weights(SHAPE)).rows] == [0, 1]
+    assert server.ready_step() == 3
+    server.apply_step(3, 1.0, Weights(SHAPE))
     assert (server.version, server.open) == (4, {})
     assert np.isfinite(server.weights.flat).all(), "what was held back was kept"
 
@@ -256,10 +256,10 @@ def test_out_of_order_what_is_complete_is_applied_unless_something_older_would_t
 def test_a_gradient_that_is_older_than_the_bound_is_never_applied():
     server = ParameterServer(SHAPE, 3, Weights.draw(SHAPE, 1), bound=2, in_order=False)
     before = server.weights.sha256()
-    server.begin(0, 0, 1)
+    server.begin_step(0, 0, 1)
     server.receive(whole(0, 0, 1.0))
     with pytest.raises(AssertionError, match="step 0 is 3 versions old, and 2 are allowed"):
-        server.apply(0, 1.0, Weights(SHAPE))
+        server.apply_step(0, 1.0, Weights(SHAPE))
     assert (server.version, server.weights.sha256()) == (3, before)
 
 
@@ -270,12 +270,12 @@ def test_with_any_bound_and_any_arrivals_every_step_is_applied_in_time(data, bou
     begun, out, old = 0, [], []
     while server.version < 30:
         while begun < 30 and len(server.open) < min(bound + 1, window):
-            server.begin(begun, server.version, 1)
+            server.begin_step(begun, server.version, 1)
             out.append((begun, server.version))
             begun += 1
         server.receive(whole(*out.pop(data.draw(st.integers(0, len(out) - 1))), 0.0))
-        while (step := server.ready()) is not None:
+        while (step := server.ready_step()) is not None:
             old.append(server.version - server.open[step])
-            server.apply(step, 1.0, Weights(SHAPE))
+            server.apply_step(step, 1.0, Weights(SHAPE))
     assert len(old) == 30
     assert max(old) <= bound

@@ -29,7 +29,7 @@ def run(job, plan=PLAN, start=0, workers=1000, choose=min):
     each beginning."""
     schedule, version, still = Schedule(job, start), start, []
     while True:
-        begun = [*schedule.begin(plan, version, len(still), workers)]
+        begun = [*schedule.steps_to_begin(plan, version, len(still), workers)]
         still += [update.step for update in begun]
         yield begun, [*still], version
         if not still:
@@ -60,7 +60,7 @@ def test_with_a_delay_step_s_reads_version_s_less_it_whoever_computes_and_wherev
 @pytest.mark.parametrize(("delay", "version", "reads"), [(0, 5, [5]), (2, 5, [3, 4, 5]), (2, 1, [0, 1]), (3, 0, [0])])
 def test_the_versions_that_a_resume_needs_are_those_that_steps_to_come_read(delay, version, reads):
     schedule = Schedule(job_of(delay=delay), version)
-    assert [*schedule.reads(version)] == reads
+    assert [*schedule.versions_read(version)] == reads
     to_come = {read for _, read in reads_of(job_of(delay=delay), start=version)}
     assert {read for read in to_come if read <= version} == {*reads}
 
@@ -76,9 +76,9 @@ def test_asynchronous_as_many_are_open_as_the_bound_allows_and_there_are_workers
 
 def test_workers_that_die_begin_nothing_and_take_nothing_back():
     schedule = Schedule(job_of(6, staleness="inf"), 0)
-    assert len([*schedule.begin(PLAN, 0, 0, 6)]) == 6
-    assert [*schedule.begin(PLAN, 1, 5, 2)] == []
-    assert [*schedule.begin(PLAN, 5, 1, 2)] == [Update(6, 5)]
+    assert len([*schedule.steps_to_begin(PLAN, 0, 0, 6)]) == 6
+    assert [*schedule.steps_to_begin(PLAN, 1, 5, 2)] == []
+    assert [*schedule.steps_to_begin(PLAN, 5, 1, 2)] == [Update(6, 5)]
 
 
 @examples
@@ -109,7 +109,7 @@ def test_asynchronous_the_newest_is_read_and_a_position_is_one_where_a_checkpoin
 
 
 def test_where_a_checkpoint_is_due():
-    due = [version for version in range(31) if Schedule(job_of(every=4), 0).pauses(PLAN, version)]
+    due = [version for version in range(31) if Schedule(job_of(every=4), 0).checkpoint_due(PLAN, version)]
     assert due == [0, 4, 8, 10, 12, 16, 20, 24, 28, 30]
 
 
@@ -119,8 +119,8 @@ def test_the_next_pause_is_the_first_position_behind_at_which_one_is_due_or_it_m
     schedule = Schedule(job_of(every=4, stop_after=stop_after), 0)
     goal = schedule.goal(plan)
     for version in range(31):
-        due = (later for later in count(version + 1) if later == goal or schedule.pauses(plan, later))
-        assert schedule.next_pause(plan, version) == next(due)
+        due = (later for later in count(version + 1) if later == goal or schedule.checkpoint_due(plan, later))
+        assert schedule.next_checkpoint(plan, version) == next(due)
 
 
 def test_one_computes_all_of_a_step_where_steps_do_not_wait_for_each_other():
@@ -150,9 +150,9 @@ def test_the_goal_is_the_end_as_far_as_it_is_known_and_it_is_over_where_nothing_
 ):
     schedule = Schedule(job_of(stop_after=stop_after), 0)
     assert schedule.goal(plan) == goal
-    assert [schedule.over(plan, version) for version in range(goal + 1)] == [False] * goal + [goal >= over]
+    assert [schedule.finished(plan, version) for version in range(goal + 1)] == [False] * goal + [goal >= over]
 
 
 @pytest.mark.parametrize("plan", [PLAN, STREAM, replace(STREAM, ended=True)])
 def test_a_run_that_is_gone_on_with_past_where_it_is_to_stop_is_over(plan):
-    assert Schedule(job_of(stop_after=5), 7).over(plan, 7)
+    assert Schedule(job_of(stop_after=5), 7).finished(plan, 7)

@@ -3,38 +3,39 @@
 import numpy as np
 import pytest
 
+from ddmlp.config import Timeouts
 from ddmlp.errors import TrainingError
 from ddmlp.nn.weights import Weights
-from ddmlp.training import unit_queue
-from ddmlp.transport.client import serve
+from ddmlp.transport.client import run_worker
 from tests.support import sockets
 from tests.support.sockets import PLAN, SECONDS, SHAPE, SLOTS, Training, admit, both_kinds, work, worker
 
-dataset, expected, pool, start, server = sockets.dataset, sockets.expected, sockets.pool, sockets.start, sockets.server
+dataset, expected, threads = sockets.dataset, sockets.expected, sockets.threads
+start, timeouts, pool = sockets.start, sockets.timeouts, sockets.pool
 
 GOOD = 9  # the number of the worker that is in time
 
 
 @pytest.fixture
-def training(server, dataset, pool):
+def training(pool, dataset, threads):
     """A training with units for two, and a worker that is in time."""
-    pool.submit(work, server.addresses[0], dataset, GOOD)
-    assert server.gather(1, SECONDS)
-    return Training(server, 2)
+    threads.submit(work, pool.addresses[0], dataset, GOOD)
+    assert pool.gather(1, SECONDS)
+    return Training(pool, 2)
 
 
 def catch_up(training):
     """Take the answers of all that are late."""
     while training.queue.overdue:
-        training.receive(SECONDS)
+        training.take_late_answers()
 
 
-def test_simple(server, dataset, pool, expected, training):
-    late = admit(server, server.addresses[0], dataset, 0)
+def test_simple(pool, dataset, threads, expected, training):
+    late = admit(pool, pool.addresses[0], dataset, 0)
     training.run(to=1)
     assert (training.queue.overdue, training.queue.compared) == (1, 0)
     assert training.queue.reissued >= 1
-    pool.submit(serve, worker(dataset), late)
+    threads.submit(run_worker, worker(dataset), late)
     catch_up(training)
     assert training.queue.compared == 1
     assert training.run() == expected
@@ -42,12 +43,9 @@ def test_simple(server, dataset, pool, expected, training):
 
 @both_kinds
 @pytest.mark.parametrize("more", [False, True], ids=["one unit", "its credit"])
-def test_weights_that_a_late_worker_reads_are_never_overwritten(
-    server, dataset, pool, expected, training, monkeypatch, kind, more
-):
-    training.count = 4 if more else 2
-    training.queue.capacity *= training.count // 2
-    late = admit(server, server.addresses[kind], dataset, 0)
+def test_weights_that_a_late_worker_reads_are_never_overwritten(pool, dataset, threads, expected, training, kind, more):
+    training.schedule.count = 4 if more else 2
+    late = admit(pool, pool.addresses[kind], dataset, 0)
     training.run(to=2 * SLOTS)
     assert training.queue.overdue == 1
     units = late.units()
@@ -59,20 +57,20 @@ def test_weights_that_a_late_worker_reads_are_never_overwritten(
         late.answer(unit, worker(dataset).compute(unit, weights, late.gradient()))
     catch_up(training)
     assert training.queue.compared == len(held)
-    monkeypatch.setattr(unit_queue, "SHORTEST", 3_600)  # from here on it is never late
-    pool.submit(serve, worker(dataset), late)
+    training.queue._stragglers._timeouts = Timeouts(overdue=3_600)  # from here on it is never late
+    threads.submit(run_worker, worker(dataset), late)
     assert training.run() == expected
-    assert server.answered[0] > len(held), "who has caught up is given units again"
+    assert pool.stats.answered[0] > len(held), "who has caught up is given units again"
 
 
 @both_kinds
-def test_a_late_answer_that_differs_names_both_workers_and_the_unit(server, dataset, training, kind):
-    late = admit(server, server.addresses[kind], dataset, 0)
+def test_a_late_answer_that_differs_names_both_workers_and_the_unit(pool, dataset, training, kind):
+    late = admit(pool, pool.addresses[kind], dataset, 0)
     training.run(to=2)
     unit, weights = next(late.units())
-    tally = worker(dataset).compute(unit, weights, late.gradient())
+    row_stats = worker(dataset).compute(unit, weights, late.gradient())
     late.gradient().flat.view(np.uint32)[7] ^= 1
-    late.answer(unit, tally)
+    late.answer(unit, row_stats)
     says = f"workers {GOOD} and 0 computed different gradients of step 0, microbatches {unit.node.lo} to "
     with pytest.raises(TrainingError, match=says):
         catch_up(training)
@@ -80,12 +78,12 @@ def test_a_late_answer_that_differs_names_both_workers_and_the_unit(server, data
     late.close()
 
 
-def test_a_late_answer_with_another_tally_differs(server, dataset, training):
-    late = admit(server, server.addresses[0], dataset, 0)
+def test_a_late_answer_with_another_tally_differs(pool, dataset, training):
+    late = admit(pool, pool.addresses[0], dataset, 0)
     training.run(to=2)
     unit, weights = next(late.units())
-    tally = worker(dataset).compute(unit, weights, late.gradient())
-    late.answer(unit, tally._replace(mistakes=tally.mistakes + 1))
+    row_stats = worker(dataset).compute(unit, weights, late.gradient())
+    late.answer(unit, row_stats._replace(mistakes=row_stats.mistakes + 1))
     with pytest.raises(TrainingError, match=f"workers {GOOD} and 0 computed different gradients"):
         catch_up(training)
     late.close()
@@ -93,20 +91,20 @@ def test_a_late_answer_with_another_tally_differs(server, dataset, training):
 
 @both_kinds
 def test_workers_that_never_answer_pin_a_slot_each_and_the_last_is_dropped_when_none_is_free(
-    server, dataset, pool, expected, training, kind
+    pool, dataset, threads, expected, training, kind
 ):
     late = []
     for step in range(SLOTS - 1):
-        late.append(admit(server, server.addresses[kind], dataset, step))
+        late.append(admit(pool, pool.addresses[kind], dataset, step))
         training.run(to=step + 1)
-    assert (training.queue.overdue, server.count) == (SLOTS - 1, SLOTS)
-    late.append(admit(server, server.addresses[kind], dataset, SLOTS - 1))
+    assert (training.queue.overdue, pool.count) == (SLOTS - 1, SLOTS)
+    late.append(admit(pool, pool.addresses[kind], dataset, SLOTS - 1))
     training.run(to=SLOTS)
-    assert set(server.answered) == {GOOD, *range(1, SLOTS)}, "who is furthest behind is dropped"
+    assert set(pool.stats.answered) == {GOOD, *range(1, SLOTS)}, "who is furthest behind is dropped"
     assert [unit.version for unit, _ in late[0].units()] == [0], "it was hung up on"
     training.run(to=PLAN.steps - 1)
     for link in late[1:]:
-        pool.submit(serve, worker(dataset), link)
+        threads.submit(run_worker, worker(dataset), link)
     catch_up(training)
     assert training.queue.compared == SLOTS - 1, "the others' weights are still there"
     assert training.run() == expected
@@ -114,25 +112,25 @@ def test_workers_that_never_answer_pin_a_slot_each_and_the_last_is_dropped_when_
 
 
 @both_kinds
-def test_a_late_worker_that_is_gone_changes_nothing(server, dataset, expected, training, kind):
-    late = admit(server, server.addresses[kind], dataset, 0)
+def test_a_late_worker_that_is_gone_changes_nothing(pool, dataset, expected, training, kind):
+    late = admit(pool, pool.addresses[kind], dataset, 0)
     training.run(to=3)
     assert training.queue.overdue == 1
     late.close()
     assert training.run() == expected
-    while server.count > 1:
-        training.receive(SECONDS)
+    while pool.count > 1:
+        training.take_late_answers()
     assert (training.queue.overdue, training.queue.compared) == (0, 0)
 
 
-def test_an_answer_given_twice_drops_the_worker(server, dataset, expected, training):
-    late = admit(server, server.addresses[0], dataset, 0)
+def test_an_answer_given_twice_drops_the_worker(pool, dataset, expected, training):
+    late = admit(pool, pool.addresses[0], dataset, 0)
     training.run(to=2)
     unit, weights = next(late.units())
     for _ in range(2):
         late.answer(unit, worker(dataset).compute(unit, weights, late.gradient()))
-    while server.count > 1:
-        training.receive(0.01)
+    while pool.count > 1:
+        training.take_late_answers()
     assert training.queue.compared == 1
     assert training.run() == expected
     late.close()

@@ -20,12 +20,13 @@ from ddmlp.runs.checkpoint import load_checkpoint
 from ddmlp.runs.checkpoint_manager import CheckpointManager
 from ddmlp.runs.hash_chain import Chain
 from ddmlp.runs.run import Origin, Run
-from ddmlp.training import recorder as bookkeeping
+from ddmlp.training import recorder, step_loop
 from ddmlp.training import trainer as trainers
 from ddmlp.training.job import Job
-from ddmlp.training.local_pool import LocalWorkerPool, local_trainer
+from ddmlp.training.local_pool import LocalWorkerPool
 from ddmlp.training.messages import Unit
 from ddmlp.training.parameter_server import ParameterServer
+from ddmlp.training.setup import build_trainer, local_trainer
 from ddmlp.training.trainer import Trainer
 from ddmlp.training.training_data import TrainingData
 from ddmlp.training.worker import Worker
@@ -59,7 +60,7 @@ def trainer_with(job: Job, worker_class: type[Worker]) -> Trainer:
     def connect(dataset: Dataset, plan: Plan, shape: Shape) -> LocalWorkerPool:
         return LocalWorkerPool(worker_class(dataset, plan, shape))
 
-    return Trainer(job, connect)
+    return build_trainer(job, connect)
 
 
 def positions(job: Job) -> list[int]:
@@ -80,7 +81,7 @@ def test_simple(job: Job):
 
 @pytest.mark.parametrize("config", [{}, {"delay": 3}, {"staleness": 2}])
 def test_progress_is_noted_where_it_is_due_and_tells_of_every_step(job: Job, monkeypatch, config: dict[str, int]):
-    monkeypatch.setattr(bookkeeping, "ACCOUNTED", 3)
+    monkeypatch.setattr(recorder, "MAX_PENDING", 3)
     config = replace(CONFIG, batch=20, microbatch=20, **config)  # 200 steps an epoch, so each fourth
     events, result = train(local_trainer(replace(job, config=config, stop_after=330)))
     noted = [event for event in events if event["event"] == "progress"]
@@ -98,16 +99,16 @@ def test_training_takes_the_seconds_of_its_steps_not_those_of_tests_checkpoints_
     job: Job, monkeypatch, delay: int
 ):
     clock = Clock()
-    for module in (trainers, bookkeeping):
+    for module in (trainers, recorder, step_loop):
         monkeypatch.setattr(module, "time", clock)
     monkeypatch.setattr(Worker, "compute", clock.costing(1, Worker.compute))
-    monkeypatch.setattr(ParameterServer, "begin", clock.costing(1, ParameterServer.begin))
-    monkeypatch.setattr(bookkeeping, "evaluate", clock.costing(1e3, bookkeeping.evaluate))
+    monkeypatch.setattr(ParameterServer, "begin_step", clock.costing(1, ParameterServer.begin_step))
+    monkeypatch.setattr(recorder, "evaluate", clock.costing(1e3, recorder.evaluate))
     monkeypatch.setattr(CheckpointManager, "save", clock.costing(1e6, CheckpointManager.save))
     trainer = local_trainer(replace(job, config=replace(job.config, delay=delay, microbatch=150)))
     report = trainer.advance(50)
     while report.result is None:
-        clock.now += 1e9 if not trainer._server.open else 0
+        clock.now += 1e9 if trainer._loop.idle else 0
         report = trainer.advance(50)
     trainer.close()
     assert clock.now >= 2e3 + 8e6 + (1e9 if delay == 0 else 0)
@@ -121,16 +122,16 @@ def test_training_takes_not_the_seconds_in_which_there_was_nothing_to_train_on(t
             if last:
                 writer.end()
 
-    def look(feed: TrainingData, step: int, seconds: float) -> bool:
+    def poll(data: TrainingData, step: int, seconds: float) -> bool:
         clock.now += 1e3
         if step == 2:  # of two batches
             publish(last=True)
-        return before(feed, step, seconds)
+        return before(data, step, seconds)
 
-    clock, before = Clock(), TrainingData.look
-    for module in (trainers, bookkeeping):
+    clock, before = Clock(), TrainingData.poll
+    for module in (trainers, recorder, step_loop):
         monkeypatch.setattr(module, "time", clock)
-    monkeypatch.setattr(TrainingData, "look", look)
+    monkeypatch.setattr(TrainingData, "poll", poll)
     monkeypatch.setattr(Worker, "compute", clock.costing(1, Worker.compute))
     publish(last=False)
     config = replace(CONFIG, epochs=1, lr_schedule="constant", follow=True, microbatch=150)
@@ -149,21 +150,21 @@ class Lying(Worker):
     step = 30
 
     def compute(self, unit: Unit, weights: Weights, out: Weights) -> RowStats:
-        tally = super().compute(unit, weights, out)
-        return tally._replace(**self.change(tally)) if unit.step == self.step else tally
+        row_stats = super().compute(unit, weights, out)
+        return row_stats._replace(**self.change(row_stats)) if unit.step == self.step else row_stats
 
-    def change(self, tally: RowStats) -> dict[str, int]:
+    def change(self, row_stats: RowStats) -> dict[str, int]:
         raise NotImplementedError
 
 
 class MissingRow(Lying):
-    def change(self, tally: RowStats) -> dict[str, int]:
-        return {"rows": tally.rows - 1}
+    def change(self, row_stats: RowStats) -> dict[str, int]:
+        return {"rows": row_stats.rows - 1}
 
 
 class OtherRow(Lying):
-    def change(self, tally: RowStats) -> dict[str, int]:
-        return {"fingerprints": tally.fingerprints ^ 1}
+    def change(self, row_stats: RowStats) -> dict[str, int]:
+        return {"fingerprints": row_stats.fingerprints ^ 1}
 
 
 class RepeatingItself(Worker):
@@ -217,10 +218,10 @@ class NotFinite(Worker):
     bad = np.nan
 
     def _microbatch(self, step: int, index: int, weights: Weights, out: Weights) -> RowStats:
-        tally = super()._microbatch(step, index, weights, out)
+        row_stats = super()._microbatch(step, index, weights, out)
         if (step, index) == (12, 3):
             out.flat[5] = self.bad
-        return tally
+        return row_stats
 
 
 class Infinite(NotFinite):
@@ -231,7 +232,7 @@ class Infinite(NotFinite):
 def test_a_gradient_that_is_not_finite_is_named_by_step_and_microbatch(
     worker_class: type[Worker], job: Job, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("ddmlp.training.diagnosis.Worker", worker_class)
+    monkeypatch.setattr("ddmlp.training.recompute.Worker", worker_class)
     with pytest.raises(
         TrainingError, match=r"after step 12: the gradient of microbatch 3 is not finite.*checkpoint is kept"
     ):

@@ -1,4 +1,4 @@
-"""The feed: rows that come are taken up, verified, and let go of; and how long there have been none."""
+"""Training data that may grow: new rows are found and verified, old ones released."""
 
 import os
 from pathlib import Path
@@ -47,101 +47,101 @@ def damage(path: Path, shard: int) -> None:
     file.write_bytes(content)
 
 
-def state(feed: TrainingData) -> tuple[int, int, bool]:
-    return feed.plan.rows, feed.plan.steps, feed.plan.ended
+def state(data: TrainingData) -> tuple[int, int, bool]:
+    return data.plan.rows, data.plan.steps, data.plan.ended
 
 
 def test_simple(job):
-    feed = TrainingData(job)
-    assert state(feed) == (25, 2, False)
-    assert feed.look(0, 0.0), "there are steps already"
+    data = TrainingData(job)
+    assert state(data) == (25, 2, False)
+    assert data.poll(0, 0.0), "there are steps already"
     publish(job.data / "train", 3)
-    assert not feed.look(2, 0.0), "28 rows are 2 steps"
-    assert state(feed) == (28, 2, False)
+    assert not data.poll(2, 0.0), "28 rows are 2 steps"
+    assert state(data) == (28, 2, False)
     publish(job.data / "train", 4)
-    assert feed.look(2, 0.0)
-    assert state(feed) == (32, 3, False)
-    assert not feed.look(3, 0.0)
+    assert data.poll(2, 0.0)
+    assert state(data) == (32, 3, False)
+    assert not data.poll(3, 0.0)
     publish(job.data / "train", 0, end=True)
-    assert feed.look(3, 0.0)
-    assert state(feed) == (32, 4, True)
-    assert feed.look(4, 0.0), "the end is something to go on with"
-    feed.close()
+    assert data.poll(3, 0.0)
+    assert state(data) == (32, 4, True)
+    assert data.poll(4, 0.0), "the end is something to go on with"
+    data.close()
 
 
 def test_a_dataset_that_is_not_followed_does_not_grow(job):
     config = TrainConfig(batch=10)
-    feed = TrainingData(Job(config, job.data, job.run, workers=0, checkpoint_every=10))
-    plan = feed.plan
-    assert (state(feed), plan.steps_per_epoch) == ((25, 90, True), 3)
+    data = TrainingData(Job(config, job.data, job.run, workers=0, checkpoint_every=10))
+    plan = data.plan
+    assert (state(data), plan.steps_per_epoch) == ((25, 90, True), 3)
     publish(job.data / "train", 30)
-    assert feed.look(90, 0.0)
-    assert feed.plan is plan
-    feed.close()
+    assert data.poll(90, 0.0)
+    assert data.plan is plan
+    data.close()
 
 
 def test_idle_is_since_when_there_has_been_nothing_new(job, clock):
-    feed = TrainingData(job)
+    data = TrainingData(job)
     clock.now += 50
-    assert feed.idle == 0.0, "nobody has looked"
-    assert not feed.look(2, 0.0)
+    assert data.idle == 0.0, "nobody has looked"
+    assert not data.poll(2, 0.0)
     clock.now += 7
-    assert feed.idle == 7.0
-    assert not feed.look(2, 0.0)
-    assert feed.idle == 7.0
+    assert data.idle == 7.0
+    assert not data.poll(2, 0.0)
+    assert data.idle == 7.0
     publish(job.data / "train", 1)
-    assert not feed.look(2, 0.0)
-    assert feed.idle == 0.0, "a row is something new, even where it makes no step"
+    assert not data.poll(2, 0.0)
+    assert data.idle == 0.0, "a row is something new, even where it makes no step"
     clock.now += 3
-    assert not feed.look(2, 0.0)
+    assert not data.poll(2, 0.0)
     clock.now += 3
-    assert feed.idle == 3.0
-    feed.close()
+    assert data.idle == 3.0
+    data.close()
 
 
 def test_it_does_not_look_more_often_than_it_must_nor_wait_longer_than_it_may(job, clock):
-    feed = TrainingData(job)
+    data = TrainingData(job)
     waits = []
     for seconds in (10.0, 10.0, 0.0, -1.0, module.POLL_SECONDS / 4, 10.0):
         before = clock.now
-        feed.look(2, seconds)
+        data.poll(2, seconds)
         waits.append(clock.now - before)
     poll = module.POLL_SECONDS
     assert waits == pytest.approx([0, poll, 0, 0, poll / 4, poll])
     clock.now += 10
     before = clock.now
-    feed.look(2, 10.0)
+    data.poll(2, 10.0)
     assert clock.now == before
-    feed.close()
+    data.close()
 
 
 def test_every_shard_is_verified_also_those_that_come(job):
-    feed = TrainingData(job)
-    assert feed.verified(60)
+    data = TrainingData(job)
+    assert data.wait_until_verified(60)
     publish(job.data / "train", 10)
     damage(job.data / "train", 3)
-    feed.look(2, 0.0)
+    data.poll(2, 0.0)
     with pytest.raises(DatasetError, match=r"00003-.*is damaged: its SHA-256"):
-        feed.verified(60)
-    feed.close()
+        data.wait_until_verified(60)
+    data.close()
 
 
 def test_what_the_steps_before_have_read_is_let_go_of(job):
-    feed = TrainingData(job)
-    assert feed.verified(60)
+    data = TrainingData(job)
+    assert data.wait_until_verified(60)
     first = Manifest.read(job.data / "train").shards[0]
-    feed.look(1, 0.0)
+    data.poll(1, 0.0)
     os.truncate(job.data / "train" / first.file, 5)
-    feed.dataset.gather(np.array([10]))
+    data.dataset.gather(np.array([10]))
     with pytest.raises(DatasetError, match=first.file):
-        feed.dataset.gather(np.array([9]))
-    feed.close()
+        data.dataset.gather(np.array([9]))
+    data.close()
 
 
 def test_a_dataset_that_is_written_anew_is_refused(job):
-    feed = TrainingData(job)
+    data = TrainingData(job)
     publish(job.data / "train", 7, overwrite=True)
     with pytest.raises(DatasetError, match="was overwritten"):
-        feed.look(2, 0.0)
-    assert state(feed) == (25, 2, False)
-    feed.close()
+        data.poll(2, 0.0)
+    assert state(data) == (25, 2, False)
+    data.close()

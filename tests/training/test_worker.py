@@ -34,9 +34,9 @@ def weights():
 
 def compute(worker, weights, step, node):
     out = Weights(SHAPE, np.full(SHAPE.size, np.nan, np.float32))
-    tally = worker.compute(Unit(step, step, node), weights, out)
+    row_stats = worker.compute(Unit(step, step, node), weights, out)
     out.expand()
-    return out.flat, *tally
+    return out.flat, *row_stats
 
 
 def same(one, other):
@@ -77,9 +77,9 @@ def test_the_rows_are_those_of_the_plan_and_the_files(sample, worker, weights, s
     pixels = read_idx(sample / "train-images-idx3-ubyte.gz")[places].reshape(rows, 784)
     inputs, labels = Loader(SHAPE, rows).arrange(pixels, read_idx(sample / "train-labels-idx1-ubyte.gz")[places])
     out = Weights(SHAPE)
-    tally = rows, row_hash_sum(places), *Network(SHAPE, rows).gradients(weights, inputs, labels, out)
+    row_stats = rows, row_hash_sum(places), *Network(SHAPE, rows).gradients(weights, inputs, labels, out)
     out.expand()
-    assert same(compute(worker, weights, step, Node(index, index + 1)), (out.flat, *tally))
+    assert same(compute(worker, weights, step, Node(index, index + 1)), (out.flat, *row_stats))
 
 
 def test_the_tally_is_of_all_the_rows_of_the_unit(sample, worker, weights):
@@ -138,7 +138,7 @@ def test_what_most_likely_comes_next_is_read_ahead_and_has_the_same_bits(data, w
         within = [(step, index) for index in range(node.lo, node.hi)]
         assert reads == (within if step == every else within[1:])  # its first microbatch was read before
         reads.clear()
-        worker.look_ahead(Unit(step, step, node))
+        worker.prefetch(Unit(step, step, node))
         assert reads == [(step + every, node.lo)]
 
 
@@ -148,7 +148,7 @@ def test_what_most_likely_comes_next_is_read_ahead_and_has_the_same_bits(data, w
 def test_what_was_read_ahead_in_vain_changes_nothing(data, worker, weights, reads, step, node):
     for before in (6, 7):
         compute(worker, weights, before, Node(0, 4))
-        worker.look_ahead(Unit(before, before, Node(0, 4)))
+        worker.prefetch(Unit(before, before, Node(0, 4)))
     assert reads[-1] == (8, 0)
     for asked in [(step, node), (8, Node(0, 4))]:
         expected = compute(Worker(Dataset(data / "train"), PLAN, SHAPE), weights, *asked)
@@ -160,5 +160,5 @@ def test_nothing_is_read_ahead_that_the_plan_does_not_have(worker, weights, read
         for step in (last - 1, last):
             compute(worker, weights, step, Node(3, 4))
             reads.clear()
-            worker.look_ahead(Unit(step, step, Node(5, 6)))
+            worker.prefetch(Unit(step, step, Node(5, 6)))
         assert reads == []

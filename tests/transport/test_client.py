@@ -19,11 +19,12 @@ from ddmlp.plan.reduction_tree import Node
 from ddmlp.training.local_pool import LocalWorkerPool
 from ddmlp.training.messages import Unit
 from ddmlp.training.worker import Worker
-from ddmlp.transport.client import serve
+from ddmlp.transport.client import run_worker
 from tests.support import sockets
 from tests.support.sockets import PLAN, SECONDS, SHAPE, Training, both_kinds, join, listening, work
 
-dataset, expected, pool, start, server = sockets.dataset, sockets.expected, sockets.pool, sockets.start, sockets.server
+dataset, expected, threads = sockets.dataset, sockets.expected, sockets.threads
+start, timeouts, pool = sockets.start, sockets.timeouts, sockets.pool
 
 
 class VerifyingWorker(Worker):
@@ -41,27 +42,27 @@ class AheadWorker(Worker):
         super().__init__(dataset, plan, shape)
         self.ahead, self._done = [], done
 
-    def look_ahead(self, unit):
-        super().look_ahead(unit)
+    def prefetch(self, unit):
+        super().prefetch(unit)
         self.ahead.append(unit)
         self._done.set()
 
 
-def test_simple(dataset, pool, expected):
-    with listening(dataset) as server:
-        working = pool.submit(work, server.addresses[0], dataset)
-        assert server.gather(1, SECONDS)
-        assert Training(server, 1).run() == expected
-        assert server.answered == {0: PLAN.steps}
+def test_simple(dataset, threads, expected):
+    with listening(dataset) as pool:
+        working = threads.submit(work, pool.addresses[0], dataset)
+        assert pool.gather(1, SECONDS)
+        assert Training(pool, 1).run() == expected
+        assert pool.stats.answered == {0: PLAN.steps}
     assert working.result() == PLAN.steps
 
 
 def test_processes_on_a_unix_socket_and_on_tcp_give_the_bits_of_one_process(dataset, start, expected):
-    with listening(dataset) as server:
-        workers = [start(work, address, dataset, index) for index, address in enumerate(server.addresses)]
-        assert server.gather(2, SECONDS)
-        assert Training(server, 2).run() == expected
-        answered = server.answered
+    with listening(dataset) as pool:
+        workers = [start(work, address, dataset, index) for index, address in enumerate(pool.addresses)]
+        assert pool.gather(2, SECONDS)
+        assert Training(pool, 2).run() == expected
+        answered = pool.stats.answered
     assert set(answered) == {0, 1}
     assert min(answered.values()) > 0
     for process in workers:
@@ -71,39 +72,39 @@ def test_processes_on_a_unix_socket_and_on_tcp_give_the_bits_of_one_process(data
 
 @both_kinds
 @pytest.mark.parametrize(("batch", "microbatch"), [(1, 1), (3, 1), (7, 2)])
-def test_with_a_few_rows_the_bits_are_those_of_one_process_too(dataset, pool, monkeypatch, kind, batch, microbatch):
+def test_with_a_few_rows_the_bits_are_those_of_one_process_too(dataset, threads, monkeypatch, kind, batch, microbatch):
     """Their gradients are compact, but for those that are sent or added."""
     few = Plan(rows=PLAN.rows, batch=batch, microbatch=microbatch, epochs=1, seed=4, block=100, window=PLAN.rows)
     monkeypatch.setattr(sockets, "PLAN", few)
     alone = Training(LocalWorkerPool(sockets.worker(dataset)), 1).run(to=few.steps)
     again = Training(LocalWorkerPool(sockets.worker(dataset)), 3).run(to=few.steps)  # each step in several units
     assert again == alone
-    with listening(dataset) as server:
-        workers = [pool.submit(work, server.addresses[kind], dataset, index) for index in range(2)]
-        assert server.gather(2, SECONDS)
-        assert Training(server, 2).run(to=few.steps) == alone
+    with listening(dataset) as pool:
+        workers = [threads.submit(work, pool.addresses[kind], dataset, index) for index in range(2)]
+        assert pool.gather(2, SECONDS)
+        assert Training(pool, 2).run(to=few.steps) == alone
     assert sum(working.result() for working in workers) >= few.steps
 
 
 @both_kinds
-def test_a_worker_reads_ahead_where_no_unit_waits_for_it(dataset, pool, expected, kind):
+def test_a_worker_reads_ahead_where_no_unit_waits_for_it(dataset, threads, expected, kind):
     done = threading.Event()
     worker = AheadWorker(Dataset(dataset), PLAN, SHAPE, done)
-    with listening(dataset) as server:
-        working = pool.submit(lambda: serve(worker, join(server.addresses[kind], dataset)))
-        assert server.gather(1, SECONDS)
-        training = Training(server, 1)
+    with listening(dataset) as pool:
+        working = threads.submit(lambda: run_worker(worker, join(pool.addresses[kind], dataset)))
+        assert pool.gather(1, SECONDS)
+        training = Training(pool, 1)
         for _ in range(PLAN.steps):
             training.step()
             assert done.wait(SECONDS)
             done.clear()
-        found = training.server.weights.sha256(), training.tallies
+        found = training.loop.weights.sha256(), training.row_stats
     assert found == expected
     assert working.result() == len(worker.ahead) == PLAN.steps
     assert worker.ahead == [Unit(step, step, Node(0, 8)) for step in range(PLAN.steps)]
 
 
-def test_a_worker_does_not_read_ahead_where_a_unit_waits_for_it(dataset, pool):
+def test_a_worker_does_not_read_ahead_where_a_unit_waits_for_it(dataset, threads):
     handed, done = threading.Event(), threading.Event()
 
     class Patient(AheadWorker):
@@ -112,10 +113,11 @@ def test_a_worker_does_not_read_ahead_where_a_unit_waits_for_it(dataset, pool):
             return super().compute(unit, weights, out)
 
     worker = Patient(Dataset(dataset), PLAN, SHAPE, done)
-    with listening(dataset) as server:
-        working = pool.submit(lambda: serve(worker, join(server.addresses[0], dataset)))
-        assert server.gather(1, SECONDS)
-        assert sockets.hand_out(server, *PLAN.units(0, 2)).credit(0) == 0
+    with listening(dataset) as pool:
+        working = threads.submit(lambda: run_worker(worker, join(pool.addresses[0], dataset)))
+        assert pool.gather(1, SECONDS)
+        sockets.hand_out(pool, *PLAN.units(0, 2))
+        assert pool._queue.credit(0) == 0
         handed.set()
         assert done.wait(SECONDS)
     assert working.result() == 2
@@ -123,10 +125,10 @@ def test_a_worker_does_not_read_ahead_where_a_unit_waits_for_it(dataset, pool):
 
 
 @both_kinds
-def test_a_unit_is_seen_when_it_has_come(server, dataset, kind):
-    link = sockets.admit(server, server.addresses[kind], dataset, 0)
+def test_a_unit_is_seen_when_it_has_come(pool, dataset, kind):
+    link = sockets.admit(pool, pool.addresses[kind], dataset, 0)
     assert not link.waiting
-    sockets.hand_out(server, Node(0, 1))
+    sockets.hand_out(pool, Node(0, 1))
     assert link.waiting
     assert next(link.units())[0] == Unit(0, 0, Node(0, 1))
     assert not link.waiting
@@ -138,50 +140,50 @@ def test_no_server_is_a_connection_error(dataset, tmp_path):
         join(str(tmp_path / "nowhere"), dataset, 2)
 
 
-def test_a_server_that_goes_away_in_the_handshake_is_a_connection_error(dataset, pool):
+def test_a_server_that_goes_away_in_the_handshake_is_a_connection_error(dataset, threads):
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        joining = pool.submit(join, listener.getsockname(), dataset)
+        joining = threads.submit(join, listener.getsockname(), dataset)
         listener.accept()[0].close()
         with pytest.raises(ConnectionError, match=r"worker 0 cannot reach the server at .*can their nodes connect\?"):
             joining.result()
 
 
 @both_kinds
-def test_a_worker_that_is_let_go_while_it_computes_ends_in_peace(dataset, pool, kind):
-    """Its answer finds nobody: the server may have been killed."""
+def test_a_worker_that_is_let_go_while_it_computes_ends_in_peace(dataset, threads, kind):
+    """Its answer finds nobody: the pool may have been killed."""
     computing, gone = threading.Event(), threading.Event()
 
     class Slow(Worker):
         def compute(self, unit, weights, out):
-            tally = super().compute(unit, weights, out)
+            row_stats = super().compute(unit, weights, out)
             computing.set()
             assert gone.wait(SECONDS)
-            return tally
+            return row_stats
 
-    with listening(dataset) as server:
+    with listening(dataset) as pool:
         slow = Slow(Dataset(dataset), PLAN, SHAPE)
-        working = pool.submit(lambda: serve(slow, join(server.addresses[kind], dataset)))
-        assert server.gather(1, SECONDS)
-        sockets.hand_out(server, Node(0, 1))
+        working = threads.submit(lambda: run_worker(slow, join(pool.addresses[kind], dataset)))
+        assert pool.gather(1, SECONDS)
+        sockets.hand_out(pool, Node(0, 1))
         assert computing.wait(SECONDS)
     gone.set()
     assert working.result(SECONDS) <= 1
 
 
-def test_an_error_of_a_worker_arrives_as_what_it_is(server, dataset, tmp_path, pool):
+def test_an_error_of_a_worker_arrives_as_what_it_is(pool, dataset, tmp_path, threads):
     copy = Path(shutil.copytree(dataset, tmp_path / "copy"))
     worker = VerifyingWorker(Dataset(copy), PLAN, SHAPE)
     shard = copy / Manifest.read(copy).shards[1].file
     shard.write_bytes(shard.read_bytes()[:-1] + b"!")
-    serving = pool.submit(lambda: serve(worker, join(server.addresses[0], dataset, 7)))
-    assert server.gather(1, SECONDS)
+    serving = threads.submit(lambda: run_worker(worker, join(pool.addresses[0], dataset, 7)))
+    assert pool.gather(1, SECONDS)
     with pytest.raises(DatasetError, match=f"^worker 7: {re.escape(str(shard))} is damaged"):
-        Training(server, 1).run()
+        Training(pool, 1).run()
     with pytest.raises(DatasetError, match=f"^{re.escape(str(shard))} is damaged"):
         serving.result()
 
 
-def test_nothing_is_pickled(server, dataset, pool, expected, monkeypatch):
+def test_nothing_is_pickled(pool, dataset, threads, expected, monkeypatch):
     def refuse(*_):
         raise AssertionError("something is pickled")
 
@@ -196,24 +198,24 @@ def test_nothing_is_pickled(server, dataset, pool, expected, monkeypatch):
         pytest.raises(AssertionError, match="something is pickled"),
     ):
         sender.send([1])
-    for index, address in enumerate(server.addresses):
-        pool.submit(work, address, dataset, index)
-    assert server.gather(2, SECONDS)
-    assert Training(server, 2).run() == expected
-    assert min(server.answered.values()) > 0
+    for index, address in enumerate(pool.addresses):
+        threads.submit(work, address, dataset, index)
+    assert pool.gather(2, SECONDS)
+    assert Training(pool, 2).run() == expected
+    assert min(pool.stats.answered.values()) > 0
 
 
-def test_a_link_that_is_closed_leaves_no_descriptor(server, dataset):
+def test_a_link_that_is_closed_leaves_no_descriptor(pool, dataset):
     def descriptors():
         gc.collect()
         return len(list(Path("/proc/self/fd").iterdir()))
 
-    sockets.admit(server, server.addresses[0], dataset, 0).close()
-    while server.count:
-        server.gather(9, 0.01)
+    sockets.admit(pool, pool.addresses[0], dataset, 0).close()
+    while pool.count:
+        pool.gather(9, 0.01)
     before = descriptors()
     for number in range(1, 6):
-        sockets.admit(server, server.addresses[0], dataset, number).close()
-    while server.count:
-        server.gather(9, 0.01)
+        sockets.admit(pool, pool.addresses[0], dataset, number).close()
+    while pool.count:
+        pool.gather(9, 0.01)
     assert descriptors() == before

@@ -29,21 +29,22 @@ def pair():
 
 
 def test_simple():
-    tally = RowStats(2**40, 2**64 - 1, -0.1, 2**33)
+    row_stats = RowStats(2**40, 2**64 - 1, -0.1, 2**33)
     for follows in (True, False):
         assert protocol.unpack_unit(protocol.pack_unit(UNIT, 3, follows)) == (UNIT, 3, follows)
-    assert protocol.unpack_answer(protocol.pack_answer(UNIT, tally, 1, 0.25)) == (UNIT, tally, 1, 0.25)
-    assert protocol.unpack_failure(protocol.pack_failure(DatasetError("row 3"))) == ("DatasetError", "row 3")
+    assert protocol.unpack_answer(protocol.pack_answer(UNIT, row_stats, 1, 0.25)) == (UNIT, row_stats, 1, 0.25)
+    error = protocol.unpack_failure(protocol.pack_failure(DatasetError("row 3")), 7)
+    assert (type(error), str(error)) == (DatasetError, "worker 7: row 3")
     assert Hello.load(HELLO.dump()) == HELLO
     for welcome in (Welcome(shared=True, slots=4), Welcome(shared=False, slots=7, refused="no")):
         assert Welcome.load(welcome.dump()) == welcome
 
 
 def test_the_kinds_of_frame_can_be_told_apart():
-    tally = RowStats(1, 1, 1.0, 1)
+    row_stats = RowStats(1, 1, 1.0, 1)
     frames = [
         protocol.pack_unit(UNIT, 0, False),
-        protocol.pack_answer(UNIT, tally, 0, 0.0),
+        protocol.pack_answer(UNIT, row_stats, 0, 0.0),
         protocol.pack_failure(OSError()),
     ]
     assert [frame[:1] for frame in frames] == [protocol.UNIT, protocol.ANSWER, protocol.FAILURE]
@@ -67,7 +68,7 @@ def test_a_worker_has_a_whole_number(worker):
 )
 def test_what_is_no_failure_is_a_value_error(said):
     with pytest.raises(ValueError, match=r"."):
-        protocol.unpack_failure(protocol.FAILURE + said)
+        protocol.unpack_failure(protocol.FAILURE + said, 0)
 
 
 def test_the_refusal_shows_only_the_settings_that_differ():
@@ -93,19 +94,17 @@ def test_an_array_of_another_size_is_refused(count):
 
 
 @pytest.mark.parametrize("said", [b"\0\0", b"\0\0\0\x08half"])
-def test_a_message_that_stands_still_is_an_error_and_not_waited_for(monkeypatch, said):
-    monkeypatch.setattr(protocol, "SOCKET_SECONDS", 1)
+def test_a_message_that_stands_still_is_an_error_and_not_waited_for(said):
     one, other = socket.socketpair()
     with one, Connection(other.detach()) as receiver:
-        protocol.bound_waits(receiver)
+        protocol.bound_waits(receiver, 0.1)
         one.sendall(said)
         with pytest.raises(BlockingIOError):
             receiver.recv_bytes()
 
 
-def test_a_message_that_nobody_takes_is_an_error_and_not_waited_for(monkeypatch):
-    monkeypatch.setattr(protocol, "SOCKET_SECONDS", 1)
+def test_a_message_that_nobody_takes_is_an_error_and_not_waited_for():
     with pair() as (sender, _):
-        protocol.bound_waits(sender, receiving=False)
+        protocol.bound_waits(sender, 0.1, receiving=False)
         with pytest.raises(BlockingIOError):
             sender.send_bytes(bytes(100_000_000))

@@ -1,4 +1,4 @@
-"""The server's end of the message path: who gets what, what comes back, and how long it waits."""
+"""The pool's end of the message path: who gets what, what comes back, and how long it waits."""
 
 import json
 import os
@@ -14,12 +14,26 @@ from ddmlp.plan.reduction_tree import Node
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.messages import CREDITS, Unit
 from ddmlp.training.worker import Worker
-from ddmlp.transport import protocol, socket_pool
-from ddmlp.transport.client import serve
+from ddmlp.transport import protocol
+from ddmlp.transport.client import run_worker
 from tests.support import sockets
-from tests.support.sockets import PLAN, SECONDS, SHAPE, SPAWN, Training, admit, both_kinds, join, queue_of, work, worker
+from tests.support.sockets import (
+    PLAN,
+    SECONDS,
+    SHAPE,
+    SPAWN,
+    Training,
+    admit,
+    both_kinds,
+    impatient,
+    join,
+    publish,
+    work,
+    worker,
+)
 
-dataset, expected, pool, start, server = sockets.dataset, sockets.expected, sockets.pool, sockets.start, sockets.server
+dataset, expected, threads = sockets.dataset, sockets.expected, sockets.threads
+start, timeouts, pool = sockets.start, sockets.timeouts, sockets.pool
 
 TALLY = RowStats(8, 1, 0.5, 1)
 
@@ -39,96 +53,93 @@ class StuckWorker(Worker):
 
 
 def work_until_stuck(pipe, address, dataset, index):
-    serve(StuckWorker(pipe, sockets.Dataset(dataset), PLAN, SHAPE), join(address, dataset, index))
+    run_worker(StuckWorker(pipe, sockets.Dataset(dataset), PLAN, SHAPE), join(address, dataset, index))
 
 
 @both_kinds
-def test_simple(server, dataset, pool, kind):
+def test_simple(pool, dataset, threads, kind):
     unit, weights = Unit(0, 0, Node(0, 4)), Weights.draw(SHAPE, PLAN.seed)
-    queue = queue_of(unit)
-    server.reserve(queue).flat[:] = weights.flat
-    server.publish(0)
-    pool.submit(work, server.addresses[kind], dataset, 3)
-    gradient, alone = server.exchange(queue, SECONDS), Weights(SHAPE)
+    publish(pool).flat[:] = weights.flat
+    pool.submit(unit)
+    threads.submit(work, pool.addresses[kind], dataset, 3)
+    gradient, alone = pool.next_result(SECONDS), Weights(SHAPE)
     assert (gradient.unit, gradient.worker) == (unit, 3)
-    assert gradient.tally == worker(dataset).compute(unit, weights, alone)
+    assert gradient.row_stats == worker(dataset).compute(unit, weights, alone)
     assert gradient.flat.tobytes() == alone.flat.tobytes()
-    assert (server.count, server.answered) == (1, {3: 1})
+    assert (pool.count, pool.stats.answered) == (1, {3: 1})
 
 
-def test_gather_says_when_too_few_have_come(server, dataset):
-    assert not server.gather(1, 0.01)
-    link = admit(server, server.addresses[0], dataset, 0)
-    assert not server.gather(2, 0.01)
+def test_gather_says_when_too_few_have_come(pool, dataset):
+    assert not pool.gather(1, 0.01)
+    link = admit(pool, pool.addresses[0], dataset, 0)
+    assert not pool.gather(2, 0.01)
     link.close()
 
 
-def test_workers_may_come_while_the_training_waits_for_them(server, dataset, pool, expected):
-    for index, address in enumerate(server.addresses):
-        pool.submit(work, address, dataset, index)
-    assert server.count == 0
-    assert Training(server, 2).run() == expected
+def test_workers_may_come_while_the_training_waits_for_them(pool, dataset, threads, expected):
+    for index, address in enumerate(pool.addresses):
+        threads.submit(work, address, dataset, index)
+    assert pool.count == 0
+    assert Training(pool, 2).run() == expected
 
 
-def test_workers_may_come_at_an_address_that_was_opened_later(server, dataset, pool, expected):
-    pool.submit(work, server.addresses[0], dataset, 0)
-    assert server.gather(1, SECONDS)
-    training = Training(server, 2)
+def test_workers_may_come_at_an_address_that_was_opened_later(pool, dataset, threads, expected):
+    threads.submit(work, pool.addresses[0], dataset, 0)
+    assert pool.gather(1, SECONDS)
+    training = Training(pool, 2)
     training.run(to=PLAN.steps // 2)
-    later = server.listen(("127.0.0.1", 0))
-    assert later not in server.addresses
-    pool.submit(work, later, dataset, 1)
-    assert server.gather(2, SECONDS)
+    later = pool.listen(("127.0.0.1", 0))
+    assert later not in pool.addresses
+    threads.submit(work, later, dataset, 1)
+    assert pool.gather(2, SECONDS)
     assert training.run() == expected
-    assert server.answered[1] > 0
+    assert pool.stats.answered[1] > 0
 
 
-def test_exchange_says_when_no_answer_comes_in_time_and_the_next_one_takes_it(server, dataset):
+def test_exchange_says_when_no_answer_comes_in_time_and_the_next_one_takes_it(pool, dataset):
     unit = Unit(0, 0, Node(0, 4))
-    queue = queue_of(unit)
-    server.reserve(queue)
-    server.publish(0)
-    assert server.exchange(queue, 0) is None, "nobody is there"
-    link = admit(server, server.addresses[0], dataset, 0)
-    assert server.exchange(queue, 0) is None, "nobody has answered"
+    publish(pool)
+    pool.submit(unit)
+    assert pool.next_result(0) is None, "nobody is there"
+    link = admit(pool, pool.addresses[0], dataset, 0)
+    assert pool.next_result(0) is None, "nobody has answered"
     assert next(link.units())[0] == unit
     link.gradient().flat[:] = 3
     link.answer(unit, TALLY)
-    gradient = server.exchange(queue, SECONDS)
-    assert (gradient.unit, gradient.tally, gradient.flat[-1]) == (unit, TALLY, 3)
+    gradient = pool.next_result(SECONDS)
+    assert (gradient.unit, gradient.row_stats, gradient.flat[-1]) == (unit, TALLY, 3)
     link.close()
 
 
-def test_who_is_given_up_after_long_leaves_time_for_another_to_join(server, dataset, monkeypatch):
+@impatient(join=0.3)
+def test_who_is_given_up_after_long_leaves_time_for_another_to_join(pool, dataset):
     """How long it was waited for a worker that hung does not count as time without any worker."""
-    monkeypatch.setattr(socket_pool, "JOIN_SECONDS", 0.3)
-    queue = queue_of(Unit(0, 0, Node(0, 4)))
-    server.reserve(queue)
-    server.publish(0)
-    link = admit(server, server.addresses[0], dataset, 0)
-    assert server.exchange(queue, 0.4) is None, "it holds the unit, and does not answer"
+    publish(pool)
+    pool.submit(Unit(0, 0, Node(0, 4)))
+    link = admit(pool, pool.addresses[0], dataset, 0)
+    assert pool.next_result(0.4) is None, "it holds the unit, and does not answer"
     link.close()
-    assert server.exchange(queue, 0.01) is None
-    assert server.count == 0
+    assert pool.next_result(0.01) is None
+    assert pool.count == 0
     with pytest.raises(ClusterError, match=r"there has been no worker for 0.3 s"):
-        server.exchange(queue, 0.4)
+        pool.next_result(0.4)
 
 
-def test_no_worker_left_ends_the_run(server, dataset, monkeypatch):
-    monkeypatch.setattr(socket_pool, "JOIN_SECONDS", 0.3)
-    admit(server, server.addresses[0], dataset, 0).close()
-    training = Training(server, 1)
+@impatient(join=0.3)
+def test_no_worker_left_ends_the_run(pool, dataset):
+    admit(pool, pool.addresses[0], dataset, 0).close()
+    training = Training(pool, 1)
     with pytest.raises(ClusterError, match=r"there has been no worker for 0\.3 s; the last checkpoint stands"):
         training.run()
-    assert server.answered == {}
+    assert pool.stats.answered == {}
     assert training.nothing > 0, "before, it says only that no answer came"
 
 
 @both_kinds
-def test_workers_that_never_answer_end_the_run(server, dataset, monkeypatch, kind):
-    monkeypatch.setattr(socket_pool, "ANSWER_SECONDS", 0.3)
-    links = [admit(server, server.addresses[kind], dataset, index) for index in (5, 7)]
-    training = Training(server, 2)
+@impatient(answer=0.3)
+def test_workers_that_never_answer_end_the_run(pool, dataset, kind):
+    links = [admit(pool, pool.addresses[kind], dataset, index) for index in (5, 7)]
+    training = Training(pool, 2)
     with pytest.raises(ClusterError, match=r"none of the workers \[5, 7\] has answered for 0\.3 s"):
         training.run()
     assert training.nothing > 0
@@ -137,42 +148,41 @@ def test_workers_that_never_answer_end_the_run(server, dataset, monkeypatch, kin
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_only_the_time_that_is_waited_counts(server, dataset, monkeypatch, workers):
-    """An hour in which the server tests the weights, or its machine sleeps, is not the workers' fault."""
-    links = [admit(server, server.addresses[0], dataset, index) for index in range(workers)]
-    queue = queue_of(Unit(0, 0, Node(0, 4)))
-    server.reserve(queue)
-    server.publish(0)
+def test_only_the_time_that_is_waited_counts(pool, dataset, monkeypatch, workers):
+    """An hour in which the pool tests the weights, or its machine sleeps, is not the workers' fault."""
+    links = [admit(pool, pool.addresses[0], dataset, index) for index in range(workers)]
+    publish(pool)
+    pool.submit(Unit(0, 0, Node(0, 4)))
     clock, hours = time.monotonic, 0
     monkeypatch.setattr(time, "monotonic", lambda: clock() + 3_600 * hours)
     for hours in range(3):  # noqa: B007
-        assert server.exchange(queue, 0) is None
-    assert queue.overdue == workers, "the clock has moved"
+        assert pool.next_result(0) is None
+    assert pool._queue.overdue == workers, "the clock has moved"
     for link in links:
         link.close()
 
 
-def test_the_units_of_a_process_killed_elsewhere_go_to_another(server, dataset, pool, start, expected):
+def test_the_units_of_a_process_killed_elsewhere_go_to_another(pool, dataset, threads, start, expected):
     mine, theirs = SPAWN.Pipe()
-    victim = start(work_until_stuck, theirs, server.addresses[1], dataset, 0)
-    assert server.gather(1, SECONDS)
-    pool.submit(work, server.addresses[0], dataset, 1)
-    assert server.gather(2, SECONDS)
+    victim = start(work_until_stuck, theirs, pool.addresses[1], dataset, 0)
+    assert pool.gather(1, SECONDS)
+    threads.submit(work, pool.addresses[0], dataset, 1)
+    assert pool.gather(2, SECONDS)
 
     def kill_when_it_holds_a_unit():
         unit = mine.recv()
         os.kill(victim.pid, signal.SIGKILL)
         return unit
 
-    killed = pool.submit(kill_when_it_holds_a_unit)
-    training = Training(server, 2)
+    killed = threads.submit(kill_when_it_holds_a_unit)
+    training = Training(pool, 2)
     assert training.run() == expected
     assert killed.result() in {Unit(0, 0, node) for node in PLAN.units(0, 2)}
     victim.join(20)
     assert victim.exitcode == -signal.SIGKILL
-    while server.count > 1:  # who is overdue is not waited for, nor for the end of its connection
-        server.gather(1_000, 0.01)
-    assert list(server.answered) == [1]
+    while pool.count > 1:  # who is overdue is not waited for, nor for the end of its connection
+        pool.gather(1_000, 0.01)
+    assert list(pool.stats.answered) == [1]
 
 
 @both_kinds
@@ -195,30 +205,30 @@ def test_the_units_of_a_process_killed_elsewhere_go_to_another(server, dataset, 
     ids=["empty", "byte", "zeros", "cut", "slot", "large", "step", "node", "no failure", "list", "nested", "number"],
 )
 def test_a_worker_that_makes_no_sense_is_dropped_and_its_units_go_to_another(
-    server, dataset, pool, expected, kind, said
+    pool, dataset, threads, expected, kind, said
 ):
-    mad = admit(server, server.addresses[kind], dataset, 0)
-    pool.submit(work, server.addresses[kind], dataset, 1)
-    assert server.gather(2, SECONDS)
+    mad = admit(pool, pool.addresses[kind], dataset, 0)
+    threads.submit(work, pool.addresses[kind], dataset, 1)
+    assert pool.gather(2, SECONDS)
 
     def talk_nonsense():
         units = mad.units()
         mad._connection.send_bytes(said(next(units)[0]))
         return [*units]
 
-    talking = pool.submit(talk_nonsense)
-    assert Training(server, 2).run() == expected
-    while server.count > 1:
-        server.gather(1_000, 0.01)
-    assert list(server.answered) == [1]
+    talking = threads.submit(talk_nonsense)
+    assert Training(pool, 2).run() == expected
+    while pool.count > 1:
+        pool.gather(1_000, 0.01)
+    assert list(pool.stats.answered) == [1]
     assert len(talking.result(SECONDS)) < CREDITS, "it was hung up on"
     mad.close()
 
 
-def test_a_gradient_of_another_size_is_dropped_with_its_worker(server, dataset, pool, expected):
-    mad = admit(server, server.addresses[1], dataset, 0)
-    pool.submit(work, server.addresses[1], dataset, 1)
-    assert server.gather(2, SECONDS)
+def test_a_gradient_of_another_size_is_dropped_with_its_worker(pool, dataset, threads, expected):
+    mad = admit(pool, pool.addresses[1], dataset, 0)
+    threads.submit(work, pool.addresses[1], dataset, 1)
+    assert pool.gather(2, SECONDS)
 
     def send_too_little():
         units = mad.units()
@@ -226,19 +236,19 @@ def test_a_gradient_of_another_size_is_dropped_with_its_worker(server, dataset, 
         mad._connection.send_bytes(bytes(4 * SHAPE.size - 4))
         return [*units]
 
-    talking = pool.submit(send_too_little)
-    assert Training(server, 2).run() == expected
+    talking = threads.submit(send_too_little)
+    assert Training(pool, 2).run() == expected
     assert len(talking.result(SECONDS)) < CREDITS, "it was hung up on"
-    assert list(server.answered) == [1]
+    assert list(pool.stats.answered) == [1]
     mad.close()
 
 
 @pytest.mark.parametrize("name", ["ClusterError", "DatasetError", "NoErrorOfOurs", "MemoryError", "__doc__"])
-def test_a_worker_may_fail_with_an_error_of_any_name(server, dataset, name):
+def test_a_worker_may_fail_with_an_error_of_any_name(pool, dataset, name):
     """No name makes anything but an error of ours, even where it is one of the module of errors."""
-    link = admit(server, server.addresses[0], dataset, 7)
+    link = admit(pool, pool.addresses[0], dataset, 7)
     link._connection.send_bytes(protocol.FAILURE + json.dumps({"error": name, "message": "words"}).encode())
     with pytest.raises(DdmlpError, match=r"^worker 7: words$") as caught:
-        Training(server, 1).run()
+        Training(pool, 1).run()
     assert type(caught.value) is (DatasetError if name == "DatasetError" else ClusterError)
     link.close()

@@ -16,16 +16,19 @@ from typing import Any
 import numpy as np
 
 from ddmlp.cli.terminal import Parser, command
+from ddmlp.config import Timeouts, TrainConfig
 from ddmlp.nn.weights import Floats, Shape, Weights
 from ddmlp.numerics import arithmetic_fingerprint
-from ddmlp.plan.reduction_tree import Node
+from ddmlp.plan.plan import Plan
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.ray_backend.cluster import connect
-from ddmlp.training.messages import CREDITS, Unit
+from ddmlp.training.job import Job
+from ddmlp.training.messages import Unit
 from ddmlp.training.parameter_server import ParameterServer
-from ddmlp.training.unit_queue import UnitQueue
+from ddmlp.training.schedule import Schedule
+from ddmlp.training.step_loop import StepLoop
 from ddmlp.transport import protocol
-from ddmlp.transport.client import WorkerClient, serve
+from ddmlp.transport.client import WorkerClient, run_worker
 from ddmlp.transport.socket_pool import SocketWorkerPool
 
 WORKERS = 2
@@ -47,7 +50,7 @@ class Echo:
         out.flat[:] = weights.flat
         return RowStats(0, 0, 0.0, 0)
 
-    def look_ahead(self, _unit: Unit) -> None:
+    def prefetch(self, _unit: Unit) -> None:
         """There is nothing to read."""
 
 
@@ -72,40 +75,37 @@ class Server:
 
 def answer(address: protocol.Address, number: int, shape: Shape) -> None:
     """A worker of ours, in a process."""
-    serve(Echo(), WorkerClient(address, SECRET, _hello(number), shape))  # type: ignore[arg-type]  # it has what is asked of it
+    echo: Any = Echo()
+    run_worker(echo, WorkerClient(address, SECRET, _hello(number), shape, Timeouts()))
 
 
 @contextmanager
 def ours(shape: Shape, address: protocol.Address) -> Iterator[Steps]:
-    """The hub and its workers, at a Unix socket or over TCP."""
-    hub = SocketWorkerPool(shape, _hello(-1), SECRET, [address])
+    """The step loop and its workers, at a Unix socket or over TCP."""
+    config = TrainConfig(lr=0.1, lr_schedule="constant", batch=WORKERS, microbatch=1, epochs=2**31)
+    job = Job(config, Path(), Path(), WORKERS, checkpoint_every=2**31)
+    plan = Plan(WORKERS, WORKERS, 1, config.epochs, 0, WORKERS, WORKERS)
+    pool = SocketWorkerPool(shape, _hello(-1), SECRET, [address], capacity=job.queue_capacity)
     start = multiprocessing.get_context("spawn").Process
-    workers = [start(target=answer, args=(hub.addresses[0], number, shape)) for number in range(WORKERS)]
+    workers = [start(target=answer, args=(pool.addresses[0], number, shape)) for number in range(WORKERS)]
     for worker in workers:
         worker.start()
-    hub.gather(WORKERS, SECONDS)
-    queue = UnitQueue(CREDITS * WORKERS)
-    server = ParameterServer(shape, 0, hub.reserve(queue))
-    hub.publish(0)
+    pool.gather(WORKERS, SECONDS)
+    server = ParameterServer(shape, 0, pool.reserve_weights(()))
+    pool.publish_weights(0)
+    loop = StepLoop(config, Schedule(job, 0), server, pool, lambda *_: "")
 
     def steps(count: int) -> int:
-        for step in range(server.version, server.version + count):
-            server.begin(step, step, WORKERS)
-            for place in range(WORKERS):
-                queue.put(Unit(step, step, Node(place, place + 1)))
-            while server.ready() is None:
-                gradient = hub.exchange(queue, SECONDS)
-                assert gradient is not None, f"no answer within {SECONDS:g} s"
-                if queue.answered(gradient, time.monotonic()):
-                    server.receive(gradient)
-            server.apply(step, 0.1, hub.reserve(queue))
-            hub.publish(step + 1)
-        return server.version
+        for _ in range(count):
+            loop.begin_steps(plan)
+            applied = loop.apply_next(plan, time.perf_counter() + SECONDS)
+            assert applied is not None, f"no answer within {SECONDS:g} s"
+        return loop.step
 
     try:
         yield steps
     finally:
-        hub.close()
+        pool.close()
         for worker in workers:
             worker.join()
 

@@ -1,0 +1,68 @@
+"""Builds a trainer: each part is ready before the part that uses it is built."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+
+from ddmlp.data.dataset import Dataset
+from ddmlp.nn.weights import Shape
+from ddmlp.numerics import pin
+from ddmlp.plan.plan import Plan
+from ddmlp.runs.checkpoint import Checkpoint
+from ddmlp.runs.checkpoint_manager import CheckpointManager
+from ddmlp.runs.run import Origin, Run
+from ddmlp.training.job import Job
+from ddmlp.training.local_pool import LocalWorkerPool
+from ddmlp.training.parameter_server import ParameterServer
+from ddmlp.training.recompute import find_nonfinite_microbatch
+from ddmlp.training.recorder import Recorder
+from ddmlp.training.schedule import Schedule
+from ddmlp.training.step_loop import StepLoop
+from ddmlp.training.trainer import Trainer
+from ddmlp.training.training_data import TrainingData
+from ddmlp.training.worker import Worker
+from ddmlp.training.worker_pool import WorkerPool
+
+Connect = Callable[[Dataset, Plan, Shape], WorkerPool]
+
+
+def local_trainer(job: Job) -> Trainer:
+    """A trainer all in this process."""
+    return build_trainer(job, lambda dataset, plan, shape: LocalWorkerPool(Worker(dataset, plan, shape)))
+
+
+def build_trainer(job: Job, connect: Connect) -> Trainer:
+    """A trainer at the run's newest checkpoint, or at the beginning; connect: makes its worker pool.
+
+    Raises RunError if the run is in use, or is another run than the job's; DatasetError; and what `connect` raises.
+    Nothing stays open then.
+    """
+    pin()
+    run = Run(job.run)
+    with ExitStack() as stack:
+        run.begin_writing()
+        stack.callback(run.end_writing)
+        data = TrainingData(job)
+        stack.callback(data.close)
+        manifest = data.dataset.manifest
+        shape = job.shape(manifest)
+        pool = connect(data.dataset, data.plan, shape)
+        stack.callback(pool.close)
+        origin = Origin.from_manifest(job.config, job.data, manifest)
+        checkpoints = CheckpointManager(run, origin, manifest, job.keep)
+        schedule = Schedule(job, checkpoints.start.step)
+        server = start_server(job, checkpoints.start, pool)
+        loop = StepLoop(job.config, schedule, server, pool, partial(find_nonfinite_microbatch, data.dataset))
+        recorder = Recorder(job, run, data, pool, loop.waits, checkpoints)
+        return Trainer(job, data, schedule, loop, recorder, stack.pop_all().close)
+
+
+def start_server(job: Job, start: Checkpoint, pool: WorkerPool) -> ParameterServer:
+    """The server at the position of a checkpoint, with each version that steps to come will read in the pool."""
+    versions = range(start.step - len(start.earlier), start.step + 1)
+    for version, weights in zip(versions, [*start.earlier, start.weights], strict=True):
+        pool.reserve_weights(versions).flat[:] = weights.flat
+        pool.publish_weights(version)
+    bound, in_order = job.config.bound, not job.config.asynchronous
+    newest = pool.weights[start.step]
+    return ParameterServer(newest.shape, start.step, newest, bound=bound, in_order=in_order)

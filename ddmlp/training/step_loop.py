@@ -1,0 +1,118 @@
+"""The step loop: the plan's units go out, their gradients come back, the parameter server applies them.
+
+One loop for every mode. The worker pool hides where the workers are. The schedule says which steps are open at a time,
+and which weights they read; the server, in which order they are applied. Training, tests and benchmarks use this loop.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ddmlp.config import TrainConfig
+from ddmlp.errors import TrainingError
+from ddmlp.nn.weights import Weights
+from ddmlp.plan.plan import Plan, Update
+from ddmlp.plan.row_stats import RowStats
+from ddmlp.training.messages import Unit
+from ddmlp.training.parameter_server import ParameterServer
+from ddmlp.training.schedule import Schedule
+from ddmlp.training.worker_pool import WorkerPool
+
+Diagnose = Callable[[Plan, Update, Weights], str]  # why a step that read these weights gave values that are not finite
+
+
+@dataclass
+class WaitTimes:
+    """Seconds spent on waiting since the loop was built.
+
+    results: the server's, for gradients; full_queue: the part of it in which the queue had no room for the next unit;
+    units: the workers', for their next unit.
+    """
+
+    results: float = 0.0
+    full_queue: float = 0.0
+    units: float = 0.0
+
+
+class Applied(NamedTuple):
+    """A step that was applied: the update, and what is counted of its rows."""
+
+    update: Update
+    row_stats: RowStats
+
+
+class StepLoop:
+    """Begins steps, has their units computed, and applies each step once its gradients are there."""
+
+    def __init__(
+        self, config: TrainConfig, schedule: Schedule, server: ParameterServer, pool: WorkerPool, diagnose: Diagnose
+    ) -> None:
+        """Go on at the server's version; the versions that open steps will read are published in the pool."""
+        self.waits = WaitTimes()
+        self._config, self._schedule, self._server, self._pool = config, schedule, server, pool
+        self._diagnose = diagnose
+        self._to_submit: deque[Unit] = deque()  # of open steps
+
+    @property
+    def step(self) -> int:
+        """The position: how many steps are applied."""
+        return self._server.version
+
+    @property
+    def weights(self) -> Weights:
+        """The newest version."""
+        return self._server.weights
+
+    @property
+    def idle(self) -> bool:
+        """Whether no step is open: all that were begun are applied."""
+        return not self._server.open
+
+    def earlier_weights(self) -> list[Weights]:
+        """The versions before the newest that steps to come will read, oldest first."""
+        return [self._pool.weights[version] for version in self._schedule.versions_read(self.step)[:-1]]
+
+    def begin_steps(self, plan: Plan) -> None:
+        """Begin the steps that may begin now."""
+        server, pool = self._server, self._pool
+        parts = self._schedule.parts(pool.parallel)
+        for step, read in self._schedule.steps_to_begin(plan, server.version, len(server.open), pool.count):
+            nodes = plan.units(step, parts)
+            server.begin_step(step, read, nodes[-1].hi)
+            self._to_submit += [Unit(step, read, node) for node in nodes]
+
+    def apply_next(self, plan: Plan, deadline: float) -> Applied | None:
+        """Apply the next of the open steps that may be applied; None if none is complete by `deadline`, a time of
+        `time.perf_counter`. Raises TrainingError if the weights would not be finite, and what the pool raises."""
+        server, pool, waits = self._server, self._pool, self.waits
+        while (step := server.ready_step()) is None:
+            while self._to_submit and not pool.full:
+                pool.submit(self._to_submit.popleft())
+            start = time.perf_counter()
+            gradient = pool.next_result(max(0.0, deadline - start))
+            waited = time.perf_counter() - start
+            waits.results += waited
+            if self._to_submit:
+                waits.full_queue += waited
+            if gradient is None:
+                return None
+            waits.units += gradient.waited
+            server.receive(gradient)
+        update = Update(step, server.open[step])
+        return Applied(update, self._apply_step(plan, update))
+
+    def _apply_step(self, plan: Plan, update: Update) -> RowStats:
+        """Make the next version of the weights."""
+        server, pool, version = self._server, self._pool, self._server.version
+        rate = self._config.learning_rate(version, plan.steps, version - update.read)
+        others = {read for step, read in server.open.items() if step != update.step}
+        weights = pool.reserve_weights({*others, *self._schedule.versions_read(version + 1)})
+        try:
+            row_stats = server.apply_step(update.step, rate / self._config.batch, weights)
+        except TrainingError as error:
+            found = self._diagnose(plan, update, pool.weights[update.read])
+            raise TrainingError(f"{error}: {found}; the last checkpoint is kept") from None
+        pool.publish_weights(version + 1)
+        return row_stats

@@ -1,0 +1,158 @@
+"""A trainer whose server and workers are processes without Ray: real signals, and a start takes 20 ms.
+
+It uses the classes that Ray's actors are made of, and does what RayTrainer and WorkerGroup do: it restarts the server
+from its newest checkpoint, and replaces workers that die or hang.
+"""
+
+import multiprocessing
+import secrets
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from ddmlp.ray_backend.actors import Endpoint
+from ddmlp.training.job import Job
+from ddmlp.training.report import Report
+from tests.support.faults import Fault, faulty_server, faulty_worker, timeouts_for
+
+FORK = multiprocessing.get_context("forkserver")
+FORK.set_forkserver_preload(["tests.support.faults"])
+TICK = 0.01  # seconds between looks at what has died
+
+
+def _serve(requests: Connection, faults: Sequence[Fault], marks: Path) -> None:
+    """The server's process: calls methods of the actor, and sends what they return or raise."""
+    server = faulty_server(faults, marks)()
+    while True:
+        method, arguments = requests.recv()
+        try:
+            answer = getattr(server, method)(*arguments)
+        except Exception as error:
+            answer = error
+        requests.send(answer)
+
+
+def _work(endpoints: Connection, number: int, job: Job, faults: Sequence[Fault], marks: Path) -> None:
+    """A worker's process: works for one server after the other."""
+    worker = faulty_worker(faults, marks)(number)
+    while True:
+        worker.work(job, endpoints.recv(), far=False)
+        endpoints.send(None)  # released
+
+
+class ServerGone(Exception):
+    """The server's process is dead, or silent for too long."""
+
+
+class _Process:
+    """A process, and the pipe to it."""
+
+    def __init__(self, target: Any, *arguments: Any) -> None:
+        self.pipe, theirs = FORK.Pipe()
+        self.process = FORK.Process(target=target, args=(theirs, *arguments), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.process.close()
+        self.pipe.close()
+
+
+class ProcessTrainer:
+    """Used as the other trainers are."""
+
+    def __init__(self, job: Job, faults: Sequence[Fault] = (), marks: Path = Path()) -> None:
+        self._job = replace(job, timeouts=timeouts_for(faults, job.timeouts))
+        self._faults, self._marks = tuple(faults), marks
+        self._folder = tempfile.TemporaryDirectory(prefix="ddp", dir="/tmp")  # a socket's path must be short
+        self._workers: dict[int, _Process] = {}
+        self._server: _Process | None = None
+        self._started = self._servers = 0
+        self.deaths = {"worker": 0, "server": 0}
+        self.step = self._start_server()
+        for _ in range(job.workers):
+            self._start_worker()
+        self._ask("gather", job.workers, job.timeouts.join)
+
+    def advance(self, seconds: float) -> Report:
+        report: Report = self._ask("advance", seconds)
+        for number in report.hung:
+            if number in self._workers:
+                self._workers[number].process.kill()
+        self.step = report.step
+        if report.result is None:
+            return report
+        return replace(report, result={**report.result, **{f"{kind}_deaths": n for kind, n in self.deaths.items()}})
+
+    def checkpoint(self) -> Path:
+        folder: Path = self._ask("checkpoint")
+        return folder
+
+    def close(self) -> None:
+        for each in [*self._workers.values(), self._server]:
+            if each is not None:
+                each.kill()
+        self._workers.clear()
+        self._server = None
+        self._folder.cleanup()
+
+    def _start_server(self) -> int:
+        self._servers += 1
+        self._endpoint = Endpoint(f"{self._folder.name}/{self._servers}", None, secrets.token_bytes(32))
+        self._server = _Process(_serve, self._faults, self._marks)
+        return int(self._call("start", self._job, self._endpoint.secret, [self._endpoint.local]))
+
+    def _start_worker(self) -> None:
+        worker = _Process(_work, self._started, self._job, self._faults, self._marks)
+        worker.pipe.send(self._endpoint)
+        self._workers[self._started] = worker
+        self._started += 1
+
+    def _ask(self, method: str, *arguments: Any) -> Any:
+        """The server's answer; a server that is gone is restarted, and asked again."""
+        while True:
+            try:
+                if self._server is None:
+                    self._start_server()
+                return self._call(method, *arguments)
+            except ServerGone:
+                assert self._server is not None
+                self._server.kill()
+                self._server = None
+                self.deaths["server"] += 1
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        """What the server answers; raises what it raised, and ServerGone."""
+        assert self._server is not None
+        pipe, deadline = self._server.pipe, time.monotonic() + self._job.timeouts.server
+        try:
+            pipe.send((method, arguments))
+            while not pipe.poll(TICK):
+                self._replace_workers()
+                if time.monotonic() > deadline:
+                    raise ServerGone
+            answer = pipe.recv()
+        except (EOFError, OSError):
+            raise ServerGone from None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def _replace_workers(self) -> None:
+        for number, worker in list(self._workers.items()):
+            if not worker.process.is_alive():
+                del self._workers[number]
+                worker.kill()
+                self.deaths["worker"] += 1
+                self._start_worker()
+            elif worker.pipe.poll():
+                with suppress(EOFError, OSError):  # it dies just now
+                    worker.pipe.recv()
+                    worker.pipe.send(self._endpoint)

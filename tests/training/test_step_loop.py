@@ -1,0 +1,128 @@
+"""The step loop: what it submits, what it waits for, and when it applies."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ddmlp.config import TrainConfig
+from ddmlp.errors import TrainingError
+from ddmlp.nn.weights import Shape
+from ddmlp.plan.plan import Plan, Update
+from ddmlp.plan.row_stats import RowStats
+from ddmlp.training import step_loop
+from ddmlp.training.job import Job
+from ddmlp.training.messages import Gradient
+from ddmlp.training.parameter_server import ParameterServer
+from ddmlp.training.schedule import Schedule
+from ddmlp.training.step_loop import StepLoop
+from ddmlp.training.weight_store import WeightStore
+from tests.support.helpers import Clock
+
+SHAPE = Shape(3, 2, 2)
+PLAN = Plan(rows=40, batch=8, microbatch=2, epochs=1, seed=0, block=40, window=40)  # 5 steps of 4 microbatches
+
+
+class ScriptedPool:
+    """Answers units in their order, with a gradient of ones; each answer takes `seconds` of the clock."""
+
+    count = parallel = 4
+
+    def __init__(self, clock, capacity=2, seconds=1.0):
+        self.weights, self.clock, self.capacity, self.seconds = WeightStore(SHAPE), clock, capacity, seconds
+        self.units, self.silent, self.most, self.value = [], 0, 0, 1.0
+
+    @property
+    def full(self):
+        return len(self.units) >= self.capacity
+
+    def submit(self, unit):
+        assert not self.full
+        self.units.append(unit)
+        self.most = max(self.most, len(self.units))
+
+    def next_result(self, timeout):
+        self.clock.now += min(self.seconds, timeout)
+        if self.silent:
+            self.silent -= 1
+            return None
+        flat = np.full(SHAPE.size, self.value, np.float32)
+        unit = self.units.pop(0)
+        return Gradient(unit, flat, RowStats(2, 0, 1.0, 1), worker=0, waited=0.25)
+
+    def reserve_weights(self, keep):
+        return self.weights.reserve({*keep, *(unit.version for unit in self.units)})
+
+    def publish_weights(self, version):
+        self.weights.publish(version)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    made = Clock()
+    monkeypatch.setattr(step_loop, "time", made)
+    return made
+
+
+def loop_on(pool, **config):
+    config = TrainConfig(batch=8, microbatch=2, lr=0.8, lr_schedule="constant", **config)
+    pool.reserve_weights(()).flat[:] = 0
+    pool.publish_weights(0)
+    server = ParameterServer(SHAPE, 0, pool.weights[0], bound=config.bound)
+    schedule = Schedule(Job(config, Path(), Path(), 4, 10**9), 0)
+    return StepLoop(config, schedule, server, pool, lambda _plan, update, weights: f"{update} {weights.flat[0]:g}")
+
+
+def test_simple(clock):
+    pool = ScriptedPool(clock)
+    loop = loop_on(pool)
+    assert loop.idle
+    loop.begin_steps(PLAN)
+    assert not loop.idle
+    applied = loop.apply_next(PLAN, clock.now + 100)
+    assert applied == (Update(0, 0), RowStats(8, 0, 4.0, 4))
+    assert (loop.step, loop.idle, pool.most) == (1, True, 2)
+    assert loop.weights.flat == pytest.approx(np.full(SHAPE.size, -0.4)), "4 ones, times 0.8 / 8"
+
+
+def test_waits_are_counted(clock):
+    pool = ScriptedPool(clock)
+    loop = loop_on(pool)
+    loop.begin_steps(PLAN)
+    loop.apply_next(PLAN, clock.now + 100)
+    waits = loop.waits
+    assert (waits.results, waits.units) == (4.0, 1.0), "of the server, and of the workers"
+    assert waits.full_queue == 2.0, "two of the four units had no room at first"
+
+
+def test_no_answer_in_time_leaves_the_step_open(clock):
+    pool = ScriptedPool(clock)
+    loop = loop_on(pool)
+    pool.silent = 1
+    loop.begin_steps(PLAN)
+    assert loop.apply_next(PLAN, clock.now + 0.5) is None
+    assert (loop.step, loop.idle, loop.waits.results) == (0, False, 0.5)
+    assert loop.apply_next(PLAN, clock.now + 100) is not None
+    assert loop.step == 1
+
+
+def test_earlier_weights_are_those_that_steps_will_read(clock):
+    pool = ScriptedPool(clock, capacity=100)
+    loop = loop_on(pool, delay=2)
+    for _ in range(3):
+        loop.begin_steps(PLAN)
+        assert loop.apply_next(PLAN, clock.now + 100)
+    assert [weights.flat[0] for weights in loop.earlier_weights()] == pytest.approx([-0.4, -0.8])
+    assert loop.weights.flat[0] == pytest.approx(-1.2)
+
+
+def test_values_that_are_not_finite_are_diagnosed(clock):
+    pool = ScriptedPool(clock)
+    loop = loop_on(pool)
+    loop.begin_steps(PLAN)
+    loop.apply_next(PLAN, clock.now + 100)
+    pool.value = np.nan
+    loop.begin_steps(PLAN)
+    with pytest.raises(TrainingError, match=r"step 1: Update\(step=1, read=1\) -0\.4; the last checkpoint"):
+        loop.apply_next(PLAN, clock.now + 100)
+    assert loop.step == 1
