@@ -1,17 +1,54 @@
-"""What the tests share: the real sample as IDX files and as datasets, and one Ray for the whole session."""
+"""What the tests share: the real sample as IDX files and as datasets, one Ray for all, and the watch for leaks."""
 
 import os
 import shutil
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from hypothesis import settings
 
 from ddmlp.cli import train
 from ddmlp.data.convert import convert, find_pairs
 from ddmlp.ray_backend.cluster import Cluster, connect
+from tests.support.leaks import no_leaks
 from tools import sample_mnist
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+# How many examples a property is tried with: `make test`, and --hypothesis-profile=thorough.
+for name, examples in {"default": 25, "thorough": 300}.items():
+    settings.register_profile(name, deadline=None, database=None, max_examples=examples)
+settings.load_profile("default")
+
+MARKERS = {"cluster": "ray", "browser": "browser", "mnist": "mnist"}  # by the fixture that a test uses
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by marker, and given to processes by group
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for fixture in MARKERS.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(MARKERS[fixture])
+        if item.get_closest_marker("ray"):
+            item.add_marker(pytest.mark.xdist_group("ray"))  # one process, and so one Ray
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tracker() -> None:
+    """The process that multiprocessing starts with the first of others, and keeps."""
+    resource_tracker.ensure_running()
+
+
+@pytest.fixture(autouse=True)
+def leaks(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test fails that leaves a descriptor, a thread, a process or a file in shared memory behind. It may leave what
+    belongs to a fixture of a module or of the session."""
+    with no_leaks():
+        yield
+        request.node.funcargs.clear()  # no fixture of the test's own is to live on only because pytest holds it
 
 
 @pytest.fixture(scope="session")
@@ -40,8 +77,10 @@ def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")  # no longer: Playwright's event loop runs as long
-def browser() -> Iterator[Browser]:
+def browser() -> "Iterator[Browser]":
     """Chromium. Where there is none its tests are skipped; where DDMLP_BROWSER is set, as in CI, they fail."""
+    from playwright.sync_api import sync_playwright
+
     path = shutil.which("chromium") or shutil.which("google-chrome")
     if path is None and "DDMLP_BROWSER" not in os.environ:
         pytest.skip("no chromium here, so nobody looks at the pages: apt-get install chromium")
