@@ -6,16 +6,30 @@ DATA := data
 MNIST ?=
 WORKERS := 4
 BENCH ?=
+# All tests that need Ray share one, and so one of the two processes.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
 
-.PHONY: train test bench chaos check format clean FORCE
+.PHONY: help train test test-all bench bench-test chaos check format clean FORCE
+
+## Say what there is to make.
+help:
+	@awk '/^## /{text = text substr($$0, 3)} /^[a-z-]+:/{sub(":.*", ""); if (text) printf "make %-11s%s\n", $$0, text} !/^##/{text = ""}' Makefile
 
 ## Get data, convert it, train with 4 workers on Ray, and say how well it went. MNIST=folder: use the files there.
 train: $(VENV)/.installed-sample $(DATA)/test/dataset.json
 	$(BIN)/python -m ddmlp.train --data $(DATA) --workers $(WORKERS)
 
-## Run the tests, as CI does. DDMLP_MNIST=folder: those on full MNIST too.
+## Run the tests, but for those that take long or need more than a Python.
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(PYTEST) -m "not (slow or cluster or browser or mnist or bench)"
+
+## Run all tests, each property with more examples. DDMLP_MNIST=folder: on full MNIST, too.
+test-all: $(VENV)/.installed-dev
+	$(PYTEST) --hypothesis-profile thorough
+
+## Run the tests of the benchmarks. Those of a peer that is not installed say that they are skipped: make bench installs all.
+bench-test: $(VENV)/.installed-dev
+	$(PYTEST) -m bench
 
 ## Kill and stop everything at every moment that matters, for an hour; docs/chaos.md is its output.
 chaos: $(VENV)/.installed-dev
@@ -25,16 +39,20 @@ chaos: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-bench $(DATA)/test/dataset.json
 	$(BIN)/python tools/bench.py $(DATA) $(if $(MNIST),--mnist "$(MNIST)") $(BENCH)
 
-## Formatting, lint and types.
+## Check formatting, lint, types, the direction of imports, and spelling.
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
 
+## Format the code, and mend what the linter can.
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
+## Remove what make has made.
 clean:
 	rm -rf $(VENV) $(DATA) mnist build ddmlp.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 

@@ -56,7 +56,7 @@ def test_simple():
     assert "RayJob" in {document["kind"] for document in load("rayjob.yaml")}
 
 
-def test_ray_up_file_fits_the_schema_that_ray_ships():
+def test_ray_up_file_fits_the_schema():
     (config,) = load("ray-cluster.yaml")
     package = Path(find_spec("ray").submodule_search_locations[0])
     jsonschema.validate(config, json.loads((package / "autoscaler" / "ray-schema.json").read_text()))
@@ -89,14 +89,14 @@ def test_rayjob_is_whole():
         assert claim == documents["PersistentVolumeClaim"]["metadata"]["name"]
 
 
-def test_the_image_and_the_job_have_the_same_ray():
+def test_image_and_job_have_one_ray():
     job = load("rayjob.yaml")[-1]["spec"]
     (version,) = re.findall(r"^ARG RAY_VERSION=(.+)$", (CLUSTER / "Dockerfile").read_text(), re.MULTILINE)
     assert job["rayClusterSpec"]["rayVersion"] == version
 
 
 @pytest.mark.parametrize("name", ["rayjob.yaml", "README.md"])
-def test_commands_name_modules_and_flags_that_exist(name):
+def test_commands_have_their_flags(name):
     commands = re.findall(r"python -m (ddmlp\.\w+)([^\n`']*)", (CLUSTER / name).read_text())
     assert commands
     for module, arguments in commands:
@@ -113,7 +113,7 @@ def test_no_token_in_any_file():
     ("arguments", "complaint"),
     [
         ((), "what to do"),
-        (("sart",), "'sart'"),
+        (("launch",), "'launch'"),
         (("stop", "now"), "takes no arguments"),
         (("start", "--nodes", "2"), "'--nodes'"),
         (("start", "--workers"), "--workers needs a whole number"),
@@ -143,7 +143,7 @@ def test_nothing_started(state):
         assert "no cluster is started" in result.stderr
 
 
-def test_stop_touches_no_folder_of_others(state):
+def test_stop_spares_other_folders(state):
     state.mkdir()
     (state / "thesis.tex").touch()
     assert local("stop", state=state).returncode == 1
@@ -175,8 +175,9 @@ def sessions(numbers):
     return [row for row in rows if row[0] in numbers and not row[1].startswith("Z")]
 
 
+@pytest.mark.cluster
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="local.sh is for Linux")
-def test_a_cluster_from_start_to_stop(state, data, tmp_path):
+def test_from_start_to_stop(state, data, tmp_path):
     started = local("start", "--workers", "1", "--cpus", "1", "--port", free_port(), state=state)
     assert started.returncode == 0, started.stderr
     assert (state / "token").stat().st_mode & 0o777 == 0o600
@@ -224,7 +225,7 @@ def test_a_cluster_from_start_to_stop(state, data, tmp_path):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="local.sh is for Linux")
-def test_a_start_that_fails_leaves_nothing(state, tmp_path):
+def test_failed_start_leaves_nothing(state, tmp_path):
     """The head starts a process and fails: neither may stay."""
     fake = tmp_path / "ray"
     fake.write_text(

@@ -15,9 +15,7 @@ TEXT = (ROOT / "docs" / "walkthrough.md").read_text()
 COMMANDS = re.findall(r"^```sh\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 # Each quotation, with the text before it, whose last link to a module says where it is from.
 QUOTED = [(match[1], TEXT[: match.start()]) for match in re.finditer(r"^```python\n(.*?)^```", TEXT, re.M | re.S)]
-MODULE = re.compile(r"\]\(\.\./(ddmlp/\w+\.py)\)")
-
-pytestmark = pytest.mark.timeout(300)
+MODULE = re.compile(r"\]\(\.\./(ddmlp/[\w/]+\.py)\)")
 
 
 def shell(block: str, folder: Path) -> str:
@@ -51,6 +49,8 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return [shell(block, folder) for block in COMMANDS]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_simple(shown: list[str]):
     data, one, model, killed, three, hashes, verified, exported = shown
     assert "4,000" in data
@@ -66,25 +66,26 @@ def test_simple(shown: list[str]):
     assert exported.count(weights) == 2
 
 
-def test_what_is_killed_is_resumed_in_mid_run(shown: list[str]):
+@pytest.mark.slow
+def test_killed_in_mid_run(shown: list[str]):
     step = int(re.findall(r"resuming after step (\d+)", shown[3])[0])
     assert 0 < step < 30 * 63
 
 
 @pytest.mark.parametrize(("code", "before"), QUOTED, ids=[code.splitlines()[0].strip() for code, _ in QUOTED])
-def test_code_that_is_quoted_is_in_the_file_that_is_named(code: str, before: str):
+def test_quoted_code_is_in_its_file(code: str, before: str):
     lines = [line.strip() for line in (ROOT / MODULE.findall(before)[-1]).read_text().splitlines()]
     quoted = [line.strip() for line in code.splitlines()]
     assert quoted in [lines[start : start + len(quoted)] for start in range(len(lines))]
 
 
-def test_the_extras_that_are_to_be_installed_are_there():
+def test_extras_exist():
     (asked,) = re.findall(r"pip install -e '\.\[([\w,]+)\]'", TEXT)
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert {"sample", "onnx", "safetensors"} == set(asked.split(",")) <= extras.keys()
 
 
-def test_it_has_quotations_and_commands_enough_to_be_checked():
+def test_enough_is_checked():
     assert len(QUOTED) >= 15
     assert len(COMMANDS) == 8
     assert not re.search(r"^```(?!sh$|python$|$)", TEXT, re.MULTILINE), "a block that no test looks at"

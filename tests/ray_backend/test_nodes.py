@@ -17,7 +17,10 @@ import pytest
 
 from tests.project.test_cluster import free_port, local, sessions
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="local.sh is for Linux")
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="local.sh is for Linux"),
+]
 
 
 @pytest.fixture
@@ -102,7 +105,7 @@ def workers_of(run: Path) -> list[int]:
 
 
 @pytest.mark.parametrize("state", [1], indirect=True)
-def test_a_node_is_lost_and_another_joins_and_no_bit_changes(state: Path, data: Path, tmp_path: Path):
+def test_node_lost_and_another_joins(state: Path, data: Path, tmp_path: Path):
     run = tmp_path / "run"
     with training(["-m", "ddmlp.train", "--no-report", "--workers", "2"], state, data, run) as (lines, seen):
         wait_for("^epoch 3/", lines, seen)
@@ -116,7 +119,7 @@ def test_a_node_is_lost_and_another_joins_and_no_bit_changes(state: Path, data: 
 
 
 @pytest.mark.parametrize("state", [0], indirect=True)
-def test_a_node_that_joins_an_elastic_run_gets_a_worker_and_may_leave_again(state: Path, data: Path, tmp_path: Path):
+def test_node_joins_and_leaves(state: Path, data: Path, tmp_path: Path):
     run = tmp_path / "run"
     with training(["-m", "ddmlp.train", "--no-report", "--workers", "1:4"], state, data, run) as (lines, seen):
         wait_for("^epoch 3/", lines, seen)

@@ -48,6 +48,7 @@ def samples(text: str, run: str) -> Samples:
     return found
 
 
+@pytest.mark.cluster
 def test_simple(scraped):
     result, found = scraped["result"], samples(scraped["text"], "run")
     assert result["steps"] == 30 * 27
@@ -66,7 +67,8 @@ def test_simple(scraped):
     assert found["ray_ddmlp_staleness_bucket"][("0.5",)] == found["ray_ddmlp_staleness_count"][()] > 0
 
 
-def test_every_name_in_the_dashboard_is_one_that_is_shown(scraped):
+@pytest.mark.cluster
+def test_dashboard_names_what_is_shown(scraped):
     dashboard = json.loads(DASHBOARD.read_text())
     queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
     assert len(queries) >= 10

@@ -20,6 +20,8 @@ from tests.support.servers import Server
 ROOT = Path(__file__).parents[2]
 REPLICAS = 2
 
+pytestmark = pytest.mark.cluster
+
 
 @pytest.fixture(scope="module")
 def server(trained: Path, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:

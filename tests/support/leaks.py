@@ -37,7 +37,7 @@ def held() -> set[tuple[str, object]]:
     ignored = "socket:" if "ray" in sys.modules and sys.modules["ray"].is_initialized() else KEPT
     for number in os.listdir(DESCRIPTORS):  # noqa: PTH208
         with suppress(OSError):  # the one of the folder itself is closed again
-            target = os.readlink(f"{DESCRIPTORS}/{number}")
+            target = os.readlink(f"{DESCRIPTORS}/{number}")  # noqa: PTH115
             if KEPT not in target and ignored not in target:
                 found.add(("descriptor", f"{number} of {target}"))
     return found

@@ -1,8 +1,12 @@
-"""The processes of a run, as the tests look at them."""
+"""The processes of a run, as the tests look at them, and a terminal to run one in."""
 
 import os
+import pty
+import select
+import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 ACTORS = (b"ray::ServerActor", b"ray::WorkerActor")
@@ -63,3 +67,59 @@ def seconds_old(process: int) -> float:
     except OSError:
         return 0.0
     return float(Path("/proc/uptime").read_text().split()[0]) - started / 100
+
+
+class Terminal:
+    """A terminal with a command in it, which is a session of its own, as in a window."""
+
+    def __init__(self, screen: int, process: subprocess.Popen[bytes]) -> None:
+        self.process, self.shown = process, b""
+        self._screen: int | None = screen
+
+    def press(self, key: bytes) -> None:
+        assert self._screen is not None
+        os.write(self._screen, key)
+
+    def wait_for(self, text: str) -> None:
+        """Wait until the command has shown it."""
+        while text.encode() not in self.shown:
+            assert self._more(), f"{text!r} was not shown: {self.shown!r}"
+
+    def ended(self) -> int:
+        """Wait until the command has ended; its exit status."""
+        while self._more():
+            pass
+        return self.process.wait(20)
+
+    def close(self) -> None:
+        """Close the window."""
+        if self._screen is not None:
+            os.close(self._screen)
+            self._screen = None
+
+    def _more(self) -> bool:
+        assert self._screen is not None
+        assert select.select([self._screen], [], [], 60)[0], f"nothing came for 60 s after {self.shown!r}"
+        try:
+            more = os.read(self._screen, 65536)
+        except OSError:  # the other end is closed: the command has ended
+            return False
+        self.shown += more
+        return bool(more)
+
+
+@contextmanager
+def in_terminal(command: Sequence[object]) -> Iterator[Terminal]:
+    """A command in a terminal; it is killed if it has not ended then."""
+    screen, end = pty.openpty()
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "120"}
+    # A fork in this process, which may have threads, is not for Python code: setsid makes the terminal the command's.
+    words = ["setsid", "--ctty", *map(str, command)]
+    with subprocess.Popen(words, stdin=end, stdout=end, stderr=end, env=environment) as process:
+        os.close(end)
+        terminal = Terminal(screen, process)
+        try:
+            yield terminal
+        finally:
+            terminal.close()
+            process.kill()
