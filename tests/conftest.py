@@ -3,7 +3,6 @@
 import os
 import shutil
 from collections.abc import Iterator
-from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,12 +33,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(MARKERS[fixture])
         if item.get_closest_marker("ray"):
             item.add_marker(pytest.mark.xdist_group("ray"))  # one process, and so one Ray
-
-
-@pytest.fixture(scope="session", autouse=True)
-def tracker() -> None:
-    """The process that multiprocessing starts with the first of others, and keeps."""
-    resource_tracker.ensure_running()
 
 
 @pytest.fixture(autouse=True)

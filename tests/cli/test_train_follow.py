@@ -23,11 +23,11 @@ from ddmlp.cli.train import main
 from ddmlp.config import TrainConfig
 from ddmlp.data.dataset import Dataset
 from ddmlp.data.writer import DatasetWriter
-from ddmlp.ray_backend.cluster import Cluster
 from ddmlp.runs.run import Run
 from ddmlp.training.setup import local_trainer
-from tests.support.faults import ANY, Fault, faulty, fired
+from tests.support.faults import ANY, Fault, fired
 from tests.support.helpers import inside
+from tests.support.process_trainer import ProcessTrainer
 from tests.support.processes import descendants
 from tests.support.runs import begin, job, train, verified
 
@@ -212,7 +212,7 @@ def test_no_row_at_all(tmp_path: Path):
         [Fault("kill", None, 10, "saved"), Fault("stop", ANY, 17, "taken"), Fault("kill", None, 26, "applied")],
     ],
 )
-def test_deaths_meanwhile(faults: list[Fault], cluster: Cluster, rows: tuple[Any, Any], expected: str, tmp_path: Path):
+def test_deaths_meanwhile(faults: list[Fault], rows: tuple[Any, Any], expected: str, tmp_path: Path):
     folder, run, marks = tmp_path / "data", tmp_path / "run", tmp_path / "marks"
     marks.mkdir()
     cuts = [0, 70, 900, 901, 1_650, 2_400, 3_900, ROWS]
@@ -227,18 +227,18 @@ def test_deaths_meanwhile(faults: list[Fault], cluster: Cluster, rows: tuple[Any
         return False
 
     begin(run, CONFIG, folder)
-    found = train(faulty(faults, marks)(job(folder, run, 2, CONFIG), cluster), run, until=more)
+    found = train(ProcessTrainer(job(folder, run, 2, CONFIG), faults, marks), run, until=more)
     assert [fault for fault in faults if not fired(marks, fault)] == []
     assert (found["weights_sha256"], found["rows"]) == (expected, ROWS)
     assert found["server_deaths"] == sum(fault.worker is None for fault in faults)
     assert verified(run)
 
 
-def test_staleness_is_replayed(cluster: Cluster, ended: Path, tmp_path: Path):
+def test_staleness_is_replayed(ended: Path, tmp_path: Path):
     config = TrainConfig(**{**CONFIG.as_dict(), "staleness": 2, "lr_schedule": "inverse", "lr_half": 20})
     run = tmp_path / "run"
     begin(run, config, ended)
-    found = train(faulty([], tmp_path)(job(ended, run, 3, config), cluster), run)
+    found = train(ProcessTrainer(job(ended, run, 3, config)), run)
     assert found["rows"] == ROWS
     assert found["staleness"]["max"] <= 2
     assert verified(run)

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 
 DESCRIPTORS = Path("/proc/self/fd")
@@ -31,16 +32,24 @@ def no_leaks(seconds: float = 5.0) -> Iterator[None]:
 def held() -> set[tuple[str, object]]:
     """What this process holds now, by kind. Called before and after each test, so it must be quick."""
     found: set[tuple[str, object]] = {("thread", thread) for thread in threading.enumerate()}
-    found |= {("process", number) for number in CHILDREN.read_text().split()}
-    found |= {("file", name) for name in os.listdir(SHARED)}  # noqa: PTH208
+    kept, open_for_them = _kept()
+    found |= {("process", number) for number in CHILDREN.read_text().split() if int(number) not in kept}
+    # Ours are made by tempfile. Semaphores are those of other programs, or of another process of these tests.
+    found |= {("file", name) for name in os.listdir(SHARED) if name.startswith("tmp")}  # noqa: PTH208
     # Ray opens and closes sockets as it likes, as long as this process is connected to one.
     ignored = "socket:" if "ray" in sys.modules and sys.modules["ray"].is_initialized() else KEPT
-    for number in os.listdir(DESCRIPTORS):  # noqa: PTH208
+    for number in set(os.listdir(DESCRIPTORS)) - open_for_them:  # noqa: PTH208
         with suppress(OSError):  # the one of the folder itself is closed again
             target = os.readlink(f"{DESCRIPTORS}/{number}")  # noqa: PTH115
             if KEPT not in target and ignored not in target:
                 found.add(("descriptor", f"{number} of {target}"))
     return found
+
+
+def _kept() -> tuple[set[int | None], set[str]]:
+    """The two processes that multiprocessing starts when it needs them, and keeps; and the descriptors for them."""
+    tracker, server = resource_tracker._resource_tracker, forkserver._forkserver
+    return {tracker._pid, server._forkserver_pid}, {str(tracker._fd), str(server._forkserver_alive_fd)}
 
 
 def _words(each: tuple[str, object]) -> str:
