@@ -49,7 +49,7 @@ def test_a_bug_is_not_hidden():
         command(raising(ZeroDivisionError()))
 
 
-def test_a_wrong_argument_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str]):
+def test_wrong_argument(capsys: pytest.CaptureFixture[str]):
     parser = Parser(prog="tool")
     parser.add_argument("--number", type=int)
     with pytest.raises(SystemExit) as caught:
@@ -58,7 +58,7 @@ def test_a_wrong_argument_is_one_line_and_status_2(capsys: pytest.CaptureFixture
     assert capsys.readouterr().err == "error: argument --number: invalid int value: 'x'; see tool --help\n"
 
 
-def test_a_reader_that_goes_away_is_no_traceback():
+def test_reader_goes_away():
     script = (
         "from ddmlp.cli.terminal import command\ndef main():\n    for _ in range(10**6): print('line')\ncommand(main)"
     )

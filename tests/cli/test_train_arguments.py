@@ -23,7 +23,7 @@ def test_simple():
     assert (args.data, args.run, args.workers, args.batch, args.staleness) == ("there", Path("here"), (3, 3), 50, 2)
 
 
-def test_without_flags_there_are_the_defaults():
+def test_defaults():
     args = parse([])
     assert configure(args, None) == TrainConfig()
     assert {getattr(args, name, None) for name in TrainConfig.names()} == {None}, "which of them are given must show"
@@ -53,7 +53,7 @@ def test_staleness_is_a_number_or_inf(arguments: list[str], staleness: int | str
     assert found.bound == (math.inf if staleness == "inf" else staleness)
 
 
-def test_every_setting_has_a_flag_that_sets_it():
+def test_every_setting_has_a_flag():
     given = {
         "hidden": 7, "batch": 9, "microbatch": 3, "lr": 0.5, "lr_schedule": "inverse", "lr_half": 5, "epochs": 1,
         "seed": 3, "staleness": 4,
@@ -75,7 +75,7 @@ def test_every_setting_has_a_flag_that_sets_it():
         (["--data", "there", "--follow"], False),
     ],
 )
-def test_what_has_no_end_has_one_epoch_and_a_rate_that_does_not_fall(arguments: list[str], stream: bool):
+def test_streams_have_one_epoch(arguments: list[str], stream: bool):
     args = parse(arguments)
     assert (streamed(args), args.follow) == (stream, True)
     assert configure(args, None) == STREAM
@@ -102,16 +102,8 @@ def test_a_folder_is_no_stream():
         (["--staleness", "x"], ["--staleness", "'x' is no whole number"]),
         (["--staleness", "infinity"], ["--staleness", "'infinity' is no whole number"]),
         (["--staleness", "0.5"], ["--staleness", "'0.5' is no whole number"]),
-        (["--staleness=-1"], ["--staleness is -1", "or inf"]),
-        (["--delay=-1"], ["--delay is -1"]),
         (["--delay", "65"], ["--delay is 65", "0 to 64"]),
-        (["--delay", "2", "--staleness", "2"], ["--delay and --staleness exclude each other"]),
-        (["--delay", "2", "--staleness", "inf"], ["--delay and --staleness exclude each other"]),
-        (["--staleness-lr"], ["--staleness-lr goes with --staleness"]),
-        (["--staleness-lr", "--delay", "2"], ["--staleness-lr goes with --staleness"]),
-        (["--lr-half", "0"], ["--lr-half is 0"]),
         (["--follow", "--epochs", "2"], ["--follow", "--epochs"]),
-        (["--follow", "--lr-schedule", "linear"], ["--follow", "--lr-schedule linear"]),
         (["--data", "-", "--epochs", "2"], ["--epochs"]),
         (["--idle-timeout", "5"], ["--idle-timeout goes with --follow"]),
         (["--follow", "--idle-timeout=-1"], ["--idle-timeout is -1"]),
@@ -124,11 +116,10 @@ def test_a_folder_is_no_stream():
         (["--dashboard"], ["--address and --dashboard go with --workers 1 or more"]),
         (["--resume"], ["--resume needs --run"]),
         (["there"], ["there"]),
+        (["--nonsense"], ["--nonsense"]),
     ],
 )
-def test_a_bad_value_is_one_line_and_exit_status_2(
-    arguments: list[str], words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_bad_values(arguments: list[str], words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     done = inside(train.main, *arguments)
     assert (done.returncode, done.stdout) == (2, "")

@@ -70,20 +70,20 @@ def test_simple(whole: Path):
         ("0..0", "steps 0..0, 1"),
     ],
 )
-def test_a_stretch_begins_at_the_nearest_checkpoint_that_is_kept(asked: str, said: str, whole: Path):
+def test_begins_at_a_checkpoint(asked: str, said: str, whole: Path):
     done = verified(whole, "--steps", asked)
     assert done.returncode == 0, done.stderr
     assert f"verified        {said} checkpoint" in done.stdout
 
 
-def test_an_unfinished_run_is_verified_as_far_as_it_is(data: Path, tmp_path: Path):
+def test_unfinished_run(data: Path, tmp_path: Path):
     inside(train.main, "--data", data, *SETTINGS, "--run", tmp_path / "run", "--stop-after", "17")
     assert "steps 0..17, 3 checkpoints" in verified(tmp_path / "run").stdout
     (tmp_path / "run" / "result.json").unlink()
     assert "steps 0..17, 3 checkpoints" in verified(tmp_path / "run").stdout
 
 
-def test_data_that_were_moved_are_found_by_data(data: Path, run: Path, tmp_path: Path):
+def test_data_that_were_moved(data: Path, run: Path, tmp_path: Path):
     config = json.loads((run / "config.json").read_bytes())
     (run / "config.json").write_text(json.dumps(config | {"data": str(tmp_path / "gone")}))
     refused(verified(run), 1, "gone/train")
@@ -96,15 +96,15 @@ def test_data_that_were_moved_are_found_by_data(data: Path, run: Path, tmp_path:
 @pytest.mark.parametrize(
     ("asked", "status"), [("40..30", 2), ("x", 2), ("1..", 2), ("-1..3", 2), ("0..41", 2), ("14..15", 2)]
 )
-def test_a_stretch_that_is_none_is_refused(asked: str, status: int, whole: Path):
+def test_bad_steps(asked: str, status: int, whole: Path):
     refused(verified(whole, f"--steps={asked}"), status, "--steps")
 
 
-def test_the_nearest_positions_are_named(whole: Path):
+def test_nearest_positions_are_named(whole: Path):
     refused(verified(whole, "--steps", "14..40"), 2, "no checkpoint of step 14", "[15, 20]")
 
 
-def test_a_folder_without_a_run_is_refused_and_not_made(tmp_path: Path):
+def test_no_run(tmp_path: Path):
     refused(verified(tmp_path / "none"), 1, "holds no run")
     assert not (tmp_path / "none").exists()
 
@@ -150,14 +150,14 @@ TAMPERING = {
 
 
 @pytest.mark.parametrize("kind", TAMPERING)
-def test_whatever_is_changed_afterwards_is_found(kind: str, run: Path):
+def test_tampering_is_found(kind: str, run: Path):
     tamper, named = TAMPERING[kind]
     assert verified(run).returncode == 0
     tamper(run)
     refused(verified(run), 1, named)
 
 
-def test_the_first_stretch_that_was_computed_wrongly_is_named(data: Path, tmp_path: Path):
+def test_wrong_computation_is_found(data: Path, tmp_path: Path):
     """Whoever could write a consistent chain over wrong weights is found out by the recomputation."""
     run = Run(tmp_path / "run")
     inside(train.main, "--data", data, *SETTINGS, "--run", run.path, "--stop-after", "20")

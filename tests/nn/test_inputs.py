@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ddmlp.data.idx import read_idx
@@ -67,7 +67,6 @@ def test_pixels_are_scaled_to_nought_to_one(dtype):
     assert (x.min(), x.max(), x.dtype) == (0, 1, dtype)
 
 
-@settings(deadline=None, database=None)
 @given(st.integers(1, 5), st.integers(1, 40), st.data())
 def test_what_is_left_out_is_exactly_what_is_zero(rows, inputs, data):
     ink = data.draw(st.lists(st.integers(0, rows * inputs - 1), max_size=inputs))
@@ -81,7 +80,6 @@ def test_what_is_left_out_is_exactly_what_is_zero(rows, inputs, data):
     assert np.array_equal(whole(found, inputs), pixels * np.float32(1 / 255))
 
 
-@settings(deadline=None, database=None)
 @given(st.integers(1, 300), st.integers(1, 40), st.integers(0, 2**32 - 1), st.floats(0, 1))
 def test_a_staircase_has_every_row_once_with_all_its_ink(rows, inputs, seed, density):
     draw = np.random.default_rng(seed)

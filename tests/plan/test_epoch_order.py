@@ -3,12 +3,11 @@
 import tracemalloc
 
 import numpy as np
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ddmlp.plan.epoch_order import EpochOrder
 
-examples = settings(deadline=None, database=None, max_examples=150)
 numbers = st.tuples(
     st.integers(1, 400), st.integers(1, 60), st.integers(1, 500), st.integers(0, 2**64 - 1), st.integers(0, 2**31)
 )  # rows, block, window, seed, epoch
@@ -21,7 +20,6 @@ def test_simple():
     assert order[5:7].dtype == np.intp
 
 
-@examples
 @given(numbers)
 @example((1, 1, 1, 0, 0))
 @example((400, 60, 1, 2**64 - 1, 2**31))
@@ -30,7 +28,6 @@ def test_every_row_comes_once(arguments):
     assert sorted(EpochOrder(*arguments)[0:rows].tolist()) == list(range(rows))
 
 
-@examples
 @given(numbers, st.data())
 def test_slices_agree_in_any_order_of_access(arguments, data):
     rows = arguments[0]
@@ -47,7 +44,6 @@ def test_orders_differ_between_epochs_and_seeds():
     assert len({tuple(order[0:300].tolist()) for order in orders}) == 8
 
 
-@examples
 @given(numbers)
 def test_a_window_is_made_of_whole_blocks(arguments):
     rows, block, window, _, _ = arguments
@@ -64,7 +60,6 @@ def test_a_window_is_made_of_whole_blocks(arguments):
         begin = end
 
 
-@examples
 @given(st.integers(1, 300), st.integers(1, 400), st.integers(1, 400), st.integers(0, 100), st.integers(0, 9))
 def test_in_one_window_the_order_depends_on_neither_block_nor_window(rows, block, more, seed, epoch):
     one = EpochOrder(rows, block, rows, seed, epoch)

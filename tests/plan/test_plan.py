@@ -3,14 +3,12 @@
 import heapq
 
 import numpy as np
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ddmlp.plan.epoch_order import EpochOrder
 from ddmlp.plan.plan import Plan
 from ddmlp.plan.reduction_tree import Node
-
-examples = settings(deadline=None, database=None, max_examples=100)
 
 
 @st.composite
@@ -61,7 +59,6 @@ def test_simple():
     assert list(Node(0, 6).cut(2)) == [Node(0, 2), Node(2, 4), Node(4, 6)]
 
 
-@examples
 @given(plans())
 @example(Plan(rows=1, batch=1, microbatch=1, epochs=3, seed=0, block=1, window=1))
 @example(Plan(rows=7, batch=7, microbatch=2, epochs=2, seed=1, block=3, window=3))
@@ -74,7 +71,6 @@ def test_every_epoch_visits_every_row_once(plan):
         assert sorted(visited) == list(range(plan.rows))
 
 
-@examples
 @given(plans())
 def test_batches_and_microbatches_are_slices_of_the_epoch_order(plan):
     orders = [EpochOrder(plan.rows, plan.block, plan.window, plan.seed, epoch) for epoch in range(plan.epochs)]
@@ -87,7 +83,6 @@ def test_batches_and_microbatches_are_slices_of_the_epoch_order(plan):
         assert rows_of(plan, step) == expected
 
 
-@examples
 @given(plans())
 def test_rows_before_counts_what_the_steps_before_hold(plan):
     counts = [sum(len(rows) for rows in rows_of(plan, step)) for step in range(plan.steps)]
@@ -96,7 +91,6 @@ def test_rows_before_counts_what_the_steps_before_hold(plan):
     assert plan.rows_before(plan.steps) == plan.rows * plan.epochs
 
 
-@examples
 @given(plans())
 @example(Plan(rows=101, batch=10, microbatch=4, epochs=2, seed=1, block=9, window=30))
 def test_epoch_rows_are_those_of_the_steps_of_the_epoch_so_far(plan):
@@ -111,7 +105,6 @@ def test_epoch_rows_are_those_of_the_steps_of_the_epoch_so_far(plan):
     assert list(plan.epoch_rows(plan.steps)) == [], "the epoch after the last has only begun"
 
 
-@examples
 @given(plans(), st.randoms(use_true_random=False))
 def test_the_rows_do_not_depend_on_what_was_asked_before(plan, random):
     places = [(step, index) for step in range(plan.steps) for index in range(plan.microbatches(step))]
@@ -126,7 +119,6 @@ def test_epochs_and_seeds_have_orders_of_their_own():
     assert len({tuple(plan.microbatch_rows(step, 0)) for plan in plans for step in range(3)}) == 6
 
 
-@examples
 @given(plans(), st.integers(1, 70))
 @example(Plan(rows=100, batch=96, microbatch=1, epochs=1, seed=0, block=10, window=100), 64)
 def test_units_cut_the_one_tree_whatever_the_number_of_workers(plan, workers):
@@ -139,14 +131,12 @@ def test_units_cut_the_one_tree_whatever_the_number_of_workers(plan, workers):
         assert busiest(sizes, workers) <= busiest([1] * root.hi, workers)
 
 
-@examples
 @given(plans())
 def test_one_worker_gets_a_step_whole(plan):
     for step in range(plan.steps):
         assert plan.units(step, 1) == (Node(0, plan.microbatches(step)),)
 
 
-@examples
 @given(st.integers(0, 1_000), st.integers(2, 300))
 def test_children_halve_a_node_at_the_largest_power_of_two(lo, size):
     left, right = Node(lo, lo + size).children()
@@ -156,7 +146,6 @@ def test_children_halve_a_node_at_the_largest_power_of_two(lo, size):
     assert half < size <= 2 * half
 
 
-@examples
 @given(st.integers(1, 150))
 def test_family_undoes_children(size):
     root = Node(0, size)
@@ -171,7 +160,6 @@ def test_family_undoes_children(size):
     assert leaves == size
 
 
-@examples
 @given(st.integers(1, 150), st.integers(1, 160))
 def test_a_cut_takes_the_largest_nodes_that_fit(microbatches, size):
     root = Node(0, microbatches)

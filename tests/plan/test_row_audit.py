@@ -5,14 +5,13 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ddmlp.errors import RunError, TrainingError
 from ddmlp.plan.row_audit import RowAudit, all_rows
 from ddmlp.plan.row_stats import RowStats, row_hash_sum
 
-examples = settings(deadline=None, database=None, max_examples=100)
 orders = st.integers(1, 200).flatmap(lambda count: st.permutations(range(count)))
 
 
@@ -44,7 +43,6 @@ def test_simple():
     assert complaint_of([3, 0, 2, 2], 4).startswith("epoch 3: 4 rows were applied, but not those of the plan, each of")
 
 
-@examples
 @given(orders, st.data())
 def test_any_order_in_any_cut_passes(order, data):
     cuts = sorted(data.draw(st.sets(st.integers(1, len(order)), max_size=5)))
@@ -56,7 +54,6 @@ def test_any_order_in_any_cut_passes(order, data):
     assert added == tally_of(order)
 
 
-@examples
 @given(orders, st.data())
 def test_a_row_that_is_missing_is_counted(order, data):
     missing = data.draw(st.sampled_from(order))
@@ -65,14 +62,12 @@ def test_a_row_that_is_missing_is_counted(order, data):
     assert found == f"epoch 3: {len(rest)} rows were applied, expected {len(order)}; the last checkpoint stands"
 
 
-@examples
 @given(orders, st.data())
 def test_a_row_that_is_doubled_is_counted(order, data):
     found = complaint_of([*order, data.draw(st.sampled_from(order))], len(order))
     assert f": {len(order) + 1} rows were applied, expected {len(order)};" in found
 
 
-@examples
 @given(orders, st.data())
 def test_a_row_in_the_place_of_another_changes_the_sum(order, data):
     place, foreign = data.draw(st.integers(0, len(order) - 1)), data.draw(st.integers(0, 300))
@@ -84,7 +79,6 @@ def test_a_row_in_the_place_of_another_changes_the_sum(order, data):
         assert f"(the sum of their fingerprints is {sums[0]}, expected {sums[1]})" in complaint_of(applied, len(order))
 
 
-@examples
 @given(st.integers(5, 200), st.data())
 def test_two_foreign_rows_that_keep_count_and_sum_of_the_numbers_are_found(count, data):
     low = data.draw(st.integers(0, count - 3))
@@ -96,7 +90,6 @@ def test_two_foreign_rows_that_keep_count_and_sum_of_the_numbers_are_found(count
     assert "but not those of the plan" in complaint_of(applied, count)
 
 
-@examples
 @given(st.integers(0, 2**63 - 2))
 @example(0)
 @example(2**63 - 2)
@@ -146,7 +139,6 @@ def test_all_rows_come_in_their_order(count):
     assert all(0 < len(part) <= 2**16 for part in parts)
 
 
-@examples
 @given(st.integers(0, 2**63), st.integers(0, 2**64 - 1))
 def test_a_checkpoint_tells_the_ledger(count, sums):
     about = json.loads(json.dumps(RowAudit(count, sums).about()))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ddmlp.cli import replay, verify
@@ -30,7 +30,6 @@ from tests.support.helpers import inside
 CONFIG = TrainConfig(hidden=8, batch=60, microbatch=32, epochs=1, lr_schedule="constant", follow=True)
 ROWS = 1_000  # 16 steps, and 40 rows at the end
 PUBLICATIONS = [100, 1, 59, 300, 260, 7, 273]
-examples = settings(deadline=None, database=None, max_examples=150)
 
 
 def plan_of(rows: int, batch: int = 10, microbatch: int = 4, *, ended: bool = False) -> StreamPlan:
@@ -53,7 +52,6 @@ def test_simple():
     assert plan.steps_per_epoch == PERIOD_ROWS // 10
 
 
-@examples
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=8), st.integers(1, 30), st.integers(1, 40))
 @example([5, 0, 5], 10, 4)
 @example([7], 10, 4)
@@ -73,7 +71,6 @@ def test_however_the_rows_come_the_microbatches_are_those_of_all_at_once_each_ro
     assert whole.rows_before(whole.steps) == sum(come)
 
 
-@examples
 @given(st.integers(1, 400), st.integers(1, 30), st.integers(1, 60))
 def test_periods_are_what_epochs_are_elsewhere(rows, batch, period):
     with pytest.MonkeyPatch.context() as patch:

@@ -33,7 +33,7 @@ def train(data: Path, folder: Path, *flags: str) -> dict[str, Any]:
 
 
 @pytest.mark.timeout(500)
-def test_the_defaults_reach_two_percent_with_four_workers(data: Path, cluster: Cluster, tmp_path: Path):
+def test_two_percent_with_four_workers(data: Path, cluster: Cluster, tmp_path: Path):
     found = train(data, tmp_path / "run", "--workers", "4", "--address", cluster.address)
     assert found["test_rows"] == 10_000
     assert found["rows"] == found["epochs"] * 60_000 > 0
@@ -41,7 +41,7 @@ def test_the_defaults_reach_two_percent_with_four_workers(data: Path, cluster: C
 
 
 @pytest.mark.timeout(500)
-def test_one_epoch_has_one_hash_for_any_number_of_workers(data: Path, cluster: Cluster, tmp_path: Path):
+def test_one_hash_for_any_workers(data: Path, cluster: Cluster, tmp_path: Path):
     hashes = [train(data, tmp_path / "0", "--epochs", "1", "--workers", "0")["weights_sha256"]]
     for workers in ("1", "2", "3"):
         flags = ["--epochs", "1", "--workers", workers, "--address", cluster.address]

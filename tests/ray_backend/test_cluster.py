@@ -21,7 +21,7 @@ def test_simple(cluster: Cluster):
     assert cluster.room().startswith(f"1 node with {cluster.cpus:g} CPUs, ")
 
 
-def test_the_shares_of_the_workers_fit_the_cluster(cluster: Cluster):
+def test_shares_fit_the_cluster(cluster: Cluster):
     assert cluster.share(1) == 1
     for workers in (3, 4, 7, 100):
         assert 0 < cluster.share(workers) * workers <= max(cluster.cpus, workers)
@@ -49,7 +49,7 @@ def listening(processes: set[int]) -> list[ipaddress.IPv4Address | ipaddress.IPv
     return found
 
 
-def test_a_ray_of_our_own_listens_on_loopback_only_and_demands_a_token(cluster: Cluster):
+def test_own_ray_is_private(cluster: Cluster):
     assert cluster.own
     assert os.environ["RAY_AUTH_MODE"] == "token"
     assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
@@ -65,7 +65,7 @@ def test_a_ray_of_our_own_listens_on_loopback_only_and_demands_a_token(cluster: 
     assert "uthenticat" in refused.stderr or "Failed to connect" in refused.stderr
 
 
-def test_the_token_is_offered_where_the_user_has_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -75,6 +75,6 @@ def test_the_token_is_offered_where_the_user_has_one(tmp_path: Path, monkeypatch
     assert has_token()
 
 
-def test_an_address_where_no_ray_answers_is_a_clear_error():
+def test_no_ray_at_the_address():
     with pytest.raises(ClusterError, match=r"no Ray answers at 127\.0\.0\.1:9"):
         connect("127.0.0.1:9")
