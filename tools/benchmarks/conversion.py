@@ -1,54 +1,53 @@
-"""The chapter on conversion: tools/idx2arrow.py beside decompressing and hashing its input alone."""
+"""Full MNIST from gzip files to datasets on disk, checked, hashed and synced; and what no conversion can do without:
+decompressing the same files, and SHA-256 of what they hold. Each in a process of its own, without the start of Python.
+Needs `--mnist FOLDER`, which has MNIST's gzip files.
+"""
 
-import re
+import gzip
+import hashlib
 import shutil
+import time
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from ddmlp.data.convert import find_pairs
-from tools.benchmarks.chapter import Bar, Chapter, Found, Setting, interleaved, median_ratio
-from tools.benchmarks.markdown import spread, table
-from tools.benchmarks.processes import ROOT, run
+from ddmlp.data.convert import convert, find_pairs
+from tools.benchmarks.benchmark import Benchmark, Cases, Settings, Target
+from tools.benchmarks.processes import in_process
+from tools.benchmarks.record import Entry
 
-OURS, BOUND = "tools/idx2arrow.py", "decompress and hash"
-LEAST = 0.5
+OURS, BOUND = "ddmlp: tools/idx2arrow.py", "decompress and hash"
 
 
-def convert(source: Path, out: Path) -> float:
-    """The seconds of a conversion by the command, as far as it counts them: from its arguments to the datasets."""
-    said = run(ROOT / "tools" / "idx2arrow.py", source, out)
+def conversion(source: Path, out: Path) -> dict[str, float]:
+    """Seconds of what tools/idx2arrow.py does."""
+    start = time.perf_counter()
+    train, test = find_pairs(source)
+    convert({out / "train": train, out / "test": test})
+    seconds = time.perf_counter() - start
     shutil.rmtree(out)
-    rows, speed = re.findall(r"([\d,]+) rows", said)
-    return int(rows.replace(",", "")) / int(speed.replace(",", ""))
+    return {"seconds": seconds}
 
 
-def measure(setting: Setting) -> Found:
-    """Seconds of each, in processes of their own; None where there are no IDX files."""
-    source = setting.mnist
-    if source is None:
-        return {"seconds": {OURS: None, BOUND: None}}
-    files = [path for pair in find_pairs(source) for path in pair]
-    contestants = {
-        OURS: lambda: convert(source, setting.scratch / "converted"),
-        BOUND: lambda: float(run("-m", "tools.benchmarks.decompression", *files)),
-    }
-    return {"seconds": interleaved(contestants, setting.repeats)}
+def decompression(paths: Sequence[Path]) -> dict[str, float]:
+    """Seconds to put what these gzip files hold through SHA-256."""
+    start = time.perf_counter()
+    for path in paths:
+        with gzip.open(path) as file:
+            hashlib.file_digest(file, "sha256")
+    return {"seconds": time.perf_counter() - start}
 
 
-def bars(found: Found) -> list[Bar]:
-    seconds = found["seconds"]
-    return [Bar(f"speed of {OURS} to that of {BOUND}", median_ratio(seconds[BOUND], seconds[OURS]), LEAST)]
+def cases(settings: Settings) -> Cases:
+    source = settings.mnist
+    if source is not None:
+        files = [path for pair in find_pairs(source) for path in pair]
+        ours = partial(in_process, conversion, source, settings.scratch / "converted")
+        yield "", {OURS: ours, BOUND: partial(in_process, decompression, files)}
 
 
-def show(found: Found) -> str:
-    seconds = found["seconds"]
-    if seconds[OURS] is None:
-        return "Not measured: `--mnist FOLDER` says where MNIST's gzip files are."
-    rows = [(f"`{OURS}`", spread(seconds[OURS], ".3f")), (BOUND, spread(seconds[BOUND], ".3f"))]
-    return (
-        "Full MNIST from gzip files to datasets on disk, checked, hashed and synced; and what no conversion can do "
-        "without: decompressing the same files, and SHA-256 of what they hold. Each in a process of its own, without "
-        f"the start of Python.\n\n{table(['what', 'seconds'], rows)}\n"
-    )
+def targets(entry: Entry) -> list[Target]:
+    return [Target(f"speed of {OURS} to that of {BOUND}", entry.ratio("", BOUND, OURS, "seconds"), 0.5)]
 
 
-CHAPTER = Chapter("conversion", "Conversion", measure, show, bars)
+BENCHMARK = Benchmark("conversion", "Conversion", __doc__, cases, targets, of=BOUND)

@@ -6,29 +6,23 @@ costs. The amounts follow from the step; the costs are a machine's, and are fitt
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 
 class Terms(NamedTuple):
-    """Amounts of work, or the seconds that one of each costs.
+    """Amounts of work, or the seconds that one of each costs."""
 
-    steps: what is done once a step, whatever its size. rows: read, scaled, scored. products: rows times p, the matrix
-    products. passes: passes over p weights, times p: a gradient written, added, applied. messages: units handed out
-    and answered.
-    """
-
-    steps: float
-    rows: float
-    products: float
-    passes: float
-    messages: float
+    steps: float  # done once a step, whatever its size
+    rows: float  # read, scaled, scored
+    products: float  # rows times p, the matrix products
+    passes: float  # passes over p weights, times p: a gradient written, added, applied
+    messages: float  # units handed out and answered
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """A step: a global batch of `rows` rows, in microbatches of at most `microbatch`, for a network of p `weights`,
     computed by `workers` processes; with 0, by the one that applies it, too."""
 
@@ -38,29 +32,29 @@ class Step:
     workers: int
 
     def on_cores(self, cores: int) -> Terms:
-        """The work where all processes share one machine."""
+        """The work if all processes share one machine."""
         microbatches = -(-self.rows // self.microbatch)
         answers = min(self.workers, microbatches)
         most = -(-microbatches // min(max(1, answers), cores))  # of a core, one after another
         return self._work(min(self.rows, most * self.microbatch), max(1, answers), answers)
 
     def on_machines(self, servers: int) -> Terms:
-        """The work where every worker has a machine, and so has every server with its slice of the hidden units: the
+        """The work if every worker has a machine, and so has every server with its slice of the hidden units: the
         servers add and apply at the same time, and take a message from each worker, and each worker one from each."""
         rows = -(-self.rows // self.workers)
-        return self._work(rows, self.workers, max(self.workers, servers), servers)
+        return self._work(rows, self.workers / servers, max(self.workers, servers))
 
-    def _work(self, rows: int, answers: int, messages: int, servers: int = 1) -> Terms:
-        """The work of a step whose busiest core has `rows` rows, with so many gradients to be added."""
+    def _work(self, rows: int, answers: float, messages: int) -> Terms:
+        """Of a step whose busiest core has `rows` rows, with so many gradients to be added by the busiest server."""
         # Each microbatch's gradient is written, and each answer but the first is added; then their sum is applied.
-        passes = -(-rows // self.microbatch) + answers / servers
+        passes = -(-rows // self.microbatch) + answers
         return Terms(1, rows, rows * self.weights, passes * self.weights, messages)
 
 
 @dataclass(frozen=True)
 class Network:
     """What joins machines. bandwidth: of a machine's link, bytes a second, each way; latency: seconds until a message
-    has come; servers: machines that each hold a slice of the hidden units, and so a part of the weights."""
+    has arrived; servers: machines that each hold a slice of the hidden units, and so a part of the weights."""
 
     bandwidth: float
     latency: float
@@ -110,4 +104,4 @@ class CostModel:
         """With how many workers, up to one a row, the step takes the least time: more do not pay."""
         # Of the numbers of workers that leave the busiest equally many rows, the smallest is the fastest.
         numbers = sorted({-(-step.rows // rows) for rows in range(1, step.rows + 1)})
-        return min(numbers, key=lambda workers: self.spread(replace(step, workers=workers), network))
+        return min(numbers, key=lambda workers: self.spread(step._replace(workers=workers), network))

@@ -1,98 +1,54 @@
-"""The chapter on memory: a dataset 100 times MNIST beside MNIST itself."""
+"""6,000,000 rows are trained on, of MNIST and of a dataset 100 times as large: MNIST's digits, drawn at random, paler
+or as they are. The memory is the most that all processes of the run had at a time, the command, the server and the
+workers, from the start to the end, without the files that they map.
+"""
 
 import json
-from dataclasses import dataclass, field
+import tempfile
+from functools import partial
 from pathlib import Path
 
-from ddmlp.data.manifest import Manifest
 from tools.benchmarks import processes
-from tools.benchmarks.chapter import Bar, Chapter, Found, Setting, interleaved, median_ratio
-from tools.benchmarks.enlarged import enlarge
-from tools.benchmarks.markdown import spread, table
-from tools.benchmarks.resident import Resident
+from tools.benchmarks.benchmark import Benchmark, Cases, Settings, Target
+from tools.benchmarks.enlarged_mnist import enlarge
+from tools.benchmarks.peak_memory import PeakMemory
+from tools.benchmarks.record import Entry
 
 TIMES = 100
 TRAINED = 6_000_000  # rows, however large the dataset is: all of the large one, once
 BATCH = 1024
-FLAGS = ("--hidden", "300", "--batch", str(BATCH), "--microbatch", "128", "--quiet", "--no-report")
-WORKERS = (0, 2)
-MOST_MEMORY, LEAST_SPEED = 1.05, 0.9
+CASES = {"one process": 0, "2 workers": 2}
+SMALL, LARGE = "MNIST", f"{TIMES} times MNIST"
 
 
-@dataclass
-class Training:
-    """A contestant: trains on so many rows of `data`, whatever their number. memory: the most bytes that each run so
-    far has had at a time."""
-
-    data: Path
-    workers: int
-    trained: int
-    scratch: Path
-    memory: list[float] = field(default_factory=list)
-
-    def __call__(self) -> float:
-        """Rows a second of a run more."""
-        run = self.scratch / f"{self.data.name}-{self.workers}-{len(self.memory)}"
-        epochs, steps = 1 + self.trained // Manifest.read(self.data / "train").rows, -(-self.trained // BATCH)
-        length = "--epochs", epochs, "--stop-after", steps
-        where = "--workers", self.workers, *(("--address", "local") if self.workers else ())
-        process = processes.start("-m", "ddmlp.train", "--data", self.data, "--run", run, *where, *length, *FLAGS)
-        with Resident(process) as resident:
-            processes.output(process)
-        self.memory.append(float(resident.peak))
-        return float(json.loads((run / "result.json").read_bytes())["rows_per_second"])
+def training(data: Path, workers: int, scratch: Path) -> dict[str, float]:
+    """MB at the most, and rows/s, of training on TRAINED rows of `data`, whatever their number."""
+    run = Path(tempfile.mkdtemp(dir=scratch), "run")
+    length = {"epochs": 1 + TRAINED // processes.rows_of(data), "stop_after": -(-TRAINED // BATCH)}
+    flags = processes.flags(data=data, run=run, hidden=300, batch=BATCH, microbatch=128, workers=workers, **length)
+    address = ("--address", "local") if workers else ()
+    process = processes.start("-m", "ddmlp.train", "--quiet", "--no-report", *flags, *address)
+    with PeakMemory(process.pid) as memory:
+        processes.output(process)
+    return {"MB": memory.peak / 1e6, "rows/s": json.loads((run / "result.json").read_bytes())["rows_per_second"]}
 
 
-def measure(setting: Setting, times: int = TIMES, trained: int = TRAINED) -> Found:
-    """Rows a second and bytes of memory on both datasets, by the number of workers."""
-    large = enlarge(setting.data, times * Manifest.read(setting.data / "train").rows, setting.scratch / "enlarged")
-    trainings = {
-        f"{workers} {size}": Training(data, workers, trained, setting.scratch)
-        for workers in WORKERS
-        for size, data in [("small", setting.data), ("large", large)]
-    }
-    speeds = interleaved(trainings, setting.repeats)
-    return {
-        "times": times,
-        "trained": trained,
-        "speeds": speeds,
-        "memory": {name: training.memory for name, training in trainings.items()},
-    }
+def cases(settings: Settings) -> Cases:
+    large = enlarge(settings.data, TIMES * processes.rows_of(settings.data), settings.scratch / "enlarged")
+    datasets = {SMALL: settings.data, LARGE: large}
+    for case, workers in CASES.items():
+        yield case, {name: partial(training, data, workers, settings.scratch) for name, data in datasets.items()}
 
 
-def bars(found: Found) -> list[Bar]:
-    memory, speeds, times = found["memory"], found["speeds"], found["times"]
+def targets(entry: Entry) -> list[Target]:
     return [
-        bar
-        for workers in WORKERS
-        for bar in (
-            Bar(
-                f"memory with {workers} workers, {times} times the rows",
-                median_ratio(memory[f"{workers} large"], memory[f"{workers} small"]),
-                most=MOST_MEMORY,
-            ),
-            Bar(
-                f"rows/s with {workers} workers, {times} times the rows",
-                median_ratio(speeds[f"{workers} large"], speeds[f"{workers} small"]),
-                LEAST_SPEED,
-            ),
+        target
+        for case in CASES
+        for target in (
+            Target(f"memory, {case}, {TIMES} times the rows", entry.ratio(case, LARGE, SMALL, "MB"), most=1.05),
+            Target(f"rows/s, {case}, {TIMES} times the rows", entry.ratio(case, LARGE, SMALL), least=0.9),
         )
     ]
 
 
-def show(found: Found) -> str:
-    rows = []
-    for workers in WORKERS:
-        for size, what in [("small", "MNIST"), ("large", f"{found['times']} times MNIST")]:
-            name = f"{workers} {size}"
-            megabytes = [each / 1e6 for each in found["memory"][name]]
-            rows.append((str(workers), what, spread(megabytes, ".1f"), spread(found["speeds"][name])))
-    return (
-        f"{found['trained']:,} rows are trained on, of MNIST and of a dataset {found['times']} times as large: MNIST's "
-        "digits, drawn at random, paler or as they are. The memory is the most that all processes of the run had "
-        "at a time, the command, the server and the workers, from the start to the end, without the files that they "
-        f"map.\n\n{table(['workers', 'dataset', 'MB', 'rows/s'], rows)}\n"
-    )
-
-
-CHAPTER = Chapter("memory", "Memory", measure, show, bars)
+BENCHMARK = Benchmark("memory", "Memory", __doc__, cases, targets)

@@ -1,49 +1,83 @@
-"""Processes of Python that are measured from outside, with the modules of this repository."""
+"""New processes, so that nothing of this one is measured: commands of ddmlp, and functions of the benchmarks."""
 
 import json
 import os
 import subprocess
 import sys
-from contextlib import ExitStack
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from unittest import mock
 
+from ddmlp.data.manifest import Manifest
 from ddmlp.errors import TrainingError
 
 ROOT = Path(__file__).resolve().parents[2]
 # Before NumPy is imported, because not every library can be told later.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+FAST, SLOW = 30e6, 3e6  # rows/s times hidden units that are expected at most, in batches and one by one
+Found = TypeVar("Found")
 
 
-def start(*words: object, threads: int | None = None) -> subprocess.Popen[str]:
-    """A Python process with these arguments, held to so many threads; what it says is kept."""
+def in_process(function: Callable[..., Found], *arguments: Any, threads: int = 1) -> Found:
+    """What a function returns in a new process that is held to so many threads."""
+    return in_processes(function, [arguments], threads)[0]
+
+
+def in_processes(function: Callable[..., Found], calls: Sequence[Sequence[Any]], threads: int = 1) -> list[Found]:
+    """What a function returns in several new processes at once, each with its arguments; raises what it raised there,
+    and TrainingError if a process died."""
+    held = {"PYTHONPATH": str(ROOT), **dict.fromkeys(THREADS, str(threads))}
+    with mock.patch.dict(os.environ, held), ProcessPoolExecutor(len(calls), get_context("spawn")) as pool:
+        try:
+            return [each.result() for each in [pool.submit(function, *call) for call in calls]]
+        except BrokenProcessPool as error:
+            raise TrainingError(f"a process that ran {function.__qualname__} died: {error}") from error
+
+
+def flags(**settings: object) -> list[str]:
+    """Flags of a command: stop_after=3 becomes --stop-after 3."""
+    return [word for name, value in settings.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+
+
+def start(*words: object) -> subprocess.Popen[str]:
+    """A Python process with these arguments; what it prints is kept."""
     command = [sys.executable, *map(str, words)]
-    ours = {**os.environ, "PYTHONPATH": str(ROOT)}  # whatever is installed, and wherever the process is started
-    held = dict.fromkeys(THREADS, str(threads)) if threads else {}
-    return subprocess.Popen(command, env=ours | held, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    here = {**os.environ, "PYTHONPATH": str(ROOT)}  # whatever is installed, and wherever the process is started
+    return subprocess.Popen(command, env=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def output(process: subprocess.Popen[str]) -> str:
-    """What a process has said when it ends; raises TrainingError where it fails."""
+    """What a process printed when it has ended; raises TrainingError if it failed."""
     out, err = process.communicate()
     if process.returncode:
-        last = (err.strip().splitlines() or ["it said nothing"])[-1]
-        raise TrainingError(f"{process.args!r} failed: {last}")
+        raise TrainingError(f"{process.args!r} failed: {(err.strip().splitlines() or ['it printed nothing'])[-1]}")
     return out
 
 
-def run(*words: object) -> str:
-    """What a Python process with these arguments says; raises TrainingError where it fails."""
-    return output(start(*words))
+def train(data: Path, **settings: object) -> dict[str, Any]:
+    """result.json of `python -m ddmlp.train` with these flags, and in "checkpoints" the seconds that each took. No
+    report is written, as no peer writes one."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder, "run")
+        output(start("-m", "ddmlp.train", "--quiet", "--no-report", *flags(data=data, run=run, **settings)))
+        events = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+        checkpoints = [event["seconds"] for event in events if event["event"] == "checkpoint"]
+        return {**json.loads((run / "result.json").read_bytes()), "checkpoints": checkpoints}
 
 
-def answers(count: int, module: str, *arguments: object, threads: int = 1) -> list[dict[str, Any]]:
-    """The JSON objects that are the last lines of what so many processes of `python -m module` at once print."""
-    with ExitStack() as ends:
-        started = [ends.enter_context(start("-m", module, *arguments, threads=threads)) for _ in range(count)]
-        return [json.loads(output(process).splitlines()[-1]) for process in started]
+def train_speed(data: Path, batch: int, hidden: int, seconds: float, **settings: object) -> dict[str, Any]:
+    """The result of a training of a fixed number of steps, which take at least about so many seconds. Fixed beforehand,
+    so that every repeat ends with the same weights."""
+    steps = max(1, round((SLOW if batch == 1 else FAST) / hidden * seconds / batch))
+    epochs = steps // -(-rows_of(data) // batch) + 1
+    return train(data, batch=batch, hidden=hidden, epochs=epochs, stop_after=steps, **settings)
 
 
-def answer(module: str, *arguments: object, threads: int = 1) -> dict[str, Any]:
-    """The answer of one such process."""
-    return answers(1, module, *arguments, threads=threads)[0]
+def rows_of(data: Path) -> int:
+    """How many rows there are to train on."""
+    return Manifest.read(data / "train").rows

@@ -1,41 +1,49 @@
-"""What was measured, chapter by chapter: benchmarks.json."""
+"""The record of what was measured: benchmarks.json."""
 
-import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from ddmlp.errors import DataError
 from ddmlp.files import write_whole
-from tools.benchmarks.chapter import Found
-from tools.benchmarks.conditions import Conditions
+from tools.benchmarks.environment import Environment
 
 NAME = "benchmarks.json"
+Quantities = dict[str, list[float]]  # the repeats of each quantity, which is named with its unit
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A chapter's: what it found, under which conditions, with how many repeats."""
+class Entry(msgspec.Struct, forbid_unknown_fields=True):
+    """The figures of a benchmark, by case and baseline; None: the baseline was not installed."""
 
-    conditions: Conditions
+    environment: Environment
     repeats: int
-    found: Found
+    figures: dict[str, dict[str, Quantities | None]]
+
+    def get(self, case: str, name: str, quantity: str) -> list[float] | None:
+        """The repeats of a figure; None if it was not measured."""
+        return (self.figures.get(case, {}).get(name) or {}).get(quantity)
+
+    def ratio(self, case: str, name: str, other: str, quantity: str = "rows/s") -> list[float] | None:
+        """One figure by another, repeat by repeat, so that a drift of the machine cancels."""
+        one, two = self.get(case, name, quantity), self.get(case, other, quantity)
+        return None if one is None or two is None else [a / b for a, b in zip(one, two, strict=True)]
 
 
-def read(folder: Path) -> dict[str, Entry]:
-    """The entries by the names of their chapters, none without a file; raises DataError where it is another's."""
-    path = folder / NAME
-    if not path.exists():
-        return {}
-    try:
-        found: dict[str, Any] = json.loads(path.read_bytes())
-        return {name: Entry(**entry) for name, entry in found["chapters"].items()}
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise DataError(
-            f"{path} is not what tools/bench.py wrote ({error!r}); remove it, or name another --out"
-        ) from None
+class Record(msgspec.Struct, forbid_unknown_fields=True):
+    """The entries by the names of their benchmarks."""
 
+    benchmarks: dict[str, Entry] = {}
 
-def write(folder: Path, entries: dict[str, Entry]) -> None:
-    chapters = {name: vars(entry) for name, entry in entries.items()}
-    write_whole(folder / NAME, json.dumps({"chapters": chapters}, indent=1) + "\n")
+    @classmethod
+    def read(cls, folder: Path) -> "Record":
+        """The record in `folder`, empty if there is no file; raises DataError if the file is not a record."""
+        path = folder / NAME
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=cls) if path.exists() else cls()
+        except msgspec.MsgspecError as error:
+            raise DataError(
+                f"{path} is not what tools/bench.py wrote ({error}); remove it, or name another --out"
+            ) from None
+
+    def write(self, folder: Path) -> None:
+        write_whole(folder / NAME, msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")

@@ -1,54 +1,55 @@
-"""The chapter on serving: requests beside the matrix products of what they ask for."""
+"""`python -m ddmlp.serve` with 300 hidden units on loopback, in a process of its own; the clients are in another, with
+a connection each. Latencies are those of one client that is alone. A PNG is 280 x 280 pixels, as the page sends it, and
+is scaled and centred. The products are x W1 and y1 W2 of as many images, in the clients' process: what is above them is
+HTTP, JSON and pictures.
+"""
 
 import base64
 import http.client
 import io
 import json
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import numpy as np
 from PIL import Image
 
-from ddmlp.data.dataset import Dataset
-from ddmlp.nn.weights import Shape, Weights
+from ddmlp.errors import TrainingError
+from ddmlp.nn.weights import Weights
 from ddmlp.numerics import pin
 from ddmlp.runs.checkpoint import save_arrays
-from tools.benchmarks.chapter import Chapter, Found, Setting, installed, interleaved
-from tools.benchmarks.markdown import spread, table
+from tools.benchmarks.benchmark import Benchmark, Cases, Settings, installed, per_second
+from tools.benchmarks.peers.baseline import Rows
 from tools.benchmarks.processes import start
-from tools.benchmarks.recognition import Work, products, some, speed
+from tools.benchmarks.recognition import BOUND, OURS, Work, products
 
-HIDDEN, BATCH = 300, 100
-CLIENTS = 8
-KINDS = {"numbers": 1, "PNG": 1, "a batch of numbers": BATCH, "a batch of PNGs": BATCH}  # to images in a request
-BEST, LATE, MANY = "latency, median, ms", "latency, 99th percentile, ms", "requests/s"
+HIDDEN, BATCH, CLIENTS = 300, 100, 8
 
 
 class Request(NamedTuple):
-    """A body and its media type."""
+    """A body, its media type, and how many images it has."""
 
     body: bytes
     kind: str
+    images: int
 
 
-def requests(data: Dataset) -> dict[str, Request]:
-    """One of each of KINDS, of real digits."""
-    pixels, _ = some(data, BATCH)
-    digits = pixels.reshape(-1, *data.manifest.image_shape)
+def requests(rows: Rows) -> dict[str, Request]:
+    """One of each kind, of real digits of 28 x 28 pixels."""
+    digits = rows.first(BATCH).pixels.reshape(-1, 28, 28)
     pictures = [png(digit) for digit in digits]
-    bodies = {
-        "numbers": digits[0].tolist(),
-        "a batch of numbers": digits.tolist(),
-        "a batch of PNGs": [base64.b64encode(picture).decode() for picture in pictures],
+    bodies: dict[str, tuple[Any, int]] = {
+        "numbers": (digits[0].tolist(), 1),
+        f"{BATCH} times numbers": (digits.tolist(), BATCH),
+        f"{BATCH} PNGs": ([base64.b64encode(picture).decode() for picture in pictures], BATCH),
     }
-    found = {name: Request(json.dumps(body).encode(), "application/json") for name, body in bodies.items()}
-    return {**found, "PNG": Request(pictures[0], "image/png")}
+    found = {name: Request(json.dumps(body).encode(), "application/json", n) for name, (body, n) in bodies.items()}
+    return {**found, "PNG": Request(pictures[0], "image/png", 1)}
 
 
 def png(digit: np.ndarray) -> bytes:
@@ -59,98 +60,69 @@ def png(digit: np.ndarray) -> bytes:
 
 
 @contextmanager
-def serving(setting: Setting, data: Dataset) -> Iterator[tuple[str, int]]:
+def server(settings: Settings, weights: Weights) -> Iterator[str]:
     """The address of a server in a process of its own."""
-    path = setting.scratch / "model.npz"
-    save_arrays(path, Weights.draw(Shape(data.manifest.pixels, HIDDEN, data.manifest.classes), seed=0))
+    save_arrays(path := settings.scratch / "model.npz", weights)
     process = start("-m", "ddmlp.serve", "--model", path, "--port", "0")
     try:
         assert process.stdout is not None
-        address = urlsplit(process.stdout.readline().split()[0])
-        yield address.hostname or "", address.port or 0
+        yield urlsplit(process.stdout.readline().split()[0]).netloc
     finally:
         process.terminate()
         process.communicate()
 
 
-def client(address: tuple[str, int], request: Request, seconds: float) -> list[float]:
+def client(address: str, request: Request, seconds: float) -> list[float]:
     """The seconds of each of its requests, one after another on one connection, after one that is not counted."""
-    connection, until = http.client.HTTPConnection(*address), float("inf")
-    found: list[float] = []
-    while not found or time.perf_counter() < until:
-        began = time.perf_counter()
-        connection.request("POST", "/predict", request.body, {"Content-Type": request.kind})
-        response = connection.getresponse()
-        response.read()
-        if response.status != 200:
-            raise RuntimeError(f"the server answered with {response.status}")
-        now = time.perf_counter()
-        if until < float("inf"):
-            found.append(now - began)
-        else:
-            until = now + seconds
-    connection.close()
-    return found
+    with closing(http.client.HTTPConnection(address)) as connection:
+
+        def ask() -> float:
+            began = time.perf_counter()
+            connection.request("POST", "/predict", request.body, {"Content-Type": request.kind})
+            response = connection.getresponse()
+            response.read()
+            if response.status != 200:
+                raise TrainingError(f"the server answered with {response.status}, expected 200")
+            return time.perf_counter() - began
+
+        ask()
+        until, found = time.perf_counter() + seconds, [ask()]
+        while time.perf_counter() < until:
+            found.append(ask())
+        return found
 
 
-def percentile(address: tuple[str, int], request: Request, seconds: float, share: float) -> float:
-    """The latency of a client that is alone, in milliseconds."""
-    return float(np.percentile(client(address, request, seconds), share)) * 1e3
+def ours(address: str, request: Request, seconds: float) -> dict[str, float]:
+    """Latencies of a client that is alone, and requests a second of CLIENTS at once, each waiting for its answer."""
+    median, late = np.percentile(client(address, request, seconds), [50, 99]).tolist()
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        count = sum(map(len, pool.map(partial(client, address, request), [seconds] * CLIENTS)))
+    many = {f"requests/s, {CLIENTS} clients": count / seconds}
+    return {"ms, median": 1000 * median, "ms, 99th percentile": 1000 * late, **many}
 
 
-def throughput(address: tuple[str, int], request: Request, seconds: float) -> float:
-    """Requests a second of CLIENTS at once, each waiting for its answer."""
-    counts: list[int] = []
-    threads = [
-        threading.Thread(target=lambda: counts.append(len(client(address, request, seconds)))) for _ in range(CLIENTS)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return sum(counts) / seconds
+def alone(work: Work, images: int, seconds: float) -> dict[str, float]:
+    """Milliseconds of the products of a request's images."""
+    return {"ms, median": 1000 * images / per_second(work, seconds)}
 
 
-def alone(work: Work, rows: int, seconds: float) -> float:
-    """The milliseconds of the products of a request's rows."""
-    return 1e3 * rows / speed(work, seconds)
-
-
-def measure(setting: Setting) -> Found:
-    """Of each kind: the latencies, the requests a second, and the milliseconds of its products alone."""
+def cases(settings: Settings) -> Cases:
     pin()
-    data = Dataset(setting.data / "test")
-    weights = Weights.draw(Shape(data.manifest.pixels, HIDDEN, data.manifest.classes), seed=0)
-    found: dict[str, dict[str, list[float] | None]] = {}
-    there = installed("fastapi", "uvicorn")
-    with serving(setting, data) if there else nullcontext(("", 0)) as address:
-        for kind, request in requests(data).items():
-            rows = KINDS[kind]
-            _, x = some(data, rows)
-            asked = address, request, setting.seconds
-            works: dict[str, Callable[[], float] | None] = {
-                BEST: partial(percentile, *asked, 50) if there else None,
-                LATE: partial(percentile, *asked, 99) if there else None,
-                MANY: partial(throughput, *asked) if there else None,
-                "products": partial(alone, products(weights, x), rows, setting.seconds),
-            }
-            found[kind] = interleaved(works, setting.repeats, f"{kind}: ")
-    return {"kinds": found}
+    rows = Rows.load(settings.data / "test")
+    weights = Weights.draw(rows.shape(HIDDEN), seed=0)
+    if not installed("fastapi", "uvicorn"):
+        yield from ((kind, {OURS: None}) for kind in requests(rows))
+        return
+    with server(settings, weights) as address:
+        for kind, request in requests(rows).items():
+            bound = products(weights, rows.first(request.images).scaled())
+            yield (
+                kind,
+                {
+                    OURS: partial(ours, address, request, settings.seconds),
+                    BOUND: partial(alone, bound, request.images, settings.seconds),
+                },
+            )
 
 
-def show(found: Found) -> str:
-    rows = [
-        (kind, str(KINDS[kind]), spread(of[BEST], ".2f"), spread(of[LATE], ".2f"), spread(of[MANY]),
-         spread(of["products"], ".4f"))
-        for kind, of in found["kinds"].items()
-    ]  # fmt: skip
-    heads = ["request", "images", BEST, LATE, f"{MANY}, {CLIENTS} clients", "products alone, ms"]
-    return (
-        f"`python -m ddmlp.serve` with {HIDDEN} hidden units on loopback, in a process of its own; the clients are in "
-        "another, with a connection each. Latencies are those of one client that is alone. A PNG is 280 x 280 pixels, "
-        "as the page sends it, and is scaled and centred. The products are x W1 and y1 W2 of as many images, in this "
-        f"process: what is above them is HTTP, JSON and pictures.\n\n{table(heads, rows)}\n"
-    )
-
-
-CHAPTER = Chapter("serving", "Serving", measure, show)
+BENCHMARK = Benchmark("serving", "Serving", __doc__, cases, of=BOUND)

@@ -1,113 +1,87 @@
-"""Several processes on one machine: ddmlp with 0, 2 and 4 workers, beside PyTorch's and Ray's ways."""
+"""Two processes compute in each of the peers, half of the global batch each, one thread each: PyTorch's
+DistributedDataParallel on gloo, and Ray's documented parameter-server pattern with NumPy's dense step in its workers.
+ddmlp is `python -m ddmlp.train --workers N`, synchronous. Whatever N is, the weights had the same SHA-256.
+How much faster two can be on this machine if they exchange nothing, the section before says.
+"""
 
-from collections.abc import Callable, Iterator
+import tempfile
 from functools import partial
+from pathlib import Path
 
 from ddmlp.errors import TrainingError
-from tools.benchmarks.chapter import Bar, Chapter, Figures, Found, Setting, Spread, installed, interleaved, median_ratio
-from tools.benchmarks.markdown import ratio, spread, table
-from tools.benchmarks.processes import answer
-from tools.benchmarks.training import rows_of, stint, trained
+from tools.benchmarks.benchmark import Benchmark, Cases, Measure, Settings, Target
+from tools.benchmarks.peers.baseline import available, speed
+from tools.benchmarks.processes import in_process, in_processes, train_speed
+from tools.benchmarks.record import Entry
 
 HIDDEN = (300, 800)
 MICROBATCH = {64: 32, 256: 128, 1024: 128}  # by the global batch
-WORKERS = (0, 2, 4)
+OURS = {"ddmlp, one process": 0, "ddmlp, 2 workers": 2, "ddmlp, 4 workers": 4}
+ONE, TWO, FOUR = OURS
 DDP, RAY = "PyTorch DDP", "Ray's pattern"
-PEERS = {DDP: "tools.benchmarks.peers.ddp", RAY: "tools.benchmarks.peers.ray_pattern"}
-MEETS = {256: (DDP, RAY), 1024: (DDP,)}  # the peers at each global batch, half of it for each of two processes
-PATH = "300, 256"  # where the message path is measured
-INTRODUCTION = """Two processes compute in each of the peers, half of the global batch each, one thread each: PyTorch's
-DistributedDataParallel on gloo, and Ray's documented parameter-server pattern with NumPy's dense step in its workers.
-ddmlp is `python -m ddmlp.train --workers N`, synchronous. Whatever N is, the weights had the same SHA-256.
-How much faster two can be on this machine where they exchange nothing, the chapter before says."""
+PEERS: dict[int, tuple[str, ...]] = {64: (), 256: (DDP, RAY), 1024: (DDP,)}  # at each global batch
+TARGETS = [
+    (1024, TWO, ONE, 1.5),
+    (256, TWO, ONE, 1.0),
+    (256, TWO, DDP, 1.5),
+    (1024, TWO, DDP, 1.2),
+    (256, TWO, RAY, 4.0),
+    (256, FOUR, TWO, 0.9),
+    (1024, FOUR, TWO, 0.9),
+]
 
 
-def measure(setting: Setting) -> Found:
-    found: Found = {}
+def name(hidden: int, batch: int) -> str:
+    return f"{hidden} hidden, batch {batch}"
+
+
+def ours(settings: Settings, hidden: int, batch: int, workers: int, hashes: set[str]) -> dict[str, float]:
+    """rows/s of the training command; raises TrainingError if its weights are not those in `hashes`."""
+    cut = {"microbatch": MICROBATCH[batch], "workers": workers}
+    result = train_speed(settings.data, batch, hidden, settings.seconds, **cut)
+    hashes.add(result["weights_sha256"])
+    if len(hashes) > 1:
+        raise TrainingError(f"{name(hidden, batch)}: the workers changed the weights: {sorted(hashes)}")
+    return {"rows/s": result["rows_per_second"]}
+
+
+def theirs(settings: Settings, hidden: int, batch: int, peer: str) -> dict[str, float]:
+    """rows/s of a peer, in processes of its own."""
+    call = (peer, settings.data, hidden, batch, settings.seconds)
+    if peer == RAY:
+        return in_process(speed, *call)
+    meeting = Path(tempfile.mkdtemp(dir=settings.scratch), "meeting")
+    return in_processes(speed, [(*call, rank, meeting) for rank in range(2)])[0]
+
+
+def cases(settings: Settings) -> Cases:
     for hidden in HIDDEN:
         for batch in MICROBATCH:
             hashes: set[str] = set()
-            runs, about = dict(contestants(setting, hidden, batch, hashes)), f"{hidden}, {batch}"
-            speeds = interleaved(runs, setting.repeats, f"{about}: ")
-            if len(hashes) != 1:
-                raise TrainingError(f"{about}: the workers changed the weights: {hashes}")
-            found[about] = speeds
-    return found
+            found: dict[str, Measure | None] = {
+                each: partial(ours, settings, hidden, batch, workers, hashes) for each, workers in OURS.items()
+            }
+            for peer in PEERS[batch]:
+                found[peer] = partial(theirs, settings, hidden, batch, peer) if available(peer) else None
+            yield name(hidden, batch), found
 
 
-def contestants(
-    setting: Setting, hidden: int, batch: int, hashes: set[str]
-) -> Iterator[tuple[str, Callable[[], float] | None]]:
-    """All of them, in the order of their turns; the hashes of ddmlp's weights are added to `hashes`."""
-    for workers in WORKERS:
-        yield ours(workers), partial(train, setting, hidden, batch, workers, hashes)
-    for name in MEETS.get(batch, ()):
-        yield name, partial(theirs, name, setting, hidden, batch) if name == RAY or installed("torch") else None
+def beyond_arithmetic(entry: Entry, case: str, batch: int) -> list[float] | None:
+    """Milliseconds of a step with 2 workers beyond its arithmetic, which is half of what the step takes one process."""
+    one, two = (entry.get(case, each, "rows/s") for each in (ONE, TWO))
+    return one and two and [1000 * batch * (1 / b - 0.5 / a) for a, b in zip(one, two, strict=True)]
 
 
-def ours(workers: int) -> str:
-    return f"ddmlp, {workers} workers" if workers else "ddmlp, one process"
-
-
-def train(setting: Setting, hidden: int, batch: int, workers: int, hashes: set[str]) -> float:
-    """rows/s of the training command, as its result says."""
-    flags = stint(hidden, batch, MICROBATCH[batch], setting.seconds, rows_of(setting.data))
-    result = trained(setting.data, "--workers", workers, *flags)
-    hashes.add(result["weights_sha256"])
-    return float(result["rows_per_second"])
-
-
-def theirs(name: str, setting: Setting, hidden: int, batch: int) -> float:
-    """rows/s of a peer, in processes of its own."""
-    flags = ("--hidden", hidden, "--each", batch // 2, "--seconds", setting.seconds)
-    return float(answer(PEERS[name], setting.data, *flags)["rows_per_second"])
-
-
-def message_path(speeds: dict[str, Figures], batch: int) -> Spread | None:
-    """Milliseconds of a step with 2 workers beyond the arithmetic: half of what the step takes one process."""
-    one, two = speeds[ours(0)], speeds[ours(2)]
-    if one is None or two is None:
-        return None
-    return Spread.of([1000 * batch * (1 / b - 0.5 / a) for a, b in zip(one, two, strict=True)])
-
-
-def show(found: Found) -> str:
-    heads = ["hidden, global batch", "", "rows/s, median (lowest to highest)", "of one process", "2 workers are faster"]
-    rows = [
-        [
-            setting if name == ours(0) else "",
-            name.replace("ddmlp", "**ddmlp**"),
-            spread(figures),
-            ratio(median_ratio(figures, speeds[ours(0)])),
-            ratio(median_ratio(speeds[ours(2)], figures)),
-        ]
-        for setting, speeds in found.items()
-        for name, figures in speeds.items()
-    ]
-    return f"{INTRODUCTION}\n\n{table(heads, rows)}"
-
-
-def bars(found: Found) -> list[Bar]:
-    asked = [
-        (1024, ours(2), ours(0), 1.5),
-        (256, ours(2), ours(0), 1.0),
-        (256, ours(2), DDP, 1.5),
-        (1024, ours(2), DDP, 1.2),
-        (256, ours(2), RAY, 4.0),
-        (256, ours(4), ours(2), 0.9),
-        (1024, ours(4), ours(2), 0.9),
-    ]
+def targets(entry: Entry) -> list[Target]:
     ratios = [
-        Bar(
-            f"{one} to {other}, {hidden} hidden, batch {batch:,}",
-            median_ratio(found[f"{hidden}, {batch}"][one], found[f"{hidden}, {batch}"][other]),
-            least=least,
+        Target(
+            f"{one} to {other}, {hidden} hidden, batch {batch:,}", entry.ratio(name(hidden, batch), one, other), least
         )
         for hidden in HIDDEN
-        for batch, one, other, least in asked
+        for batch, one, other, least in TARGETS
     ]
-    path = message_path(found[PATH], 256)
-    return [*ratios, Bar("a step with 2 workers beyond its arithmetic, 300 hidden, batch 256", path, most=1, unit="ms")]
+    milliseconds = beyond_arithmetic(entry, case := name(300, 256), 256)
+    return [*ratios, Target(f"a step with 2 workers beyond its arithmetic, {case}", milliseconds, most=1, unit="ms")]
 
 
-CHAPTER = Chapter("several-processes", "Several processes", measure, show, bars)
+BENCHMARK = Benchmark("several-processes", "Several processes", __doc__, cases, targets, of=ONE, faster=TWO)

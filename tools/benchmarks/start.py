@@ -1,84 +1,77 @@
-"""The chapter on starting: how long it takes until a command says how it is used, or trains."""
+"""Whole commands from the start of Python: --help until it ends; training until its first step begins, with the dataset
+opened and the first checkpoint written. `ray.init` is the call alone, with the trainer's own arguments and Ray imported
+already.
+"""
 
+import os
+import tempfile
 import time
-from collections.abc import Callable
 from functools import partial
-from itertools import count
+from importlib import import_module
 from pathlib import Path
 
 from ddmlp.errors import TrainingError
+from ddmlp.ray_backend.cluster import ALWAYS, OWN, connect
 from tools.benchmarks import processes
-from tools.benchmarks.chapter import Bar, Chapter, Figures, Found, Setting, Spread, interleaved
-from tools.benchmarks.markdown import spread, table
+from tools.benchmarks.benchmark import Benchmark, Cases, Settings, Target
+from tools.benchmarks.record import Entry
 
 COMMANDS = ("train", "evaluate", "predict", "verify", "replay", "report", "export", "serve")
-WORKERS = 2
-LOCAL, REMOTE, INIT = "train, in one process", f"train, with {WORKERS} workers on Ray", "ray.init alone"
-FLAGS = ("--hidden", "300", "--epochs", "1", "--stop-after", "1", "--quiet")
-MOST_HELP, MOST_LOCAL, MOST_REMOTE = 0.3, 1.0, 2.0  # seconds
+LOCAL, REMOTE, INIT = "train, in one process", "train, with 2 workers on Ray", "ray.init alone"
 LOOK_SECONDS = 0.002
 
 
-def help_seconds(module: str) -> float:
+def help_seconds(command: str) -> dict[str, float]:
     """Of the whole command --help."""
     start = time.perf_counter()
-    processes.run("-m", f"ddmlp.{module}", "--help")
-    return time.perf_counter() - start
+    processes.output(processes.start("-m", f"ddmlp.{command}", "--help"))
+    return {"seconds": time.perf_counter() - start}
 
 
-def first_step_seconds(data: Path, run: Path, *flags: str) -> float:
-    """From the command to its first step. What comes right before that is the checkpoint of the position 0, which is
-    seen from outside."""
+def first_step_seconds(settings: Settings, **more: object) -> dict[str, float]:
+    """From the command to its first step. Right before that comes the checkpoint of the position 0, which is seen from
+    outside; raises TrainingError if there never is one."""
+    run = Path(tempfile.mkdtemp(dir=settings.scratch), "run")
+    flags = processes.flags(data=settings.data, run=run, hidden=300, epochs=1, stop_after=1, **more)
     start = time.perf_counter()
-    process = processes.start("-m", "ddmlp.train", "--data", data, "--run", run, *FLAGS, *flags)
-    ended = False
-    while not any(run.glob("checkpoints/step-*.npz")):
-        if ended:
-            raise TrainingError(f"training ended before its first step: {processes.output(process).strip()}")
+    process, ended = processes.start("-m", "ddmlp.train", "--quiet", *flags), False
+    while not (begun := any(run.glob("checkpoints/step-*.npz"))) and not ended:
         ended = process.poll() is not None
         time.sleep(LOOK_SECONDS)
     seconds = time.perf_counter() - start
-    processes.output(process)
-    return seconds
+    said = processes.output(process)
+    if not begun:
+        raise TrainingError(f"training ended before its first step: {said.strip()}")
+    return {"seconds": seconds}
 
 
-def measure(setting: Setting) -> Found:
-    """Seconds of each, in processes of their own."""
-    runs = (setting.scratch / f"run-{number}" for number in count())
-    contestants: dict[str, Callable[[], float]] = {
-        **{command: partial(help_seconds, command) for command in COMMANDS},
-        LOCAL: lambda: first_step_seconds(setting.data, next(runs)),
-        REMOTE: lambda: first_step_seconds(setting.data, next(runs), "--workers", str(WORKERS), "--address", "local"),
-        INIT: lambda: float(processes.run("-m", "tools.benchmarks.ray_init")),
-    }
-    return {"seconds": interleaved(contestants, setting.repeats)}
+def ray_init_seconds() -> dict[str, float]:
+    """From a process that has imported Ray to one that has started a Ray as the trainer does."""
+    os.environ.update(ALWAYS | OWN)  # before the import, as the trainer does it
+    import_module("ray")
+    start = time.perf_counter()
+    cluster = connect("local")
+    seconds = time.perf_counter() - start
+    cluster.leave()
+    return {"seconds": seconds}
 
 
-def beyond(remote: list[float], init: list[float]) -> Spread:
-    """Seconds to the first step on Ray beyond ray.init, repeat by repeat."""
-    return Spread.of([one - other for one, other in zip(remote, init, strict=True)])
+def cases(settings: Settings) -> Cases:
+    helps = {f"{command} --help": partial(help_seconds, command) for command in COMMANDS}
+    local = partial(first_step_seconds, settings)
+    remote = partial(first_step_seconds, settings, workers=2, address="local")
+    yield "", {**helps, LOCAL: local, REMOTE: remote, INIT: partial(processes.in_process, ray_init_seconds)}
 
 
-def bars(found: Found) -> list[Bar]:
-    seconds = found["seconds"]
+def targets(entry: Entry) -> list[Target]:
+    seconds = {name: entry.get("", name, "seconds") for name in entry.figures[""]}
+    remote, init = seconds.get(REMOTE), seconds.get(INIT)
+    beyond = remote and init and [one - other for one, other in zip(remote, init, strict=True)]
     return [
-        *(Bar(f"`{each} --help`", Spread.of(seconds[each]), most=MOST_HELP, unit="s") for each in COMMANDS),
-        Bar("the first step in one process", Spread.of(seconds[LOCAL]), most=MOST_LOCAL, unit="s"),
-        Bar(
-            "the first step on Ray beyond ray.init", beyond(seconds[REMOTE], seconds[INIT]), most=MOST_REMOTE, unit="s"
-        ),
+        *(Target(f"{each} --help", seconds.get(f"{each} --help"), most=0.3, unit="s") for each in COMMANDS),
+        Target("the first step in one process", seconds.get(LOCAL), most=1.0, unit="s"),
+        Target("the first step on Ray beyond ray.init", beyond, most=2.0, unit="s"),
     ]
 
 
-def show(found: Found) -> str:
-    seconds: dict[str, Figures] = found["seconds"]
-    named = {each: f"`python -m ddmlp.{each} --help`" for each in COMMANDS}
-    rows = [(named.get(what, what), spread(each, ".3f")) for what, each in seconds.items()]
-    return (
-        "Whole commands from the start of Python: --help until it ends; training until its first step begins, with "
-        "the dataset opened and the first checkpoint written. `ray.init` is the call alone, with the trainer's own "
-        f"arguments and Ray imported already.\n\n{table(['what', 'seconds'], rows)}\n"
-    )
-
-
-CHAPTER = Chapter("start", "Start", measure, show, bars)
+BENCHMARK = Benchmark("start", "Start", __doc__, cases, targets)

@@ -5,16 +5,19 @@ from numpy.typing import NDArray
 
 from ddmlp.nn.weights import Weights
 from ddmlp.numerics import pin
-from tools.benchmarks.rows import Rows
+from tools.benchmarks.peers.baseline import Baseline, Rows
 
 
-class Bound:
+class Bound(Baseline):
     """x W1, y1 W2, y1^T d2, d2 W2^T and x^T d1, in float32, on one batch of real rows that is already scaled."""
 
-    def __init__(self, rows: Rows, weights: Weights, batch: int, _rate: float) -> None:
+    learns = False
+
+    def __init__(self, rows: Rows, weights: Weights, batch: int, rate: float) -> None:
         pin()
         n, o = weights.shape.hidden, weights.shape.outputs
-        self._x, self._weights, self._out = rows.first(batch).scaled(), weights, Weights(weights.shape)
+        self.rate, self._weights, self._out = rate, weights, Weights(weights.shape)
+        self._x = rows.first(batch).scaled()
         self._y1, self._d1 = np.full((2, batch, n), 0.5, np.float32)
         self._d2 = np.full((batch, o), 0.1, np.float32)
 
@@ -27,3 +30,7 @@ class Bound:
             np.matmul(y1.T, d2, out=out.w2)
             np.matmul(d2, weights.w2.T, out=d1)
             np.matmul(x.T, d1, out=out.w1)
+
+    def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Equal ones."""
+        return np.full((len(pixels), self._d2.shape[1]), 1 / self._d2.shape[1], np.float32)

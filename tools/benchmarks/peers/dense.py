@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from ddmlp.nn.weights import Floats, Shape, Weights
 from ddmlp.numerics import pin
-from tools.benchmarks.rows import Rows
+from tools.benchmarks.peers.baseline import Baseline, Rows
 
 
 class DenseStep:
@@ -48,8 +48,8 @@ class DenseStep:
         np.matmul(x.T, d1, out=out.w1)
 
 
-class Dense:
-    """A contestant."""
+class Dense(Baseline):
+    """All rows in memory, one after another."""
 
     def __init__(self, rows: Rows, weights: Weights, batch: int, rate: float) -> None:
         pin()

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ddmlp.nn.weights import Weights
-from tools.benchmarks.rows import Rows
+from tools.benchmarks.peers.baseline import Baseline, Rows
 
 
-class PyTorch:
-    """A contestant. Data are one float32 tensor, and the update is the fused one: of the ordinary ways, the fastest.
+class PyTorch(Baseline):
+    """Data are one float32 tensor, and the update is the fused one: of the ordinary ways, the fastest.
 
     `wrap`: what is made of the module before it is trained.
     """

@@ -5,11 +5,11 @@ from numpy.typing import NDArray
 from sklearn.neural_network import MLPClassifier
 
 from ddmlp.nn.weights import Weights
-from tools.benchmarks.rows import Rows
+from tools.benchmarks.peers.baseline import Baseline, Rows
 
 
-class Scikit:
-    """A contestant: logistic units, plain gradient descent, no penalty, float32."""
+class Scikit(Baseline):
+    """Logistic units, plain gradient descent, no penalty, float32."""
 
     def __init__(self, rows: Rows, weights: Weights, batch: int, rate: float) -> None:
         self._x, self._labels = rows.scaled(), rows.labels

@@ -17,9 +17,9 @@ SPARE = 1.1  # times the bytes of the pixels: labels, and what else lies in a sh
 def enlarge(data: Path, rows: int, out: Path) -> Path:
     """Write `rows` rows made of data/train to out/train, beside the test set of `data`; returns `out`.
 
-    Digits and their paleness are drawn by a generator of a fixed seed: the same rows every time. Where there is ink
-    there stays some, and where there is none there comes none: how many inputs of a microbatch are live decides about
-    the speed, and is as in MNIST. Raises ConfigError where there is no room for the rows.
+    Digits and their paleness are drawn by a generator of a fixed seed: the same rows every time. A pixel that has
+    ink keeps some, and one that has none gets none: how many inputs of a microbatch are not zero decides about the
+    speed, and is as in MNIST. Raises ConfigError if there is no room for the rows.
     """
     source = Dataset(data / "train")
     manifest = source.manifest
