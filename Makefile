@@ -35,7 +35,7 @@ bench-test: $(VENV)/.installed-dev
 chaos: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.chaos --out docs/chaos.md
 
-## Measure ddmlp beside its peers; docs/benchmarks.md is the output. BENCH="--only one-process": what tools/bench.py takes.
+## Measure ddmlp beside its peers; docs/benchmarks/ has the output. BENCH="--only one-process": what tools/bench.py takes.
 bench: $(VENV)/.installed-bench $(DATA)/test/dataset.json
 	$(BIN)/python tools/bench.py $(DATA) $(if $(MNIST),--mnist "$(MNIST)") $(BENCH)
 

@@ -1,4 +1,4 @@
-"""Measure ddmlp beside its peers, and write docs/benchmarks.md: python tools/bench.py DATA"""
+"""Measure ddmlp beside its peers, and write a page in docs/benchmarks/: python tools/bench.py DATA"""
 
 import sys
 from pathlib import Path

@@ -1,107 +1,162 @@
-"""The benchmark's frame: turns, ratios, bars, the record and the page. Nothing here is timed."""
+"""The harness of the benchmarks: turns, ratios, targets, the record and the page. Nothing here is timed."""
 
-import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.support.helpers import inside
-from tools.benchmarks import command, page, record
-from tools.benchmarks.chapter import Bar, Chapter, Found, Setting, Spread, interleaved, median_ratio
-from tools.benchmarks.markdown import spread, table
+from tools.benchmarks import command, page
+from tools.benchmarks.benchmark import Benchmark, Settings, Target, interleave, per_second
+from tools.benchmarks.processes import flags
+from tools.benchmarks.record import NAME, Entry, Record
+from tools.benchmarks.suite import SUITE
+
+DOCS = Path(__file__).parents[2] / "docs" / "benchmarks"
 
 
-def chapter(name: str, figures: list[float]) -> Chapter:
-    """One that finds `figures`, which are to be 2 at least."""
+def benchmark(name: str, *figures: float) -> Benchmark:
+    """One that finds these figures, which are to be 2 at least."""
 
-    def measure(setting: Setting) -> Found:
-        return {"figures": figures, "repeats": setting.repeats}
+    def cases(_settings: Settings):
+        left = iter(figures)
+        yield "", {"a": lambda: {"rows/s": next(left)}, "absent": None}
 
-    def bars(found: Found) -> list[Bar]:
-        return [Bar(f"{name} is fast", Spread.of(found["figures"]), least=2)]
+    def targets(entry: Entry) -> list[Target]:
+        return [Target(f"{name} is fast", entry.get("", "a", "rows/s"), least=2)]
 
-    return Chapter(name, name.title(), measure, lambda found: f"Found {found['figures']}.", bars)
+    return Benchmark(name, name.title(), f"About {name}.", cases, targets, of="a", faster="a")
 
 
-def test_contestants_take_turns():
+def test_baselines_take_turns():
     turns = []
 
-    def contestant(name: str):
-        return lambda: turns.append(name) or float(len(turns))
+    def measure(name: str):
+        return lambda: turns.append(name) or {"s": float(len(turns)), "MB": 7.0}
 
-    found = interleaved({"a": contestant("a"), "absent": None, "b": contestant("b")}, 3)
+    found = interleave({"a": measure("a"), "absent": None, "b": measure("b")}, 3)
     assert turns == ["a", "b"] * 3
-    assert found == {"a": [1, 3, 5], "absent": None, "b": [2, 4, 6]}
+    assert found == {"a": {"s": [1, 3, 5], "MB": [7] * 3}, "absent": None, "b": {"s": [2, 4, 6], "MB": [7] * 3}}
 
 
-def test_a_ratio_is_taken_repeat_by_repeat():
+def test_ratio_by_repeat():
     # The machine was twice as fast in the second repeat: the ratio does not see it.
-    assert median_ratio([30, 60, 33], [10, 20, 10]) == Spread(3, 3, 3.3)
-    assert median_ratio([30, 60], None) is None
-    assert median_ratio(None, [1]) is None
+    entry = Entry({}, 3, {"case": {"a": {"rows/s": [30.0, 60, 33]}, "b": {"rows/s": [10.0, 20, 10]}, "c": None}})
+    assert entry.ratio("case", "a", "b") == pytest.approx([3, 3, 3.3])
+    for case, one, other, quantity in [
+        ("case", "a", "c", "rows/s"),
+        ("case", "a", "b", "s"),
+        ("d", "a", "b", "rows/s"),
+    ]:
+        assert entry.ratio(case, one, other, quantity) is None
 
 
 @pytest.mark.parametrize(
-    ("bar", "asked", "reached", "verdict"),
+    ("target", "asked", "met", "verdict"),
     [
-        (Bar("", Spread(1.5, 1, 2), least=1.5), "at least 1.5", True, "reached"),
-        (Bar("", Spread(1.2, 1, 2), least=1.5), "at least 1.5", False, "missed by 20.0 %"),
-        (Bar("", Spread(1.0, 1, 2), most=1.0, unit="ms"), "at most 1 ms", True, "reached"),
-        (Bar("", Spread(1.5, 1, 2), most=1.0, unit="ms"), "at most 1 ms", False, "missed by 50.0 %"),
-        (Bar("", None, least=4), "at least 4", False, "not measured"),
+        (Target("", [1.0, 1.5, 2.0], least=1.5), "at least 1.5", True, "reached"),
+        (Target("", [2.0, 1.2, 1.0], least=1.5), "at least 1.5", False, "missed by 20.0 %"),
+        (Target("", [1.0], most=1.0, unit="ms"), "at most 1 ms", True, "reached"),
+        (Target("", [1.5], most=1.0, unit="ms"), "at most 1 ms", False, "missed by 50.0 %"),
+        (Target("", None, least=4), "at least 4", False, "not measured"),
     ],
 )
-def test_a_bar(bar: Bar, asked: str, reached: bool, verdict: str):
-    assert (bar.asked, bar.reached, bar.verdict) == (asked, reached, verdict)
-    assert len(bar.row) == 4
+def test_target(target: Target, asked: str, met: bool, verdict: str):
+    assert (target.asked, target.met, target.verdict) == (asked, met, verdict)
 
 
-def test_a_table():
-    assert table(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
-    assert spread([1000, 3000, 2000]) == "2,000 (1,000 to 3,000)"
-    assert spread(None) == "not installed"
+def test_table():
+    assert page.table(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
+    assert page.spread([1000, 3000, 2000.4]) == "2,000 (1,000 to 3,000)"
+    assert page.spread([0.01234]) == "0.0123"
+    assert page.spread(None) == ""
 
 
-def run(out: Path, data: Path, chapters: list[Chapter], *flags: str) -> dict:
-    command.main([str(data), "--out", str(out), "--repeats", "2", *flags], chapters)
-    return json.loads((out / record.NAME).read_text())["chapters"]
+def test_comparison():
+    figures = {"x": {"ddmlp": {"rows/s": [4.0, 8.0], "MB": [1.0, 1.0]}, "b": {"rows/s": [2.0, 2.0]}, "c": None}}
+    shown = Benchmark("", "", "", list, of="b", faster="ddmlp", column=("more", lambda _entry, *names: "-".join(names)))
+    assert page.comparison(shown, Entry({}, 2, figures)).splitlines() == [
+        "|  |  | rows/s | MB | of b | ddmlp is faster | more |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| x | **ddmlp** | 6 (4 to 8) | 1 | 3.00 | 1.00 | x-ddmlp |",
+        "|  | b | 2 |  | 1.00 | 3.00 | x-b |",
+        "|  | c | not installed | not installed |  |  | x-c |",
+    ]
 
 
-def test_only_keeps_the_other_chapters(data: Path, tmp_path: Path):
-    first = run(tmp_path, data, [chapter("one", [1.0]), chapter("two", [3.0])])
-    assert first["one"]["found"] == {"figures": [1.0], "repeats": 2}
+def test_rate():
+    now, counts = iter([0.0, 1.0, 2.0, 4.0]), iter([100, 3, 4, 5])  # the first is the warm-up
+    assert per_second(lambda: next(counts), 3, lambda: next(now)) == 7 / 4
+
+
+def test_flags():
+    assert flags(stop_after=3, lr=0.5) == ["--stop-after", "3", "--lr", "0.5"]
+
+
+def run(out: Path, data: Path, suite: list[Benchmark], *flags: str) -> dict:
+    command.main([str(data), "--out", str(out), "--repeats", "2", *flags], suite)
+    return msgspec.to_builtins(Record.read(out))["benchmarks"]
+
+
+def test_only_keeps_others(data: Path, tmp_path: Path):
+    first = run(tmp_path, data, [benchmark("one", 1.0, 1.0), benchmark("two", 3.0, 3.0)])
+    assert first["one"]["figures"] == {"": {"a": {"rows/s": [1, 1]}, "absent": None}}
     text = (tmp_path / page.NAME).read_text()
-    assert "1 of 2 bars are reached" in text
+    assert "1 of 2 targets" in text
     assert "- One: one is fast: missed by 50.0 %" in text
-    second = run(tmp_path, data, [chapter("one", [4.0]), chapter("two", [5.0])], "--only", "one")
-    assert second == {**first, "one": {**first["one"], "found": {"figures": [4.0], "repeats": 2}}}
+    second = run(tmp_path, data, [benchmark("one", 4.0, 4.5), benchmark("two", 5.0, 5.0)], "--only", "one")
+    assert second["two"] == first["two"]
+    assert second["one"]["figures"][""]["a"]["rows/s"] == [4, 4.5]
     text = (tmp_path / page.NAME).read_text()
-    assert "2 of 2 bars are reached" in text
-    assert text.index("Found [4.0].") < text.index("Found [3.0].")
+    assert "2 of 2 targets" in text
+    assert text.index("| a | 4.25 (4 to 4.5) |") < text.index("| a | 3 |")
+    assert text.index("About one.") < text.index("--only one`") < text.index("About two.")
 
 
-def test_the_page_says_where_a_chapter_was_measured_elsewhere(data: Path, tmp_path: Path):
-    chapters = [chapter("one", [1.0]), chapter("two", [3.0])]
-    run(tmp_path, data, chapters)
+def test_other_environment(data: Path, tmp_path: Path):
+    suite = [benchmark("one", 1.0, 1.0), benchmark("two", 3.0, 3.0)]
+    run(tmp_path, data, suite)
     assert (tmp_path / page.NAME).read_text().count("Measured on") == 1
-    entries = record.read(tmp_path)
-    entries["two"].conditions["processor"] = "another"
-    record.write(tmp_path, entries)
-    run(tmp_path, data, chapters, "--only")
+    record = Record.read(tmp_path)
+    record.benchmarks["two"].environment["processor"] = "another"
+    record.write(tmp_path)
+    run(tmp_path, data, suite, "--only")
     assert (tmp_path / page.NAME).read_text().count("Measured on: another") == 1
 
 
-def test_what_cannot_be_measured_is_said_in_a_line(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.chdir(tmp_path)
-    for flags, status, said in [
-        ([tmp_path], 2, f"error: {tmp_path} has no dataset train/"),
-        ([data, "--repeats", "0"], 2, "error: --repeats is 0"),
-        ([data, "--only", "nothing"], 2, "error: argument --only"),
-    ]:
-        done = inside(command.main, *flags)
-        assert (done.returncode, done.stderr.count("\n")) == (status, 1)
-        assert done.stderr.startswith(said)
-    (tmp_path / record.NAME).write_text("[]")
-    done = inside(command.main, data, "--out", tmp_path)
-    assert done.returncode == 1
-    assert "is not what tools/bench.py wrote" in done.stderr
+@pytest.mark.parametrize(
+    ("flags", "named"), [(["--repeats", "0"], "--repeats is 0"), (["--only", "x"], "--only"), (["--seconds", "0"], "0")]
+)
+def test_bad_flags(data: Path, tmp_path: Path, flags: list[str], named: str):
+    done = inside(command.main, data, "--out", tmp_path, *flags)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert named in done.stderr
+
+
+def test_no_dataset(tmp_path: Path):
+    done = inside(command.main, tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert f"{tmp_path} has no dataset train/" in done.stderr
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"benchmarks": {"one": {"repeats": "2"}}}', '{"chapters": {}}'])
+def test_bad_record(data: Path, tmp_path: Path, text: str):
+    (tmp_path / NAME).write_text(text)
+    done = inside(command.main, data, "--out", tmp_path, "--only")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert str(tmp_path / NAME) in done.stderr
+    assert (tmp_path / NAME).read_text() == text
+
+
+def test_names_differ():
+    names = [benchmark.name for benchmark in SUITE]
+    assert len(set(names)) == len(names) >= 14
+
+
+@pytest.mark.parametrize("name", ["avx512", "avx2"])
+def test_pages_are_of_their_records(name: str, tmp_path: Path):
+    record = Record.read(DOCS / name)
+    assert record.benchmarks.keys() <= {benchmark.name for benchmark in SUITE}
+    page.write(tmp_path, SUITE, record)
+    for path in tmp_path.iterdir():
+        assert path.suffix == ".svg" or path.read_bytes() == (DOCS / name / path.name).read_bytes()

@@ -20,7 +20,7 @@ SWEEP = [
 
 
 def speeds(step=STEP, network=ETHERNET, workers=(1, 4, 16, 64, 256)):
-    return [step.rows / MODEL.spread(replace(step, workers=each), network) for each in workers]
+    return [step.rows / MODEL.spread(step._replace(workers=each), network) for each in workers]
 
 
 def test_the_work_of_a_step():
@@ -66,7 +66,7 @@ def test_without_messages_their_cost_is_not_guessed():
 def test_the_fuller_link_decides():
     seconds = 4 * STEP.weights / 1.25e9  # for one array
     alone = replace(ETHERNET, latency=0.0)
-    assert alone.seconds(replace(STEP, workers=1)) == pytest.approx(2 * seconds)
+    assert alone.seconds(STEP._replace(workers=1)) == pytest.approx(2 * seconds)
     assert alone.seconds(STEP) == pytest.approx(2 * 16 * seconds)
     assert replace(alone, servers=4).seconds(STEP) == pytest.approx(2 * 4 * seconds)
     assert replace(alone, servers=64).seconds(STEP) == pytest.approx(2 * seconds)
@@ -85,6 +85,6 @@ def test_workers_pay_up_to_a_number():
     few = MODEL.most_paying(STEP, ETHERNET)
     around = speeds(workers=(few - 1, few, few + 1))
     assert around[1] == max(around)
-    assert MODEL.most_paying(replace(STEP, rows=16_384), ETHERNET) > few
+    assert MODEL.most_paying(STEP._replace(rows=16_384), ETHERNET) > few
     assert MODEL.most_paying(STEP, replace(ETHERNET, servers=16)) > few
-    assert MODEL.most_paying(replace(STEP, rows=3), replace(ETHERNET, bandwidth=1e15, latency=0.0)) <= 3
+    assert MODEL.most_paying(STEP._replace(rows=3), replace(ETHERNET, bandwidth=1e15, latency=0.0)) <= 3

@@ -8,18 +8,15 @@ import numpy as np
 import pytest
 
 from ddmlp.data.dataset import Dataset
-from ddmlp.errors import TrainingError
 from ddmlp.nn.inputs import Inputs
 from ddmlp.nn.network import Network
 from ddmlp.nn.optimizer import update
 from ddmlp.nn.weights import Shape, Weights
-from tools.benchmarks import stopwatch
-from tools.benchmarks.peers.contestant import accuracy, error
-from tools.benchmarks.peers.dense import Dense
+from tools.benchmarks.peers.baseline import STRETCH, Rows, available, baseline, stretches
 from tools.benchmarks.peers.ray_pattern import DataWorker, ParameterServer
-from tools.benchmarks.peers.roster import available, contestant
-from tools.benchmarks.rows import Rows
+from tools.benchmarks.processes import in_processes
 
+pytestmark = pytest.mark.bench
 SHAPE, BATCH, RATE, STEPS = Shape(784, 40, 10), 32, 0.5, 6
 
 
@@ -28,10 +25,10 @@ def rows(data: Path) -> Rows:
     return Rows.load(data / "train")
 
 
-def contestant_or_skip(name: str) -> Callable[..., Any]:
+def baseline_or_skip(name: str) -> Callable[..., Any]:
     if not available(name):
         pytest.skip(f'{name} is not installed: pip install -e ".[bench]"')
-    return contestant(name)
+    return baseline(name)
 
 
 def ours(rows: Rows, order: np.ndarray, batch: int = BATCH) -> Weights:
@@ -60,34 +57,34 @@ def test_rows_are_the_datasets(data: Path, rows: Rows):
     assert np.array_equal(rows.labels[chosen], labels)
 
 
-@pytest.mark.parametrize("name", ["dense", "pytorch", "scikit"])
+@pytest.mark.parametrize("name", ["NumPy, dense", "PyTorch", "scikit-learn"])
 def test_the_loss_falls(rows: Rows, name: str):
-    runner = contestant_or_skip(name)(rows, Weights.draw(SHAPE, 0), BATCH, RATE)
+    runner = baseline_or_skip(name)(rows, Weights.draw(SHAPE, 0), BATCH, RATE)
     runner.train(np.arange(BATCH))
-    before = error(runner, rows)
+    before = runner.error(rows)
     runner.train(np.random.default_rng(0).permutation(len(rows.labels)))
-    assert error(runner, rows) < 0.7 * before
-    assert accuracy(runner, rows) > 0.8
+    assert runner.error(rows) < 0.7 * before
+    assert runner.accuracy(rows) > 0.8
 
 
 @pytest.mark.parametrize("batch", [BATCH, 1])
-@pytest.mark.parametrize("name", ["dense", "pytorch"])
+@pytest.mark.parametrize("name", ["NumPy, dense", "PyTorch"])
 def test_the_weights_are_ours(rows: Rows, name: str, batch: int):
     order = np.random.default_rng(1).permutation(len(rows.labels))[: STEPS * batch - batch // 2]  # the last is smaller
     first = Weights.draw(SHAPE, 0)
-    runner = contestant_or_skip(name)(rows, first, batch, RATE)
+    runner = baseline_or_skip(name)(rows, first, batch, RATE)
     runner.train(order)
     same(runner.weights, ours(rows, order, batch))
-    assert first.sha256() == Weights.draw(SHAPE, 0).sha256()  # the next contestant begins with the same
+    assert first.sha256() == Weights.draw(SHAPE, 0).sha256()  # the next baseline begins with the same
 
 
 def test_the_weights_of_rays_pattern_are_ours(rows: Rows):
     workers = [DataWorker(rows, SHAPE, BATCH // 2, rank) for rank in range(2)]
     server = ParameterServer(Weights.draw(SHAPE, 0).flat, RATE, BATCH)
     for _ in range(STEPS):
-        server.apply_gradients(*(worker.compute_gradients(server.get_weights()) for worker in workers))
-    order = next(stopwatch.stretches(len(rows.labels), BATCH))[: STEPS * BATCH]
-    same(Weights(SHAPE, server.get_weights()), ours(rows, order))
+        server.apply_gradients(*(worker.compute_gradients(server.weights) for worker in workers))
+    order = next(stretches(len(rows.labels), BATCH))[: STEPS * BATCH]
+    same(Weights(SHAPE, server.weights), ours(rows, order))
 
 
 def test_a_worker_of_rays_pattern_goes_on_after_an_epoch(rows: Rows):
@@ -97,43 +94,28 @@ def test_a_worker_of_rays_pattern_goes_on_after_an_epoch(rows: Rows):
     assert len({gradient.tobytes() for gradient in gradients}) == 5
 
 
-def _train_half(rank: int, meeting: Path, data: Path, order: np.ndarray, out: Path) -> None:
-    """What one process of DistributedDataParallel does: at the top, so that a process can be begun with it."""
-    from torch.nn.parallel import DistributedDataParallel
-
-    from tools.benchmarks.peers.ddp import group, share
-    from tools.benchmarks.peers.pytorch import PyTorch
-
-    with group(rank, meeting):
-        first = Weights.draw(SHAPE, 0)
-        peer = PyTorch(Rows.load(data), first, BATCH // 2, RATE, wrap=DistributedDataParallel)
-        peer.train(share(order, rank, BATCH // 2))
-        np.save(out / f"{rank}.npy", peer.weights.flat)
+def _train_half(rank: int, meeting: Path, data: Path, order: np.ndarray) -> np.ndarray:
+    """What one process of DistributedDataParallel does: at the top, so that a process can be started with it."""
+    peer = baseline("PyTorch DDP")(Rows.load(data), Weights.draw(SHAPE, 0), BATCH, RATE, rank, meeting)
+    peer.train(order)
+    weights = peer.weights.flat.copy()
+    peer.close()
+    return weights
 
 
 def test_the_weights_of_ddp_are_ours(data: Path, rows: Rows, tmp_path: Path):
-    pytest.importorskip("torch")
-    from tools.benchmarks.peers.ddp import start
-
+    baseline_or_skip("PyTorch DDP")
     order = np.random.default_rng(2).permutation(len(rows.labels))[: STEPS * BATCH]
-    start(_train_half, data / "train", order, tmp_path)
-    for rank in range(2):
-        same(Weights(SHAPE, np.load(tmp_path / f"{rank}.npy")), ours(rows, order))
+    calls = [(rank, tmp_path / "meeting", data / "train", order) for rank in range(2)]
+    for found in in_processes(_train_half, calls):
+        same(Weights(SHAPE, found), ours(rows, order))
 
 
 def test_stretches_are_epochs_in_whole_steps():
-    orders = stopwatch.stretches(rows=100, batch=7)
+    orders = stretches(rows=100, batch=7)
     first, second = next(orders), next(orders)
     assert len(first) == len(second) == 98
     assert len(set(first)) == 98
     assert not np.array_equal(first, second)
-    longer = stopwatch.stretches(rows=2_500, batch=1)
-    assert len(set(np.concatenate([next(longer), next(longer)]))) == 2 * stopwatch.STRETCH
-
-
-def test_what_does_not_learn_is_not_measured(rows: Rows):
-    runner = Dense(rows, Weights.draw(SHAPE, 0), BATCH, rate=0)
-    before = error(runner, rows)
-    runner.train(np.arange(BATCH))
-    with pytest.raises(TrainingError, match="learns nothing"):
-        stopwatch.check_learnt("dense", [before, error(runner, rows)])
+    longer = stretches(rows=2_500, batch=1)
+    assert len(set(np.concatenate([next(longer), next(longer)]))) == 2 * STRETCH

@@ -1,0 +1,307 @@
+"""The questions on figures that are made up: what is divided by what, and what is asked. Nothing here is timed."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from ddmlp.data.dataset import Dataset
+from ddmlp.errors import ConfigError, TrainingError
+from tools.benchmarks import (
+    accuracy,
+    conversion,
+    enlarged_mnist,
+    growth,
+    memory,
+    message_path,
+    one_process,
+    processes,
+    recognition,
+    serving,
+    several_processes,
+    start,
+    time_to_goal,
+    two_cores,
+)
+from tools.benchmarks.benchmark import Settings
+from tools.benchmarks.cost_model import CostModel, Terms
+from tools.benchmarks.enlarged_mnist import enlarge
+from tools.benchmarks.page import comparison
+from tools.benchmarks.peers.baseline import Baseline, Rows, baseline, learning_speed
+from tools.benchmarks.record import Entry
+
+
+def entry(figures: dict[str, dict[str, list[float] | None]], quantity: str = "rows/s") -> Entry:
+    """An entry with one quantity."""
+    found = {
+        case: {name: each and {quantity: each} for name, each in baselines.items()}
+        for case, baselines in figures.items()
+    }
+    return Entry({"cores": 2}, 1, found)
+
+
+def medians(targets) -> list[float | None]:
+    return [target.figures and float(np.median(target.figures)) for target in targets]
+
+
+def test_one_process():
+    speeds = {"bound": [100.0], "NumPy, dense": [80.0], "ddmlp": [120.0], "PyTorch": [60.0], "scikit-learn": None}
+    online = {"bound": [100.0], "NumPy, dense": [50.0], "ddmlp": [100.0], "PyTorch": None}
+    names = {one_process.name(n, b): online if b == 1 else speeds for n in (300, 800) for b in (64, 128, 512, 1)}
+    targets = {target.what: target for target in one_process.targets(entry(names))}
+    assert len(targets) == 14
+    assert targets["ddmlp to bound, 300 hidden, batch 128"].met
+    assert targets["ddmlp to PyTorch, 800 hidden, batch 64"].figures == [2]
+    assert targets["ddmlp to NumPy, dense, 300 hidden, batch 1"].verdict == "missed by 33.3 %"
+    assert "|  | **ddmlp** | 120 | 1.20 | 1.00 |" in comparison(one_process.BENCHMARK, entry(names))
+
+
+def several(two: float, *, torch: bool = True) -> Entry:
+    speeds = {
+        "ddmlp, one process": [50_000.0],
+        "ddmlp, 2 workers": [two],
+        "ddmlp, 4 workers": [two * 0.95],
+        "PyTorch DDP": [40_000.0] if torch else None,
+        "Ray's pattern": [10_000.0],
+    }
+    return entry({several_processes.name(n, b): speeds for n in (300, 800) for b in several_processes.MICROBATCH})
+
+
+def test_several_processes():
+    targets = several_processes.targets
+    assert all(target.met for target in targets(several(80_000)))
+    missed = [target.what for target in targets(several(55_000)) if not target.met]
+    assert len(missed) == 5
+    assert sum("to PyTorch DDP" in what for what in missed) == 2
+    without = targets(several(80_000, torch=False))
+    assert {target.verdict for target in without if "DDP" in target.what} == {"not measured"}
+
+
+def test_beyond_arithmetic():
+    case = several_processes.name(300, 256)
+    # 4 ms a step with 2 workers, of which 2 are half of what it takes one process.
+    found = entry({case: {"ddmlp, one process": [64_000.0] * 2, "ddmlp, 2 workers": [64_000.0, 128_000.0]}})
+    assert several_processes.beyond_arithmetic(found, case, 256) == pytest.approx([2, 0])
+
+
+def test_changed_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    def train_speed(*_arguments: object, workers: int, **_settings: object) -> dict:
+        return {"rows_per_second": 1.0, "weights_sha256": "odd" if workers == 2 else "even"}
+
+    monkeypatch.setattr(several_processes, "train_speed", train_speed)
+    with pytest.raises(TrainingError, match=r"300 hidden, batch 64: .*even.*odd"):
+        several_processes.BENCHMARK.measure(Settings(tmp_path, 1, 1.0, tmp_path))
+
+
+def test_two_cores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Two at once count together, and beside the one of their own repeat."""
+    speeds = iter([100.0, 70.0, 80.0, 200.0, 100.0, 120.0] * len(two_cores.HIDDEN))
+    monkeypatch.setattr(two_cores, "in_processes", lambda _speed, calls: [{"rows/s": next(speeds)} for _ in calls])
+    found = two_cores.BENCHMARK.measure(Settings(tmp_path, 2, 1.0, tmp_path))
+    expected = {"one process": {"rows/s": [100, 200]}, "two at once": {"rows/s": [150, 220]}}
+    assert found == {"300 hidden": expected, "800 hidden": expected}
+
+
+@pytest.mark.parametrize(("batch", "rows"), [(64, 60_000), (1, 60_000), (1024, 4_000), (300, 4_000)])
+def test_steps_fit_epochs(batch: int, rows: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(processes, "rows_of", lambda _data: rows)
+    monkeypatch.setattr(processes, "train", lambda _data, **settings: settings)
+    given = processes.train_speed(tmp_path, batch, 300, 3.0, microbatch=1)
+    assert given["stop_after"] <= given["epochs"] * -(-rows // batch)
+    assert given["stop_after"] * batch >= 3 * (10_000 if batch == 1 else 99_000)
+    assert given["microbatch"] == 1
+
+
+def test_training_to_the_goal():
+    rows = Rows(np.zeros((10, 4), np.uint8), np.arange(10, dtype=np.uint8))
+    trained: list[int] = []
+    peer = SimpleNamespace(rate=1.0, train=lambda order: trained.append(len(order)))
+    peer.accuracy = lambda _rows: 0.3 * len(trained)
+    assert time_to_goal.train_to(0.8, peer, 10, rows, seed=0, epochs=9) == pytest.approx([0.3, 0.6, 0.9])
+    assert trained == [10, 10, 10]
+    trained.clear()
+    assert len(time_to_goal.train_to(0.95, peer, 10, rows, seed=0, epochs=2)) == 2
+
+
+def test_falling_rate():
+    rates: list[float] = []
+    peer = SimpleNamespace(rate=2.0, train=lambda _order: rates.append(peer.rate), accuracy=lambda _rows: 0.0)
+    time_to_goal.train_to(0.5, peer, 1_000, Rows(np.zeros(0), np.zeros(0)), seed=0, epochs=2, falling=True)
+    np.testing.assert_allclose(rates, np.linspace(2, 0, 2 * time_to_goal.PARTS, endpoint=False))
+
+
+def test_time_to_98():
+    names = [*time_to_goal.OURS, *time_to_goal.PEERS]
+    seconds = [[10.0, 12.0], [8.0, 8.0], [16.0, 16.0], [20.0, 20.0], [5.0, 5.0]]
+    figures = {name: {"seconds": each, "test error, %": [1.9, 2.0]} for name, each in zip(names, seconds, strict=False)}
+    found = Entry({}, 2, {"": {**figures, names[5]: None}})
+    assert medians(time_to_goal.targets(found)) == [0.5, 0.4, 1.6, None]
+    figures["ddmlp, 2 workers"]["test error, %"] = [1.9, 3.0]  # ours must get there
+    assert medians(time_to_goal.targets(found))[0] == pytest.approx(11 / 16)
+
+
+def test_conversion():
+    found = entry({"": {conversion.OURS: [0.4, 0.5, 0.6], conversion.BOUND: [0.2, 0.2, 0.2]}}, "seconds")
+    (target,) = conversion.targets(found)
+    assert target.figures == pytest.approx([0.5, 0.4, 1 / 3])
+    assert not target.met
+    assert conversion.targets(Entry({}, 1, {}))[0].verdict == "not measured"
+
+
+def test_conversion_without_files(tmp_path: Path):
+    assert conversion.BENCHMARK.measure(Settings(tmp_path, 1, 1.0, tmp_path)) == {}
+
+
+def test_recognition():
+    found = {f"{what}, 300 hidden": {"ddmlp": [speed], "matrix products": [100.0]}
+             for what, speed in [("evaluation", 90.0), ("prediction", 80.0)]}  # fmt: skip
+    targets = recognition.targets(entry(found))
+    assert medians(targets) == [0.9, 0.8, None, None]
+    assert [target.met for target in targets] == [True, False, False, False]
+
+
+def test_start():
+    seconds = {f"{each} --help": [0.2, 0.25] for each in start.COMMANDS}
+    seconds |= {start.LOCAL: [1.5, 1.5], start.REMOTE: [5.0, 6.0], start.INIT: [3.5, 4.2]}
+    *helps, local, remote = start.targets(entry({"": seconds}, "seconds"))
+    assert len(helps) == len(start.COMMANDS) == 8
+    assert all(target.met for target in helps)
+    assert not local.met
+    assert remote.figures == pytest.approx([1.5, 1.8])
+    assert remote.met
+
+
+def test_memory():
+    small, large = [100.0, 110.0], [105.0, 121.0]
+    sizes = {memory.SMALL: {"MB": small, "rows/s": large}, memory.LARGE: {"MB": large, "rows/s": small}}
+    targets = memory.targets(Entry({}, 2, dict.fromkeys(memory.CASES, sizes)))
+    assert [target.met for target in targets] == [False, True] * 2
+    assert medians(targets)[0] == pytest.approx((1.05 + 1.1) / 2)
+
+
+def test_deviations():
+    found = entry({"1 workers": {"synchronous": [1.0, 3.0], "--delay 1": [2.0]}}, accuracy.ERROR)
+    assert "| 1 workers | synchronous | 2.00 ± 1.41 % |\n| 1 workers | --delay 1 | 2.00 ± 0.00 % |" in (
+        accuracy.deviations(found)
+    )
+
+
+def test_seeds_differ(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    given = []
+    result = {"test_error": 0.02, "rows_per_second": 1.0, "staleness": {"mean": 0.5, "max": 1}}
+    monkeypatch.setattr(accuracy, "train", lambda _data, **flags: given.append(flags) or result)
+    settings = Settings(tmp_path, 2, 1.0, tmp_path)
+    found = accuracy.BENCHMARKS[1].measure(settings)["4 workers"]["--staleness inf"]
+    assert found == {"rows/s": [1, 1], "test error, %": [2, 2], "staleness, mean": [0.5] * 2, "staleness, max": [1, 1]}
+    assert given[-1] == {"seed": 1, "epochs": 5, "workers": 4, "staleness": "inf"}
+    assert len({tuple(flags.items()) for flags in given}) == len(given) == 3 * 6 * 2
+
+
+def test_requests(data: Path):
+    asked = serving.requests(Rows.load(data / "test"))
+    assert {request.images for request in asked.values()} == {1, 100}
+    assert asked["PNG"].body.startswith(b"\x89PNG")
+    assert asked["PNG"].kind == "image/png"
+
+
+def test_serving_not_installed(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(serving, "installed", lambda *_: False)
+    found = serving.BENCHMARK.measure(Settings(data, 1, 0.01, tmp_path))
+    assert found["PNG"] == {serving.OURS: None}
+
+
+def test_nonzero():
+    pixels = np.zeros((4, 784), np.uint8)
+    pixels[np.arange(4), np.arange(4)] = 9
+    rows = Rows(pixels, np.zeros(4, np.uint8))
+    part = 100 / 784
+    assert message_path.nonzero(rows, 1)["% of the rows of dE/dW1"] == pytest.approx(part)
+    assert message_path.nonzero(rows, 2)["% of the rows of dE/dW1"] == pytest.approx(2 * part)
+
+
+MODEL = CostModel(Terms(2e-4, 1e-6, 5e-11, 8e-10, 5e-5), error=0.0)
+GROWTH = Entry({"cores": 2}, 3, {})
+for point in growth.sweep():
+    case, name = point.names
+    speed = point.batch / MODEL.seconds(point.step.on_cores(2))
+    GROWTH.figures.setdefault(case, {})[name] = {"rows/s": [speed * each for each in (0.9, 1, 1.2)]}
+
+
+def test_sweep():
+    points = growth.sweep()
+    assert len(set(points)) == len(points)
+    assert growth.measured(GROWTH).keys() == set(points)  # the names tell the points
+    for number, (name, values) in enumerate(growth.VALUES.items()):
+        along = list(growth.along(name))
+        assert {point[number] for point in along} == set(values)
+        assert set(along) <= set(points)
+        assert len({(*point[:number], *point[number + 1 : 3]) for point in along}) == 1
+    assert {point.workers for point in growth.along("hidden")} == {0, 2}
+
+
+def test_two_workers_share_each_step():
+    for point in growth.sweep():
+        assert point.step.on_cores(2).rows <= point.batch / min(2, max(1, point.workers))
+
+
+def test_fit_to_medians():
+    model, expected = growth.predicted(GROWTH, growth.Point(64))
+    assert model.costs == pytest.approx(MODEL.costs, rel=1e-6)
+    assert growth.column(GROWTH, *growth.Point(64).names) == f"{expected[0]:,.0f}"
+    assert "| a step, whatever its size | 200 µs |" in growth.notes(GROWTH)
+
+
+def test_plot(tmp_path: Path):
+    growth.draw(GROWTH, tmp_path)
+    first = (tmp_path / "growth.svg").read_bytes()
+    picture = ElementTree.fromstring(first)
+    assert picture.tag.endswith("svg")
+    patch = next(each for each in picture.iter() if each.get("id") == "patch_1")
+    assert "fill: none" in patch[0].get("style")  # no background
+    growth.draw(GROWTH, tmp_path)
+    assert (tmp_path / "growth.svg").read_bytes() == first
+
+
+def test_enlarged_dataset(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(enlarged_mnist, "CHUNK", 300)
+    train, again = (Rows.load(enlarge(data, 1_000, tmp_path / name) / "train") for name in ("out", "again"))
+    assert len(train.labels) == 1_000
+    assert len(Dataset(tmp_path / "out" / "test")) == 1_000
+    assert np.array_equal(train.pixels, again.pixels)
+    # Digits as they were, but paler: what was ink is ink, and what was none is none.
+    source = Rows.load(data / "train")
+    digits = {(pixels > 0).tobytes(): (pixels, label) for pixels, label in zip(*source, strict=True)}
+    for pixels, label in zip(*train, strict=True):
+        digit, expected = digits[(pixels > 0).tobytes()]
+        assert label == expected
+        assert digit.sum() // 2 <= pixels.sum() <= digit.sum()
+    assert len({(pixels > 0).tobytes() for pixels in train.pixels}) > 500  # drawn, not repeated
+
+
+def test_no_room_to_enlarge(data: Path, tmp_path: Path):
+    with pytest.raises(ConfigError, match="1,000,000,000,000,000 rows"):
+        enlarge(data, 10**15, tmp_path / "out")
+
+
+class Still(Baseline):
+    """Learns nothing."""
+
+    rate = 0.0
+
+    def train(self, order: np.ndarray) -> None:
+        pass
+
+    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
+        return np.full((len(pixels), 10), 0.1, np.float32)
+
+
+def test_no_learning_no_figure():
+    rows = Rows(np.zeros((10, 4), np.uint8), np.arange(10, dtype=np.uint8))
+    with pytest.raises(TrainingError, match=r"Still .* 2\.303 to 2\.303"):
+        learning_speed(Still(), rows, 2, 0.001)
+
+
+def test_registry():
+    assert baseline("NumPy, dense").__name__ == "Dense"

@@ -1,0 +1,131 @@
+"""Every benchmark really measures, in its smallest form; and what measures reads what it should."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ddmlp.data.idx import write_idx
+from ddmlp.errors import TrainingError
+from ddmlp.nn.weights import Shape
+from tools.benchmarks import (
+    accuracy,
+    command,
+    conversion,
+    growth,
+    memory,
+    one_process,
+    peak_memory,
+    processes,
+    recognition,
+    serving,
+    several_processes,
+    start,
+    time_to_goal,
+    transports,
+    two_cores,
+)
+from tools.benchmarks.benchmark import Settings
+from tools.benchmarks.peers.baseline import speed
+from tools.benchmarks.record import Record
+from tools.benchmarks.suite import SUITE
+
+pytestmark = [pytest.mark.bench, pytest.mark.timeout(300)]
+SMALL = [
+    *((module, "HIDDEN", (8,)) for module in (one_process, two_cores, several_processes, recognition)),
+    (one_process, "BATCHES", (64, 1)),
+    (several_processes, "MICROBATCH", {64: 32, 256: 128}),
+    (serving, "HIDDEN", 8),
+    (serving, "CLIENTS", 2),
+    (memory, "TIMES", 2),
+    (memory, "TRAINED", 9_000),
+    (accuracy, "MODES", {"--delay 1": {"delay": 1}}),
+    (time_to_goal, "PEERS", {"PyTorch": ("PyTorch", 2)}),
+    (growth, "VALUES", {"batch": (100, 1024), "hidden": (5, 300), "times": (0.5, 1), "workers": (0, 2)}),
+]
+HOLD = "import sys; held = bytearray(int(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
+
+
+@pytest.mark.parametrize("name", [benchmark.name for benchmark in SUITE])
+def test_measures(name: str, data: Path, sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for module, constant, value in SMALL:
+        monkeypatch.setattr(module, constant, value)
+    flags = ["--only", name, "--repeats", "1", "--seconds", "0.01", "--mnist", str(sample), "--out", str(tmp_path)]
+    command.main([str(data), *flags])
+    figures = Record.read(tmp_path).benchmarks[name].figures
+    assert figures
+    for baselines in figures.values():
+        for quantities in filter(None, baselines.values()):
+            for quantity, found in quantities.items():
+                assert len(found) == 1
+                assert found[0] > 0 or "staleness" in quantity
+    assert f"--only {name}`" in (tmp_path / "benchmarks.md").read_text()
+
+
+@pytest.mark.parametrize("name", [name for name in transports.TRANSPORTS if "ddmlp" in name])
+def test_message_path(name: str):
+    """The workers answer with what they were sent, through all of the path."""
+    with transports.prepared(name, Shape(784, 3, 10)) as steps:
+        assert [steps(3), steps(2)] == [3, 5]
+
+
+def test_processes_at_once(data: Path):
+    found = processes.in_processes(speed, [("bound", data, 16, 8, 0.01)] * 2)
+    assert [each["rows/s"] > 0 for each in found] == [True, True]
+
+
+def test_process_that_dies():
+    with pytest.raises(TrainingError, match="abort"):
+        processes.in_process(os.abort)
+
+
+def test_threads_are_held():
+    assert processes.in_process(os.getenv, "OMP_NUM_THREADS", threads=2) == "2"
+
+
+def test_training(data: Path):
+    result = processes.train_speed(data, 64, 16, 0.0005, microbatch=32, workers=0)
+    assert result["rows_per_second"] > 0
+    assert len(result["checkpoints"]) >= 2
+    with pytest.raises(TrainingError, match="--hidden is 0"):
+        processes.train(data, hidden=0)
+
+
+def test_no_first_step(tmp_path: Path):
+    with pytest.raises(TrainingError, match="has no dataset"):
+        start.first_step_seconds(Settings(tmp_path, 1, 1.0, tmp_path))
+
+
+def test_bound_reads_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path, read = tmp_path / "images.gz", []
+    write_idx(path, np.arange(256, dtype=np.uint8), compress=True)
+    monkeypatch.setattr(hashlib, "file_digest", lambda file, _: read.append(file.read()))
+    assert conversion.decompression([path])["seconds"] > 0
+    assert read[0][-256:] == bytes(range(256))
+
+
+def holder(size: int) -> subprocess.Popen[str]:
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(size)], stdin=-1, stdout=-1, text=True)
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what is a process's own is known from /proc")
+def test_peak_memory():
+    small, large = holder(1), holder(50_000_000)
+    try:
+        own = peak_memory.own_bytes
+        assert own(large.pid) - own(small.pid) == pytest.approx(50e6, rel=0.02)
+        assert small.pid in peak_memory.below(os.getpid())
+        with peak_memory.PeakMemory(large.pid) as found:
+            while not found.peak:
+                assert large.poll() is None
+        assert found.peak >= 50e6
+    finally:
+        for each in (small, large):
+            each.communicate()
+    assert own(large.pid) == 0
