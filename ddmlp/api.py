@@ -1,1 +1,194 @@
-"""The Python API."""
+"""What the commands do, as functions."""
+
+import math
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from ddmlp.config import TrainConfig
+from ddmlp.data.manifest import Manifest
+from ddmlp.errors import ConfigError, RunError
+from ddmlp.runs.run import Origin, Run
+from ddmlp.training.audit import RecordedRun, Show
+from ddmlp.training.job import Job
+from ddmlp.training.report import Report
+from ddmlp.training.setup import local_trainer
+from ddmlp.training.trainer import Trainer
+
+if TYPE_CHECKING:  # not every training needs them
+    from ddmlp.data.ingest import StreamIngest
+    from ddmlp.ray_backend.trainer import RayTrainer
+    from ddmlp.runs.event_sinks import Record
+
+    AnyTrainer: TypeAlias = Trainer | RayTrainer
+
+ADVANCE_SECONDS = 0.2  # between looks at the progress and at what asks to stop
+
+
+def prepare_job(
+    config: TrainConfig,
+    data: Path,
+    run: Run,
+    *,
+    resume: bool = False,
+    workers: tuple[int, int] = (0, 0),
+    checkpoint_every: int = 1000,
+    keep: int = 3,
+    stop_after: int | None = None,
+    idle_timeout: float = math.inf,
+) -> tuple[Job, Origin]:
+    """A job, checked against its data and, if it is resumed, against the run; and what its result is a function of.
+
+    workers: the fewest and the most; the others: see `Job`. Raises ConfigError, DatasetError and RunError.
+    """
+    train = Manifest.read(data / "train")
+    config.check_rows(train.rows)
+    fewest, most = workers
+    job = Job(config, data, run.path.resolve(), most, checkpoint_every, keep, stop_after, idle_timeout, least=fewest)
+    test = Manifest.read(job.test) if job.test else train
+    if test.image_shape != train.image_shape or test.classes > train.classes:
+        raise ConfigError(
+            f"{data}/test has images of {test.image_shape} in {test.classes} classes, but {data}/train has "
+            f"{train.image_shape} in {train.classes}"
+        )
+    origin = Origin.from_manifest(config, data, train)
+    if resume:
+        run.check(origin)
+    return job, origin
+
+
+@contextmanager
+def open_trainer(
+    job: Job, *, address: str | None = None, dashboard: bool = False, note: Callable[[str], None] = lambda _: None
+) -> "Iterator[AnyTrainer]":
+    """The trainer of a job, in this process or on Ray; nothing of it is left behind.
+
+    address, dashboard: see `ray_backend.cluster.connect`; note: called with what a person may want to know.
+    """
+    if job.workers == 0:
+        local = local_trainer(job)
+        try:
+            yield local
+        finally:
+            local.close()
+        return
+    from ddmlp.ray_backend.cluster import connect
+    from ddmlp.ray_backend.trainer import RayTrainer
+
+    cluster = connect(address, dashboard=dashboard)
+    try:
+        note(f"{'started a local Ray' if cluster.own else f'using the Ray at {cluster.address}'}: {cluster.room()}")
+        if dashboard and cluster.own:
+            note(f"dashboard: {cluster.dashboard} (it asks for this token: {os.environ['RAY_AUTH_TOKEN']})")
+        if (share := cluster.share(job.fewest)) < 1:
+            note(f"{job.fewest} workers share {cluster.cpus:g} CPUs: {share:g} each")
+        remote = RayTrainer(job, cluster)
+        try:
+            yield remote
+        finally:
+            remote.close()
+    finally:
+        cluster.leave()
+
+
+def train(
+    trainer: "AnyTrainer",
+    record: "Record",
+    show: Callable[[Report], None],
+    *,
+    stopping: Sequence[int] = (),
+    follow: bool = False,
+    ingest: "StreamIngest | None" = None,
+) -> Report:
+    """Train to the end, or until `stopping` holds a signal's number, which leaves a checkpoint; returns how far it
+    went. To `follow` has no end: there SIGTERM is one, and an ingest that fails is an error, once all rows that have
+    arrived are safe."""
+    while True:
+        report = trainer.advance(ADVANCE_SECONDS)
+        record(report.events)
+        if report.done:
+            show(report)
+            return report
+        failed = ingest is not None and ingest.error is not None
+        if stopping or failed:
+            if ingest:
+                ingest.stop()
+            if follow and not failed and stopping[0] == signal.SIGTERM:
+                report = trainer.end()
+                record(report.events)
+                return report
+            trainer.checkpoint()  # before anything is shown: the terminal may be gone
+            if ingest and not stopping:
+                ingest.check()
+            return report
+        show(report)
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was computed again: steps first..last with so many checkpoints, whose weights are the run's."""
+
+    first: int
+    last: int
+    checkpoints: int
+    weights_sha256: str
+    chain: str
+
+
+def verify(
+    path: Path, *, steps: tuple[int, int] | None = None, data: Path | None = None, show: Show = lambda *_: None
+) -> Verified:
+    """Compute a run again in this process, and compare the weights of each checkpoint with the hash in its chain.
+
+    steps: only from one checkpoint to another; data: folder of train/ if the run does not find it any more. Raises
+    RunError with the first stretch that differs.
+    """
+    recorded = RecordedRun(path)
+    first, last = steps or (0, recorded.steps[-1])
+    for step in (first, last):
+        if step not in recorded.steps:
+            nearest = sorted(sorted(recorded.steps, key=lambda other: abs(other - step))[:2])
+            raise ConfigError(f"--steps: {path} has no checkpoint of step {step}; the nearest are of {nearest}")
+    redone = recorded.recomputation(recorded.open_dataset(data), first, last)
+    begin = redone.step
+    if differs := recorded.first_difference(redone, last, show):
+        before = max([step for step in recorded.steps if step < differs.step], default=0)
+        hint = "" if recorded.same_machine else "; it was computed on another processor or with other libraries"
+        raise RunError(
+            f"{path} differs in steps {before}..{differs.step}: computed again they come to the weights "
+            f"{redone.weights.sha256()[:16]}..., the run says {differs.weights_sha256[:16]}...{hint}"
+        )
+    compared = [entry for entry in recorded.entries if begin <= entry.step <= last]
+    return Verified(begin, last, len(compared), redone.weights.sha256(), compared[-1].digest)
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What was done again: so many updates, how many with which staleness, and the weights, which are the run's."""
+
+    updates: int
+    staleness: Mapping[int, int]
+    weights_sha256: str
+
+
+def replay(path: Path, *, data: Path | None = None, show: Show = lambda *_: None) -> Replayed:
+    """Do a run again in this process, update by update, in the order of its updates.
+
+    Raises RunError if it comes to other weights.
+    """
+    recorded = RecordedRun(path)
+    end = recorded.entries[-1]
+    redone = recorded.recomputation(recorded.open_dataset(data), 0, end.step)
+    while redone.step < end.step:
+        redone.advance()
+        show(redone.step, end.step)
+    if (found := redone.weights.sha256()) != end.weights_sha256:
+        raise RunError(
+            f"{path}: {end.step} updates done again come to the weights {found[:16]}..., the run says "
+            f"{end.weights_sha256[:16]}...; python -m ddmlp.verify tells where they part"
+        )
+    return Replayed(end.step, redone.staleness, found)

@@ -1,16 +1,15 @@
 """Train: python -m ddmlp.train --data DIR --workers N"""
 
 import argparse
-import os
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from ddmlp.cli.report import report_on
+from ddmlp.cli.signals import stop_requests
 from ddmlp.cli.terminal import command
 from ddmlp.cli.train_arguments import parse, shown, streamed
 from ddmlp.config import TrainConfig
@@ -18,21 +17,13 @@ from ddmlp.data.manifest import NAME, Manifest
 from ddmlp.errors import ConfigError, DatasetError
 from ddmlp.runs.event_sinks import recording
 
-if TYPE_CHECKING:  # these import NumPy and Ray, which --help and a bad flag need not wait for
+if TYPE_CHECKING:  # these import NumPy, which --help and a bad flag need not wait for
     from ddmlp.cli.progress import RunProgress
     from ddmlp.data.ingest import StreamIngest
-    from ddmlp.ray_backend.trainer import RayTrainer
-    from ddmlp.runs.event_sinks import Record
     from ddmlp.runs.run import Origin, Run
     from ddmlp.training.job import Job
-    from ddmlp.training.report import Report
-    from ddmlp.training.trainer import Trainer
 
-    AnyTrainer: TypeAlias = Trainer | RayTrainer
-
-# To import while Ray starts: the trainer on Ray, and what Ray itself imports with the first call of an actor.
-AHEAD = ("ddmlp.ray_backend.trainer", "ray.dag", "ray._common.pydantic_compat")
-ADVANCE_SECONDS = 0.2  # between looks at the progress and at Ctrl-C
+POLL_SECONDS = 0.2  # between looks for the first rows
 INTERRUPTED = 130
 GET_DATA = """no data: there is no folder data/
 get some with: python tools/fetch_mnist.py mnist && python tools/idx2arrow.py mnist data   (or name yours by --data)"""
@@ -88,119 +79,29 @@ def wait_for_rows(data: Path, spool: "StreamIngest | None", progress: "RunProgre
         if time.monotonic() - start > seconds:
             raise DatasetError(f"no rows have come to {data / 'train'} within {seconds:g} s (--idle-timeout)")
         progress.wait(f"waiting for rows in {data / 'train'}")
-        time.sleep(ADVANCE_SECONDS)
+        time.sleep(POLL_SECONDS)
 
 
 def prepare(args: argparse.Namespace, config: TrainConfig, data: Path, run: "Run") -> tuple["Job", "Origin"]:
-    """The job, and what it is a function of: checked against the data and, where it is resumed, against the run."""
-    from ddmlp.runs.run import Origin
-    from ddmlp.training.job import Job
+    """The job that the flags describe, and what its result is a function of."""
+    from ddmlp.api import prepare_job
 
-    train = Manifest.read(data / "train")
-    config.check_rows(train.rows)
-    fewest, workers = args.workers
-    about = config, data, run.path.resolve(), workers, args.checkpoint_every, args.keep, args.stop_after
-    job = Job(*about, idle_timeout=args.idle_timeout, least=fewest)
-    test = Manifest.read(job.test) if job.test else train
-    if test.image_shape != train.image_shape or test.classes > train.classes:
-        raise ConfigError(
-            f"{data}/test has images of {test.image_shape} in {test.classes} classes, but {data}/train has "
-            f"{train.image_shape} in {train.classes}"
-        )
-    origin = Origin.from_manifest(config, data, train)
-    if args.resume:
-        run.check(origin)
-    return job, origin
-
-
-@contextmanager
-def start(job: "Job", args: argparse.Namespace, progress: "RunProgress") -> "Iterator[AnyTrainer]":
-    """The trainer of the job, in this process or on Ray; nothing of it is left behind."""
-    if job.workers == 0:
-        from ddmlp.training.setup import local_trainer
-
-        local = local_trainer(job)
-        try:
-            yield local
-        finally:
-            local.close()
-        return
-    from ddmlp.ray_backend.cluster import connect
-
-    cluster = connect(args.address, dashboard=args.dashboard)
-    try:
-        from ddmlp.ray_backend.trainer import RayTrainer
-
-        progress.note(f"{'started a local Ray' if cluster.own else f'using the Ray at {cluster.address}'}: "
-                      f"{cluster.room()}")  # fmt: skip
-        if args.dashboard and cluster.own:
-            progress.note(f"dashboard: {cluster.dashboard} (it asks for this token: {os.environ['RAY_AUTH_TOKEN']})")
-        if (share := cluster.share(job.fewest)) < 1:
-            progress.note(f"{job.fewest} workers share {cluster.cpus:g} CPUs: {share:g} each")
-        remote = RayTrainer(job, cluster)
-        try:
-            yield remote
-        finally:
-            remote.close()
-    finally:
-        cluster.leave()
-
-
-def train(
-    trainer: "AnyTrainer",
-    record: "Record",
-    progress: "RunProgress",
-    *,
-    follow: bool = False,
-    spool: "StreamIngest | None" = None,
-) -> "Report":
-    """Train to the end, or until Ctrl-C, which leaves a checkpoint; returns how far it went. To `follow` has no end:
-    there SIGTERM is one, and a spool that fails is an error, once all that has come is safe."""
-    with stop_requests() as stopping:
-        while True:
-            report = trainer.advance(ADVANCE_SECONDS)
-            record(report.events)
-            if report.done:
-                progress.show(report)
-                return report
-            failed = spool is not None and spool.error is not None
-            if stopping or failed:
-                if spool:
-                    spool.stop()
-                if follow and not failed and stopping[0] == signal.SIGTERM:
-                    report = trainer.end()
-                    record(report.events)
-                    return report
-                trainer.checkpoint()  # before anything is shown: the terminal may be gone
-                if spool and not stopping:
-                    spool.check()
-                return report
-            progress.show(report)
-
-
-@contextmanager
-def stop_requests() -> Iterator[list[int]]:
-    """The SIGINT, SIGTERM and SIGHUP (the terminal was closed) that have come so far. A second is not waited for."""
-    signals: list[int] = []
-
-    def note(number: int, _frame: object) -> None:
-        signals.append(number)
-        if len(signals) > 1:
-            raise KeyboardInterrupt
-
-    asked = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # it is ignored under nohup: no terminal, no end
-        asked.append(signal.SIGHUP)
-    before = {number: signal.signal(number, note) for number in asked}
-    try:
-        yield signals
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return prepare_job(
+        config,
+        data,
+        run,
+        resume=args.resume,
+        workers=args.workers,
+        checkpoint_every=args.checkpoint_every,
+        keep=args.keep,
+        stop_after=args.stop_after,
+        idle_timeout=args.idle_timeout,
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
     args = parse(arguments)
+    from ddmlp import api
     from ddmlp.cli.progress import RunProgress
     from ddmlp.runs.run import Run
 
@@ -226,12 +127,15 @@ def main(arguments: list[str] | None = None) -> int:
             if config.follow:
                 wait_for_rows(data, spool, progress, args.idle_timeout)
             job, origin = prepare(args, config, data, run)
-            with start(job, args, progress) as trainer:
+            with api.open_trainer(job, address=args.address, dashboard=args.dashboard, note=progress.note) as trainer:
                 if args.resume:
                     progress.note(f"resuming after step {trainer.step}")
                 else:
                     run.create(origin)
-                report = train(trainer, record, progress, follow=config.follow, spool=spool)
+                with stop_requests() as stopping:
+                    report = api.train(
+                        trainer, record, progress.show, stopping=stopping, follow=config.follow, ingest=spool
+                    )
         if report.result is None:
             progress.note(f"interrupted after step {report.step}; go on with: {resume}")
             return INTERRUPTED

@@ -1,0 +1,103 @@
+"""Reads a run from its folder, checks it against itself, and computes it again."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ddmlp.data.dataset import Dataset
+from ddmlp.errors import RunError
+from ddmlp.inference.model import load_weights
+from ddmlp.nn.weights import Weights
+from ddmlp.numerics import libraries
+from ddmlp.runs.checkpoint import Checkpoint, load_checkpoint
+from ddmlp.runs.checkpoint_manager import check_trained_on
+from ddmlp.runs.hash_chain import Chain, ChainEntry
+from ddmlp.runs.run import Run
+from ddmlp.runs.update_log import UpdateLog
+from ddmlp.training.job import Job
+from ddmlp.training.recompute import Recomputation
+
+Show = Callable[[int, int], None]  # called with steps done and steps in all
+
+
+class RecordedRun:
+    """A run as its folder has it: the chain, which begins at step 0, and the checkpoints that are kept, by step."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises RunError if the folder has no run, if a file is damaged, or if two files contradict each other."""
+        self.run = Run(path)
+        self.origin = self.run.origin()
+        with self.run:
+            self.entries = self._read_chain()
+            self.checkpoints = self._read_checkpoints()
+
+    @property
+    def steps(self) -> list[int]:
+        """The steps of all checkpoints that were ever written, ascending."""
+        return [entry.step for entry in self.entries]
+
+    @property
+    def same_machine(self) -> bool:
+        """Whether the checkpoints were computed with the libraries and the arithmetic of this process."""
+        ours = libraries().items()
+        return all(ours <= checkpoint.about.get("versions", {}).items() for checkpoint in self.checkpoints.values())
+
+    def open_dataset(self, data: Path | None) -> Dataset:
+        """The training data, verified; data: their folder if the run does not find them any more.
+
+        Raises DatasetError, and RunError if it is another dataset than the run's.
+        """
+        dataset = Dataset((data or self.origin.data) / "train")
+        follow = self.origin.config.follow
+        if dataset.manifest.identity(growing=follow) != self.origin.dataset_sha256:
+            raise RunError(f"{dataset.path} is not the dataset that {self.run.path} was trained on")
+        if follow and self.checkpoints:
+            check_trained_on(self.checkpoints[max(self.checkpoints)], dataset.manifest, self.run)
+        dataset.verify()
+        return dataset
+
+    def recomputation(self, dataset: Dataset, first: int, last: int) -> Recomputation:
+        """What computes the run again up to step `last`, from the newest kept checkpoint that is not after `first`."""
+        config = self.origin.config
+        job = Job(config, self.origin.data, self.run.path, workers=0, checkpoint_every=1)
+        before = [step for step in self.checkpoints if 0 < step <= first]
+        if before:
+            start = self.checkpoints[max(before)]
+        else:
+            start = Checkpoint(Weights.draw(job.shape(dataset.manifest), config.seed), 0, {})
+        updates = UpdateLog(self.run.updates).read(last) if config.asynchronous else None
+        return Recomputation(job, dataset, start, updates)
+
+    def first_difference(self, redone: Recomputation, last: int, show: Show) -> ChainEntry | None:
+        """Go on with `redone` to step `last`; the first entry of the chain whose weights differ, if any does."""
+        begin, due = redone.step, [entry for entry in self.entries if redone.step <= entry.step <= last]
+        for entry in due:
+            while redone.step < entry.step:
+                redone.advance()
+                show(redone.step - begin, due[-1].step - begin)
+            if redone.weights.sha256() != entry.weights_sha256:
+                return entry
+        return None
+
+    def _read_chain(self) -> list[ChainEntry]:
+        """The entries of the chain, which must agree with the result and the model."""
+        run = self.run
+        entries = Chain(run.chain, self.origin.fixed).links()
+        if not entries or entries[0].step != 0:
+            raise RunError(f"{run.chain} has no link of step 0: there is nothing to verify from")
+        if result := run.result():
+            if (result.get("chain"), result.get("weights_sha256")) != (entries[-1].digest, entries[-1].weights_sha256):
+                raise RunError(f"{run.path}/result.json is not what {run.chain} ends with")
+            if load_weights(run.path).sha256() != entries[-1].weights_sha256:
+                raise RunError(f"{run.path}/model.npz is not what {run.chain} ends with")
+        return entries
+
+    def _read_checkpoints(self) -> dict[int, Checkpoint]:
+        """The checkpoints that are kept, each of which must be in the chain."""
+        due = {(entry.step, entry.weights_sha256, entry.digest) for entry in self.entries}
+        found = {}
+        for path in self.run.checkpoints.paths():
+            checkpoint = load_checkpoint(path)
+            if (checkpoint.step, checkpoint.weights.sha256(), checkpoint.about.get("chain")) not in due:
+                raise RunError(f"{path} is not what {self.run.chain} has for step {checkpoint.step}")
+            found[checkpoint.step] = checkpoint
+        return found
