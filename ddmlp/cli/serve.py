@@ -36,14 +36,14 @@ def listen(host: str, port: int) -> socket.socket:
     """A socket that listens; raises ConfigError."""
     try:
         (family, *_, address), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        door = socket.create_server(address[:2], family=family)
+        listener = socket.create_server(address[:2], family=family)
     except OSError as error:
         why = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
         raise ConfigError(f"cannot listen on {host}, port {port}: {why}; choose others by --host and --port") from None
-    # Who is accepted inherits it. asyncio sets it only where a socket names its protocol; without it the second part
+    # Accepted connections inherit it. asyncio sets it only if a socket names its protocol; without it the second part
     # of an answer waits 40 ms for the client to acknowledge the first.
-    door.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return door
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -58,8 +58,8 @@ def main(arguments: list[str] | None = None) -> None:
 
     run = args.run and Run(args.run)
     served = Newest(run) if run else fixed(args.model)
-    with listen(args.host, args.port) as door:
-        host, port = door.getsockname()[:2]
+    with listen(args.host, args.port) as listener:
+        host, port = listener.getsockname()[:2]
         hosts = LOOPBACK if host in LOOPBACK else None
         app: FastAPI = application(served, str(args.run or args.model), run, hosts, lambda: server.should_exit)
         # h11, because it bounds the headers.
@@ -78,7 +78,7 @@ def main(arguments: list[str] | None = None) -> None:
             signal.signal(number, end)
         print(f"http://{f'[{host}]' if ':' in host else host}:{port}/  serves {args.run or args.model}; Ctrl-C ends it",
               flush=True)  # fmt: skip
-        server.run(sockets=[door])
+        server.run(sockets=[listener])
 
 
 if __name__ == "__main__":

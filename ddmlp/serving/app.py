@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -16,16 +16,21 @@ from starlette.exceptions import HTTPException
 from ddmlp import __version__
 from ddmlp.errors import DdmlpError, ImageError, RequestError
 from ddmlp.runs.run import Run
-from ddmlp.serving import schemas
 from ddmlp.serving.events import watch
 from ddmlp.serving.limits import Admission
 from ddmlp.serving.models import Served
+from ddmlp.serving.schemas import REQUEST, About, Answer, BatchAnswer, Prediction, errors
 from ddmlp.serving.security import Guard
 from ddmlp.serving.uploads import kind_of, read_body, read_images
 
+T = TypeVar("T")
+DESCRIPTION = (
+    "Recognises handwritten digits, drawn or photographed. The member error of a JSON object says what is wrong."
+)
 PAGES = Path(__file__).parent / "static"
-AT_ONCE, WAITING = 16, 256  # requests; each of the former may hold upload.MOST_BYTES
-WATCHERS = 16
+MAX_REQUESTS, MAX_WAITING = 16, 256  # each of the former may hold uploads.MAX_BYTES
+MAX_WATCHERS = 16
+Seen = Annotated[bool, Query(description="Whether to answer with the pixels that the network saw, too.")]
 
 
 def application(
@@ -41,48 +46,55 @@ def application(
     names that the server answers to, None for all; over: whether the server is about to end.
     """
     thread = ThreadPoolExecutor(1, thread_name_prefix="recogniser")  # a Version is not for two at once
-    requests, watchers = Admission(AT_ONCE, WAITING), Admission(WATCHERS)
+    requests, watchers = Admission(MAX_REQUESTS, MAX_WAITING), Admission(MAX_WATCHERS)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
         thread.shutdown(cancel_futures=True)
 
-    async def aside(work: Callable[..., Any], *arguments: Any) -> Any:
+    async def in_thread(work: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(thread, work, *arguments)
 
     app = FastAPI(
-        title="ddmlp", version=__version__, description=schemas.API, docs_url=None, redoc_url=None, lifespan=lifespan
+        title="ddmlp", version=__version__, description=DESCRIPTION, docs_url=None, redoc_url=None, lifespan=lifespan
     )
     app.add_middleware(Guard, hosts=hosts)
     for kind in (DdmlpError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, _refusal)
+    _add_pages(app)
 
-    @app.post("/predict", summary="Recognise digits", dependencies=[Depends(requests.turn)], **schemas.PREDICT)
-    async def predict(request: Request, seen: bool = Query(False, description=schemas.SEEN)) -> JSONResponse:
+    @app.post("/predict", summary="Recognise digits", dependencies=[Depends(requests.turn)], openapi_extra=REQUEST,
+              response_description="the answer: of one image, or of each of a batch",
+              responses=errors(400, 408, 413, 415, 422, 429, 503), response_model_exclude_unset=True)  # fmt: skip
+    async def predict(request: Request, seen: Seen = False) -> Answer | BatchAnswer:
+        """Of one image, or of a batch of them."""
         kind, body = kind_of(request), await read_body(request)
-        return JSONResponse(await aside(recognised, served, kind, body, seen))
+        return await in_thread(recognised, served, kind, body, seen)
 
-    @app.get("/about", summary="What is served", dependencies=[Depends(requests.turn)], **schemas.SERVED)
-    async def about() -> JSONResponse:
+    @app.get("/about", summary="What is served", dependencies=[Depends(requests.turn)], responses=errors(429),
+             response_description="what is served; model is null while the run has no checkpoint")  # fmt: skip
+    async def about() -> About:
         try:
-            model = (await aside(served)).about()
+            model = (await in_thread(served)).info
         except RequestError:
             model = None
-        return JSONResponse({"name": name, "live": run is not None, "model": model})
+        return About(name=name, live=run is not None, model=model)
 
     if run is not None:
 
-        @app.get(
-            "/events",
-            summary="A run's news",
-            dependencies=[Depends(watchers.turn)],
-            response_class=StreamingResponse,
-            **schemas.EVENTS,
-        )
+        @app.get("/events", summary="A run's news", dependencies=[Depends(watchers.turn)],
+                 response_class=StreamingResponse, response_description="the news, without an end",
+                 responses={200: {"content": {"text/event-stream": {}}}, **errors(429)})  # fmt: skip
         async def events() -> StreamingResponse:
+            """Server-sent events. again: forget what was told; events: lines of the run's metrics.jsonl; state: whether
+            it has begun, for how many seconds nothing was written, and its result."""
             return StreamingResponse(watch(run, over), media_type="text/event-stream")
 
+    return app
+
+
+def _add_pages(app: FastAPI) -> None:
     @app.get("/", include_in_schema=False)
     async def index() -> FileResponse:
         return FileResponse(PAGES / "index.html")
@@ -92,19 +104,19 @@ def application(
         return FileResponse(PAGES / "docs.html")
 
     app.mount("/pages", StaticFiles(directory=PAGES))
-    return app
 
 
-def recognised(served: Served, kind: str, body: bytes, seen: bool) -> dict[str, Any]:
-    """The answer to a body, as JSON; raises RequestError and ImageError."""
+def recognised(served: Served, kind: str, body: bytes, seen: bool) -> Answer | BatchAnswer:
+    """The answer to a body; raises RequestError and ImageError."""
     version = served()
     images, batch = read_images(kind, body, version.model.image_shape)
-    probabilities = version.recognise(images)
-    answers = [
+    found = [
         {"class": int(each.argmax()), "probabilities": each.tolist(), **({"seen": image.tolist()} if seen else {})}
-        for each, image in zip(probabilities, images, strict=True)
+        for each, image in zip(version.recognise(images), images, strict=True)
     ]
-    return {**({"predictions": answers} if batch else answers[0]), "model": version.about()}
+    if batch:
+        return BatchAnswer(predictions=[Prediction(**each) for each in found], model=version.info)
+    return Answer(**found[0], model=version.info)
 
 
 async def _refusal(_request: Request, error: Exception) -> JSONResponse:

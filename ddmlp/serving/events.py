@@ -12,12 +12,10 @@ from typing import Any, BinaryIO
 from ddmlp.errors import RunError
 from ddmlp.runs.run import Run
 
-AT_ONCE = 256 << 10  # bytes that are read at a time
-LONGEST = 64 << 10  # bytes of a line: what is longer is none of ours
-LOOK_SECONDS = 0.25
-QUIET_SECONDS = 5  # of which the quiet is told
-
-Event = dict[str, Any]
+CHUNK_BYTES = 256 << 10  # read at a time
+MAX_LINE_BYTES = 64 << 10  # a longer line is none of ours
+POLL_SECONDS = 0.25
+QUIET_SECONDS = 5  # the unit in which silence is told
 
 
 class Follower:
@@ -29,9 +27,9 @@ class Follower:
         self._file: BinaryIO | None = None
         self._rest = b""  # of a line that has not ended
 
-    def read(self) -> tuple[bool, list[Event]]:
+    def read(self) -> tuple[bool, list[dict[str, Any]]]:
         """Whether the file is another than before, so that what was read of it is void; and the next events, those of
-        AT_ONCE bytes at most."""
+        CHUNK_BYTES bytes at most."""
         again = self._file is not None and not self._goes_on()
         if again:
             self.close()
@@ -40,9 +38,9 @@ class Follower:
                 self._file = self._path.open("rb")
             except FileNotFoundError:
                 return again, []
-        *lines, rest = (self._rest + self._file.read(AT_ONCE)).split(b"\n")
-        self._rest = rest[:LONGEST]  # a longer one cannot become JSON again
-        return again, [event for line in lines if (event := _event(line))]
+        *lines, rest = (self._rest + self._file.read(CHUNK_BYTES)).split(b"\n")
+        self._rest = rest[:MAX_LINE_BYTES]  # a longer one cannot become JSON again
+        return again, [event for line in lines if (event := _parsed(line))]
 
     def close(self) -> None:
         if self._file is not None:
@@ -59,7 +57,7 @@ class Follower:
             return False
 
 
-def _event(line: bytes) -> Event | None:
+def _parsed(line: bytes) -> dict[str, Any] | None:
     """A line as what it says, in numbers that JSON has: what is not finite becomes null. None where it is damaged."""
     try:
         found = json.loads(line, parse_constant=lambda _: None, parse_float=_finite)
@@ -91,7 +89,7 @@ async def watch(run: Run, over: Callable[[], bool]) -> AsyncIterator[str]:
                 yield _message("events", events)
             if (now := state(run)) != told:
                 yield _message("state", told := now)
-            await asyncio.sleep(0 if events else LOOK_SECONDS)
+            await asyncio.sleep(0 if events else POLL_SECONDS)
     finally:
         follower.close()
 

@@ -1,4 +1,4 @@
-"""Who is let in: so many at once, so many more who wait, and no others."""
+"""Admission of requests: so many at once, so many more that wait, and no others."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,15 +11,15 @@ class Admission:
 
     def __init__(self, at_once: int, waiting: int = 0) -> None:
         self._turns = asyncio.Semaphore(at_once)
-        self._most = at_once + waiting
+        self._max = at_once + waiting
         self._here = 0
 
     async def turn(self) -> AsyncIterator[None]:
         """Wait for a turn, and hold it until the request is answered: what FastAPI calls a dependency with yield.
 
-        Raises RequestError at once where too many wait already.
+        Raises RequestError at once if too many wait already.
         """
-        if self._here >= self._most:
+        if self._here >= self._max:
             raise RequestError(429, f"{self._here} requests are being answered already; try again in a second")
         self._here += 1
         try:

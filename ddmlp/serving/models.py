@@ -3,43 +3,39 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ddmlp.errors import RequestError
 from ddmlp.inference.model import Model, load_model, model_of
 from ddmlp.inference.recogniser import Recogniser
 from ddmlp.runs.run import Run
+from ddmlp.serving.schemas import ModelInfo
 
 
 @dataclass(frozen=True)
 class Version:
-    """A version of a model. step: how many steps it was trained, where that is known. Not for two threads at once."""
+    """A version of a model. info: what answers tell of it. Not for two threads at once."""
 
     model: Model
     recognise: Recogniser
-    step: int | None
-    weights_sha256: str
+    info: ModelInfo
 
     @classmethod
-    def of(cls, model: Model, step: int | None = None) -> "Version":
-        return cls(model, Recogniser(model), step, model.weights.sha256())
-
-    def about(self) -> dict[str, Any]:
-        """What an answer says of it, as JSON."""
-        return {
-            "step": self.step,
-            "weights_sha256": self.weights_sha256,
-            "image_shape": self.model.image_shape,
-            "classes": self.model.weights.shape.outputs,
-        }
+    def from_model(cls, model: Model, step: int | None = None) -> "Version":
+        info = ModelInfo(
+            step=step,
+            weights_sha256=model.weights.sha256(),
+            image_shape=model.image_shape,
+            classes=model.weights.shape.outputs,
+        )
+        return cls(model, Recogniser(model), info)
 
 
-Served = Callable[[], Version]  # raises RequestError where there is none
+Served = Callable[[], Version]  # raises RequestError if there is none
 
 
 def fixed(path: Path) -> Served:
-    """A model that stays what it is; raises RunError where there is none at `path`."""
-    version = Version.of(load_model(path))
+    """A model that stays what it is; raises RunError if there is none at `path`."""
+    version = Version.from_model(load_model(path))
     return lambda: version
 
 
@@ -52,7 +48,7 @@ class Newest:
         self._version: Version | None = None
 
     def __call__(self) -> Version:
-        """Raises RequestError where the run has no good checkpoint (yet)."""
+        """Raises RequestError if the run has no good checkpoint (yet)."""
         there = self._there()
         if there is None:
             self._version = None
@@ -78,4 +74,4 @@ class Newest:
         if checkpoint is None:
             return None
         model = model_of(self._run.path, checkpoint.weights, self._run.origin().data)
-        return Version.of(model, checkpoint.step)
+        return Version.from_model(model, checkpoint.step)

@@ -15,7 +15,7 @@ import pytest
 from ddmlp.files import write_whole
 from ddmlp.runs.run import Run
 from ddmlp.serving import events as module
-from ddmlp.serving.app import WATCHERS
+from ddmlp.serving.app import MAX_WATCHERS
 from ddmlp.serving.events import Follower, state, watch
 from tests.support.servers import Server, serving
 
@@ -54,7 +54,7 @@ def test_simple(path, follower):
     assert read(follower) == (False, [3])
 
 
-def test_a_line_counts_once_it_has_ended(path, follower):
+def test_line_without_its_end(path, follower):
     text = line(1)
     for end in range(len(text)):
         path.write_text(text[:end])
@@ -63,8 +63,8 @@ def test_a_line_counts_once_it_has_ended(path, follower):
     assert read(follower) == (False, [1])
 
 
-def test_what_is_written_in_pieces_is_put_together(path, follower, monkeypatch):
-    monkeypatch.setattr(module, "AT_ONCE", 7)
+def test_pieces_are_joined(path, follower, monkeypatch):
+    monkeypatch.setattr(module, "CHUNK_BYTES", 7)
     path.write_text("".join(map(line, range(10))))
     found = []
     for _ in range(path.stat().st_size):
@@ -76,7 +76,7 @@ def test_what_is_written_in_pieces_is_put_together(path, follower, monkeypatch):
     "damaged", ["", "{", "[]", "7", '"step"', '{"event": "progress"}', '{"event": 1, "step": 1}', "\0\0\xff",
                 '{"event": "progress", "step": "1"}', "[" * 50_000, "x" * 500_000],
 )  # fmt: skip
-def test_a_damaged_line_is_passed_over(path, follower, damaged):
+def test_damaged_line(path, follower, damaged):
     path.write_text(f"{line(1)}{damaged}\n{line(2)}", "latin-1")
     found = []
     for _ in range(5):
@@ -84,16 +84,16 @@ def test_a_damaged_line_is_passed_over(path, follower, damaged):
     assert found == [1, 2]
 
 
-def test_a_line_without_an_end_is_not_kept(path, follower):
+def test_endless_line(path, follower):
     path.write_text("x" * 3_000_000)
     for _ in range(20):
         assert read(follower) == (False, [])
-    assert len(follower._rest) <= module.LONGEST
+    assert len(follower._rest) <= module.MAX_LINE_BYTES
     append(path, "\n" + line(1))
     assert read(follower) == (False, [1])
 
 
-def test_a_file_that_is_cut_is_read_again(path, follower):
+def test_truncated_file(path, follower):
     path.write_text(line(1) + line(2))
     assert read(follower) == (False, [1, 2])
     os.truncate(path, len(line(1)))
@@ -101,7 +101,7 @@ def test_a_file_that_is_cut_is_read_again(path, follower):
     assert read(follower) == (False, [])
 
 
-def test_a_file_that_is_replaced_is_read_again(path, follower):
+def test_replaced_file(path, follower):
     path.write_text(line(1) + line(2))
     assert read(follower) == (False, [1, 2])
     write_whole(path, line(1) + line(3) + line(4) + line(5))  # longer than before
@@ -113,7 +113,7 @@ def test_a_file_that_is_replaced_is_read_again(path, follower):
     assert read(follower) == (False, [9])
 
 
-def test_a_resumed_run_is_read_again(tmp_path, path, follower):
+def test_resumed_run(tmp_path, path, follower):
     run = Run(tmp_path)
     run.record([{"event": "start", "step": 0}, *({"event": "progress", "step": step} for step in (10, 20, 30))])
     assert read(follower) == (False, [0, 10, 20, 30])
@@ -123,13 +123,13 @@ def test_a_resumed_run_is_read_again(tmp_path, path, follower):
     assert read(follower) == (True, [0, 10, 20, 20])
 
 
-def test_numbers_that_json_does_not_have_are_null(path, follower):
+def test_not_finite(path, follower):
     path.write_text(line(1, error=float("nan"), speed=float("inf")) + '{"event": "epoch", "step": 2, "x": 1e999}\n')
     _, events = follower.read()
     assert [(event.get("error"), event.get("speed"), event.get("x")) for event in events] == [(None, None, None)] * 2
 
 
-def test_the_state_of_a_run(tmp_path):
+def test_state(tmp_path):
     run = Run(tmp_path / "run")
     assert state(run) == {"begun": False, "quiet": 0, "result": None}
     run.path.mkdir()
@@ -164,8 +164,8 @@ def messages(run: Run, looks: int) -> list[tuple[str, object]]:
     return found
 
 
-def test_what_is_news_of_a_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "LOOK_SECONDS", 0)
+def test_watch(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "POLL_SECONDS", 0)
     run = Run(tmp_path)
     unbegun = {"begun": False, "quiet": 0, "result": None}
     assert messages(run, looks=3) == [("again", None), ("state", unbegun)]
@@ -192,7 +192,7 @@ def told(response: http.client.HTTPResponse) -> Iterator[tuple[str, object]]:
         yield name, data
 
 
-def test_a_run_is_watched_from_before_its_beginning_to_its_end(data, tmp_path):
+def test_run_from_start_to_end(data, tmp_path):
     path = tmp_path / "run"
     with serving("--run", path) as server, news(server) as found:
         assert server.get("/about").json == {"name": str(path), "live": True, "model": None}
@@ -215,20 +215,20 @@ def test_a_run_is_watched_from_before_its_beginning_to_its_end(data, tmp_path):
         assert (answer["step"], answer["weights_sha256"]) == (result["steps"], result["weights_sha256"])
 
 
-def test_only_so_many_may_watch_and_who_leaves_makes_room(trained):
-    with serving("--run", trained) as server, ExitStack() as watching:
+def test_watchers_are_bounded(run_server):
+    with ExitStack() as watching:
         leaves = watching.enter_context(ExitStack())
-        for each in [leaves] + (WATCHERS - 1) * [watching]:
-            next(each.enter_context(news(server)))
-        refused = server.get("/events")
+        for each in [leaves] + (MAX_WATCHERS - 1) * [watching]:
+            next(each.enter_context(news(run_server)))
+        refused = run_server.get("/events")
         assert (refused.status, refused.headers["retry-after"]) == (429, "1")
         leaves.close()
         while True:  # until the server has noticed; the test's own time is the bound
-            with suppress(AssertionError), news(server) as found:
+            with suppress(AssertionError), news(run_server) as found:
                 next(found)
                 break
 
 
-def test_it_ends_while_it_is_watched(trained):
+def test_end_while_watched(trained):
     with ExitStack() as watching, serving("--run", trained) as server:
         next(watching.enter_context(news(server)))

@@ -10,13 +10,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-import yaml
 
 from ddmlp.inference.model import load_model
 from ddmlp.ray_backend.cluster import Cluster
 from ddmlp.serving.security import POLICY
 from tests.support.servers import Server
 
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 ROOT = Path(__file__).parents[2]
 REPLICAS = 2
 
@@ -26,6 +26,8 @@ pytestmark = pytest.mark.cluster
 @pytest.fixture(scope="module")
 def server(trained: Path, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Replicas in the session's Ray, behind a free port. A process of its own, because Ray Serve warns of itself."""
+    import yaml  # comes with Ray
+
     config = yaml.safe_load((ROOT / "cluster" / "serve.yaml").read_text())
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -67,7 +69,7 @@ def test_simple(server, trained):
         assert found.json["model"]["weights_sha256"] == load_model(trained).weights.sha256()
 
 
-def test_what_is_refused_and_what_is_shown_is_the_same(server):
+def test_errors_and_pages(server):
     found = server.predict(7)
     assert (found.status, found.json.keys()) == (422, {"error"})
     assert server.predict(bytes(5 << 20), "image/png").status == 413

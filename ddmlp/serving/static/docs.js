@@ -2,10 +2,17 @@
 
 import { make } from "./make.js";
 
+const { info, paths, components } = await (await fetch("openapi.json")).json();
+
+// A schema as text, with what it refers to in its place.
+function text(schema) {
+  return JSON.stringify(schema, (_, part) => (part?.$ref ? components.schemas[part.$ref.split("/").at(-1)] : part), 1);
+}
+
 // Each media type, with its schema for whoever wants to see it.
 function content(found = {}) {
   return Object.entries(found).map(([kind, { schema }]) =>
-    schema ? make("details", "", make("summary", kind), make("pre", JSON.stringify(schema, null, 1))) : make("p", kind));
+    schema ? make("details", "", make("summary", kind), make("pre", text(schema))) : make("p", kind));
 }
 
 function route(path, method, about) {
@@ -21,7 +28,6 @@ function route(path, method, about) {
   return section;
 }
 
-const { info, paths } = await (await fetch("openapi.json")).json();
 document.getElementById("about").textContent = info.description;
 const at = new URL("predict", location);
 const shell = `# a picture

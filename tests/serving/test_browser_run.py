@@ -1,0 +1,75 @@
+"""The page of a run in a real browser: Chromium, driven by Playwright."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.browser import SECONDS, answered, draw, expect
+from tests.support.servers import serving
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+pytestmark = pytest.mark.browser
+
+
+@contextmanager
+def training(data: Path, run: Path, *flags: str) -> Iterator[None]:
+    """A run that trains as long as the block."""
+    words = [sys.executable, "-m", "ddmlp.train", "--data", str(data), "--run", str(run), "--quiet", *flags]
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield
+        assert process.poll() is None, "it should have trained longer"
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=60)
+
+
+def fact(page: "Page", name: str) -> "Locator":
+    """What is told of `name`."""
+    return page.locator("#facts div", has=page.get_by_text(name, exact=True)).locator("dd")
+
+
+def test_run_that_trains(data, tmp_path, opened, digit_of):
+    run = tmp_path / "run"
+    with serving("--run", run) as server:
+        page = opened(server)
+        expect(page.locator("#state")).to_have_text("It has not begun yet.", timeout=SECONDS)
+        expect(page.locator("#curves figure:visible")).to_have_count(0)
+        with training(data, run, "--epochs", "10000", "--hidden", "100", "--checkpoint-every", "200"):
+            expect(page.locator("#state")).to_have_text("It trains.", timeout=SECONDS)
+            expect(page.locator("#facts")).to_contain_text("Last checkpoint", timeout=SECONDS)
+            expect(page.locator("#curves figure:visible")).to_have_count(6, timeout=SECONDS)
+            with answered(page):
+                draw(page, digit_of[0])
+            seen = []
+            for _ in range(3):
+                step, curve = (
+                    fact(page, "Step").inner_text(),
+                    page.locator("#curves polyline").first.get_attribute("points"),
+                )
+                answer = page.locator("#answer").inner_text()
+                assert re.search(r"says the version of step [\d,]+$", answer)
+                seen.append((step, curve, answer))
+                expect(fact(page, "Step")).not_to_have_text(step, timeout=SECONDS)
+                expect(page.locator("#answer")).not_to_have_text(answer, timeout=SECONDS)
+            for each in zip(*seen, strict=True):
+                assert len(set(each)) == 3
+
+
+def test_run_that_has_ended(run_server, trained, opened):
+    page = opened(run_server)
+    expect(page.locator("#state")).to_have_text("It has ended.", timeout=SECONDS)
+    result = json.loads((trained / "result.json").read_text())
+    expect(page.locator("#facts")).to_contain_text(f"{result['steps']:,}")
+    expect(page.locator("#facts")).to_contain_text(result["weights_sha256"][:12])
+    assert page.locator("#curves svg:visible").first.get_attribute("aria-label").startswith("Loss, E, nats: from ")
