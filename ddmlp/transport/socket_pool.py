@@ -18,9 +18,7 @@ from ddmlp.transport import protocol
 from ddmlp.transport.listener import HandshakeListener, Peer
 from ddmlp.transport.shared_memory import Region
 
-# Versions of the weights in shared memory beyond those that open steps read: the next while it is written, and two that
-# workers which have fallen behind still read.
-SLOTS = 3
+SLOTS = 3  # versions beyond those that open steps read: the one being written, and two for workers that are behind
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # of this machine
 TIME_SLICE = 256  # units after which workers that share a core take turns
 
@@ -29,8 +27,7 @@ class SocketWorkerPool:
     """Workers in other processes; a `WorkerPool`.
 
     They connect to one of `addresses`: a Unix socket for those on this machine, which share the arrays, and host and
-    port for others, to which arrays are sent. Each proves that it knows `secret`, and is accepted if it would compute
-    the same bits as all others.
+    port for others. Each proves that it knows `secret`, and is accepted if it would compute the same bits.
     """
 
     def __init__(
@@ -172,10 +169,10 @@ class SocketWorkerPool:
     def _check_silence(self) -> None:
         bound = self._timeouts.answer if self._peers else self._timeouts.join
         if self._silence > bound:
-            found = (
-                f"none of the workers {sorted(self._peers)} has answered" if self._peers else "there has been no worker"
+            silent = f"none of the workers {sorted(self._peers)} has answered"
+            raise ClusterError(
+                f"{silent if self._peers else 'there has been no worker'} for {bound:g} s; the last checkpoint stands"
             )
-            raise ClusterError(f"{found} for {bound:g} s; the last checkpoint stands")
 
     def _attend(self, key: selectors.SelectorKey) -> Gradient | None:
         """Handle a socket that is ready; returns an answer if that is what has come."""
