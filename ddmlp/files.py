@@ -1,11 +1,12 @@
 """Files that are there whole or not at all."""
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
+
+LOCK = ".lock"  # the file in a folder that its holder has locked
 
 
 @contextmanager
@@ -49,16 +50,20 @@ def write_whole(path: Path, text: str | bytes) -> None:
 @contextmanager
 def held(folder: Path) -> Iterator[bool]:
     """Whether this process is the only one that holds `folder` in such a block; a dead one holds nothing."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    import filelock  # takes longer than all the rest of this module
+
+    lock = filelock.FileLock(folder / LOCK)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+        lock.acquire(blocking=False)
+    except filelock.Timeout:
+        yield False
+        return
+    try:
+        yield True
     finally:
-        os.close(descriptor)
+        # While it is locked: a process that has it open finds, once it has the lock, that the file is gone.
+        (folder / LOCK).unlink(missing_ok=True)
+        lock.release()
 
 
 def sync_folder(path: Path) -> None:

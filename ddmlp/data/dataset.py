@@ -4,22 +4,13 @@ import hashlib
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ddmlp.data.manifest import NAME, Manifest, Shard
-from ddmlp.data.shards import Block, map_shard, memory
+from ddmlp.data.shards import MappedShard, map_shard
 from ddmlp.errors import DatasetError
-
-
-class _Map(NamedTuple):
-    """A mapped shard. holder: one of its record batches, which holds the map of the whole file; places (2, batches):
-    where the pixels and the labels of each begin in memory."""
-
-    holder: Block
-    places: NDArray[np.intp]
 
 
 class Dataset:
@@ -36,8 +27,7 @@ class Dataset:
         self._stamp = self._manifest_stamp()
         self.manifest = Manifest.read(self.path)
         self._maps = {index: self._map(shard) for index, shard in enumerate(self.manifest.shards)}
-        self._memory = memory(self.manifest.pixels)
-        self._locate()
+        self._begins = _begins(self.manifest)
 
     def __len__(self) -> int:
         return self.manifest.rows
@@ -45,18 +35,23 @@ class Dataset:
     def gather(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """The pixels (B, m) and the labels (B,) of the given rows (B,), copies, uint8.
 
-        Raises DatasetError where a shard that was forgotten is not as it was.
+        Raises DatasetError for a row that is not there, and if a shard that was forgotten is not as it was.
         """
-        if len(self._maps) < len(self.manifest.shards):
-            shards = np.searchsorted(self._begins, rows, side="right") - 1
-            if missing := set(shards.tolist()).difference(self._maps):
-                self._maps |= {shard: self._map(self.manifest.shards[shard]) for shard in missing}
-                self._locate()
-        # All at once, because neighbours in the order hardly ever share a record batch.
-        blocks = np.searchsorted(self._blocks, rows, side="right") - 1
-        places = self._places[0, blocks] + rows * self.manifest.pixels
-        _ = self._memory[places, 0]  # so memory is asked for all of them, and not for one after the other
-        return self._memory[places], self._memory[self._places[1, blocks] + rows, 0]
+        pixels = np.empty(len(rows), f"V{self.manifest.pixels}")  # whole rows are copied faster than their pixels
+        labels = np.empty(len(rows), np.uint8)
+        if len(rows):
+            order = rows.argsort()  # so that each shard is read once
+            ordered = rows[order]
+            for row in ordered[[0, -1]].tolist():
+                if not 0 <= row < len(self):
+                    raise DatasetError(f"{self.path} has no row {row}, expected 0 to {len(self) - 1}")
+            shards = self._begins.searchsorted(ordered, side="right") - 1
+            ordered -= self._begins[shards]
+            ends = (shards[1:] != shards[:-1]).nonzero()[0] + 1
+            for begin, end in pairwise([0, *ends.tolist(), len(rows)]):
+                shard, some = int(shards[begin]), order[begin:end]
+                pixels[some], labels[some] = self._mapped(shard).copy_rows(ordered[begin:end])
+        return pixels.view(np.uint8).reshape(len(rows), self.manifest.pixels), labels
 
     def grow(self) -> tuple[Shard, ...]:
         """Take up what has been published since; returns the shards that are new. `manifest.ended` may change alone.
@@ -82,8 +77,7 @@ class Dataset:
             )
         new = found.shards[begin:]
         self._maps |= {index: self._map(shard) for index, shard in enumerate(new, begin)}
-        self.manifest, self._stamp = found, stamp
-        self._locate()
+        self.manifest, self._stamp, self._begins = found, stamp, _begins(found)
         return new
 
     def forget(self, row: int) -> None:
@@ -102,18 +96,11 @@ class Dataset:
                     "restore it, or convert the data again"
                 )
 
-    def _locate(self) -> None:
-        """Note where the rows lie: those of a shard that is not mapped must not be looked for there."""
-        shards, step = self.manifest.shards, self.manifest.batch_rows
-        self._begins = np.cumsum([0, *(shard.rows for shard in shards)])  # of each shard, and the end of the last
-        blocks = [np.arange(begin, end, step) for begin, end in pairwise(self._begins.tolist())]
-        self._blocks = np.concatenate([np.arange(0), *blocks])  # the first row of each record batch
-        # Where the pixels and the labels of row 0 would lie, if all rows lay as those of the record batch do.
-        self._places = np.zeros((2, len(self._blocks)), np.intp)
-        widths = np.array([[self.manifest.pixels], [1]])
-        for shard, mapped in self._maps.items():
-            first = slice(*np.searchsorted(self._blocks, self._begins[shard : shard + 2]))
-            self._places[:, first] = mapped.places - widths * self._blocks[first]
+    def _mapped(self, shard: int) -> MappedShard:
+        """The shard of that index; maps it again if it was forgotten."""
+        if shard not in self._maps:
+            self._maps[shard] = self._map(self.manifest.shards[shard])
+        return self._maps[shard]
 
     def _manifest_stamp(self) -> tuple[int, int, int] | None:
         """What changes whenever the manifest is replaced; None where it is not there."""
@@ -123,14 +110,14 @@ class Dataset:
             return None
         return found.st_mtime_ns, found.st_ino, found.st_size
 
-    def _map(self, shard: Shard) -> _Map:
+    def _map(self, shard: Shard) -> MappedShard:
         path, classes = self._check_size(shard), self.manifest.classes
         if self._verify:
             self.verify([shard])
-        blocks = map_shard(path, shard.rows, self.manifest.image_shape, self.manifest.batch_rows)
-        if (label := max(int(block.labels.max()) for block in blocks)) >= classes:
+        mapped = map_shard(path, shard.rows, self.manifest.image_shape, self.manifest.batch_rows)
+        if (label := max(int(block.labels.max()) for block in mapped.blocks)) >= classes:
             raise DatasetError(f"{path} is damaged: it has the label {label}, expected 0 to {classes - 1}")
-        return _Map(blocks[0], np.transpose([block.places for block in blocks]))
+        return mapped
 
     def _check_size(self, shard: Shard) -> Path:
         path = self.path / shard.file
@@ -141,6 +128,11 @@ class Dataset:
         if size != shard.bytes:
             raise DatasetError(f"{path} has {size} bytes, expected {shard.bytes}; convert the data again")
         return path
+
+
+def _begins(manifest: Manifest) -> NDArray[np.intp]:
+    """The first row of each shard, and after the last one the number of rows."""
+    return np.cumsum([0, *(shard.rows for shard in manifest.shards)], dtype=np.intp)
 
 
 def file_sha256(path: Path) -> str:

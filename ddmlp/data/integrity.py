@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 
-LEAST_URGENT = 19  # of Linux's priorities
+LOWEST_PRIORITY = 19  # of Linux's priorities
 
 
 class IntegrityChecker:
@@ -22,7 +22,7 @@ class IntegrityChecker:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="verify", initializer=_stand_back)
         self._waiting: list[Future[None]] = []
 
-    def add(self, verify: Callable[[], None]) -> None:
+    def submit(self, verify: Callable[[], None]) -> None:
         """Have `verify` called."""
         self._waiting.append(self._thread.submit(verify))
 
@@ -46,4 +46,4 @@ def _stand_back() -> None:
     before the next checkpoint."""
     if sys.platform == "linux":  # elsewhere it would be the whole process
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LEAST_URGENT)
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)

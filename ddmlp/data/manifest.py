@@ -1,11 +1,11 @@
 """A dataset's manifest, `dataset.json`: what it holds, and the SHA-256 of every shard. Written last."""
 
 import hashlib
-import json
-import re
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
 
 from ddmlp.errors import DatasetError
 from ddmlp.files import write_whole
@@ -13,53 +13,51 @@ from ddmlp.files import write_whole
 NAME = "dataset.json"
 FORMAT = "ddmlp-dataset"
 VERSION = 1
+MAX_PIXELS = 1 << 24  # of an image: what a source claims is not believed without a bound
+
+Count = Annotated[int, Meta(ge=1, le=2**53)]
 
 
-@dataclass(frozen=True)
-class Shard:
-    """One Arrow IPC file of a dataset: its name in the folder, its rows, its size in bytes and its SHA-256."""
+class Shard(Struct, frozen=True, forbid_unknown_fields=True):
+    """One Arrow IPC file of a dataset: its plain name in the folder, its rows, its size in bytes and its SHA-256."""
 
-    file: str
-    rows: int
-    bytes: int
-    sha256: str
-
-    def __post_init__(self) -> None:
-        if type(self.file) is not str or not re.fullmatch(r"\w[\w.-]*", self.file, re.ASCII):
-            raise ValueError(f"a shard's file is {self.file!r}, and must be a plain file name")
-        for name, value, least in [("rows", self.rows, 1), ("bytes", self.bytes, 1)]:
-            _check_whole(f"{name} of shard {self.file}", value, least)
-        if type(self.sha256) is not str or not re.fullmatch("[0-9a-f]{64}", self.sha256):
-            raise ValueError(f"sha256 of shard {self.file} is {self.sha256!r}, and must be 64 hexadecimal digits")
+    file: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")]
+    rows: Count
+    bytes: Count
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
-@dataclass(frozen=True)
-class Manifest:
-    """rows: in all shards; image_shape: (height, width); classes: labels are 0..classes-1; batch_rows: rows of each
-    Arrow record batch but a shard's last; shards: in row order; ended: the writer has marked the end, no rows will be
-    added."""
+class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a dataset holds; its fields, in this order, are those of the file.
 
-    rows: int
-    image_shape: tuple[int, int]
-    classes: int
-    batch_rows: int
+    Parameters
+    ----------
+    rows : int
+        In all shards.
+    image_shape : (height, width)
+        In pixels.
+    classes : int
+        Labels are 0..classes-1.
+    batch_rows : int
+        Rows of each Arrow record batch but a shard's last, which may have fewer.
+    shards : tuple of Shard
+        In the order of the rows.
+    ended : bool
+        The writer has marked the end: no rows will be added.
+    """
+
+    rows: Count
+    image_shape: tuple[Count, Count]
+    classes: Annotated[int, Meta(ge=1, le=256)]
+    batch_rows: Count
     shards: tuple[Shard, ...]
     ended: bool = False
 
     def __post_init__(self) -> None:
-        _check_whole("rows", self.rows, 1)
-        _check_whole("classes", self.classes, 1, 256)
-        _check_whole("batch_rows", self.batch_rows, 1)
         if len({shard.file for shard in self.shards}) != len(self.shards):
             raise ValueError("two of its shards are the same file")
-        if len(self.image_shape) != 2:
-            raise ValueError(f"image_shape is {self.image_shape!r}, and must be [height, width]")
-        for side in self.image_shape:
-            _check_whole("a side of image_shape", side, 1)
         if (total := sum(shard.rows for shard in self.shards)) != self.rows:
             raise ValueError(f"rows is {self.rows}, but its shards hold {total}")
-        if type(self.ended) is not bool:
-            raise ValueError(f"ended is {self.ended!r}, and must be true or false")
 
     @property
     def pixels(self) -> int:
@@ -80,14 +78,14 @@ class Manifest:
         return self.form() if growing else self.sha256()
 
     def prefix(self, shards: int) -> "Manifest":
-        """The manifest of the first so many shards, 1 or more, not ended; raises DatasetError where there are fewer."""
+        """The manifest of the first so many shards, 1 or more, not ended; raises DatasetError if there are fewer."""
         if not 1 <= shards <= len(self.shards):
             raise DatasetError(
                 f"a dataset of {len(self.shards)} shards has no first {shards}; expected at least as many shards as "
                 "were read before: restore it"
             )
         kept = self.shards[:shards]
-        return replace(self, rows=sum(shard.rows for shard in kept), shards=kept, ended=False)
+        return msgspec.structs.replace(self, rows=sum(shard.rows for shard in kept), shards=kept, ended=False)
 
     def write(self, folder: Path) -> None:
         write_whole(folder / NAME, _text(self._fields() | ({"ended": True} if self.ended else {})))
@@ -97,38 +95,28 @@ class Manifest:
         """Read and check the manifest in `folder`; raises DatasetError."""
         path = folder / NAME
         try:
-            found: dict[str, Any] = json.loads(path.read_bytes())
-            if type(found) is not dict:
-                raise ValueError("it is no JSON object")
-            if (kind := (found.pop("format"), found.pop("version"))) != (FORMAT, VERSION):
-                raise ValueError(f"its format and version are {kind}, and must be {(FORMAT, VERSION)}")
-            shards = tuple(Shard(**shard) for shard in found.pop("shards"))
-            return cls(image_shape=tuple(found.pop("image_shape")), shards=shards, **found)
+            found = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+            if (kind := (found.pop("format", None), found.pop("version", None))) != (FORMAT, VERSION):
+                raise ValueError(f"its `format` and `version` are {kind}, expected {(FORMAT, VERSION)}")
+            return msgspec.convert(found, cls)
         except (FileNotFoundError, NotADirectoryError):
             raise DatasetError(f"{folder} is no dataset: it has no {NAME}; make one with tools/idx2arrow.py") from None
         except OSError as error:
             raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
-        except KeyError as error:
-            raise DatasetError(f"{path} is damaged: it has no {error}; convert the data again") from None
-        except (AttributeError, TypeError, ValueError, RecursionError) as error:
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
             why = " ".join(str(error).split())
             raise DatasetError(f"{path} is damaged: {why}; convert the data again") from error
 
     def _fields(self) -> dict[str, Any]:
         """What the fingerprint covers, as JSON has it."""
-        fields = {"format": FORMAT, "version": VERSION, **vars(self), "shards": [vars(shard) for shard in self.shards]}
+        fields: dict[str, Any] = {"format": FORMAT, "version": VERSION, **msgspec.to_builtins(self)}
         del fields["ended"]
         return fields
 
 
-def _text(fields: dict[str, Any]) -> str:
-    return json.dumps(fields, indent=1) + "\n"
+def _text(fields: dict[str, Any]) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(fields), indent=1) + b"\n"
 
 
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _check_whole(name: str, value: object, least: int, most: int = 2**53) -> None:
-    if type(value) is not int or not least <= value <= most:
-        raise ValueError(f"{name} is {value!r}, and must be a whole number from {least} to {most}")
+def _sha256(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()

@@ -1,4 +1,4 @@
-"""Shards: Arrow IPC files of pixels and labels. With arrow_stream.py the only importer of pyarrow.
+"""Shards: Arrow IPC files of pixels and labels.
 
 A shard is an Arrow IPC *file* (the random-access format of the Arrow columnar specification) of two columns without
 nulls: `pixels`, a fixed-shape tensor of uint8 (the canonical extension type arrow.fixed_shape_tensor), and `label`,
@@ -6,11 +6,9 @@ uint8. It is not compressed, so that a memory map is read with no copy.
 """
 
 import os
-import sys
 from contextlib import suppress
 from pathlib import Path
-from types import SimpleNamespace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -19,8 +17,6 @@ from numpy.typing import NDArray
 from ddmlp.errors import DatasetError
 from ddmlp.files import naming
 
-ORIGIN = 1  # the address of the first place, as an array must not lie at 0
-
 
 class Block(NamedTuple):
     """A record batch, as read-only views of the mapped file: pixels (rows, m) uint8 and labels (rows,) uint8."""
@@ -28,22 +24,35 @@ class Block(NamedTuple):
     pixels: NDArray[np.uint8]
     labels: NDArray[np.uint8]
 
-    @property
-    def places(self) -> tuple[int, int]:
-        """Where the pixels and the labels begin in `memory`."""
-        return self.pixels.ctypes.data - ORIGIN, self.labels.ctypes.data - ORIGIN
 
+class MappedShard:
+    """A shard, mapped into memory for as long as this object or one of its blocks lives.
 
-def memory(width: int) -> NDArray[np.uint8]:
-    """This process's memory as a read-only array (places, width): row p is the `width` bytes from place p on.
-
-    So rows of any blocks are gathered by one indexing. Only places in blocks that are mapped may be read: nothing
-    checks it, and others end the process.
+    Parameters
+    ----------
+    content : uint8 (bytes,)
+        The whole file.
+    blocks : list of Block
+        Its record batches, views of `content`; each has `batch_rows` rows, the last one fewer or as many.
     """
-    interface = {"version": 3, "typestr": "|u1", "data": (ORIGIN, True), "strides": (1, 1)}
-    # As many places as NumPy can count the elements of: the addresses of a process are fewer.
-    everything = SimpleNamespace(__array_interface__={**interface, "shape": (sys.maxsize // 8 // width, width)})
-    return np.asarray(everything)
+
+    def __init__(self, content: NDArray[np.uint8], blocks: list[Block], batch_rows: int) -> None:
+        self.blocks = blocks
+        self._content, self._batch_rows = content, batch_rows
+        self._width = width = blocks[0].pixels.shape[1]
+        # Element p is the row whose pixels begin at byte p of the file. So NumPy copies whole rows by their places, and
+        # an element outside the file does not exist: a wrong place is an IndexError.
+        self._rows = np.ndarray(len(content) - width + 1, f"V{width}", content, strides=1)
+        # Where the pixels, and the labels, of row 0 would begin if all rows lay as those of the record batch do.
+        firsts, base = np.arange(len(blocks)) * batch_rows, _begin(content)
+        self._pixels = np.array([_begin(block.pixels) - base for block in blocks]) - firsts * width
+        self._labels = np.array([_begin(block.labels) - base for block in blocks]) - firsts
+
+    def copy_rows(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.void], NDArray[np.uint8]]:
+        """The pixels (k,), an element for each row, and the labels (k,) of `rows` (k,), which count from the shard's
+        first row."""
+        block = rows // self._batch_rows
+        return self._rows[self._pixels[block] + rows * self._width], self._content[self._labels[block] + rows]
 
 
 def schema(image_shape: tuple[int, int]) -> pa.Schema:
@@ -85,11 +94,12 @@ class ShardWriter:
             self._file.close()
 
 
-def map_shard(path: Path, rows: int, image_shape: tuple[int, int], batch_rows: int) -> list[Block]:
-    """Map a shard and return its record batches; raises DatasetError where it is not what the manifest says."""
+def map_shard(path: Path, rows: int, image_shape: tuple[int, int], batch_rows: int) -> MappedShard:
+    """Map a shard of `rows` rows; raises DatasetError if it is not what the manifest says."""
     try:
         # Closing the source gives its file descriptor back; the arrays hold the map.
         with pa.memory_map(str(path)) as source:
+            content = np.frombuffer(source.read_buffer(), np.uint8)
             blocks = _blocks(path, pa.ipc.open_file(source), image_shape, -(-rows // batch_rows))
     except (pa.ArrowException, OSError, AttributeError, ValueError) as error:
         raise DatasetError(f"{path} is damaged: {' '.join(str(error).split())}; convert the data again") from error
@@ -99,7 +109,9 @@ def map_shard(path: Path, rows: int, image_shape: tuple[int, int], batch_rows: i
                 f"{path} has {len(block.labels)} rows in record batch {index}, expected {wanted}; "
                 "convert the data again"
             )
-    return blocks
+        if any(not _within(content, array) for array in block):
+            raise DatasetError(f"{path} has a compressed record batch {index}, expected none; convert the data again")
+    return MappedShard(content, blocks, batch_rows)
 
 
 def _blocks(path: Path, reader: pa.RecordBatchFileReader, image_shape: tuple[int, int], expected: int) -> list[Block]:
@@ -132,6 +144,17 @@ def _uint8(numbers: NDArray[np.uint8]) -> pa.Array:
 def _numbers(array: pa.Array) -> NDArray[np.uint8]:
     """An Arrow array of uint8 without nulls as a read-only view (n,)."""
     return np.frombuffer(array.buffers()[1], np.uint8, len(array), array.offset)
+
+
+def _begin(array: NDArray[Any]) -> int:
+    """The address of an array's first byte."""
+    return int(array.ctypes.data)
+
+
+def _within(content: NDArray[np.uint8], array: NDArray[np.uint8]) -> bool:
+    """Whether an array lies in the file, and not in memory of its own."""
+    begin = _begin(array) - _begin(content)
+    return 0 <= begin <= len(content) - array.size
 
 
 def _columns(found: pa.Schema) -> str:

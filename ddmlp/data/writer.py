@@ -16,14 +16,14 @@ from ddmlp.data.manifest import NAME as MANIFEST
 from ddmlp.data.manifest import Manifest, Shard
 from ddmlp.data.shards import ShardWriter
 from ddmlp.errors import DatasetError
-from ddmlp.files import held, sync_folder
+from ddmlp.files import LOCK, held, sync_folder
 
 BATCH_ROWS = 1_000  # rows of a record batch: the block that a windowed shuffle moves whole
 BATCH_BYTES = 64 << 20  # the most that a record batch of large images holds
 SHARD_ROWS = 10_000
-_OURS = re.compile(
-    r"\d{5,}-[0-9a-f]{12}\.arrow|\.writing-[a-z0-9_]{8}|\.dataset\.json\.\d+\.tmp"
-)  # what a writer may leave behind
+_OURS = re.compile(  # what a writer may leave behind
+    r"\d{5,}-[0-9a-f]{12}\.arrow|\.writing-[a-z0-9_]{8}|\.dataset\.json\.\d+\.tmp|\.lock"
+)
 
 
 class DatasetWriter:
@@ -132,7 +132,7 @@ class DatasetWriter:
 
     def _remove_stale(self) -> None:
         """Remove what killed writers left, and the shards that an overwritten dataset had."""
-        kept = {MANIFEST, self._folder.name, *(shard.file for shard in self._shards)}
+        kept = {MANIFEST, LOCK, self._folder.name, *(shard.file for shard in self._shards)}
         for old in self.path.iterdir():
             if old.name not in kept and _OURS.fullmatch(old.name):
                 shutil.rmtree(old) if old.is_dir() else old.unlink()
@@ -209,11 +209,11 @@ class DatasetWriter:
             if not (self.path / MANIFEST).exists():
                 for shard in self._shards:
                     (self.path / shard.file).unlink(missing_ok=True)
-                self._remove_made()
             self._lock.close()
+            self._remove_made()
 
     def _remove_made(self) -> None:
-        """Remove the folders that were made for the dataset, up to one with something in it."""
+        """Remove the folders that were made for the dataset, up to one with something in it: none if it is there."""
         with suppress(OSError):
             for folder in self._made:
                 folder.rmdir()

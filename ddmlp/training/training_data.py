@@ -52,7 +52,7 @@ class TrainingData:
 
     def verify_too(self, other: Dataset) -> None:
         """Have another dataset verified, too."""
-        self._verification.add(other.verify)
+        self._verification.submit(other.verify)
 
     def close(self) -> None:
         self._verification.close()
@@ -62,4 +62,4 @@ class TrainingData:
         shards = self.dataset.manifest.shards
         if new := shards[self._enqueued :]:
             self._enqueued = len(shards)
-            self._verification.add(partial(self.dataset.verify, new))
+            self._verification.submit(partial(self.dataset.verify, new))

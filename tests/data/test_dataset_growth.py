@@ -3,11 +3,11 @@
 import os
 import sys
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from ddmlp.data import dataset as module
 from ddmlp.data.dataset import Dataset

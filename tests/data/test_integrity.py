@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ddmlp.data.dataset import Dataset
-from ddmlp.data.integrity import LEAST_URGENT, IntegrityChecker
+from ddmlp.data.integrity import LOWEST_PRIORITY, IntegrityChecker
 from ddmlp.errors import DatasetError
 
 
@@ -41,7 +41,7 @@ def flip(path, place):
 def verification_of(datasets):
     verification = IntegrityChecker()
     for dataset in datasets:
-        verification.add(dataset.verify)
+        verification.submit(dataset.verify)
     return verification
 
 
@@ -58,7 +58,7 @@ def test_simple(data):
     assert verification_of([]).wait(0) is True
 
 
-@settings(deadline=None, database=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(which=st.integers(0, 1), draw=st.data())
 def test_a_flipped_bit_anywhere_names_its_shard(copy, which, draw):
     datasets = both(copy)
@@ -113,8 +113,8 @@ def test_it_is_less_urgent_than_the_training():
     found = []
     before = os.getpriority(os.PRIO_PROCESS, 0)
     verification = IntegrityChecker()
-    verification.add(lambda: found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id())))
+    verification.submit(lambda: found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id())))
     assert verification.wait(10)
     verification.close()
-    assert found == [LEAST_URGENT]
-    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before < LEAST_URGENT
+    assert found == [LOWEST_PRIORITY]
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before < LOWEST_PRIORITY

@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import asdict, replace
 
 from ddmlp.data.manifest import NAME, Manifest, Shard
 from ddmlp.errors import DatasetError
@@ -87,7 +87,7 @@ def test_simple(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [NAME]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None)
 @given(
     shape=st.tuples(st.integers(1, 2**53), st.integers(1, 2**53)),
     classes=st.integers(1, 256),
@@ -118,7 +118,7 @@ def test_any_manifest_makes_the_round_trip(tmp_path_factory, shape, classes, bat
 )
 def test_every_field_is_part_of_the_fingerprint(other):
     assert other.sha256() != GOOD.sha256()
-    assert replace(other, **{name: getattr(GOOD, name) for name in vars(GOOD)}).sha256() == GOOD.sha256()
+    assert replace(other, **{name: getattr(GOOD, name) for name in asdict(GOOD)}).sha256() == GOOD.sha256()
 
 
 def test_a_folder_without_a_manifest_is_no_dataset(tmp_path):
@@ -147,41 +147,46 @@ def test_a_manifest_that_cannot_be_read_is_named_with_the_reason(tmp_path):
 def test_a_missing_key_is_named(tmp_path, place):
     message = refusal(tmp_path, changed(place, MISSING))
     if isinstance(place[-1], str):
-        assert f"'{place[-1]}'" in message
+        assert f"`{place[-1]}`" in message
 
 
 @pytest.mark.parametrize(
     ("place", "value", "expected"),
     [
-        (("format",), "parquet", "its format and version are ('parquet', 1), and must be ('ddmlp-dataset', 1)"),
-        (("version",), 2, "its format and version are ('ddmlp-dataset', 2), and must be ('ddmlp-dataset', 1)"),
+        (("format",), "parquet", "are ('parquet', 1), expected ('ddmlp-dataset', 1)"),
+        (("version",), 2, "are ('ddmlp-dataset', 2), expected ('ddmlp-dataset', 1)"),
         (("rows",), 6, "rows is 6, but its shards hold 5"),
-        (("rows",), "5", "rows is '5', and must be a whole number from 1 to"),
-        (("rows",), 5.0, "rows is 5.0, and must be a whole number"),
-        (("rows",), 0, "rows is 0, and must be a whole number"),
-        (("classes",), 257, "classes is 257, and must be a whole number from 1 to 256"),
-        (("classes",), True, "classes is True, and must be a whole number"),
-        (("batch_rows",), -1, "batch_rows is -1, and must be a whole number"),
-        (("image_shape",), [28], "image_shape is (28,), and must be [height, width]"),
-        (("image_shape",), [28, 0], "a side of image_shape is 0, and must be a whole number"),
+        (("rows",), "5", "Expected `int`, got `str` - at `$.rows`"),
+        (("rows",), 5.0, "Expected `int`, got `float` - at `$.rows`"),
+        (("rows",), 0, "Expected `int` >= 1 - at `$.rows`"),
+        (("classes",), 257, "Expected `int` <= 256 - at `$.classes`"),
+        (("classes",), True, "Expected `int`, got `bool` - at `$.classes`"),
+        (("batch_rows",), -1, "Expected `int` >= 1 - at `$.batch_rows`"),
+        (("batch_rows",), 2**53 + 1, f"Expected `int` <= {2**53} - at `$.batch_rows`"),
+        (("image_shape",), [28], "Expected `array` of length 2, got 1 - at `$.image_shape`"),
+        (("image_shape",), [28, 0], "Expected `int` >= 1 - at `$.image_shape[1]`"),
         (("shards",), [], "rows is 5, but its shards hold 0"),
         (("shards", 0, "rows"), 4, "rows is 5, but its shards hold 6"),
-        (("shards", 0, "rows"), None, "rows of shard 00000.arrow is None, and must be a whole number"),
-        (("shards", 0, "bytes"), 0, "bytes of shard 00000.arrow is 0, and must be a whole number"),
-        (("shards", 0, "sha256"), "a" * 63, "and must be 64 hexadecimal digits"),
-        (("shards", 0, "sha256"), "x" * 64, "and must be 64 hexadecimal digits"),
+        (("shards", 0, "rows"), None, "Expected `int`, got `null` - at `$.shards[0].rows`"),
+        (("shards", 0, "bytes"), 0, "Expected `int` >= 1 - at `$.shards[0].bytes`"),
+        (("shards", 0, "sha256"), "a" * 63, "matching regex '^[0-9a-f]{64}\\\\Z' - at `$.shards[0].sha256`"),
+        (("shards", 0, "sha256"), "a" * 64 + "\n", "at `$.shards[0].sha256`"),
+        (("shards", 0, "sha256"), "x" * 64, "at `$.shards[0].sha256`"),
         (("shards", 1, "file"), "00000.arrow", "two of its shards are the same file"),
-        (("more",), 1, "'more'"),
+        (("more",), 1, "`more`"),
+        (("ended",), 1, "Expected `bool`, got `int` - at `$.ended`"),
+        (("ended",), None, "Expected `bool`, got `null` - at `$.ended`"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_expected(tmp_path, place, value, expected):
     assert expected in refusal(tmp_path, changed(place, value))
 
 
-@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/b", "a/", "", ".", "..", "a\0b", "\ud800", 5])
+@pytest.mark.parametrize(
+    "name", ["../x", "/etc/passwd", "a/b", "a/", "", ".", "..", "a\0b", "\ud800", "a\n", "\u00e4", 5]
+)
 def test_a_shard_is_a_plain_file_name(tmp_path, name):
-    message = refusal(tmp_path, changed(("shards", 0, "file"), name))
-    assert f"a shard's file is {name!r}, and must be a plain file name" in message
+    refusal(tmp_path, changed(("shards", 0, "file"), name))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "5", "null", '"dataset"', "{}", b"\xff\xfe{}", "[" * 100_000])
@@ -189,7 +194,7 @@ def test_what_is_no_manifest_is_refused(tmp_path, text):
     refusal(tmp_path, text)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(place=st.sampled_from(PLACES), value=values)
 def test_no_value_anywhere_raises_anything_but_a_dataset_error(tmp_path_factory, place, value):
     folder = tmp_path_factory.getbasetemp()
@@ -199,7 +204,7 @@ def test_no_value_anywhere_raises_anything_but_a_dataset_error(tmp_path_factory,
     assert "\n" not in (complaint or "")
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None)
 @given(at=st.integers(0, len(json.dumps(document())) - 1), byte=st.binary(max_size=2))
 def test_no_damaged_byte_raises_anything_but_a_dataset_error(tmp_path_factory, at, byte):
     folder = tmp_path_factory.getbasetemp()
@@ -225,9 +230,12 @@ def test_the_fingerprint_is_that_of_the_text_without_the_end(tmp_path):
     assert replace(GOOD, ended=True).sha256() == GOOD.sha256()
 
 
-@pytest.mark.parametrize("value", [1, 0, "true", None, []])
-def test_the_end_is_true_or_false(tmp_path, value):
-    assert f"ended is {value!r}, and must be true or false" in refusal(tmp_path, changed(("ended",), value))
+def test_the_text_is_what_it_always_was(tmp_path):
+    """Its SHA-256 is the dataset's identity: runs and checkpoints of older versions hold it."""
+    GOOD.write(tmp_path)
+    assert (tmp_path / NAME).read_text() == json.dumps(document(), indent=1) + "\n"
+    assert GOOD.sha256() == "a21d65310a34eba4d94800fb731e6b205693340fd86f96c49d9c061442dcdf7d"
+    assert GOOD.form() == "335a5232771923a31fd03f6119573292d78b07b28d1072d05014780088f9a235"
 
 
 def test_a_prefix_is_what_was_published_then():

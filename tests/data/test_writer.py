@@ -19,6 +19,7 @@ from ddmlp.data.manifest import NAME
 from ddmlp.data.shards import map_shard
 from ddmlp.data.writer import DatasetWriter
 from ddmlp.errors import DatasetError
+from ddmlp.files import LOCK
 from tests.support.datasets import content, listed, names, rows_of, shard, write
 
 # For each number n: writes 25 rows of nines to a copy of the folder `before`, or to a new path where there is no such
@@ -86,7 +87,7 @@ def test_a_record_batch_of_large_images_is_bounded(tmp_path, monkeypatch):
     pixels, _ = write(tmp_path / "data")
     dataset = Dataset(tmp_path / "data")
     assert dataset.manifest.batch_rows == 4
-    assert [len(block.labels) for block in map_shard(shard(dataset.path, 0), 10, (2, 2), 4)] == [4, 4, 2]
+    assert [len(block.labels) for block in map_shard(shard(dataset.path, 0), 10, (2, 2), 4).blocks] == [4, 4, 2]
     assert (dataset.gather(np.arange(25))[0] == pixels.reshape(25, 4)).all()
 
 
@@ -95,7 +96,7 @@ def test_finishing_writes_what_is_held_and_publishes_nothing(tmp_path):
     with DatasetWriter(tmp_path / "data", (2, 2), 10, shard_rows=10) as writer:
         writer.append(pixels, labels)
         writer.finish()
-        (staging,) = (tmp_path / "data").iterdir()
+        (staging,) = (tmp_path / "data").glob(".writing-*")
         assert [file_sha256(path)[:12] in path.name for path in staging.iterdir()] == [True] * 3
     assert (Dataset(tmp_path / "data").gather(np.arange(25))[1] == labels).all()
 
@@ -105,7 +106,7 @@ def test_an_exception_leaves_nothing(tmp_path):
         stack.enter_context(pytest.raises(ZeroDivisionError))
         writer = stack.enter_context(DatasetWriter(tmp_path / "data", (2, 2), 10, shard_rows=10))
         writer.append(*rows_of(25))
-        assert len(names(tmp_path / "data")) == 1
+        assert len(names(tmp_path / "data")) == 2, "the lock, and what is being written"
         raise ZeroDivisionError
     assert names(tmp_path) == []
 
@@ -312,6 +313,7 @@ def leave(folder: Path) -> None:
     (folder / "00000-0123456789ab.arrow").write_bytes(b"a shard that no manifest lists")
     (folder / f".{NAME}.{os.getpid()}.tmp").write_text("half a mani")
     (folder / f".{NAME}.1.tmp").write_text("half a mani")
+    (folder / LOCK).touch()
 
 
 def test_what_killed_writers_left_is_no_dataset_and_is_removed_by_the_next_writer(tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 
 from ddmlp.data.manifest import NAME, Manifest
 from ddmlp.data.writer import DatasetWriter
+from ddmlp.files import LOCK
 
 
 def rows_of(count: int, shape: tuple[int, int] = (2, 2), seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -37,4 +38,5 @@ def listed(folder: Path) -> list[str]:
 
 def content(folder: Path) -> dict[str, bytes]:
     """A dataset's files but for what a writer keeps beside them while it writes."""
-    return {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.startswith(".writing-")}
+    ours = [path for path in folder.iterdir() if path.name != LOCK and not path.name.startswith(".writing-")]
+    return {path.name: path.read_bytes() for path in ours}
