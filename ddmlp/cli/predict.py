@@ -24,10 +24,8 @@ def images(path: Path, shape: tuple[int, int]) -> "Iterator[tuple[list[str], NDA
         yield [str(path)], read_image(path, shape)[None]
         return
     with IdxReader(path) as reader:
-        if reader.dtype != "uint8" or reader.shape[1:] != shape:
-            raise ImageError(
-                f"{path} has {reader.dtype} of shape {reader.shape}, but the model takes uint8 images of {shape}"
-            )
+        if reader.shape[1:] != shape:
+            raise ImageError(f"{path} has uint8 of shape {reader.shape}, but the model takes uint8 images of {shape}")
         for first, chunk in zip(range(0, len(reader), ROWS), reader.chunks(ROWS), strict=True):
             yield [f"{path}[{first + row}]" for row in range(len(chunk))], chunk
 

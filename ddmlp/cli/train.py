@@ -55,7 +55,8 @@ def spooling(args: argparse.Namespace, config: TrainConfig, run: "Run") -> "Iter
     if not streamed(args):
         yield None
         return
-    from ddmlp.data.ingest import StreamIngest, open_source
+    from ddmlp.data.ingest import StreamIngest
+    from ddmlp.data.sources import open_source
 
     path, classes = run.spool / "train", args.classes
     if (path / NAME).exists():
@@ -75,7 +76,7 @@ def wait_for_rows(data: Path, spool: "StreamIngest | None", progress: "RunProgre
     manifest, start = data / "train" / NAME, time.monotonic()
     while not manifest.exists():
         if spool:
-            spool.check()
+            spool.raise_error()
         if time.monotonic() - start > seconds:
             raise DatasetError(f"no rows have come to {data / 'train'} within {seconds:g} s (--idle-timeout)")
         progress.wait(f"waiting for rows in {data / 'train'}")

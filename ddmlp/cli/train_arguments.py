@@ -8,6 +8,7 @@ from typing import Any
 
 from ddmlp.cli.terminal import Parser
 from ddmlp.config import ENDLESS, SCHEDULES, TrainConfig, flag
+from ddmlp.data.sources import is_source
 from ddmlp.errors import ConfigError
 
 
@@ -74,7 +75,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def streamed(args: argparse.Namespace) -> bool:
     """Whether the data come as a stream of which nothing is on disk yet."""
-    return args.data is not None and (args.data == "-" or args.data.startswith("tcp://"))
+    return args.data is not None and is_source(args.data)
 
 
 def shown(workers: tuple[int, int]) -> str:

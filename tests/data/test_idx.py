@@ -1,10 +1,12 @@
 """The IDX format: round trips, streaming, and every way in which a file can be wrong."""
 
+import errno
 import gzip
 import os
 import struct
 import tracemalloc
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,11 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ddmlp.data.idx import DTYPES, IdxReader, IdxWriter, read_idx, write_idx
+from ddmlp.data.idx import IdxReader, is_idx, read_idx, write_idx
 from ddmlp.errors import IdxError
 
-arrays = st.sampled_from(list(DTYPES.values())).flatmap(
-    lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, max_dims=5, min_side=0, max_side=4))
+arrays = st.sampled_from([1, 3]).flatmap(
+    lambda rank: hnp.arrays(np.uint8, hnp.array_shapes(min_dims=rank, max_dims=rank, min_side=0, max_side=4))
 )
 
 
@@ -31,7 +33,6 @@ def put(folder: Path, data: bytes, *, compress: bool = False) -> Path:
 
 
 def same(found: np.ndarray, expected: np.ndarray) -> bool:
-    """Equal to the bit, so that NaN payloads and the sign of zero count."""
     return (found.dtype, found.shape, found.tobytes()) == (expected.dtype, expected.shape, expected.tobytes())
 
 
@@ -40,9 +41,10 @@ def test_simple(tmp_path):
     path = tmp_path / "images"
     write_idx(path, images)
     assert path.read_bytes() == bytes.fromhex("00000803 00000004 00000002 00000003") + bytes(range(24))
+    assert is_idx(path)
     assert same(read_idx(str(path)), images)
     with IdxReader(path) as reader:
-        assert (reader.path, reader.shape, reader.dtype, len(reader)) == (path, (4, 2, 3), np.uint8, 4)
+        assert (reader.path, reader.shape, len(reader)) == (path, (4, 2, 3), 4)
         assert reader.offset == 16
         assert same(reader.read(3), images[:3])
         assert reader.offset == 16 + 18
@@ -51,40 +53,18 @@ def test_simple(tmp_path):
         assert reader.offset == 16 + 24
 
 
-@pytest.mark.parametrize(("code", "dtype"), DTYPES.items())
-def test_types_are_big_endian_in_the_file_and_native_in_memory(tmp_path, code, dtype):
-    numbers = np.array([1, 2, 100], dtype)
-    expected = header(code, 3) + numbers.astype(dtype.newbyteorder(">")).tobytes()
-    for order in "<>":
-        path = tmp_path / order
-        write_idx(path, numbers.astype(dtype.newbyteorder(order)))
-        assert path.read_bytes() == expected
-        assert same(read_idx(path), numbers)
-        assert read_idx(path).dtype.isnative
-
-
-@settings(deadline=None, database=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(array=arrays, compress=st.booleans(), read_count=st.integers(1, 6), write_count=st.integers(1, 6))
-def test_round_trip(tmp_path, array, compress, read_count, write_count):
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(array=arrays, compress=st.booleans(), count=st.integers(1, 6))
+def test_round_trip(tmp_path, array, compress, count):
     path = tmp_path / "array"
-    items = array if array.ndim else array.reshape(1)
-    with IdxWriter(path, array.shape, array.dtype, compress=compress) as writer:
-        for start in range(0, len(items), write_count):
-            writer.write(items[start : start + write_count])
+    write_idx(path, array, compress=compress)
     assert (path.read_bytes()[:2] == b"\x1f\x8b") == compress
+    assert is_idx(path)
     assert same(read_idx(path), array)
     with IdxReader(path) as reader:
-        chunks = list(reader.chunks(read_count))
-    assert [len(chunk) for chunk in chunks[:-1]] == [read_count] * max(0, len(chunks) - 1)
-    assert same(np.concatenate([items[:0], *chunks]), items)
-
-
-def test_ranks_up_to_numpys_limit(tmp_path):
-    array = np.float64([[2.5, -1.5]]).reshape((1,) * 63 + (2,))
-    write_idx(tmp_path / "deep", array)
-    assert same(read_idx(tmp_path / "deep"), array)
-    with pytest.raises(IdxError, match=r"byte 3: found the rank 65, expected at most 64"):
-        read_idx(put(tmp_path, header(0x08, *[1] * 65) + b"x"))
+        chunks = list(reader.chunks(count))
+    assert [len(chunk) for chunk in chunks[:-1]] == [count] * max(0, len(chunks) - 1)
+    assert same(np.concatenate([array[:0], *chunks]), array)
 
 
 def test_what_is_read_can_be_written_to(tmp_path):
@@ -95,14 +75,14 @@ def test_what_is_read_can_be_written_to(tmp_path):
 
 
 def test_any_memory_layout_can_be_written(tmp_path):
-    array = np.arange(24, dtype=np.int32).reshape(4, 6).T[::2]
+    array = np.arange(48, dtype=np.uint8).reshape(2, 4, 6).T[::2]
     write_idx(tmp_path / "a", array)
     assert same(read_idx(tmp_path / "a"), np.ascontiguousarray(array))
 
 
 def test_gzip_is_deterministic_and_nameless(tmp_path):
     for name in ("one", "two"):
-        write_idx(tmp_path / name, np.arange(9, dtype=np.int16), compress=True)
+        write_idx(tmp_path / name, np.arange(9, dtype=np.uint8), compress=True)
     packed = (tmp_path / "one").read_bytes()
     assert packed == (tmp_path / "two").read_bytes()
     assert packed[3:8] == bytes(5), "no flags, so no name, and time 0"
@@ -127,6 +107,13 @@ def test_count_below_one(tmp_path):
         reader.read(0)
 
 
+def test_other_files_are_no_idx(tmp_path):
+    assert not is_idx(put(tmp_path, b"\x89PNG...."))
+    assert not is_idx(put(tmp_path, b""))
+    with pytest.raises(IdxError, match=f"{tmp_path}/absent: No such file"):
+        is_idx(tmp_path / "absent")
+
+
 # Wrong files: each message names the file and the byte, what was found, and what was expected.
 
 
@@ -136,15 +123,23 @@ def test_count_below_one(tmp_path):
     [
         (b"", r"byte 0{u}: found the end of the file, expected 4 more bytes; get a fresh copy"),
         (b"\0\0\x08", r"byte 3{u}: found the end of the file, expected 1 more bytes"),
-        (b"\0\0\x08\x02\0\0\0\1\0\0", r"byte 10{u}: found the end of the file, expected 2 more bytes"),
+        (b"\0\0\x08\x03\0\0\0\1\0\0", r"byte 10{u}: found the end of the file, expected 6 more bytes"),
         (b"\x89PNG....", r"byte 0{u}: found the bytes 89 50 4e 47, expected 00 00, a type and a rank; check"),
         (b"\0\1\x08\1\0\0\0\0", r"byte 0{u}: found the bytes 00 01 08 01, expected 00 00"),
-        (b"\0\0\x0a\1\0\0\0\0", r"byte 2{u}: found the type 0x0A, expected one of 0x08 \(uint8\), .*float64\); check"),
-        (
-            header(0x0C, *[2**32 - 1] * 2),
-            r"byte 4: found sizes \(4294967295, 4294967295\) of int32, 73,786,976,260,478,468,100 bytes",
+        *(
+            (header(code, 1) + bytes(8), rf"byte 2{{u}}: found the type 0x{code:02X}, expected 0x08 \(uint8\); check")
+            for code in (0x00, 0x07, 0x09, 0x0A, 0x0B, 0x0C, 0x0D, 0x0E, 0xFF)
         ),
-        (header(0x08, 0, *[2**32 - 1] * 2), r"byte 4: found sizes .* expected at most 2\*\*63 - 1"),
+        *(
+            (
+                header(0x08, *[1] * rank) + b"x",
+                rf"byte 3{{u}}: found the rank {rank}, expected 1 .labels. or 3 .images.",
+            )
+            for rank in (0, 2, 4, 64, 255)
+        ),
+        (header(0x08, 1, 4_096, 4_097), r"byte 8{u}: found images of 4096 x 4097 pixels, expected 16,777,216 pixels"),
+        (header(0x08, 2, *[2**32 - 1] * 2), r"byte 8{u}: found images of 4294967295 x 4294967295 pixels"),
+        (header(0x08, 2, 0, 2**32 - 1), r"byte 8{u}: found images of 0 x 4294967295 pixels"),
     ],
 )
 def test_wrong_header(tmp_path, data, message, compress):
@@ -155,9 +150,9 @@ def test_wrong_header(tmp_path, data, message, compress):
 
 
 @pytest.mark.parametrize("size", [0, 1, 5, 7, 8])
-def test_plain_file_of_the_wrong_size_fails_on_opening(tmp_path, size):
-    path = put(tmp_path, header(0x0B, 3) + bytes(size))
-    expected = rf"byte {8 + min(size, 6)}: found a file of {8 + size} bytes, expected 14 \(8 of header, then 3 int16\)"
+def test_plain_file_of_the_wrong_size(tmp_path, size):
+    path = put(tmp_path, header(0x08, 6) + bytes(size))
+    expected = rf"byte {8 + min(size, 6)}: found a file of {8 + size} bytes, expected 14 \(8 of header, then 6 uint8\)"
     with pytest.raises(IdxError, match=expected):
         IdxReader(path)
 
@@ -171,15 +166,15 @@ def test_overlong_gzip_fails_with_its_last_item(tmp_path):
             reader.read(1)  # a second try does not pass either
 
 
-def test_overlong_gzip_without_items_fails_on_opening(tmp_path):
+def test_overlong_gzip_without_items(tmp_path):
     with pytest.raises(IdxError, match="byte 8 of the uncompressed data: found more data"):
         IdxReader(put(tmp_path, header(0x08, 0) + b"a", compress=True))
 
 
 @pytest.mark.parametrize("compress", [False, True])
-@pytest.mark.parametrize("shape", [(), (0,), (4, 3)])
+@pytest.mark.parametrize("shape", [(0,), (9,), (4, 3, 1)])
 def test_truncation_at_every_byte(tmp_path, shape, compress):
-    write_idx(tmp_path / "whole", np.ones(shape, np.int16), compress=compress)
+    write_idx(tmp_path / "whole", np.ones(shape, np.uint8), compress=compress)
     whole = (tmp_path / "whole").read_bytes()
     assert len(whole) > 4
     for size in range(len(whole)):
@@ -189,8 +184,8 @@ def test_truncation_at_every_byte(tmp_path, shape, compress):
 
 @pytest.mark.parametrize("compress", [False, True])
 def test_bytes_after_the_end(tmp_path, compress):
-    write_idx(tmp_path / "whole", np.ones((4, 3), np.int16), compress=compress)
-    with pytest.raises(IdxError, match=r"found (a file of 37 bytes|damaged gzip data .*), expected"):
+    write_idx(tmp_path / "whole", np.ones((4, 3, 2), np.uint8), compress=compress)
+    with pytest.raises(IdxError, match=r"found (a file of 41 bytes|damaged gzip data .*), expected"):
         read_idx(put(tmp_path, (tmp_path / "whole").read_bytes() + b"x"))
 
 
@@ -203,12 +198,11 @@ def test_corrupt_gzip(tmp_path):
             read_idx(put(tmp_path, bytes(damaged)))
 
 
-@pytest.mark.parametrize("shape", [(2**40 // 2**32, 2**32 - 1), (2**32 - 1, 2**8), (1, 2**31, 2**9)])
+@pytest.mark.parametrize("shape", [(2**32 - 1,), (2**32 - 1, 2**12, 2**12), (1, 2**12, 2**12)])
 def test_a_giant_claim_takes_no_memory(tmp_path, shape):
     path = put(tmp_path, header(0x08, *shape) + bytes(1000), compress=True)
-    found = (
-        rf"byte {4 + 4 * len(shape) + 1000:,} of the uncompressed data: found the end of the file, expected [\d,]+ more"
-    )
+    end = 4 + 4 * len(shape) + 1000
+    found = rf"byte {end:,} of the uncompressed data: found the end of the file, expected [\d,]+ more"
     tracemalloc.start()
     try:
         with IdxReader(path) as reader, pytest.raises(IdxError, match=found):
@@ -220,18 +214,15 @@ def test_a_giant_claim_takes_no_memory(tmp_path, shape):
 
 def test_memory_is_bounded_by_the_chunk(tmp_path):
     path = tmp_path / "long"
-    block = np.zeros((1000, 1000), np.int32)
+    write_idx(path, np.zeros((10_000, 50, 50), np.uint8), compress=True)
     tracemalloc.start()
     try:
-        with IdxWriter(path, (20_000, 1000), np.int32, compress=True) as writer:
-            for _ in range(20):
-                writer.write(block)
         with IdxReader(path) as reader:
             rows = sum(len(chunk) for chunk in reader.chunks(500))
-        assert tracemalloc.get_traced_memory()[1] < 16 * 2**20, "of 76 MiB in the file"
+        assert tracemalloc.get_traced_memory()[1] < 2**23, "of 24 MiB in the file"
     finally:
         tracemalloc.stop()
-    assert rows == 20_000
+    assert rows == 10_000
 
 
 def test_missing_file_and_folder(tmp_path):
@@ -241,91 +232,36 @@ def test_missing_file_and_folder(tmp_path):
         IdxReader(tmp_path)
 
 
-# The writer: a whole file, or none.
-
-
-def assert_only(folder: Path, **files: bytes) -> None:
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == files
+# Writing: a whole file, or none.
 
 
 @pytest.mark.parametrize("compress", [False, True])
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch, compress):
+    (tmp_path / "a").write_bytes(b"old")
+    full = mock.Mock(side_effect=OSError(errno.ENOSPC, "No space left on device"))
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(IdxError, match=f"{tmp_path}/a: No space left on device"):
+        write_idx(tmp_path / "a", np.zeros(3, np.uint8), compress=compress)
+    full.assert_called_once()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"old"}
+
+
 @pytest.mark.parametrize(
-    ("batches", "message"),
+    ("array", "found"),
     [
-        ([], "found 0 items, expected the 3 of shape"),
-        ([2], "found 2 items"),
-        ([2, 2], "found item 4, expected only the 3"),
+        *((np.zeros(2, dtype), f"{np.dtype(dtype)} of rank 1") for dtype in ("int8", "uint16", "float32", "bool")),
+        *((np.zeros([1] * rank, np.uint8), f"uint8 of rank {rank}") for rank in (0, 2, 4)),
     ],
 )
-def test_wrong_number_of_items_leaves_the_old_file(tmp_path, batches, message, compress):
-    (tmp_path / "a").write_bytes(b"old")
-
-    def write() -> None:
-        with IdxWriter(tmp_path / "a", (3, 2), np.uint8, compress=compress) as writer:
-            for count in batches:
-                writer.write(np.zeros((count, 2), np.uint8))
-
-    with pytest.raises(IdxError, match=message):
-        write()
-    assert_only(tmp_path, a=b"old")
-
-
-@pytest.mark.parametrize("written", [0, 3])
-def test_an_exception_leaves_nothing(tmp_path, written):
-    def write() -> None:
-        with IdxWriter(tmp_path / "a", (3,), np.uint8) as writer:
-            writer.write(np.zeros(written, np.uint8))
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write()
-    assert_only(tmp_path)
-
-
-def test_a_file_is_replaced_at_the_end_of_the_block(tmp_path):
-    (tmp_path / "a").write_bytes(b"old")
-    with IdxWriter(tmp_path / "a", (3,), np.uint8) as writer:
-        writer.write(np.frombuffer(b"abc", np.uint8))
-        assert (tmp_path / "a").read_bytes() == b"old"
-    assert_only(tmp_path, a=header(0x08, 3) + b"abc")
-
-
-@pytest.mark.parametrize(
-    "items", [np.zeros((1, 2), np.int16), np.zeros((1, 3), np.uint8), np.zeros(2, np.uint8), np.uint8(1)]
-)
-def test_items_that_do_not_fit(tmp_path, items):
-    with (
-        pytest.raises(IdxError, match=r"found items of u?int\d+, shape .*, expected uint8 of shape \('n', 2\)"),
-        IdxWriter(tmp_path / "a", (1, 2), np.uint8) as writer,
-    ):
-        writer.write(np.asarray(items))
-    assert_only(tmp_path)
-
-
-@pytest.mark.parametrize("dtype", ["uint16", "int64", "float16", "bool", "complex64", "U3", "O"])
-def test_dtypes_that_idx_does_not_have(tmp_path, dtype):
-    with pytest.raises(IdxError, match=r"found the dtype .*, expected one that IDX has: 0x08 \(uint8\)"):
-        write_idx(tmp_path / "a", np.zeros(2, dtype))
-    assert_only(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("shape", "message"),
-    [
-        ((2**32,), r"expected at most 64 axes of 0 to 4,294,967,295"),
-        ((-1,), r"found the shape \(-1,\)"),
-        ((1,) * 65, r"expected at most 64 axes"),
-        ((2**31, 2**31, 2), r"expected at most 2\*\*63 - 1"),
-    ],
-)
-def test_shapes_that_idx_or_numpy_cannot_hold(tmp_path, shape, message):
-    with pytest.raises(IdxError, match=message):
-        IdxWriter(tmp_path / "a", shape, np.uint8)
+def test_other_arrays_are_refused(tmp_path, array, found):
+    with pytest.raises(IdxError, match=f"found an array of {found}, expected uint8 of rank 1 .labels. or 3 .images."):
+        write_idx(tmp_path / "a", array)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_places_that_cannot_be_written_to(tmp_path):
-    with pytest.raises(IdxError, match=r"No such file or directory; expected a folder that can be written to"):
+    with pytest.raises(IdxError, match=r"/no/a: No such file or directory; expected the name of a file in a folder"):
         write_idx(tmp_path / "no" / "a", np.zeros(1, np.uint8))
-    with pytest.raises(IdxError, match=r"found a folder, expected the name of a file"):
+    with pytest.raises(IdxError, match=rf"{tmp_path}: Is a directory; expected the name of a file"):
         write_idx(tmp_path, np.zeros(1, np.uint8))
-    assert_only(tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,97 @@
+"""Pairs of IDX files, one of images and one of their labels: rows that are all there."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import numpy as np
+
+from ddmlp.data.idx import IMAGES, LABELS, IdxReader
+from ddmlp.data.manifest import MAX_PIXELS
+from ddmlp.data.sources import Rows
+from ddmlp.errors import IdxError
+
+CHUNK_BYTES = 1 << 20  # of pixels, read at a time
+
+
+class Pair(NamedTuple):
+    """An IDX file of images, and that of their labels."""
+
+    images: Path
+    labels: Path
+
+    def open(self) -> "OpenPair":
+        """Raises IdxError if a file is not what it should be, or they do not fit each other."""
+        return OpenPair(self)
+
+
+def find_pairs(folder: Path) -> tuple[Pair, Pair]:
+    """The training and the test pair in a folder that holds the four usual files; raises IdxError naming one that
+    is missing."""
+    train, test = (
+        Pair(_find(folder, f"{stem}-images", IMAGES), _find(folder, f"{stem}-labels", LABELS))
+        for stem in ("train", "t10k")
+    )
+    return train, test
+
+
+class OpenPair:
+    """A pair of IDX files, open and found to fit each other: a `FiniteSource`."""
+
+    def __init__(self, pair: Pair) -> None:
+        self.pair = pair
+        with ExitStack() as opening:
+            self._images = opening.enter_context(IdxReader(pair.images))
+            self._labels = opening.enter_context(IdxReader(pair.labels))
+            self._check()
+            self._stack = opening.pop_all()
+        self.rows = len(self._images)
+        self.image_shape = (self._images.shape[1], self._images.shape[2])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stack.close()
+
+    def count_classes(self) -> int:
+        """One more than the highest label."""
+        with IdxReader(self.pair.labels) as labels:
+            return 1 + max(int(chunk.max()) for chunk in labels.chunks(CHUNK_BYTES))
+
+    def batches(self, classes: int) -> Iterator[Rows]:
+        """The rows in their order; raises IdxError for a label outside the classes, and for a damaged file."""
+        start = self._labels.offset
+        chunk = max(1, CHUNK_BYTES // (self.image_shape[0] * self.image_shape[1]))
+        rows = zip(self._images.chunks(chunk), self._labels.chunks(chunk), strict=True)
+        for index, (pixels, labels) in enumerate(rows):
+            if (wrong := np.flatnonzero(labels >= classes)).size:
+                row = index * chunk + int(wrong[0])
+                raise IdxError(
+                    f"{self.pair.labels}: the label at byte {start + row} (row {row}) is {labels[wrong[0]]}, "
+                    f"expected 0 to {classes - 1}; --classes says how many there are"
+                )
+            yield Rows(pixels, labels)
+
+    def _check(self) -> None:
+        images, labels = self._images, self._labels
+        for reader, what, rank in [(images, "images", IMAGES), (labels, "labels", LABELS)]:
+            if (found := len(reader.shape)) != rank:
+                raise IdxError(f"{reader.path}: its header says rank {found}, expected {what}, of rank {rank}")
+        if len(images) != len(labels):
+            raise IdxError(f"{images.path} has {len(images)} images, but {labels.path} has {len(labels)} labels")
+        rows, height, width = images.shape
+        if 0 in images.shape:
+            raise IdxError(
+                f"{images.path} has {rows} images of {height} x {width} pixels, expected at least one, of 1 to "
+                f"{MAX_PIXELS:,} pixels"
+            )
+
+
+def _find(folder: Path, stem: str, rank: int) -> Path:
+    names = [f"{stem}{joint}idx{rank}-ubyte{end}" for joint in "-." for end in ("", ".gz")]
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    raise IdxError(f"{folder} has none of the files {', '.join(names)}")

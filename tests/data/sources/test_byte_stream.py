@@ -1,0 +1,160 @@
+"""Streams of bytes: standard input, TCP, pipes; reads that wait, are stopped, and are lied to about sizes."""
+
+import os
+import pty
+import re
+import socket
+import struct
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+
+import pytest
+
+from ddmlp.data.sources import open_source
+from ddmlp.data.sources.byte_stream import MAX_READ_BYTES, ByteStream
+from ddmlp.errors import ConfigError, DatasetError
+from tests.support.processes import own_bytes
+from tests.support.streams import batch, serving, source_of, stream, until
+
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+
+
+@contextmanager
+def standard_input(descriptor: int | None) -> Iterator[None]:
+    """Another file as standard input; None: it is closed."""
+    before = os.dup(0)
+    try:
+        if descriptor is None:
+            os.close(0)
+        else:
+            os.dup2(descriptor, 0)
+        yield
+    finally:
+        os.dup2(before, 0)
+        os.close(before)
+
+
+def labels(source: ByteStream) -> list[int]:
+    return [int(label) for rows in source.batches(10, lambda: None, 1.0) for label in rows.labels]
+
+
+def test_simple(tmp_path):
+    with source_of(stream(batch(7), batch(5, 7)) + b"more", tmp_path / "stream") as source:
+        assert labels(source) == [number % 10 for number in range(12)]
+        assert (source.name, source.lost, source.stopped, source.closed) == ("file", None, False, False)
+        assert bytes(source.read(4)) == b"more"
+        assert bytes(source.read(4)) == b""
+        assert source.lost == "end of file"
+    assert source.closed
+
+
+def test_standard_input(tmp_path):
+    (tmp_path / "stream").write_bytes(stream(batch(7)))
+    with (tmp_path / "stream").open("rb") as file, standard_input(file.fileno()):
+        with closing(open_source("-")) as source:
+            assert source.name == "standard input"
+            assert len(labels(source)) == 7
+        assert os.fstat(0).st_ino == os.fstat(file.fileno()).st_ino, "it stays open"
+
+
+def test_standard_input_must_be_a_stream():
+    ours, theirs = pty.openpty()
+    with standard_input(theirs), pytest.raises(ConfigError, match="standard input is a terminal; pipe an Arrow IPC"):
+        open_source("-")
+    os.close(ours)
+    os.close(theirs)
+    with standard_input(None), pytest.raises(ConfigError, match="standard input is closed; pipe an Arrow IPC stream"):
+        open_source("-")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_server(host):
+    try:
+        socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError:
+        pytest.skip(f"this machine has no {host}")
+    with (
+        serving(stream(batch(2_000), batch(500, 2_000)), host=host) as address,
+        closing(open_source(address)) as source,
+    ):
+        assert source.name == address
+        assert labels(source) == [number % 10 for number in range(2_500)]
+
+
+def test_a_connection_that_breaks():
+    reset = threading.Event()
+    with serving(stream(batch(5))[:-8], reset=reset) as address, closing(open_source(address)) as source:
+        rows = source.batches(10, lambda: None, 1.0)
+        assert len(next(rows).labels) == 5
+        reset.set()
+        assert list(rows) == []
+        assert source.lost == "Connection reset by peer"
+
+
+def test_nobody_at_an_address():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+    with pytest.raises(DatasetError, match=f"^cannot connect to {address}: Connection refused; expected a server"):
+        open_source(address)
+    with pytest.raises(DatasetError, match=r"^cannot connect to tcp://a\.\.b:1: .+; expected a server there"):
+        open_source("tcp://a..b:1")
+
+
+def test_it_is_idle_while_it_waits():
+    reader, writer = os.pipe()
+    idle: list[None] = []
+
+    def count() -> None:
+        idle.append(None)
+        if len(idle) == 3:  # nothing has come yet
+            os.write(writer, stream(batch(1)))
+
+    with closing(ByteStream("pipe", reader)) as source:
+        assert [len(rows.labels) for rows in source.batches(10, count, 0.001)] == [1]
+    assert len(idle) > 3
+    os.close(reader)
+    os.close(writer)
+
+
+def test_stopping_ends_a_read_that_waits():
+    reader, writer = os.pipe()
+    idle, found = threading.Event(), []
+    with closing(ByteStream("pipe", reader)) as source:
+
+        def receive() -> None:
+            with suppress(DatasetError):  # half a message has come
+                found.extend(source.batches(10, idle.set, 60))
+
+        thread = threading.Thread(target=receive)
+        thread.start()
+        os.write(writer, stream(batch(3), batch(4, 3))[:-50])  # into the middle of the second record batch
+        until(lambda: found)
+        assert idle.wait(30)
+        source.stop()
+        thread.join(30)
+        assert not thread.is_alive()
+    assert (len(found), source.stopped, source.lost) == (1, True, "stopped")
+    os.close(reader)
+    os.close(writer)
+
+
+@pytest.mark.parametrize("size", [MAX_READ_BYTES + 1, 1 << 40, (1 << 62) - 1])
+def test_an_absurd_size_is_not_believed(tmp_path, size):
+    """The length of the body, as the metadata of the record batch gives it."""
+    content = stream(batch(100))
+    (at,) = [place.start() for place in re.finditer(re.escape(struct.pack("<q", 1_200)), content)]
+    content = content[:at] + struct.pack("<q", size) + content[at + 8 :]
+    found = f"file announces a message of {size:,} bytes, expected at most 1,073,741,824"
+    with source_of(content, tmp_path / "stream") as source, pytest.raises(DatasetError, match=found):
+        labels(source)
+
+
+@LINUX
+def test_a_size_that_is_not_true_costs_no_memory(tmp_path):
+    with source_of(bytes(100), tmp_path / "stream") as source:
+        before = own_bytes(os.getpid())
+        found = source.read(1 << 30)
+        assert own_bytes(os.getpid()) - before < 100 << 20
+        assert len(found) == 100

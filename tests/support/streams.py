@@ -1,0 +1,93 @@
+"""Arrow IPC streams, whole and in pieces, and what is needed to receive them."""
+
+import io
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from ddmlp.data.sources.byte_stream import ByteStream
+
+TENSOR = pa.fixed_shape_tensor(pa.uint8(), (2, 2))
+SCHEMA = pa.schema([("pixels", TENSOR), ("label", pa.int64())])
+MARKER = b"\xff\xff\xff\xff\0\0\0\0"
+
+
+def tensor(pixels: np.ndarray) -> pa.Array:
+    return pa.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(pixels))
+
+
+def batch(count: int, start: int = 0) -> pa.RecordBatch:
+    """Rows whose pixels and labels tell their number."""
+    numbers = np.arange(start, start + count)
+    pixels = np.repeat(numbers % 256, 4).reshape(-1, 2, 2).astype(np.uint8)
+    columns = [tensor(pixels) if count else pa.array([], TENSOR), pa.array(numbers % 10)]
+    return pa.record_batch(columns, schema=SCHEMA)
+
+
+def stream(*batches: pa.RecordBatch, **options: str) -> bytes:
+    """A whole stream; its beginnings end where `ends` says."""
+    out = io.BytesIO()
+    with pa.ipc.new_stream(out, batches[0].schema, options=pa.ipc.IpcWriteOptions(**options)) as writer:
+        for each in batches:
+            writer.write_batch(each)
+    return out.getvalue()
+
+
+def columns(pixels: pa.Array, label: pa.Array | None = None) -> bytes:
+    label = pa.array(np.arange(len(pixels))) if label is None else label
+    return stream(pa.record_batch([pixels, label], names=["pixels", "label"]))
+
+
+def ends(content: bytes) -> list[int]:
+    """Where the messages with record batches end."""
+    found, at, most = [], 0, len(content) - len(MARKER)
+    while at < most:
+        size = struct.unpack("<i", content[at + 4 : at + 8])[0]
+        message = pa.ipc.read_message(pa.py_buffer(content[at:]))
+        at += 8 + size + (len(message.body) if message.body else 0)
+        if message.type == "record batch":
+            found.append(at)
+    return found
+
+
+def until(true: Callable[[], object]) -> None:
+    """Wait for something to become true."""
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline, "it did not come true in 30 s"
+        time.sleep(0.002)
+
+
+@contextmanager
+def source_of(content: bytes, path: Path) -> Iterator[ByteStream]:
+    """A source that reads `content` from a file at `path`."""
+    path.write_bytes(content)
+    with path.open("rb") as file, closing(ByteStream("file", file.fileno())) as source:
+        yield source
+
+
+@contextmanager
+def serving(content: bytes, *, reset: threading.Event | None = None, host: str = "127.0.0.1") -> Iterator[str]:
+    """A server that sends `content` to whoever comes, then closes the connection, or breaks it when told."""
+    with socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(content)
+                if reset is not None:
+                    assert reset.wait(30)
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"tcp://{f'[{host}]' if ':' in host else host}:{server.getsockname()[1]}"
+        thread.join(30)
+        assert not thread.is_alive()
