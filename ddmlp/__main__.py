@@ -7,6 +7,8 @@ from ddmlp import __version__
 from ddmlp.cli.terminal import command, fail
 
 COMMANDS = {  # each is the function main() of its file in ddmlp/cli/
+    "fetch": "download MNIST or Fashion-MNIST",
+    "convert": "convert IDX files into Arrow datasets",
     "train": "train a network, alone or with workers on Ray",
     "evaluate": "test a model on a dataset",
     "predict": "recognise the digits in pictures",

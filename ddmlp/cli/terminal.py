@@ -49,7 +49,7 @@ def fail(message: str) -> None:
 
 
 @contextmanager
-def bar(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+def bar(what: str, unit: str) -> Iterator[Callable[[int, int | None], None]]:
     """A progress bar on standard error, moved by calling what it yields with (done, total); silent where standard
     error is no terminal."""
     from rich.console import Console

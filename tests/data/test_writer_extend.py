@@ -11,13 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ddmlp.cli import convert
 from ddmlp.data.dataset import Dataset
 from ddmlp.data.idx import write_idx
 from ddmlp.data.manifest import Manifest
 from ddmlp.data.writer import DatasetWriter
 from ddmlp.errors import ConfigError, DatasetError
 from tests.support.helpers import inside
-from tools import idx2arrow
 
 # Publishes 7 rows, appends 5 more, says so, and waits to be killed.
 GROW = """
@@ -59,7 +59,7 @@ def test_simple(tmp_path):
     assert [shard.rows for shard in Manifest.read(tmp_path / "data").shards] == [5, 5, 2, 3, 5, 5, 5, 5]
 
 
-@settings(deadline=None, database=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(parts=st.lists(st.tuples(st.integers(1, 12), st.booleans()), min_size=1, max_size=6))
 def test_what_is_published_is_what_was_appended_however_it_was_cut(tmp_path_factory, parts):
     path, done = tmp_path_factory.mktemp("cut") / "data", 0
@@ -167,22 +167,22 @@ def test_the_command_appends(tmp_path):
         write_idx(tmp_path / f"{name}-labels", labels % 3)
     out = tmp_path / "out"
 
-    def convert(name: str, *flags: str) -> subprocess.CompletedProcess[str]:
+    def add(name: str, *flags: str) -> subprocess.CompletedProcess[str]:
         pair = ["--images", tmp_path / f"{name}-images", "--labels", tmp_path / f"{name}-labels"]
-        return inside(idx2arrow.main, *pair, *flags, out)
+        return inside(convert.main, *pair, *flags, out)
 
-    assert convert("one", "--append", "--classes", "4").returncode == 0, "there is none yet: it is made"
-    refused = convert("two")
+    assert add("one", "--append", "--classes", "4").returncode == 0, "there is none yet: it is made"
+    refused = add("two")
     assert refused.returncode == 1
     assert refused.stderr.endswith("give --overwrite to replace it, or --append to add to it\n")
-    done = convert("two", "--append")
+    done = add("two", "--append")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"added to {out}\n6 rows")
     assert read(out)[0] == list(range(12))
     assert Manifest.read(out).classes == 4
     before = (out / "dataset.json").read_bytes()
-    assert "in 4 classes" in convert("two", "--append", "--classes", "3").stderr
-    assert convert("two", "--append", "--overwrite").returncode == ConfigError.exit_status
+    assert "in 4 classes" in add("two", "--append", "--classes", "3").stderr
+    assert add("two", "--append", "--overwrite").returncode == ConfigError.exit_status
     assert (out / "dataset.json").read_bytes() == before
 
 
@@ -192,8 +192,8 @@ def test_a_label_beyond_the_classes_that_are_there_appends_nothing(tmp_path):
     for name, most in [("low", 3), ("high", 5)]:
         write_idx(tmp_path / name, labels % most)
     pair = ["--images", tmp_path / "images", "--append", tmp_path / "out", "--labels"]
-    assert inside(idx2arrow.main, *pair, tmp_path / "low").returncode == 0
-    done = inside(idx2arrow.main, *pair, tmp_path / "high")
+    assert inside(convert.main, *pair, tmp_path / "low").returncode == 0
+    done = inside(convert.main, *pair, tmp_path / "high")
     assert done.returncode == 1
     assert "row 3" in done.stderr
     assert read(tmp_path / "out")[0] == list(range(6))
@@ -265,12 +265,12 @@ def test_the_command_marks_the_end(tmp_path, how):
     write_idx(tmp_path / "labels", labels)
     pair = ["--images", tmp_path / "images", "--labels", tmp_path / "labels", tmp_path / "out"]
     if how:
-        assert inside(idx2arrow.main, *pair).returncode == 0
+        assert inside(convert.main, *pair).returncode == 0
         assert not Manifest.read(tmp_path / "out").ended
-    assert inside(idx2arrow.main, *pair, "--end", *how).returncode == 0
+    assert inside(convert.main, *pair, "--end", *how).returncode == 0
     assert Manifest.read(tmp_path / "out").ended
-    refused = inside(idx2arrow.main, *pair, "--append")
+    refused = inside(convert.main, *pair, "--append")
     assert refused.returncode == 1
     assert "out has had its end marked, nothing can be added to it; give --overwrite to replace it" in refused.stderr
-    assert inside(idx2arrow.main, *pair, "--overwrite").returncode == 0
+    assert inside(convert.main, *pair, "--overwrite").returncode == 0
     assert not Manifest.read(tmp_path / "out").ended

@@ -1,0 +1,153 @@
+"""MNIST and Fashion-MNIST: where their files are, and which bytes they must hold.
+
+A file is right if the SHA-256 of its uncompressed bytes is the pinned one: mirrors pack the same bytes differently.
+MNIST's digests were computed from the files themselves. Fashion-MNIST's were not: they are the values on which several
+independent public projects agree, one of which derived them from archives with the MD5s that Zalando publishes.
+"""
+
+import gzip
+import hashlib
+import io
+import zlib
+from collections.abc import Callable, Sequence
+from http.client import HTTPException
+from pathlib import Path
+from typing import BinaryIO
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+from ddmlp.errors import DownloadError
+from ddmlp.files import write_whole
+
+DATASETS = {
+    "mnist": {
+        "train-images-idx3-ubyte.gz": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        "train-labels-idx1-ubyte.gz": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        "t10k-images-idx3-ubyte.gz": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        "t10k-labels-idx1-ubyte.gz": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    },
+    "fashion-mnist": {
+        "train-images-idx3-ubyte.gz": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+        "train-labels-idx1-ubyte.gz": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+        "t10k-images-idx3-ubyte.gz": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+        "t10k-labels-idx1-ubyte.gz": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    },
+}
+MIRRORS = {
+    "mnist": [
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    ],
+    "fashion-mnist": [
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+    ],
+}
+TIMEOUT = 20  # seconds, to connect and for each read
+ATTEMPTS = 3  # a mirror, for a connection that breaks off
+MAX_BYTES = 64 << 20  # of a file, packed or not: the largest has 45 MiB uncompressed
+BLOCK_BYTES = 1 << 16
+
+Progress = Callable[[int, int | None], None]  # bytes received so far, bytes in all if the server says so
+
+
+def is_right(path: Path, digest: str) -> bool:
+    """Whether the file is there, with the bytes of this SHA-256 in it."""
+    if not path.exists():
+        return False
+    with path.open("rb") as file:
+        return _complaint(file, digest) is None
+
+
+def fetch_file(
+    path: Path, digest: str, mirrors: Sequence[str], progress: Progress, on_failure: Callable[[str], None]
+) -> str:
+    """Download a file from the first mirror that has it right, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        Where to put it; its name is that on the mirrors.
+    digest : str
+        SHA-256 of its uncompressed bytes, in hexadecimal.
+    mirrors : sequence of str
+        URLs of folders, at least one.
+    progress : callable
+        Called with the bytes received, and those in all or None; goes back if a download starts again.
+    on_failure : callable
+        Called with why a mirror, but the last, could not deliver the file.
+
+    Returns
+    -------
+    str
+        The URL that it came from.
+
+    Raises
+    ------
+    DownloadError
+        No mirror delivers the file.
+    """
+    *others, last = [f"{mirror.rstrip('/')}/{path.name}" for mirror in mirrors]
+    for url in others:
+        try:
+            write_whole(path, _download(url, digest, progress))
+            return url
+        except DownloadError as error:
+            on_failure(str(error))
+    try:
+        write_whole(path, _download(last, digest, progress))
+    except DownloadError as error:
+        raise DownloadError(f"{error}; no source is left: try again later, or name one by --base-url") from None
+    return last
+
+
+def _download(url: str, digest: str, progress: Progress) -> bytes:
+    """The bytes at a URL, packed, if they are right; raises DownloadError."""
+    for _ in range(ATTEMPTS):
+        if (content := _receive(url, progress)) is not None:
+            if problem := _complaint(io.BytesIO(content), digest):
+                raise DownloadError(f"{url}: {problem}")
+            return content
+    raise DownloadError(f"{url}: the connection broke off, {ATTEMPTS} attempts in all")
+
+
+def _receive(url: str, progress: Progress) -> bytes | None:
+    """What the server sends; None if the connection breaks off. Raises DownloadError if nothing useful can come."""
+    try:
+        response = urlopen(url, timeout=TIMEOUT)
+    except HTTPError as error:
+        error.close()
+        raise DownloadError(f"{url}: found HTTP status {error.code} ({error.reason}), expected the file") from None
+    except (OSError, HTTPException) as error:
+        raise DownloadError(f"{url}: no connection ({getattr(error, 'reason', error)})") from None
+    with response:
+        total: int | None = response.length
+        content = bytearray()
+        while True:
+            try:
+                block = response.read(BLOCK_BYTES)
+            except (OSError, HTTPException):
+                return None
+            content += block
+            if max(len(content), total or 0) > MAX_BYTES:
+                raise DownloadError(f"{url}: found more than {MAX_BYTES:,} bytes, expected a smaller file")
+            if not block:
+                return bytes(content) if total in (None, len(content)) else None
+            progress(len(content), total)
+
+
+def _complaint(packed: BinaryIO, digest: str) -> str | None:
+    """What is wrong with gzip data whose uncompressed bytes should have this SHA-256, or None."""
+    sha256, size = hashlib.sha256(), 0
+    try:
+        with gzip.open(packed) as file:
+            while block := file.read(BLOCK_BYTES):
+                sha256.update(block)
+                size += len(block)
+                if size > MAX_BYTES:
+                    return f"found more than {MAX_BYTES:,} bytes when uncompressed, expected a smaller file"
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        return f"found damaged gzip data ({error}), expected a sound file"
+    if sha256.hexdigest() != digest:
+        return f"found the SHA-256 {sha256.hexdigest()} of the uncompressed bytes, expected {digest}"
+    return None
