@@ -123,7 +123,7 @@ def train(
                 return report
             trainer.checkpoint()  # before anything is shown: the terminal may be gone
             if ingest and not stopping:
-                ingest.check()
+                ingest.raise_error()
             return report
         show(report)
 
