@@ -1,67 +1,94 @@
-"""The README says what is so: its commands, flags, targets and links."""
+"""The documents say what is so: their commands, flags, targets, links and paths."""
 
 import re
 import shlex
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from ddmlp.config import Timeouts
+
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
-COMMANDS = sorted(set(re.findall(r"python (?:-m ddmlp\.\w+|tools/\w+\.py)[^\n`]*", README)))
+PAGES = {
+    str(path.relative_to(ROOT)): path.read_text()
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "cluster" / "README.md"]
+}
+README = PAGES["README.md"]
+COMMAND = r"python ((?:-m ddmlp\.[a-z]+|tools/\w+\.py))([^\n`]*)"
 
 
-def program(command: str) -> list[str]:
-    """The program and the arguments of a shown command."""
-    return shlex.split(command, comments=True)[1:]
+def flags() -> dict[str, set[str]]:
+    """The flags that the documents show, by program."""
+    found: dict[str, set[str]] = {}
+    for page in PAGES.values():
+        for program, arguments in re.findall(COMMAND, page):
+            words = shlex.split(re.split(r"[|&)']", arguments)[0], comments=True)
+            found.setdefault(program, set()).update(word for word in words if word.startswith("--"))
+    return found
 
 
 def test_simple():
-    assert len(COMMANDS) >= 8
+    assert len(flags()) >= 10
     assert re.findall(r"^make (\w+)", README, re.MULTILINE) == ["train", "test"]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_commands_have_their_flags(command: str):
-    words = program(command)
-    start = words[:2] if words[0] == "-m" else words[:1]
-    done = subprocess.run([sys.executable, *start, "--help"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+@pytest.mark.parametrize("program", sorted(flags()))
+def test_commands_have_their_flags(program: str):
+    command = [sys.executable, *program.split(), "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    for flag in [word for word in words if word.startswith("--")]:
-        assert flag in done.stdout
+    assert flags()[program] <= set(re.findall(r"--[\w-]+", done.stdout))
 
 
 def test_make_has_the_targets_and_ci_runs_them():
     done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
     targets = set(re.findall(r"^make ([a-z-]+) +\S", done.stdout, re.MULTILINE))
-    shown = set(re.findall(r"`make (\w+)[ `]", README))
-    assert {"train", "test", "check"} <= shown <= targets
+    shown = set(re.findall(r"`make ([a-z-]+)[ `]", "".join(PAGES.values())))
+    assert {"train", "test", "test-all", "check"} <= shown <= targets
     in_ci = re.findall(r"^make ([a-z-]+)", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
     assert in_ci == ["check", "test", "test-all"]
 
 
-@pytest.mark.parametrize(
-    "page", ["README.md", "cluster/README.md", *(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/**/*.md"))]
-)
+@pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page: str):
-    text = (ROOT / page).read_text()
-    links = [link for link in re.findall(r"\]\(([^)]+)\)", text) if not link.startswith("http")]
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", PAGES[page]) if not link.startswith("http")]
     assert links or page != "README.md"
     for link in links:
-        assert ((ROOT / page).parent / link).exists(), link
+        name, _, section = link.partition("#")
+        path = (ROOT / page).parent / name
+        assert path.exists(), link
+        if section:
+            assert section in {anchor(line) for line in path.read_text().splitlines() if line.startswith("#")}, link
+
+
+def anchor(heading: str) -> str:
+    """What GitHub calls a heading in a link."""
+    return re.sub(r"[^\w -]", "", heading.lstrip("# ")).lower().replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_paths_exist(page: str):
+    for path in re.findall(r"(?<![\w/.-])(?:ddmlp|tests|tools|cluster|docs)/[\w/.-]*\w/?", PAGES[page]):
+        assert (ROOT / path).exists(), path
 
 
 def test_faults_are_those_of_chaos():
     shown = README.split("## What it survives")[1].split("\n## ")[0]
     rows = [line for line in shown.splitlines() if line.startswith("| ")]
     assert len(rows) > 10
-    assert set(rows) <= set((ROOT / "docs" / "chaos.md").read_text().splitlines())
+    assert set(rows) <= set(PAGES["docs/chaos.md"].splitlines())
     assert "NO" not in shown
 
 
 def test_guarantees_name_tests():
-    named = set(re.findall(r"\btest_\w+\.py", (ROOT / "docs" / "guarantees.md").read_text()))
+    named = set(re.findall(r"\btest_\w+\.py", PAGES["docs/guarantees.md"]))
     assert len(named) >= 10
     assert named <= {path.name for path in (ROOT / "tests").rglob("test_*.py")}
+
+
+def test_guarantees_name_timeouts():
+    (table,) = re.findall(r"^## How long a run waits\n(.*?)^## ", PAGES["docs/guarantees.md"], re.M | re.S)
+    assert re.findall(r"^\| `(\w+)` \|", table, re.M) == [field.name for field in fields(Timeouts)]
