@@ -7,14 +7,13 @@ Each is a training by the command; one setting differs from those in the middle.
 a batch that is too small for two of them.
 """
 
-import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from tools.benchmarks.benchmark import Benchmark, Cases, Settings
+from tools.benchmarks.benchmark import Benchmark, Cases, Measure, Settings
 from tools.benchmarks.cost_model import CostModel, Step
 from tools.benchmarks.enlarged_mnist import enlarge
 from tools.benchmarks.forecast import forecast
@@ -43,26 +42,21 @@ class Point(NamedTuple):
     """A training. batch: rows of a step; hidden: n; times: rows of the dataset, to those of MNIST; workers: on Ray, 0
     for one process."""
 
-    batch: float = 1024
-    hidden: float = 300
+    batch: int = 1024
+    hidden: int = 300
     times: float = 1
     workers: int = 0
 
     @property
     def names(self) -> tuple[str, str]:
         """Case and baseline."""
-        case = f"batch {self.batch:g}, {self.hidden:g} hidden, {self.times:g} times MNIST"
+        case = f"batch {self.batch}, {self.hidden} hidden, {self.times:g} times MNIST"
         return case, f"ddmlp, {self.workers} workers"
-
-    @classmethod
-    def parse(cls, *names: str) -> "Point":
-        return cls(*map(float, re.findall(r"[\d.]+", " ".join(names))))  # type: ignore[arg-type]
 
     @property
     def step(self) -> Step:
         """With microbatches that fit the caches, and are small enough for two workers to share a step."""
-        microbatch = min(128, max(1, int(self.batch) // 2))
-        return Step(int(self.batch), microbatch, ENDS * int(self.hidden), int(self.workers))
+        return Step(self.batch, min(128, max(1, self.batch // 2)), ENDS * self.hidden, self.workers)
 
 
 def along(name: str) -> Iterator[Point]:
@@ -77,67 +71,50 @@ def sweep() -> list[Point]:
     return list(dict.fromkeys(point for name in VALUES for point in along(name)))
 
 
-def training(point: Point, data: Path, seconds: float) -> dict[str, float]:
-    """rows/s of the training command."""
-    step, more = point.step, {"address": "local"} if point.workers else {}
-    settings = {"microbatch": step.microbatch, "workers": step.workers, **more}
-    return {"rows/s": train_speed(data, step.rows, int(point.hidden), seconds, **settings)["rows_per_second"]}
-
-
 def cases(settings: Settings) -> Cases:
     def data(times: float) -> Path:
         out = settings.scratch / f"times-{times:g}"
         return out if out.exists() else enlarge(settings.data, round(times * rows_of(settings.data)), out)
 
-    found: dict[str, dict[str, partial[dict[str, float]]]] = {}
+    found: dict[str, dict[str, Measure]] = {}
     for point in sweep():
-        folder = settings.data if point.times == 1 else data(point.times)
-        case, name = point.names
-        found.setdefault(case, {})[name] = partial(training, point, folder, settings.seconds)
+        step, (case, name) = point.step, point.names
+        about = (settings.data if point.times == 1 else data(point.times), point.hidden, point.batch, settings.seconds)
+        address = {"address": "local"} if point.workers else {}
+        train = partial(train_speed, *about, microbatch=step.microbatch, workers=point.workers, **address)
+        found.setdefault(case, {})[name] = train
     return found.items()
 
 
 def measured(entry: Entry) -> dict[Point, list[float]]:
     """Rows a second of the points."""
-    return {
-        Point.parse(case, name): entry.get(case, name, "rows/s") or []
-        for case in entry.figures
-        for name in entry.figures[case]
-    }
+    return {point: found for point in sweep() if (found := entry.get(*point.names, "rows/s"))}
 
 
-def predicted(entry: Entry, *points: Point) -> tuple[CostModel, list[float]]:
+def predicted(entry: Entry) -> tuple[CostModel, dict[Point, float]]:
     """The model of a step's cost on the machine that was measured, and the rows a second that it expects."""
-    cores = int(entry.environment["cores"])
-    model = CostModel.fit([(p.step.on_cores(cores), p.batch / median(found)) for p, found in measured(entry).items()])
-    return model, [point.batch / model.seconds(point.step.on_cores(cores)) for point in points]
+    work = {point: point.step.on_cores(int(entry.environment["cores"])) for point in measured(entry)}
+    model = CostModel.fit([(work[point], point.batch / median(found)) for point, found in measured(entry).items()])
+    return model, {point: point.batch / model.seconds(each) for point, each in work.items()}
 
 
-def column(entry: Entry, case: str, name: str) -> str:
-    return number(predicted(entry, Point.parse(case, name))[1][0])
+def column(entry: Entry, *names: str) -> str:
+    return next((number(speed) for point, speed in predicted(entry)[1].items() if point.names == names), "")
 
 
 def notes(entry: Entry) -> str:
     model, _ = predicted(entry)
     costs = [(what, f"{number(1e6 * cost * n)} µs") for cost, (what, n) in zip(model.costs, UNITS.items(), strict=True)]
-    text, clusters = TEXT.format(error=100 * model.error), forecast(model, ENDS * int(Point().hidden))
+    text, clusters = TEXT.format(error=100 * model.error), forecast(model, ENDS * Point().hidden)
     return "\n\n".join([text, table(["what", "costs"], costs), clusters])
 
 
 def draw(entry: Entry, folder: Path) -> None:
     from tools.benchmarks.growth_plot import plot
 
-    points = measured(entry)
-    plot(points, dict(zip(points, predicted(entry, *points)[1], strict=True)), folder / "growth.svg")
+    plot(measured(entry), predicted(entry)[1], folder / "growth.svg")
 
 
-BENCHMARK = Benchmark(
-    "growth",
-    "Cost as work grows",
-    __doc__,
-    cases,
-    notes=notes,
-    draw=draw,
-    of="ddmlp, 0 workers",
-    column=("by the model", column),
-)
+MODEL = ("by the model", column)
+OF = "ddmlp, 0 workers"
+BENCHMARK = Benchmark("growth", "Cost as work grows", __doc__, cases, notes=notes, draw=draw, of=OF, column=MODEL)

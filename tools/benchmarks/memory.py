@@ -3,15 +3,13 @@ or as they are. The memory is the most that all processes of the run had at a ti
 workers, from the start to the end, without the files that they map.
 """
 
-import json
-import tempfile
 from functools import partial
 from pathlib import Path
 
-from tools.benchmarks import processes
 from tools.benchmarks.benchmark import Benchmark, Cases, Settings, Target
 from tools.benchmarks.enlarged_mnist import enlarge
 from tools.benchmarks.peak_memory import PeakMemory
+from tools.benchmarks.processes import rows_of, train
 from tools.benchmarks.record import Entry
 
 TIMES = 100
@@ -21,23 +19,20 @@ CASES = {"one process": 0, "2 workers": 2}
 SMALL, LARGE = "MNIST", f"{TIMES} times MNIST"
 
 
-def training(data: Path, workers: int, scratch: Path) -> dict[str, float]:
+def training(data: Path, workers: int) -> dict[str, float]:
     """MB at the most, and rows/s, of training on TRAINED rows of `data`, whatever their number."""
-    run = Path(tempfile.mkdtemp(dir=scratch), "run")
-    length = {"epochs": 1 + TRAINED // processes.rows_of(data), "stop_after": -(-TRAINED // BATCH)}
-    flags = processes.flags(data=data, run=run, hidden=300, batch=BATCH, microbatch=128, workers=workers, **length)
-    address = ("--address", "local") if workers else ()
-    process = processes.start("-m", "ddmlp.train", "--quiet", "--no-report", *flags, *address)
-    with PeakMemory(process.pid) as memory:
-        processes.output(process)
-    return {"MB": memory.peak / 1e6, "rows/s": json.loads((run / "result.json").read_bytes())["rows_per_second"]}
+    length = {"epochs": 1 + TRAINED // rows_of(data), "stop_after": -(-TRAINED // BATCH)}
+    more = {"workers": workers, **({"address": "local"} if workers else {})}
+    memory = PeakMemory()
+    result = train(data, memory.of, hidden=300, batch=BATCH, microbatch=128, **length, **more)
+    return {"MB": memory.peak / 1e6, "rows/s": result["rows_per_second"]}
 
 
 def cases(settings: Settings) -> Cases:
-    large = enlarge(settings.data, TIMES * processes.rows_of(settings.data), settings.scratch / "enlarged")
+    large = enlarge(settings.data, TIMES * rows_of(settings.data), settings.scratch / "enlarged")
     datasets = {SMALL: settings.data, LARGE: large}
     for case, workers in CASES.items():
-        yield case, {name: partial(training, data, workers, settings.scratch) for name, data in datasets.items()}
+        yield case, {name: partial(training, data, workers) for name, data in datasets.items()}
 
 
 def targets(entry: Entry) -> list[Target]:

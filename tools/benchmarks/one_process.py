@@ -21,19 +21,13 @@ def name(hidden: int, batch: int) -> str:
     return f"{hidden} hidden, batch {batch}"
 
 
-def ours(settings: Settings, hidden: int, batch: int) -> dict[str, float]:
-    """rows/s of the training command."""
-    result = train_speed(settings.data, batch, hidden, settings.seconds, microbatch=batch, workers=0)
-    return {"rows/s": result["rows_per_second"]}
-
-
 def cases(settings: Settings) -> Cases:
     for hidden in HIDDEN:
         for batch in BATCHES:
-            found: dict[str, Measure | None] = {"ddmlp": partial(ours, settings, hidden, batch)}
+            about = (settings.data, hidden, batch, settings.seconds)
+            found: dict[str, Measure | None] = {"ddmlp": partial(train_speed, *about, microbatch=batch, workers=0)}
             for peer in PEERS if batch > 1 else PEERS[:3]:  # scikit-learn's steps of one row take minutes
-                call = partial(in_process, speed, peer, settings.data, hidden, batch, settings.seconds)
-                found[peer] = call if available(peer) else None
+                found[peer] = partial(in_process, speed, peer, *about) if available(peer) else None
             yield name(hidden, batch), found
 
 

@@ -3,7 +3,7 @@
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ACTORS = ("ray::ServerActor", "ray::WorkerActor")
@@ -11,26 +11,27 @@ LOOK_SECONDS = 0.1
 
 
 class PeakMemory:
-    """Watches a process, and the actors below it, while a block runs. peak: the most bytes that all of them had at a
-    time, without the files that they map (RssAnon in /proc/PID/status); 0 if there is no /proc."""
+    """peak: the most bytes that a process, and the actors below it, had at a time while they were watched, without the
+    files that they map (RssAnon in /proc/PID/status); 0 if there is no /proc."""
 
-    def __init__(self, process: int) -> None:
-        self.peak = 0
-        self._process, self._over = process, threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+    peak = 0
 
-    def __enter__(self) -> "PeakMemory":
-        self._thread.start()
-        return self
+    @contextmanager
+    def of(self, process: int) -> Iterator[None]:
+        """Watch a process while a block runs."""
+        over = threading.Event()
+        thread = threading.Thread(target=self._watch, args=(process, over), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._over.wait(LOOK_SECONDS):
-            actors = [each for each in below(self._process) if _proc(each, "cmdline").startswith(ACTORS)]
-            self.peak = max(self.peak, sum(map(own_bytes, [self._process, *actors])))
+    def _watch(self, process: int, over: threading.Event) -> None:
+        while not over.wait(LOOK_SECONDS):
+            actors = [each for each in below(process) if _proc(each, "cmdline").startswith(ACTORS)]
+            self.peak = max(self.peak, sum(map(own_bytes, [process, *actors])))
 
 
 def own_bytes(process: int) -> int:

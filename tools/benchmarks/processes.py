@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, nullcontext
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 FAST, SLOW = 30e6, 3e6  # rows/s times hidden units that are expected at most, in batches and one by one
 Found = TypeVar("Found")
+Watch = Callable[[int], AbstractContextManager[object]]
 
 
 def in_process(function: Callable[..., Found], *arguments: Any, threads: int = 1) -> Found:
@@ -59,23 +61,34 @@ def output(process: subprocess.Popen[str]) -> str:
     return out
 
 
-def train(data: Path, **settings: object) -> dict[str, Any]:
-    """result.json of `python -m ddmlp.train` with these flags, and in "checkpoints" the seconds that each took. No
-    report is written, as no peer writes one."""
+def train(data: Path, watch: Watch = nullcontext, /, **settings: object) -> dict[str, Any]:
+    """result.json of `python -m ddmlp.train` with these flags; in "begun" the time of the first checkpoint, and in
+    "checkpoints" the seconds that each took. watch: a context for the process, by its id. No report is written, as no
+    peer writes one."""
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder, "run")
-        output(start("-m", "ddmlp.train", "--quiet", "--no-report", *flags(data=data, run=run, **settings)))
+        process = start("-m", "ddmlp.train", "--quiet", "--no-report", *flags(data=data, run=run, **settings))
+        with watch(process.pid):
+            output(process)
         events = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
         checkpoints = [event["seconds"] for event in events if event["event"] == "checkpoint"]
-        return {**json.loads((run / "result.json").read_bytes()), "checkpoints": checkpoints}
+        begun = min(path.stat().st_ctime for path in run.glob("checkpoints/step-*.npz"))  # when it got its name
+        return {**json.loads((run / "result.json").read_bytes()), "begun": begun, "checkpoints": checkpoints}
 
 
-def train_speed(data: Path, batch: int, hidden: int, seconds: float, **settings: object) -> dict[str, Any]:
-    """The result of a training of a fixed number of steps, which take at least about so many seconds. Fixed beforehand,
-    so that every repeat ends with the same weights."""
+def train_speed(
+    data: Path, hidden: int, batch: int, seconds: float, hashes: set[str] | None = None, /, **settings: object
+) -> dict[str, float]:
+    """rows/s of a training of a fixed number of steps, which take at least about so many seconds. Fixed beforehand, so
+    that every repeat ends with the same weights. hashes: of the weights so far; raises TrainingError at a second."""
     steps = max(1, round((SLOW if batch == 1 else FAST) / hidden * seconds / batch))
     epochs = steps // -(-rows_of(data) // batch) + 1
-    return train(data, batch=batch, hidden=hidden, epochs=epochs, stop_after=steps, **settings)
+    result = train(data, hidden=hidden, batch=batch, epochs=epochs, stop_after=steps, **settings)
+    if hashes is not None:
+        hashes.add(result["weights_sha256"])
+    if hashes and len(hashes) > 1:
+        raise TrainingError(f"{hidden} hidden, batch {batch}: {settings} changed the weights: {sorted(hashes)}")
+    return {"rows/s": result["rows_per_second"]}
 
 
 def rows_of(data: Path) -> int:

@@ -3,11 +3,10 @@ batch of 100 images as `python -m ddmlp.predict` recognises them. Beside them th
 batches as large, dense, of inputs that are there already. One thread.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ddmlp.data.dataset import Dataset
 from ddmlp.inference import evaluation, recogniser
@@ -37,34 +36,32 @@ def products(weights: Weights, x: Floats) -> Work:
     return multiply
 
 
-def evaluated(weights: Weights, data: Dataset) -> int:
-    return evaluation.evaluate(weights, data).rows
-
-
-def recognised(recognise: recogniser.Recogniser, images: NDArray[np.uint8]) -> int:
-    return len(recognise(images))
-
-
 def speed(work: Work, seconds: float) -> dict[str, float]:
     return {"rows/s": per_second(work, seconds)}
+
+
+def works(data: Dataset, rows: Rows, hidden: int) -> Iterator[tuple[str, dict[str, Work]]]:
+    """All of `data` evaluated, and a batch of it predicted; each with the products of batches as large."""
+    weights = Weights.draw(rows.shape(hidden), seed=0)
+    predict = recogniser.Recogniser(Model(weights, data.manifest.image_shape))
+    batch, some = rows.first(evaluation.ROWS), rows.first(recogniser.ROWS)
+    images = some.pixels.reshape(-1, *data.manifest.image_shape)
+    yield (
+        "evaluation",
+        {OURS: lambda: evaluation.evaluate(weights, data).rows, BOUND: products(weights, batch.scaled())},
+    )
+    yield "prediction", {OURS: lambda: len(predict(images)), BOUND: products(weights, some.scaled())}
 
 
 def cases(settings: Settings) -> Cases:
     pin()
     data, rows = Dataset(settings.data / "test"), Rows.load(settings.data / "test")
-    batch, some = rows.first(evaluation.ROWS), rows.first(recogniser.ROWS)
-    images = some.pixels.reshape(-1, *data.manifest.image_shape)
     for hidden in HIDDEN:
-        weights = Weights.draw(rows.shape(hidden), seed=0)
-        recognise = recogniser.Recogniser(Model(weights, data.manifest.image_shape))
-        all_of_them: list[tuple[str, Work, Rows]] = [
-            ("evaluation", partial(evaluated, weights, data), batch),
-            ("prediction", partial(recognised, recognise, images), some),
-        ]
-        for what, ours, bound in all_of_them:
-            works = {OURS: ours, BOUND: products(weights, bound.scaled())}
-            timed = {name: partial(speed, work, settings.seconds) for name, work in works.items()}
-            yield f"{what}, {hidden} hidden", timed
+        for what, pair in works(data, rows, hidden):
+            yield (
+                f"{what}, {hidden} hidden",
+                {name: partial(speed, each, settings.seconds) for name, each in pair.items()},
+            )
 
 
 def targets(entry: Entry) -> list[Target]:

@@ -8,7 +8,6 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from ddmlp.errors import TrainingError
 from tools.benchmarks.benchmark import Benchmark, Cases, Measure, Settings, Target
 from tools.benchmarks.peers.baseline import available, speed
 from tools.benchmarks.processes import in_process, in_processes, train_speed
@@ -35,34 +34,22 @@ def name(hidden: int, batch: int) -> str:
     return f"{hidden} hidden, batch {batch}"
 
 
-def ours(settings: Settings, hidden: int, batch: int, workers: int, hashes: set[str]) -> dict[str, float]:
-    """rows/s of the training command; raises TrainingError if its weights are not those in `hashes`."""
-    cut = {"microbatch": MICROBATCH[batch], "workers": workers}
-    result = train_speed(settings.data, batch, hidden, settings.seconds, **cut)
-    hashes.add(result["weights_sha256"])
-    if len(hashes) > 1:
-        raise TrainingError(f"{name(hidden, batch)}: the workers changed the weights: {sorted(hashes)}")
-    return {"rows/s": result["rows_per_second"]}
-
-
-def theirs(settings: Settings, hidden: int, batch: int, peer: str) -> dict[str, float]:
+def theirs(scratch: Path, peer: str, *about: object) -> dict[str, float]:
     """rows/s of a peer, in processes of its own."""
-    call = (peer, settings.data, hidden, batch, settings.seconds)
     if peer == RAY:
-        return in_process(speed, *call)
-    meeting = Path(tempfile.mkdtemp(dir=settings.scratch), "meeting")
-    return in_processes(speed, [(*call, rank, meeting) for rank in range(2)])[0]
+        return in_process(speed, peer, *about)
+    meeting = Path(tempfile.mkdtemp(dir=scratch), "meeting")
+    return in_processes(speed, [(peer, *about, rank, meeting) for rank in range(2)])[0]
 
 
 def cases(settings: Settings) -> Cases:
     for hidden in HIDDEN:
-        for batch in MICROBATCH:
-            hashes: set[str] = set()
-            found: dict[str, Measure | None] = {
-                each: partial(ours, settings, hidden, batch, workers, hashes) for each, workers in OURS.items()
-            }
+        for batch, microbatch in MICROBATCH.items():
+            about = (settings.data, hidden, batch, settings.seconds)
+            ours = partial(train_speed, *about, set(), microbatch=microbatch)  # all with the same hash
+            found: dict[str, Measure | None] = {each: partial(ours, workers=workers) for each, workers in OURS.items()}
             for peer in PEERS[batch]:
-                found[peer] = partial(theirs, settings, hidden, batch, peer) if available(peer) else None
+                found[peer] = partial(theirs, settings.scratch, peer, *about) if available(peer) else None
             yield name(hidden, batch), found
 
 

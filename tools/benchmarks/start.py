@@ -4,13 +4,11 @@ already.
 """
 
 import os
-import tempfile
 import time
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 
-from ddmlp.errors import TrainingError
 from ddmlp.ray_backend.cluster import ALWAYS, OWN, connect
 from tools.benchmarks import processes
 from tools.benchmarks.benchmark import Benchmark, Cases, Settings, Target
@@ -18,7 +16,6 @@ from tools.benchmarks.record import Entry
 
 COMMANDS = ("train", "evaluate", "predict", "verify", "replay", "report", "export", "serve")
 LOCAL, REMOTE, INIT = "train, in one process", "train, with 2 workers on Ray", "ray.init alone"
-LOOK_SECONDS = 0.002
 
 
 def help_seconds(command: str) -> dict[str, float]:
@@ -28,21 +25,10 @@ def help_seconds(command: str) -> dict[str, float]:
     return {"seconds": time.perf_counter() - start}
 
 
-def first_step_seconds(settings: Settings, **more: object) -> dict[str, float]:
-    """From the command to its first step. Right before that comes the checkpoint of the position 0, which is seen from
-    outside; raises TrainingError if there never is one."""
-    run = Path(tempfile.mkdtemp(dir=settings.scratch), "run")
-    flags = processes.flags(data=settings.data, run=run, hidden=300, epochs=1, stop_after=1, **more)
-    start = time.perf_counter()
-    process, ended = processes.start("-m", "ddmlp.train", "--quiet", *flags), False
-    while not (begun := any(run.glob("checkpoints/step-*.npz"))) and not ended:
-        ended = process.poll() is not None
-        time.sleep(LOOK_SECONDS)
-    seconds = time.perf_counter() - start
-    said = processes.output(process)
-    if not begun:
-        raise TrainingError(f"training ended before its first step: {said.strip()}")
-    return {"seconds": seconds}
+def first_step_seconds(data: Path, **more: object) -> dict[str, float]:
+    """From the command to its first step. Right before that comes the checkpoint of the position 0."""
+    start = time.time()
+    return {"seconds": processes.train(data, hidden=300, epochs=1, stop_after=1, **more)["begun"] - start}
 
 
 def ray_init_seconds() -> dict[str, float]:
@@ -58,8 +44,8 @@ def ray_init_seconds() -> dict[str, float]:
 
 def cases(settings: Settings) -> Cases:
     helps = {f"{command} --help": partial(help_seconds, command) for command in COMMANDS}
-    local = partial(first_step_seconds, settings)
-    remote = partial(first_step_seconds, settings, workers=2, address="local")
+    local = partial(first_step_seconds, settings.data)
+    remote = partial(local, workers=2, address="local")
     yield "", {**helps, LOCAL: local, REMOTE: remote, INIT: partial(processes.in_process, ray_init_seconds)}
 
 

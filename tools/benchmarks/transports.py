@@ -8,7 +8,7 @@ import multiprocessing
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,7 @@ class EchoPattern(ray_pattern.RayPattern):
     Server, Worker = CallingServer, Echo  # type: ignore[assignment]  # they have what is asked of them
 
 
+@contextmanager
 def over_ray(way: str, shape: Shape) -> Iterator[Steps]:
     """Ray's ways: driver, server or graph."""
     rows = Rows(np.zeros((1, 1), np.uint8), np.zeros(1, np.uint8))  # for no worker reads them
@@ -100,6 +101,7 @@ def over_ray(way: str, shape: Shape) -> Iterator[Steps]:
             yield lambda count: peer.train(np.arange(count * WORKERS))
 
 
+@contextmanager
 def over_sockets(way: str, shape: Shape) -> Iterator[Steps]:
     """ddmlp's step loop on a pool of workers, with shared memory or over TCP."""
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
@@ -138,7 +140,7 @@ def hello(number: int) -> protocol.Hello:
     return protocol.Hello(number, protocol.VERSION, arithmetic_fingerprint(), "", {})
 
 
-TRANSPORTS: dict[str, Callable[[Shape], Iterator[Steps]]] = {
+TRANSPORTS = {
     "Ray's object store, references through the driver (its documented pattern)": partial(over_ray, "driver"),
     "Ray's object store, the server's actor calls the workers": partial(over_ray, "server"),
     "a compiled graph of Ray's, its channels in shared memory": partial(over_ray, "graph"),
@@ -147,14 +149,9 @@ TRANSPORTS: dict[str, Callable[[Shape], Iterator[Steps]]] = {
 }
 
 
-def prepared(name: str, shape: Shape) -> AbstractContextManager[Steps]:
-    """A transport that is ready."""
-    return contextmanager(TRANSPORTS[name])(shape)
-
-
 def milliseconds(name: str, shape: Shape, seconds: float) -> dict[str, float]:
     """Of a step by that transport."""
-    with prepared(name, shape) as steps:
+    with TRANSPORTS[name](shape) as steps:
 
         def stretch() -> int:
             steps(STRETCH)
