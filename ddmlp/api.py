@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from ddmlp.config import TrainConfig
 from ddmlp.data.manifest import Manifest
 from ddmlp.errors import ConfigError, RunError
-from ddmlp.runs.run import Origin, Run
+from ddmlp.runs.origin import Origin
+from ddmlp.runs.run import Run
 from ddmlp.training.audit import RecordedRun, Show
 from ddmlp.training.job import Job
 from ddmlp.training.report import Report
@@ -22,7 +23,7 @@ from ddmlp.training.trainer import Trainer
 if TYPE_CHECKING:  # not every training needs them
     from ddmlp.data.ingest import StreamIngest
     from ddmlp.ray_backend.trainer import RayTrainer
-    from ddmlp.runs.event_sinks import Record
+    from ddmlp.runs.event_sinks import EventSink
 
     AnyTrainer: TypeAlias = Trainer | RayTrainer
 
@@ -97,7 +98,7 @@ def open_trainer(
 
 def train(
     trainer: "AnyTrainer",
-    record: "Record",
+    record: "EventSink",
     show: Callable[[Report], None],
     *,
     stopping: Sequence[int] = (),

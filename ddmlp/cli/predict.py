@@ -15,10 +15,10 @@ MENTIONED = 0.01  # a class less probable than that is not mentioned
 
 
 def images(path: Path, shape: tuple[int, int]) -> "Iterator[tuple[list[str], NDArray[np.uint8]]]":
-    """The images in a file with their names, up to ROWS at a time; raises ImageError and IdxError."""
+    """The images in a file with their names, up to PREDICT_ROWS at a time; raises ImageError and IdxError."""
     from ddmlp.data.idx import IdxReader, is_idx
     from ddmlp.inference.images import read_image
-    from ddmlp.inference.recogniser import ROWS
+    from ddmlp.inference.model import PREDICT_ROWS
 
     if not is_idx(path):
         yield [str(path)], read_image(path, shape)[None]
@@ -26,7 +26,7 @@ def images(path: Path, shape: tuple[int, int]) -> "Iterator[tuple[list[str], NDA
     with IdxReader(path) as reader:
         if reader.shape[1:] != shape:
             raise ImageError(f"{path} has uint8 of shape {reader.shape}, but the model takes uint8 images of {shape}")
-        for first, chunk in zip(range(0, len(reader), ROWS), reader.chunks(ROWS), strict=True):
+        for first, chunk in zip(range(0, len(reader), PREDICT_ROWS), reader.chunks(PREDICT_ROWS), strict=True):
             yield [f"{path}[{first + row}]" for row in range(len(chunk))], chunk
 
 
@@ -44,13 +44,11 @@ def main() -> None:
                         "BMP), dark on light or light on dark; or an IDX file of images")  # fmt: skip
     args = parser.parse_args()
     from ddmlp.inference.model import load_model
-    from ddmlp.inference.recogniser import Recogniser
 
     model = load_model(args.model)
-    recognise = Recogniser(model)
     for path in args.files:
         for names, lot in images(path, model.image_shape):
-            for name, probabilities in zip(names, recognise(lot), strict=True):
+            for name, probabilities in zip(names, model.predict(lot), strict=True):
                 print(f"{name}  {describe(probabilities)}")
 
 

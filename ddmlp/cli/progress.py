@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ddmlp.runs.events import Event
+from ddmlp.runs.events import Epoch, Event, Started
 from ddmlp.training.report import Report
 
 LINE_SECONDS = 10  # between plain lines
@@ -92,16 +92,16 @@ class RunProgress:
             self.note(line if report.steps is None else f"{line}  left {self._left(report, report.steps)}")
 
     def _show_event(self, event: Event, report: Report) -> None:
-        if event["event"] == "start":
-            for complaint in event["complaints"]:
+        if isinstance(event, Started):
+            for complaint in event.complaints:
                 self.note(f"note: {complaint}")
             if self._started:
                 self._workers = None  # they come to the new server one by one
-                self.note(f"the server has died and was started again: going on after step {event['step']}")
+                self.note(f"the server has died and was started again: going on after step {event.step}")
             self._started = True
-        elif event["event"] == "epoch":
-            of = f"epoch {event['epoch']}/{report.epochs}" if report.epochs else f"rows {report.rows:,}"
-            self.note(f"{of}  test error {event['test_error']:.2%}")
+        elif isinstance(event, Epoch):
+            of = f"epoch {event.epoch}/{report.epochs}" if report.epochs else f"rows {report.rows:,}"
+            self.note(f"{of}  test error {event.error:.2%}")
 
     def _left(self, report: Report, steps: int) -> timedelta | str:
         step, began = self._first or (0, 0.0)

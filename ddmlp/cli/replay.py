@@ -21,12 +21,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     args = parse()
     from ddmlp.api import replay
-    from ddmlp.training.metrics import spread
+    from ddmlp.runs.measures import Staleness
 
     with bar("replaying", "updates") as show:
         found = replay(args.run, data=args.data, show=show)
-    stale = spread(found.staleness)
-    ages = f"{stale['mean']:.2f} versions old on average, {stale['max']} at most"
+    stale = Staleness.from_counts(found.staleness)
+    ages = f"{stale.mean:.2f} versions old on average, {stale.max} at most"
     print(f"replayed        {found.updates:,} updates, {ages}")
     print(f"weights sha256  {found.weights_sha256}, as the run says")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ddmlp.cli.report import report_on
 from ddmlp.cli.signals import stop_requests
@@ -20,7 +20,9 @@ from ddmlp.runs.event_sinks import recording
 if TYPE_CHECKING:  # these import NumPy, which --help and a bad flag need not wait for
     from ddmlp.cli.progress import RunProgress
     from ddmlp.data.ingest import StreamIngest
-    from ddmlp.runs.run import Origin, Run
+    from ddmlp.runs.origin import Origin
+    from ddmlp.runs.result import RunResult
+    from ddmlp.runs.run import Run
     from ddmlp.training.job import Job
 
 POLL_SECONDS = 0.2  # between looks for the first rows
@@ -120,7 +122,7 @@ def main(arguments: list[str] | None = None) -> int:
     with run, RunProgress(quiet=args.quiet) as progress, writing as record:
         if not args.resume:
             run.refuse_old()
-        elif (before := run.result()) and before["finished"]:
+        elif (before := run.result()) and before.finished:
             progress.note("the run has ended already")
             show_result(before, run, resume)
             return 0
@@ -140,30 +142,28 @@ def main(arguments: list[str] | None = None) -> int:
         if report.result is None:
             progress.note(f"interrupted after step {report.step}; go on with: {resume}")
             return INTERRUPTED
-        result = {**report.result, "workers": job.workers, "seed": config.seed}
-        run.write_result(result)
-        show_result(result, run, resume, report=not args.no_report)
+        run.write_result(report.result)
+        show_result(report.result, run, resume, report=not args.no_report)
     return 0
 
 
-def show_result(result: dict[str, Any], run: "Run", resume: str, *, report: bool = False) -> None:
+def show_result(result: "RunResult", run: "Run", resume: str, *, report: bool = False) -> None:
     """Say what the run came to. report: write one, too; it takes half a second, so the figures come before it."""
-    if "test_error" in result:
-        mistakes = round(result["test_error"] * result["test_rows"])
-        print(f"test error      {result['test_error']:.2%} ({mistakes} of {result['test_rows']:,} rows)")
-    if found := result.get("prequential"):
-        print(f"tested first    {found['error']:.2%} of the newest {found['window']:,} rows mistaken before they were "
-              f"trained on, {found['overall']:.2%} of all {result['rows']:,}")  # fmt: skip
-    stale = result["staleness"]
-    if stale["bound"]:
-        print(f"staleness       {stale['mean']:.2f} versions on average, {stale['max']} at most, {stale['bound']} "
-              "allowed")  # fmt: skip
-    print(f"weights sha256  {result['weights_sha256']}")
-    print(f"speed           {result['rows_per_second']:,.0f} rows/s, {result['train_seconds']:.1f} s", flush=True)
+    if result.test_error is not None and result.test_rows is not None:
+        mistakes = round(result.test_error * result.test_rows)
+        print(f"test error      {result.test_error:.2%} ({mistakes} of {result.test_rows:,} rows)")
+    if found := result.prequential:
+        print(f"tested first    {found.error:.2%} of the newest {found.window:,} rows mistaken before they were "
+              f"trained on, {found.overall:.2%} of all {result.rows:,}")  # fmt: skip
+    stale = result.staleness
+    if stale.bound:
+        print(f"staleness       {stale.mean:.2f} versions on average, {stale.max} at most, {stale.bound} allowed")
+    print(f"weights sha256  {result.weights_sha256}")
+    print(f"speed           {result.speed:,.0f} rows/s, {result.seconds:.1f} s", flush=True)
     written = f" ({name})" if report and (name := report_on(run.path)) else ""
     print(f"run             {run.path}{written}")
-    if not result["finished"]:
-        print(f"unfinished: stopped after step {result['steps']}; go on with: {resume}")
+    if not result.finished:
+        print(f"unfinished: stopped after step {result.steps}; go on with: {resume}")
 
 
 if __name__ == "__main__":

@@ -1,19 +1,17 @@
 """How well weights recognise a dataset."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ddmlp.data.dataset import Dataset
 from ddmlp.errors import RunError
+from ddmlp.inference.model import EVALUATE_ROWS
 from ddmlp.nn.inputs import Loader
 from ddmlp.nn.network import Network
 from ddmlp.nn.weights import Shape, Weights
 from ddmlp.numerics import pin
-
-ROWS = 500  # at a time; a number of its own, so that an error does not depend on the batch trained with
 
 
 @dataclass(frozen=True)
@@ -38,21 +36,17 @@ class Evaluation:
         """The fraction of rows that are recognised wrongly."""
         return self.mistakes / self.rows
 
-    def about(self) -> dict[str, Any]:
-        """What a result says of it, as JSON."""
-        return {"test_error": self.error, "test_cross_entropy": self.cross_entropy, "test_rows": self.rows}
-
 
 def evaluate(weights: Weights, dataset: Dataset) -> Evaluation:
     """Recognise every row of `dataset`; raises RunError where the network does not fit it."""
     check_fit(weights.shape, dataset)
     pin()
     dtype = weights.flat.dtype
-    network, loader = Network(weights.shape, ROWS, dtype), Loader(weights.shape, ROWS, dtype)
+    network, loader = Network(weights.shape, EVALUATE_ROWS, dtype), Loader(weights.shape, EVALUATE_ROWS, dtype)
     classes = weights.shape.outputs
     confusion, total, wrong = np.zeros((classes, classes), np.int64), 0.0, []
-    for start in range(0, len(dataset), ROWS):
-        rows = np.arange(start, min(start + ROWS, len(dataset)))
+    for start in range(0, len(dataset), EVALUATE_ROWS):
+        rows = np.arange(start, min(start + EVALUATE_ROWS, len(dataset)))
         pixels, labels = dataset.gather(rows)
         error, _ = network.score(weights, loader.load(pixels), labels)
         total += error

@@ -11,9 +11,9 @@ from PIL import Image, UnidentifiedImageError
 from ddmlp.errors import ImageError
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP")
-MOST_PIXELS = 50_000_000
+MAX_PIXELS = 50_000_000
 FAINT = 0.15  # of the strongest stroke: what is fainter is paper, not ink
-LEAST_CONTRAST = 24  # of 255, between paper and ink
+MIN_CONTRAST = 24  # of 255, between paper and ink
 
 Grey = NDArray[np.floating]
 
@@ -29,10 +29,10 @@ def read_image(path: Path, shape: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 def read_picture(
-    source: Path | IO[bytes], name: str, shape: tuple[int, int], most_pixels: int = MOST_PIXELS
+    source: Path | IO[bytes], name: str, shape: tuple[int, int], max_pixels: int = MAX_PIXELS
 ) -> NDArray[np.uint8]:
     """The same of any source, called `name` in errors, of so many pixels at most."""
-    ink = _ink(_grey(source, name, most_pixels), name)
+    ink = _ink(_grey(source, name, max_pixels), name)
     rows, columns = (np.flatnonzero((ink > FAINT).any(axis=axis)) for axis in (1, 0))
     height, width = int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1
     box = round(min(shape) * 20 / 28)
@@ -45,15 +45,15 @@ def read_picture(
     return _centred(np.asarray(Image.fromarray(digit).resize(size, resample), np.float32), shape)
 
 
-def _grey(source: Path | IO[bytes], name: str, most_pixels: int) -> Grey:
+def _grey(source: Path | IO[bytes], name: str, max_pixels: int) -> Grey:
     """The picture's brightness, 0 to 255: (height, width)."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(source, formats=FORMATS) as image:
-                if image.width * image.height > most_pixels:
+                if image.width * image.height > max_pixels:
                     raise ImageError(
-                        f"{name} has {image.width} x {image.height} pixels, expected {most_pixels:,} at most"
+                        f"{name} has {image.width} x {image.height} pixels, expected {max_pixels:,} at most"
                     )
                 if image.mode.startswith("I"):  # 16 bits a pixel
                     return np.asarray(image, np.float32) / 257
@@ -61,7 +61,7 @@ def _grey(source: Path | IO[bytes], name: str, most_pixels: int) -> Grey:
                 # More than that is of no use, and a photograph as floating-point numbers is large.
                 colours = np.asarray(picture.reduce(max(1, max(picture.size) // 1024)), np.float32)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise ImageError(f"{name} is too large, expected {most_pixels:,} pixels at most") from None
+        raise ImageError(f"{name} is too large, expected {max_pixels:,} pixels at most") from None
     except UnidentifiedImageError:
         files = " or IDX" if isinstance(source, Path) else ""
         raise ImageError(f"{name} is no image, expected {', '.join(FORMATS)}{files}") from None
@@ -83,7 +83,7 @@ def _ink(grey: Grey, name: str) -> Grey:
     paper = float(np.median(border))
     ink = paper - grey if paper > 127.5 else grey - paper
     strongest = float(ink.max())
-    if strongest < LEAST_CONTRAST:
+    if strongest < MIN_CONTRAST:
         raise ImageError(f"{name} shows no digit: its pixels are all about the same")
     # A stroke of full strength stays as it is; a faint one is strengthened.
     clipped: Grey = np.clip(ink / strongest, 0, 1).astype(np.float32)

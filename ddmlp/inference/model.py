@@ -1,22 +1,89 @@
 """A trained model: its weights, and the shape of the images that it takes."""
 
-import json
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from msgspec import Meta, Struct
+from numpy.typing import NDArray
 
 from ddmlp.data.manifest import Manifest
-from ddmlp.errors import DatasetError, RunError
+from ddmlp.errors import DatasetError, ImageError, RunError
+from ddmlp.nn.inputs import Loader
+from ddmlp.nn.network import Network
 from ddmlp.nn.weights import Weights
-from ddmlp.runs.checkpoint import join, load_arrays
+from ddmlp.numerics import pin
+from ddmlp.runs.arrays import join_weights, load_arrays
+from ddmlp.runs.json_text import from_json
+
+# Rows that are recognised at a time: by `Model.predict`, and by `evaluate`. They are no setting, so that neither a
+# probability nor an error depends on the batch that was trained with.
+PREDICT_ROWS, EVALUATE_ROWS = 100, 500
 
 
 @dataclass(frozen=True)
 class Model:
+    """A trained model.
+
+    Parameters
+    ----------
+    weights
+        float32, as training leaves them, or any other floats.
+    image_shape
+        Height and width of the images that it takes, in pixels.
+    """
+
     weights: Weights
-    image_shape: tuple[int, int]  # height, width
+    image_shape: tuple[int, int]
+
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.floating]:
+        """The probability of each class. Not for two threads at once.
+
+        Parameters
+        ----------
+        images : (B, height, width) uint8
+            Ink 255 on paper 0; any number of them.
+
+        Returns
+        -------
+        (B, classes), of the type of the weights
+
+        Raises
+        ------
+        ImageError
+            If they are of another shape or type.
+        """
+        if images.dtype != np.uint8 or images.shape[1:] != self.image_shape:
+            raise ImageError(
+                f"the images are {images.dtype} of shape {images.shape}, but the model takes uint8 of (any number, "
+                f"{', '.join(map(str, self.image_shape))})"
+            )
+        network, loader = self._scratch
+        probabilities = np.empty((len(images), self.weights.shape.outputs), self.weights.flat.dtype)
+        for start in range(0, len(images), PREDICT_ROWS):
+            rows = images[start : start + PREDICT_ROWS]
+            inputs = loader.load(rows.reshape(len(rows), -1))
+            probabilities[start : start + len(rows)] = network.forward(self.weights, inputs)
+        return probabilities
+
+    @cached_property
+    def _scratch(self) -> tuple[Network, Loader]:
+        """Buffers, from the first use on."""
+        pin()
+        shape, dtype = self.weights.shape, self.weights.flat.dtype
+        return Network(shape, PREDICT_ROWS, dtype), Loader(shape, PREDICT_ROWS, dtype)
+
+
+_Side = Annotated[int, Meta(gt=0)]
+
+
+class _Images(Struct):
+    """What result.json says of the images; of a model that was made elsewhere it may say nothing else."""
+
+    image_shape: tuple[_Side, _Side]
 
 
 def load_weights(path: Path) -> Weights:
@@ -24,8 +91,7 @@ def load_weights(path: Path) -> Weights:
     file = path / "model.npz" if path.is_dir() else path
     if path.is_dir() and not file.exists():
         raise RunError(f"{path} has no model.npz: its run has not ended; go on with it by --resume")
-    arrays = load_arrays(file, "W1", "W2")
-    weights = join(file, arrays["W1"], arrays["W2"])
+    weights = join_weights(file, load_arrays(file, "W1", "W2"))
     if not np.isfinite(weights.flat).all():
         raise RunError(f"{file} has weights that are not finite")
     return weights
@@ -39,10 +105,8 @@ def load_model(path: Path) -> Model:
     if not result.exists():
         return Model(weights, _square(path, inputs, "no result.json says more"))
     try:
-        height, width = json.loads(result.read_bytes())["image_shape"]
-        if not (type(height) is type(width) is int and height > 0 and width > 0):
-            raise ValueError
-    except (ValueError, KeyError, TypeError, RecursionError):
+        height, width = from_json(result.read_bytes(), _Images).image_shape
+    except ValueError:
         raise RunError(f"{result} is damaged: it has no image_shape [height, width]") from None
     if height * width != inputs:
         raise RunError(f"{path} takes images of {inputs} pixels, but {result} says {height} x {width}")

@@ -6,15 +6,23 @@ however the rows were shuffled; a row that is missing, doubled or foreign change
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated
 
 import numpy as np
+from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
-from ddmlp.errors import RunError, TrainingError
+from ddmlp.errors import TrainingError
 from ddmlp.plan.row_stats import RowStats, row_hash_sum
 
 _CHUNK = 1 << 16  # rows whose fingerprints are computed at a time
+
+
+class AuditState(Struct, frozen=True):
+    """An audit as a checkpoint has it: the rows, and the sum of their fingerprints in hexadecimal."""
+
+    rows: int
+    fingerprints: Annotated[str, Meta(pattern="^[0-9a-f]{16}$")]
 
 
 class RowAudit:
@@ -23,12 +31,12 @@ class RowAudit:
     def __init__(self, rows: int = 0, fingerprints: int = 0) -> None:
         self.rows, self.fingerprints = rows, fingerprints
 
-    def add(self, row_stats: RowStats) -> None:
+    def record_step(self, row_stats: RowStats) -> None:
         """Enter the rows of a step that is applied."""
         self.rows += row_stats.rows
         self.fingerprints = (self.fingerprints + row_stats.fingerprints) % 2**64
 
-    def check(self, where: str, due: Iterable[NDArray[np.intp]]) -> None:
+    def verify(self, where: str, due: Iterable[NDArray[np.intp]]) -> None:
         """Raise TrainingError where the rows applied are not those that are `due`, each of them once."""
         rows, sums = 0, 0
         for part in due:
@@ -43,17 +51,15 @@ class RowAudit:
                 f"fingerprints is {self.fingerprints:016x}, expected {sums:016x}); the last checkpoint stands"
             )
 
-    def about(self) -> dict[str, Any]:
-        """What a checkpoint says of it, as JSON."""
-        return {"ledger": {"rows": self.rows, "fingerprints": f"{self.fingerprints:016x}"}}
+    @property
+    def state(self) -> AuditState:
+        """What a checkpoint says of it."""
+        return AuditState(self.rows, f"{self.fingerprints:016x}")
 
     @classmethod
-    def of(cls, about: dict[str, Any]) -> "RowAudit":
-        """The ledger that a checkpoint tells `about`; raises RunError where it tells of none."""
-        try:
-            return cls(int(about["ledger"]["rows"]), int(about["ledger"]["fingerprints"], 16))
-        except (KeyError, TypeError, ValueError):
-            raise RunError("the newest checkpoint has no ledger: another version of ddmlp wrote it") from None
+    def from_state(cls, state: AuditState) -> "RowAudit":
+        """The audit that goes on after a checkpoint."""
+        return cls(state.rows, int(state.fingerprints, 16))
 
 
 def all_rows(begin: int, end: int) -> Iterable[NDArray[np.intp]]:

@@ -4,10 +4,12 @@ Prometheus sees each name with ray_ in front, and counters with _total behind. W
 Ray of our own, nobody takes note.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ddmlp.runs.events import Event
+from msgspec.structs import asdict
+
+from ddmlp.runs.events import Epoch, Event, Progress, Saved, Started
 from ddmlp.training.report import Report
 
 MANY = 64  # versions: what is staler is counted together, so that there is a bound to how many labels there are
@@ -61,24 +63,30 @@ class RayMetrics:
             self._steps.inc(steps, {"staleness": str(versions) if versions < MANY else f"{MANY} and more"})
         for kind, count in deaths.items():
             _reach(self._restarts, count, self._of_driver, kind=kind)
-        newest = {event["event"]: event for event in report.events}  # of each kind; they are of one server
-        if "start" in newest:
-            self._of_server.clear()  # it is a new one, which sums from 0
-        if "progress" in newest:
-            self._show_progress(newest["progress"])
-        if "epoch" in newest:
-            self._test_error.set(newest["epoch"]["test_error"])
-        for event in report.events:
-            if event["event"] == "checkpoint":
-                self._checkpoints.observe(event["seconds"])
+        for event in _newest(report.events):
+            match event:
+                case Started():
+                    self._of_server.clear()  # it is a new server, which sums from 0
+                case Progress():
+                    self._show_progress(event)
+                case Epoch():
+                    self._test_error.set(event.error)
+                case Saved():
+                    self._checkpoints.observe(event.seconds)
 
-    def _show_progress(self, event: Event) -> None:
-        for queue, found in event["queues"].items():
-            self._depth.set(found["depth"], {"queue": queue})
-            self._high_water.set(found["high_water"], {"queue": queue})
-            _reach(self._blocked, found["blocked_seconds"], self._of_server, queue=queue)
-        _reach(self._waited, event["wait_seconds"], self._of_server)
-        _reach(self._reissued, event["reissued"], self._of_server)
+    def _show_progress(self, event: Progress) -> None:
+        for name, queue in asdict(event.queues).items():
+            self._depth.set(queue.depth, {"queue": name})
+            self._high_water.set(queue.high_water, {"queue": name})
+            _reach(self._blocked, queue.blocked, self._of_server, queue=name)
+        _reach(self._waited, event.waited, self._of_server)
+        _reach(self._reissued, event.reissued, self._of_server)
+
+
+def _newest(events: Sequence[Event]) -> list[Event]:
+    """The events, of one server, without the lines of progress before the newest."""
+    last = max((place for place, event in enumerate(events) if isinstance(event, Progress)), default=0)
+    return [event for place, event in enumerate(events) if place == last or not isinstance(event, Progress)]
 
 
 def _reach(counter: Any, total: float, seen: _Sums, **labels: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import filelock
+from msgspec import structs
 
 from ddmlp.errors import ClusterError
 from ddmlp.ray_backend.actors import Endpoint, ServerActor
@@ -92,7 +93,8 @@ class RayTrainer:
         self._metrics.show(report, deaths)
         if report.result is None:
             return report
-        return replace(report, result={**report.result, **{f"{kind}_deaths": count for kind, count in deaths.items()}})
+        result = structs.replace(report.result, worker_deaths=self._group.deaths, server_deaths=self._deaths)
+        return replace(report, result=result)
 
     def _ask(self, method: str, *arguments: Any) -> Any:
         """The server's answer. Meanwhile workers that die are replaced; a server that does is started again, and

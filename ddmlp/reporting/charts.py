@@ -42,7 +42,7 @@ def charts(names: Sequence[str], runs: Sequence[RunSummary]) -> list[Chart]:
                [*lines(lambda each: 100 * each.mistakes), *dots(lambda test: 100 * test.error)], log=True),
         _chart(names, "Prequential error", "Of the newest rows, those that were recognised wrongly before they were "
                "trained on.", "rows, %",
-               lines(lambda each: None if each.prequential is None else 100 * each.prequential)),
+               lines(lambda each: 100 * each.prequential.error if each.prequential else None)),
         _chart(names, "Speed", "Rows a second of training, each point since the one before.", "rows/s",
                lines(lambda each: each.speed)),
         _chart(names, "Queue of units", "Units asked for and not yet answered, at the end of a step. Dotted: the most "

@@ -35,16 +35,21 @@ def result(summary: RunSummary) -> Facts:
         facts["recognised wrongly before trained on"] = (
             f"{first.error:.2%} of the newest {first.window:,} rows, {first.overall:.2%} of all"
         )
-    if summary.config.asynchronous and (updates := found.staleness.total()):
-        mean = sum(versions * count for versions, count in found.staleness.items()) / updates
-        facts["staleness"] = f"{mean:.2f} versions on average, {max(found.staleness)} at most"
+    if summary.config.asynchronous and found.staleness.histogram:
+        facts["staleness"] = f"{found.staleness.mean:.2f} versions on average, {found.staleness.max} at most"
+    counts = {
+        "workers that died": found.worker_deaths,
+        "servers that died": found.server_deaths,
+        "units given to a second worker": found.reissued,
+        "second answers, compared": found.compared,
+    }
     return facts | {
         "weights sha256": found.weights_sha256,
         "chain": found.chain,
         "rows seen": f"{found.rows:,} in {found.steps:,} steps",
         "seconds of training": f"{found.seconds:.1f}",
         "speed": f"{found.speed:,.0f} rows/s",
-        **found.others,
+        **{name: f"{count:,}" for name, count in counts.items() if count},
     }
 
 

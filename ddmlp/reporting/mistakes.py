@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddmlp.data.dataset import Dataset
-from ddmlp.inference.model import Model
-from ddmlp.inference.recogniser import ROWS, Recogniser
+from ddmlp.inference.model import PREDICT_ROWS, Model
 
 MAX_MISTAKES = 12
 MAX_CLASSES = 10  # of a mistake: the most probable ones, and the truth
@@ -42,13 +41,12 @@ class Mistake:
 
 def most_confident(model: Model, dataset: Dataset, wrong: NDArray[np.intp]) -> list[Mistake]:
     """The MAX_MISTAKES most confident mistakes among the rows `wrong`, the most confident first."""
-    recognise = Recogniser(model)
     kept: list[Mistake] = []
-    for start in range(0, len(wrong), ROWS):
-        rows = wrong[start : start + ROWS]
+    for start in range(0, len(wrong), PREDICT_ROWS):
+        rows = wrong[start : start + PREDICT_ROWS]
         pixels, labels = dataset.gather(rows)
         images = pixels.reshape(-1, *model.image_shape)
-        lot = zip(rows.tolist(), labels.tolist(), images, recognise(images), strict=True)
+        lot = zip(rows.tolist(), labels.tolist(), images, model.predict(images), strict=True)
         kept = heapq.nlargest(
             MAX_MISTAKES, [*kept, *(Mistake(*each) for each in lot)], key=lambda each: each.confidence
         )

@@ -13,10 +13,11 @@ from ddmlp.errors import DatasetError, DdmlpError, RunError
 from ddmlp.inference.evaluation import Evaluation, evaluate
 from ddmlp.inference.model import Model, load_model, model_of
 from ddmlp.reporting.mistakes import Mistake, most_confident
-from ddmlp.reporting.outcome import Outcome
 from ddmlp.runs.events import Records
-from ddmlp.runs.hash_chain import Chain, ChainEntry
-from ddmlp.runs.run import Origin, Run
+from ddmlp.runs.hash_chain import ChainEntry, HashChain
+from ddmlp.runs.origin import Origin
+from ddmlp.runs.result import RunResult
+from ddmlp.runs.run import Run
 
 T = TypeVar("T")
 
@@ -30,7 +31,7 @@ class RunSummary:
     path: Path
     origin: Origin
     records: Records
-    result: Outcome | None
+    result: RunResult | None
     last: ChainEntry | None
     model: Model | None
     model_step: int | None
@@ -70,7 +71,7 @@ class RunSummary:
     @property
     def staleness(self) -> Counter[int]:
         """How many updates there were of each staleness."""
-        return self.result.staleness if self.result else self.records.staleness()
+        return Counter(self.result.staleness.histogram) if self.result else self.records.staleness()
 
     @property
     def command(self) -> str:
@@ -116,11 +117,11 @@ def read_summary(path: Path, data: Path | None = None) -> RunSummary:
     records = tried("curves", lambda: Records.read(path / "metrics.jsonl")) or Records([])
     if records.damaged:
         missing.append(f"lines of metrics.jsonl that are damaged, or another version's: {records.damaged:,}")
-    links = tried("chain", lambda: Chain(run.chain, origin.fixed).links())
+    links = tried("chain", lambda: HashChain(run.chain, origin.fixed).entries())
     if links == []:
         missing.append(f"chain: {run.chain} has no link")
     last = links[-1] if links else None
-    result = tried("result", lambda: Outcome.read(run))
+    result = tried("result", run.result)
     if result and last and last.step > result.steps:
         missing.append(f"result: result.json is of step {result.steps:,}, and the run has gone on since")
         result = None
@@ -137,7 +138,7 @@ def read_summary(path: Path, data: Path | None = None) -> RunSummary:
     return RunSummary(path, origin, records, result, last, model, step, found, mistakes, missing)
 
 
-def _model(run: Run, result: Outcome | None, data: Path) -> tuple[Model, int]:
+def _model(run: Run, result: RunResult | None, data: Path) -> tuple[Model, int]:
     """The weights of the run's end, or else of its newest good checkpoint, and their step; raises RunError."""
     if result:
         return load_model(run.path), result.steps

@@ -1,73 +1,132 @@
-"""Checkpoints: the weights and the position, in whole files or none."""
+"""Checkpoints: the weights, the position and what else a resume needs, in whole files or none."""
 
-import io
-import json
 import re
-import struct
-import zipfile
-import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
+from msgspec import Struct
 
 from ddmlp.errors import RunError
-from ddmlp.files import whole_file
-from ddmlp.nn.weights import Shape, Weights
+from ddmlp.nn.weights import Weights
+from ddmlp.plan.row_audit import AuditState
+from ddmlp.runs.arrays import Array, array_sha256, join_weights, load_arrays, save_arrays, weight_arrays
+from ddmlp.runs.json_text import from_json, to_json
 
 KEEP = 3  # checkpoints
+STATE = "state."  # the names of the state's arrays begin with it
 
-# What NumPy and zipfile are known to raise for a file that is not what it should be. A bare .npy is a TypeError.
-_DAMAGE = (
-    ValueError, TypeError, AttributeError, EOFError, RuntimeError, MemoryError, OverflowError,
-    struct.error, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
+
+class PrequentialState(Struct, frozen=True):
+    """rows, mistakes: of all rows; steps: rows and mistakes of each step in the window, oldest first."""
+
+    rows: int
+    mistakes: int
+    steps: list[tuple[int, int]]
+
+
+class DataPrefix(Struct, frozen=True):
+    """The shards that the applied rows came from: how many, and the SHA-256 of a dataset of only these."""
+
+    shards: int
+    sha256: str
+
+
+class Header(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a resume needs to know besides arrays and the position.
+
+    Parameters
+    ----------
+    config, dataset_sha256
+        What the run is a function of; see `Origin.fixed`.
+    train_seconds
+        Trained so far.
+    staleness
+        How many updates there were of each staleness.
+    prequential, data
+        Of a run that follows a growing dataset.
+    chain
+        The digest of the checkpoint's entry in the hash chain.
+    ledger
+        The state of the row audit.
+    versions
+        Of the libraries; see `numerics.versions`.
+    """
+
+    config: dict[str, Any] = {}
+    dataset_sha256: str = ""
+    train_seconds: float
+    staleness: dict[int, int]
+    prequential: PrequentialState | None = None
+    data: DataPrefix | None = None
+    chain: str = ""
+    ledger: AuditState | None = None
+    versions: dict[str, str] = {}
+
+
+class _Arrays(Struct, frozen=True, omit_defaults=True):
+    """What the description in a file says of the arrays beside it; the header is in the same JSON object."""
+
+    step: int
+    weights_sha256: str
+    earlier_sha256: list[str]
+    state_sha256: dict[str, str] = {}
+
+
+_BEGIN = Header(train_seconds=0.0, staleness={})
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """weights: of version `step`; step: how many steps are applied; about: what else a resume needs to know, as JSON:
-    configuration, dataset fingerprint, library versions, seconds trained; earlier: the weights of the versions before
-    that steps to come will read, oldest first."""
+    """A position, and all that training goes on from.
+
+    Parameters
+    ----------
+    weights
+        Of version `step`.
+    step
+        How many steps are applied.
+    earlier
+        The weights of the versions before that steps to come will read, oldest first.
+    state
+        Arrays of any shape and type, by name: what an optimizer keeps between steps.
+    """
 
     weights: Weights
     step: int
-    about: dict[str, Any]
+    header: Header = _BEGIN
     earlier: tuple[Weights, ...] = ()
+    state: Mapping[str, Array] = field(default_factory=dict)
 
 
 class Checkpoints:
     """The newest few checkpoints of a run, in a folder.
 
-    A checkpoint is an .npz file of W1, W2, the earlier weights (versions, m n + n o) and a JSON text as UTF-8 bytes,
-    which holds the position and the weights' SHA-256. Nothing in it is pickled.
+    A checkpoint is an .npz file of W1, W2, `earlier` (versions, m n + n o), an array state.NAME for each of the state,
+    and `about`: a JSON text as UTF-8 bytes, with the position, the header and a SHA-256 of every array.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def save(self, checkpoint: Checkpoint, keep: int = KEEP) -> Path:
-        """Write a checkpoint, and let go of the oldest beyond the `keep` newest; returns its path."""
+        """Write a checkpoint, and delete the oldest beyond the `keep` newest; returns its path."""
         self.folder.mkdir(exist_ok=True)
         path = self.folder / f"step-{checkpoint.step:012d}.npz"
-        hashes = {
-            "weights_sha256": checkpoint.weights.sha256(),
-            "earlier_sha256": [weights.sha256() for weights in checkpoint.earlier],
-        }
-        about = {"step": checkpoint.step, **hashes, **checkpoint.about}
-        save_arrays(path, checkpoint.weights, about, checkpoint.earlier)
+        save_checkpoint(path, checkpoint)
         for old in self.paths()[keep:]:
             old.unlink(missing_ok=True)
         return path
 
     def paths(self) -> list[Path]:
-        """The checkpoints that are there, newest first."""
+        """The checkpoints in the folder, newest first."""
         return sorted((p for p in self.folder.glob("step-*.npz") if re.fullmatch(r"step-\d{12}", p.stem)), reverse=True)
 
     def newest(self) -> tuple[Checkpoint | None, list[str]]:
-        """The newest good checkpoint, None where there is none, and what is wrong with each newer one."""
+        """The newest good checkpoint, None if there is none, and what is wrong with each newer one."""
         complaints: list[str] = []
         for path in self.paths():
             try:
@@ -77,64 +136,56 @@ class Checkpoints:
         return None, complaints
 
 
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint, whole or not at all; raises OSError."""
+    weights, state = checkpoint.weights, checkpoint.state
+    hashes = _Arrays(
+        checkpoint.step,
+        weights.sha256(),
+        [each.sha256() for each in checkpoint.earlier],
+        {name: array_sha256(array) for name, array in state.items()},
+    )
+    about = {**msgspec.to_builtins(hashes), **msgspec.to_builtins(checkpoint.header)}
+    earlier = np.array([each.flat for each in checkpoint.earlier], weights.flat.dtype).reshape(-1, weights.shape.size)
+    save_arrays(
+        path,
+        {
+            **weight_arrays(weights),
+            "earlier": earlier,
+            **{STATE + name: array for name, array in state.items()},
+            "about": np.frombuffer(to_json(about).encode(), np.uint8),
+        },
+    )
+
+
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint and check it against its own SHA-256; raises RunError."""
-    arrays = load_arrays(path, "W1", "W2", "earlier", "about")
-    weights = join(path, arrays["W1"], arrays["W2"])
+    """Read a checkpoint and check its arrays against their SHA-256; raises RunError."""
+    arrays = load_arrays(path, "W1", "W2", "earlier", "about", prefix=STATE)
+    weights = join_weights(path, arrays)
     try:
         earlier = tuple(Weights(weights.shape, flat) for flat in arrays["earlier"].astype(weights.flat.dtype))
-        about = json.loads(arrays["about"].tobytes())
-        step, expected = about.pop("step"), [about.pop("weights_sha256"), *about.pop("earlier_sha256")]
-        if type(step) is not int or not all(type(digest) is str for digest in expected):
-            raise ValueError("its step or its hash is none")
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        about = from_json(arrays["about"].tobytes(), dict[str, Any])
+        expected = msgspec.convert(about, _Arrays)
+        header = msgspec.convert(about, Header, str_keys=True)
+    except (ValueError, TypeError) as error:
         raise RunError(f"{path} is no checkpoint: its description is damaged ({error})") from None
-    found = [each.sha256() for each in (weights, *earlier)]
-    if len(found) != len(expected):
-        raise RunError(f"{path} is damaged: it has {len(found)} versions of the weights, expected {len(expected)}")
-    for digest, other in zip(found, expected, strict=True):
-        if digest != other:
-            raise RunError(
-                f"{path} is damaged: the SHA-256 of its weights is {digest[:16]}..., expected {other[:16]}..."
-            )
-    return Checkpoint(weights, step, about, earlier)
-
-
-def save_arrays(
-    path: Path, weights: Weights, about: dict[str, Any] | None = None, earlier: Sequence[Weights] = ()
-) -> None:
-    """Write W1, W2 and, with `about`, the earlier weights and it, as the bytes of a JSON text, as .npz, whole or not
-    at all."""
-    arrays: dict[str, Any] = {"W1": weights.w1, "W2": weights.w2}
-    if about is not None:
-        arrays["earlier"] = np.array([each.flat for each in earlier], weights.flat.dtype).reshape(
-            -1, weights.shape.size
-        )
-        arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
-    # Into memory first: zipfile seeks, and a full disk should be met by one write.
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
-    with whole_file(path) as file:
-        file.write(buffer.getbuffer())
-
-
-def load_arrays(path: Path, *names: str) -> dict[str, np.ndarray[Any, Any]]:
-    """The named arrays of an .npz file; raises RunError where it is damaged, or not such a file."""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in names}
-    except KeyError as error:
-        raise RunError(f"{path} holds no such array: {error.args[0]}") from None
-    except OSError as error:
-        raise RunError(f"{path} cannot be read: {error.strerror or error}") from None
-    except _DAMAGE as error:
-        raise RunError(f"{path} is damaged, or no .npz file: {error}") from None
-
-
-def join(path: Path, w1: np.ndarray[Any, Any], w2: np.ndarray[Any, Any]) -> Weights:
-    """Weights of the arrays W1 (m, n) and W2 (n, o) from the file `path`; raises RunError where they do not fit."""
-    if w1.ndim != 2 or w2.ndim != 2 or w1.shape[1] != w2.shape[0] or w1.dtype.kind != "f" or w2.dtype != w1.dtype:
+    if len(earlier) != len(expected.earlier_sha256):
         raise RunError(
-            f"{path}: W1 is {w1.dtype} {w1.shape} and W2 {w2.dtype} {w2.shape}, expected floats of (m, n) and (n, o)"
+            f"{path} is damaged: it has {len(earlier) + 1} versions of the weights, expected "
+            f"{len(expected.earlier_sha256) + 1}"
         )
-    return Weights(Shape(w1.shape[0], w1.shape[1], w2.shape[1]), np.concatenate([w1.ravel(), w2.ravel()]))
+    digests = [expected.weights_sha256, *expected.earlier_sha256]
+    for found, digest in zip((weights, *earlier), digests, strict=True):
+        _check_digest(path, "weights", found.sha256(), digest)
+    state = {name.removeprefix(STATE): array for name, array in arrays.items() if name.startswith(STATE)}
+    if state.keys() != expected.state_sha256.keys():
+        raise RunError(f"{path} is damaged: its state is {sorted(state)}, expected {sorted(expected.state_sha256)}")
+    for name, array in state.items():
+        _check_digest(path, f"{STATE}{name}", array_sha256(array), expected.state_sha256[name])
+    return Checkpoint(weights, expected.step, header, earlier, state)
+
+
+def _check_digest(path: Path, what: str, found: str, expected: str) -> None:
+    """Raise RunError if an array is not what was written."""
+    if found != expected:
+        raise RunError(f"{path} is damaged: the SHA-256 of its {what} is {found[:16]}..., expected {expected[:16]}...")

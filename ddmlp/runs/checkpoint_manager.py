@@ -1,10 +1,9 @@
-"""The history of a run, as far as it survives: the checkpoints, their chain, the ledger and the order of updates, which
-all belong to one position."""
+"""What of a run survives a crash: checkpoint, hash chain, row audit and order of updates, all of one position."""
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from ddmlp.data.manifest import Manifest
@@ -14,9 +13,10 @@ from ddmlp.numerics import libraries, versions
 from ddmlp.plan.plan import Update
 from ddmlp.plan.row_audit import RowAudit
 from ddmlp.plan.row_stats import RowStats
-from ddmlp.runs.checkpoint import Checkpoint
-from ddmlp.runs.hash_chain import Chain
-from ddmlp.runs.run import Origin, Run
+from ddmlp.runs.checkpoint import Checkpoint, DataPrefix, Header
+from ddmlp.runs.hash_chain import HashChain
+from ddmlp.runs.origin import Origin
+from ddmlp.runs.run import Run
 from ddmlp.runs.update_log import UpdateLog
 
 
@@ -30,13 +30,13 @@ class CheckpointManager:
         self.origin = origin.fixed
         found, self.complaints = run.checkpoints.newest()
         if found:
-            self._check(found, data)
+            self._check_same_run(found, data)
         drawn = Weights.draw(Shape(data.pixels, origin.config.hidden, data.classes), origin.config.seed)
-        self.start = found or Checkpoint(drawn, 0, {})
+        self.start = found or Checkpoint(drawn, 0)
         self.saved = found.step if found else -1
-        self._ledger = RowAudit.of(found.about) if found else RowAudit()
-        self._chain = Chain(run.chain, self.origin)
-        if broken := self._chain.rewind(self.start.step, self.start.about.get("chain")):
+        self._audit = _audit_of(found) if found else RowAudit()
+        self._chain = HashChain(run.chain, self.origin)
+        if broken := self._chain.rewind(self.start.step, found.header.chain if found else None):
             self.complaints.append(broken)
         self._updates = UpdateLog(run.updates) if origin.config.asynchronous else None
         if self._updates:
@@ -44,47 +44,57 @@ class CheckpointManager:
 
     @property
     def chain(self) -> str:
-        """The digest of the last link."""
+        """The digest of the last entry of the hash chain."""
         return self._chain.digest
 
-    def applied(self, update: Update, row_stats: RowStats) -> None:
+    def record_step(self, update: Update, row_stats: RowStats) -> None:
         """A step was applied."""
-        self._ledger.add(row_stats)
+        self._audit.record_step(row_stats)
         if self._updates:
-            self._updates.add(update)
+            self._updates.append(update)
 
-    def check(self, where: str, due: Iterable[NDArray[np.intp]]) -> None:
-        """Raise TrainingError where the rows applied in the epoch are not those that are `due`, each of them once."""
-        self._ledger.check(where, due)
+    def verify_rows(self, where: str, due: Iterable[NDArray[np.intp]]) -> None:
+        """Raise TrainingError if the rows applied in the epoch are not those that are `due`, each of them once."""
+        self._audit.verify(where, due)
 
     def begin_epoch(self) -> None:
-        self._ledger = RowAudit()
+        self._audit = RowAudit()
 
-    def save(self, weights: Weights, step: int, earlier: list[Weights], about: dict[str, Any]) -> None:
-        """Write a checkpoint of the position, and what goes with it: the order of updates before it, and the link."""
+    def save(self, weights: Weights, step: int, earlier: list[Weights], header: Header) -> None:
+        """Write a checkpoint of the position, and what goes with it: the order of updates before it, the chain's entry.
+
+        header: what was measured; what it is a function of, and what goes with it, is added here.
+        """
         if self._updates:
             self._updates.commit()
         digest = self._chain.append(step, weights.sha256())
-        about = {**self.origin, **about, "chain": digest, **self._ledger.about(), "versions": versions()}
-        self._run.checkpoints.save(Checkpoint(weights, step, about, tuple(earlier)), self._keep)
+        header = replace(header, **self.origin, chain=digest, ledger=self._audit.state, versions=versions())
+        self._run.checkpoints.save(Checkpoint(weights, step, header, tuple(earlier)), self._keep)
         self.saved = step
 
-    def _check(self, found: Checkpoint, data: Manifest) -> None:
-        """Raise RunError where a checkpoint is of another run; complain where another machine wrote it."""
+    def _check_same_run(self, found: Checkpoint, data: Manifest) -> None:
+        """Raise RunError if a checkpoint is of another run; complain if another machine wrote it."""
         for name, ours in self.origin.items():
-            if found.about.get(name) != ours:
+            if getattr(found.header, name) != ours:
                 raise RunError(f"{self._run.checkpoints.folder} has a checkpoint of another run: its {name} differs")
         if self._config.follow:
             check_trained_on(found, data, self._run)
-        theirs = found.about.get("versions", {})
+        theirs = found.header.versions
         if other := {name: theirs.get(name) for name, ours in libraries().items() if theirs.get(name) != ours}:
             self.complaints.append(f"the checkpoint was computed with {other}: its last bits may not be those of here")
 
 
-def trained_on(data: Manifest, rows: int) -> dict[str, Any]:
-    """What a checkpoint says of the shards that its first `rows` rows came from, as JSON."""
+def _audit_of(checkpoint: Checkpoint) -> RowAudit:
+    """The row audit of a checkpoint; raises RunError if it has none."""
+    if checkpoint.header.ledger is None:
+        raise RunError("the newest checkpoint has no ledger: another version of ddmlp wrote it")
+    return RowAudit.from_state(checkpoint.header.ledger)
+
+
+def trained_on(data: Manifest, rows: int) -> DataPrefix:
+    """The shards that the first `rows` rows came from."""
     shards = covering(data, rows)
-    return {"data": {"shards": shards, "sha256": data.prefix(shards).sha256() if shards else ""}}
+    return DataPrefix(shards, data.prefix(shards).sha256() if shards else "")
 
 
 def covering(data: Manifest, rows: int) -> int:
@@ -94,13 +104,12 @@ def covering(data: Manifest, rows: int) -> int:
 
 
 def check_trained_on(checkpoint: Checkpoint, data: Manifest, run: Run) -> None:
-    """Raise RunError where the dataset does not begin with the shards that a checkpoint was trained on."""
-    try:
-        shards, expected = checkpoint.about["data"]["shards"], checkpoint.about["data"]["sha256"]
-    except (KeyError, TypeError):
-        raise RunError(f"{run.checkpoints.folder} has a checkpoint that does not say what it was trained on") from None
-    if shards > len(data.shards) or (shards and data.prefix(shards).sha256() != expected):
+    """Raise RunError if the dataset does not begin with the shards that a checkpoint was trained on."""
+    prefix = checkpoint.header.data
+    if prefix is None:
+        raise RunError(f"{run.checkpoints.folder} has a checkpoint that does not say what it was trained on")
+    if prefix.shards > len(data.shards) or (prefix.shards and data.prefix(prefix.shards).sha256() != prefix.sha256):
         raise RunError(
-            f"the dataset does not begin with the {shards} shards that {run.path} was trained on up to step "
+            f"the dataset does not begin with the {prefix.shards} shards that {run.path} was trained on up to step "
             f"{checkpoint.step}: it was written anew; restore it, or begin another run"
         )

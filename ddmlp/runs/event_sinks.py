@@ -10,11 +10,11 @@ if TYPE_CHECKING:  # these import NumPy, which a missing extra need not wait for
     from ddmlp.runs.events import Event
     from ddmlp.runs.run import Run
 
-    Record: TypeAlias = Callable[[Iterable[Event]], None]
+    EventSink: TypeAlias = Callable[[Iterable[Event]], None]
 
 
 @contextmanager
-def recording(run: "Run", *, tensorboard: bool) -> "Iterator[Record]":
+def recording(run: "Run", *, tensorboard: bool) -> "Iterator[EventSink]":
     """What takes the events of a run: its metrics.jsonl and, where they are asked for, event files for TensorBoard.
     Raises ConfigError where these need what is not installed."""
     if not tensorboard:

@@ -1,19 +1,23 @@
-"""The lines of metrics.jsonl, read back (see `metrics`, which writes them)."""
+"""The events of a run, which are the lines of metrics.jsonl."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
-Event = dict[str, Any]
+import msgspec
+from msgspec import Struct
+
+from ddmlp.runs.json_text import from_json
+from ddmlp.runs.measures import PrequentialError, Staleness
+
 T = TypeVar("T")
 
 
-class Queue(NamedTuple):
+class Queue(Struct, frozen=True, rename={"blocked": "blocked_seconds"}):
     """depth: when the line was written; high_water: the most so far; blocked: seconds that its sender has waited, since
     the last start."""
 
@@ -22,72 +26,142 @@ class Queue(NamedTuple):
     blocked: float
 
 
-class Progress(NamedTuple):
-    """How far a run was.
+class Queues(Struct, frozen=True):
+    """A run's two queues."""
 
-    rows: trained on so far; error, mistakes, speed: the mean E of a row in nats, the fraction of rows recognised
-    wrongly and the rows a second, of the stretch since the line before; seconds: trained so far, in all sittings;
-    waited: how many of these the server spent on having answers, since the last start; staleness: how many steps of the
-    stretch were applied with which; prequential: see `metrics.Prequential`, of the newest rows.
-    """
-
-    step: int
-    rows: int
-    error: float
-    mistakes: float
-    speed: float
-    seconds: float
-    workers: int
-    waited: float
     units: Queue
     gradients: Queue
-    staleness: Counter[int]
-    prequential: float | None
 
 
-class Epoch(NamedTuple):
-    """What the test came to after an epoch: fraction of rows recognised wrongly, and mean E in nats."""
-
-    step: int
-    error: float
-    cross_entropy: float
-
-
-class Saved(NamedTuple):
-    """A checkpoint was written, in so many seconds."""
-
-    step: int
-    seconds: float
-
-
-class Started(NamedTuple):
-    """A sitting began, with these complaints about what it found."""
+class Started(Struct, frozen=True, tag_field="event", tag="start"):
+    """Training began after `step`, with these complaints about what it found. It takes back what lies past `step`."""
 
     step: int
     complaints: list[str]
 
 
-Record = Progress | Epoch | Saved | Started
+class Progress(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="event",
+    tag="progress",
+    rename={"speed": "rows_per_second", "waited": "wait_seconds"},
+):
+    """How far a run was.
+
+    Parameters
+    ----------
+    epoch
+        Epochs completed, with the fraction of the current one.
+    rows
+        Trained on so far.
+    error, mistakes, speed
+        Of the rows since the line before: the mean E in nats, the fraction recognised wrongly, rows a second.
+    prequential
+        None if rows are trained on more than once.
+    seconds
+        Trained so far, since the run began.
+    staleness
+        Of the steps since the line before.
+    waited
+        Seconds that the server waited for gradients, since the last start.
+    reissued
+        Units given to a second worker, since the last start.
+    """
+
+    step: int
+    epoch: float
+    rows: int
+    error: float
+    mistakes: float
+    prequential: PrequentialError | None = None
+    speed: float
+    seconds: float
+    staleness: Staleness
+    workers: int
+    queues: Queues
+    waited: float
+    reissued: int
+
+    @property
+    def units(self) -> Queue:
+        return self.queues.units
+
+    @property
+    def gradients(self) -> Queue:
+        return self.queues.gradients
+
+
+class Epoch(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    tag_field="event",
+    tag="epoch",
+    rename={"error": "test_error", "cross_entropy": "test_cross_entropy", "rows": "test_rows"},
+):
+    """An epoch ended, and its weights were tested.
+
+    error, cross_entropy: the fraction of the test rows recognised wrongly, the mean E in nats; rows: how many test rows
+    there are; seconds: trained so far.
+    """
+
+    step: int
+    epoch: int
+    error: float
+    cross_entropy: float
+    rows: int
+    seconds: float
+
+
+class Saved(Struct, frozen=True, tag_field="event", tag="checkpoint"):
+    """A checkpoint was written, in so many seconds; chain: the digest of its entry in the hash chain."""
+
+    step: int
+    seconds: float
+    chain: str
+
+
+Event: TypeAlias = Started | Progress | Epoch | Saved
+
+
+class _AnyEvent(Struct):
+    """What every event has, also one of a later version."""
+
+    event: str
+    step: int
+
+
+_KINDS = {kind.__struct_config__.tag for kind in (Started, Progress, Epoch, Saved)}
+
+
+def read_event(line: str | bytes) -> Event | None:
+    """The event of a line; None if it is of an unknown kind. Raises ValueError if the line is damaged."""
+    found = from_json(line, dict[str, Any])
+    known = msgspec.convert(found, _AnyEvent).event in _KINDS
+    return msgspec.convert(found, Event, str_keys=True) if known else None
 
 
 @dataclass(frozen=True)
 class Records:
-    """All that could be read, in its order, and how many lines could not."""
+    """The events that could be read, in their order, and how many lines could not."""
 
-    lines: list[Record]
+    lines: list[Event]
     damaged: int = 0
 
     @classmethod
     def read(cls, path: Path) -> "Records":
         """Raises OSError. A line that is half written, or another version's, counts as damaged."""
-        lines: list[Record] = []
+        lines: list[Event] = []
         damaged = 0
         with path.open("rb") as file:
             for line in file:
                 try:
-                    if record := _record(json.loads(line)):
-                        lines.append(record)
-                except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                    if event := read_event(line):
+                        lines.append(event)
+                except ValueError:
                     damaged += 1
         return cls(lines, damaged)
 
@@ -117,7 +191,7 @@ class Records:
                 yield before, after
 
     def sittings(self) -> list[Progress]:
-        """The last line of progress of each sitting. What is counted since a start is summed over these."""
+        """The last line of progress after each start. What is counted since a start is summed over these."""
         lines = [line for line in self.lines if isinstance(line, Progress | Started)]
         return [
             line
@@ -127,38 +201,4 @@ class Records:
 
     def staleness(self) -> Counter[int]:
         """How many steps were applied with which staleness."""
-        return sum((line.staleness for line in self.progress), Counter())
-
-
-def _record(event: dict[str, Any]) -> Record | None:
-    """A line as what it says; None for an event that is not known. Raises KeyError, TypeError, ValueError."""
-    kind, step = event["event"], int(event["step"])
-    if kind == "progress":
-        return _progress(step, event)
-    if kind == "epoch":
-        return Epoch(step, float(event["test_error"]), float(event["test_cross_entropy"]))
-    if kind == "checkpoint":
-        return Saved(step, float(event["seconds"]))
-    return Started(step, [str(complaint) for complaint in event["complaints"]]) if kind == "start" else None
-
-
-def _progress(step: int, event: dict[str, Any]) -> Progress:
-    tested_first = event.get("prequential")
-    return Progress(
-        step=step,
-        rows=int(event["rows"]),
-        error=float(event["error"]),
-        mistakes=float(event["mistakes"]),
-        speed=float(event["rows_per_second"]),
-        seconds=float(event["seconds"]),
-        workers=int(event["workers"]),
-        waited=float(event["wait_seconds"]),
-        units=_queue(event["queues"]["units"]),
-        gradients=_queue(event["queues"]["gradients"]),
-        staleness=Counter({int(each): int(count) for each, count in event["staleness"]["histogram"].items()}),
-        prequential=None if tested_first is None else float(tested_first["error"]),
-    )
-
-
-def _queue(found: dict[str, Any]) -> Queue:
-    return Queue(int(found["depth"]), int(found["high_water"]), float(found["blocked_seconds"]))
+        return sum((Counter(line.staleness.histogram) for line in self.progress), Counter())

@@ -1,42 +1,25 @@
 """A run: a folder with the configuration, the metrics, the checkpoints, the model and the result."""
 
-import json
 import math
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import filelock
+from msgspec import Struct
 
 from ddmlp.config import TrainConfig, flag
-from ddmlp.data.manifest import Manifest
-from ddmlp.errors import ConfigError, RunError
+from ddmlp.errors import RunError
 from ddmlp.files import naming, write_whole
 from ddmlp.nn.weights import Weights
-from ddmlp.runs.checkpoint import Checkpoints, save_arrays
+from ddmlp.runs.arrays import save_arrays, weight_arrays
+from ddmlp.runs.checkpoint import Checkpoints
+from ddmlp.runs.events import Event, Started
+from ddmlp.runs.json_text import from_json, to_json
+from ddmlp.runs.origin import Origin
+from ddmlp.runs.result import RunResult
 
 WRITER_SECONDS = 30
-
-
-@dataclass(frozen=True)
-class Origin:
-    """What a run is a function of: the configuration, and the dataset by its path and its fingerprint."""
-
-    config: TrainConfig
-    data: Path
-    dataset_sha256: str
-
-    @classmethod
-    def from_manifest(cls, config: TrainConfig, data: Path, train: Manifest) -> "Origin":
-        """What a run with these settings on the dataset `data`/train is a function of; train: its manifest."""
-        return cls(config, data, train.identity(growing=config.follow))
-
-    @property
-    def fixed(self) -> dict[str, Any]:
-        """What the result is a function of: the configuration and the data, wherever they lie."""
-        return {"config": self.config.as_dict(), "dataset_sha256": self.dataset_sha256}
 
 
 class Run:
@@ -104,26 +87,16 @@ class Run:
     def create(self, origin: Origin) -> None:
         """Begin the run; raises RunError where the folder holds one already."""
         self.refuse_old()
-        about = {**origin.config.as_dict(), "data": str(origin.data), "dataset_sha256": origin.dataset_sha256}
-        write_whole(self.path / "config.json", json.dumps(about, indent=1) + "\n")
+        origin.write(self.path / "config.json")
 
     def origin(self) -> Origin:
         """What the run is a function of, from config.json; raises RunError where there is no run."""
-        path = self.path / "config.json"
         try:
-            about = json.loads(path.read_bytes())
-            settings = {name: about[name] for name in TrainConfig.names()}
-            if type(about["dataset_sha256"]) is not str:
-                raise ValueError("its dataset_sha256 is no text")
-            return Origin(TrainConfig(**settings), Path(about["data"]), about["dataset_sha256"])
+            return Origin.read(self.path / "config.json")
         except FileNotFoundError:
             raise RunError(
                 f"{self.path} holds no run: it has no config.json; training without --resume begins one"
             ) from None
-        except KeyError as error:
-            raise RunError(f"{path} has no {error}: it is damaged, or another version of ddmlp wrote it") from None
-        except (ValueError, TypeError, RecursionError, ConfigError) as error:
-            raise RunError(f"{path} is damaged: {error}") from None
 
     def check(self, asked: Origin) -> None:
         """Raise RunError where going on with `asked` would give another result than the run was begun for."""
@@ -138,14 +111,14 @@ class Run:
                 f"{asked.data} holds another: {asked.dataset_sha256[:16]}..."
             )
 
-    def record(self, events: Iterable[dict[str, Any]]) -> None:
+    def record(self, events: Iterable[Event]) -> None:
         """Append events to metrics.jsonl. A start takes back what lies past its step: it will happen again."""
         path = self.path / "metrics.jsonl"
         for event in events:
-            if event["event"] == "start":
-                self._rewind(event["step"])
+            if isinstance(event, Started):
+                self._rewind(event.step)
             with naming(path), path.open("a") as file:
-                file.write(json.dumps(event) + "\n")
+                file.write(to_json(event) + "\n")
 
     def _rewind(self, step: int) -> None:
         """Drop from metrics.jsonl what lies past `step`, and lines that a crash has damaged."""
@@ -155,29 +128,31 @@ class Run:
             write_whole(path, "".join(line for line in lines if _step(line) <= step))
 
     def write_model(self, weights: Weights) -> None:
-        save_arrays(self.path / "model.npz", weights)
+        save_arrays(self.path / "model.npz", weight_arrays(weights))
 
-    def write_result(self, result: dict[str, Any]) -> None:
-        write_whole(self.path / "result.json", json.dumps(result, indent=1) + "\n")
+    def write_result(self, result: RunResult) -> None:
+        write_whole(self.path / "result.json", to_json(result, indent=1) + "\n")
 
-    def result(self) -> dict[str, Any] | None:
-        """The result, or None where the run has not come to one."""
+    def result(self) -> RunResult | None:
+        """The result, or None if there is none yet; raises RunError."""
         path = self.path / "result.json"
-        if not path.exists():
-            return None
         try:
-            found: dict[str, Any] = json.loads(path.read_bytes())
-            if type(found) is not dict:
-                raise ValueError("it is no JSON object")
-        except (ValueError, RecursionError) as error:
+            return from_json(path.read_bytes(), RunResult)
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
             raise RunError(f"{path} is damaged: {error}; remove it to go on from the last checkpoint") from None
-        return found
+
+
+class _Position(Struct):
+    """What every line of metrics.jsonl has."""
+
+    step: int
 
 
 def _step(line: str) -> float:
-    """The step of a line of metrics; infinity where the line is damaged."""
+    """The step of a line of metrics; infinity if the line is damaged."""
     try:
-        step = json.loads(line)["step"] if line.endswith("\n") else None
-    except (ValueError, KeyError, TypeError, RecursionError):
-        step = None
-    return step if type(step) is int else math.inf
+        return from_json(line, _Position).step if line.endswith("\n") else math.inf
+    except ValueError:
+        return math.inf

@@ -5,39 +5,40 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from msgspec.structs import asdict
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event as Entry
 from tensorboardX.proto.event_pb2 import SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 
 from ddmlp.files import naming
-from ddmlp.runs.events import Event
+from ddmlp.runs.events import Epoch, Event, Progress, Started
 
 
-def curves(event: Event) -> Iterator[tuple[str, float]]:
-    """The points that an event adds to the curves."""
-    if event["event"] == "progress":
-        yield "loss/train", event["error"]
-        yield "error/train", event["mistakes"]
-        if "prequential" in event:
-            yield "error/prequential", event["prequential"]["error"]
-        yield "speed/rows_per_second", event["rows_per_second"]
-        yield "speed/wait_seconds", event["wait_seconds"]
-        yield "workers/count", event["workers"]
-        yield "workers/reissued_units", event["reissued"]
-        for which in ("mean", "max"):
-            yield f"staleness/{which}", event["staleness"][which]
-        for queue, found in event["queues"].items():
-            yield f"queues/{queue}_depth", found["depth"]
-            yield f"queues/{queue}_blocked_seconds", found["blocked_seconds"]
-    elif event["event"] == "epoch":
-        yield "loss/test", event["test_cross_entropy"]
-        yield "error/test", event["test_error"]
+def scalars(event: Event) -> Iterator[tuple[str, float]]:
+    """The points that an event adds to the curves, by the names of these."""
+    if isinstance(event, Progress):
+        yield "loss/train", event.error
+        yield "error/train", event.mistakes
+        if event.prequential:
+            yield "error/prequential", event.prequential.error
+        yield "speed/rows_per_second", event.speed
+        yield "speed/wait_seconds", event.waited
+        yield "workers/count", event.workers
+        yield "workers/reissued_units", event.reissued
+        yield "staleness/mean", event.staleness.mean
+        yield "staleness/max", event.staleness.max
+        for name, queue in asdict(event.queues).items():
+            yield f"queues/{name}_depth", queue.depth
+            yield f"queues/{name}_blocked_seconds", queue.blocked
+    elif isinstance(event, Epoch):
+        yield "loss/test", event.cross_entropy
+        yield "error/test", event.error
 
 
 class EventFiles:
-    """A new event file in `folder`, begun with the first events; a context manager. Raises OSError where it cannot be
-    written."""
+    """A new event file in `folder`, begun with the first events; a context manager. Raises OSError if it cannot be
+    written, which tensorboardX's SummaryWriter would lose in its thread."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -72,7 +73,7 @@ class EventFiles:
 def _entries(event: Event) -> Iterator[Entry]:
     """What an event adds to the file."""
     now = time.time()
-    if event["event"] == "start":  # TensorBoard drops what it has read of this step and later ones
-        yield Entry(wall_time=now, step=event["step"] + 1, session_log=SessionLog(status=SessionLog.START))
-    if points := [Summary.Value(tag=tag, simple_value=value) for tag, value in curves(event)]:
-        yield Entry(wall_time=now, step=event["step"], summary=Summary(value=points))
+    if isinstance(event, Started):  # TensorBoard drops what it has read of this step and later ones
+        yield Entry(wall_time=now, step=event.step + 1, session_log=SessionLog(status=SessionLog.START))
+    if points := [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars(event)]:
+        yield Entry(wall_time=now, step=event.step, summary=Summary(value=points))

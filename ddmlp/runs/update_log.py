@@ -35,7 +35,7 @@ class UpdateLog:
         with naming(self.path), self.path.open("ab") as file:
             file.truncate(version * _LINE)
 
-    def add(self, update: Update) -> None:
+    def append(self, update: Update) -> None:
         """The next update; it counts once it is committed."""
         self._new.append(update)
 
@@ -47,7 +47,7 @@ class UpdateLog:
             os.fsync(file.fileno())
         self._new = []
 
-    def read(self, count: int) -> NDArray[np.int64]:
+    def load(self, count: int) -> NDArray[np.int64]:
         """The first `count` updates: shape (count, 2), step and read.
 
         Raises RunError where the file is damaged, or is no order of the steps 0 to count - 1, each of them once.

@@ -112,7 +112,7 @@ def recognised(served: Served, kind: str, body: bytes, seen: bool) -> Answer | B
     images, batch = read_images(kind, body, version.model.image_shape)
     found = [
         {"class": int(each.argmax()), "probabilities": each.tolist(), **({"seen": image.tolist()} if seen else {})}
-        for each, image in zip(version.recognise(images), images, strict=True)
+        for each, image in zip(version.model.predict(images), images, strict=True)
     ]
     if batch:
         return BatchAnswer(predictions=[Prediction(**each) for each in found], model=version.info)

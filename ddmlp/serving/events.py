@@ -1,15 +1,16 @@
 """A run, watched while it trains: metrics.jsonl, followed as it grows."""
 
 import asyncio
-import json
-import math
 import os
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import msgspec
+
 from ddmlp.errors import RunError
+from ddmlp.runs.events import Event, read_event
 from ddmlp.runs.run import Run
 
 CHUNK_BYTES = 256 << 10  # read at a time
@@ -27,7 +28,7 @@ class Follower:
         self._file: BinaryIO | None = None
         self._rest = b""  # of a line that has not ended
 
-    def read(self) -> tuple[bool, list[dict[str, Any]]]:
+    def read(self) -> tuple[bool, list[Event]]:
         """Whether the file is another than before, so that what was read of it is void; and the next events, those of
         CHUNK_BYTES bytes at most."""
         again = self._file is not None and not self._goes_on()
@@ -40,7 +41,7 @@ class Follower:
                 return again, []
         *lines, rest = (self._rest + self._file.read(CHUNK_BYTES)).split(b"\n")
         self._rest = rest[:MAX_LINE_BYTES]  # a longer one cannot become JSON again
-        return again, [event for line in lines if (event := _parsed(line))]
+        return again, [event for line in lines if (event := _known(line))]
 
     def close(self) -> None:
         if self._file is not None:
@@ -57,18 +58,12 @@ class Follower:
             return False
 
 
-def _parsed(line: bytes) -> dict[str, Any] | None:
-    """A line as what it says, in numbers that JSON has: what is not finite becomes null. None where it is damaged."""
+def _known(line: bytes) -> Event | None:
+    """The event of a line; None if it is damaged, or of an unknown kind."""
     try:
-        found = json.loads(line, parse_constant=lambda _: None, parse_float=_finite)
-    except (ValueError, RecursionError):
+        return read_event(line)
+    except ValueError:
         return None
-    known = type(found) is dict and type(found.get("event")) is str and type(found.get("step")) is int
-    return found if known else None
-
-
-def _finite(text: str) -> float | None:
-    return value if math.isfinite(value := float(text)) else None
 
 
 async def watch(run: Run, over: Callable[[], bool]) -> AsyncIterator[str]:
@@ -122,4 +117,5 @@ def _written(path: Path) -> float | None:
 
 
 def _message(name: str, data: Any) -> str:
-    return f"event: {name}\ndata: {json.dumps(data, allow_nan=False)}\n\n"
+    """A server-sent event. JSON has no numbers that are not finite: they become null."""
+    return f"event: {name}\ndata: {msgspec.json.encode(data).decode()}\n\n"

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from ddmlp.errors import RequestError
 from ddmlp.inference.model import Model, load_model, model_of
-from ddmlp.inference.recogniser import Recogniser
 from ddmlp.runs.run import Run
 from ddmlp.serving.schemas import ModelInfo
 
@@ -16,7 +15,6 @@ class Version:
     """A version of a model. info: what answers tell of it. Not for two threads at once."""
 
     model: Model
-    recognise: Recogniser
     info: ModelInfo
 
     @classmethod
@@ -27,7 +25,7 @@ class Version:
             image_shape=model.image_shape,
             classes=model.weights.shape.outputs,
         )
-        return cls(model, Recogniser(model), info)
+        return cls(model, info)
 
 
 Served = Callable[[], Version]  # raises RequestError if there is none

@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, TypeAdapter
 
-from ddmlp.inference.recogniser import ROWS
+from ddmlp.inference.model import PREDICT_ROWS
 
-MAX_IMAGES = ROWS  # of a batch
+MAX_IMAGES = PREDICT_ROWS  # of a batch
 
 Pixel = Annotated[int, Field(strict=True, ge=0, le=255)]
 Pixels = Annotated[

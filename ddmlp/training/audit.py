@@ -10,7 +10,7 @@ from ddmlp.nn.weights import Weights
 from ddmlp.numerics import libraries
 from ddmlp.runs.checkpoint import Checkpoint, load_checkpoint
 from ddmlp.runs.checkpoint_manager import check_trained_on
-from ddmlp.runs.hash_chain import Chain, ChainEntry
+from ddmlp.runs.hash_chain import ChainEntry, HashChain
 from ddmlp.runs.run import Run
 from ddmlp.runs.update_log import UpdateLog
 from ddmlp.training.job import Job
@@ -39,7 +39,7 @@ class RecordedRun:
     def same_machine(self) -> bool:
         """Whether the checkpoints were computed with the libraries and the arithmetic of this process."""
         ours = libraries().items()
-        return all(ours <= checkpoint.about.get("versions", {}).items() for checkpoint in self.checkpoints.values())
+        return all(ours <= checkpoint.header.versions.items() for checkpoint in self.checkpoints.values())
 
     def open_dataset(self, data: Path | None) -> Dataset:
         """The training data, verified; data: their folder if the run does not find them any more.
@@ -63,8 +63,8 @@ class RecordedRun:
         if before:
             start = self.checkpoints[max(before)]
         else:
-            start = Checkpoint(Weights.draw(job.shape(dataset.manifest), config.seed), 0, {})
-        updates = UpdateLog(self.run.updates).read(last) if config.asynchronous else None
+            start = Checkpoint(Weights.draw(job.shape(dataset.manifest), config.seed), 0)
+        updates = UpdateLog(self.run.updates).load(last) if config.asynchronous else None
         return Recomputation(job, dataset, start, updates)
 
     def first_difference(self, redone: Recomputation, last: int, show: Show) -> ChainEntry | None:
@@ -81,11 +81,11 @@ class RecordedRun:
     def _read_chain(self) -> list[ChainEntry]:
         """The entries of the chain, which must agree with the result and the model."""
         run = self.run
-        entries = Chain(run.chain, self.origin.fixed).links()
+        entries = HashChain(run.chain, self.origin.fixed).entries()
         if not entries or entries[0].step != 0:
             raise RunError(f"{run.chain} has no link of step 0: there is nothing to verify from")
         if result := run.result():
-            if (result.get("chain"), result.get("weights_sha256")) != (entries[-1].digest, entries[-1].weights_sha256):
+            if (result.chain, result.weights_sha256) != (entries[-1].digest, entries[-1].weights_sha256):
                 raise RunError(f"{run.path}/result.json is not what {run.chain} ends with")
             if load_weights(run.path).sha256() != entries[-1].weights_sha256:
                 raise RunError(f"{run.path}/model.npz is not what {run.chain} ends with")
@@ -97,7 +97,7 @@ class RecordedRun:
         found = {}
         for path in self.run.checkpoints.paths():
             checkpoint = load_checkpoint(path)
-            if (checkpoint.step, checkpoint.weights.sha256(), checkpoint.about.get("chain")) not in due:
+            if (checkpoint.step, checkpoint.weights.sha256(), checkpoint.header.chain) not in due:
                 raise RunError(f"{path} is not what {self.run.chain} has for step {checkpoint.step}")
             found[checkpoint.step] = checkpoint
         return found

@@ -2,14 +2,14 @@
 
 import math
 from collections import Counter, deque
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from ddmlp.inference.evaluation import Evaluation
 from ddmlp.plan.plan import Plan
 from ddmlp.plan.row_stats import RowStats
-from ddmlp.runs.events import Event
+from ddmlp.runs.checkpoint import Header, PrequentialState
+from ddmlp.runs.events import Epoch, Event, Progress, Queue, Queues, Saved, Started
+from ddmlp.runs.measures import PrequentialError, Staleness
 from ddmlp.training.step_loop import WaitTimes
 from ddmlp.training.worker_pool import PoolStats
 
@@ -28,7 +28,7 @@ class Stretch:
     seconds: float = 0.0
     staleness: Counter[int] = field(default_factory=Counter)
 
-    def add(self, row_stats: RowStats, seconds: float, staleness: int) -> None:
+    def record_step(self, row_stats: RowStats, seconds: float, staleness: int) -> None:
         """Add a step's sums."""
         self.staleness[staleness] += 1
         self.rows += row_stats.rows
@@ -52,30 +52,20 @@ class Stretch:
         return self.rows / self.seconds if self.seconds else 0.0
 
 
-def spread(staleness: Mapping[int, int]) -> dict[str, Any]:
-    """Mean, maximum and histogram of the staleness of updates, as JSON."""
-    staleness = {versions: count for versions, count in staleness.items() if count}
-    updates = sum(staleness.values())
-    return {
-        "mean": sum(versions * count for versions, count in staleness.items()) / max(1, updates),
-        "max": max(staleness, default=0),
-        "histogram": {str(versions): staleness[versions] for versions in sorted(staleness)},
-    }
-
-
 class Prequential:
     """Test, then train: which fraction of the rows was recognised wrongly, each before it was trained on; over the
     newest WINDOW rows, rounded up to whole steps, and over all. (Dawid 1984, "Statistical theory: the prequential
     approach"; the window as in Gama, Sebastiao and Rodrigues 2013, "On evaluating stream learning algorithms".)
     """
 
-    def __init__(self, about: dict[str, Any]) -> None:
-        """Go on with what a checkpoint says `about` it; with {}, from nothing."""
-        self.rows, self.mistakes = about.get("rows", 0), about.get("mistakes", 0)
-        self._steps: deque[tuple[int, int]] = deque(map(tuple, about.get("steps", [])))
+    def __init__(self, state: PrequentialState | None) -> None:
+        """Go on with what a checkpoint says of it; with None, from nothing."""
+        state = state or PrequentialState(0, 0, [])
+        self.rows, self.mistakes = state.rows, state.mistakes
+        self._steps = deque(state.steps)
         self.window = Stretch(sum(rows for rows, _ in self._steps), 0.0, sum(wrong for _, wrong in self._steps))
 
-    def add(self, row_stats: RowStats) -> None:
+    def record_step(self, row_stats: RowStats) -> None:
         """A step's rows were recognised, and then trained on."""
         self.rows += row_stats.rows
         self.mistakes += row_stats.mistakes
@@ -88,25 +78,28 @@ class Prequential:
             self.window.mistakes -= mistakes
 
     @property
-    def found(self) -> dict[str, Any]:
-        """What it is, as JSON, once there were rows."""
-        return {"window": self.window.rows, "error": self.window.mistaken, "overall": self.mistakes / self.rows}
+    def error(self) -> PrequentialError | None:
+        """What it is; None before there were rows."""
+        if not self.rows:
+            return None
+        return PrequentialError(self.window.rows, self.window.mistaken, self.mistakes / self.rows)
 
-    def about(self) -> dict[str, Any]:
-        """What a checkpoint says of it, as JSON."""
-        return {"rows": self.rows, "mistakes": self.mistakes, "steps": list(self._steps)}
+    @property
+    def state(self) -> PrequentialState:
+        """What a checkpoint says of it."""
+        return PrequentialState(self.rows, self.mistakes, list(self._steps))
 
 
 class Journal:
     """The events of a trainer, until its next report, and what it has measured."""
 
-    def __init__(self, follow: bool, step: int, about: dict[str, Any], complaints: list[str]) -> None:
-        """Begin at `step`. follow: whether each row is trained on once; about: what its checkpoint says of what was
+    def __init__(self, follow: bool, step: int, header: Header, complaints: list[str]) -> None:
+        """Begin at `step`. follow: whether each row is trained on once; header: of its checkpoint, which has what was
         measured before; complaints: what was wrong with what it began from."""
-        self.seconds = float(about.get("train_seconds", 0.0))
-        self._staleness = Counter({int(versions): count for versions, count in about.get("staleness", {}).items()})
-        self._prequential = Prequential(about.get("prequential", {})) if follow else None
-        self._events: list[Event] = [{"event": "start", "step": step, "complaints": complaints}]
+        self.seconds = header.train_seconds
+        self._staleness = Counter(header.staleness)
+        self._prequential = Prequential(header.prequential) if follow else None
+        self._events: list[Event] = [Started(step, complaints)]
         self._since_record, self._since_report = Stretch(), Stretch()
 
     def applied(self, row_stats: RowStats, seconds: float, staleness: int = 0) -> None:
@@ -114,40 +107,36 @@ class Journal:
         self.seconds += seconds
         self._staleness[staleness] += 1
         if self._prequential:
-            self._prequential.add(row_stats)
+            self._prequential.record_step(row_stats)
         for stretch in (self._since_record, self._since_report):
-            stretch.add(row_stats, seconds, staleness)
+            stretch.record_step(row_stats, seconds, staleness)
 
     def progress(self, step: int, plan: Plan, pool: PoolStats, waits: WaitTimes, *, last: bool) -> None:
         """Note how far it is, where it has moved: a number of times an epoch and at the last step."""
         if not self._since_record.rows or (step % plan.steps_per_epoch % _record_every(plan) and not last):
             return
         stretch, self._since_record = self._since_record, Stretch()
-        self._note(
-            "progress",
-            step,
+        event = Progress(
+            step=step,
             epoch=step / plan.steps_per_epoch,
             rows=plan.rows_before(step),
             error=stretch.error,
             mistakes=stretch.mistaken,
-            **self.tested_first,
-            rows_per_second=stretch.speed,
+            prequential=self.prequential,
+            speed=stretch.speed,
             seconds=self.seconds,
-            staleness=spread(stretch.staleness),
+            staleness=Staleness.from_counts(stretch.staleness),
             workers=pool.workers,
             # A full queue makes its sender wait: the plan for a place among the units; a worker, whose credits are its
             # places among the gradients, for its next unit.
-            queues={
-                "units": {"depth": pool.depth, "high_water": pool.high_water, "blocked_seconds": waits.full_queue},
-                "gradients": {
-                    "depth": pool.unread,
-                    "high_water": pool.unread_high_water,
-                    "blocked_seconds": waits.units,
-                },
-            },
-            wait_seconds=waits.results,
+            queues=Queues(
+                units=Queue(pool.depth, pool.high_water, waits.full_queue),
+                gradients=Queue(pool.unread, pool.unread_high_water, waits.units),
+            ),
+            waited=waits.results,
             reissued=pool.reissued,
         )
+        self._events.append(event)
 
     def next_record(self, step: int, plan: Plan) -> int:
         """The first position behind `step` that is noted, unless the epoch ends before."""
@@ -156,40 +145,41 @@ class Journal:
 
     def epoch(self, step: int, plan: Plan, found: Evaluation) -> None:
         """An epoch is complete, and was tested."""
-        self._note("epoch", step, epoch=plan.epoch(step), **found.about(), seconds=self.seconds)
+        event = Epoch(
+            step=step,
+            epoch=plan.epoch(step),
+            error=found.error,
+            cross_entropy=found.cross_entropy,
+            rows=found.rows,
+            seconds=self.seconds,
+        )
+        self._events.append(event)
 
     def checkpoint(self, step: int, seconds: float, chain: str) -> None:
-        """A checkpoint was written, in so many seconds; chain: the digest of its link."""
-        self._note("checkpoint", step, seconds=seconds, chain=chain)
-
-    def about(self) -> dict[str, Any]:
-        """What a checkpoint says of what was measured, as JSON."""
-        about = {"prequential": self._prequential.about()} if self._prequential else {}
-        return {"train_seconds": self.seconds, "staleness": self.stale["histogram"], **about}
+        """A checkpoint was written, in so many seconds; chain: the digest of its entry."""
+        self._events.append(Saved(step, seconds, chain))
 
     @property
-    def stale(self) -> dict[str, Any]:
-        """The staleness of all updates, as JSON."""
-        return spread(self._staleness)
+    def header(self) -> Header:
+        """What a checkpoint says of what was measured."""
+        state = self._prequential.state if self._prequential else None
+        return Header(train_seconds=self.seconds, staleness=self.staleness.histogram, prequential=state)
 
     @property
-    def tested_first(self) -> dict[str, Any]:
-        """The prequential error, as JSON; nothing where rows are trained on more than once, or there was none."""
-        return {"prequential": self._prequential.found} if self._prequential and self._prequential.rows else {}
+    def staleness(self) -> Staleness:
+        """The staleness of all updates."""
+        return Staleness.from_counts(self._staleness)
 
     @property
-    def prequential(self) -> float:
-        """The prequential error of the newest rows; nan where rows are trained on more than once."""
-        return self._prequential.window.mistaken if self._prequential else math.nan
+    def prequential(self) -> PrequentialError | None:
+        """None if rows are trained on more than once, or there were none."""
+        return self._prequential.error if self._prequential else None
 
     def report(self) -> tuple[Stretch, list[Event]]:
         """What was measured and what happened since the last report."""
         stretch, self._since_report = self._since_report, Stretch()
         events, self._events = self._events, []
         return stretch, events
-
-    def _note(self, event: str, step: int, **what: Any) -> None:
-        self._events.append({"event": event, "step": step, **what})
 
 
 def _record_every(plan: Plan) -> int:

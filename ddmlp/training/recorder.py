@@ -1,8 +1,10 @@
 """Records metrics, checkpoints and test results as steps are applied."""
 
+import math
 import time
 from pathlib import Path
-from typing import Any
+
+from msgspec.structs import asdict, replace
 
 from ddmlp.data.dataset import Dataset
 from ddmlp.inference.evaluation import Evaluation, evaluate
@@ -12,9 +14,11 @@ from ddmlp.plan.plan import Update
 from ddmlp.plan.row_audit import all_rows
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.runs.checkpoint_manager import CheckpointManager, trained_on
+from ddmlp.runs.measures import Staleness
+from ddmlp.runs.result import RunResult, RunStaleness
 from ddmlp.runs.run import Run
 from ddmlp.training.job import Job
-from ddmlp.training.metrics import Journal, spread
+from ddmlp.training.metrics import Journal
 from ddmlp.training.report import Report
 from ddmlp.training.step_loop import WaitTimes
 from ddmlp.training.training_data import TrainingData
@@ -37,13 +41,13 @@ class Recorder:
         checkpoints: CheckpointManager,
     ) -> None:
         """Raises DatasetError if the test data are not as expected."""
-        self._config, self._run, self._data = job.config, run, data
+        self._config, self._max_workers, self._run, self._data = job.config, job.workers, run, data
         self._pool, self._waits, self._checkpoints = pool, waits, checkpoints
         self._test = Dataset(job.test) if job.test else None
         if self._test:
             data.verify_too(self._test)
         start = checkpoints.start
-        self._journal = Journal(self._config.follow, start.step, start.about, checkpoints.complaints)
+        self._journal = Journal(self._config.follow, start.step, start.header, checkpoints.complaints)
         self._began = 0.0  # when work on the next step began; after the end of an epoch a checkpoint comes first
         # The steps that are applied and not yet accounted for, and the seconds that each took.
         self._applied: list[tuple[Update, RowStats, float]] = []
@@ -82,7 +86,7 @@ class Recorder:
         """Check the ledger of the epoch that ends there, and test its weights. Raises TrainingError."""
         plan = self._data.plan
         epoch = plan.epoch(step)
-        self._checkpoints.check(f"epoch {epoch}", all_rows(*plan.span(epoch - 1)))
+        self._checkpoints.verify_rows(f"epoch {epoch}", all_rows(*plan.span(epoch - 1)))
         self._checkpoints.begin_epoch()
         if self._test:
             self._journal.epoch(step, plan, self._evaluate(self._test, step, weights))
@@ -91,45 +95,51 @@ class Recorder:
         """Write the checkpoint; earlier: the weights of versions before, that steps to come read."""
         start = time.perf_counter()
         self._account_for_steps(step)
-        about = self._journal.about()
+        header = self._journal.header
         if self._config.follow:
-            about |= trained_on(self._data.dataset.manifest, self._data.plan.rows_before(step))
-        self._checkpoints.save(weights, step, earlier, about)
+            rows = self._data.plan.rows_before(step)
+            header = replace(header, data=trained_on(self._data.dataset.manifest, rows))
+        self._checkpoints.save(weights, step, earlier, header)
         self._journal.checkpoint(step, time.perf_counter() - start, self._checkpoints.chain)
 
-    def finish(self, step: int, weights: Weights) -> dict[str, Any]:
-        """Write the model; returns what the result says of the run. Raises TrainingError where the ledger is wrong."""
+    def finish(self, step: int, weights: Weights) -> RunResult:
+        """Write the model; returns the result. Raises TrainingError where the ledger is wrong."""
         plan, stats = self._data.plan, self._pool.stats
         self.record_progress(step, last=True)
         seconds, epoch, rows = self._journal.seconds, plan.epoch(step), plan.rows_before(step)
-        self._checkpoints.check(f"epoch {epoch + 1}, up to step {step}", plan.epoch_rows(step))
+        self._checkpoints.verify_rows(f"epoch {epoch + 1}, up to step {step}", plan.epoch_rows(step))
         self._run.write_model(weights)
-        return {
-            "weights_sha256": weights.sha256(),
-            "chain": self._checkpoints.chain,
-            **(self._evaluate(self._test, step, weights).about() if self._test else {}),
-            "image_shape": self._data.dataset.manifest.image_shape,
-            "steps": step,
-            "finished": plan.ended and step == plan.steps,
-            "rows": rows,
-            "epochs": epoch,
-            "train_seconds": seconds,
-            "rows_per_second": rows / seconds if seconds else 0.0,
-            "staleness": {"bound": self._config.staleness, "delay": self._config.delay, **self._journal.stale},
-            **self._journal.tested_first,
-            "dataset_sha256": self._checkpoints.origin["dataset_sha256"],
-            "answered": stats.answered,
-            "reissued": stats.reissued,
-            "compared": stats.compared,
-            "versions": versions(),
-        }
+        found = self._evaluate(self._test, step, weights) if self._test else None
+        return RunResult(
+            weights_sha256=weights.sha256(),
+            chain=self._checkpoints.chain,
+            test_error=found.error if found else None,
+            test_cross_entropy=found.cross_entropy if found else None,
+            test_rows=found.rows if found else None,
+            image_shape=self._data.dataset.manifest.image_shape,
+            steps=step,
+            finished=plan.ended and step == plan.steps,
+            rows=rows,
+            epochs=epoch,
+            seconds=seconds,
+            speed=rows / seconds if seconds else 0.0,
+            staleness=RunStaleness(self._config.staleness, self._config.delay, **asdict(self._journal.staleness)),
+            prequential=self._journal.prequential,
+            dataset_sha256=self._checkpoints.origin["dataset_sha256"],
+            answered=dict(stats.answered),
+            reissued=stats.reissued,
+            compared=stats.compared,
+            versions=versions(),
+            workers=self._max_workers,
+            seed=self._config.seed,
+        )
 
-    def report(self, step: int, result: dict[str, Any] | None) -> Report:
+    def report(self, step: int, result: RunResult | None) -> Report:
         """What there is to say since the last report; result: of `finish`, if this was the end."""
         plan, stats = self._data.plan, self._pool.stats
         self._account_for_steps(step)
         stretch, events = self._journal.report()
-        stale = spread(stretch.staleness)
+        stale, prequential = Staleness.from_counts(stretch.staleness), self._journal.prequential
         return Report(
             step=step,
             steps=plan.steps if plan.ended else None,
@@ -140,9 +150,9 @@ class Recorder:
             rows_per_second=stretch.speed,
             trained=stretch.rows,
             updates=dict(stretch.staleness),
-            prequential=self._journal.prequential,
+            prequential=prequential.error if prequential else math.nan,
             asynchronous=self._config.asynchronous,
-            staleness=(stale["mean"], stale["max"]),
+            staleness=(stale.mean, stale.max),
             idle=self._data.idle,
             depth=stats.high_water,
             workers=stats.workers,
@@ -155,7 +165,7 @@ class Recorder:
         """Enter the steps that were applied since it was done last: in one go, because after a step's arithmetic
         nothing of this code is in the caches any more."""
         for version, (update, row_stats, seconds) in enumerate(self._applied, step - len(self._applied)):
-            self._checkpoints.applied(update, row_stats)
+            self._checkpoints.record_step(update, row_stats)
             self._journal.applied(row_stats, seconds, version - update.read)
         self._applied.clear()
 

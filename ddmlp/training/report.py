@@ -1,9 +1,9 @@
 """What a trainer reports of how far it is."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from ddmlp.runs.events import Event
+from ddmlp.runs.result import RunResult
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Report:
     workers: int
     hung: list[int]
     events: list[Event]
-    result: dict[str, Any] | None
+    result: RunResult | None
 
     @property
     def done(self) -> bool:

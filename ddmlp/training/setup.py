@@ -10,7 +10,8 @@ from ddmlp.numerics import pin
 from ddmlp.plan.plan import Plan
 from ddmlp.runs.checkpoint import Checkpoint
 from ddmlp.runs.checkpoint_manager import CheckpointManager
-from ddmlp.runs.run import Origin, Run
+from ddmlp.runs.origin import Origin
+from ddmlp.runs.run import Run
 from ddmlp.training.job import Job
 from ddmlp.training.local_pool import LocalWorkerPool
 from ddmlp.training.parameter_server import ParameterServer

@@ -92,7 +92,7 @@ def matrix(cluster: Cluster, data: Path, folder: Path) -> Iterator[Row]:
     expected = train(local_trainer(job(data, folder / "alone", 0)), folder / "alone")["weights_sha256"]
     everywhere = STEPS.keys() | POSITIONS.keys()
     for what, when, paths, hits in trials(cluster, data, folder / "matrix", CONFIG, WORKERS, everywhere):
-        same = all(Run(path).result()["weights_sha256"] == expected for path in paths)
+        same = all(Run(path).result().weights_sha256 == expected for path in paths)
         yield Row(what, when, listed(WORKERS), f"{hits} of {len(paths)}", same and hits == len(paths))
 
 

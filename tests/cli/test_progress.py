@@ -9,6 +9,7 @@ from rich.console import Console
 
 from ddmlp.cli import progress
 from ddmlp.cli.progress import RunProgress
+from ddmlp.runs.events import Epoch, Started
 from ddmlp.training.report import Report
 
 REPORT = Report(
@@ -31,9 +32,8 @@ REPORT = Report(
     events=[],
     result=None,
 )
-START = {"event": "start", "step": 30, "complaints": []}
 STREAM = replace(REPORT, steps=None, epochs=None, rows=123_456)
-EPOCH = {"event": "epoch", "epoch": 1, "step": 50, "test_error": 0.0187}
+EPOCH = Epoch(step=50, epoch=1, error=0.0187, cross_entropy=0.1, rows=1_000, seconds=1.0)
 
 
 def shown(*reports: Report, terminal: bool = False, quiet: bool = False) -> str:
@@ -64,7 +64,7 @@ def test_a_terminal_has_a_bar_with_all_of_it():
 
 
 def test_quiet_shows_nothing():
-    complaining = {**START, "complaints": ["passed over a checkpoint"]}
+    complaining = Started(30, ["passed over a checkpoint"])
     assert shown(REPORT, replace(REPORT, events=[EPOCH, complaining]), quiet=True) == ""
 
 
@@ -83,15 +83,13 @@ def test_a_report_without_rows_has_no_loss(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_what_was_wrong_at_a_start_is_noted_even_where_it_looks_like_markup():
-    complaining = {**START, "complaints": ["passed over a checkpoint: [red]it[/red] is damaged", "and another"]}
+    complaining = Started(30, ["passed over a checkpoint: [red]it[/red] is damaged", "and another"])
     said = shown(replace(REPORT, events=[complaining]))
     assert said == "note: passed over a checkpoint: [red]it[/red] is damaged\nnote: and another\n"
 
 
 def test_a_server_that_was_started_again_is_told_of_and_its_workers_that_have_not_come_yet_are_not_dead():
-    said = shown(
-        *[replace(REPORT, step=step, workers=step % 3, events=[{**START, "step": step}]) for step in (32, 20, 21)]
-    )
+    said = shown(*[replace(REPORT, step=step, workers=step % 3, events=[Started(step, [])]) for step in (32, 20, 21)])
     assert said.splitlines() == [
         f"the server has died and was started again: going on after step {step}" for step in (20, 21)
     ]

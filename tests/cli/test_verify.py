@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from ddmlp.cli import train, verify
-from ddmlp.runs.checkpoint import Checkpoint, Checkpoints, load_checkpoint, save_arrays
-from ddmlp.runs.hash_chain import Chain
+from ddmlp.runs.checkpoint import Checkpoint, Checkpoints, load_checkpoint
+from ddmlp.runs.hash_chain import HashChain
 from ddmlp.runs.run import Run
 from tests.support.helpers import inside
 
@@ -127,7 +128,7 @@ def edit(name: str, change: Callable[[str], str]) -> Callable[[Path], None]:
 
 def other_model(run: Path) -> None:
     weights = load_checkpoint(run / "checkpoints" / "step-000000000030.npz").weights
-    save_arrays(run / "model.npz", weights)
+    Run(run).write_model(weights)
 
 
 TAMPERING = {
@@ -162,13 +163,13 @@ def test_wrong_computation_is_found(data: Path, tmp_path: Path):
     run = Run(tmp_path / "run")
     inside(train.main, "--data", data, *SETTINGS, "--run", run.path, "--stop-after", "20")
     right = load_checkpoint(run.checkpoints.paths()[0])
-    chain = Chain(run.chain, run.origin().fixed)
-    before = chain.links()[-2]
+    chain = HashChain(run.chain, run.origin().fixed)
+    before = chain.entries()[-2]
     assert (before.step, right.step) == (15, 20)
     assert chain.rewind(15, before.digest) is None
     right.weights.flat.view(np.uint32)[100] ^= 1
     digest = chain.append(20, right.weights.sha256())
-    run.checkpoints.save(Checkpoint(right.weights, 20, right.about | {"chain": digest}))
+    run.checkpoints.save(Checkpoint(right.weights, 20, replace(right.header, chain=digest)))
     (run.path / "result.json").unlink()
     done = inside(train.main, "--resume", "--run", run.path, "--checkpoint-every", "15", "--keep", "2")
     assert done.returncode == 0, done.stderr

@@ -19,13 +19,14 @@ from ddmlp.data.writer import DatasetWriter
 from ddmlp.errors import DatasetError, RunError
 from ddmlp.plan.stream_plan import PERIOD_ROWS, StreamPlan
 from ddmlp.runs.checkpoint import load_checkpoint
-from ddmlp.runs.run import Origin, Run
+from ddmlp.runs.origin import Origin
+from ddmlp.runs.run import Run
 from ddmlp.training.job import Job
 from ddmlp.training.local_pool import LocalWorkerPool
 from ddmlp.training.messages import Gradient
 from ddmlp.training.setup import local_trainer
 from ddmlp.training.trainer import Trainer
-from tests.support.helpers import inside
+from tests.support.helpers import inside, plain
 
 CONFIG = TrainConfig(hidden=8, batch=60, microbatch=32, epochs=1, lr_schedule="constant", follow=True)
 ROWS = 1_000  # 16 steps, and 40 rows at the end
@@ -125,7 +126,7 @@ def advance(trainer: Trainer, step: int) -> list[dict[str, Any]]:
     while trainer.step < step or not trainer._data.idle:
         report = trainer.advance(0)
         assert report.result is None, "it ended"
-        events += report.events
+        events += plain(report.events)
     return events
 
 
@@ -136,8 +137,8 @@ def finished(trainer: Trainer) -> dict[str, Any]:
             pass
     finally:
         trainer.close()
-    found: dict[str, Any] = report.result
-    Run(trainer._job.run).write_result(found)
+    Run(trainer._job.run).write_result(report.result)
+    found: dict[str, Any] = plain(report.result)
     return found
 
 
@@ -235,7 +236,7 @@ def test_an_end_that_is_asked_for_is_a_result_and_can_be_gone_on_with(stream: St
     trainer = local_trainer(stream.job)
     while trainer.step < 7:
         trainer.advance(0)
-    found = trainer.end().result
+    found = plain(trainer.end().result)
     trainer.close()
     assert (found["steps"], found["rows"], found["finished"]) == (7, 420, False)
     assert (stream.job.run / "model.npz").exists()
@@ -263,7 +264,7 @@ def test_what_was_tested_first_is_each_row_before_it_was_trained_on(
     stream.job = replace(stream.job, checkpoint_every=1, keep=100)
     trainer, events = local_trainer(stream.job), []
     while (report := trainer.advance(0)).result is None:
-        events += report.events
+        events += plain(report.events)
     trainer.close()
     pixels, labels = digits[0].reshape(ROWS, 784).astype(np.float32) / np.float32(255), digits[1]
     mistakes = []
@@ -273,7 +274,7 @@ def test_what_was_tested_first_is_each_row_before_it_was_trained_on(
         hidden = 1 / (1 + np.exp(-pixels[rows] @ weights.w1))
         mistakes.append(int((np.argmax(hidden @ weights.w2, axis=1) != labels[rows]).sum()))
     assert len(mistakes) == 17
-    found = report.result["prequential"]
+    found = plain(report.result)["prequential"]
     assert found == {"window": 220, "error": sum(mistakes[-4:]) / 220, "overall": sum(mistakes) / ROWS}
     assert 0 < found["error"] < found["overall"], "it has learned"
     noted = [event for event in events if event["event"] == "progress"]

@@ -14,8 +14,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ddmlp.ray_backend.prometheus import RayMetrics
+from ddmlp.runs.events import Progress, Queue, Queues, Started
 from tests.cli.test_progress import REPORT
-from tests.support.scrape import EVENTS, QUEUE
+from tests.support.events import progress
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("cluster")]  # which sets up Ray before it is imported
 
@@ -128,18 +129,17 @@ def test_a_report_is_told_once_whatever_the_number_of_its_steps(told):
 
 
 def test_sums_of_a_new_server_count_from_nothing(told):
-    shown, begun = RayMetrics("it"), EVENTS[0]
+    shown, begun = RayMetrics("it"), Started(0, [])
     quiet = replace(REPORT, trained=0, updates={}, error=math.nan)
 
-    def progress(blocked: float, waited: float) -> dict[str, Any]:
-        queues = {"units": {**QUEUE, "blocked_seconds": blocked}}
-        return {"event": "progress", "queues": queues, "wait_seconds": waited, "reissued": 0}
+    def progress_of(blocked: float, waited: float) -> Progress:
+        return progress(1, queues=Queues(Queue(1, 2, blocked), Queue(1, 2, 0.0)), waited=waited, reissued=0)
 
-    shown.show(replace(quiet, events=[begun, progress(1.0, 10.0), progress(1.0, 12.0)]), {"server": 0})
-    shown.show(replace(quiet, events=[begun, progress(0.25, 11.0)]), {"server": 1})
-    shown.show(replace(quiet, events=[progress(0.5, 11.0)]), {"server": 1})
+    shown.show(replace(quiet, events=[begun, progress_of(1.0, 10.0), progress_of(1.0, 12.0)]), {"server": 0})
+    shown.show(replace(quiet, events=[begun, progress_of(0.25, 11.0)]), {"server": 1})
+    shown.show(replace(quiet, events=[progress_of(0.5, 11.0)]), {"server": 1})
     assert told["queue_blocked_seconds"] == [(1.0, "units"), (0.25, "units"), (0.25, "units")]
-    assert len(told["queue_depth"]) == 3, "once a report, however many lines of progress it has"
+    assert len(told["queue_depth"]) == 2 * 3, "once a report, however many lines of progress it has"
     assert told["wait_seconds"] == [(12.0,), (11.0,)]
     assert told["restarts"] == [(1, "server")]
     assert not {"loss", "rows", "reissued"} & told.keys()

@@ -6,15 +6,13 @@ import pytest
 from ddmlp.data.dataset import Dataset
 from ddmlp.inference.evaluation import evaluate
 from ddmlp.inference.model import load_model
-from ddmlp.inference.recogniser import Recogniser
 from ddmlp.reporting.mistakes import MAX_CONFUSIONS, MAX_MISTAKES, Mistake, most_confident, most_frequent
 
 
 def test_simple(runs, data):
     model, dataset = load_model(runs / "plain"), Dataset(data / "test")
     pixels, labels = dataset.gather(np.arange(1_000))
-    recognise = Recogniser(model)
-    y2 = np.concatenate([recognise(pixels[start : start + 100]).copy() for start in range(0, 1_000, 100)])
+    y2 = model.predict(pixels.reshape(-1, 28, 28))
     predicted = y2.argmax(axis=1)
     wrong = np.flatnonzero(predicted != labels)
     due = sorted(wrong.tolist(), key=lambda row: -y2[row, predicted[row]])[:MAX_MISTAKES]

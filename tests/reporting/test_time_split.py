@@ -1,17 +1,17 @@
 """The time of training, cut into parts that add up."""
 
-from collections import Counter
 from itertools import pairwise
 
 import pytest
 
 from ddmlp.reporting.time_split import TimeSplit
-from ddmlp.runs.events import Progress, Queue, Records, Saved, Started
+from ddmlp.runs.events import Queue, Queues, Records, Saved, Started
+from tests.support.events import progress
 
 
 def line(seconds, waited, starved=0.0, workers=1):
-    gradients = Queue(0, 0, starved)
-    return Progress(1, 1, 1.0, 0.5, 1.0, seconds, workers, waited, Queue(0, 1, 0.0), gradients, Counter({0: 1}), None)
+    queues = Queues(Queue(0, 1, 0.0), Queue(0, 0, starved))
+    return progress(1, seconds=seconds, waited=waited, workers=workers, queues=queues)
 
 
 def split(*lines, follow=False):
@@ -41,11 +41,13 @@ def test_follow():
 
 
 def test_only_training_counts():
-    lines = [line(0, 0), line(2, 1), Saved(1, 9.0), line(50, 40), line(52, 41), Started(1, []), line(60, 1)]
+    lines = [line(0, 0), line(2, 1), Saved(1, 9.0, ""), line(50, 40), line(52, 41), Started(1, []), line(60, 1)]
     assert split(*lines) == TimeSplit(seconds=4, server=2, arithmetic=2, messages=0)
 
 
-@pytest.mark.parametrize("lines", [[], [line(1, 1)], [line(1, 0), Saved(1, 0.5), line(2, 1)], [line(1, 0), line(1, 0)]])
+@pytest.mark.parametrize(
+    "lines", [[], [line(1, 1)], [line(1, 0), Saved(1, 0.5, ""), line(2, 1)], [line(1, 0), line(1, 0)]]
+)
 def test_no_stretch(lines):
     assert split(*lines) is None
 

@@ -1,81 +1,116 @@
 """metrics.jsonl is read back as it was written, and what cannot be read is counted."""
 
 import json
-from collections import Counter
 
 import pytest
+from msgspec.structs import replace
 
 from ddmlp.cli import train
-from ddmlp.runs.events import Epoch, Progress, Records, Saved, Started
+from ddmlp.runs.events import Epoch, Progress, Queue, Queues, Records, Saved, Started, read_event
+from ddmlp.runs.json_text import to_json
+from ddmlp.runs.measures import PrequentialError, Staleness
 from tests.support.helpers import inside
 
-PROGRESS = {
-    "event": "progress", "step": 4, "epoch": 0.5, "rows": 400, "error": 1.5, "mistakes": 0.25, "rows_per_second": 100.0,
-    "seconds": 4.0, "staleness": {"mean": 0.5, "max": 1, "histogram": {"0": 2, "1": 2}}, "workers": 2,
-    "queues": {"units": {"depth": 1, "high_water": 3, "blocked_seconds": 0.5},
-               "gradients": {"depth": 2, "high_water": 4, "blocked_seconds": 0.25}},
-    "wait_seconds": 3.0, "reissued": 0,
-}  # fmt: skip
-START = {"event": "start", "step": 0, "complaints": []}
-SAVED = {"event": "checkpoint", "step": 4, "seconds": 0.5, "chain": "c"}
-TESTED = {"event": "epoch", "step": 4, "epoch": 1, "test_error": 0.1, "test_cross_entropy": 0.3, "test_rows": 10}
+# Lines of ddmlp 0.1.0.
+START = '{"event": "start", "step": 0, "complaints": ["a"]}'
+SAVED = '{"event": "checkpoint", "step": 4, "seconds": 0.5, "chain": "c"}'
+TESTED = (
+    '{"event": "epoch", "step": 4, "epoch": 1, "test_error": 0.1, "test_cross_entropy": 0.3, "test_rows": 10, '
+    '"seconds": 4.0}'
+)
+PROGRESS = (
+    '{"event": "progress", "step": 4, "epoch": 0.5, "rows": 400, "error": 1.5, "mistakes": 0.25, "rows_per_second": '
+    '100.0, "seconds": 4.0, "staleness": {"mean": 0.5, "max": 1, "histogram": {"0": 2, "1": 2}}, "workers": 2, '
+    '"queues": {"units": {"depth": 1, "high_water": 3, "blocked_seconds": 0.5}, "gradients": {"depth": 2, '
+    '"high_water": 4, "blocked_seconds": 0.25}}, "wait_seconds": 3.0, "reissued": 0}'
+)
+STREAMED = PROGRESS.replace(
+    '"rows_per_second"', '"prequential": {"window": 10, "error": 0.5, "overall": 0.75}, "rows_per_second"'
+)
+LINES = {
+    START: Started(0, ["a"]),
+    SAVED: Saved(4, 0.5, "c"),
+    TESTED: Epoch(step=4, epoch=1, error=0.1, cross_entropy=0.3, rows=10, seconds=4.0),
+    PROGRESS: Progress(
+        step=4,
+        epoch=0.5,
+        rows=400,
+        error=1.5,
+        mistakes=0.25,
+        speed=100.0,
+        seconds=4.0,
+        staleness=Staleness(0.5, 1, {0: 2, 1: 2}),
+        workers=2,
+        queues=Queues(Queue(1, 3, 0.5), Queue(2, 4, 0.25)),
+        waited=3.0,
+        reissued=0,
+    ),
+}
+LINES[STREAMED] = replace(LINES[PROGRESS], prequential=PrequentialError(10, 0.5, 0.75))
 
 
-def read(path, *events):
-    (path / "metrics.jsonl").write_text(
-        "".join(event if type(event) is str else json.dumps(event) + "\n" for event in events)
-    )
+def read(path, *lines):
+    (path / "metrics.jsonl").write_text("".join(line if line.endswith("\n") else f"{line}\n" for line in lines))
     return Records.read(path / "metrics.jsonl")
 
 
 def later(step, **what):
-    return {**PROGRESS, "step": step, **what}
+    return json.dumps({**json.loads(PROGRESS), "step": step, **what})
 
 
 def test_simple(tmp_path):
-    found = read(tmp_path, START, PROGRESS, TESTED, SAVED)
-    progress = Progress(4, 400, 1.5, 0.25, 100.0, 4.0, 2, 3.0, (1, 3, 0.5), (2, 4, 0.25), Counter({0: 2, 1: 2}), None)
-    assert found == Records([Started(0, []), progress, Epoch(4, 0.1, 0.3), Saved(4, 0.5)])
-    assert (found.progress, found.epochs) == ([progress], [Epoch(4, 0.1, 0.3)])
-    assert (found.saved, found.started) == ([Saved(4, 0.5)], [Started(0, [])])
+    found = read(tmp_path, *LINES)
+    assert found == Records([*LINES.values()])
+    assert (found.progress, found.epochs) == ([LINES[PROGRESS], LINES[STREAMED]], [LINES[TESTED]])
+    assert (found.saved, found.started) == ([LINES[SAVED]], [LINES[START]])
+    assert (found.progress[0].units, found.progress[0].gradients) == (Queue(1, 3, 0.5), Queue(2, 4, 0.25))
 
 
-def test_a_stream_has_a_prequential_error(tmp_path):
-    (line,) = read(tmp_path, later(4, prequential={"window": 10, "error": 0.5, "overall": 0.75})).progress
-    assert line.prequential == 0.5
+@pytest.mark.parametrize("line", LINES)
+def test_the_same_bytes(line):
+    assert to_json(LINES[line]) == line
 
 
 @pytest.mark.parametrize(
     "line",
-    ["{", "[]\n", "1\n", "\n", json.dumps({"event": "progress", "step": 1}) + "\n", json.dumps({"step": 1}) + "\n",
-     json.dumps(later(5, rows="many")) + "\n", json.dumps(later(5, staleness={"histogram": [1]})) + "\n",
-     json.dumps({"event": "progress", "step": 1, "queue": {"depth": 0}}) + "\n", "[" * 100_000 + "\n"],
+    ["{", "[]\n", "1\n", "\n", json.dumps({"event": "progress", "step": 1}), json.dumps({"step": 1}),
+     later(5, rows="many"), later(5, staleness={"histogram": [1]}), later("5"), later(None), "[" * 100_000,
+     json.dumps({"event": "progress", "step": 1, "queue": {"depth": 0}}), json.dumps({"event": 1, "step": 1})],
 )  # fmt: skip
-def test_a_line_that_cannot_be_read_is_counted(tmp_path, line):
+def test_a_damaged_line_is_counted(tmp_path, line):
     found = read(tmp_path, PROGRESS, line)
     assert (len(found.progress), len(found.lines), found.damaged) == (1, 1, 1)
 
 
-def test_an_event_that_is_not_known_is_passed_over(tmp_path):
-    assert read(tmp_path, {"event": "news", "step": 3}) == Records([])
+def test_an_unknown_event_is_passed_over(tmp_path):
+    assert read(tmp_path, '{"event": "news", "step": 3}') == Records([])
 
 
-def test_neighbours_have_nothing_between(tmp_path):
+def test_an_unknown_member_is_passed_over():
+    assert read_event(later(4, later=1)) == LINES[PROGRESS]
+
+
+def test_what_is_not_finite():
+    found = read_event(later(4, error=float("nan"), rows_per_second=float("inf")))
+    assert (str(found.error), str(found.speed)) == ("nan", "inf")
+
+
+def test_neighbours(tmp_path):
     found = read(tmp_path, START, later(1), later(2), SAVED, later(3), TESTED, later(4), START, later(5), later(6))
     assert [(before.step, after.step) for before, after in found.neighbours()] == [(1, 2), (5, 6)]
 
 
-def test_a_sitting_is_what_lies_between_starts(tmp_path):
+def test_sittings(tmp_path):
     found = read(tmp_path, START, later(1), later(2), SAVED, START, START, later(3), TESTED, SAVED)
     assert [line.step for line in found.sittings()] == [2, 3]
     assert read(tmp_path, START).sittings() == []
 
 
-def test_staleness_is_that_of_all_steps(tmp_path):
+def test_staleness(tmp_path):
     assert read(tmp_path, PROGRESS, later(8)).staleness() == {0: 4, 1: 4}
 
 
-def test_what_a_run_has_written_is_read(data, tmp_path):
+def test_a_run(data, tmp_path):
     run = tmp_path / "run"
     inside(train.main, "--data", data, "--run", run, "--hidden", "16", "--epochs", "2", "--no-report")
     found, result = Records.read(run / "metrics.jsonl"), json.loads((run / "result.json").read_bytes())

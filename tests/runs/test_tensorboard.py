@@ -1,8 +1,8 @@
 """Event files: read record by record, they have the points of metrics.jsonl, also after a resume or a death."""
 
 import json
+import os
 import struct
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +13,10 @@ from tensorboardX.proto.event_pb2 import Event as Entry
 from tensorboardX.proto.event_pb2 import SessionLog
 
 from ddmlp.cli.train import main
-from ddmlp.runs.events import Event
-from ddmlp.runs.tensorboard import EventFiles, curves
+from ddmlp.runs.events import Epoch, Queue, Queues, Records, Saved, Started
+from ddmlp.runs.measures import PrequentialError, Staleness
+from ddmlp.runs.tensorboard import EventFiles, scalars
+from tests.support.events import progress
 from tests.support.helpers import inside
 
 SMALL = ["--hidden", "16", "--batch", "100", "--epochs", "3", "--quiet"]
@@ -59,8 +61,8 @@ def read(folder: Path) -> dict[tuple[str, int], float]:
 
 def expected(run: Path) -> dict[tuple[str, int], float]:
     """The points of metrics.jsonl, as float32, which is what event files hold."""
-    events = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    whole = {(tag, event["step"]): value for event in events for tag, value in curves(event)}
+    events = Records.read(run / "metrics.jsonl").lines
+    whole = {(tag, event.step): value for event in events for tag, value in scalars(event)}
     return {key: struct.unpack("f", struct.pack("f", value))[0] for key, value in whole.items()}
 
 
@@ -77,32 +79,41 @@ def test_simple(data: Path, tmp_path: Path):
     }
 
 
-def test_a_run_that_is_resumed_has_one_curve(data: Path, tmp_path: Path):
+def test_a_resumed_run(data: Path, tmp_path: Path):
     run = tmp_path / "run"
     assert inside(main, "--data", data, *SMALL, "--run", run, "--tensorboard", "--stop-after", "50").returncode == 0
-    command = [sys.executable, "-m", "ddmlp.train", "--run", run, "--resume", "--tensorboard"]
-    assert subprocess.run(command, capture_output=True, timeout=60).returncode == 0
+    with mock.patch.object(os, "getpid", return_value=os.getpid() + 1):  # as in a process of its own
+        assert inside(main, "--run", run, "--resume", "--tensorboard").returncode == 0
     assert len(list((run / "tensorboard").iterdir())) == 2
     assert read(run / "tensorboard") == expected(run)
 
 
-def progress(step: int, error: float) -> Event:
-    queue = {"depth": 0, "high_water": 0, "blocked_seconds": 0.0}
-    return {
-        "event": "progress", "step": step, "error": error, "mistakes": 0.5, "rows_per_second": 1.0, "workers": 1,
-        "staleness": {"mean": 0.0, "max": 0}, "queues": {"units": queue}, "wait_seconds": 0.0, "reissued": 0,
+def test_the_scalars():
+    queues = Queues(units=Queue(1, 3, 0.5), gradients=Queue(2, 4, 0.25))
+    event = progress(4, queues=queues, staleness=Staleness(0.5, 1, {0: 2, 1: 2}), reissued=5)
+    expected = {
+        "loss/train": 1.5, "error/train": 0.25, "speed/rows_per_second": 100.0, "speed/wait_seconds": 3.0,
+        "workers/count": 2, "workers/reissued_units": 5, "staleness/mean": 0.5, "staleness/max": 1,
+        "queues/units_depth": 1, "queues/units_blocked_seconds": 0.5,
+        "queues/gradients_depth": 2, "queues/gradients_blocked_seconds": 0.25,
     }  # fmt: skip
+    assert dict(scalars(event)) == expected
+    first = progress(4, queues=queues, staleness=event.staleness, reissued=5, prequential=PrequentialError(9, 0.5, 0.6))
+    assert dict(scalars(first)) == {**expected, "error/prequential": 0.5}
+    tested = Epoch(step=4, epoch=1, error=0.1, cross_entropy=0.3, rows=10, seconds=1.0)
+    assert dict(scalars(tested)) == {"loss/test": 0.3, "error/test": 0.1}
+    assert [*scalars(Started(0, [])), *scalars(Saved(1, 0.5, "c"))] == []
 
 
-def test_what_a_server_that_died_has_shown_is_taken_back(tmp_path: Path):
+def test_a_server_that_died(tmp_path: Path):
     with EventFiles(tmp_path / "new") as files:
-        files.record([{"event": "start", "step": 0}, progress(10, 3.0), progress(20, 2.0), progress(30, 1.0)])
-        files.record([{"event": "start", "step": 20}, progress(40, 0.5)])
+        files.record([Started(0, []), *(progress(step, error=4 - step / 10) for step in (10, 20, 30))])
+        files.record([Started(20, []), progress(40, error=0.5)])
     found = read(tmp_path / "new")
     assert {step: value for (tag, step), value in found.items() if tag == "loss/train"} == {10: 3.0, 20: 2.0, 40: 0.5}
 
 
-def test_files_are_written_where_they_are_asked_for_and_change_nothing_else(data: Path, tmp_path: Path):
+def test_only_if_asked_for(data: Path, tmp_path: Path):
     hashes = []
     for flags in ([], ["--tensorboard"]):
         run = tmp_path / f"run{len(flags)}"
@@ -112,7 +123,7 @@ def test_files_are_written_where_they_are_asked_for_and_change_nothing_else(data
     assert hashes[0] == hashes[1]
 
 
-def test_a_missing_package_is_said_before_training_begins(data: Path, tmp_path: Path):
+def test_a_missing_package(data: Path, tmp_path: Path):
     absent = {name: None for name in sys.modules if name.startswith("tensorboardX")} | {"tensorboardX": None}
     with mock.patch.dict(sys.modules, absent):
         sys.modules.pop("ddmlp.runs.tensorboard", None)

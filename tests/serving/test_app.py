@@ -8,14 +8,13 @@ import pytest
 
 from ddmlp.inference.images import read_image
 from ddmlp.inference.model import load_model
-from ddmlp.inference.recogniser import Recogniser
 from ddmlp.serving.app import PAGES
 from tests.support.servers import JSON, PNG, png
 
 
 @pytest.fixture(scope="module")
-def recognise(trained) -> Recogniser:
-    return Recogniser(load_model(trained))
+def recognise(trained):
+    return load_model(trained).predict
 
 
 def test_simple(server, digits, trained):

@@ -13,15 +13,18 @@ from pathlib import Path
 import pytest
 
 from ddmlp.files import write_whole
+from ddmlp.runs.events import Started
+from ddmlp.runs.json_text import to_json
 from ddmlp.runs.run import Run
 from ddmlp.serving import events as module
 from ddmlp.serving.app import MAX_WATCHERS
 from ddmlp.serving.events import Follower, state, watch
+from tests.support.events import progress, result
 from tests.support.servers import Server, serving
 
 
 def line(step: int, **more: object) -> str:
-    return json.dumps({"event": "progress", "step": step, **more}) + "\n"
+    return to_json(progress(step, **more)) + "\n"
 
 
 @pytest.fixture
@@ -42,7 +45,7 @@ def append(path: Path, text: str) -> None:
 
 def read(follower: Follower) -> tuple[bool, list[int]]:
     again, events = follower.read()
-    return again, [event["step"] for event in events]
+    return again, [event.step for event in events]
 
 
 def test_simple(path, follower):
@@ -115,18 +118,19 @@ def test_replaced_file(path, follower):
 
 def test_resumed_run(tmp_path, path, follower):
     run = Run(tmp_path)
-    run.record([{"event": "start", "step": 0}, *({"event": "progress", "step": step} for step in (10, 20, 30))])
+    run.record([Started(0, []), *map(progress, (10, 20, 30))])
     assert read(follower) == (False, [0, 10, 20, 30])
     append(path, '{"event": "progr')  # and it is killed
     assert read(follower) == (False, [])
-    run.record([{"event": "start", "step": 20}])
+    run.record([Started(20, [])])
     assert read(follower) == (True, [0, 10, 20, 20])
 
 
-def test_not_finite(path, follower):
-    path.write_text(line(1, error=float("nan"), speed=float("inf")) + '{"event": "epoch", "step": 2, "x": 1e999}\n')
-    _, events = follower.read()
-    assert [(event.get("error"), event.get("speed"), event.get("x")) for event in events] == [(None, None, None)] * 2
+def test_not_finite(tmp_path):
+    run = Run(tmp_path)
+    run.record([progress(1, error=float("nan"), speed=float("inf"))])
+    _, (_, (event,)), _ = messages(run, looks=1)
+    assert (event["error"], event["rows_per_second"], event["mistakes"]) == (None, None, 0.25)
 
 
 def test_state(tmp_path):
@@ -135,10 +139,10 @@ def test_state(tmp_path):
     run.path.mkdir()
     (run.path / "config.json").touch()
     assert state(run) == {"begun": True, "quiet": 0, "result": None}
-    run.record([{"event": "start", "step": 0}])
+    run.record([Started(0, [])])
     assert state(run)["result"] is None
-    run.write_result({"finished": False})
-    assert state(run)["result"] == {"finished": False}
+    run.write_result(result())
+    assert state(run)["result"] == result()
     metrics = run.path / "metrics.jsonl"
     later = metrics.stat().st_mtime + 60
     os.utime(metrics, (later, later))  # it was gone on with
@@ -169,8 +173,8 @@ def test_watch(tmp_path, monkeypatch):
     run = Run(tmp_path)
     unbegun = {"begun": False, "quiet": 0, "result": None}
     assert messages(run, looks=3) == [("again", None), ("state", unbegun)]
-    event = {"event": "start", "step": 0}
-    run.record([event])
+    event = {"event": "start", "step": 0, "complaints": []}
+    run.record([Started(0, [])])
     assert messages(run, looks=3) == [("again", None), ("events", [event]), ("state", {**unbegun, "begun": True})]
 
 
@@ -209,10 +213,10 @@ def test_run_from_start_to_end(data, tmp_path):
         assert training.returncode == 0
         written = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
         assert events == written
-        result = json.loads((path / "result.json").read_text())
-        assert states[-1]["result"] == result
+        ended = json.loads((path / "result.json").read_text())
+        assert states[-1]["result"] == ended
         answer = server.predict(drawn).json["model"]
-        assert (answer["step"], answer["weights_sha256"]) == (result["steps"], result["weights_sha256"])
+        assert (answer["step"], answer["weights_sha256"]) == (ended["steps"], ended["weights_sha256"])
 
 
 def test_watchers_are_bounded(run_server):

@@ -12,7 +12,8 @@ from ddmlp.errors import RequestError
 from ddmlp.files import write_whole
 from ddmlp.nn.weights import Shape, Weights
 from ddmlp.runs.checkpoint import Checkpoint
-from ddmlp.runs.run import Origin, Run
+from ddmlp.runs.origin import Origin
+from ddmlp.runs.run import Run
 from ddmlp.serving.models import Newest
 
 
@@ -25,7 +26,7 @@ def run(tmp_path: Path) -> Run:
 
 def save(run: Run, step: int, seed: int) -> str:
     weights = Weights.draw(Shape(784, 5, 10), seed)
-    run.checkpoints.save(Checkpoint(weights, step, {}))
+    run.checkpoints.save(Checkpoint(weights, step))
     return weights.sha256()
 
 

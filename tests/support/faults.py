@@ -17,7 +17,7 @@ from ddmlp.config import Timeouts
 from ddmlp.ray_backend.actors import ServerActor, WorkerActor
 from ddmlp.ray_backend.trainer import RayTrainer
 from ddmlp.ray_backend.worker_group import WorkerGroup
-from ddmlp.runs import checkpoint, checkpoint_manager, hash_chain
+from ddmlp.runs import arrays, checkpoint_manager, hash_chain
 from ddmlp.training import parameter_server, setup
 from ddmlp.training.worker import Worker
 from ddmlp.transport.client import WorkerClient
@@ -132,7 +132,7 @@ def faulty_server(faults: Sequence[Fault], marks: Path) -> type[ServerActor]:
                     mine.at(step, "applied")
                     return row_stats
 
-            class FaultyChain(hash_chain.Chain):
+            class FaultyChain(hash_chain.HashChain):
                 def append(self, at, weights_sha256):
                     nonlocal step
                     step = at
@@ -149,9 +149,9 @@ def faulty_server(faults: Sequence[Fault], marks: Path) -> type[ServerActor]:
                 if path.parent.name == "checkpoints":
                     mine.at(step, "saved")
 
-            written = checkpoint.whole_file
-            setup.ParameterServer, checkpoint_manager.Chain = FaultyServer, FaultyChain
-            checkpoint.whole_file = whole_file
+            written = arrays.whole_file
+            setup.ParameterServer, checkpoint_manager.HashChain = FaultyServer, FaultyChain
+            arrays.whole_file = whole_file
 
     FaultyServerActor.__name__ = "ServerActor"
     return FaultyServerActor

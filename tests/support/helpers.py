@@ -1,6 +1,7 @@
 """What several test files use."""
 
 import io
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 from unittest import mock
 
+import msgspec
 import pytest
 
 from ddmlp.cli import terminal
@@ -34,6 +36,11 @@ def inside(main: Callable[[], int | None], *arguments: object) -> subprocess.Com
     ):
         terminal.command(main)
     return subprocess.CompletedProcess(called, caught.value.code, out.getvalue(), err.getvalue())
+
+
+def plain(record: object) -> Any:
+    """Events or a result as a reader of their files has them: dictionaries, lists, texts and numbers."""
+    return json.loads(json.dumps(msgspec.to_builtins(record)))
 
 
 class Clock:

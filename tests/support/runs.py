@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 from ddmlp.cli import verify
 from ddmlp.config import TrainConfig
 from ddmlp.data.dataset import Dataset
-from ddmlp.runs.run import Origin, Run
+from ddmlp.runs.origin import Origin
+from ddmlp.runs.run import Run
 from ddmlp.training.job import Job
-from tests.support.helpers import inside
+from tests.support.helpers import inside, plain
 
 # Nothing divides evenly: 27 steps an epoch, the last of 100 rows; microbatches of 32, the last ones of 22 and 4.
 CONFIG = TrainConfig(hidden=20, batch=150, microbatch=32, epochs=2)
@@ -44,8 +45,8 @@ def train(trainer: Any, path: Path, until: Callable[[], bool] = lambda: False) -
             report = trainer.advance(0.2)
             run.record(report.events)
             if report.result is not None:
-                found: dict[str, Any] = report.result
-                run.write_result(found)
+                run.write_result(report.result)
+                found: dict[str, Any] = plain(report.result)
                 return found
             if until():
                 trainer.checkpoint()

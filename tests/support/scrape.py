@@ -10,22 +10,25 @@ import urllib.request
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
+
 from ddmlp.config import TrainConfig
 from ddmlp.ray_backend.cluster import Cluster, connect
 from ddmlp.ray_backend.prometheus import RayMetrics
 from ddmlp.ray_backend.trainer import RayTrainer
+from ddmlp.runs.events import Epoch, Queue, Queues, Saved, Started
 from ddmlp.training.job import Job
 from ddmlp.training.report import Report
+from tests.support.events import progress
 from tests.support.processes import actors
 
 SECONDS = 30  # until what is counted must be seen
 # All that can be shown, under another name, because no run has all of it.
-QUEUE = {"depth": 1, "high_water": 2, "blocked_seconds": 3.0}
 EVENTS = [
-    {"event": "start", "step": 0},
-    {"event": "progress", "queues": {"units": QUEUE, "gradients": QUEUE}, "wait_seconds": 4.0, "reissued": 5},
-    {"event": "epoch", "test_error": 0.5},
-    {"event": "checkpoint", "seconds": 0.03},
+    Started(0, []),
+    progress(1, queues=Queues(*[Queue(1, 2, 3.0)] * 2), waited=4.0, reissued=5),
+    Epoch(step=1, epoch=1, error=0.5, cross_entropy=1.0, rows=10, seconds=1.0),
+    Saved(1, 0.03, "c" * 64),
 ]
 
 
@@ -64,7 +67,7 @@ def main() -> None:
             time.sleep(0.1)
     finally:
         cluster.leave()
-    print(json.dumps({"result": report.result, "text": text}))
+    print(json.dumps({"result": msgspec.to_builtins(report.result, str_keys=True), "text": text}))
 
 
 if __name__ == "__main__":

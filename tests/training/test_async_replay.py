@@ -21,7 +21,8 @@ from ddmlp.data.writer import DatasetWriter
 from ddmlp.nn.weights import Shape, Weights
 from ddmlp.plan.plan import Plan
 from ddmlp.runs.checkpoint import Checkpoints
-from ddmlp.runs.run import Origin, Run
+from ddmlp.runs.origin import Origin
+from ddmlp.runs.run import Run
 from ddmlp.runs.update_log import UpdateLog
 from ddmlp.training.job import Job
 from ddmlp.training.local_pool import LocalWorkerPool
@@ -31,7 +32,7 @@ from ddmlp.training.trainer import Trainer
 from ddmlp.training.unit_queue import UnitQueue
 from ddmlp.training.worker import Worker
 from ddmlp.training.worker_pool import PoolStats
-from tests.support.helpers import inside
+from tests.support.helpers import inside, plain
 
 CONFIG = TrainConfig(
     hidden=8, batch=150, microbatch=64, epochs=2, staleness=3
@@ -103,7 +104,7 @@ def train(trainer: Trainer, until: Callable[[], bool] = lambda: False) -> dict[s
             run.record(report.events)
             if report.result is not None:
                 run.write_result(report.result)
-                found: dict[str, Any] = report.result
+                found: dict[str, Any] = plain(report.result)
                 return found
         trainer.checkpoint()
         run.record(trainer._recorder.report(trainer.step, None).events)
@@ -113,7 +114,7 @@ def train(trainer: Trainer, until: Callable[[], bool] = lambda: False) -> dict[s
 
 
 def order_of(job: Job, count: int = STEPS) -> Any:
-    return UpdateLog(Run(job.run).updates).read(count)
+    return UpdateLog(Run(job.run).updates).load(count)
 
 
 def histogram_of(job: Job) -> dict[str, int]:
@@ -151,7 +152,7 @@ def copy(whole: Job, tmp_path: Path) -> Job:
 def result_of(job: Job) -> dict[str, Any]:
     found = Run(job.run).result()
     assert found is not None
-    return found
+    return plain(found)
 
 
 def events_of(job: Job, kind: str) -> list[dict[str, Any]]:
@@ -246,7 +247,7 @@ def test_an_end_that_is_asked_for_is_a_result_of_whole_steps(job: Job):
     trainer = trainer_of(job)
     while trainer.step < 12:
         trainer.advance(0)
-    result = trainer.end().result
+    result = plain(trainer.end().result)
     trainer.close()
     assert result is not None
     assert (result["steps"], result["rows"]) == (trainer.step, 150 * trainer.step)

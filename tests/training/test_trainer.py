@@ -18,8 +18,9 @@ from ddmlp.plan.plan import Plan
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.runs.checkpoint import load_checkpoint
 from ddmlp.runs.checkpoint_manager import CheckpointManager
-from ddmlp.runs.hash_chain import Chain
-from ddmlp.runs.run import Origin, Run
+from ddmlp.runs.hash_chain import HashChain
+from ddmlp.runs.origin import Origin
+from ddmlp.runs.run import Run
 from ddmlp.training import recorder, step_loop
 from ddmlp.training import trainer as trainers
 from ddmlp.training.job import Job
@@ -30,7 +31,7 @@ from ddmlp.training.setup import build_trainer, local_trainer
 from ddmlp.training.trainer import Trainer
 from ddmlp.training.training_data import TrainingData
 from ddmlp.training.worker import Worker
-from tests.support.helpers import Clock
+from tests.support.helpers import Clock, plain
 
 CONFIG = TrainConfig(hidden=8, batch=150, microbatch=32, epochs=2)  # 27 steps an epoch, the last of 100 rows
 
@@ -47,9 +48,9 @@ def train(trainer: Trainer) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     try:
         while True:
             report = trainer.advance(0.05)
-            events += report.events
+            events += plain(report.events)
             if report.result is not None:
-                return events, report.result
+                return events, plain(report.result)
     finally:
         trainer.close()
 
@@ -65,14 +66,14 @@ def trainer_with(job: Job, worker_class: type[Worker]) -> Trainer:
 
 def positions(job: Job) -> list[int]:
     origin = Origin(job.config, job.data, Dataset(job.data / "train").manifest.sha256())
-    return [link.step for link in Chain(job.run / "chain.jsonl", origin.fixed).links()]
+    return [link.step for link in HashChain(job.run / "chain.jsonl", origin.fixed).entries()]
 
 
 def test_simple(job: Job):
     events, result = train(local_trainer(job))
     assert events[0] == {"event": "start", "step": 0, "complaints": []}
     assert (result["steps"], result["rows"], result["finished"]) == (54, 8_000, True)
-    assert result["answered"] == {0: 54}
+    assert result["answered"] == {"0": 54}
     saved = [event for event in events if event["event"] == "checkpoint"]
     assert [event["step"] for event in saved] == positions(job) == [0, 10, 20, 27, 30, 40, 50, 54]
     assert saved[-1]["chain"] == result["chain"]
@@ -112,7 +113,7 @@ def test_training_takes_the_seconds_of_its_steps_not_those_of_tests_checkpoints_
         report = trainer.advance(50)
     trainer.close()
     assert clock.now >= 2e3 + 8e6 + (1e9 if delay == 0 else 0)
-    assert report.result["train_seconds"] == 2 * 54
+    assert report.result.seconds == 2 * 54
 
 
 def test_training_takes_not_the_seconds_in_which_there_was_nothing_to_train_on(tmp_path: Path, monkeypatch):
@@ -141,7 +142,7 @@ def test_training_takes_not_the_seconds_in_which_there_was_nothing_to_train_on(t
     trainer.close()
     assert clock.now > 1e3
     assert report.result is not None
-    assert (report.result["rows"], report.result["train_seconds"]) == (600, 4)
+    assert (report.result.rows, report.result.seconds) == (600, 4)
 
 
 class Lying(Worker):
@@ -201,11 +202,11 @@ def test_the_ledger_goes_on_where_the_checkpoint_was(job: Job):
     with pytest.raises(TrainingError, match="epoch 2: 4,000 rows were applied, but not"):
         train(trainer_with(job, late))
     checkpoint = load_checkpoint(job.run / "checkpoints" / "step-000000000031.npz")
-    assert checkpoint.about["ledger"]["rows"] == 4 * 150
+    assert checkpoint.header.ledger.rows == 4 * 150
 
 
 def test_a_checkpoint_without_a_ledger_is_refused(job: Job, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("ddmlp.plan.row_audit.RowAudit.about", lambda _: {})
+    monkeypatch.setattr("ddmlp.plan.row_audit.RowAudit.state", None)
     train(local_trainer(replace(job, stop_after=5)))
     monkeypatch.undo()
     with pytest.raises(RunError, match="no ledger"):

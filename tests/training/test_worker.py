@@ -97,8 +97,8 @@ def test_the_units_of_an_epoch_fill_the_ledger(worker, weights):
     ledger, out = RowAudit(), Weights(SHAPE)
     for step in range(PLAN.steps_per_epoch, PLAN.steps):
         for node in PLAN.units(step, 3):
-            ledger.add(worker.compute(Unit(step, step, node), weights, out))
-    ledger.check("epoch 2", all_rows(0, 4_000))
+            ledger.record_step(worker.compute(Unit(step, step, node), weights, out))
+    ledger.verify("epoch 2", all_rows(0, 4_000))
 
 
 def test_the_weights_are_left_alone(worker, weights):

@@ -9,8 +9,8 @@ from functools import partial
 import numpy as np
 
 from ddmlp.data.dataset import Dataset
-from ddmlp.inference import evaluation, recogniser
-from ddmlp.inference.model import Model
+from ddmlp.inference import evaluation
+from ddmlp.inference.model import EVALUATE_ROWS, PREDICT_ROWS, Model
 from ddmlp.nn.weights import Floats, Weights
 from ddmlp.numerics import pin
 from tools.benchmarks.benchmark import Benchmark, Cases, Settings, Target, per_second
@@ -44,7 +44,7 @@ def works(data: Dataset, rows: Rows, hidden: int) -> Iterator[tuple[str, dict[st
     """All of `data` evaluated, and a batch of it predicted; each with the products of batches as large."""
     weights = Weights.draw(rows.shape(hidden), seed=0)
     predict = recogniser.Recogniser(Model(weights, data.manifest.image_shape))
-    batch, some = rows.first(evaluation.ROWS), rows.first(recogniser.ROWS)
+    batch, some = rows.first(EVALUATE_ROWS), rows.first(PREDICT_ROWS)
     images = some.pixels.reshape(-1, *data.manifest.image_shape)
     yield (
         "evaluation",

@@ -22,7 +22,7 @@ from PIL import Image
 from ddmlp.errors import TrainingError
 from ddmlp.nn.weights import Weights
 from ddmlp.numerics import pin
-from ddmlp.runs.checkpoint import save_arrays
+from ddmlp.runs.arrays import save_arrays, weight_arrays
 from tools.benchmarks.benchmark import Benchmark, Cases, Settings, installed, per_second
 from tools.benchmarks.peers.baseline import Rows
 from tools.benchmarks.processes import start
@@ -62,7 +62,7 @@ def png(digit: np.ndarray) -> bytes:
 @contextmanager
 def server(settings: Settings, weights: Weights) -> Iterator[str]:
     """The address of a server in a process of its own."""
-    save_arrays(path := settings.scratch / "model.npz", weights)
+    save_arrays(path := settings.scratch / "model.npz", weight_arrays(weights))
     process = start("-m", "ddmlp.serve", "--model", path, "--port", "0")
     try:
         assert process.stdout is not None

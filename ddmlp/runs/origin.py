@@ -1,0 +1,88 @@
+"""What a run is a function of, which is config.json."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ddmlp.config import TrainConfig
+from ddmlp.data.manifest import Manifest
+from ddmlp.errors import ConfigError, RunError
+from ddmlp.files import write_whole
+from ddmlp.runs.json_text import from_json
+
+# Settings by the version of config.json that they came with, each with the value that stands for what every run did
+# before. A file of an earlier version does not have the setting, and its run did that. Version 1 has all others.
+ADDED: dict[int, dict[str, Any]] = {}
+
+
+class _Frame(msgspec.Struct):
+    """What config.json has besides settings. Files of the first releases have no version."""
+
+    data: str
+    dataset_sha256: str
+    version: int = 1
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a run is a function of: the settings, and the dataset, by its path and by its fingerprint."""
+
+    config: TrainConfig
+    data: Path
+    dataset_sha256: str
+
+    @classmethod
+    def from_manifest(cls, config: TrainConfig, data: Path, train: Manifest) -> "Origin":
+        """What a run with these settings on the dataset `data`/train is a function of; train: its manifest."""
+        return cls(config, data, train.identity(growing=config.follow))
+
+    @classmethod
+    def read(cls, path: Path) -> "Origin":
+        """From a config.json. Raises FileNotFoundError, and RunError if it is damaged or a newer ddmlp wrote it."""
+        try:
+            settings = from_json(path.read_bytes(), dict[str, Any])
+            frame = msgspec.convert(settings, _Frame)
+            for name in _Frame.__struct_fields__:
+                settings.pop(name, None)
+            known, version = TrainConfig.names(), _newest()
+            if frame.version > version:
+                raise RunError(
+                    f"{path} is of version {frame.version}, expected {version} at most: a newer ddmlp wrote it; update "
+                    "ddmlp"
+                )
+            if unknown := settings.keys() - known:
+                raise RunError(f"{path} has the setting {min(unknown)!r}: a newer ddmlp wrote it; update ddmlp")
+            for added, values in ADDED.items():
+                if frame.version < added:
+                    settings = {**values, **settings}
+            if missing := [name for name in known if name not in settings]:
+                raise RunError(f"{path} has no {missing[0]!r}: it is damaged")
+            return cls(TrainConfig(**settings), Path(frame.data), frame.dataset_sha256)
+        except (ValueError, TypeError, ConfigError) as error:
+            raise RunError(f"{path} is damaged: {error}") from None
+
+    def write(self, path: Path) -> None:
+        """To a config.json."""
+        frame = {"data": str(self.data), "dataset_sha256": self.dataset_sha256}
+        text = json.dumps({"version": _newest(), **self.config.as_dict(), **frame}, indent=1)
+        write_whole(path, text + "\n")
+
+    @property
+    def fixed(self) -> dict[str, Any]:
+        """What the result is a function of, wherever the data lie: settings and data, as JSON.
+
+        Hashes are made of it, so a setting that was added later is in it only if the run does anything new.
+        """
+        before = {name: value for values in ADDED.values() for name, value in values.items()}
+        config = {
+            name: value for name, value in self.config.as_dict().items() if name not in before or value != before[name]
+        }
+        return {"config": config, "dataset_sha256": self.dataset_sha256}
+
+
+def _newest() -> int:
+    """The version of config.json that is written."""
+    return max(ADDED, default=1)

@@ -1,0 +1,74 @@
+"""The command that exports a model: a whole file or none, and one line for what it cannot do."""
+
+import os
+import re
+import sys
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+
+from ddmlp.cli.export import FORMATS, main
+from ddmlp.inference import export
+from ddmlp.inference.model import load_model
+from tests.support.helpers import inside
+
+
+def refusal(status: int, *arguments: object) -> str:
+    done = inside(main, *arguments)
+    assert (done.returncode, done.stdout) == (status, ""), done.stderr
+    assert re.fullmatch(r"error: .+\n", done.stderr), done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize("to", ["onnx", "safetensors"])
+def test_overwrite(to: str, trained: Path, tmp_path: Path):
+    out = tmp_path / "model"
+    out.write_text("mine")
+    assert "--overwrite" in refusal(2, "--model", trained, "--to", to, out)
+    assert out.read_text() == "mine"
+    assert inside(main, "--model", trained, "--to", to, "--overwrite", out).returncode == 0
+    assert out.stat().st_size > 100_000
+
+
+def test_a_full_disk(trained: Path, tmp_path: Path):
+    out = tmp_path / "model"
+    out.write_text("mine")
+    full = OSError(28, "No space left on device")
+    with mock.patch.object(os, "fsync", side_effect=full):
+        assert "No space left" in refusal(1, "--model", trained, "--to", "safetensors", "--overwrite", out)
+    assert out.read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert "No such file" in refusal(1, "--model", trained, "--to", "onnx", tmp_path / "nowhere" / "model")
+
+
+@pytest.mark.parametrize("to", ["onnx", "safetensors"])
+def test_a_missing_package(to: str, trained: Path, tmp_path: Path):
+    absent = {name: None for name in sys.modules if name.partition(".")[0] == to} | {to: None}
+    with mock.patch.dict(sys.modules, absent):
+        said = refusal(2, "--model", trained, "--to", to, tmp_path / "model")
+    assert f"pip install 'ddmlp[{to}]'" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_model(data: Path, tmp_path: Path):
+    assert "no model.npz" in refusal(1, "--model", tmp_path, "--to", "onnx", tmp_path / "out")
+    np.savez(tmp_path / "double.npz", W1=np.zeros((4, 2)), W2=np.zeros((2, 3)))
+    said = refusal(1, "--model", tmp_path / "double.npz", "--to", "onnx", tmp_path / "out")
+    assert "float64 weights, expected float32" in said
+    assert "invalid choice" in refusal(2, "--model", data, "--to", "pickle", tmp_path / "out")
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_simple(to: str, trained: Path, tmp_path: Path):
+    out = tmp_path / "model"
+    done = inside(main, "--model", trained, "--to", to, out)
+    assert (done.returncode, done.stderr) == (0, "")
+    model = load_model(trained)
+    assert done.stdout == f"{out}  {out.stat().st_size:,} bytes, weights sha256 {model.weights.sha256()}\n"
+    assert out.stat().st_size == len(export.export(model, to))
+
+
+def test_formats():
+    assert FORMATS == export.FORMATS

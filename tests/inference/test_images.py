@@ -1,0 +1,85 @@
+"""Pictures of every kind, made into what the network was trained on."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ddmlp.errors import ImageError
+from ddmlp.inference.images import read_image
+from ddmlp.inference.model import load_model
+from tests.support.pictures import DIGITS, KINDS, digits_of, save
+
+
+@pytest.fixture(scope="module")
+def digits(sample: Path) -> np.ndarray:
+    return digits_of(sample)
+
+
+def complaint_of(path: Path) -> str | None:
+    """What is wrong with a picture, if anything is."""
+    try:
+        assert read_image(path, (28, 28)).shape == (28, 28)
+    except ImageError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_picture_of_any_kind(trained, digits, tmp_path, kind):
+    seen = np.stack([read_image(save(tmp_path, kind, digit), (28, 28)) for digit in digits])
+    assert (seen.dtype, seen.shape) == (np.uint8, digits.shape)
+    model = load_model(trained)
+    agree = model.predict(seen).argmax(axis=1) == model.predict(digits).argmax(axis=1)
+    exact = kind in ("plain.png", "inverted.png", "plain.bmp", "sixteen.png", "transparent.png")
+    assert np.count_nonzero(agree) >= (DIGITS if exact else 0.9 * DIGITS)
+
+
+@pytest.mark.parametrize("kind", ["plain.png", "inverted.png", "plain.bmp", "sixteen.png"])
+def test_pixels_that_fit_stay(digits, tmp_path, kind):
+    full = digits[digits.max(axis=(1, 2)) == 255]
+    assert len(full) > DIGITS / 2
+    for digit in full:
+        assert (read_image(save(tmp_path, kind, digit), (28, 28)) == digit).all()
+
+
+def test_faint_ink(digits, tmp_path):
+    Image.fromarray((200 - digits[0] // 4).astype(np.uint8)).save(tmp_path / "faint.png")
+    found = read_image(tmp_path / "faint.png", (28, 28)).astype(int)
+    assert found.max() == 255
+    assert abs(found - digits[0]).max() <= 5
+
+
+def test_centre_of_mass(digits, tmp_path):
+    for digit in digits:
+        found = read_image(save(tmp_path, "large.png", digit), (28, 28)).astype(float)
+        centre = [(found.sum(axis=1 - axis) @ np.arange(28)) / found.sum() for axis in (0, 1)]
+        assert centre == pytest.approx([13.5, 13.5], abs=0.6)
+        drawn = np.argwhere(found > 0.3 * 255)
+        assert 18 <= (np.ptp(drawn, axis=0) + 1).max() <= 20
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (64, 32), (1, 1)])
+def test_another_image_shape(digits, tmp_path, shape):
+    found = read_image(save(tmp_path, "large.png", digits[0]), shape)
+    assert (found.shape, found.dtype) == (shape, np.uint8)
+    assert found.any()
+
+
+@pytest.mark.parametrize("kind", ["large.png", "large.jpg", "plain.gif", "plain.bmp", "palette.png"])
+def test_any_damage(digits, tmp_path, kind):
+    whole = save(tmp_path, kind, digits[0]).read_bytes()
+    path = tmp_path / "damaged"
+    random = np.random.default_rng(0)
+    refused = 0
+    for _ in range(60):
+        damaged = bytearray(whole[: random.integers(1, len(whole) + 1)])
+        for at in random.integers(0, len(damaged), 3):
+            damaged[at] ^= 1 << random.integers(8)
+        path.write_bytes(damaged)
+        complaint = complaint_of(path)
+        refused += complaint is not None
+        assert complaint is None or complaint.startswith(str(path))
+        assert "\n" not in (complaint or "")
+    assert refused

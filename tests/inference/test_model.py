@@ -1,0 +1,134 @@
+"""Models: they say how probable each class is, and which images they take."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ddmlp.errors import ImageError, RunError
+from ddmlp.inference.model import PREDICT_ROWS, Model, load_model, load_weights, model_of
+from ddmlp.nn.weights import Shape, Weights
+
+WEIGHTS = Weights.draw(Shape(6, 4, 3), 0)
+IMAGES = np.random.default_rng(0).integers(0, 256, (3 * PREDICT_ROWS + 7, 2, 3), np.uint8)
+
+
+def note(weights: Weights, images: np.ndarray) -> np.ndarray:
+    """The note's equations (1) and (2), in float64."""
+    y1 = 1 / (1 + np.exp(-(images.reshape(len(images), weights.shape.inputs) / 255) @ weights.w1.astype(np.float64)))
+    e = np.exp(y1 @ weights.w2.astype(np.float64))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def test_simple():
+    found = Model(WEIGHTS, (2, 3)).predict(IMAGES[:5])
+    assert (found.dtype, found.shape) == (np.float32, (5, 3))
+    assert found == pytest.approx(note(WEIGHTS, IMAGES[:5]), abs=1e-6)
+
+
+@pytest.mark.parametrize("count", [0, 1, PREDICT_ROWS, PREDICT_ROWS + 1, len(IMAGES)])
+def test_any_number_of_images(count):
+    found = Model(WEIGHTS, (2, 3)).predict(IMAGES[:count])
+    assert found.shape == (count, 3)
+    assert found == pytest.approx(note(WEIGHTS, IMAGES[:count]), abs=1e-6)
+
+
+def test_an_answer_stays():
+    model = Model(WEIGHTS, (2, 3))
+    first = model.predict(IMAGES[:5])
+    before = first.tolist()
+    model.predict(IMAGES[5:10])
+    assert first.tolist() == before
+
+
+def test_float64():
+    weights = Weights(WEIGHTS.shape, WEIGHTS.flat.astype(np.float64))
+    found = Model(weights, (2, 3)).predict(IMAGES)
+    assert found.dtype == np.float64
+    assert found == pytest.approx(note(weights, IMAGES), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    "images", [IMAGES[0], IMAGES.reshape(-1, 3, 2), IMAGES.reshape(-1, 6), IMAGES.astype(np.float32), IMAGES[..., None]]
+)
+def test_other_images(images):
+    with pytest.raises(ImageError) as caught:
+        Model(WEIGHTS, (2, 3)).predict(images)
+    for fact in (str(images.dtype), str(images.shape), "2, 3"):
+        assert fact in str(caught.value)
+
+
+def test_not_finite(tmp_path):
+    np.savez(tmp_path / "model.npz", W1=np.full((4, 3), np.nan, np.float32), W2=np.zeros((3, 2), np.float32))
+    with pytest.raises(RunError, match=r"/model\.npz has weights that are not finite$"):
+        load_weights(tmp_path / "model.npz")
+
+
+def test_a_run_that_has_not_ended(data, tmp_path):
+    """Its training data say the shape of its images, if they are within reach."""
+    weights = Weights.draw(Shape(784, 4, 10), 0)
+    assert model_of(tmp_path, weights, data).image_shape == (28, 28)
+    assert model_of(tmp_path, weights, tmp_path / "nowhere").image_shape == (28, 28)
+    with pytest.raises(RunError, match="6 pixels"):
+        model_of(tmp_path, WEIGHTS, data)
+
+
+def file_of(path: Path, inputs: int) -> Path:
+    np.savez(path, W1=np.zeros((inputs, 2), np.float32), W2=np.zeros((2, 3), np.float32))
+    return path
+
+
+def test_square_images(tmp_path):
+    assert load_model(file_of(tmp_path / "model.npz", 36)).image_shape == (6, 6)
+
+
+def test_no_square(tmp_path):
+    path = file_of(tmp_path / "model.npz", 35)
+    with pytest.raises(RunError) as caught:
+        load_model(path)
+    assert str(caught.value) == f"{path} takes images of 35 pixels, which is no square, and no result.json says more"
+
+
+def test_image_shape_of_the_result(tmp_path):
+    file_of(tmp_path / "model.npz", 36)
+    (tmp_path / "result.json").write_text(json.dumps({"image_shape": [4, 9]}))
+    assert load_model(tmp_path).image_shape == load_model(tmp_path / "model.npz").image_shape == (4, 9)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        '{"image_shape": 6}',
+        '{"image_shape": [6]}',
+        '{"image_shape": ["six", "six"]}',
+        '{"image_shape": [null, 6]}',
+        '{"image_shape": [-6, -6]}',
+        '{"image_shape": [6.5, 6]}',
+        '{"image_shape": [6.0, 6.0]}',
+        '{"image_shape": [true, 36]}',
+        '{"image_shape": [0, 36]}',
+        '{"image_shape": [6, 6, 1]}',
+        '{"image_shape": "66"}',
+        '{"image_shape": null}',
+        pytest.param("[" * 100_000, id="deep"),
+    ],
+)
+def test_a_damaged_result(tmp_path, text):
+    file_of(tmp_path / "model.npz", 36)
+    (tmp_path / "result.json").write_text(text)
+    with pytest.raises(RunError) as caught:
+        load_model(tmp_path)
+    assert str(caught.value) == f"{tmp_path}/result.json is damaged: it has no image_shape [height, width]"
+
+
+def test_a_result_that_does_not_fit(tmp_path):
+    file_of(tmp_path / "model.npz", 36)
+    (tmp_path / "result.json").write_text(json.dumps({"image_shape": [5, 7]}))
+    with pytest.raises(RunError) as caught:
+        load_model(tmp_path)
+    assert str(caught.value) == f"{tmp_path} takes images of 36 pixels, but {tmp_path}/result.json says 5 x 7"

@@ -1,0 +1,138 @@
+"""config.json: what a run is a function of, also one that another version of ddmlp has begun."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ddmlp.config import TrainConfig
+from ddmlp.errors import RunError
+from ddmlp.runs import origin as module
+from ddmlp.runs.hash_chain import root
+from ddmlp.runs.origin import Origin
+
+ORIGIN = Origin(TrainConfig(hidden=7, lr=0.5, seed=2**64 - 1), Path("/some/data"), "a" * 64)
+# A file of ddmlp 0.1.0, which did not write a version, and the root of its run's hash chain.
+FIRST = """{
+ "hidden": 20,
+ "batch": 64,
+ "microbatch": 32,
+ "lr": 1.0,
+ "lr_schedule": "linear",
+ "lr_half": 10000,
+ "epochs": 2,
+ "seed": 0,
+ "window": 65536,
+ "staleness": 0,
+ "staleness_lr": false,
+ "delay": 0,
+ "follow": false,
+ "data": "/some/data",
+ "dataset_sha256": "cbd353a447a99c950a39453db5ac84a5581bde84ed2b7addb8a270a11d10818b"
+}
+"""
+ROOT = "5e1e646880c7c09dc79cff4b78ee99ce6daf185cae86644afe3727bf6fc3259a"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "config.json"
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(RunError) as caught:
+        Origin.read(path)
+    assert str(caught.value).startswith(f"{path} ")
+    assert "\n" not in str(caught.value)
+    return str(caught.value).removeprefix(f"{path} ")
+
+
+def edit(path: Path, **members: object) -> None:
+    """Change members of the file; None takes one out."""
+    found = json.loads(path.read_bytes()) | members
+    path.write_text(json.dumps({name: value for name, value in found.items() if value is not None}))
+
+
+def test_simple(path):
+    ORIGIN.write(path)
+    assert Origin.read(path) == ORIGIN
+
+
+def test_plain_json(path):
+    ORIGIN.write(path)
+    assert json.loads(path.read_text()) == {
+        "version": 1,
+        **ORIGIN.config.as_dict(),
+        "data": "/some/data",
+        "dataset_sha256": "a" * 64,
+    }
+
+
+def test_fixed():
+    assert ORIGIN.fixed == {"config": ORIGIN.config.as_dict(), "dataset_sha256": "a" * 64}
+    assert replace(ORIGIN, data=Path("/elsewhere")).fixed == ORIGIN.fixed
+
+
+def test_a_first_file(path):
+    path.write_text(FIRST)
+    found = Origin.read(path)
+    sha256 = "cbd353a447a99c950a39453db5ac84a5581bde84ed2b7addb8a270a11d10818b"
+    assert found == Origin(TrainConfig(hidden=20, epochs=2), Path("/some/data"), sha256)
+    assert root(found.fixed) == ROOT
+
+
+@pytest.mark.parametrize("name", TrainConfig.names())
+def test_a_new_setting(path, name, monkeypatch):
+    """As if version 2 had come with one of today's settings: a run that was begun before has it as it always was."""
+    path.write_text(FIRST)
+    was = json.loads(FIRST)[name]
+    edit(path, **{name: None})
+    assert refusal(path).startswith(f"has no '{name}'")
+    monkeypatch.setattr(module, "ADDED", {2: {name: was}})
+    found = Origin.read(path)
+    assert found.config == TrainConfig(hidden=20, epochs=2)
+    assert found.fixed["config"] == {key: value for key, value in found.config.as_dict().items() if key != name}
+    edit(path, version=2)
+    assert refusal(path).startswith(f"has no '{name}'"), "a file of version 2 should have it"
+
+
+def test_a_new_setting_in_use(path, monkeypatch):
+    """Only a run that does something new has another hash."""
+    monkeypatch.setattr(module, "ADDED", {2: {"delay": 0}, 3: {"seed": 5}})
+    made = replace(ORIGIN, config=replace(ORIGIN.config, delay=1, seed=5))
+    made.write(path)
+    assert json.loads(path.read_bytes())["version"] == 3
+    assert Origin.read(path) == made
+    assert ("delay" in made.fixed["config"], "seed" in made.fixed["config"]) == (True, False)
+    assert root(made.fixed) != root(replace(made, config=replace(made.config, delay=0)).fixed)
+
+
+@pytest.mark.parametrize("members", [{"version": 2}, {"momentum": 0.9}, {"version": 9, "momentum": 0.9, "delay": None}])
+def test_a_newer_file(path, members):
+    ORIGIN.write(path)
+    edit(path, **members)
+    assert "newer ddmlp" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "null", "{}", '"x"', b"\xff", '{"hidden": 7}', pytest.param(b"[" * 100_000, id="deep")]
+    + [{name: "x"} for name in [*TrainConfig.names(), "version"]]
+    + [{"data": 5}, {"dataset_sha256": 5}, {"version": 1.5}],
+)
+def test_a_damaged_file(path, text):
+    ORIGIN.write(path)
+    if isinstance(text, dict):
+        edit(path, **text)
+    else:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    assert re.match(r"is damaged: |has no '\w+': it is damaged", refusal(path))
+
+
+@pytest.mark.parametrize("name", ["data", "dataset_sha256"])
+def test_a_missing_member(path, name):
+    ORIGIN.write(path)
+    edit(path, **{name: None})
+    assert name in refusal(path)

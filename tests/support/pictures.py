@@ -1,0 +1,96 @@
+"""Pictures of real digits, in files of every kind."""
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ddmlp.data.convert import find_pairs
+from ddmlp.data.idx import read_idx
+
+DIGITS = 40
+
+
+def digits_of(sample: Path) -> np.ndarray:
+    """Real digits of the test set, (40, 28, 28), every class among them."""
+    _, test = find_pairs(sample)
+    labels = read_idx(test.labels)
+    chosen = np.concatenate([np.flatnonzero(labels == digit)[: DIGITS // 10] for digit in range(10)])
+    return read_idx(test.images)[chosen]
+
+
+def plain(digit: np.ndarray) -> Image.Image:
+    return Image.fromarray(digit)
+
+
+def inverted(digit: np.ndarray) -> Image.Image:
+    return Image.fromarray(255 - digit)
+
+
+def large(digit: np.ndarray) -> Image.Image:
+    """Ten times the size, off-centre on a sheet of white with a wide margin."""
+    sheet = Image.new("L", (700, 500), 255)
+    sheet.paste(Image.fromarray(255 - digit).resize((280, 280), Image.Resampling.BICUBIC), (380, 40))
+    return sheet
+
+
+def transparent(digit: np.ndarray) -> Image.Image:
+    """Black ink, the rest see-through."""
+    rgba = np.zeros((28, 28, 4), np.uint8)
+    rgba[..., 3] = digit
+    return Image.fromarray(rgba)
+
+
+def transparent_white(digit: np.ndarray) -> Image.Image:
+    rgba = np.full((28, 28, 4), 255, np.uint8)
+    rgba[..., 3] = digit
+    return Image.fromarray(rgba)
+
+
+def sixteen_bits(digit: np.ndarray) -> Image.Image:
+    return Image.fromarray(digit.astype(np.uint16) * 257)
+
+
+def palette(digit: np.ndarray) -> Image.Image:
+    return Image.fromarray(255 - digit).convert("RGB").quantize(32)
+
+
+def coloured(digit: np.ndarray) -> Image.Image:
+    """Dark blue on light yellow."""
+    share = digit[..., None] / 255
+    return Image.fromarray((share * (10, 20, 120) + (1 - share) * (250, 245, 190)).astype(np.uint8))
+
+
+KINDS = {
+    "plain.png": plain,
+    "inverted.png": inverted,
+    "large.png": large,
+    "large.jpg": large,
+    "transparent.png": transparent,
+    "transparent_white.png": transparent_white,
+    "sixteen.png": sixteen_bits,
+    "palette.png": palette,
+    "coloured.png": coloured,
+    "inverted.jpg": inverted,
+    "plain.bmp": plain,
+    "plain.gif": plain,
+}
+
+
+def save(folder: Path, kind: str, digit: np.ndarray) -> Path:
+    path = folder / kind
+    KINDS[kind](digit).save(path)
+    return path
+
+
+def png(width: int, height: int) -> bytes:
+    """A PNG file that claims to be so large, with hardly any data."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    chunks = (b"IHDR", header), (b"IDAT", zlib.compress(bytes(1_000))), (b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*parts) for parts in chunks)
