@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -107,12 +108,13 @@ class Recorded:
 def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
     """What Ray is told, by metric: values, and those of labels."""
     Recorded.told = {}
-    for kind in ("Counter", "Gauge", "Histogram"):
-        monkeypatch.setattr(f"ray.util.metrics.{kind}", Recorded)
+    # Ray itself is not imported: it would not take note of what a Ray of our own, started later, needs.
+    kinds = SimpleNamespace(Counter=Recorded, Gauge=Recorded, Histogram=Recorded)
+    monkeypatch.setitem(sys.modules, "ray.util.metrics", kinds)
     return Recorded.told
 
 
-def test_a_report_is_told_once_whatever_the_number_of_its_steps(told):
+def test_a_report(told):
     shown = RayMetrics("it")
     shown.show(
         replace(REPORT, trained=6_400, updates={0: 60, 2: 30, 64: 9, 99: 1}, staleness=(3.3, 99)),
@@ -128,7 +130,7 @@ def test_a_report_is_told_once_whatever_the_number_of_its_steps(told):
     }
 
 
-def test_sums_of_a_new_server_count_from_nothing(told):
+def test_a_new_server(told):
     shown, begun = RayMetrics("it"), Started(0, [])
     quiet = replace(REPORT, trained=0, updates={}, error=math.nan)
 
