@@ -19,6 +19,7 @@ from ddmlp.ray_backend.cluster import Cluster
 from ddmlp.ray_backend.trainer import RayTrainer
 from ddmlp.training.job import Job
 from ddmlp.training.setup import local_trainer
+from tests.support.helpers import plain
 from tests.support.processes import actors, assert_no_actor_is_left
 
 # Nothing divides evenly: 4,000 rows, steps of 150, the last of 100; microbatches of 32, the last ones of 22 and 4.
@@ -30,7 +31,7 @@ def train(trainer: Any) -> dict[str, Any]:
     try:
         while (report := trainer.advance(0.2)).result is None:
             pass
-        found: dict[str, Any] = report.result
+        found: dict[str, Any] = plain(report.result)
         return found
     finally:
         trainer.close()

@@ -109,7 +109,7 @@ def assert_as_alone(trainer: RayTrainer, data: Path, folder: Path) -> None:
     finally:
         alone.close()
     assert report.step == found.step
-    assert report.result["weights_sha256"] == found.weights.sha256()
+    assert report.result.weights_sha256 == found.weights.sha256()
 
 
 def test_simple(tmp_path: Path):

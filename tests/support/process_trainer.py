@@ -15,6 +15,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from ddmlp.ray_backend.actors import Endpoint
 from ddmlp.training.job import Job
 from ddmlp.training.report import Report
@@ -89,7 +91,8 @@ class ProcessTrainer:
         self.step = report.step
         if report.result is None:
             return report
-        return replace(report, result={**report.result, **{f"{kind}_deaths": n for kind, n in self.deaths.items()}})
+        deaths = {f"{kind}_deaths": count for kind, count in self.deaths.items()}
+        return replace(report, result=structs.replace(report.result, **deaths))
 
     def checkpoint(self) -> Path:
         folder: Path = self._ask("checkpoint")
