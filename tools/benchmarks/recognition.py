@@ -43,7 +43,7 @@ def speed(work: Work, seconds: float) -> dict[str, float]:
 def works(data: Dataset, rows: Rows, hidden: int) -> Iterator[tuple[str, dict[str, Work]]]:
     """All of `data` evaluated, and a batch of it predicted; each with the products of batches as large."""
     weights = Weights.draw(rows.shape(hidden), seed=0)
-    predict = recogniser.Recogniser(Model(weights, data.manifest.image_shape))
+    predict = Model(weights, data.manifest.image_shape).predict
     batch, some = rows.first(EVALUATE_ROWS), rows.first(PREDICT_ROWS)
     images = some.pixels.reshape(-1, *data.manifest.image_shape)
     yield (
