@@ -44,7 +44,7 @@ def exists() -> Iterator[str]:
 
 def test_simple():
     paths = [path for path, _ in shown()]
-    assert len(set(paths) & set(exists())) > 100
+    assert set(paths) ^ set(exists()) == set()
     assert len(paths) == len(set(paths))
     assert all(text for _, text in shown())
 
@@ -80,8 +80,9 @@ def defined() -> Iterator[str]:
                 yield from (f"{node.name}.{each.name}()" for each in node.body if isinstance(each, ast.FunctionDef))
             elif isinstance(node, ast.FunctionDef):
                 yield f"{node.name}()"
-            elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-                yield node.targets[0].id
+            elif isinstance(node, ast.Assign | ast.AnnAssign):
+                target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
+                yield ast.unparse(target)
 
 
 def test_names_are_defined():
