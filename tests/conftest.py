@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +15,7 @@ from ddmlp.cli import train
 from ddmlp.data.convert import convert, find_pairs
 from ddmlp.ray_backend.cluster import Cluster, connect
 from tests.support.leaks import no_leaks
+from tests.support.processes import ACTORS, HOLDERS, actors, assert_no_actor_is_left
 from tools import sample_mnist
 
 if TYPE_CHECKING:
@@ -42,6 +45,27 @@ def leaks(request: pytest.FixtureRequest) -> Iterator[None]:
     with no_leaks():
         yield
         request.node.funcargs.clear()  # no fixture of the test's own is to live on only because pytest holds it
+    if "cluster" in request.fixturenames:
+        try:
+            assert_no_actor_is_left(lambda: actors(*ACTORS, *HOLDERS))
+        finally:
+            for process in actors(*ACTORS, *HOLDERS):  # or the next test would find no free CPU
+                os.kill(process, signal.SIGKILL)
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder with a short path, because that of a socket has at most 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="dd", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def temporary(short: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder for temporary files, of this process and its children."""
+    monkeypatch.setenv("TMPDIR", str(short))
+    monkeypatch.setattr(tempfile, "tempdir", str(short))
+    return short
 
 
 @pytest.fixture(scope="session")

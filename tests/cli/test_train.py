@@ -20,6 +20,7 @@ from ddmlp.data.convert import convert, find_pairs
 from ddmlp.data.dataset import Dataset
 from ddmlp.data.idx import read_idx
 from ddmlp.nn.weights import Shape, Weights
+from ddmlp.runs.checkpoint import Checkpoints
 from tests.support.helpers import inside
 from tests.support.processes import in_terminal
 
@@ -266,11 +267,13 @@ def test_metrics(whole: Path):
     assert [event["epoch"] for event in found if event["event"] == "epoch"] == [1, 2, 3]
 
 
+ENDLESS = [*SMALL, "--epochs", "5000"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_in_a_terminal(number: int, train: Train, data: Path, tmp_path: Path):
     run = tmp_path / "run"
-    words = [*COMMAND, "--data", data, *SMALL, "--epochs", "5000", "--run", run]
-    with in_terminal(words) as terminal:
+    with in_terminal([*COMMAND, "--data", data, *ENDLESS, "--run", run]) as terminal:
         terminal.wait_for("epoch 2/5000  test error")
         if number == signal.SIGINT:
             terminal.press(b"\x03")
@@ -285,4 +288,19 @@ def test_ctrl_c_in_a_terminal(number: int, train: Train, data: Path, tmp_path: P
     stopped = int(re.findall(r"interrupted after step (\d+)", shown)[0])
     assert train("--run", run, "--resume", "--stop-after", str(stopped + 5)).returncode == 0
     assert result(run)["steps"] == stopped + 5
+    assert inside(verify.main, run).returncode == 0
+
+
+def test_terminal_closed(data: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    # No checkpoint but those at the end of an epoch: one elsewhere was written because the terminal was closed.
+    with in_terminal([*COMMAND, "--data", data, *ENDLESS, "--checkpoint-every", "1000000", "--run", run]) as terminal:
+        terminal.wait_for("epoch 2/5000  test error")
+        terminal.close()
+        terminal.process.wait(60)
+    assert not (run / "result.json").exists()
+    checkpoint, complaints = Checkpoints(run / "checkpoints").newest()
+    assert complaints == []
+    assert checkpoint is not None
+    assert checkpoint.step >= 80
     assert inside(verify.main, run).returncode == 0

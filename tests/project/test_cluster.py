@@ -7,7 +7,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -37,13 +36,11 @@ def local(*arguments, state, **environment):
 
 
 @pytest.fixture
-def state():
-    """Not below tmp_path: Ray's sockets leave little room for the path."""
-    with tempfile.TemporaryDirectory(prefix="ddc", dir="/tmp") as folder:
-        state = Path(folder) / "s"
-        yield state
-        if state.exists():
-            local("stop", state=state)
+def state(short):
+    state = short / "s"
+    yield state
+    if state.exists():
+        local("stop", state=state)
 
 
 def load(name):

@@ -4,8 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,15 +28,6 @@ def expected(data: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     run = tmp_path_factory.mktemp("whole") / "run"
     assert inside(main, "--no-report", "--data", data, *SETTINGS, "--run", run).returncode == 0
     return weights_of(run)
-
-
-@pytest.fixture
-def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folder for temporary files, with a path that leaves room for a socket's name."""
-    with tempfile.TemporaryDirectory(prefix="ddt", dir="/tmp") as folder:
-        monkeypatch.setenv("TMPDIR", folder)
-        monkeypatch.setattr(tempfile, "tempdir", folder)
-        yield Path(folder)
 
 
 def weights_of(run: Path) -> str:
@@ -71,6 +60,7 @@ def test_killed(cluster: Cluster, data: Path, expected: str, tmp_path: Path, tem
     assert_no_actor_is_left()
 
 
+@pytest.mark.slow
 def test_terminal_closed(cluster: Cluster, data: Path, expected: str, tmp_path: Path):
     """A checkpoint is left, and no actor."""
     run = tmp_path / "run"

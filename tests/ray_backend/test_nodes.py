@@ -24,14 +24,13 @@ pytestmark = [
 
 
 @pytest.fixture
-def state(request: pytest.FixtureRequest) -> Iterator[Path]:
-    """A cluster of a head and so many nodes more, of one CPU each. Its folder is not below tmp_path: short paths."""
-    with tempfile.TemporaryDirectory(prefix="ddn", dir="/tmp") as folder:
-        state = Path(folder) / "s"
-        started = local("start", "--workers", str(request.param), "--cpus", "1", "--port", free_port(), state=state)
-        assert started.returncode == 0, started.stderr
-        yield state
-        assert local("stop", state=state).returncode == 0
+def state(request: pytest.FixtureRequest, short: Path) -> Iterator[Path]:
+    """A cluster of a head and so many nodes more, of one CPU each."""
+    state = short / "s"
+    started = local("start", "--workers", str(request.param), "--cpus", "1", "--port", free_port(), state=state)
+    assert started.returncode == 0, started.stderr
+    yield state
+    assert local("stop", state=state).returncode == 0
 
 
 def kill_node(state: Path, number: int) -> int:

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -57,7 +56,7 @@ def test_simple(cluster: Cluster, data: Path, expected: dict[str, Any], tmp_path
     assert_no_actor_is_left()
 
 
-@pytest.mark.parametrize("workers", [1, 3, 4, 7])
+@pytest.mark.parametrize("workers", [1, 3, *(pytest.param(each, marks=pytest.mark.slow) for each in (4, 7))])
 def test_any_number_of_workers_gives_the_hash_of_one_process(
     workers: int, cluster: Cluster, data: Path, expected: dict[str, Any], tmp_path: Path
 ):
@@ -154,6 +153,7 @@ def test_a_server_that_dies_again_and_again_is_given_up(cluster: Cluster, data: 
     assert_no_actor_is_left()
 
 
+@pytest.mark.slow
 def test_a_server_may_die_as_often_as_there_are_newer_checkpoints_between(cluster: Cluster, data: Path, tmp_path: Path):
     trainer = RayTrainer(job(data, tmp_path, 1, max_deaths=1), cluster)
     try:
@@ -186,17 +186,16 @@ def test_workers_that_die_again_and_again_are_given_up(cluster: Cluster, data: P
     assert_no_actor_is_left()
 
 
-def test_the_folder_of_the_sockets_is_its_own_users_and_gone_in_the_end(cluster: Cluster, data: Path, tmp_path: Path):
-    temporary = Path(tempfile.gettempdir())
-    before = set(temporary.glob("ddmlp-*/server-1"))
+def test_folder_of_the_sockets(cluster: Cluster, data: Path, tmp_path: Path, temporary: Path):
     trainer = RayTrainer(job(data, tmp_path, 1), cluster)
-    (socket,) = set(temporary.glob("ddmlp-*/server-1")) - before
+    (socket,) = temporary.glob("ddmlp-*/server-1")
     assert socket.is_socket()
     assert socket.parent.stat().st_mode & 0o777 == 0o700
     trainer.close()
     assert not socket.parent.exists()
 
 
+@pytest.mark.slow
 def test_the_command_attaches_to_a_running_ray_and_shares_its_cpus(
     cluster: Cluster, data: Path, expected: dict[str, Any], tmp_path: Path
 ):

@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ACTORS = (b"ray::ServerActor", b"ray::WorkerActor")
+HOLDERS = (b"ray::Holder",)  # by which tests take CPUs from the others
 
 
 def actors(*titles: bytes) -> list[int]:
-    """The processes of actors on a Ray that was started here, or below."""
+    """The processes of actors on a Ray that was started here, or below; those with these titles."""
     found = []
     for process in sorted(descendants(os.getpid())):
         try:
