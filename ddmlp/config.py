@@ -74,19 +74,6 @@ class TrainConfig:
         """The most versions between what a gradient is computed with and what it is applied to."""
         return math.inf if self.staleness == ENDLESS else max(float(self.staleness), self.delay)
 
-    def learning_rate(self, version: int, steps: int, staleness: int = 0) -> float:
-        """alpha for the update of `version`, of `steps` in all, by a gradient of this staleness.
-
-        Where `staleness_lr` is set it is divided by the staleness, after Zhang, Gupta, Lian and Liu 2016,
-        "Staleness-aware async-SGD for distributed deep learning", equation 5.
-        """
-        rate = self.lr
-        if self.lr_schedule == "linear":
-            rate *= 1 - version / steps
-        elif self.lr_schedule == "inverse":
-            rate /= 1 + version / self.lr_half
-        return rate / max(1, staleness) if self.staleness_lr else rate
-
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 

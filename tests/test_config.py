@@ -65,24 +65,7 @@ def test_bound_on_staleness(settings, asynchronous, bound):
     assert (config.asynchronous, config.bound) == (asynchronous, bound)
 
 
-def test_inverse_learning_rate():
-    config = TrainConfig(lr=0.8, lr_schedule="inverse", lr_half=10)
-    assert [config.learning_rate(step, 0) for step in (0, 10, 30)] == pytest.approx([0.8, 0.4, 0.2])
-
-
-def test_staleness_lr():
-    for asked, expected in [(False, [0.8, 0.8, 0.8]), (True, [0.8, 0.8, 0.2])]:
-        config = TrainConfig(lr=0.8, lr_schedule="constant", staleness="inf", staleness_lr=asked)
-        assert [config.learning_rate(9, 10, staleness) for staleness in (0, 1, 4)] == pytest.approx(expected)
-
-
 def test_batch_fits_the_dataset():
     TrainConfig(batch=100).check_rows(100)
     with pytest.raises(ConfigError, match="--batch is 101, expected at most the 100 rows"):
         TrainConfig(batch=101).check_rows(100)
-
-
-def test_learning_rate():
-    constant, linear = (TrainConfig(lr=0.8, lr_schedule=name) for name in ("constant", "linear"))
-    assert [constant.learning_rate(step, 4) for step in range(4)] == [0.8] * 4
-    assert [linear.learning_rate(step, 4) for step in range(5)] == pytest.approx([0.8, 0.6, 0.4, 0.2, 0])

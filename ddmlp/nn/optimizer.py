@@ -4,7 +4,41 @@ import math
 
 import numpy as np
 
+from ddmlp.config import TrainConfig
 from ddmlp.nn.weights import Floats, Indices, Weights
+
+
+class SGD:
+    """The optimizer of a run. Its learning rate may fall; it keeps nothing from one step to the next.
+
+    >>> SGD(TrainConfig(lr=0.5, batch=10, lr_schedule="linear")).step_size(version=3, steps=4)
+    0.0125
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        self._config = config
+        # What an optimizer keeps from one step to the next, by name: it is part of each checkpoint. Nothing here.
+        self.state: dict[str, Floats] = {}
+
+    def step_size(self, version: int, steps: int, staleness: int = 0) -> float:
+        """alpha / B for the update of `version`, of `steps` in all, by a gradient of this staleness.
+
+        If `staleness_lr` is set alpha is divided by the staleness, after Zhang, Gupta, Lian and Liu 2016,
+        "Staleness-aware async-SGD for distributed deep learning", equation 5.
+        """
+        config = self._config
+        rate = config.lr
+        if config.lr_schedule == "linear":
+            rate *= 1 - version / steps
+        elif config.lr_schedule == "inverse":
+            rate /= 1 + version / config.lr_half
+        return (rate / max(1, staleness) if config.staleness_lr else rate) / config.batch
+
+    def update(
+        self, weights: Weights, gradient: Floats, step_size: float, out: Weights, live: Indices | None = None
+    ) -> bool:
+        """Make the next version of the weights in `out`; see the function `update`."""
+        return update(weights, gradient, step_size, out, live)
 
 
 def update(weights: Weights, gradient: Floats, rate: float, out: Weights, live: Indices | None = None) -> bool:

@@ -3,8 +3,8 @@
 import math
 
 from ddmlp.errors import TrainingError
-from ddmlp.nn.optimizer import update
-from ddmlp.nn.weights import Shape, Weights
+from ddmlp.nn.optimizer import SGD
+from ddmlp.nn.weights import Weights
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.messages import Gradient
 from ddmlp.training.reduction import BufferPool, Reduction
@@ -19,13 +19,14 @@ class ParameterServer:
     """
 
     def __init__(
-        self, shape: Shape, version: int, weights: Weights, *, bound: float = 0, in_order: bool = True
+        self, optimizer: SGD, version: int, weights: Weights, *, bound: float = 0, in_order: bool = True
     ) -> None:
         """Start at `version` with `weights`, which are not copied."""
         self.version = version
         self.weights = weights
         self._bound, self._in_order = bound, in_order
-        self._pool = BufferPool(shape)
+        self._optimizer = optimizer
+        self._pool = BufferPool(weights.shape)
         self._open: dict[int, Reduction] = {}  # by step, in the order in which they were begun
         # The steps that were begun and not applied, in that order, and the version that each reads.
         self.open: dict[int, int] = {}
@@ -52,8 +53,8 @@ class ParameterServer:
             self._open[step].keep_sum()
         return None
 
-    def apply_step(self, step: int, rate: float, into: Weights) -> RowStats:
-        """Make the next version, in `into`: dW = -rate * the step's sum, `rate` being alpha / B. It may be `weights`
+    def apply_step(self, step: int, step_size: float, into: Weights) -> RowStats:
+        """Make the next version, in `into`: dW = -step_size * the step's sum; step_size: alpha / B. It may be `weights`
         itself, where nobody reads them any more.
 
         Returns what is counted of the step's rows. Raises TrainingError where the weights would no longer be finite;
@@ -65,7 +66,10 @@ class ParameterServer:
                 f"the gradient of step {step} is {staleness} versions old, and {self._bound:g} are allowed"
             )
         gradient, row_stats = chosen.sum
-        if not (math.isfinite(row_stats.error) and update(self.weights, gradient, rate, into, chosen.live)):
+        if not (
+            math.isfinite(row_stats.error)
+            and self._optimizer.update(self.weights, gradient, step_size, into, chosen.live)
+        ):
             raise TrainingError(f"the weights are no longer finite after step {step}")
         self._open.pop(step).release()
         del self.open[step]

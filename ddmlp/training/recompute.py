@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddmlp.data.dataset import Dataset
+from ddmlp.nn.optimizer import SGD
 from ddmlp.nn.weights import Weights
 from ddmlp.plan.plan import Plan, Update
 from ddmlp.plan.reduction_tree import Node
@@ -25,8 +26,11 @@ class Recomputation:
         (see UpdateLog), where it is not the plan's."""
         self.plan, shape = job.plan(dataset.manifest), start.weights.shape
         self._config, self._updates = job.config, updates
+        self._optimizer = SGD(job.config)
         self._worker = Worker(dataset, self.plan, shape)
-        self._server = ParameterServer(shape, start.step, Weights(shape, start.weights.flat.copy()), bound=np.inf)
+        self._server = ParameterServer(
+            self._optimizer, start.step, Weights(shape, start.weights.flat.copy()), bound=np.inf
+        )
         self._versions = dict(enumerate([*start.earlier, self._server.weights], start.step - len(start.earlier)))
         self._last_read = None if updates is None else _last_read(updates)
         self._gradient = Weights(shape)
@@ -49,9 +53,9 @@ class Recomputation:
         row_stats = self._worker.compute(unit, self._versions[read], self._gradient)
         server.begin_step(step, read, unit.microbatches)
         server.receive(Gradient(unit, self._gradient.flat, row_stats, worker=0, live=self._gradient.live))
-        rate = self._config.learning_rate(version, self.plan.steps, version - read)
+        step_size = self._optimizer.step_size(version, self.plan.steps, version - read)
         with np.errstate(all="ignore"):  # the server looks whether the sums are finite
-            server.apply_step(step, rate / self._config.batch, self._free(version))
+            server.apply_step(step, step_size, self._free(version))
         self._versions[version + 1] = server.weights
         self.staleness[version - read] += 1
 

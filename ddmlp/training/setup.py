@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from functools import partial
 
 from ddmlp.data.dataset import Dataset
+from ddmlp.nn.optimizer import SGD
 from ddmlp.nn.weights import Shape
 from ddmlp.numerics import pin
 from ddmlp.plan.plan import Plan
@@ -52,18 +53,18 @@ def build_trainer(job: Job, connect: Connect) -> Trainer:
         origin = Origin.from_manifest(job.config, job.data, manifest)
         checkpoints = CheckpointManager(run, origin, manifest, job.keep)
         schedule = Schedule(job, checkpoints.start.step)
-        server = start_server(job, checkpoints.start, pool)
-        loop = StepLoop(job.config, schedule, server, pool, partial(find_nonfinite_microbatch, data.dataset))
+        optimizer = SGD(job.config)
+        server = start_server(job, optimizer, checkpoints.start, pool)
+        loop = StepLoop(optimizer, schedule, server, pool, partial(find_nonfinite_microbatch, data.dataset))
         recorder = Recorder(job, run, data, pool, loop.waits, checkpoints)
         return Trainer(job, data, schedule, loop, recorder, stack.pop_all().close)
 
 
-def start_server(job: Job, start: Checkpoint, pool: WorkerPool) -> ParameterServer:
+def start_server(job: Job, optimizer: SGD, start: Checkpoint, pool: WorkerPool) -> ParameterServer:
     """The server at the position of a checkpoint, with each version that steps to come will read in the pool."""
     versions = range(start.step - len(start.earlier), start.step + 1)
     for version, weights in zip(versions, [*start.earlier, start.weights], strict=True):
         pool.reserve_weights(versions).flat[:] = weights.flat
         pool.publish_weights(version)
     bound, in_order = job.config.bound, not job.config.asynchronous
-    newest = pool.weights[start.step]
-    return ParameterServer(newest.shape, start.step, newest, bound=bound, in_order=in_order)
+    return ParameterServer(optimizer, start.step, pool.weights[start.step], bound=bound, in_order=in_order)

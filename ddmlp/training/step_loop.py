@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ddmlp.config import TrainConfig
 from ddmlp.errors import TrainingError
+from ddmlp.nn.optimizer import SGD
 from ddmlp.nn.weights import Weights
 from ddmlp.plan.plan import Plan, Update
 from ddmlp.plan.row_stats import RowStats
@@ -47,11 +47,11 @@ class StepLoop:
     """Begins steps, has their units computed, and applies each step once its gradients are there."""
 
     def __init__(
-        self, config: TrainConfig, schedule: Schedule, server: ParameterServer, pool: WorkerPool, diagnose: Diagnose
+        self, optimizer: SGD, schedule: Schedule, server: ParameterServer, pool: WorkerPool, diagnose: Diagnose
     ) -> None:
         """Go on at the server's version; the versions that open steps will read are published in the pool."""
         self.waits = WaitTimes()
-        self._config, self._schedule, self._server, self._pool = config, schedule, server, pool
+        self._optimizer, self._schedule, self._server, self._pool = optimizer, schedule, server, pool
         self._diagnose = diagnose
         self._to_submit: deque[Unit] = deque()  # of open steps
 
@@ -106,11 +106,11 @@ class StepLoop:
     def _apply_step(self, plan: Plan, update: Update) -> RowStats:
         """Make the next version of the weights."""
         server, pool, version = self._server, self._pool, self._server.version
-        rate = self._config.learning_rate(version, plan.steps, version - update.read)
+        step_size = self._optimizer.step_size(version, plan.steps, version - update.read)
         others = {read for step, read in server.open.items() if step != update.step}
         weights = pool.reserve_weights({*others, *self._schedule.versions_read(version + 1)})
         try:
-            row_stats = server.apply_step(update.step, rate / self._config.batch, weights)
+            row_stats = server.apply_step(update.step, step_size, weights)
         except TrainingError as error:
             found = self._diagnose(plan, update, pool.weights[update.read])
             raise TrainingError(f"{error}: {found}; the last checkpoint is kept") from None

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from ddmlp.nn.optimizer import update
+from ddmlp.config import TrainConfig
+from ddmlp.nn.optimizer import SGD, update
 from ddmlp.nn.weights import Shape, Weights
 
 SHAPE = Shape(1, 1, 2)
@@ -56,3 +57,20 @@ def test_what_would_not_be_finite_changes_nothing(bad, rate, live):
     with np.errstate(all="ignore"):
         assert not update(weights, np.array([0, bad, 0], np.float32), rate, weights, live)
     assert weights.flat.tolist() == [1, 2, 3]
+
+
+def step_sizes(versions, steps, **config):
+    optimizer = SGD(TrainConfig(lr=0.8, batch=10, **config))
+    return [optimizer.step_size(version, steps) for version in versions]
+
+
+def test_step_size():
+    assert step_sizes(range(4), 4, lr_schedule="constant") == [0.08] * 4
+    assert step_sizes(range(5), 4, lr_schedule="linear") == pytest.approx([0.08, 0.06, 0.04, 0.02, 0])
+    assert step_sizes((0, 10, 30), 0, lr_schedule="inverse", lr_half=10) == pytest.approx([0.08, 0.04, 0.02])
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(False, [0.08, 0.08, 0.08]), (True, [0.08, 0.08, 0.02])])
+def test_step_size_by_staleness(asked, expected):
+    config = TrainConfig(lr=0.8, lr_schedule="constant", batch=10, staleness="inf", staleness_lr=asked)
+    assert [SGD(config).step_size(9, 10, staleness) for staleness in (0, 1, 4)] == pytest.approx(expected)

@@ -176,7 +176,7 @@ def test_a_delay_is_what_it_says(job: Job, whole: tuple[Job, RunResult]):
     versions = [Weights.draw(shape, CONFIG.seed)]
     for step in range(STEPS):
         worker.compute(Unit(step, 0, Node(0, plan.microbatches(step))), versions[max(0, step - 2)], gradient)
-        rate = np.float32(CONFIG.learning_rate(step, STEPS) / CONFIG.batch)
+        rate = np.float32(CONFIG.lr * (1 - step / STEPS) / CONFIG.batch)
         versions.append(Weights(shape, versions[-1].flat - rate * gradient.flat))
     assert versions[-1].sha256() == whole[1].weights_sha256
 

@@ -13,6 +13,7 @@ from ddmlp.config import Timeouts, TrainConfig
 from ddmlp.data.dataset import Dataset
 from ddmlp.data.idx import read_idx
 from ddmlp.data.writer import DatasetWriter
+from ddmlp.nn.optimizer import SGD
 from ddmlp.nn.weights import Shape, Weights
 from ddmlp.numerics import arithmetic_fingerprint
 from ddmlp.plan.plan import Plan
@@ -183,8 +184,8 @@ class Training:
         self.row_stats = []
         self.nothing = 0  # times that no answer came in time
         publish(pool).flat[:] = Weights.draw(SHAPE, PLAN.seed).flat
-        server = ParameterServer(SHAPE, 0, pool.weights[0])
-        self.loop = StepLoop(config, self.schedule, server, pool, lambda *_: "")
+        server = ParameterServer(SGD(config), 0, pool.weights[0])
+        self.loop = StepLoop(SGD(config), self.schedule, server, pool, lambda *_: "")
 
     @property
     def queue(self):

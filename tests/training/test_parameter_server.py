@@ -5,7 +5,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from ddmlp.config import TrainConfig
 from ddmlp.errors import TrainingError
+from ddmlp.nn.optimizer import SGD
 from ddmlp.nn.weights import Shape, Weights
 from ddmlp.plan.reduction_tree import Node
 from ddmlp.plan.row_stats import RowStats
@@ -17,7 +19,7 @@ SHAPE = Shape(3, 2, 2)
 
 
 def server_at(version=0):
-    return ParameterServer(SHAPE, version, Weights.draw(SHAPE, 1))
+    return ParameterServer(SGD(TrainConfig()), version, Weights.draw(SHAPE, 1))
 
 
 def leaves_of(count, seed=0):
@@ -119,7 +121,7 @@ def test_steps_follow_each_other_without_a_trace(steps):
 
 def test_the_first_weights_are_those_given_themselves():
     given = Weights.draw(SHAPE, 1)
-    server = ParameterServer(SHAPE, 5, given)
+    server = ParameterServer(SGD(TrainConfig()), 5, given)
     assert (server.version, server.weights) == (5, given)
 
 
@@ -213,7 +215,7 @@ def whole(step, read, value):
 
 
 def test_in_order_steps_are_applied_in_the_order_in_which_they_were_begun():
-    server = ParameterServer(SHAPE, 7, Weights.draw(SHAPE, 1), bound=2)
+    server = ParameterServer(SGD(TrainConfig()), 7, Weights.draw(SHAPE, 1), bound=2)
     for step, read in [(7, 5), (8, 6), (9, 7)]:
         server.begin_step(step, read, 1)
     applied = []
@@ -230,7 +232,7 @@ def test_in_order_steps_are_applied_in_the_order_in_which_they_were_begun():
 
 
 def test_out_of_order_what_is_complete_is_applied_unless_something_older_would_then_be_too_old():
-    server = ParameterServer(SHAPE, 0, Weights.draw(SHAPE, 1), bound=2, in_order=False)
+    server = ParameterServer(SGD(TrainConfig()), 0, Weights.draw(SHAPE, 1), bound=2, in_order=False)
     for step in range(3):
         server.begin_step(step, 0, 1)
     server.receive(whole(2, 0, 1.0))
@@ -254,7 +256,7 @@ def test_out_of_order_what_is_complete_is_applied_unless_something_older_would_t
 
 
 def test_a_gradient_that_is_older_than_the_bound_is_never_applied():
-    server = ParameterServer(SHAPE, 3, Weights.draw(SHAPE, 1), bound=2, in_order=False)
+    server = ParameterServer(SGD(TrainConfig()), 3, Weights.draw(SHAPE, 1), bound=2, in_order=False)
     before = server.weights.sha256()
     server.begin_step(0, 0, 1)
     server.receive(whole(0, 0, 1.0))
@@ -266,7 +268,7 @@ def test_a_gradient_that_is_older_than_the_bound_is_never_applied():
 @settings(deadline=None, database=None, max_examples=200)
 @given(st.data(), st.integers(0, 5), st.integers(1, 8))
 def test_with_any_bound_and_any_arrivals_every_step_is_applied_in_time(data, bound, window):
-    server = ParameterServer(SHAPE, 0, Weights.draw(SHAPE, 1), bound=bound, in_order=False)
+    server = ParameterServer(SGD(TrainConfig()), 0, Weights.draw(SHAPE, 1), bound=bound, in_order=False)
     begun, out, old = 0, [], []
     while server.version < 30:
         while begun < 30 and len(server.open) < min(bound + 1, window):

@@ -7,6 +7,7 @@ import pytest
 
 from ddmlp.config import TrainConfig
 from ddmlp.errors import TrainingError
+from ddmlp.nn.optimizer import SGD
 from ddmlp.nn.weights import Shape
 from ddmlp.plan.plan import Plan, Update
 from ddmlp.plan.row_stats import RowStats
@@ -68,9 +69,9 @@ def loop_on(pool, **config):
     config = TrainConfig(batch=8, microbatch=2, lr=0.8, lr_schedule="constant", **config)
     pool.reserve_weights(()).flat[:] = 0
     pool.publish_weights(0)
-    server = ParameterServer(SHAPE, 0, pool.weights[0], bound=config.bound)
+    server = ParameterServer(SGD(config), 0, pool.weights[0], bound=config.bound)
     schedule = Schedule(Job(config, Path(), Path(), 4, 10**9), 0)
-    return StepLoop(config, schedule, server, pool, lambda _plan, update, weights: f"{update} {weights.flat[0]:g}")
+    return StepLoop(SGD(config), schedule, server, pool, lambda _plan, update, weights: f"{update} {weights.flat[0]:g}")
 
 
 def test_simple(clock):

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ddmlp.config import Timeouts, TrainConfig
+from ddmlp.nn.optimizer import SGD
 from ddmlp.nn.weights import Floats, Shape, Weights
 from ddmlp.numerics import arithmetic_fingerprint
 from ddmlp.plan.plan import Plan
@@ -117,7 +118,9 @@ def over_sockets(way: str, shape: Shape) -> Iterator[Steps]:
             assert pool.gather(WORKERS, SECONDS), f"a worker did not join within {SECONDS:g} s"
             pool.reserve_weights(()).flat[:] = Weights.draw(shape, 0).flat
             pool.publish_weights(0)
-            loop = StepLoop(config, Schedule(job, 0), ParameterServer(shape, 0, pool.weights[0]), pool, lambda *_: "")
+            optimizer = SGD(config)
+            server = ParameterServer(optimizer, 0, pool.weights[0])
+            loop = StepLoop(optimizer, Schedule(job, 0), server, pool, lambda *_: "")
 
             def steps(count: int) -> int:
                 for _ in range(count):
