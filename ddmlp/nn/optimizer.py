@@ -1,8 +1,11 @@
 """Stochastic gradient descent: dW = -alpha dE/dW, with E averaged over a global batch."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ddmlp.config import TrainConfig
 from ddmlp.nn.weights import Floats, Indices, Weights
@@ -11,14 +14,15 @@ from ddmlp.nn.weights import Floats, Indices, Weights
 class SGD:
     """The optimizer of a run. Its learning rate may fall; it keeps nothing from one step to the next.
 
+    state: what an optimizer keeps, arrays by name. It lies in each checkpoint, and an optimizer goes on from it.
+
     >>> SGD(TrainConfig(lr=0.5, batch=10, lr_schedule="linear")).step_size(version=3, steps=4)
     0.0125
     """
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: TrainConfig, state: Mapping[str, NDArray[Any]] | None = None) -> None:
         self._config = config
-        # What an optimizer keeps from one step to the next, by name: it is part of each checkpoint. Nothing here.
-        self.state: dict[str, Floats] = {}
+        self.state = dict(state or {})
 
     def step_size(self, version: int, steps: int, staleness: int = 0) -> float:
         """alpha / B for the update of `version`, of `steps` in all, by a gradient of this staleness.

@@ -1,9 +1,10 @@
 """What of a run survives a crash: checkpoint, hash chain, row audit and order of updates, all of one position."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
-from msgspec.structs import replace
+from msgspec import structs
 from numpy.typing import NDArray
 
 from ddmlp.data.manifest import Manifest
@@ -60,17 +61,17 @@ class CheckpointManager:
     def begin_epoch(self) -> None:
         self._audit = RowAudit()
 
-    def save(self, weights: Weights, step: int, earlier: list[Weights], header: Header) -> None:
+    def save(self, snapshot: Checkpoint, header: Header) -> None:
         """Write a checkpoint of the position, and what goes with it: the order of updates before it, the chain's entry.
 
         header: what was measured; what it is a function of, and what goes with it, is added here.
         """
         if self._updates:
             self._updates.commit()
-        digest = self._chain.append(step, weights.sha256())
-        header = replace(header, **self.origin, chain=digest, ledger=self._audit.state, versions=versions())
-        self._run.checkpoints.save(Checkpoint(weights, step, header, tuple(earlier)), self._keep)
-        self.saved = step
+        digest = self._chain.append(snapshot.step, snapshot.weights.sha256())
+        header = structs.replace(header, **self.origin, chain=digest, ledger=self._audit.state, versions=versions())
+        self._run.checkpoints.save(replace(snapshot, header=header), self._keep)
+        self.saved = snapshot.step
 
     def _check_same_run(self, found: Checkpoint, data: Manifest) -> None:
         """Raise RunError if a checkpoint is of another run; complain if another machine wrote it."""

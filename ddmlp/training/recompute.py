@@ -26,7 +26,7 @@ class Recomputation:
         (see UpdateLog), where it is not the plan's."""
         self.plan, shape = job.plan(dataset.manifest), start.weights.shape
         self._config, self._updates = job.config, updates
-        self._optimizer = SGD(job.config)
+        self._optimizer = SGD(job.config, start.state)
         self._worker = Worker(dataset, self.plan, shape)
         self._server = ParameterServer(
             self._optimizer, start.step, Weights(shape, start.weights.flat.copy()), bound=np.inf

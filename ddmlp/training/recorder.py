@@ -13,6 +13,7 @@ from ddmlp.numerics import versions
 from ddmlp.plan.plan import Update
 from ddmlp.plan.row_audit import all_rows
 from ddmlp.plan.row_stats import RowStats
+from ddmlp.runs.checkpoint import Checkpoint
 from ddmlp.runs.checkpoint_manager import CheckpointManager, trained_on
 from ddmlp.runs.measures import Staleness
 from ddmlp.runs.result import RunResult, RunStaleness
@@ -91,15 +92,15 @@ class Recorder:
         if self._test:
             self._journal.epoch(step, plan, self._evaluate(self._test, step, weights))
 
-    def save_checkpoint(self, step: int, weights: Weights, earlier: list[Weights]) -> None:
-        """Write the checkpoint; earlier: the weights of versions before, that steps to come read."""
-        start = time.perf_counter()
+    def save_checkpoint(self, snapshot: Checkpoint) -> None:
+        """Write a checkpoint; snapshot: of the step loop, without a header."""
+        start, step = time.perf_counter(), snapshot.step
         self._account_for_steps(step)
         header = self._journal.header
         if self._config.follow:
             rows = self._data.plan.rows_before(step)
             header = replace(header, data=trained_on(self._data.dataset.manifest, rows))
-        self._checkpoints.save(weights, step, earlier, header)
+        self._checkpoints.save(snapshot, header)
         self._journal.checkpoint(step, time.perf_counter() - start, self._checkpoints.chain)
 
     def finish(self, step: int, weights: Weights) -> RunResult:

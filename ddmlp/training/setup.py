@@ -53,7 +53,7 @@ def build_trainer(job: Job, connect: Connect) -> Trainer:
         origin = Origin.from_manifest(job.config, job.data, manifest)
         checkpoints = CheckpointManager(run, origin, manifest, job.keep)
         schedule = Schedule(job, checkpoints.start.step)
-        optimizer = SGD(job.config)
+        optimizer = SGD(job.config, checkpoints.start.state)
         server = start_server(job, optimizer, checkpoints.start, pool)
         loop = StepLoop(optimizer, schedule, server, pool, partial(find_nonfinite_microbatch, data.dataset))
         recorder = Recorder(job, run, data, pool, loop.waits, checkpoints)

@@ -15,6 +15,7 @@ from ddmlp.nn.optimizer import SGD
 from ddmlp.nn.weights import Weights
 from ddmlp.plan.plan import Plan, Update
 from ddmlp.plan.row_stats import RowStats
+from ddmlp.runs.checkpoint import Checkpoint
 from ddmlp.training.messages import Unit
 from ddmlp.training.parameter_server import ParameterServer
 from ddmlp.training.schedule import Schedule
@@ -70,9 +71,10 @@ class StepLoop:
         """Whether no step is open: all that were begun are applied."""
         return not self._server.open
 
-    def earlier_weights(self) -> list[Weights]:
-        """The versions before the newest that steps to come will read, oldest first."""
-        return [self._pool.weights[version] for version in self._schedule.versions_read(self.step)[:-1]]
+    def snapshot(self) -> Checkpoint:
+        """All that the steps to come depend on: a checkpoint without a header, whose arrays are not copied."""
+        earlier = [self._pool.weights[version] for version in self._schedule.versions_read(self.step)[:-1]]
+        return Checkpoint(self.weights, self.step, earlier=tuple(earlier), state=self._optimizer.state)
 
     def begin_steps(self, plan: Plan) -> None:
         """Begin the steps that may begin now."""

@@ -89,7 +89,7 @@ class Trainer:
         if self._recorder.saved_step != self.step:
             if self.step > 0:
                 self._data.wait_until_verified()
-            self._recorder.save_checkpoint(self.step, self._loop.weights, self._loop.earlier_weights())
+            self._recorder.save_checkpoint(self._loop.snapshot())
         self._save_due = False
         self._recorder.start_clock()
         return self._recorder.checkpoint_folder

@@ -20,7 +20,7 @@ from ddmlp.plan.plan import Update
 from ddmlp.plan.reduction_tree import Node
 from ddmlp.plan.row_audit import AuditState, all_rows
 from ddmlp.plan.row_stats import RowStats, row_hash_sum
-from ddmlp.runs.checkpoint import Header, load_checkpoint, save_checkpoint
+from ddmlp.runs.checkpoint import Checkpoint, Header, load_checkpoint, save_checkpoint
 from ddmlp.runs.checkpoint_manager import CheckpointManager, check_trained_on, covering, trained_on
 from ddmlp.runs.events import Event
 from ddmlp.runs.origin import Origin
@@ -85,7 +85,7 @@ def test_simple(job: Job):
     manager = manager_of(job)
     assert (manager.start.step, manager.saved, manager.complaints) == (0, -1, [])
     weights = manager.start.weights
-    manager.save(weights, 0, [], Header(train_seconds=1.5, staleness={}))
+    manager.save(Checkpoint(weights, 0), Header(train_seconds=1.5, staleness={}))
     again = manager_of(job)
     assert (again.start.step, again.saved, again.chain) == (0, 0, manager.chain)
     assert again.start.header == Header(
@@ -104,7 +104,7 @@ def test_the_rows_of_an_epoch(job: Job):
     """They are counted on after a checkpoint, and from none in the next epoch."""
     manager = manager_of(job)
     manager.record_step(Update(0, 0), RowStats(2, row_hash_sum(np.array([3, 0])), 1.0, 0))
-    manager.save(manager.start.weights, 1, [], Header(train_seconds=0.0, staleness={}))
+    manager.save(Checkpoint(manager.start.weights, 1), Header(train_seconds=0.0, staleness={}))
     again = manager_of(job)
     again.record_step(Update(1, 1), RowStats(2, row_hash_sum(np.array([1, 2])), 1.0, 0))
     again.verify_rows("epoch 1", all_rows(0, 4))
@@ -288,7 +288,7 @@ def test_only_asynchronous_has_an_order(data: Path, tmp_path: Path):
         manager = manager_of(job)
         for step in range(3):
             manager.record_step(Update(step, 0), RowStats(400, 7, 1.0, 0))
-        manager.save(manager.start.weights, 3, [], Header(train_seconds=0.0, staleness={}))
+        manager.save(Checkpoint(manager.start.weights, 3), Header(train_seconds=0.0, staleness={}))
         path = Run(job.run).updates
         assert path.exists() == bool(lines)
         assert not path.exists() or path.stat().st_size == lines * 26

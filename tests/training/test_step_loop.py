@@ -113,7 +113,7 @@ def test_earlier_weights_are_those_that_steps_will_read(clock):
     for _ in range(3):
         loop.begin_steps(PLAN)
         assert loop.apply_next(PLAN, clock.now + 100)
-    assert [weights.flat[0] for weights in loop.earlier_weights()] == pytest.approx([-0.4, -0.8])
+    assert [weights.flat[0] for weights in loop.snapshot().earlier] == pytest.approx([-0.4, -0.8])
     assert loop.weights.flat[0] == pytest.approx(-1.2)
 
 

@@ -1,0 +1,63 @@
+"""What an optimizer keeps between steps goes with each checkpoint: resume and verify come to the same weights."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ddmlp import api
+from ddmlp.config import TrainConfig
+from ddmlp.errors import RunError
+from ddmlp.nn.optimizer import SGD
+from ddmlp.runs.checkpoint import load_checkpoint
+from ddmlp.training import recompute, setup
+from ddmlp.training.job import Job
+from ddmlp.training.setup import local_trainer
+from tests.support.runs import begin, job, train
+
+CONFIG = TrainConfig(hidden=8, batch=150, microbatch=150, epochs=2)
+
+
+class Momentum(SGD):
+    """Adds 0.9 times the sum of the steps before to each."""
+
+    def update(self, weights, gradient, step_size, out, live=None):
+        assert live is None, "this batch is too large for a compact gradient"
+        velocity = self.state.setdefault("velocity", np.zeros_like(gradient))
+        velocity *= np.float32(0.9)
+        velocity += gradient
+        return super().update(weights, velocity.copy(), step_size, out)
+
+
+@pytest.fixture
+def momentum(monkeypatch):
+    for module in (setup, recompute):
+        monkeypatch.setattr(module, "SGD", Momentum)
+
+
+@pytest.fixture
+def run(data: Path, tmp_path: Path) -> Job:
+    begin(tmp_path / "run", CONFIG, data)
+    return job(data, tmp_path / "run", 0, CONFIG)
+
+
+@pytest.mark.usefixtures("momentum")
+def test_simple(data: Path, tmp_path: Path, run: Job):
+    begin(tmp_path / "whole", CONFIG, data)
+    whole = train(local_trainer(job(data, tmp_path / "whole", 0, CONFIG)), tmp_path / "whole")
+    train(local_trainer(replace(run, stop_after=13)), run.run)
+    saved = load_checkpoint(run.run / "checkpoints" / "step-000000000013.npz")
+    assert saved.state["velocity"].any()
+    parted = train(local_trainer(run), run.run)
+    assert parted["weights_sha256"] == whole["weights_sha256"]
+    assert api.verify(run.run).weights_sha256 == whole["weights_sha256"]
+    assert api.verify(run.run, steps=(50, 54)).first == 50, "from the state of that checkpoint"
+
+
+def test_another_optimizer_is_found(run: Job, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(setup, "SGD", Momentum)
+        train(local_trainer(run), run.run)
+    with pytest.raises(RunError, match=r"differs in steps 0\.\.10"):
+        api.verify(run.run)
