@@ -4,11 +4,10 @@ import hashlib
 import json
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnxruntime
 import pytest
-from safetensors.numpy import load as load_safetensors
 
 from ddmlp.data.dataset import Dataset
 from ddmlp.data.idx import read_idx
@@ -16,6 +15,9 @@ from ddmlp.errors import RunError
 from ddmlp.inference.export import describe, export
 from ddmlp.inference.model import Model, load_model
 from ddmlp.nn.weights import Shape, Weights
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +39,18 @@ def model(trained: Path) -> Model:
     return load_model(trained)
 
 
+def session_of(model: Model) -> "InferenceSession":
+    from onnxruntime import InferenceSession
+
+    return InferenceSession(export(model, "onnx"))
+
+
 @pytest.fixture(scope="module")
-def session(model: Model) -> onnxruntime.InferenceSession:
-    return onnxruntime.InferenceSession(export(model, "onnx"))
+def session(model: Model) -> "InferenceSession":
+    return session_of(model)
 
 
-def assert_the_same(session: onnxruntime.InferenceSession, model: Model, images: np.ndarray) -> None:
+def assert_the_same(session: "InferenceSession", model: Model, images: np.ndarray) -> None:
     """The same classes, and probabilities within 1e-6 of the exact ones; those in float32 are not that near."""
     probabilities, classes = session.run(["probabilities", "class"], {"images": images})
     expected = exact(model, images)
@@ -52,11 +60,11 @@ def assert_the_same(session: onnxruntime.InferenceSession, model: Model, images:
     assert np.abs(probabilities - model.predict(images)).max() < 1e-5
 
 
-def test_simple(session: onnxruntime.InferenceSession, model: Model, images: np.ndarray):
+def test_simple(session: "InferenceSession", model: Model, images: np.ndarray):
     assert_the_same(session, model, images)
 
 
-def test_onnx_on_mnist(session: onnxruntime.InferenceSession, model: Model, mnist: Path):
+def test_onnx_on_mnist(session: "InferenceSession", model: Model, mnist: Path):
     images = read_idx(mnist / "t10k-images-idx3-ubyte.gz")
     assert images.shape == (10_000, 28, 28)
     assert_the_same(session, model, images)
@@ -66,13 +74,13 @@ def test_onnx_is_exact(images: np.ndarray):
     weights = Weights.draw(Shape(784, 400, 10), seed=1)
     weights.flat *= 4
     model = Model(weights, (28, 28))
-    session = onnxruntime.InferenceSession(export(model, "onnx"))
+    session = session_of(model)
     assert np.abs(model.predict(images) - exact(model, images)).max() > 1e-6
     assert np.abs(session.run(["probabilities"], {"images": images})[0] - exact(model, images)).max() < 1e-7
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
-def test_onnx_any_number_of_images(count: int, session: onnxruntime.InferenceSession, images: np.ndarray):
+def test_onnx_any_number_of_images(count: int, session: "InferenceSession", images: np.ndarray):
     (inputs,) = session.get_inputs()
     assert (inputs.name, inputs.type, inputs.shape) == ("images", "tensor(uint8)", ["batch", 28, 28])
     shapes = [(output.name, output.shape) for output in session.get_outputs()]
@@ -81,7 +89,7 @@ def test_onnx_any_number_of_images(count: int, session: onnxruntime.InferenceSes
     assert (probabilities.shape, classes.shape) == ((count, 10), (count,))
 
 
-def test_onnx_metadata(session: onnxruntime.InferenceSession, model: Model):
+def test_onnx_metadata(session: "InferenceSession", model: Model):
     about = session.get_modelmeta()
     assert about.producer_name == "ddmlp"
     assert about.custom_metadata_map == describe(model)
@@ -91,7 +99,7 @@ def test_onnx_no_squares():
     draw = np.random.default_rng(0)
     w1, w2 = draw.normal(size=(6, 4)).astype(np.float32), draw.normal(size=(4, 3)).astype(np.float32)
     weights = Weights(Shape(6, 4, 3), np.concatenate([w1.ravel(), w2.ravel()]))
-    session = onnxruntime.InferenceSession(export(Model(weights, (2, 3)), "onnx"))
+    session = session_of(Model(weights, (2, 3)))
     image = np.array([[[0, 50, 100], [150, 200, 255]]], np.uint8)
     y1 = 1 / (1 + np.exp(-(image.reshape(1, 6) / 255) @ w1.astype(np.float64)))
     e = np.exp(y1 @ w2.astype(np.float64))
@@ -100,6 +108,8 @@ def test_onnx_no_squares():
 
 def test_safetensors(trained: Path, model: Model, images: np.ndarray):
     """They have all that one needs to use them."""
+    from safetensors.numpy import load as load_safetensors
+
     written = export(model, "safetensors")
     header = json.loads(written[8 : 8 + int.from_bytes(written[:8], "little")])  # as the format's specification has it
     about, tensors = header["__metadata__"], load_safetensors(written)

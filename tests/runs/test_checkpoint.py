@@ -15,7 +15,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -316,7 +316,6 @@ def test_flipped_bytes(checkpoints):
     assert refused > len(good) / 2
 
 
-@settings(deadline=None, database=None, max_examples=100)
 @given(data=st.data())
 def test_any_damage(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "damaged.npz"

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ddmlp.errors import RunError
@@ -151,7 +151,6 @@ def test_a_damaged_chain(chain):
     assert chain.path.read_bytes() == b"", "who begins again begins a new chain"
 
 
-@settings(deadline=None, database=None, max_examples=60)
 @given(data=st.data())
 def test_a_cut_last_line(tmp_path_factory, data):
     chain = chain_at(tmp_path_factory.mktemp("cut"))
@@ -167,7 +166,6 @@ def test_a_cut_last_line(tmp_path_factory, data):
     assert again.entries() == entries
 
 
-@settings(deadline=None, database=None, max_examples=60)
 @given(index=st.integers(0, 3), data=st.data())
 def test_a_changed_digit(tmp_path_factory, index, data):
     chain = chain_at(tmp_path_factory.mktemp("digit"))

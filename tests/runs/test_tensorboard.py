@@ -6,11 +6,10 @@ import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from unittest import mock
 
 import pytest
-from tensorboardX.proto.event_pb2 import Event as Entry
-from tensorboardX.proto.event_pb2 import SessionLog
 
 from ddmlp.cli.train import main
 from ddmlp.runs.events import Epoch, Queue, Queues, Records, Saved, Started
@@ -18,6 +17,9 @@ from ddmlp.runs.measures import PrequentialError, Staleness
 from ddmlp.runs.tensorboard import EventFiles, scalars
 from tests.support.events import progress
 from tests.support.helpers import inside
+
+if TYPE_CHECKING:
+    from tensorboardX.proto.event_pb2 import Event as Entry
 
 SMALL = ["--hidden", "16", "--batch", "100", "--epochs", "3", "--quiet"]
 
@@ -33,8 +35,10 @@ def crc32c(data: bytes) -> int:
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
-def entries(path: Path) -> Iterator[Entry]:
+def entries(path: Path) -> Iterator["Entry"]:
     """The events of a file; every length and every record must have its checksum."""
+    from tensorboardX.proto.event_pb2 import Event as Entry
+
     data = path.read_bytes()
     while data:
         length, check = struct.unpack("<QI", data[:12])
@@ -46,6 +50,8 @@ def entries(path: Path) -> Iterator[Entry]:
 
 def read(folder: Path) -> dict[tuple[str, int], float]:
     """The points that TensorBoard shows, by curve and step: a start takes back its step and those after."""
+    from tensorboardX.proto.event_pb2 import SessionLog
+
     points: dict[tuple[str, int], float] = {}
     for path in sorted(folder.iterdir(), key=lambda path: (path.name.split(".")[3], path.stat().st_mtime_ns)):
         first, *rest = entries(path)

@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ddmlp.errors import RunError
@@ -133,7 +133,6 @@ def test_a_cut_file(updates, size):
     assert refusal(updates).startswith("is damaged, or has fewer than 4 lines")
 
 
-@settings(deadline=None, database=None, max_examples=60)
 @given(orders(), st.integers(0, 12), st.binary(max_size=60))
 @example([], 0, b"")
 @example([(0, 0)], 1, b"%12d" % 1)
@@ -151,7 +150,6 @@ def test_round_trip(order, kept, rest):
         assert path.stat().st_size == 26 * len(order)
 
 
-@settings(deadline=None, database=None, max_examples=100)
 @given(orders().filter(len), st.data())
 def test_any_damage(order, data):
     """A byte that is changed is found, or changes nothing, or makes another order that could have been."""

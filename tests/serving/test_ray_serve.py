@@ -16,11 +16,10 @@ from ddmlp.ray_backend.cluster import Cluster
 from ddmlp.serving.security import POLICY
 from tests.support.servers import Server
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
 ROOT = Path(__file__).parents[2]
 REPLICAS = 2
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

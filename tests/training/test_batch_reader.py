@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ddmlp.data.dataset import Dataset
@@ -62,7 +62,6 @@ def check(reading, plan, step, index):
     stream=st.booleans(),
     draw=st.data(),
 )
-@settings(max_examples=200, deadline=None)
 def test_any_microbatches_in_any_order(path, batch, microbatch, stream, draw):
     plan = plan_of(batch, microbatch, stream=stream)
     places = [(step, index) for step in range(plan.steps) for index in range(plan.microbatches(step))]

@@ -6,7 +6,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -190,7 +190,6 @@ def newest(steps, window):
     return taken
 
 
-@settings(deadline=None, database=None, max_examples=60)
 @given(
     st.lists(st.integers(1, 40).flatmap(lambda rows: st.tuples(st.just(rows), st.integers(0, rows)))),
     st.integers(0, 20),

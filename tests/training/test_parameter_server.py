@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ddmlp.config import TrainConfig
@@ -83,7 +83,6 @@ def test_simple():
     assert server.weights.flat.tolist() == (before - np.float32(0.5) * (gradient * 3)).tolist()
 
 
-@settings(deadline=None, database=None, max_examples=200)
 @given(cuts(), st.integers(0, 5))
 @example((3, [Node(2, 3), Node(0, 1), Node(1, 2)]), 0)
 @example((3, [Node(0, 2), Node(2, 3)]), 0)
@@ -106,7 +105,6 @@ def test_the_order_of_additions_would_show():
     assert flat.tobytes() != one_by_one.tobytes()
 
 
-@settings(deadline=None, database=None, max_examples=40)
 @given(st.lists(cuts(), min_size=2, max_size=5))
 def test_steps_follow_each_other_without_a_trace(steps):
     server, buffers = server_at(version=7), [Weights(SHAPE), Weights(SHAPE)]
@@ -265,7 +263,6 @@ def test_a_gradient_that_is_older_than_the_bound_is_never_applied():
     assert (server.version, server.weights.sha256()) == (3, before)
 
 
-@settings(deadline=None, database=None, max_examples=200)
 @given(st.data(), st.integers(0, 5), st.integers(1, 8))
 def test_with_any_bound_and_any_arrivals_every_step_is_applied_in_time(data, bound, window):
     server = ParameterServer(SGD(TrainConfig()), 0, Weights.draw(SHAPE, 1), bound=bound, in_order=False)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ddmlp.nn.weights import Shape, Weights
@@ -111,7 +111,6 @@ def test_an_answer_that_is_the_sum_is_not_copied_unless_it_is_to_be_kept():
     assert pool.out == []
 
 
-@settings(deadline=None, database=None, max_examples=150)
 @given(st.lists(cuts(), min_size=1, max_size=4), st.data())
 def test_reductions_that_share_a_pool_and_one_buffer_of_answers_do_not_mix(steps, data):
     pool, buffer = Counting(), np.empty(SHAPE.size, np.float32)

@@ -6,7 +6,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ddmlp.config import TrainConfig
@@ -17,7 +17,6 @@ from ddmlp.training.schedule import Schedule
 
 PLAN = Plan(rows=95, batch=10, microbatch=5, epochs=3, seed=0, block=10, window=95)  # 10 steps an epoch
 STREAM = StreamPlan(rows=95, batch=10, microbatch=5, epochs=1, seed=0, block=10, window=95, ended=False)
-examples = settings(deadline=None, database=None, max_examples=200)
 
 
 def job_of(workers=1, every=1000, stop_after=None, **config):
@@ -81,7 +80,6 @@ def test_workers_that_die_begin_nothing_and_take_nothing_back():
     assert [*schedule.steps_to_begin(PLAN, 5, 1, 2)] == [Update(6, 5)]
 
 
-@examples
 @given(
     st.sampled_from([1, 2, 5, "inf"]),
     st.integers(1, 4),

@@ -374,5 +374,5 @@ class Script(RuleBasedStateMachine):
         assert (self.queue.depth, self.queue.versions_in_use()) == (0, set())
 
 
-Script.TestCase.settings = settings(deadline=None, database=None, max_examples=150, stateful_step_count=40)
+Script.TestCase.settings = settings(stateful_step_count=40)
 test_any_order_of_events = Script.TestCase

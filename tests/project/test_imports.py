@@ -1,0 +1,28 @@
+"""The tests can be collected without the packages that only some of them need."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+TESTS = Path(__file__).parents[1]
+OPTIONAL = {"mlxtend", "onnx", "onnxruntime", "playwright", "safetensors", "sklearn", "tensorboardX", "torch"}
+
+
+def imported(body: list[ast.stmt]) -> Iterator[str]:
+    """The packages that a module imports when it is imported itself, but for those under TYPE_CHECKING."""
+    for statement in body:
+        if isinstance(statement, ast.Import):
+            yield from (name.name.partition(".")[0] for name in statement.names)
+        elif isinstance(statement, ast.ImportFrom):
+            yield (statement.module or "").partition(".")[0]
+
+
+def test_simple():
+    tree = ast.parse("import torch.nn, os\nfrom onnx import load\nif TYPE_CHECKING:\n    import playwright")
+    assert list(imported(tree.body)) == ["torch", "os", "onnx"]
+
+
+def test_optional_packages_are_imported_late():
+    found = {path: OPTIONAL & set(imported(ast.parse(path.read_text()).body)) for path in TESTS.rglob("*.py")}
+    assert len(found) > 100
+    assert {path: names for path, names in found.items() if names} == {}
