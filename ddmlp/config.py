@@ -8,7 +8,7 @@ from ddmlp.errors import ConfigError
 
 SCHEDULES = ("constant", "linear", "inverse")
 ENDLESS = "inf"
-MOST_DELAY = 64  # each version between is kept, and lies in every checkpoint
+MAX_DELAY = 64  # each version between is kept, and lies in every checkpoint
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class TrainConfig:
             ("seed", 0, 2**64 - 1),
             ("window", 1, 2**40),
             ("lr_half", 1, 2**40),
-            ("delay", 0, MOST_DELAY),
+            ("delay", 0, MAX_DELAY),
         ]:
             value = getattr(self, name)
             if type(value) is not int or not least <= value <= most:

@@ -32,7 +32,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def listen(host: str, port: int) -> socket.socket:
+def open_listener(host: str, port: int) -> socket.socket:
     """A socket that listens; raises ConfigError."""
     try:
         (family, *_, address), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     run = args.run and Run(args.run)
     served = Newest(run) if run else fixed(args.model)
-    with listen(args.host, args.port) as listener:
+    with open_listener(args.host, args.port) as listener:
         host, port = listener.getsockname()[:2]
         hosts = LOOPBACK if host in LOOPBACK else None
         app: FastAPI = application(served, str(args.run or args.model), run, hosts, lambda: server.should_exit)

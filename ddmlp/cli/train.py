@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ddmlp.cli.report import report_on
 from ddmlp.cli.signals import stop_requests
 from ddmlp.cli.terminal import command
-from ddmlp.cli.train_arguments import parse, shown, streamed
+from ddmlp.cli.train_arguments import parse, streamed, workers_text
 from ddmlp.config import TrainConfig
 from ddmlp.data.manifest import NAME, Manifest
 from ddmlp.errors import ConfigError, DatasetError
@@ -109,7 +109,7 @@ def main(arguments: list[str] | None = None) -> int:
     from ddmlp.runs.run import Run
 
     run = Run(args.run or Path("runs", time.strftime("%Y%m%d-%H%M%S")))
-    resume = f"python -m ddmlp.train --run {run.path} --resume --workers {shown(args.workers)}"
+    resume = f"python -m ddmlp.train --run {run.path} --resume --workers {workers_text(args.workers)}"
     begun = run.origin() if args.resume else None
     config = configure(args, begun)
     data = find_data(

@@ -78,7 +78,7 @@ def streamed(args: argparse.Namespace) -> bool:
     return args.data is not None and is_source(args.data)
 
 
-def shown(workers: tuple[int, int]) -> str:
+def workers_text(workers: tuple[int, int]) -> str:
     """The numbers of workers as they are given."""
     least, most = workers
     return str(most) if least == most else f"{least}:{most}"
@@ -109,7 +109,9 @@ def _check(args: argparse.Namespace) -> None:
             raise ConfigError(f"{flag(name)} is {value}, expected {least} or more")
     fewest, most = args.workers
     if not 0 <= fewest <= most or (fewest == 0 < most):
-        raise ConfigError(f"--workers is {shown(args.workers)}, expected 0 or more, or MIN:MAX with 1 <= MIN <= MAX")
+        raise ConfigError(
+            f"--workers is {workers_text(args.workers)}, expected 0 or more, or MIN:MAX with 1 <= MIN <= MAX"
+        )
     if most == 0 and (args.address or args.dashboard):
         raise ConfigError("--address and --dashboard go with --workers 1 or more")
     if not 1 <= args.classes <= 256:

@@ -8,23 +8,22 @@ from ddmlp import __version__
 from ddmlp.errors import RunError, require_extra
 from ddmlp.inference.model import Model
 
-FORMATS = ("onnx", "safetensors")
 OPSET, IR = 17, 8  # ONNX's, of 2022, when they came together: runtimes since then read them
 
 
 def export(model: Model, to: str) -> bytes:
-    """The model as a file in the format `to`, one of FORMATS.
+    """The model as a file in the format `to`, one of ENCODERS.
 
     Raises ConfigError if the format's package is not installed, RunError if the weights are not float32.
     """
     if model.weights.flat.dtype != np.float32:
         raise RunError(f"the model has {model.weights.flat.dtype} weights, expected float32, as training leaves them")
-    metadata = describe(model)
+    metadata = metadata_of(model)
     with require_extra(to):
-        return to_onnx(model, metadata) if to == "onnx" else to_safetensors(model, metadata)
+        return ENCODERS[to](model, metadata)
 
 
-def describe(model: Model) -> dict[str, str]:
+def metadata_of(model: Model) -> dict[str, str]:
     """What one has to know to use the weights, and where they are from: texts, as both formats want them."""
     inputs, hidden, outputs = model.weights.shape
     return {
@@ -101,3 +100,6 @@ def to_onnx(model: Model, metadata: dict[str, str]) -> bytes:
     checker.check_model(whole, full_check=True)
     written: bytes = whole.SerializeToString()
     return written
+
+
+ENCODERS = {"onnx": to_onnx, "safetensors": to_safetensors}  # by the name of the format, which is that of its extra

@@ -10,8 +10,8 @@ from PIL import Image, UnidentifiedImageError
 
 from ddmlp.errors import ImageError
 
-FORMATS = ("PNG", "JPEG", "GIF", "BMP")
-MAX_PIXELS = 50_000_000
+IMAGE_FORMATS = ("PNG", "JPEG", "GIF", "BMP")
+MAX_FILE_PIXELS = 50_000_000
 FAINT = 0.15  # of the strongest stroke: what is fainter is paper, not ink
 MIN_CONTRAST = 24  # of 255, between paper and ink
 
@@ -29,7 +29,7 @@ def read_image(path: Path, shape: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 def read_picture(
-    source: Path | IO[bytes], name: str, shape: tuple[int, int], max_pixels: int = MAX_PIXELS
+    source: Path | IO[bytes], name: str, shape: tuple[int, int], max_pixels: int = MAX_FILE_PIXELS
 ) -> NDArray[np.uint8]:
     """The same of any source, called `name` in errors, of so many pixels at most."""
     ink = _ink(_grey(source, name, max_pixels), name)
@@ -50,7 +50,7 @@ def _grey(source: Path | IO[bytes], name: str, max_pixels: int) -> Grey:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(source, formats=FORMATS) as image:
+            with Image.open(source, formats=IMAGE_FORMATS) as image:
                 if image.width * image.height > max_pixels:
                     raise ImageError(
                         f"{name} has {image.width} x {image.height} pixels, expected {max_pixels:,} at most"
@@ -64,7 +64,7 @@ def _grey(source: Path | IO[bytes], name: str, max_pixels: int) -> Grey:
         raise ImageError(f"{name} is too large, expected {max_pixels:,} pixels at most") from None
     except UnidentifiedImageError:
         files = " or IDX" if isinstance(source, Path) else ""
-        raise ImageError(f"{name} is no image, expected {', '.join(FORMATS)}{files}") from None
+        raise ImageError(f"{name} is no image, expected {', '.join(IMAGE_FORMATS)}{files}") from None
     except (OSError, ValueError, SyntaxError) as error:
         raise ImageError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     brightness: Grey = colours[..., :3] @ np.array([0.299, 0.587, 0.114], np.float32)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ddmlp.nn.memory import zeros
 from ddmlp.nn.weights import Floats, Indices, Shape
 
-MOST_LIVE = 0.9  # of all: where more is not zero, leaving out the rest costs more than multiplying by zero
+MAX_LIVE = 0.9  # of all: where more is not zero, leaving out the rest costs more than multiplying by zero
 # A staircase has so many treads at most; each has so many rows at least, because BLAS is slow with fewer, and so many
 # times as its hidden units that what it saves is more than what it costs to arrange it.
 TREADS, TREAD_ROWS, TREAD_WORK = 4, 16, 12_000
@@ -55,7 +55,7 @@ class Loader:
         every row."""
         inked = pixels[0] if len(pixels) == 1 else np.bitwise_or.reduce(pixels, axis=0)
         (live,) = inked.nonzero()
-        return self._scaled(pixels, live if len(live) <= MOST_LIVE * len(inked) else None)
+        return self._scaled(pixels, live if len(live) <= MAX_LIVE * len(inked) else None)
 
     def arrange(self, pixels: Pixels, labels: Pixels) -> tuple[Inputs, Pixels]:
         """What `load` does, and the labels (B,), with the rows in another order: as a staircase, if there are many.
@@ -80,7 +80,7 @@ class Loader:
             area += some * len(more)
             columns.append(more)
             treads.append((some, begin, end))
-        if area > MOST_LIVE * pixels.size:
+        if area > MAX_LIVE * pixels.size:
             return self._scaled(pixels, None), labels
         return self._scaled(pixels, np.concatenate(columns))._replace(treads=treads), labels
 

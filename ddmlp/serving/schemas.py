@@ -9,7 +9,7 @@ from ddmlp.inference.model import PREDICT_ROWS
 MAX_IMAGES = PREDICT_ROWS  # of a batch
 
 Pixel = Annotated[int, Field(strict=True, ge=0, le=255)]
-Pixels = Annotated[
+PixelRows = Annotated[
     list[Annotated[list[Pixel], Field(fail_fast=True)]],
     Field(
         fail_fast=True,  # a hostile body could have a million errors
@@ -20,7 +20,7 @@ Pixels = Annotated[
 DRAWN = "a picture of one digit, dark on light or light on dark. It is scaled and centred as MNIST's digits were."
 Picture = Annotated[str, Field(description=DRAWN, json_schema_extra={"contentEncoding": "base64"})]
 
-Image = Pixels | Picture
+Image = PixelRows | Picture
 Batch = Annotated[
     list[Image], Field(min_length=1, max_length=MAX_IMAGES, fail_fast=True, description="a batch of images")
 ]
@@ -30,7 +30,7 @@ REQUEST = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": TypeAdapter(Pixels | Picture | Batch).json_schema()},
+            "application/json": {"schema": TypeAdapter(PixelRows | Picture | Batch).json_schema()},
             "image/png": {"schema": {"type": "string", "format": "binary", "description": DRAWN}},
         },
     }
@@ -51,7 +51,7 @@ class Prediction(BaseModel):
 
     class_: int = Field(alias="class", description="the most probable class")
     probabilities: list[float] = Field(description="of each class")
-    seen: Pixels = Field([], description="the pixels that the network saw, if asked for")
+    seen: PixelRows = Field([], description="the pixels that the network saw, if asked for")
 
 
 class Answer(Prediction):

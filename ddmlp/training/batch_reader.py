@@ -12,7 +12,7 @@ from ddmlp.plan.row_stats import row_hashes
 LOT = 256  # rows that are read in one go, where a step has fewer
 
 
-class Batch(NamedTuple):
+class LabelledRows(NamedTuple):
     """pixels (B, m) and labels (B,), uint8; fingerprints: the sum of those of the rows."""
 
     pixels: NDArray[np.uint8]
@@ -29,7 +29,7 @@ class BatchReader:
         self._sums = np.zeros(1, np.uint64)  # of the fingerprints of the first 0, 1, ... rows that are here
         self._step = 0  # that they begin with
 
-    def read(self, plan: Plan, step: int, index: int) -> Batch:
+    def read(self, plan: Plan, step: int, index: int) -> LabelledRows:
         """The rows of microbatch `index` of `step`. Raises DatasetError."""
         begin = index * plan.microbatch
         count = min(plan.microbatch, plan.batch - begin)
@@ -47,7 +47,7 @@ class BatchReader:
         self._sums = np.zeros(len(rows) + 1, np.uint64)
         np.add.accumulate(row_hashes(rows), out=self._sums[1:])
 
-    def _rows(self, place: int, count: int) -> Batch:
+    def _rows(self, place: int, count: int) -> LabelledRows:
         end = min(place + count, len(self._labels))
         sums = int(self._sums[end]) - int(self._sums[place])
-        return Batch(self._pixels[place:end], self._labels[place:end], sums % 2**64)
+        return LabelledRows(self._pixels[place:end], self._labels[place:end], sums % 2**64)

@@ -71,4 +71,4 @@ def test_simple(to: str, trained: Path, tmp_path: Path):
 
 
 def test_formats():
-    assert FORMATS == export.FORMATS
+    assert tuple(export.ENCODERS) == FORMATS

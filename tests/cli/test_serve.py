@@ -78,7 +78,7 @@ def test_help_imports_nothing_heavy():
 
 
 def test_no_delay():
-    with serve.listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+    with serve.open_listener("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
         accepted, _ = listener.accept()
         with accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

@@ -7,7 +7,7 @@ import pytest
 
 from ddmlp.cli import train
 from ddmlp.cli.train import configure
-from ddmlp.cli.train_arguments import parse, shown, streamed
+from ddmlp.cli.train_arguments import parse, streamed, workers_text
 from ddmlp.config import TrainConfig
 from tests.support.helpers import inside
 
@@ -36,11 +36,11 @@ def test_defaults():
 )
 def test_workers_are_a_number_or_a_range(text: str, workers: tuple[int, int]):
     assert parse(["--workers", text]).workers == workers
-    assert parse(["--workers", shown(workers)]).workers == workers
+    assert parse(["--workers", workers_text(workers)]).workers == workers
 
 
 def test_a_range_is_shown_as_it_is_given():
-    assert [shown(workers) for workers in [(0, 0), (3, 3), (1, 4)]] == ["0", "3", "1:4"]
+    assert [workers_text(workers) for workers in [(0, 0), (3, 3), (1, 4)]] == ["0", "3", "1:4"]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from ddmlp.data.dataset import Dataset
 from ddmlp.data.idx import read_idx
 from ddmlp.errors import RunError
-from ddmlp.inference.export import describe, export
+from ddmlp.inference.export import export, metadata_of
 from ddmlp.inference.model import Model, load_model
 from ddmlp.nn.weights import Shape, Weights
 
@@ -92,7 +92,7 @@ def test_onnx_any_number_of_images(count: int, session: "InferenceSession", imag
 def test_onnx_metadata(session: "InferenceSession", model: Model):
     about = session.get_modelmeta()
     assert about.producer_name == "ddmlp"
-    assert about.custom_metadata_map == describe(model)
+    assert about.custom_metadata_map == metadata_of(model)
 
 
 def test_onnx_no_squares():

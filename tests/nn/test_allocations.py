@@ -11,7 +11,7 @@ import pytest
 
 from ddmlp.config import TrainConfig
 from ddmlp.nn import memory
-from ddmlp.nn.memory import LEAST, zeros
+from ddmlp.nn.memory import MIN_BYTES, zeros
 from ddmlp.nn.weights import Shape
 from ddmlp.training.batch_reader import LOT
 from ddmlp.training.reduction import BufferPool
@@ -55,8 +55,8 @@ def allocated(monkeypatch):
 
 def test_what_is_mapped_counts_as_allocated(allocated):
     allocated()
-    zeros((LEAST,), np.uint8)
-    assert allocated() >= LEAST
+    zeros((MIN_BYTES,), np.uint8)
+    assert allocated() >= MIN_BYTES
 
 
 @pytest.mark.parametrize(("batch", "microbatch"), [(64, 64), (64, 16), (1, 1)])

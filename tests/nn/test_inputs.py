@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddmlp.data.idx import read_idx
-from ddmlp.nn.inputs import MOST_LIVE, TREADS, Inputs, Loader
+from ddmlp.nn.inputs import MAX_LIVE, TREADS, Inputs, Loader
 from ddmlp.nn.network import Network
 from ddmlp.nn.weights import Shape, Weights
 
@@ -75,7 +75,7 @@ def test_what_is_left_out_is_exactly_what_is_zero(rows, inputs, data):
     pixels = pixels.reshape(rows, inputs)
     found = loader(pixels).load(pixels)
     inked = np.flatnonzero(pixels.any(axis=0))
-    assert (found.live is None) == (len(inked) > MOST_LIVE * inputs)
+    assert (found.live is None) == (len(inked) > MAX_LIVE * inputs)
     assert found.live is None or found.live.tolist() == inked.tolist()
     assert np.array_equal(whole(found, inputs), pixels * np.float32(1 / 255))
 
@@ -95,7 +95,7 @@ def test_a_staircase_has_every_row_once_with_all_its_ink(rows, inputs, seed, den
         assert list(counts) == sorted(counts, reverse=True)
         assert counts[0] == rows
         assert (*begins, found.x.shape[1]) == (0, *ends)
-        assert sum(count * (end - begin) for count, begin, end in found.treads) <= MOST_LIVE * pixels.size
+        assert sum(count * (end - begin) for count, begin, end in found.treads) <= MAX_LIVE * pixels.size
 
 
 def test_of_real_digits_a_staircase_leaves_out_a_sixth_more(digits):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ddmlp.nn import memory
-from ddmlp.nn.memory import HUGE, LEAST, zeros
+from ddmlp.nn.memory import HUGE, MIN_BYTES, zeros
 from ddmlp.nn.weights import Shape, Weights
 
 SWITCH = Path("/sys/kernel/mm/transparent_hugepage/enabled")
@@ -27,7 +27,7 @@ def flags(array):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
-@pytest.mark.parametrize("shape", [(0,), (3,), (LEAST - 1,), (LEAST,), (785, 300), (1, 1), (2_000, 1_000)])
+@pytest.mark.parametrize("shape", [(0,), (3,), (MIN_BYTES - 1,), (MIN_BYTES,), (785, 300), (1, 1), (2_000, 1_000)])
 def test_simple(shape, dtype):
     array = zeros(shape, dtype)
     assert (array.shape, array.dtype) == (shape, dtype)
@@ -36,7 +36,7 @@ def test_simple(shape, dtype):
     assert not array.any()
     array[...] = 1
     assert array.sum() == array.size, "every number of it is there"
-    if array.nbytes >= LEAST and hasattr(mmap, "MADV_HUGEPAGE"):
+    if array.nbytes >= MIN_BYTES and hasattr(mmap, "MADV_HUGEPAGE"):
         assert array.ctypes.data % HUGE == 0
 
 
@@ -44,12 +44,12 @@ def test_simple(shape, dtype):
 def test_for_weights_huge_pages_are_asked_for():
     assert "hg" in flags(Weights(Shape(784, 300, 10)).flat)
     # A mapping of its own: NumPy's may lie where an array of 4 MB was before, for which NumPy has asked.
-    unasked = mmap.mmap(-1, LEAST, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    unasked = mmap.mmap(-1, MIN_BYTES, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     assert "hg" not in flags(np.frombuffer(unasked, np.uint8)), "they have to be asked for"
 
 
 def test_two_arrays_share_nothing():
-    one, other = zeros((LEAST,), np.uint8), zeros((LEAST,), np.uint8)
+    one, other = zeros((MIN_BYTES,), np.uint8), zeros((MIN_BYTES,), np.uint8)
     one[:] = 1
     assert not other.any()
 
@@ -67,7 +67,7 @@ def test_the_memory_goes_with_the_last_view(monkeypatch):
         return mapped
 
     monkeypatch.setattr(memory.mmap, "mmap", map_)
-    array = zeros((LEAST,), np.uint8)
+    array = zeros((MIN_BYTES,), np.uint8)
     view = array[5:].reshape(-1, 1)
     assert len(opened) == 1
     del array
@@ -86,5 +86,5 @@ def test_where_the_kernel_has_no_huge_pages_the_array_is_there(monkeypatch):
             raise OSError(22, "Invalid argument")
 
     monkeypatch.setattr(memory.mmap, "mmap", Refusing)
-    assert not zeros((LEAST,), np.uint8).any()
+    assert not zeros((MIN_BYTES,), np.uint8).any()
     assert refused == [mmap.MADV_HUGEPAGE]
