@@ -6,34 +6,29 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ddmlp.errors import ClusterError
 from ddmlp.nn.weights import Floats
 
-HEADER = 64  # bytes; a cache line, so that what follows is aligned
+ALIGNMENT = 64  # bytes of a cache line, at which each buffer begins
 
 
 class Region:
     """A mapped file that has no name any more: it is gone with the last process that maps it, however that ends.
 
-    A header of int64, and behind it `count` float32 buffers of `size` numbers each. Another process maps the region
-    by its descriptor.
+    It holds `count` float32 buffers of `size` numbers each. Another process maps the region by its descriptor.
     """
 
     def __init__(self, descriptor: int, count: int, size: int) -> None:
         self.descriptor, self.count = descriptor, count
         stride = _stride(size)
-        mapped = mmap.mmap(descriptor, HEADER + count * stride)
-        self.header: NDArray[np.int64] = np.frombuffer(mapped, np.int64, HEADER // 8)
-        self.buffers: list[Floats] = [
-            np.frombuffer(mapped, np.float32, size, HEADER + index * stride) for index in range(count)
-        ]
+        mapped = mmap.mmap(descriptor, count * stride)
+        self.buffers: list[Floats] = [np.frombuffer(mapped, np.float32, size, index * stride) for index in range(count)]
 
     @classmethod
     def create(cls, count: int, size: int) -> "Region":
         """A new region of zeros, in memory where the machine has room for it; raises ClusterError."""
-        length = HEADER + count * _stride(size)
+        length = count * _stride(size)
         for folder in ("/dev/shm", tempfile.gettempdir()):
             if not Path(folder).is_dir():
                 continue
@@ -62,4 +57,4 @@ def _allocate(descriptor: int, length: int) -> None:
 
 
 def _stride(size: int) -> int:
-    return -(-size * 4 // HEADER) * HEADER
+    return -(-size * 4 // ALIGNMENT) * ALIGNMENT

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ddmlp.errors import ClusterError
-from ddmlp.transport.shared_memory import HEADER, Region
+from ddmlp.transport.shared_memory import ALIGNMENT, Region
 
 
 def place_of(region):
@@ -25,13 +25,11 @@ def test_simple():
         region = Region(int(sys.argv[1]), 3, 17)
         assert region.buffers[0].tolist() == [7.0] * 17
         region.buffers[2][:] = range(17)
-        region.header[1] = -5
     """
     region.buffers[0][:] = 7
     subprocess.run([sys.executable, "-c", code, str(region.descriptor)], pass_fds=[region.descriptor], check=True)
     assert [buffer.tolist() for buffer in region.buffers] == [[7.0] * 17, [0.0] * 17, list(range(17))]
-    assert region.header[1] == -5
-    assert all(buffer.ctypes.data % HEADER == 0 for buffer in region.buffers)
+    assert all(buffer.ctypes.data % ALIGNMENT == 0 for buffer in region.buffers)
     region.close()
     assert region.buffers[2][16] == 16, "the memory stays as long as an array uses it"
 
@@ -56,7 +54,7 @@ def test_a_region_is_elsewhere_where_shared_memory_is_full(monkeypatch):
     monkeypatch.setattr(os, "posix_fallocate", full_at_first)
     region = Region.create(count=2, size=16)
     assert place_of(region).startswith(tempfile.gettempdir())
-    assert asked == [HEADER + 2 * 64] * 2
+    assert asked == [2 * ALIGNMENT] * 2
     region.close()
 
 
@@ -65,5 +63,5 @@ def test_no_room_for_a_region_is_an_error(monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(ClusterError, match=r"no room for 4,160 bytes .* neither in /dev/shm nor in .* --shm-size"):
+    with pytest.raises(ClusterError, match=r"no room for 4,096 bytes .* neither in /dev/shm nor in .* --shm-size"):
         Region.create(count=1, size=1024)
