@@ -1,8 +1,6 @@
 """The network: its derivatives checked four ways, its checker checked, and what it does with hard numbers."""
 
-import hashlib
 import math
-import struct
 import tracemalloc
 
 import numpy as np
@@ -12,62 +10,7 @@ from ddmlp.data.idx import read_idx
 from ddmlp.nn.inputs import Inputs
 from ddmlp.nn.network import Network
 from ddmlp.nn.weights import Shape, Weights
-
-SHAPES = [(Shape(1, 1, 2), 1), (Shape(4, 3, 2), 1), (Shape(5, 4, 3), 7), (Shape(9, 6, 10), 4)]
-
-
-def case(shape, rows, dtype=np.float64, seed=1):
-    """Weights, rows x (B, m) and labels (B,), drawn."""
-    draw = np.random.default_rng(seed)
-    weights = Weights(shape, draw.normal(size=shape.size).astype(dtype))
-    x = draw.random((rows, shape.inputs)).astype(dtype)
-    return weights, x, draw.integers(0, shape.outputs, rows, dtype=np.uint8)
-
-
-def run(weights, x, labels):
-    """The error E, the mistakes and the gradient, from a network of just the size."""
-    out = Weights(weights.shape, np.full_like(weights.flat, np.nan))
-    error, mistakes = Network(weights.shape, len(x), weights.flat.dtype).gradients(weights, Inputs(x), labels, out)
-    return error, mistakes, out
-
-
-def apart(one, other):
-    """How far apart two vectors are, relative to their norms."""
-    one, other = (np.asarray(side, np.float64).ravel() for side in (one, other))
-    return np.linalg.norm(one - other) / (np.linalg.norm(one) + np.linalg.norm(other))
-
-
-def scalar_gradients(w1, w2, rows, labels):
-    """E, dE/dW1 and dE/dW2 as the note writes them: one row, one sum and one number at a time."""
-    m, n, o = len(w1), len(w2), len(w2[0])
-    error, d1, d2 = 0.0, [[0.0] * n for _ in range(m)], [[0.0] * o for _ in range(n)]
-    for x, label in zip(rows, labels, strict=True):
-        y1 = [1 / (1 + math.exp(-math.fsum(x[i] * w1[i][j] for i in range(m)))) for j in range(n)]
-        e = [math.exp(math.fsum(y1[j] * w2[j][k] for j in range(n))) for k in range(o)]
-        y2 = [e[k] / sum(e) for k in range(o)]
-        t = [float(k == label) for k in range(o)]
-        error -= sum(t[k] * math.log(y2[k]) for k in range(o))
-        for j in range(n):
-            for k in range(o):
-                d2[j][k] += y1[j] * (y2[k] - t[k])
-            back = sum((y2[k] - t[k]) * w2[j][k] for k in range(o))
-            for i in range(m):
-                d1[i][j] += x[i] * back * y1[j] * (1 - y1[j])
-    return error, d1, d2
-
-
-def central_differences(weights, x, labels, step=1e-5):
-    """dE/dW of every single weight, from E alone."""
-    network = Network(weights.shape, len(x), np.float64)
-    slopes = np.empty(weights.shape.size)
-    for index in range(slopes.size):
-        errors = []
-        for shift in (step, -step):
-            moved = weights.flat.copy()
-            moved[index] += shift
-            errors.append(network.score(Weights(weights.shape, moved), Inputs(x), labels)[0])
-        slopes[index] = (errors[0] - errors[1]) / (2 * step)
-    return Weights(weights.shape, slopes)
+from tests.support.gradients import SHAPES, apart, case, central_differences, run, scalar_gradients
 
 
 def check(weights, x, labels, gradient):
@@ -248,43 +191,3 @@ def test_of_equal_outputs_the_first_is_predicted():
     error, mistakes = network.score(weights, Inputs(np.ones((4, 3))), np.arange(4, dtype=np.uint8))
     assert network.predicted.tolist() == [0, 0, 0, 0]
     assert (error, mistakes) == (pytest.approx(4 * math.log(4)), 3)
-
-
-def test_the_layers_are_views_of_one_buffer():
-    flat = np.arange(14, dtype=np.float32)
-    weights = Weights(Shape(3, 2, 4), flat)
-    assert weights.w1.tolist() == [[0, 1], [2, 3], [4, 5]]
-    assert weights.w2.tolist() == [[6, 7, 8, 9], [10, 11, 12, 13]]
-    weights.w1[0, 0], weights.w2[1, 3] = -1, -2
-    assert (flat[0], flat[13]) == (-1, -2)
-    assert not np.any(Weights(Shape(3, 2, 4)).flat)
-
-
-def test_the_hash_is_over_the_bytes_of_w1_then_w2_row_by_row():
-    weights = Weights.draw(Shape(3, 2, 4), seed=5)
-    numbers = [number for layer in (weights.w1, weights.w2) for row in layer.tolist() for number in row]
-    assert len(numbers) == 14
-    expected = hashlib.sha256(b"".join(struct.pack("<f", number) for number in numbers)).hexdigest()
-    assert weights.sha256() == expected
-    assert Weights(weights.shape, weights.flat.astype(">f4")).sha256() == expected
-    weights.w2[1, 3] = np.nextafter(weights.w2[1, 3], np.float32(9))
-    assert weights.sha256() != expected
-
-
-def test_the_first_weights_depend_on_the_shape_and_the_seed_alone():
-    shape = Shape(784, 30, 10)
-    drawn = Weights.draw(shape, seed=3)
-    np.random.seed(0)
-    assert Weights.draw(shape, seed=3).sha256() == drawn.sha256()
-    others = [Weights.draw(shape, seed=4), Weights.draw(Shape(784, 31, 10), seed=3)]
-    assert len({drawn.sha256(), *(other.sha256() for other in others)}) == 3
-
-
-@pytest.mark.parametrize("seed", [0, 2**64 - 1])
-def test_the_first_weights_fill_their_bounds_evenly(seed):
-    weights = Weights.draw(Shape(784, 300, 10), seed)
-    for layer, bound in ((weights.w1, 4 * (6 / 1084) ** 0.5), (weights.w2, (6 / 310) ** 0.5)):
-        assert 0.99 * bound < np.abs(layer).max() <= bound * (1 + 1e-7)
-        assert layer.std() == pytest.approx(bound / 3**0.5, rel=0.03)
-        assert abs(layer.mean()) < 0.03 * bound
-        assert np.unique(layer).size > 0.95 * layer.size

@@ -8,7 +8,7 @@ from ddmlp.nn.inputs import Inputs
 from ddmlp.nn.network import Network
 from ddmlp.nn.optimizer import update
 from ddmlp.nn.weights import Shape, Weights
-from tests.nn.test_network import SHAPES, apart, case, run, scalar_gradients
+from tests.support.gradients import SHAPES, apart, case, run, scalar_gradients
 
 
 def one_hot(labels, outputs):

@@ -1,4 +1,4 @@
-"""Socket pools and workers without Ray, for tests of the message path. Test files take its fixtures by assignment."""
+"""Socket pools and workers without Ray, for tests of the message path."""
 
 import multiprocessing
 import tempfile
@@ -11,14 +11,11 @@ import pytest
 
 from ddmlp.config import Timeouts, TrainConfig
 from ddmlp.data.dataset import Dataset
-from ddmlp.data.idx import read_idx
-from ddmlp.data.writer import DatasetWriter
 from ddmlp.nn.optimizer import SGD
 from ddmlp.nn.weights import Shape, Weights
 from ddmlp.numerics import arithmetic_fingerprint
 from ddmlp.plan.plan import Plan
 from ddmlp.training.job import Job
-from ddmlp.training.local_pool import LocalWorkerPool
 from ddmlp.training.messages import CREDITS, Unit
 from ddmlp.training.parameter_server import ParameterServer
 from ddmlp.training.schedule import Schedule
@@ -29,12 +26,25 @@ from ddmlp.transport.client import WorkerClient, run_worker
 from ddmlp.transport.socket_pool import SocketWorkerPool
 
 ROWS, SECRET = 300, b"known to both ends"
+
+
 SHAPE = Shape(784, 8, 10)
+
+
 PLAN = Plan(rows=ROWS, batch=60, microbatch=8, epochs=2, seed=4, block=100, window=ROWS)
+
+
 SECONDS = 15  # the longest that a worker may take to join
+
+
 SLOTS = socket_pool.SLOTS + 1  # where one step is open at a time
+
+
 CAPACITY = 4 * CREDITS
+
+
 SPAWN = multiprocessing.get_context("spawn")
+
 
 both_kinds = pytest.mark.parametrize("kind", [0, 1], ids=["unix", "tcp"])  # of address
 
@@ -42,57 +52,6 @@ both_kinds = pytest.mark.parametrize("kind", [0, 1], ids=["unix", "tcp"])  # of 
 def impatient(**seconds):
     """Runs a test with a pool that has these timeouts."""
     return pytest.mark.parametrize("timeouts", [Timeouts(**seconds)], indirect=True)
-
-
-@pytest.fixture(scope="module")
-def dataset(sample, tmp_path_factory):
-    path = tmp_path_factory.mktemp("hub") / "train"
-    with DatasetWriter(path, (28, 28), 10, shard_rows=100) as writer:
-        images, labels = (read_idx(sample / f"train-{name}-ubyte.gz") for name in ("images-idx3", "labels-idx1"))
-        writer.append(images[:ROWS], labels[:ROWS])
-    return path
-
-
-@pytest.fixture(scope="module")
-def expected(dataset):
-    """The result of one process."""
-    return Training(LocalWorkerPool(worker(dataset)), 1).run()
-
-
-@pytest.fixture
-def threads():
-    with ThreadPoolExecutor(8) as threads:
-        yield threads
-
-
-@pytest.fixture
-def start():
-    """Starts a function in a process of its own, which has ended, or is ended, after the test."""
-    started = []
-
-    def start(target, *arguments):
-        started.append(SPAWN.Process(target=target, args=arguments))
-        started[-1].start()
-        return started[-1]
-
-    yield start
-    for process in started:
-        process.join(20)
-        process.kill()
-        process.join()
-
-
-@pytest.fixture
-def timeouts(request):
-    """Those of the pool; see `impatient`."""
-    return getattr(request, "param", Timeouts())
-
-
-@pytest.fixture
-def pool(dataset, threads, start, timeouts):  # noqa: ARG001
-    """A pool that releases its workers before the threads and processes are waited for."""
-    with listening(dataset, timeouts) as pool:
-        yield pool
 
 
 @contextmanager
@@ -147,6 +106,16 @@ def admit(pool, address, dataset, index):
     assert pool.gather(pool.count + (index not in pool.stats.answered), SECONDS)
     assert index in pool.stats.answered
     return link
+
+
+def heard(connection):
+    """The messages of the other end until it hangs up."""
+    messages = []
+    try:
+        while True:
+            messages.append(connection.recv_bytes())
+    except (EOFError, ConnectionResetError):
+        return messages
 
 
 def publish(pool, version=0):

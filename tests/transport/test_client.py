@@ -23,9 +23,6 @@ from ddmlp.transport.client import run_worker
 from tests.support import sockets
 from tests.support.sockets import PLAN, SECONDS, SHAPE, Training, both_kinds, join, listening, work
 
-dataset, expected, threads = sockets.dataset, sockets.expected, sockets.threads
-start, timeouts, pool = sockets.start, sockets.timeouts, sockets.pool
-
 
 class VerifyingWorker(Worker):
     """Looks whether its data is whole before it answers."""

@@ -1,4 +1,4 @@
-"""The door: who is let in, who is told why not, and that nobody who stands there stops the training."""
+"""The listener: who connects and is silent, or talks nonsense, does not stop the training."""
 
 import os
 import select
@@ -6,29 +6,23 @@ import socket
 import struct
 import tempfile
 import threading
-from contextlib import suppress
-from dataclasses import replace
-from multiprocessing import connection
-from multiprocessing.connection import Client, Connection, answer_challenge, deliver_challenge
+from multiprocessing.connection import Connection, answer_challenge, deliver_challenge
 
 import pytest
 
 from ddmlp.config import Timeouts
 from ddmlp.errors import ClusterError
 from ddmlp.training.messages import CREDITS
-from ddmlp.transport import protocol
-from ddmlp.transport.client import WorkerClient
 from ddmlp.transport.listener import MAX_HANDSHAKES, THREADS, HandshakeListener
 from ddmlp.transport.shared_memory import Region
-from tests.support import sockets
 from tests.support.sockets import (
     SECONDS,
     SECRET,
     SHAPE,
     SLOTS,
     Training,
-    admit,
     both_kinds,
+    heard,
     hello,
     impatient,
     join,
@@ -36,10 +30,6 @@ from tests.support.sockets import (
     meet,
     work,
 )
-
-dataset, expected, threads = sockets.dataset, sockets.expected, sockets.threads
-start, timeouts, pool = sockets.start, sockets.timeouts, sockets.pool
-
 
 patient = impatient(message=3_600)  # no handshake ends because of the time that it takes
 
@@ -59,16 +49,6 @@ def stranger():
     yield stranger
     for each in strangers:
         each.close()
-
-
-def heard(stranger):
-    """The messages of the other end until it hangs up."""
-    messages = []
-    try:
-        while True:
-            messages.append(stranger.recv_bytes())
-    except (EOFError, ConnectionResetError):
-        return messages
 
 
 def is_open(stranger):
@@ -174,77 +154,6 @@ def test_a_stranger_is_hung_up_on_and_does_not_stop_the_run(pool, dataset, threa
     threads.submit(work, pool.addresses[kind], dataset)
     assert pool.gather(1, SECONDS)
     assert Training(pool, 1).run() == expected
-
-
-@both_kinds
-def test_a_wrong_secret_is_refused_and_the_run_goes_on(pool, dataset, threads, expected, kind):
-    with pytest.raises(ConnectionError, match=r"^worker 0 cannot reach the server at .*AuthenticationError.*digest"):
-        meet(pool, lambda: WorkerClient(pool.addresses[kind], b"guessed", hello(0, dataset), SHAPE, Timeouts()))
-    threads.submit(work, pool.addresses[kind], dataset)
-    assert pool.gather(1, SECONDS)
-    assert Training(pool, 1).run() == expected
-
-
-@pytest.mark.parametrize("said", [b"no JSON", b"[]", b'{"worker": 1}', b"\xff", b" " * (protocol.HELLO_BYTES + 1)])
-def test_a_hello_that_is_none_does_not_stop_the_run(pool, dataset, threads, expected, said):
-    with meet(pool, lambda: Client(pool.addresses[0], authkey=SECRET)) as other:
-        with suppress(BrokenPipeError, ConnectionResetError):  # one that is too long is not heard to its end
-            other.send_bytes(said)
-        assert meet(pool, heard, other) == []
-    threads.submit(work, pool.addresses[0], dataset)
-    assert pool.gather(1, SECONDS)
-    assert Training(pool, 1).run() == expected
-
-
-@both_kinds
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        (
-            {"arithmetic": "f" * 64},
-            r"their arithmetic gives different bits \(another processor, NumPy or BLAS\): "
-            "the server has [0-9a-f]{64}, the worker f{64}$",
-        ),
-        ({"dataset_sha256": "f" * 64}, "they see different datasets: the server has [0-9a-f]{64}, the worker f{64}$"),
-        ({"config": {"seed": 5}}, "they have different settings: the server has {'seed': 4}, the worker {'seed': 5}$"),
-        ({"protocol": 99}, "they speak different versions of the protocol: the server has [0-9]+, the worker 99$"),
-    ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
-)
-def test_a_worker_that_would_compute_something_else_is_told_so(pool, dataset, kind, change, says):
-    different = replace(hello(3, dataset), **change)
-    with pytest.raises(ClusterError, match=f"^the server refuses worker 3: {says}"):
-        meet(pool, WorkerClient, pool.addresses[kind], SECRET, different, SHAPE, Timeouts())
-    admit(pool, pool.addresses[kind], dataset, 4).close()
-
-
-def test_a_second_worker_of_the_same_number_is_refused(pool, dataset):
-    links = [admit(pool, pool.addresses[0], dataset, 0)]
-    with pytest.raises(ClusterError, match="there is a worker 0 already"):
-        meet(pool, join, pool.addresses[0], dataset, 0)
-    links.append(admit(pool, pool.addresses[0], dataset, 1))
-    for link in links:
-        link.close()
-
-
-def test_of_two_workers_of_one_number_that_come_at_once_one_is_let_in(pool, dataset):
-    both = [meet(pool, lambda: Client(pool.addresses[1], authkey=SECRET)) for _ in range(2)]
-    for each in both:
-        each.send_bytes(hello(5, dataset).dump())
-    for each in both:  # while the hub attends to nobody
-        assert protocol.Welcome.load(each.recv_bytes()) == protocol.Welcome(shared=False, slots=SLOTS)
-    (out,) = meet(pool, connection.wait, both, SECONDS)
-    assert heard(out) == []
-    assert pool.stats.answered == {5: 0}
-    for each in both:
-        each.close()
-
-
-def test_a_number_is_free_again_when_its_worker_is_gone(pool, dataset):
-    admit(pool, pool.addresses[1], dataset, 0).close()
-    while pool.count:
-        pool.gather(1_000, 0.01)
-    admit(pool, pool.addresses[1], dataset, 0).close()
 
 
 def test_an_address_that_is_taken_is_a_clear_error(pool):

@@ -1,4 +1,4 @@
-"""Workers that are late: others do their work, their answers are compared, and what they read stays as it is."""
+"""Late workers, over real sockets: others do their work, their answers are compared, and what they read stays."""
 
 import numpy as np
 import pytest
@@ -7,11 +7,7 @@ from ddmlp.config import Timeouts
 from ddmlp.errors import TrainingError
 from ddmlp.nn.weights import Weights
 from ddmlp.transport.client import run_worker
-from tests.support import sockets
 from tests.support.sockets import PLAN, SECONDS, SHAPE, SLOTS, Training, admit, both_kinds, work, worker
-
-dataset, expected, threads = sockets.dataset, sockets.expected, sockets.threads
-start, timeouts, pool = sockets.start, sockets.timeouts, sockets.pool
 
 GOOD = 9  # the number of the worker that is in time
 

@@ -1,9 +1,8 @@
-"""What a step costs, counted, not timed: arrays that are allocated, copies that are made, bytes that are sent."""
+"""What a step costs, counted, not timed: arrays that are allocated, and copies that are made."""
 
 import mmap
 import tracemalloc
 from collections import Counter
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +13,12 @@ from ddmlp.nn import memory
 from ddmlp.nn.memory import MIN_BYTES, zeros
 from ddmlp.nn.weights import Shape
 from ddmlp.training.batch_reader import LOT
+from ddmlp.training.local_pool import LocalWorkerPool
 from ddmlp.training.reduction import BufferPool
 from ddmlp.training.setup import local_trainer
-from tests.support import sockets
 from tests.support.runs import begin, job
-from tests.support.sockets import PLAN, SECONDS, SHAPE, Training, both_kinds, listening, work
+from tests.support.sockets import PLAN, Training, worker
 
-dataset, threads, start = sockets.dataset, sockets.threads, sockets.start
-
-FRAME = 250  # bytes of a message without arrays, at most
 LITTLE = 100_000  # bytes: NumPy's buffers of 8,192 numbers where it converts, and what there is for each row
 
 
@@ -64,13 +60,14 @@ def test_a_step_allocates_no_array_but_for_the_rows_it_reads(tmp_path, data: Pat
     config = TrainConfig(hidden=300, batch=batch, microbatch=microbatch, epochs=100)
     begin(tmp_path / "run", config, data)
     trainer = local_trainer(job(data, tmp_path / "run", 0, config, every=10**9))
-    trainer.advance(0.5)
     assert trainer._data.wait_until_verified(), "no thread allocates beside it"
-    while trainer.step % trainer.plan.steps_per_epoch != 5:  # at the end of an epoch it is tested, which takes buffers
+    lots = LOT // batch  # steps of a lot
+    while trainer.step < 2 * lots + 5:
         trainer.advance(0)
+    assert 5 * lots + 5 < trainer.plan.steps_per_epoch, "at the end of an epoch it is tested, which takes buffers"
     costs = []
     allocated()
-    for _ in range(3 * LOT // batch):
+    for _ in range(3 * lots):
         trainer.advance(0)
         costs.append(allocated())
     trainer.close()
@@ -81,7 +78,7 @@ def test_a_step_allocates_no_array_but_for_the_rows_it_reads(tmp_path, data: Pat
 
 
 @pytest.mark.parametrize(("units", "copies"), [(1, 0), (2, 1), (8, 1)])
-def test_a_gradient_is_copied_only_where_it_waits_for_another(dataset, monkeypatch, units, copies):
+def test_a_gradient_is_copied_only_where_it_waits_for_another(data, monkeypatch, units, copies):
     """Answers come in the order of the tree here, so a sum waits in one buffer at a time for each of its levels."""
     taken = Counter()
 
@@ -91,35 +88,8 @@ def test_a_gradient_is_copied_only_where_it_waits_for_another(dataset, monkeypat
 
     before = BufferPool.copy_of
     monkeypatch.setattr(BufferPool, "copy_of", copy_of)
-    training = Training(sockets.LocalWorkerPool(sockets.worker(dataset)), units)
+    training = Training(LocalWorkerPool(worker(data / "train")), units)
     training.step()
     assert len(PLAN.units(0, units)) == units
     assert taken["copies"] >= copies
     assert taken["copies"] <= max(0, units // 2), "half of them go straight into the other's buffer"
-
-
-@both_kinds
-def test_a_step_sends_each_worker_the_weights_once_and_of_a_unit_its_sum(dataset, threads, monkeypatch, kind):
-    sent: list[int] = []
-
-    def send_bytes(self, data, *rest):
-        sent.append(len(memoryview(data).cast("B")))
-        before(self, data, *rest)
-
-    before = Connection.send_bytes
-    with listening(dataset) as pool:
-        workers = [threads.submit(work, pool.addresses[kind], dataset, index) for index in range(2)]
-        assert pool.gather(2, SECONDS)
-        training = Training(pool, 2)
-        training.run(to=2)
-        monkeypatch.setattr(Connection, "send_bytes", send_bytes)
-        training.run(to=6)
-        monkeypatch.undo()
-    assert [working.result() > 0 for working in workers] == [True, True]
-    units = sum(len(PLAN.units(step, 2)) for step in range(2, 6))
-    arrays = [size for size in sent if size >= FRAME]
-    assert len(sent) - len(arrays) == 2 * units, "a unit, and an answer"
-    weights = SHAPE.size * 4
-    assert set(arrays) <= {weights}
-    assert len(arrays) <= (kind == 1) * (units + 2 * 4), "shared memory sends none"
-    assert (len(arrays) >= units) == (kind == 1)

@@ -1,0 +1,34 @@
+"""What a step sends, counted: messages, and bytes."""
+
+from multiprocessing.connection import Connection
+
+from tests.support.sockets import PLAN, SECONDS, SHAPE, Training, both_kinds, listening, work
+
+FRAME = 250  # bytes of a message without arrays, at most
+
+
+@both_kinds
+def test_a_step_sends_each_worker_the_weights_once_and_of_a_unit_its_sum(dataset, threads, monkeypatch, kind):
+    sent: list[int] = []
+
+    def send_bytes(self, data, *rest):
+        sent.append(len(memoryview(data).cast("B")))
+        before(self, data, *rest)
+
+    before = Connection.send_bytes
+    with listening(dataset) as pool:
+        workers = [threads.submit(work, pool.addresses[kind], dataset, index) for index in range(2)]
+        assert pool.gather(2, SECONDS)
+        training = Training(pool, 2)
+        training.run(to=2)
+        monkeypatch.setattr(Connection, "send_bytes", send_bytes)
+        training.run(to=6)
+        monkeypatch.undo()
+    assert [working.result() > 0 for working in workers] == [True, True]
+    units = sum(len(PLAN.units(step, 2)) for step in range(2, 6))
+    arrays = [size for size in sent if size >= FRAME]
+    assert len(sent) - len(arrays) == 2 * units, "a unit, and an answer"
+    weights = SHAPE.size * 4
+    assert set(arrays) <= {weights}
+    assert len(arrays) <= (kind == 1) * (units + 2 * 4), "shared memory sends none"
+    assert (len(arrays) >= units) == (kind == 1)
