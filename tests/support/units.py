@@ -1,0 +1,17 @@
+"""Units, and answers to them that can be told apart."""
+
+import numpy as np
+
+from ddmlp.plan.reduction_tree import Node
+from ddmlp.plan.row_stats import RowStats
+from ddmlp.training.messages import Gradient, Unit
+
+
+def unit(index, step=0, microbatches=1):
+    return Unit(step, step, Node(index, index + microbatches))
+
+
+def answer(unit, worker=0):
+    """The same of every worker, and another for every unit."""
+    flat = np.array([unit.step, unit.node.lo, unit.node.hi], np.float32)
+    return Gradient(unit, flat, RowStats(unit.microbatches, unit.node.lo, 0.5, 1), worker)

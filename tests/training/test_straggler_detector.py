@@ -1,0 +1,128 @@
+"""Stragglers: when a worker is overdue, by the pace of the others, and when it has been silent for too long."""
+
+import math
+
+import pytest
+
+from ddmlp.config import Timeouts
+from ddmlp.training.stragglers import SLOWER, SMOOTHING, StragglerDetector
+
+FIRST, SHORTEST, HANG = Timeouts().first_unit, Timeouts().overdue, Timeouts().unresponsive
+
+
+def detector_of(*paces):
+    """One that has seen as many workers, each of which has answered a unit of 3 microbatches with that pace."""
+    detector = StragglerDetector(Timeouts())
+    for worker, pace in enumerate(paces):
+        detector.begin_unit(worker, 0.0)
+        detector.end_unit(worker, 3, 3 * pace, idle=True)
+    return detector
+
+
+def test_simple():
+    detector = detector_of()
+    assert detector.next_deadline({}) == math.inf
+    detector.begin_unit(4, 10.0)
+    assert detector.next_deadline({4: 1}) == 10.0 + FIRST
+    assert detector.mark_overdue({4: 1}, 10.0 + FIRST) == [4]
+    assert detector.mark_overdue({4: 1}, 11.0 + FIRST) == [], "it is overdue already"
+    assert (detector.overdue, detector.next_deadline({4: 1})) == ({4}, math.inf)
+    detector.end_unit(4, 1, 12.0 + FIRST, idle=False)
+    assert detector.overdue == {4}, "it has another unit to answer"
+    detector.end_unit(4, 1, 13.0 + FIRST, idle=True)
+    assert detector.overdue == set()
+
+
+@pytest.mark.parametrize(("paces", "usual"), [([2.0], 2.0), ([8.0, 2.0], 2.0), ([8.0, 4.0, 2.0], 4.0)])
+def test_overdue_after_times_the_usual(paces, usual):
+    detector = detector_of(*paces)
+    detector.begin_unit(7, 200.0)
+    due = 200.0 + SLOWER * usual * 2
+    assert detector.next_deadline({7: 2}) == pytest.approx(due)
+    assert detector.mark_overdue({7: 2}, due - 0.01) == []
+    assert detector.overdue == set()
+    assert detector.mark_overdue({7: 2}, due + 0.01) == [7]
+    assert (detector.overdue, detector.next_deadline({7: 2})) == ({7}, math.inf)
+
+
+def test_only_the_late_are_overdue():
+    detector = detector_of(4.0)
+    for worker, begun in [(1, 100.0), (2, 110.0), (3, 100.0)]:
+        detector.begin_unit(worker, begun)
+    units = {1: 1, 2: 1, 3: 2}
+    assert detector.next_deadline(units) == pytest.approx(100.0 + SLOWER * 4.0)
+    assert detector.mark_overdue(units, 121.0) == [1]
+    assert detector.next_deadline(units) == pytest.approx(110.0 + SLOWER * 4.0)
+
+
+def test_an_answer_begins_the_next_unit():
+    """And no unit has less than the shortest time, however quick the workers are."""
+    detector = detector_of()
+    detector.begin_unit(0, 10.0)
+    detector.end_unit(0, 1, 10.0, idle=False)
+    assert detector.next_deadline({0: 1}) == 10.0 + SHORTEST
+    detector.end_unit(0, 1, 11.0, idle=True)
+    assert detector.next_deadline({}) == math.inf
+
+
+def test_pace_is_smoothed():
+    detector = detector_of()
+    for worker, begun, seconds in [(0, 10.0, 1.0), (0, 20.0, 11.0), (1, 40.0, 7.0)]:
+        detector.begin_unit(worker, begun)
+        detector.end_unit(worker, 1, begun + seconds, idle=True)
+    detector.begin_unit(2, 50.0)
+    lower = 1.0 + SMOOTHING * 10.0  # of two
+    assert detector.next_deadline({2: 1}) == pytest.approx(50.0 + SLOWER * lower)
+
+
+def test_the_dead_are_forgotten():
+    detector = detector_of(2.0, 7.0)
+    detector.begin_unit(2, 50.0)
+    for dead in (0, 1):
+        detector.remove(dead)
+    detector.end_unit(2, 1, 59.0, idle=True)
+    detector.begin_unit(2, 60.0)
+    assert detector.next_deadline({2: 1}) == pytest.approx(60.0 + SLOWER * 9.0)
+
+
+def test_first_unit_may_take_longer():
+    """Twice as long after each worker that was given up for it: perhaps it is the unit, and then nobody must be given
+    up for ever."""
+    detector = detector_of()
+    for worker in range(4):
+        detector.begin_unit(worker, 0.0)
+        assert detector.next_deadline({worker: 1}) == FIRST * 2**worker
+        detector.mark_overdue({worker: 1}, FIRST * 2**worker)
+        detector.remove(worker)
+    detector.begin_unit(4, 0.0)
+    detector.remove(4)
+    detector.begin_unit(5, 0.0)
+    assert detector.next_deadline({5: 1}) == FIRST * 2**4, "who died before it was late says nothing"
+
+
+@pytest.mark.parametrize("pace", [0.25, 3.0])
+def test_unresponsive(pace):
+    detector = detector_of(pace)
+    detector.begin_unit(7, 10.0)
+    longest = max(HANG, SLOWER * pace)
+    for now, hung in [(10.0 + SLOWER * pace, []), (10.0 + longest, []), (10.0 + longest + 0.1, [7])]:
+        detector.mark_overdue({7: 1}, now)
+        assert detector.unresponsive({7: 1}) == hung
+    detector.end_unit(7, 1, 100.0, idle=False)
+    detector.mark_overdue({7: 1}, 100.0 + longest)
+    assert detector.unresponsive({7: 1}) == [], "an answer is a sign of life"
+    detector.mark_overdue({7: 1}, 300.0)
+    assert detector.unresponsive({7: 1}) == [7]
+    detector.remove(7)
+    assert detector.unresponsive({}) == [], "and the dead do not hang"
+
+
+def test_an_unread_answer_is_not_silence():
+    """The server tests the weights for a minute, and does not look for answers meanwhile."""
+    detector = detector_of(0.01)
+    detector.begin_unit(7, 0.1)
+    detector.mark_overdue({7: 1}, 1.0)
+    assert detector.overdue == {7}
+    assert detector.unresponsive({7: 1}) == []
+    detector.mark_overdue({7: 1}, 61.0)
+    assert detector.unresponsive({7: 1}) == [7], "it has looked, and there was none"

@@ -1,0 +1,131 @@
+"""The queue of units in any order of events: every unit counts once, whoever answers it."""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from ddmlp.config import Timeouts
+from ddmlp.training.messages import CREDITS
+from ddmlp.training.unit_queue import UnitQueue
+from tests.support.units import answer, unit
+
+HANG = Timeouts().unresponsive
+
+
+class Script(RuleBasedStateMachine):
+    """Any order of events: the first answer to a unit counts, and until then it waits or is held."""
+
+    capacity, workers = 7, st.integers(0, 3)
+
+    def __init__(self):
+        super().__init__()
+        self.queue, self.now = UnitQueue(self.capacity), 0.0
+        self.units, self.waiting, self.done, self.compared = [], [], [], 0
+        self.held = {worker: [] for worker in range(4)}
+        self.since, self.overdue, self.reissued = {}, set(), 0
+
+    def open(self, units):
+        return {each for each in units if each not in self.done}
+
+    def all_held(self):
+        return [each for held in self.held.values() for each in held]
+
+    def held_on_time(self):
+        return [each for worker, held in self.held.items() if worker not in self.overdue for each in held]
+
+    @precondition(lambda self: not self.queue.full)
+    @rule(count=st.integers(1, 3))
+    def put(self, count):
+        for _ in range(min(count, self.capacity - self.queue.depth)):
+            self.units.append(unit(len(self.units), step=len(self.units) // 3))
+            self.waiting.append(self.units[-1])
+            self.queue.put(self.units[-1])
+
+    @rule(worker=workers)
+    def take(self, worker):
+        while self.waiting and len(self.held[worker]) < CREDITS and worker not in self.overdue:
+            taken = self.waiting.pop(0)
+            self.reissued += taken in self.all_held()
+            assert taken not in self.held[worker]
+            if not self.held[worker]:
+                self.since[worker] = self.now
+            self.held[worker].append(taken)
+            assert self.queue.take(worker, self.now) == taken
+        assert self.queue.take(worker, self.now) is None
+
+    @precondition(lambda self: self.all_held())
+    @rule(data=st.data())
+    def answer(self, data):
+        self.answer_of(data.draw(st.sampled_from([worker for worker, held in self.held.items() if held])))
+
+    def answer_of(self, worker):
+        unit = self.held[worker].pop(0)
+        first = unit not in self.done
+        assert self.queue.accept(answer(unit, worker), self.now) is first
+        self.since[worker] = self.now
+        if not self.held[worker]:
+            self.overdue.discard(worker)
+        if first:
+            self.done.append(unit)
+            self.waiting = [other for other in self.waiting if other != unit]
+        else:
+            self.compared += 1
+
+    @rule(worker=workers)
+    def die(self, worker):
+        mine = self.open(self.held[worker])
+        self.held[worker] = []
+        self.overdue.discard(worker)
+        lost = self.queue.remove_worker(worker)
+        assert lost == sorted(mine.difference(self.waiting, self.held_on_time()))
+        self.waiting = lost + self.waiting
+
+    @rule(seconds=st.sampled_from([0.0, 0.001, 0.5, 70.0, None]))
+    def time_passes(self, seconds):
+        """So many seconds, or until somebody is due. Units have one microbatch: who is late is who began first."""
+        queue = self.queue
+        self.now = max(self.now, min(queue.next_deadline(), 1e9)) if seconds is None else self.now + seconds
+        on_time = sorted((self.since[w], w) for w, held in self.held.items() if held and w not in self.overdue)
+        anybody = self.now >= queue.next_deadline()
+        again = queue.reissue_overdue(self.now)
+        late = queue.overdue - len(self.overdue)
+        assert (late > 0) is anybody
+        assert queue.next_deadline() > self.now
+        assert all(one < other for one, _ in on_time[:late] for other, _ in on_time[late:])
+        self.overdue |= {worker for _, worker in on_time[:late]}
+        held = [each for _, worker in on_time[:late] for each in self.held[worker]]
+        assert again == sorted(self.open(held).difference(self.waiting))
+        self.waiting = again + self.waiting
+
+    @invariant()
+    def the_books_are_right(self):
+        queue, due = self.queue, self.open(self.units)
+        assert due == self.open([*self.waiting, *self.held_on_time()]), "each open unit waits, or is with one on time"
+        assert queue.reissued == self.reissued
+        assert queue.depth == len(due) <= queue.high_water <= self.capacity
+        assert (queue.compared, queue.overdue) == (self.compared, len(self.overdue))
+        assert queue.versions_in_use() == {each.version for each in [*due, *self.all_held()]}
+        for worker, held in self.held.items():
+            assert queue.credit(worker) == (0 if worker in self.overdue else CREDITS - len(held))
+            assert queue.current_unit(worker) == (held[0] if held else None)
+        if self.all_held():
+            late = [each for each in self.all_held() if each in self.done]
+            oldest = min(each.version for each in late or self.all_held())
+            assert oldest in {each.version for each in self.held[queue.furthest_behind()]}
+        silent = {worker for worker in self.overdue if self.now > self.since[worker] + HANG}
+        assert silent.issuperset(queue.unresponsive())
+
+    def teardown(self):
+        """Who holds units answers them, and a new worker what is left: everything has counted once."""
+        for worker, held in self.held.items():
+            while held:
+                self.answer_of(worker)
+        while (taken := self.queue.take(9, self.now)) is not None:
+            assert self.queue.accept(answer(taken, worker=9), self.now)
+            self.done.append(taken)
+        assert sorted(self.done) == self.units
+        assert (self.queue.depth, self.queue.versions_in_use()) == (0, set())
+
+
+Script.TestCase.settings = settings(stateful_step_count=40)
+test_any_order_of_events = Script.TestCase
