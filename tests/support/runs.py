@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ddmlp.cli import verify
+from ddmlp.cli import replay, verify
 from ddmlp.config import TrainConfig
 from ddmlp.data.dataset import Dataset
 from ddmlp.runs.origin import Origin
@@ -37,22 +37,32 @@ def begin(path: Path, config: TrainConfig, data: Path) -> None:
     Run(path).create(Origin.from_manifest(config, data, Dataset(data / "train").manifest))
 
 
-def train(trainer: Any, path: Path, until: Callable[[], bool] = lambda: False) -> dict[str, Any]:
-    """Train to the end; or leave a checkpoint once `until` says so: then there is no result."""
+def train(trainer: Any, path: Path, until: Callable[[], bool] = lambda: False, seconds: float = 0.2) -> dict[str, Any]:
+    """Train to the end; or leave a checkpoint once `until` says so: then there is no result.
+
+    seconds: between looks; 0 to look after each step.
+    """
     run = Run(path)
     try:
-        while True:
-            report = trainer.advance(0.2)
+        while not until():
+            report = trainer.advance(seconds)
             run.record(report.events)
             if report.result is not None:
                 run.write_result(report.result)
                 found: dict[str, Any] = plain(report.result)
                 return found
-            if until():
-                trainer.checkpoint()
-                return {}
+        trainer.checkpoint()
+        return {}
     finally:
         trainer.close()
+
+
+def assert_computed_again(path: Path, result: dict[str, Any]) -> None:
+    """Assert that replayed and verified a run comes to the weights of its result."""
+    for command in (replay.main, verify.main):
+        done = inside(command, path)
+        assert done.returncode == 0, done.stderr
+        assert f"weights sha256  {result['weights_sha256']}" in done.stdout
 
 
 def verified(path: Path) -> bool:
