@@ -1,11 +1,15 @@
-"""Asynchronous runs that the tests share."""
+"""Runs that the tests share: asynchronous ones, and those that follow a stream."""
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from ddmlp.data.dataset import Dataset
 from ddmlp.training.job import Job
 from tests.support.asynchronous import begun, train
+from tests.support.growing import ROWS, Stream
 
 
 @pytest.fixture
@@ -20,3 +24,24 @@ def async_run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Job:
     job = begun(tmp_path_factory.mktemp("async") / "run", data)
     train(job)
     return job
+
+
+@pytest.fixture(scope="package")
+def digits(data: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The pixels and the labels of the first ROWS rows of the sample."""
+    pixels, labels = Dataset(data / "train").gather(np.arange(ROWS))
+    return pixels.reshape(-1, 28, 28), labels
+
+
+@pytest.fixture
+def stream(tmp_path: Path, digits: tuple[np.ndarray, np.ndarray]) -> Stream:
+    """A dataset of those rows that has none yet, and a job that follows it."""
+    return Stream(tmp_path, digits)
+
+
+@pytest.fixture(scope="package")
+def whole_stream(tmp_path_factory: pytest.TempPathFactory, digits: tuple[np.ndarray, np.ndarray]) -> dict[str, Any]:
+    """The result of all rows at once."""
+    stream = Stream(tmp_path_factory.mktemp("whole"), digits)
+    stream.publish(ROWS, end=True)
+    return stream.result()

@@ -1,0 +1,81 @@
+"""Streams that are not what they were: written anew, or damaged, since or meanwhile."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ddmlp.data.dataset import Dataset
+from ddmlp.data.manifest import Manifest
+from ddmlp.data.writer import DatasetWriter
+from ddmlp.errors import DatasetError, RunError
+from ddmlp.training.local_pool import LocalWorkerPool
+from ddmlp.training.messages import Gradient
+from ddmlp.training.setup import local_trainer
+from tests.support.growing import ROWS, Stream, advance, finished
+
+
+def rewrite(stream: Stream, same: int, rows: int = ROWS) -> None:
+    """Write the dataset anew: the first `same` rows as they were, the others upside down."""
+    pixels, labels = stream._digits
+    with DatasetWriter(stream.path, (28, 28), 10, shard_rows=90, overwrite=True) as writer:
+        writer.append(np.concatenate([pixels[:same], pixels[same:rows, ::-1]]), labels[:rows])
+
+
+def test_written_anew_since(stream: Stream):
+    stream.publish(500)
+    finished(local_trainer(replace(stream.job, idle_timeout=0)))
+    for same, rows in [(0, ROWS), (180, ROWS), (449, ROWS), (180, 180)]:
+        rewrite(stream, same, rows)
+        with pytest.raises(RunError, match=r"does not begin with the 6 shards .* up to step 8: it was written anew"):
+            local_trainer(stream.job)
+
+
+def test_rows_not_trained_on_may_differ(stream: Stream):
+    stream.publish(500)
+    trainer = local_trainer(replace(stream.job, stop_after=5))
+    assert finished(trainer)["rows"] == 300
+    rewrite(stream, 360)  # 4 shards
+    assert local_trainer(stream.job).step == 5
+
+
+def test_written_anew_meanwhile(stream: Stream):
+    stream.publish(500)
+    trainer = local_trainer(stream.job)
+    advance(trainer, 8)
+    rewrite(stream, 180)
+    with pytest.raises(DatasetError, match="was overwritten"):
+        finished(trainer)
+
+
+class Late(LocalWorkerPool):
+    """Lets something happen just before it computes step 8: the trainer has looked for rows, the worker has not."""
+
+    happens: Callable[[], None]
+
+    def next_result(self, timeout: float = 0.0) -> Gradient:
+        if self._units and self._units[0].step == 8:
+            self.happens()
+        return super().next_result(timeout)
+
+
+def test_shard_that_the_worker_sees_first(stream: Stream, monkeypatch: pytest.MonkeyPatch):
+    def damaged() -> None:
+        stream.publish(400)
+        path = stream.path / Manifest.read(stream.path).shards[-3].file
+        content = bytearray(path.read_bytes())
+        content[-5_000] ^= 1  # a pixel: nothing but the hash tells
+        path.write_bytes(content)
+
+    monkeypatch.setattr(
+        "ddmlp.training.setup.LocalWorkerPool", type("DamagedLate", (Late,), {"happens": staticmethod(damaged)})
+    )
+    stream.publish(480)
+    trainer = local_trainer(replace(stream.job, stop_after=15))
+    advance(trainer, 8)
+    stream.publish(60)
+    with pytest.raises(DatasetError, match="is damaged: its SHA-256"):
+        finished(trainer)
+    with pytest.raises(DatasetError, match="is damaged: its SHA-256"):
+        Dataset(stream.path).verify()
