@@ -1,4 +1,4 @@
-"""Runs that the tests share: asynchronous ones, and those that follow a stream."""
+"""Jobs and runs that the tests share: of this process, asynchronous ones, and those that follow a stream."""
 
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from ddmlp.data.dataset import Dataset
 from ddmlp.training.job import Job
 from tests.support.asynchronous import begun, train
 from tests.support.growing import ROWS, Stream
+from tests.support.local import CONFIG
 
 
 @pytest.fixture
@@ -45,3 +46,10 @@ def whole_stream(tmp_path_factory: pytest.TempPathFactory, digits: tuple[np.ndar
     stream = Stream(tmp_path_factory.mktemp("whole"), digits)
     stream.publish(ROWS, end=True)
     return stream.result()
+
+
+@pytest.fixture
+def job(data: Path, tmp_path: Path) -> Job:
+    """Trains in this process."""
+    (tmp_path / "run").mkdir()
+    return Job(CONFIG, data, tmp_path / "run", workers=0, checkpoint_every=10)
