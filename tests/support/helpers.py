@@ -15,16 +15,6 @@ import pytest
 from ddmlp.cli import terminal
 
 
-def tree_sum(leaves):
-    """The leaves' sum as the tree says: the largest power of two below their number to the left."""
-    if len(leaves) == 1:
-        return leaves[0]
-    half = 1
-    while 2 * half < len(leaves):
-        half *= 2
-    return tuple(left + right for left, right in zip(tree_sum(leaves[:half]), tree_sum(leaves[half:]), strict=True))
-
-
 def inside(main: Callable[[], int | None], *arguments: object) -> subprocess.CompletedProcess[str]:
     """A command within this process, which is faster than one of its own."""
     called = [main.__module__, *map(str, arguments)]

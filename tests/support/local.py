@@ -41,5 +41,6 @@ def trainer_with(job: Job, worker_class: type[Worker]) -> Trainer:
 
 
 def positions(job: Job) -> list[int]:
+    """The steps of all checkpoints that were written, as the chain has them."""
     origin = Origin(job.config, job.data, Dataset(job.data / "train").manifest.sha256())
     return [link.step for link in HashChain(job.run / "chain.jsonl", origin.fixed).entries()]

@@ -34,22 +34,18 @@ class Infinite(NotFinite):
 def test_simple(worker_class: type[Worker], job: Job, monkeypatch: pytest.MonkeyPatch):
     """Whoever computes the gradient, it is the same: so the microbatch is named."""
     monkeypatch.setattr("ddmlp.training.recompute.Worker", worker_class)
-    with pytest.raises(
-        TrainingError, match=r"after step 12: the gradient of microbatch 3 is not finite.*checkpoint is kept"
-    ):
+    with pytest.raises(TrainingError, match=r"step 12: .* microbatch 3 "):
         train(trainer_with(job, worker_class))
     assert positions(job) == [0, 10]
 
 
 def test_worker_is_suspected(job: Job):
-    with pytest.raises(TrainingError, match=r"after step 12: computed again.*or a worker has computed wrongly"):
+    with pytest.raises(TrainingError, match=r"step 12: .* worker "):
         train(trainer_with(job, NotFinite))
     assert positions(job) == [0, 10]
 
 
 def test_weights_that_grow_too_large(job: Job):
     config = replace(CONFIG, lr=1e38)
-    with pytest.raises(
-        TrainingError, match=r"after step 0: computed again, its microbatches have finite gradients.*--lr"
-    ):
+    with pytest.raises(TrainingError, match=r"step 0: .* finite gradients.*--lr"):
         train(local_trainer(replace(job, config=config)))

@@ -8,34 +8,16 @@ from hypothesis import strategies as st
 from ddmlp.config import TrainConfig
 from ddmlp.errors import TrainingError
 from ddmlp.nn.optimizer import SGD
-from ddmlp.nn.weights import Shape, Weights
+from ddmlp.nn.weights import Weights
 from ddmlp.plan.reduction_tree import Node
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.messages import Gradient, Unit
 from ddmlp.training.parameter_server import ParameterServer
-from tests.support.helpers import tree_sum
-
-SHAPE = Shape(3, 2, 2)
+from tests.support.trees import SHAPE, answer, cuts, leaves_of, sum_of
 
 
 def server_at(version=0):
     return ParameterServer(SGD(TrainConfig()), version, Weights.draw(SHAPE, 1))
-
-
-def leaves_of(count, seed=0):
-    """The gradient of each microbatch, and the four numbers of its row_stats; sizes differ, so that the order of sums
-    matters."""
-    draw = np.random.default_rng(seed)
-    flats = (draw.normal(size=(count, SHAPE.size)) * 10.0 ** draw.integers(-3, 4, (count, 1))).astype(np.float32)
-    return [
-        (flats[index], 1 + index % 3, int(draw.integers(2**50)), float(draw.normal()), int(draw.integers(9)))
-        for index in range(count)
-    ]
-
-
-def answer(leaves, node, step=0):
-    flat, *row_stats = tree_sum(leaves[node.lo : node.hi])
-    return Gradient(Unit(step, step, node), flat.copy(), RowStats(*row_stats), worker=0)
 
 
 def begin(server, microbatches):
@@ -50,20 +32,6 @@ def train(server, leaves, nodes, into=None):
         server.receive(answer(leaves, node, server.version))
     assert server.ready_step() == server.version
     return server.apply_step(server.version, 0.25, into or Weights(SHAPE))
-
-
-@st.composite
-def cuts(draw):
-    """Any cut of any tree into its nodes, in any order."""
-    count = draw(st.integers(1, 20))
-    waiting, nodes = [Node(0, count)], []
-    while waiting:
-        node = waiting.pop()
-        if node.leaf or draw(st.booleans()):
-            nodes.append(node)
-        else:
-            waiting.extend(node.children())
-    return count, draw(st.permutations(nodes))
 
 
 def test_simple():
@@ -90,15 +58,15 @@ def test_the_same_bits_from_any_cut_in_any_order(cut, seed):
     count, nodes = cut
     leaves = leaves_of(count, seed)
     server = server_at()
-    flat, *row_stats = tree_sum(leaves)
+    flat, row_stats = sum_of(leaves)
     expected = server.weights.flat - np.float32(0.25) * flat
-    assert train(server, leaves, nodes) == RowStats(*row_stats)
+    assert train(server, leaves, nodes) == row_stats
     assert server.weights.flat.tobytes() == expected.tobytes()
 
 
 def test_the_order_of_additions_would_show():
     leaves = leaves_of(8)
-    flat, *_ = tree_sum(leaves)
+    flat, _ = sum_of(leaves)
     one_by_one = np.zeros_like(flat)
     for leaf, *_ in leaves:
         one_by_one += leaf
@@ -111,7 +79,7 @@ def test_steps_follow_each_other_without_a_trace(steps):
     expected = server.weights.flat.copy()
     for step, (count, nodes) in enumerate(steps):
         leaves = leaves_of(count, seed=step)
-        expected = expected - np.float32(0.25) * tree_sum(leaves)[0]
+        expected = expected - np.float32(0.25) * sum_of(leaves)[0]
         train(server, leaves, nodes, into=buffers[step % 2])
         assert server.version == 8 + step
         assert server.weights.flat.tobytes() == expected.tobytes()
@@ -203,78 +171,3 @@ def test_a_step_is_begun_once():
     begin(server, 2)
     with pytest.raises(AssertionError, match="step 0 has begun already"):
         begin(server, 2)
-
-
-def whole(step, read, value):
-    """The answer that is all of a step."""
-    return Gradient(
-        Unit(step, read, Node(0, 1)), np.full(SHAPE.size, value, np.float32), RowStats(1, 0, 0.0, 0), worker=0
-    )
-
-
-def test_in_order_steps_are_applied_in_the_order_in_which_they_were_begun():
-    server = ParameterServer(SGD(TrainConfig()), 7, Weights.draw(SHAPE, 1), bound=2)
-    for step, read in [(7, 5), (8, 6), (9, 7)]:
-        server.begin_step(step, read, 1)
-    applied = []
-    for step, read in [(9, 7), (8, 6), (7, 5)]:
-        answered = whole(step, read, step)
-        server.receive(answered)
-        while (ready := server.ready_step()) is not None:
-            server.apply_step(ready, 1.0, Weights(SHAPE))
-            applied.append(ready)
-        answered.flat[:] = np.nan  # its buffer is another's now
-    assert applied == [7, 8, 9]
-    assert np.isfinite(server.weights.flat).all()
-    assert server.weights.flat == pytest.approx(Weights.draw(SHAPE, 1).flat - (7 + 8 + 9), rel=1e-5)
-
-
-def test_out_of_order_what_is_complete_is_applied_unless_something_older_would_then_be_too_old():
-    server = ParameterServer(SGD(TrainConfig()), 0, Weights.draw(SHAPE, 1), bound=2, in_order=False)
-    for step in range(3):
-        server.begin_step(step, 0, 1)
-    server.receive(whole(2, 0, 1.0))
-    assert server.ready_step() == 2
-    server.apply_step(2, 1.0, Weights(SHAPE))
-    server.begin_step(3, 1, 1)
-    late = whole(3, 1, 1.0)
-    server.receive(late)
-    assert server.ready_step() is None, "steps 0 and 1 read version 0, and are due at versions 1 and 2"
-    late.flat[:] = np.nan
-    server.receive(whole(1, 0, 1.0))
-    assert server.ready_step() == 1
-    server.apply_step(1, 1.0, Weights(SHAPE))
-    assert server.ready_step() is None
-    server.receive(whole(0, 0, 1.0))
-    assert [server.ready_step(), server.apply_step(0, 1.0, Weights(SHAPE)).rows] == [0, 1]
-    assert server.ready_step() == 3
-    server.apply_step(3, 1.0, Weights(SHAPE))
-    assert (server.version, server.open) == (4, {})
-    assert np.isfinite(server.weights.flat).all(), "what was held back was kept"
-
-
-def test_a_gradient_that_is_older_than_the_bound_is_never_applied():
-    server = ParameterServer(SGD(TrainConfig()), 3, Weights.draw(SHAPE, 1), bound=2, in_order=False)
-    before = server.weights.sha256()
-    server.begin_step(0, 0, 1)
-    server.receive(whole(0, 0, 1.0))
-    with pytest.raises(AssertionError, match="step 0 is 3 versions old, and 2 are allowed"):
-        server.apply_step(0, 1.0, Weights(SHAPE))
-    assert (server.version, server.weights.sha256()) == (3, before)
-
-
-@given(st.data(), st.integers(0, 5), st.integers(1, 8))
-def test_with_any_bound_and_any_arrivals_every_step_is_applied_in_time(data, bound, window):
-    server = ParameterServer(SGD(TrainConfig()), 0, Weights.draw(SHAPE, 1), bound=bound, in_order=False)
-    begun, out, old = 0, [], []
-    while server.version < 30:
-        while begun < 30 and len(server.open) < min(bound + 1, window):
-            server.begin_step(begun, server.version, 1)
-            out.append((begun, server.version))
-            begun += 1
-        server.receive(whole(*out.pop(data.draw(st.integers(0, len(out) - 1))), 0.0))
-        while (step := server.ready_step()) is not None:
-            old.append(server.version - server.open[step])
-            server.apply_step(step, 1.0, Weights(SHAPE))
-    assert len(old) == 30
-    assert max(old) <= bound

@@ -5,14 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddmlp.nn.weights import Shape, Weights
+from ddmlp.nn.weights import Weights
 from ddmlp.plan.reduction_tree import Node
-from ddmlp.plan.row_stats import RowStats
-from ddmlp.training.messages import Gradient, Unit
 from ddmlp.training.reduction import BufferPool, Reduction
-from tests.support.helpers import tree_sum
-
-SHAPE = Shape(3, 2, 2)
+from tests.support.trees import SHAPE, answer, cuts, leaves_of, sum_of
 
 
 class Counting(BufferPool):
@@ -34,43 +30,16 @@ class Counting(BufferPool):
         super().release(buffer)
 
 
-def leaves_of(count, seed=0):
-    """The gradient of each microbatch, and the four numbers of its row_stats."""
-    draw = np.random.default_rng(seed)
-    flats = (draw.normal(size=(count, SHAPE.size)) * 10.0 ** draw.integers(-3, 4, (count, 1))).astype(np.float32)
-    return [(flat, 1, int(draw.integers(2**63)), float(draw.normal()), int(draw.integers(9))) for flat in flats]
-
-
-def answer(leaves, node, step=0, buffer=None):
-    flat, rows, prints, error, mistakes = tree_sum(leaves[node.lo : node.hi])
-    if buffer is not None:
-        buffer[:] = flat
-    row_stats = RowStats(rows, prints % 2**64, error, mistakes)
-    return Gradient(Unit(step, 0, node), flat.copy() if buffer is None else buffer, row_stats, worker=0)
-
-
-def due(leaves):
-    """The sum that there must be, as bytes, and its row_stats."""
-    flat, rows, prints, error, mistakes = tree_sum(leaves)
-    return flat.tobytes(), RowStats(rows, prints % 2**64, error, mistakes)
-
-
 def found(reduction):
+    """Its sum, as bytes, and its row_stats."""
     flat, row_stats = reduction.sum
     return flat.tobytes(), row_stats
 
 
-@st.composite
-def cuts(draw):
-    """A number of microbatches, and a cut of their tree into nodes."""
-    waiting, nodes = [Node(0, count := draw(st.integers(1, 12)))], []
-    while waiting:
-        node = waiting.pop()
-        if node.leaf or draw(st.booleans()):
-            nodes.append(node)
-        else:
-            waiting.extend(node.children())
-    return count, nodes
+def expected(leaves):
+    """The same of the sum that there must be."""
+    flat, row_stats = sum_of(leaves)
+    return flat.tobytes(), row_stats
 
 
 def test_simple():
@@ -82,19 +51,20 @@ def test_simple():
         assert not reduction.complete
     reduction.add_gradient(answer(leaves, Node(0, 1)))
     assert reduction.complete
-    assert found(reduction) == due(leaves)
+    assert found(reduction) == expected(leaves)
     reduction.release()
     assert pool.out == []
 
 
-def test_a_sum_that_is_not_complete_is_none():
+def test_sum_must_be_complete():
     reduction = Reduction(0, 2, Counting())
     reduction.add_gradient(answer(leaves_of(2), Node(1, 2)))
     with pytest.raises(AssertionError, match="not complete"):
         _ = reduction.sum
 
 
-def test_an_answer_that_is_the_sum_is_not_copied_unless_it_is_to_be_kept():
+def test_whole_answer_is_not_copied():
+    """Unless it is to be kept."""
     leaves, pool = leaves_of(4), Counting()
     whole = answer(leaves, Node(0, 4))
     reduction = Reduction(0, 4, pool)
@@ -104,15 +74,16 @@ def test_an_answer_that_is_the_sum_is_not_copied_unless_it_is_to_be_kept():
     reduction.keep_sum()
     reduction.keep_sum()
     whole.flat[:] = np.nan
-    assert found(reduction) == due(leaves)
+    assert found(reduction) == expected(leaves)
     assert len(pool.out) == 1
     reduction.release()
     reduction.release()
     assert pool.out == []
 
 
-@given(st.lists(cuts(), min_size=1, max_size=4), st.data())
-def test_reductions_that_share_a_pool_and_one_buffer_of_answers_do_not_mix(steps, data):
+@given(st.lists(cuts(12), min_size=1, max_size=4), st.data())
+def test_reductions_do_not_mix(steps, data):
+    """They share a pool, and one buffer of answers."""
     pool, buffer = Counting(), np.empty(SHAPE.size, np.float32)
     leaves = [leaves_of(count, seed) for seed, (count, _) in enumerate(steps)]
     reductions = [Reduction(0, count, pool) for count, _ in steps]
@@ -124,11 +95,11 @@ def test_reductions_that_share_a_pool_and_one_buffer_of_answers_do_not_mix(steps
             reductions[step].keep_sum()
         buffer[:] = np.nan
         for ready in [each for each in left if reductions[each].complete and data.draw(st.booleans())]:
-            assert found(reductions[ready]) == due(leaves[ready])
+            assert found(reductions[ready]) == expected(leaves[ready])
             reductions[ready].release()
             left.remove(ready)
     for each in left:
-        assert found(reductions[each]) == due(leaves[each])
+        assert found(reductions[each]) == expected(leaves[each])
         reductions[each].release()
     assert pool.out == []
 
@@ -141,6 +112,6 @@ def test_buffers_are_used_again():
         for place in (0, 7, 3, 4, 1, 6, 2, 5):
             reduction.add_gradient(answer(leaves, Node(place, place + 1)))
             seen.update(map(id, pool.out))
-        assert found(reduction) == due(leaves)
+        assert found(reduction) == expected(leaves)
         reduction.release()
     assert len(seen) <= 4, "no more than half of the answers wait for their siblings"

@@ -15,7 +15,7 @@ from ddmlp.plan.row_audit import RowAudit, all_rows
 from ddmlp.plan.row_stats import row_hash_sum
 from ddmlp.training.messages import Unit
 from ddmlp.training.worker import Worker
-from tests.support.helpers import tree_sum
+from tests.support.trees import tree_sum
 
 SHAPE = Shape(784, 12, 10)
 PLAN = Plan(rows=4_000, batch=170, microbatch=24, epochs=2, seed=5, block=1_000, window=2_000)

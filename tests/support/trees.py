@@ -1,0 +1,60 @@
+"""Gradients of microbatches, and their sums along the tree, as they must come out."""
+
+import numpy as np
+from hypothesis import strategies as st
+
+from ddmlp.nn.weights import Shape
+from ddmlp.plan.reduction_tree import Node
+from ddmlp.plan.row_stats import RowStats
+from ddmlp.training.messages import Gradient, Unit
+
+SHAPE = Shape(3, 2, 2)
+
+
+def tree_sum(leaves):
+    """The leaves' sum as the tree says: the largest power of two below their number to the left."""
+    if len(leaves) == 1:
+        return leaves[0]
+    half = 1
+    while 2 * half < len(leaves):
+        half *= 2
+    return tuple(left + right for left, right in zip(tree_sum(leaves[:half]), tree_sum(leaves[half:]), strict=True))
+
+
+def leaves_of(count, seed=0):
+    """The gradient of each microbatch, and the four numbers of its row_stats; sizes differ, so that the order of sums
+    matters."""
+    draw = np.random.default_rng(seed)
+    flats = (draw.normal(size=(count, SHAPE.size)) * 10.0 ** draw.integers(-3, 4, (count, 1))).astype(np.float32)
+    return [
+        (flats[index], 1 + index % 3, int(draw.integers(2**63)), float(draw.normal()), int(draw.integers(9)))
+        for index in range(count)
+    ]
+
+
+def sum_of(leaves):
+    """Their sum (SHAPE.size,), and its row_stats."""
+    flat, rows, fingerprints, error, mistakes = tree_sum(leaves)
+    return flat, RowStats(rows, fingerprints % 2**64, error, mistakes)
+
+
+def answer(leaves, node, step=0, buffer=None):
+    """The answer to the unit of a node; buffer: where its gradient is to be, if not in an array of its own."""
+    flat, row_stats = sum_of(leaves[node.lo : node.hi])
+    if buffer is None:
+        buffer = np.empty_like(flat)
+    buffer[:] = flat
+    return Gradient(Unit(step, step, node), buffer, row_stats, worker=0)
+
+
+@st.composite
+def cuts(draw, most=20):
+    """A number of microbatches, and a cut of their tree into nodes, in any order."""
+    waiting, nodes = [Node(0, count := draw(st.integers(1, most)))], []
+    while waiting:
+        node = waiting.pop()
+        if node.leaf or draw(st.booleans()):
+            nodes.append(node)
+        else:
+            waiting.extend(node.children())
+    return count, draw(st.permutations(nodes))
