@@ -1,16 +1,13 @@
 """The trainer on a real Ray: one result for any number of workers, and nothing left behind."""
 
-import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
-from ddmlp.config import Timeouts, TrainConfig
+from ddmlp.config import Timeouts
 from ddmlp.errors import ClusterError, DatasetError
 from ddmlp.ray_backend import worker_group
 from ddmlp.ray_backend.actors import ServerActor, WorkerActor
@@ -20,9 +17,7 @@ from ddmlp.training.job import Job
 from ddmlp.training.setup import local_trainer
 from tests.support.helpers import plain
 from tests.support.processes import actors, assert_no_actor_is_left
-
-# Nothing divides evenly: 4,000 rows, steps of 150, the last of 100; microbatches of 32, the last ones of 22 and 4.
-CONFIG = TrainConfig(hidden=20, batch=150, microbatch=32, epochs=2)
+from tests.support.runs import CONFIG
 
 
 def train(trainer: Any) -> dict[str, Any]:
@@ -57,9 +52,7 @@ def test_simple(cluster: Cluster, data: Path, expected: dict[str, Any], tmp_path
 
 
 @pytest.mark.parametrize("workers", [1, 3, *(pytest.param(each, marks=pytest.mark.slow) for each in (4, 7))])
-def test_any_number_of_workers_gives_the_hash_of_one_process(
-    workers: int, cluster: Cluster, data: Path, expected: dict[str, Any], tmp_path: Path
-):
+def test_any_number_of_workers(workers: int, cluster: Cluster, data: Path, expected: dict[str, Any], tmp_path: Path):
     class Fair(ServerActor):
         pool_options: ClassVar[dict[str, Any]] = {"cores": workers, "time_slice": 1}  # each worker has its turn
 
@@ -75,9 +68,7 @@ def test_any_number_of_workers_gives_the_hash_of_one_process(
     assert (found["worker_deaths"], found["server_deaths"]) == (0, 0)
 
 
-def test_a_run_goes_on_in_mid_epoch_with_other_workers(
-    cluster: Cluster, data: Path, expected: dict[str, Any], tmp_path: Path
-):
+def test_other_workers_in_mid_epoch(cluster: Cluster, data: Path, expected: dict[str, Any], tmp_path: Path):
     assert train(RayTrainer(job(data, tmp_path, 2, stop_after=13), cluster))["steps"] == 13
     assert train(local_trainer(job(data, tmp_path, 0, stop_after=31)))["steps"] == 31
     trainer = RayTrainer(job(data, tmp_path, 3), cluster)
@@ -85,7 +76,7 @@ def test_a_run_goes_on_in_mid_epoch_with_other_workers(
     assert train(trainer)["weights_sha256"] == expected["weights_sha256"]
 
 
-def test_workers_that_find_no_place_are_a_clear_error_within_a_bound(cluster: Cluster, data: Path, tmp_path: Path):
+def test_no_place_for_workers(cluster: Cluster, data: Path, tmp_path: Path):
     class Holder:
         def ready(self) -> bool:
             return True
@@ -98,7 +89,7 @@ def test_workers_that_find_no_place_are_a_clear_error_within_a_bound(cluster: Cl
     assert_no_actor_is_left()
 
 
-def test_an_error_in_an_actor_is_ours_again_and_leaves_no_actor(cluster: Cluster, tmp_path: Path):
+def test_error_in_an_actor(cluster: Cluster, tmp_path: Path):
     with pytest.raises(DatasetError, match=r"nowhere/train is no dataset"):
         RayTrainer(job(tmp_path / "nowhere", tmp_path / "run", 1), cluster)
     assert_no_actor_is_left()
@@ -112,7 +103,7 @@ def kill(title: bytes) -> None:
         pass
 
 
-def test_reports_say_how_far_it_is_and_a_checkpoint_can_be_asked_for(cluster: Cluster, data: Path, tmp_path: Path):
+def test_reports_and_a_checkpoint(cluster: Cluster, data: Path, tmp_path: Path):
     trainer = RayTrainer(job(data, tmp_path, 2), cluster)
     report = trainer.advance(0)
     assert (report.workers, report.steps, report.result) == (2, 54, None)
@@ -125,9 +116,8 @@ def test_reports_say_how_far_it_is_and_a_checkpoint_can_be_asked_for(cluster: Cl
     assert_no_actor_is_left()
 
 
-def test_a_server_killed_before_a_checkpoint_that_is_asked_for_is_a_clear_error(
-    cluster: Cluster, data: Path, expected: dict[str, Any], tmp_path: Path
-):
+def test_server_dies_before_a_checkpoint(cluster: Cluster, data: Path, expected: dict[str, Any], tmp_path: Path):
+    """One that is asked for is a clear error then."""
     trainer = RayTrainer(job(data, tmp_path, 1), cluster)
     trainer.advance(0)
     kill(b"ray::ServerActor")
@@ -139,7 +129,7 @@ def test_a_server_killed_before_a_checkpoint_that_is_asked_for_is_a_clear_error(
     assert_no_actor_is_left()
 
 
-def test_a_server_that_dies_again_and_again_is_given_up(cluster: Cluster, data: Path, tmp_path: Path):
+def test_server_dies_again_and_again(cluster: Cluster, data: Path, tmp_path: Path):
     trainer = RayTrainer(job(data, tmp_path, 1, max_deaths=1), cluster)
     for _ in range(2):
         trainer.advance(0)
@@ -154,7 +144,8 @@ def test_a_server_that_dies_again_and_again_is_given_up(cluster: Cluster, data: 
 
 
 @pytest.mark.slow
-def test_a_server_may_die_as_often_as_there_are_newer_checkpoints_between(cluster: Cluster, data: Path, tmp_path: Path):
+def test_server_dies_after_new_checkpoints(cluster: Cluster, data: Path, tmp_path: Path):
+    """It may die as often as there are newer checkpoints between."""
     trainer = RayTrainer(job(data, tmp_path, 1, max_deaths=1), cluster)
     try:
         for _ in range(3):
@@ -168,7 +159,7 @@ def test_a_server_may_die_as_often_as_there_are_newer_checkpoints_between(cluste
         trainer.close()
 
 
-def test_workers_that_die_again_and_again_are_given_up(cluster: Cluster, data: Path, tmp_path: Path):
+def test_workers_die_again_and_again(cluster: Cluster, data: Path, tmp_path: Path):
     class Mortal(WorkerActor):
         def work(self, *_: Any, **__: Any) -> str:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -193,59 +184,3 @@ def test_folder_of_the_sockets(cluster: Cluster, data: Path, tmp_path: Path, tem
     assert socket.parent.stat().st_mode & 0o777 == 0o700
     trainer.close()
     assert not socket.parent.exists()
-
-
-@pytest.mark.slow
-def test_the_command_attaches_to_a_running_ray_and_shares_its_cpus(
-    cluster: Cluster, data: Path, expected: dict[str, Any], tmp_path: Path
-):
-    workers = int(cluster.cpus) + 2
-    settings = ["--hidden", "20", "--batch", "150", "--microbatch", "32", "--epochs", "2"]
-    command = [
-        sys.executable,
-        "-m",
-        "ddmlp.train",
-        "--no-report",
-        "--data",
-        str(data),
-        *settings,
-        "--run",
-        str(tmp_path / "run"),
-    ]
-    done = subprocess.run(
-        [*command, "--workers", str(workers), "--address", cluster.address], capture_output=True, text=True, timeout=100
-    )
-    assert done.returncode == 0, done.stderr
-    assert f"using the Ray at {cluster.address}" in done.stdout
-    assert f"{workers} workers share {cluster.cpus:g} CPUs" in done.stdout
-    found = json.loads((tmp_path / "run" / "result.json").read_bytes())
-    assert found["weights_sha256"] == expected["weights_sha256"]
-    assert found["workers"] == workers
-    assert_no_actor_is_left()
-
-
-def test_ctrl_c_leaves_a_checkpoint_and_no_actor_and_the_run_goes_on_without_ray(
-    cluster: Cluster, data: Path, tmp_path: Path
-):
-    settings = ["--data", str(data), "--hidden", "20", "--epochs", "60", "--workers"]
-    command = [sys.executable, "-m", "ddmlp.train", "--no-report"]
-    run = ["--run", str(tmp_path / "run")]
-    with subprocess.Popen(
-        [*command, *settings, "2", *run, "--address", cluster.address], stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout
-        for line in process.stdout:
-            if line.startswith("epoch 2/60"):
-                process.send_signal(signal.SIGINT)
-                break
-        said = process.stdout.read()
-    assert process.returncode == 130
-    assert "--resume" in said
-    assert_no_actor_is_left()
-    assert not (tmp_path / "run" / "result.json").exists()
-    hashes = []
-    for more in ([*settings, "0", "--run", str(tmp_path / "whole")], ["--resume", *run]):
-        assert subprocess.run([*command, *more], capture_output=True, timeout=100).returncode == 0
-        result = json.loads((Path(more[more.index("--run") + 1]) / "result.json").read_bytes())
-        hashes.append(result["weights_sha256"])
-    assert hashes[0] == hashes[1]

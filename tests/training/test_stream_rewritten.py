@@ -10,6 +10,7 @@ from ddmlp.data.dataset import Dataset
 from ddmlp.data.manifest import Manifest
 from ddmlp.data.writer import DatasetWriter
 from ddmlp.errors import DatasetError, RunError
+from ddmlp.training.audit import RecordedRun
 from ddmlp.training.local_pool import LocalWorkerPool
 from ddmlp.training.messages import Gradient
 from ddmlp.training.setup import local_trainer
@@ -30,6 +31,17 @@ def test_written_anew_since(stream: Stream):
         rewrite(stream, same, rows)
         with pytest.raises(RunError, match=r"does not begin with the 6 shards .* up to step 8: it was written anew"):
             local_trainer(stream.job)
+
+
+def test_verified_with_another_dataset(stream: Stream):
+    """The identity of a stream says only how a row looks: its shards are compared with those trained on."""
+    stream.publish(500)
+    stream.begin()
+    finished(local_trainer(replace(stream.job, idle_timeout=0)))
+    assert RecordedRun(stream.job.run).open_dataset(None).path == stream.path
+    rewrite(stream, 180)
+    with pytest.raises(RunError):
+        RecordedRun(stream.job.run).open_dataset(None)
 
 
 def test_rows_not_trained_on_may_differ(stream: Stream):

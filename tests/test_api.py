@@ -1,0 +1,182 @@
+"""What the commands do, as functions: a job is checked against its data, and a trainer leaves nothing behind."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ddmlp import api
+from ddmlp.config import TrainConfig
+from ddmlp.data.writer import DatasetWriter
+from ddmlp.errors import ClusterError, ConfigError, DatasetError
+from ddmlp.ray_backend import cluster as ray_cluster
+from ddmlp.ray_backend import trainer as ray_trainer
+from ddmlp.runs.run import Run
+from ddmlp.training.job import Job
+from ddmlp.training.setup import local_trainer
+
+CONFIG = TrainConfig(hidden=2, batch=5, epochs=1)
+
+
+def write(path: Path, shape: tuple[int, int] = (2, 2), classes: int = 3, rows: int = 10) -> Path:
+    with DatasetWriter(path, shape, classes) as writer:
+        writer.append(np.zeros((rows, *shape), np.uint8), np.zeros(rows, np.uint8))
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with training and test data."""
+    write(tmp_path / "train")
+    write(tmp_path / "test")
+    return tmp_path
+
+
+@pytest.fixture
+def job(folder: Path) -> Job:
+    (folder / "run").mkdir()
+    return Job(CONFIG, folder, folder / "run", workers=2, checkpoint_every=10)
+
+
+def test_simple(folder: Path):
+    job, origin = api.prepare_job(CONFIG, folder, Run(folder / "run"), workers=(2, 5), checkpoint_every=7, stop_after=3)
+    assert (job.config, job.data, job.run) == (CONFIG, folder, folder / "run")
+    assert (job.fewest, job.workers, job.elastic) == (2, 5, True)
+    assert (job.checkpoint_every, job.keep, job.stop_after) == (7, 3, 3)
+    assert (origin.config, origin.data) == (CONFIG, folder)
+    assert not (folder / "run").exists()
+
+
+def test_run_is_an_absolute_path(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """The server may have another working directory."""
+    monkeypatch.chdir(folder)
+    job, _ = api.prepare_job(CONFIG, folder, Run(Path("run")))
+    assert job.run == folder.resolve() / "run"
+
+
+@pytest.mark.parametrize(
+    ("test", "numbers"),
+    [({"shape": (2, 3)}, ["(2, 3) in 3", "(2, 2) in 3"]), ({"classes": 4}, ["(2, 2) in 4", "(2, 2) in 3"])],
+)
+def test_test_data_must_fit(test: dict[str, Any], numbers: list[str], tmp_path: Path):
+    write(tmp_path / "train")
+    write(tmp_path / "test", **test)
+    with pytest.raises(ConfigError) as caught:
+        api.prepare_job(CONFIG, tmp_path, Run(tmp_path / "run"))
+    for words in [str(tmp_path / "test"), str(tmp_path / "train"), *numbers]:
+        assert words in str(caught.value)
+
+
+def test_test_data_may_have_fewer_classes(tmp_path: Path):
+    write(tmp_path / "train")
+    write(tmp_path / "test", classes=2)
+    assert api.prepare_job(CONFIG, tmp_path, Run(tmp_path / "run"))[0].test == tmp_path / "test"
+
+
+def test_only_a_stream_needs_no_test_data(tmp_path: Path):
+    write(tmp_path / "train")
+    follow = replace(CONFIG, follow=True, lr_schedule="constant")
+    assert api.prepare_job(follow, tmp_path, Run(tmp_path / "run"))[0].test is None
+    with pytest.raises(DatasetError, match=str(tmp_path / "test")):
+        api.prepare_job(CONFIG, tmp_path, Run(tmp_path / "run"))
+
+
+def test_trainer_here_is_closed(job: Job, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("ddmlp.runs.run.WRITER_SECONDS", 0.1)
+    alone, notes = replace(job, workers=0), []
+    with api.open_trainer(alone, note=notes.append) as trainer:
+        assert trainer.step == 0
+    with pytest.raises(KeyError), api.open_trainer(alone):
+        raise KeyError
+    local_trainer(alone).close()
+    assert notes == []
+
+
+@dataclass
+class FakeCluster:
+    """Takes the place of a Ray: notes what is done with it."""
+
+    cpus: float = 4.0
+    own: bool = True
+    dashboard: str | None = None
+    left: bool = False
+    address: str = "there:6379"
+
+    def room(self) -> str:
+        return "some room"
+
+    def share(self, workers: int) -> float:
+        return min(1.0, self.cpus / workers)
+
+    def leave(self) -> None:
+        self.left = True
+
+
+class FakeTrainer:
+    closed = False
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def opened(job: Job, monkeypatch: pytest.MonkeyPatch):
+    """Opens a trainer on a fake Ray and closes it; returns the notes, and what was asked of `connect`."""
+
+    def opened(cluster: FakeCluster, **options: Any) -> tuple[list[str], tuple[Any, ...]]:
+        asked, notes = [], []
+        monkeypatch.setattr(ray_cluster, "connect", lambda *of, **more: asked.append((*of, more)) or cluster)
+        monkeypatch.setattr(ray_trainer, "RayTrainer", FakeTrainer)
+        with api.open_trainer(job, note=notes.append, **options) as trainer:
+            assert isinstance(trainer, FakeTrainer)
+            assert not trainer.closed
+            assert not cluster.left
+        assert trainer.closed
+        assert cluster.left
+        return notes, asked[0]
+
+    return opened
+
+
+def test_notes_of_an_own_ray(opened):
+    notes, asked = opened(FakeCluster())
+    assert asked == (None, {"dashboard": False})
+    assert len(notes) == 1
+    assert notes[0].endswith("local Ray: some room")
+
+
+def test_notes_of_another_ray(opened):
+    notes, asked = opened(FakeCluster(own=False, dashboard="http://there"), address="there:6379", dashboard=True)
+    assert asked == ("there:6379", {"dashboard": True})
+    assert len(notes) == 1, "the dashboard is not ours"
+    assert "there:6379: some room" in notes[0]
+
+
+def test_note_of_the_dashboard(opened, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "a secret")
+    notes, _ = opened(FakeCluster(dashboard="http://here:8265"), dashboard=True)
+    assert len(notes) == 2
+    assert "http://here:8265" in notes[1]
+    assert "a secret" in notes[1]
+
+
+def test_note_of_shared_cpus(opened):
+    notes, _ = opened(FakeCluster(cpus=1.5))
+    assert notes[1:] == ["2 workers share 1.5 CPUs: 0.75 each"]
+
+
+def test_ray_is_left_if_no_trainer_starts(job: Job, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: object) -> None:
+        raise ClusterError("no place")
+
+    cluster = FakeCluster()
+    monkeypatch.setattr(ray_cluster, "connect", lambda *_, **__: cluster)
+    monkeypatch.setattr(ray_trainer, "RayTrainer", refuse)
+    with pytest.raises(ClusterError, match="no place"), api.open_trainer(job):
+        pass
+    assert cluster.left

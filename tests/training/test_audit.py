@@ -1,0 +1,154 @@
+"""A recorded run: what its folder has, where it is computed again from, and files that contradict each other.
+
+What the command says of each file that was changed is in tests/cli/test_verify.py.
+"""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+
+from ddmlp.data.manifest import Manifest
+from ddmlp.errors import DatasetError, RunError
+from ddmlp.runs.checkpoint import Checkpoint, load_checkpoint
+from ddmlp.runs.hash_chain import HashChain
+from ddmlp.runs.run import Run
+from ddmlp.training.audit import RecordedRun
+from ddmlp.training.setup import local_trainer
+from tests.support import runs
+from tests.support.local import CONFIG
+
+POSITIONS = [0, 10, 20, 27, 30, 40, 50, 54]  # of the checkpoints; the last three are kept
+
+
+@pytest.fixture(scope="module")
+def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run, not to be changed."""
+    path = tmp_path_factory.mktemp("audit") / "run"
+    runs.begin(path, CONFIG, data)
+    runs.train(local_trainer(runs.job(data, path, 0, CONFIG)), path)
+    return path
+
+
+@pytest.fixture
+def run(whole: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be changed."""
+    return Path(shutil.copytree(whole, tmp_path / "run"))
+
+
+def test_simple(whole: Path):
+    recorded, result = RecordedRun(whole), Run(whole).result()
+    assert recorded.steps == POSITIONS
+    assert sorted(recorded.checkpoints) == [40, 50, 54]
+    assert (recorded.entries[-1].digest, recorded.entries[-1].weights_sha256) == (result.chain, result.weights_sha256)
+    assert recorded.checkpoints[54].weights.sha256() == result.weights_sha256
+    assert recorded.same_machine
+
+
+def test_run_is_free_afterwards(whole: Path):
+    RecordedRun(whole)
+    with Run(whole):
+        pass
+
+
+def test_run_in_use(whole: Path):
+    with Run(whole), pytest.raises(RunError, match="in use"):
+        RecordedRun(whole)
+
+
+def test_other_libraries(whole: Path, monkeypatch: pytest.MonkeyPatch):
+    recorded = RecordedRun(whole)
+    monkeypatch.setattr("ddmlp.training.audit.libraries", lambda: {"numpy": "0.1"})
+    assert not recorded.same_machine
+
+
+@pytest.mark.parametrize(("first", "start"), [(0, 0), (30, 0), (40, 40), (49, 40), (54, 54)])
+def test_start_of_a_recomputation(first: int, start: int, whole: Path):
+    """It is the newest kept checkpoint that is not after the first step."""
+    recorded = RecordedRun(whole)
+    redone = recorded.recomputation(recorded.open_dataset(None), first, 54)
+    assert redone.step == start
+    (entry,) = [entry for entry in recorded.entries if entry.step == start]
+    assert redone.weights.sha256() == entry.weights_sha256
+
+
+def test_first_difference(whole: Path):
+    recorded, shown = RecordedRun(whole), []
+    dataset = recorded.open_dataset(None)
+    redone = recorded.recomputation(dataset, 40, 54)
+    assert recorded.first_difference(redone, 54, lambda *of: shown.append(of)) is None
+    assert shown == [(step, 14) for step in range(1, 15)]
+    recorded.entries = [structs.replace(entry, weights_sha256="f" * 64) for entry in recorded.entries]
+    redone = recorded.recomputation(dataset, 0, 54)
+    redone.advance()
+    assert recorded.first_difference(redone, 54, lambda *_: None) is recorded.entries[1]
+    assert redone.step == 10, "it went no further"
+
+
+def contradicted(run: Path, name: str, *words: str) -> None:
+    """Assert that the run is refused, and which file is named."""
+    with pytest.raises(RunError) as caught:
+        RecordedRun(run)
+    for word in (str(run / name), *words):
+        assert word in str(caught.value)
+
+
+def test_chain_begins_later(run: Path):
+    chain = HashChain(run / "chain.jsonl", Run(run).origin().fixed)
+    entries = chain.entries()
+    chain.path.unlink()
+    chain.rewind(0, None)
+    for entry in entries[1:]:
+        chain.append(entry.step, entry.weights_sha256)
+    contradicted(run, "chain.jsonl", "step 0")
+
+
+def test_result_of_another_chain(run: Path):
+    result = json.loads((run / "result.json").read_bytes())
+    (run / "result.json").write_text(json.dumps(result | {"chain": "f" * 64}))
+    contradicted(run, "result.json", str(run / "chain.jsonl"))
+
+
+@pytest.mark.parametrize("step", [31, 40])
+def test_checkpoint_of_another_step(step: int, run: Path):
+    """Its weights are those of step 50: the chain has no such position, or other weights there."""
+    found = load_checkpoint(run / "checkpoints" / "step-000000000050.npz")
+    path = Run(run).checkpoints.save(Checkpoint(found.weights, step, found.header), keep=10)
+    contradicted(run, f"checkpoints/{path.name}", f"step {step}")
+
+
+def test_checkpoint_of_another_history(run: Path):
+    path = run / "checkpoints" / "step-000000000050.npz"
+    found = load_checkpoint(path)
+    Run(run).checkpoints.save(replace(found, header=structs.replace(found.header, chain="f" * 64)))
+    contradicted(run, "checkpoints/step-000000000050.npz", "step 50")
+
+
+def test_unfinished_run_has_no_result(run: Path):
+    for name in ("result.json", "model.npz"):
+        (run / name).unlink()
+    assert RecordedRun(run).steps == POSITIONS
+
+
+def test_dataset(run: Path, data: Path, tmp_path: Path):
+    recorded = RecordedRun(run)
+    assert recorded.open_dataset(None).path == data / "train"
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "train").symlink_to(data / "test")
+    with pytest.raises(RunError) as caught:
+        recorded.open_dataset(tmp_path / "other")
+    assert str(tmp_path / "other" / "train") in str(caught.value)
+    assert str(run) in str(caught.value)
+
+
+def test_dataset_is_verified(whole: Path, data: Path, tmp_path: Path):
+    copy = Path(shutil.copytree(data / "train", tmp_path / "train"))
+    shard = copy / Manifest.read(copy).shards[1].file
+    content = bytearray(shard.read_bytes())
+    content[-5_000] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(DatasetError, match=shard.name):
+        RecordedRun(whole).open_dataset(tmp_path)
