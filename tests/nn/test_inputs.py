@@ -59,7 +59,7 @@ def test_a_simple_staircase():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_pixels_are_scaled_to_nought_to_one(dtype):
+def test_pixels_are_scaled(dtype):
     pixels = np.arange(256, dtype=np.uint8)[None]
     x, live, _ = loader(pixels, dtype).load(pixels)
     assert live is None
@@ -68,7 +68,8 @@ def test_pixels_are_scaled_to_nought_to_one(dtype):
 
 
 @given(st.integers(1, 5), st.integers(1, 40), st.data())
-def test_what_is_left_out_is_exactly_what_is_zero(rows, inputs, data):
+def test_zeros_are_left_out(rows, inputs, data):
+    """Exactly those."""
     ink = data.draw(st.lists(st.integers(0, rows * inputs - 1), max_size=inputs))
     pixels = np.zeros(rows * inputs, np.uint8)
     pixels[ink] = 200
@@ -81,7 +82,8 @@ def test_what_is_left_out_is_exactly_what_is_zero(rows, inputs, data):
 
 
 @given(st.integers(1, 300), st.integers(1, 40), st.integers(0, 2**32 - 1), st.floats(0, 1))
-def test_a_staircase_has_every_row_once_with_all_its_ink(rows, inputs, seed, density):
+def test_staircase_has_every_row(rows, inputs, seed, density):
+    """Once, with all its ink."""
     draw = np.random.default_rng(seed)
     pixels = (draw.random((rows, inputs)) < density * draw.random(inputs) ** 4).astype(np.uint8) * np.uint8(99)
     numbers = np.arange(rows) % 256
@@ -98,7 +100,8 @@ def test_a_staircase_has_every_row_once_with_all_its_ink(rows, inputs, seed, den
         assert sum(count * (end - begin) for count, begin, end in found.treads) <= MAX_LIVE * pixels.size
 
 
-def test_of_real_digits_a_staircase_leaves_out_a_sixth_more(digits):
+def test_staircase_of_real_digits(digits):
+    """It leaves out a sixth more."""
     pixels, labels = digits
     plain = loader(pixels).load(pixels)
     found, _ = loader(pixels).arrange(pixels, labels)
@@ -108,7 +111,8 @@ def test_of_real_digits_a_staircase_leaves_out_a_sixth_more(digits):
 
 
 @pytest.mark.parametrize(("rows", "hidden"), [(59, HIDDEN), (200, 30)])
-def test_there_is_no_staircase_where_it_would_cost_more_than_it_saves(digits, rows, hidden):
+def test_no_staircase(digits, rows, hidden):
+    """There is none if it would cost more than it saves."""
     pixels, labels = (each[:rows] for each in digits)
     expected = loader(pixels).load(pixels)
     found, same = loader(pixels, hidden=hidden).arrange(pixels, labels)
@@ -124,7 +128,8 @@ def test_noise_is_multiplied_as_it_is():
     assert x.shape == pixels.shape
 
 
-def test_a_smaller_batch_after_a_full_one_is_as_if_it_were_alone(digits):
+def test_smaller_batch(digits):
+    """After a full one it is as if it were alone."""
     pixels, labels = digits
     used = loader(pixels)
     used.arrange(pixels, labels)
@@ -141,7 +146,8 @@ def test_a_smaller_batch_after_a_full_one_is_as_if_it_were_alone(digits):
 
 
 @pytest.mark.parametrize("rows", [1, 2, 59, 64, 200])
-def test_a_step_without_the_zeros_is_the_step_with_them(digits, rows):
+def test_step_without_the_zeros(digits, rows):
+    """It is the step with them."""
     pixels, labels = (each[:rows] for each in digits)
     weights = Weights.draw(Shape(784, 20, 10), 4)
     inputs, arranged = loader(pixels).arrange(pixels, labels)
@@ -158,7 +164,7 @@ def test_a_step_without_the_zeros_is_the_step_with_them(digits, rows):
     assert found.w1[inputs.live].any(axis=1).all()
 
 
-def test_pixels_that_are_all_zero_have_no_inputs(digits):
+def test_all_pixels_are_zero(digits):
     weights, out = Weights.draw(Shape(784, 20, 10), 4), Weights(Shape(784, 20, 10))
     pixels = np.zeros((64, 784), np.uint8)
     inputs, labels = loader(pixels).arrange(pixels, digits[1][:64])

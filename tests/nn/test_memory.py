@@ -41,7 +41,7 @@ def test_simple(shape, dtype):
 
 
 @pytest.mark.skipif(not SWITCH.exists(), reason="this kernel has no huge pages")
-def test_for_weights_huge_pages_are_asked_for():
+def test_weights_ask_for_huge_pages():
     assert "hg" in flags(Weights(Shape(784, 300, 10)).flat)
     # A mapping of its own: NumPy's may lie where an array of 4 MB was before, for which NumPy has asked.
     unasked = mmap.mmap(-1, MIN_BYTES, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -54,7 +54,7 @@ def test_two_arrays_share_nothing():
     assert not other.any()
 
 
-def test_the_memory_goes_with_the_last_view(monkeypatch):
+def test_memory_goes_with_the_last_view(monkeypatch):
     opened = []
 
     class Mapped(mmap.mmap):
@@ -77,7 +77,8 @@ def test_the_memory_goes_with_the_last_view(monkeypatch):
     assert not opened
 
 
-def test_where_the_kernel_has_no_huge_pages_the_array_is_there(monkeypatch):
+def test_no_huge_pages(monkeypatch):
+    """The array is there all the same."""
     refused = []
 
     class Refusing(mmap.mmap):

@@ -31,7 +31,7 @@ def test_simple():
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 1e-5)])
 @pytest.mark.parametrize(("shape", "rows"), SHAPES)
-def test_gradients_are_the_sums_of_the_note(shape, rows, dtype, tolerance):
+def test_sums_of_the_note(shape, rows, dtype, tolerance):
     weights, x, labels = case(shape, rows, dtype)
     error, _, gradient = run(weights, x, labels)
     expected, d1, d2 = scalar_gradients(weights.w1.tolist(), weights.w2.tolist(), x.tolist(), labels.tolist())
@@ -41,12 +41,12 @@ def test_gradients_are_the_sums_of_the_note(shape, rows, dtype, tolerance):
 
 
 @pytest.mark.parametrize(("shape", "rows"), SHAPES)
-def test_gradients_are_the_slopes_of_the_error(shape, rows):
+def test_slopes_of_the_error(shape, rows):
     weights, x, labels = case(shape, rows)
     assert check(weights, x, labels, run(weights, x, labels)[2])
 
 
-def test_gradients_are_the_slopes_of_the_error_of_real_digits(sample):
+def test_slopes_of_real_digits(sample):
     x = read_idx(sample / "train-images-idx3-ubyte.gz")[:12].reshape(12, -1) / 255
     labels = read_idx(sample / "train-labels-idx1-ubyte.gz")[:12]
     weights = case(Shape(784, 5, 10), 1)[0]
@@ -54,7 +54,7 @@ def test_gradients_are_the_slopes_of_the_error_of_real_digits(sample):
 
 
 @pytest.mark.parametrize("wrong", ["no 1 - y1", "no y1", "transposed", "sign", "mean", "one entry", "one row missing"])
-def test_the_check_finds_a_wrong_gradient(wrong):
+def test_check_finds_a_wrong_gradient(wrong):
     weights, x, labels = case(Shape(5, 4, 4), 3)
     y1 = 1 / (1 + np.exp(-x @ weights.w1))
     d2 = Network(weights.shape, 3, np.float64).forward(weights, Inputs(x)) - np.eye(4)[labels]
@@ -98,7 +98,8 @@ def test_gradients_are_those_of_pytorch():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("size", [1e3, 1e30, -1e30])
-def test_huge_weights_leave_every_number_finite(size, dtype):
+def test_huge_weights(size, dtype):
+    """Every number stays finite."""
     weights, x, labels = case(Shape(20, 30, 10), 8, dtype)
     weights.flat *= dtype(size)
     error, mistakes, gradient = run(weights, x, labels)
@@ -112,7 +113,8 @@ def test_huge_weights_leave_every_number_finite(size, dtype):
     assert y2.min() >= 0
 
 
-def test_the_error_is_finite_where_the_probability_of_the_label_rounds_to_zero():
+def test_probability_rounds_to_zero():
+    """That of the label: the error is finite all the same."""
     weights = Weights(Shape(1, 1, 2), np.array([0, 1000, -1000], np.float32))
     x, labels = np.ones((1, 1), np.float32), np.ones(1, np.uint8)
     network = Network(weights.shape, 1)
@@ -120,7 +122,8 @@ def test_the_error_is_finite_where_the_probability_of_the_label_rounds_to_zero()
     assert network.score(weights, Inputs(x), labels) == (1000, 1)
 
 
-def test_the_error_is_finite_where_differences_of_outputs_would_overflow():
+def test_differences_would_overflow():
+    """Those of outputs: the error is finite all the same."""
     weights = Weights(Shape(1, 1, 2), np.array([100, 3e38, -3e38], np.float32))
     error, mistakes = Network(weights.shape, 1).score(
         weights, Inputs(np.ones((1, 1), np.float32)), np.ones(1, np.uint8)
@@ -156,7 +159,8 @@ def test_a_step_allocates_no_array(shape, rows, least):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_type_of_the_weights_is_the_type_of_everything(dtype):
+def test_dtype(dtype):
+    """That of the weights is that of everything."""
     weights, x, labels = case(Shape(4, 3, 2), 5, dtype)
     _, _, gradient = run(weights, x, labels)
     assert type(gradient) is type(weights)
@@ -165,7 +169,8 @@ def test_the_type_of_the_weights_is_the_type_of_everything(dtype):
     assert Network(weights.shape, 5, dtype).forward(weights, Inputs(x)).dtype == dtype
 
 
-def test_a_smaller_batch_after_a_full_one_is_as_if_it_were_alone():
+def test_smaller_batch():
+    """After a full one it is as if it were alone."""
     weights, x, labels = case(Shape(6, 5, 4), 8)
     network, out = Network(weights.shape, 8, np.float64), Weights(weights.shape, np.empty(weights.shape.size))
     network.gradients(weights, Inputs(x), labels, out)
@@ -185,7 +190,8 @@ def test_a_batch_is_the_sum_of_its_rows():
     np.testing.assert_allclose(gradient.flat, sum(row[2].flat for row in rows), rtol=1e-10, atol=1e-14)
 
 
-def test_of_equal_outputs_the_first_is_predicted():
+def test_equal_outputs():
+    """The first is predicted."""
     weights = Weights(Shape(3, 2, 4), np.zeros(14))
     network = Network(weights.shape, 4, np.float64)
     error, mistakes = network.score(weights, Inputs(np.ones((4, 3))), np.arange(4, dtype=np.uint8))

@@ -23,14 +23,16 @@ def test_simple(dtype):
     assert weights.flat.tolist() == [1, 2, 3]
 
 
-def test_the_rate_is_rounded_once_to_the_type_of_the_weights():
+def test_rate_is_rounded_once():
+    """To the type of the weights."""
     out = of([0, 0, 0])
     assert update(of([1, 1, 1]), np.array([3, 0, 0], np.float32), 0.1, out)
     assert out.flat[0] == np.float32(1) - np.float32(0.1) * np.float32(3)
 
 
 @pytest.mark.parametrize("live", [[1, 5], [0], [6], [], [0, 1, 6]])
-def test_in_place_and_compact_it_has_the_same_bits(live):
+def test_in_place_and_compact(live):
+    """It has the same bits."""
     shape, draw = Shape(7, 3, 2), np.random.default_rng(1)
     compact = Weights(shape, draw.normal(size=shape.size).astype(np.float32))
     compact.live = np.array(live, np.intp)
@@ -52,7 +54,8 @@ def test_in_place_and_compact_it_has_the_same_bits(live):
 
 @pytest.mark.parametrize("live", [None, np.array([0]), np.array([], np.intp)])
 @pytest.mark.parametrize(("bad", "rate"), [(np.nan, 0.1), (np.inf, 0.1), (-np.inf, 0.1), (1e30, 0.1), (1.0, 1e30)])
-def test_what_would_not_be_finite_changes_nothing(bad, rate, live):
+def test_not_finite(bad, rate, live):
+    """Nothing is changed then."""
     weights = of([1, 2, 3])
     with np.errstate(all="ignore"):
         assert not update(weights, np.array([0, bad, 0], np.float32), rate, weights, live)

@@ -9,7 +9,8 @@ import pytest
 from ddmlp.nn.weights import Shape, Weights
 
 
-def test_the_layers_are_views_of_one_buffer():
+def test_simple():
+    """The layers are views of one buffer."""
     flat = np.arange(14, dtype=np.float32)
     weights = Weights(Shape(3, 2, 4), flat)
     assert weights.w1.tolist() == [[0, 1], [2, 3], [4, 5]]
@@ -19,7 +20,8 @@ def test_the_layers_are_views_of_one_buffer():
     assert not np.any(Weights(Shape(3, 2, 4)).flat)
 
 
-def test_the_hash_is_over_the_bytes_of_w1_then_w2_row_by_row():
+def test_sha256():
+    """It is over the bytes of W1, then W2, row by row."""
     weights = Weights.draw(Shape(3, 2, 4), seed=5)
     numbers = [number for layer in (weights.w1, weights.w2) for row in layer.tolist() for number in row]
     assert len(numbers) == 14
@@ -30,7 +32,8 @@ def test_the_hash_is_over_the_bytes_of_w1_then_w2_row_by_row():
     assert weights.sha256() != expected
 
 
-def test_the_first_weights_depend_on_the_shape_and_the_seed_alone():
+def test_draw():
+    """It depends on the shape and the seed alone."""
     shape = Shape(784, 30, 10)
     drawn = Weights.draw(shape, seed=3)
     np.random.seed(0)
@@ -40,7 +43,8 @@ def test_the_first_weights_depend_on_the_shape_and_the_seed_alone():
 
 
 @pytest.mark.parametrize("seed", [0, 2**64 - 1])
-def test_the_first_weights_fill_their_bounds_evenly(seed):
+def test_draw_fills_its_bounds(seed):
+    """Evenly."""
     weights = Weights.draw(Shape(784, 300, 10), seed)
     for layer, bound in ((weights.w1, 4 * (6 / 1084) ** 0.5), (weights.w2, (6 / 310) ** 0.5)):
         assert 0.99 * bound < np.abs(layer).max() <= bound * (1 + 1e-7)

@@ -29,7 +29,7 @@ def test_every_row_comes_once(arguments):
 
 
 @given(numbers, st.data())
-def test_slices_agree_in_any_order_of_access(arguments, data):
+def test_slices_in_any_order(arguments, data):
     rows = arguments[0]
     whole = EpochOrder(*arguments)[0:rows].tolist()
     order = EpochOrder(*arguments)
@@ -39,7 +39,7 @@ def test_slices_agree_in_any_order_of_access(arguments, data):
         assert order[span].tolist() == whole[span]
 
 
-def test_orders_differ_between_epochs_and_seeds():
+def test_epochs_and_seeds_differ():
     orders = [EpochOrder(300, 10, window, seed, epoch) for window in (50, 300) for seed in (0, 1) for epoch in (0, 1)]
     assert len({tuple(order[0:300].tolist()) for order in orders}) == 8
 
@@ -61,13 +61,14 @@ def test_a_window_is_made_of_whole_blocks(arguments):
 
 
 @given(st.integers(1, 300), st.integers(1, 400), st.integers(1, 400), st.integers(0, 100), st.integers(0, 9))
-def test_in_one_window_the_order_depends_on_neither_block_nor_window(rows, block, more, seed, epoch):
+def test_one_window(rows, block, more, seed, epoch):
+    """The order depends on neither block nor window."""
     one = EpochOrder(rows, block, rows, seed, epoch)
     other = EpochOrder(rows, 1, rows + more, seed, epoch)
     assert one[0:rows].tolist() == other[0:rows].tolist()
 
 
-def test_rows_of_a_window_are_mixed_and_windows_too():
+def test_rows_and_windows_are_mixed():
     order = EpochOrder(10_000, 100, 1_000, seed=3, epoch=0)[0:10_000]
     windows = order.reshape(10, 1_000)
     assert all(len(np.unique(window // 100)) == 10 for window in windows)
@@ -89,7 +90,7 @@ def test_memory_is_bounded_by_the_window():
     assert window * 8 < peak < 10 * window * 8 < rows
 
 
-def test_going_through_an_epoch_shuffles_each_window_once(monkeypatch):
+def test_windows_are_shuffled_once(monkeypatch):
     shuffled = []
     shuffle = EpochOrder._shuffle
     monkeypatch.setattr(EpochOrder, "_shuffle", lambda order, window: shuffled.append(window) or shuffle(order, window))

@@ -72,7 +72,7 @@ def test_every_epoch_visits_every_row_once(plan):
 
 
 @given(plans())
-def test_batches_and_microbatches_are_slices_of_the_epoch_order(plan):
+def test_slices_of_the_epoch_order(plan):
     orders = [EpochOrder(plan.rows, plan.block, plan.window, plan.seed, epoch) for epoch in range(plan.epochs)]
     wholes = [order[0 : plan.rows].tolist() for order in orders]
     for step in range(plan.steps):
@@ -84,7 +84,7 @@ def test_batches_and_microbatches_are_slices_of_the_epoch_order(plan):
 
 
 @given(plans())
-def test_rows_before_counts_what_the_steps_before_hold(plan):
+def test_rows_before(plan):
     counts = [sum(len(rows) for rows in rows_of(plan, step)) for step in range(plan.steps)]
     assert min(counts) > 0
     assert [plan.rows_before(step) for step in range(plan.steps + 1)] == [0, *np.cumsum(counts).tolist()]
@@ -93,7 +93,8 @@ def test_rows_before_counts_what_the_steps_before_hold(plan):
 
 @given(plans())
 @example(Plan(rows=101, batch=10, microbatch=4, epochs=2, seed=1, block=9, window=30))
-def test_epoch_rows_are_those_of_the_steps_of_the_epoch_so_far(plan):
+def test_epoch_rows(plan):
+    """They are those of the steps of the epoch so far."""
     so_far = []
     for step in range(plan.steps):
         if step % plan.steps_per_epoch == 0:
@@ -106,7 +107,8 @@ def test_epoch_rows_are_those_of_the_steps_of_the_epoch_so_far(plan):
 
 
 @given(plans(), st.randoms(use_true_random=False))
-def test_the_rows_do_not_depend_on_what_was_asked_before(plan, random):
+def test_rows_have_no_memory(plan, random):
+    """They do not depend on what was asked before."""
     places = [(step, index) for step in range(plan.steps) for index in range(plan.microbatches(step))]
     expected = {place: plan.microbatch_rows(*place).tolist() for place in places}
     again = Plan(plan.rows, plan.batch, plan.microbatch, plan.epochs, plan.seed, plan.block, plan.window)
@@ -114,14 +116,15 @@ def test_the_rows_do_not_depend_on_what_was_asked_before(plan, random):
     assert {place: again.microbatch_rows(*place).tolist() for place in places} == expected
 
 
-def test_epochs_and_seeds_have_orders_of_their_own():
+def test_epochs_and_seeds_differ():
     plans = [Plan(50, 50, 50, 3, seed, 10, 50) for seed in (0, 1)]
     assert len({tuple(plan.microbatch_rows(step, 0)) for plan in plans for step in range(3)}) == 6
 
 
 @given(plans(), st.integers(1, 70))
 @example(Plan(rows=100, batch=96, microbatch=1, epochs=1, seed=0, block=10, window=100), 64)
-def test_units_cut_the_one_tree_whatever_the_number_of_workers(plan, workers):
+def test_units_cut_the_one_tree(plan, workers):
+    """Whatever the number of workers."""
     for step in range(plan.steps):
         root = Node(0, plan.microbatches(step))
         units = plan.units(step, workers)
@@ -138,7 +141,8 @@ def test_one_worker_gets_a_step_whole(plan):
 
 
 @given(st.integers(0, 1_000), st.integers(2, 300))
-def test_children_halve_a_node_at_the_largest_power_of_two(lo, size):
+def test_children(lo, size):
+    """They halve a node at the largest power of two."""
     left, right = Node(lo, lo + size).children()
     assert (left.lo, left.hi, right.hi) == (lo, right.lo, lo + size)
     half = left.hi - left.lo
@@ -161,7 +165,8 @@ def test_family_undoes_children(size):
 
 
 @given(st.integers(1, 150), st.integers(1, 160))
-def test_a_cut_takes_the_largest_nodes_that_fit(microbatches, size):
+def test_cut(microbatches, size):
+    """It takes the largest nodes that fit."""
     root = Node(0, microbatches)
     nodes = list(root.cut(size))
     assert [index for node in nodes for index in range(node.lo, node.hi)] == list(range(microbatches))

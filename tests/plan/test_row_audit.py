@@ -70,7 +70,7 @@ def test_a_row_that_is_doubled_is_counted(order, data):
 
 
 @given(orders, st.data())
-def test_a_row_in_the_place_of_another_changes_the_sum(order, data):
+def test_another_row_changes_the_sum(order, data):
     place, foreign = data.draw(st.integers(0, len(order) - 1)), data.draw(st.integers(0, 300))
     applied = [*order[:place], foreign, *order[place + 1 :]]
     if foreign == order[place]:
@@ -81,7 +81,8 @@ def test_a_row_in_the_place_of_another_changes_the_sum(order, data):
 
 
 @given(st.integers(5, 200), st.data())
-def test_two_foreign_rows_that_keep_count_and_sum_of_the_numbers_are_found(count, data):
+def test_two_foreign_rows(count, data):
+    """They are found even if they keep the count and the sum of the numbers."""
     low = data.draw(st.integers(0, count - 3))
     high = data.draw(st.integers(low + 2, count - 1))
     gap = data.draw(st.integers(1, (high - low) // 2))
@@ -94,7 +95,8 @@ def test_two_foreign_rows_that_keep_count_and_sum_of_the_numbers_are_found(count
 @given(st.integers(0, 2**63 - 2))
 @example(0)
 @example(2**63 - 2)
-def test_a_fingerprint_is_multiply_and_fold_twice(row):
+def test_fingerprint(row):
+    """Multiply and fold, twice."""
     mixed = (row + 1) * 0x9E3779B97F4A7C15 % 2**64
     mixed = (mixed ^ (mixed >> 32)) * 0xBF58476D1CE4E5B9 % 2**64
     expected = mixed ^ (mixed >> 32)
@@ -103,7 +105,7 @@ def test_a_fingerprint_is_multiply_and_fold_twice(row):
 
 
 @pytest.mark.parametrize("one", [8_269, 1_035, 23_921])
-def test_two_swaps_that_keep_the_sum_of_the_rows_do_not_cancel_out(one):
+def test_two_swaps_do_not_cancel_out(one):
     """They would with a fingerprint that ends with a multiplication."""
     other = {8_269: 20_281, 1_035: 16_965, 23_921: 35_476}[one]
     swapped = np.arange(60_000)
@@ -112,13 +114,14 @@ def test_two_swaps_that_keep_the_sum_of_the_rows_do_not_cancel_out(one):
         assert row_hash_sum(swapped) != row_hash_sum(np.arange(60_000))
 
 
-def test_errors_are_added_left_to_right_and_all_else_too():
+def test_plus():
+    """Errors are added left to right, and all else too."""
     one, two = RowStats(2, 2**64 - 1, 0.1, 1), RowStats(3, 5, 0.2, 2)
     assert one.plus(two) == RowStats(5, 4, 0.1 + 0.2, 3)
     assert math.isnan(one.plus(two._replace(error=math.nan)).error)
 
 
-def test_the_ledger_is_checked_against_whatever_rows_are_due():
+def test_any_rows_may_be_due():
     ledger = ledger_of([7, 5], [9])
     ledger.verify("up to step 2", iter([rows(9, 7), rows(5)]))
     with pytest.raises(TrainingError, match=r"up to step 2: 3 rows were applied, but not those of the plan"):
@@ -127,7 +130,7 @@ def test_the_ledger_is_checked_against_whatever_rows_are_due():
         ledger.verify("up to step 2", [rows(9, 7)])
 
 
-def test_nothing_is_applied_where_nothing_is_due():
+def test_nothing_is_due():
     RowAudit().verify("epoch 1, up to step 0", [])
     with pytest.raises(TrainingError, match=r"0 rows were applied, expected 1;"):
         RowAudit().verify("epoch 1", all_rows(0, 1))
@@ -147,7 +150,7 @@ def test_a_checkpoint_tells_the_ledger(count, sums):
     assert (found.rows, found.fingerprints) == (count, sums)
 
 
-def test_a_ledger_goes_on_from_its_checkpoint():
+def test_goes_on_from_a_checkpoint():
     found = RowAudit.from_state(ledger_of([4, 1]).state)
     found.record_step(tally_of([0, 3, 2]))
     found.verify("epoch 1", all_rows(0, 5))

@@ -49,14 +49,15 @@ def allocated(monkeypatch):
     tracemalloc.stop()
 
 
-def test_what_is_mapped_counts_as_allocated(allocated):
+def test_mapped_is_allocated(allocated):
     allocated()
     zeros((MIN_BYTES,), np.uint8)
     assert allocated() >= MIN_BYTES
 
 
 @pytest.mark.parametrize(("batch", "microbatch"), [(64, 64), (64, 16), (1, 1)])
-def test_a_step_allocates_no_array_but_for_the_rows_it_reads(tmp_path, data: Path, allocated, batch, microbatch):
+def test_step(tmp_path, data: Path, allocated, batch, microbatch):
+    """It allocates no array but for the rows that it reads."""
     config = TrainConfig(hidden=300, batch=batch, microbatch=microbatch, epochs=100)
     begin(tmp_path / "run", config, data)
     trainer = local_trainer(job(data, tmp_path / "run", 0, config, every=10**9))
@@ -78,7 +79,7 @@ def test_a_step_allocates_no_array_but_for_the_rows_it_reads(tmp_path, data: Pat
 
 
 @pytest.mark.parametrize(("units", "copies"), [(1, 0), (2, 1), (8, 1)])
-def test_a_gradient_is_copied_only_where_it_waits_for_another(data, monkeypatch, units, copies):
+def test_gradients(data, monkeypatch, units, copies):
     """Answers come in the order of the tree here, so a sum waits in one buffer at a time for each of its levels."""
     taken = Counter()
 

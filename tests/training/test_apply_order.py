@@ -22,7 +22,8 @@ def whole(step, read, value):
     )
 
 
-def test_in_order_steps_are_applied_in_the_order_in_which_they_were_begun():
+def test_in_order():
+    """Steps are applied in the order in which they were begun."""
     server = ParameterServer(SGD(TrainConfig()), 7, Weights.draw(SHAPE, 1), bound=2)
     for step, read in [(7, 5), (8, 6), (9, 7)]:
         server.begin_step(step, read, 1)
@@ -39,7 +40,8 @@ def test_in_order_steps_are_applied_in_the_order_in_which_they_were_begun():
     assert server.weights.flat == pytest.approx(Weights.draw(SHAPE, 1).flat - (7 + 8 + 9), rel=1e-5)
 
 
-def test_out_of_order_what_is_complete_is_applied_unless_something_older_would_then_be_too_old():
+def test_out_of_order():
+    """What is complete is applied, unless something older would then be too old."""
     server = ParameterServer(SGD(TrainConfig()), 0, Weights.draw(SHAPE, 1), bound=2, in_order=False)
     for step in range(3):
         server.begin_step(step, 0, 1)
@@ -63,7 +65,7 @@ def test_out_of_order_what_is_complete_is_applied_unless_something_older_would_t
     assert np.isfinite(server.weights.flat).all(), "what was held back was kept"
 
 
-def test_a_gradient_that_is_older_than_the_bound_is_never_applied():
+def test_too_old():
     server = ParameterServer(SGD(TrainConfig()), 3, Weights.draw(SHAPE, 1), bound=2, in_order=False)
     before = server.weights.sha256()
     server.begin_step(0, 0, 1)
@@ -74,7 +76,8 @@ def test_a_gradient_that_is_older_than_the_bound_is_never_applied():
 
 
 @given(st.data(), st.integers(0, 5), st.integers(1, 8))
-def test_with_any_bound_and_any_arrivals_every_step_is_applied_in_time(data, bound, window):
+def test_any_bound_and_arrivals(data, bound, window):
+    """Every step is applied in time."""
     server = ParameterServer(SGD(TrainConfig()), 0, Weights.draw(SHAPE, 1), bound=bound, in_order=False)
     begun, out, old = 0, [], []
     while server.version < 30:

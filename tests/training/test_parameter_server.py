@@ -54,7 +54,8 @@ def test_simple():
 @given(cuts(), st.integers(0, 5))
 @example((3, [Node(2, 3), Node(0, 1), Node(1, 2)]), 0)
 @example((3, [Node(0, 2), Node(2, 3)]), 0)
-def test_the_same_bits_from_any_cut_in_any_order(cut, seed):
+def test_any_cut_in_any_order(cut, seed):
+    """The bits are the same."""
     count, nodes = cut
     leaves = leaves_of(count, seed)
     server = server_at()
@@ -64,7 +65,7 @@ def test_the_same_bits_from_any_cut_in_any_order(cut, seed):
     assert server.weights.flat.tobytes() == expected.tobytes()
 
 
-def test_the_order_of_additions_would_show():
+def test_order_of_additions_would_show():
     leaves = leaves_of(8)
     flat, _ = sum_of(leaves)
     one_by_one = np.zeros_like(flat)
@@ -74,7 +75,8 @@ def test_the_order_of_additions_would_show():
 
 
 @given(st.lists(cuts(), min_size=2, max_size=5))
-def test_steps_follow_each_other_without_a_trace(steps):
+def test_step_after_step(steps):
+    """None leaves a trace in the next."""
     server, buffers = server_at(version=7), [Weights(SHAPE), Weights(SHAPE)]
     expected = server.weights.flat.copy()
     for step, (count, nodes) in enumerate(steps):
@@ -85,13 +87,14 @@ def test_steps_follow_each_other_without_a_trace(steps):
         assert server.weights.flat.tobytes() == expected.tobytes()
 
 
-def test_the_first_weights_are_those_given_themselves():
+def test_first_weights_are_not_copied():
     given = Weights.draw(SHAPE, 1)
     server = ParameterServer(SGD(TrainConfig()), 5, given)
     assert (server.version, server.weights) == (5, given)
 
 
-def test_a_gradient_is_read_before_receive_returns():
+def test_receive_reads_the_gradient():
+    """Its buffer may be written to as soon as the call returns."""
     leaves = leaves_of(4)
     server, other = server_at(), server_at()
     train(other, leaves, [Node(0, 1), Node(3, 4), Node(1, 2), Node(2, 3)])
@@ -106,7 +109,7 @@ def test_a_gradient_is_read_before_receive_returns():
     assert server.weights.sha256() == other.weights.sha256()
 
 
-def test_the_version_before_stays_readable():
+def test_version_before_stays_readable():
     server = server_at()
     leaves = leaves_of(3)
     for _ in range(4):
@@ -117,7 +120,7 @@ def test_the_version_before_stays_readable():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_a_gradient_that_is_not_finite_makes_no_version(bad):
+def test_gradient_not_finite(bad):
     server = server_at(version=3)
     train(server, leaves_of(1), [Node(0, 1)])
     before = server.weights.sha256()
@@ -130,7 +133,7 @@ def test_a_gradient_that_is_not_finite_makes_no_version(bad):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_an_error_that_is_not_finite_makes_no_version(bad):
+def test_error_not_finite(bad):
     server = server_at()
     before = server.weights.sha256()
     leaves = [(flat, rows, fingerprints, bad, mistakes) for flat, rows, fingerprints, _, mistakes in leaves_of(1)]
@@ -140,7 +143,7 @@ def test_an_error_that_is_not_finite_makes_no_version(bad):
 
 
 @pytest.mark.parametrize("step", [2, 4])
-def test_a_gradient_of_another_step_is_refused(step):
+def test_gradient_of_another_step(step):
     server = server_at(version=3)
     begin(server, 1)
     with pytest.raises(KeyError, match=str(step)):
@@ -148,7 +151,7 @@ def test_a_gradient_of_another_step_is_refused(step):
     assert server.ready_step() is None
 
 
-def test_a_gradient_of_another_version_is_refused():
+def test_gradient_of_another_version():
     server = server_at(version=3)
     begin(server, 1)
     wrong = answer(leaves_of(1), Node(0, 1), 3)
@@ -157,7 +160,7 @@ def test_a_gradient_of_another_version_is_refused():
     assert server.ready_step() is None
 
 
-def test_an_incomplete_step_is_not_applied():
+def test_incomplete_step():
     server = server_at()
     begin(server, 2)
     server.receive(answer(leaves_of(2), Node(0, 1)))

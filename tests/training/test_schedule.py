@@ -49,7 +49,8 @@ def test_simple():
 @pytest.mark.parametrize("delay", [0, 1, 3, 29, 64])
 @pytest.mark.parametrize("start", [0, 1, 7, 30])
 @pytest.mark.parametrize("workers", [0, 1, 5])
-def test_with_a_delay_step_s_reads_version_s_less_it_whoever_computes_and_wherever_it_goes_on(delay, start, workers):
+def test_delay(delay, start, workers):
+    """Step s reads version s less the delay, whoever computes it and wherever the run goes on."""
     job = job_of(workers, every=4, delay=delay)
     assert reads_of(job, start=start, workers=1) == [Update(step, max(0, step - delay)) for step in range(start, 30)]
     for _, still, version in run(job, start=start):
@@ -57,7 +58,8 @@ def test_with_a_delay_step_s_reads_version_s_less_it_whoever_computes_and_wherev
 
 
 @pytest.mark.parametrize(("delay", "version", "reads"), [(0, 5, [5]), (2, 5, [3, 4, 5]), (2, 1, [0, 1]), (3, 0, [0])])
-def test_the_versions_that_a_resume_needs_are_those_that_steps_to_come_read(delay, version, reads):
+def test_versions_that_a_resume_needs(delay, version, reads):
+    """They are those that steps to come read."""
     schedule = Schedule(job_of(delay=delay), version)
     assert [*schedule.versions_read(version)] == reads
     to_come = {read for _, read in reads_of(job_of(delay=delay), start=version)}
@@ -68,12 +70,14 @@ def test_the_versions_that_a_resume_needs_are_those_that_steps_to_come_read(dela
     ("staleness", "most", "workers", "window"),
     [(1, 8, 8, 2), (3, 8, 8, 4), ("inf", 1, 1, 1), ("inf", 4, 4, 4), ("inf", 4, 3, 3), (3, 1, 1, 1), (5, 0, 1, 1)],
 )
-def test_asynchronous_as_many_are_open_as_the_bound_allows_and_there_are_workers(staleness, most, workers, window):
+def test_open_steps_asynchronous(staleness, most, workers, window):
+    """As many are open as the bound allows and there are workers."""
     counts = [len(still) for _, still, _ in run(job_of(most, staleness=staleness), workers=workers)]
     assert max(counts) == counts[0] == window
 
 
-def test_workers_that_die_begin_nothing_and_take_nothing_back():
+def test_fewer_workers():
+    """Workers that die begin nothing, and take nothing back."""
     schedule = Schedule(job_of(6, staleness="inf"), 0)
     assert len([*schedule.steps_to_begin(PLAN, 0, 0, 6)]) == 6
     assert [*schedule.steps_to_begin(PLAN, 1, 5, 2)] == []
@@ -90,9 +94,8 @@ def test_workers_that_die_begin_nothing_and_take_nothing_back():
 )
 @example("inf", 4, 1, 0, None, None)
 @example("inf", 4, 7, 3, 11, None)
-def test_asynchronous_the_newest_is_read_and_a_position_is_one_where_a_checkpoint_is_due(
-    staleness, workers, every, start, stop_after, random
-):
+def test_reads_asynchronous(staleness, workers, every, start, stop_after, random):
+    """The newest version is read, and no step is open where a checkpoint is due."""
     job = job_of(workers, every, stop_after, staleness=staleness)
     applied, goal = start, Schedule(job, start).goal(PLAN)
     begun_so_far = {*range(start)}
@@ -113,7 +116,8 @@ def test_where_a_checkpoint_is_due():
 
 @pytest.mark.parametrize("plan", [PLAN, STREAM])
 @pytest.mark.parametrize("stop_after", [None, 7, 12])
-def test_the_next_pause_is_the_first_position_behind_at_which_one_is_due_or_it_may_be_the_end(plan, stop_after):
+def test_next_checkpoint(plan, stop_after):
+    """It is the first position behind at which one is due, or which may be the end."""
     schedule = Schedule(job_of(every=4, stop_after=stop_after), 0)
     goal = schedule.goal(plan)
     for version in range(31):
@@ -121,7 +125,8 @@ def test_the_next_pause_is_the_first_position_behind_at_which_one_is_due_or_it_m
         assert schedule.next_checkpoint(plan, version) == next(due)
 
 
-def test_one_computes_all_of_a_step_where_steps_do_not_wait_for_each_other():
+def test_parts():
+    """One worker computes all of a step if steps do not wait for each other."""
     assert [Schedule(job_of(4), 0).parts(workers) for workers in (0, 1, 4)] == [1, 1, 4]
     assert [Schedule(job_of(4, delay=2), 0).parts(workers) for workers in (0, 1, 4)] == [1, 1, 4]
     assert [Schedule(job_of(4, staleness=2), 0).parts(workers) for workers in (0, 1, 4)] == [1, 1, 1]
@@ -143,14 +148,14 @@ def test_one_computes_all_of_a_step_where_steps_do_not_wait_for_each_other():
         (replace(STREAM, ended=True), 5, 5, 5),
     ],
 )
-def test_the_goal_is_the_end_as_far_as_it_is_known_and_it_is_over_where_nothing_is_behind_it(
-    plan, stop_after, goal, over
-):
+def test_goal(plan, stop_after, goal, over):
+    """It is the end as far as that is known; the run is over if nothing is behind it."""
     schedule = Schedule(job_of(stop_after=stop_after), 0)
     assert schedule.goal(plan) == goal
     assert [schedule.finished(plan, version) for version in range(goal + 1)] == [False] * goal + [goal >= over]
 
 
 @pytest.mark.parametrize("plan", [PLAN, STREAM, replace(STREAM, ended=True)])
-def test_a_run_that_is_gone_on_with_past_where_it_is_to_stop_is_over(plan):
+def test_stop_after_is_behind(plan):
+    """A run that goes on past it is over."""
     assert Schedule(job_of(stop_after=5), 7).finished(plan, 7)

@@ -96,7 +96,7 @@ def test_waits_are_counted(clock):
     assert waits.full_queue == 2.0, "two of the four units had no room at first"
 
 
-def test_no_answer_in_time_leaves_the_step_open(clock):
+def test_no_answer_in_time(clock):
     pool = ScriptedPool(clock)
     loop = loop_on(pool)
     pool.silent = 1
@@ -107,7 +107,8 @@ def test_no_answer_in_time_leaves_the_step_open(clock):
     assert loop.step == 1
 
 
-def test_earlier_weights_are_those_that_steps_will_read(clock):
+def test_earlier_weights(clock):
+    """They are those that steps to come will read."""
     pool = ScriptedPool(clock, capacity=100)
     loop = loop_on(pool, delay=2)
     for _ in range(3):
@@ -117,7 +118,7 @@ def test_earlier_weights_are_those_that_steps_will_read(clock):
     assert loop.weights.flat[0] == pytest.approx(-1.2)
 
 
-def test_values_that_are_not_finite_are_diagnosed(clock):
+def test_not_finite(clock):
     pool = ScriptedPool(clock)
     loop = loop_on(pool)
     loop.begin_steps(PLAN)

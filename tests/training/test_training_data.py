@@ -69,7 +69,7 @@ def test_simple(job):
     data.close()
 
 
-def test_a_dataset_that_is_not_followed_does_not_grow(job):
+def test_not_followed(job):
     config = TrainConfig(batch=10)
     data = TrainingData(Job(config, job.data, job.run, workers=0, checkpoint_every=10))
     plan = data.plan
@@ -80,7 +80,7 @@ def test_a_dataset_that_is_not_followed_does_not_grow(job):
     data.close()
 
 
-def test_idle_is_since_when_there_has_been_nothing_new(job, clock):
+def test_idle(job, clock):
     data = TrainingData(job)
     clock.now += 50
     assert data.idle == 0.0, "nobody has looked"
@@ -99,7 +99,8 @@ def test_idle_is_since_when_there_has_been_nothing_new(job, clock):
     data.close()
 
 
-def test_it_does_not_look_more_often_than_it_must_nor_wait_longer_than_it_may(job, clock):
+def test_waits_of_a_poll(job, clock):
+    """It does not look more often than it must, nor wait longer than it may."""
     data = TrainingData(job)
     waits = []
     for seconds in (10.0, 10.0, 0.0, -1.0, module.POLL_SECONDS / 4, 10.0):
@@ -115,7 +116,7 @@ def test_it_does_not_look_more_often_than_it_must_nor_wait_longer_than_it_may(jo
     data.close()
 
 
-def test_every_shard_is_verified_also_those_that_come(job):
+def test_new_shards_are_verified(job):
     data = TrainingData(job)
     assert data.wait_until_verified(60)
     publish(job.data / "train", 10)
@@ -126,7 +127,8 @@ def test_every_shard_is_verified_also_those_that_come(job):
     data.close()
 
 
-def test_what_the_steps_before_have_read_is_let_go_of(job):
+def test_shards_are_released(job):
+    """Those that the steps before have read."""
     data = TrainingData(job)
     assert data.wait_until_verified(60)
     first = Manifest.read(job.data / "train").shards[0]
@@ -138,7 +140,7 @@ def test_what_the_steps_before_have_read_is_let_go_of(job):
     data.close()
 
 
-def test_a_dataset_that_is_written_anew_is_refused(job):
+def test_written_anew(job):
     data = TrainingData(job)
     publish(job.data / "train", 7, overwrite=True)
     with pytest.raises(DatasetError, match="was overwritten"):

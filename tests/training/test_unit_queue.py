@@ -46,7 +46,7 @@ def test_simple():
     assert (queue.depth, queue.high_water, queue.reissued, queue.compared) == (0, 1, 0, 0)
 
 
-def test_a_full_queue_takes_no_more_until_an_answer_comes():
+def test_full_queue():
     queue = queue_of(2)
     assert queue.full
     with pytest.raises(AssertionError, match="2 units are open, of 2 at most"):
@@ -59,7 +59,8 @@ def test_a_full_queue_takes_no_more_until_an_answer_comes():
     assert take_all(queue, 1) == [unit(1), unit(9)]
 
 
-def test_units_of_a_lost_worker_come_next_in_their_order_however_often():
+def test_units_of_a_lost_worker():
+    """They come next, in their order, however often."""
     queue = UnitQueue(4)
     units = [unit(5, step=1), unit(0, step=2), unit(1, step=2), unit(2, step=2)]
     for each in units:
@@ -90,7 +91,8 @@ def test_overdue_unit():
     assert queue.unresponsive() == [7]
 
 
-def test_an_overdue_worker_gets_nothing_more_until_it_has_answered_everything():
+def test_overdue_worker_gets_nothing():
+    """Until it has answered everything."""
     queue = queue_of(4)
     take_all(queue, 0)
     assert queue.reissue_overdue(FIRST) == [unit(0), unit(1)]
@@ -102,7 +104,7 @@ def test_an_overdue_worker_gets_nothing_more_until_it_has_answered_everything():
     assert take_all(queue, 0, 2 * FIRST) == [unit(2), unit(3)]
 
 
-def test_of_two_answers_the_first_counts_and_the_second_is_compared():
+def test_second_answer_is_compared():
     queue = shared()
     assert queue.reissued == 2
     assert queue.accept(answer(unit(0), worker=1), FIRST)
@@ -112,7 +114,7 @@ def test_of_two_answers_the_first_counts_and_the_second_is_compared():
     assert (queue.compared, queue.depth, queue.overdue) == (2, 0, 0)
 
 
-def test_a_third_answer_is_compared_with_the_first_too():
+def test_third_answer_is_compared():
     queue = shared()
     queue.reissue_overdue(2 * FIRST)
     assert take_all(queue, 2) == [unit(0), unit(1)]
@@ -133,7 +135,8 @@ def test_a_third_answer_is_compared_with_the_first_too():
     ],
     ids=["gradient", "rows", "fingerprints", "error", "mistakes"],
 )
-def test_answers_that_differ_in_a_bit_name_both_workers_and_the_unit(wrong):
+def test_answers_differ(wrong):
+    """In a bit: both workers and the unit are named."""
     queue = shared()
     queue.accept(answer(unit(0), worker=1), FIRST)
     with pytest.raises(TrainingError) as caught:
@@ -144,7 +147,8 @@ def test_answers_that_differ_in_a_bit_name_both_workers_and_the_unit(wrong):
     assert queue.compared == 0
 
 
-def test_what_others_hold_or_have_answered_does_not_come_back_from_the_dead():
+def test_lost_units_that_others_hold():
+    """Those, and answered ones, do not wait again."""
     queue = shared()
     queue.accept(answer(unit(0), worker=1), FIRST)
     assert queue.remove_worker(0) == []
@@ -152,13 +156,14 @@ def test_what_others_hold_or_have_answered_does_not_come_back_from_the_dead():
     assert queue.remove_worker(1) == [unit(1)], "worker 1 was the last to hold it"
 
 
-def test_what_is_answered_already_is_not_given_out_again():
+def test_answered_units_do_not_wait():
     queue = shared()
     queue.accept(answer(unit(0), worker=0), FIRST)
     assert queue.reissue_overdue(9 * FIRST) == [unit(1)], "worker 1 is overdue with both"
 
 
-def test_the_versions_in_use_are_those_asked_for_and_those_still_held():
+def test_versions_in_use():
+    """Those of open units, and of units that are still held."""
     queue = UnitQueue(2)
     queue.put(unit(0, step=4))
     queue.take(3)

@@ -47,7 +47,7 @@ def test_no_buffer_is_free():
     assert store.reserve([1]) is store[0]
 
 
-def test_a_version_stays_until_the_next_is_published():
+def test_version_stays_until_the_next():
     """An update that fails leaves the weights as they were, and they can still be read."""
     store = WeightStore(SHAPE)
     before = publish(store, 7)

@@ -52,7 +52,8 @@ def test_simple(worker, weights):
     assert error / PLAN.microbatch == pytest.approx(np.log(10), rel=0.5)
 
 
-def test_a_unit_computed_twice_gives_the_same_bits(worker, weights):
+def test_computed_twice(worker, weights):
+    """The bits are the same."""
     first = compute(worker, weights, 3, Node(0, 8))
     other = compute(worker, weights, SHORT, Node(2, 4))
     assert not same(first, other)
@@ -60,7 +61,8 @@ def test_a_unit_computed_twice_gives_the_same_bits(worker, weights):
 
 
 @pytest.mark.parametrize(("step", "root"), [(0, Node(0, 8)), (SHORT, Node(0, 4)), (24 + SHORT, Node(0, 4))])
-def test_a_node_is_the_tree_sum_of_its_leaves(data, worker, weights, step, root):
+def test_sum_of_a_node(data, worker, weights, step, root):
+    """It is the tree sum of its leaves."""
     assert PLAN.microbatches(step) == root.hi
     other = Worker(Dataset(data / "train"), PLAN, SHAPE)
     leaves = [compute(other, weights, step, Node(index, index + 1)) for index in range(root.hi)]
@@ -71,7 +73,7 @@ def test_a_node_is_the_tree_sum_of_its_leaves(data, worker, weights, step, root)
 
 
 @pytest.mark.parametrize(("step", "index", "rows"), [(0, 0, 24), (7, 7, 2), (SHORT, 3, 18), (24, 1, 24)])
-def test_the_rows_are_those_of_the_plan_and_the_files(sample, worker, weights, step, index, rows):
+def test_rows_of_the_plan(sample, worker, weights, step, index, rows):
     begin = step % 24 * PLAN.batch + index * PLAN.microbatch
     places = EpochOrder(4_000, 1_000, 2_000, seed=5, epoch=step // 24)[begin : begin + rows]
     pixels = read_idx(sample / "train-images-idx3-ubyte.gz")[places].reshape(rows, 784)
@@ -82,7 +84,7 @@ def test_the_rows_are_those_of_the_plan_and_the_files(sample, worker, weights, s
     assert same(compute(worker, weights, step, Node(index, index + 1)), (out.flat, *row_stats))
 
 
-def test_the_tally_is_of_all_the_rows_of_the_unit(sample, worker, weights):
+def test_row_stats(sample, worker, weights):
     rows = np.concatenate([PLAN.microbatch_rows(SHORT, index) for index in range(4)])
     x = read_idx(sample / "train-images-idx3-ubyte.gz")[rows].reshape(90, 784) / np.float32(255)
     labels = read_idx(sample / "train-labels-idx1-ubyte.gz")[rows]
@@ -93,7 +95,8 @@ def test_the_tally_is_of_all_the_rows_of_the_unit(sample, worker, weights):
     assert mistakes == np.count_nonzero(y2.argmax(axis=1) != labels) > 0
 
 
-def test_the_units_of_an_epoch_fill_the_ledger(worker, weights):
+def test_rows_of_an_epoch(worker, weights):
+    """The row audit of its units passes."""
     ledger, out = RowAudit(), Weights(SHAPE)
     for step in range(PLAN.steps_per_epoch, PLAN.steps):
         for node in PLAN.units(step, 3):
@@ -107,7 +110,8 @@ def test_the_weights_are_left_alone(worker, weights):
     assert weights.sha256() == before
 
 
-def test_the_microbatch_may_be_larger_than_the_batch(data, weights):
+def test_large_microbatch(data, weights):
+    """It may be larger than the batch."""
     plan = Plan(rows=4_000, batch=10, microbatch=2**24, epochs=1, seed=0, block=1_000, window=4_000)
     flat, rows, _, _, mistakes = compute(Worker(Dataset(data / "train"), plan, SHAPE), weights, 399, Node(0, 1))
     assert np.any(flat)
@@ -129,7 +133,8 @@ def reads(worker, monkeypatch):
 
 @pytest.mark.parametrize("node", [Node(0, 1), Node(2, 4)])
 @pytest.mark.parametrize("every", [1, 3])
-def test_what_most_likely_comes_next_is_read_ahead_and_has_the_same_bits(data, worker, weights, reads, node, every):
+def test_prefetch(data, worker, weights, reads, node, every):
+    """What most likely comes next is read ahead, and has the same bits."""
     other = Worker(Dataset(data / "train"), PLAN, SHAPE)
     steps = range(every, 6 * every, every)
     for step in steps:
@@ -145,7 +150,7 @@ def test_what_most_likely_comes_next_is_read_ahead_and_has_the_same_bits(data, w
 @pytest.mark.parametrize(
     ("step", "node"), [(8, Node(0, 2)), (8, Node(4, 8)), (10, Node(0, 4)), (6, Node(0, 4)), (SHORT, Node(0, 4))]
 )
-def test_what_was_read_ahead_in_vain_changes_nothing(data, worker, weights, reads, step, node):
+def test_prefetch_in_vain(data, worker, weights, reads, step, node):
     for before in (6, 7):
         compute(worker, weights, before, Node(0, 4))
         worker.prefetch(Unit(before, before, Node(0, 4)))
@@ -155,7 +160,7 @@ def test_what_was_read_ahead_in_vain_changes_nothing(data, worker, weights, read
         assert same(compute(worker, weights, *asked), expected)
 
 
-def test_nothing_is_read_ahead_that_the_plan_does_not_have(worker, weights, reads):
+def test_prefetch_within_the_plan(worker, weights, reads):
     for last in (PLAN.steps - 1, SHORT - 1):  # after the last step; and behind the microbatches of a short one
         for step in (last - 1, last):
             compute(worker, weights, step, Node(3, 4))

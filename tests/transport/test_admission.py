@@ -28,7 +28,8 @@ from tests.support.sockets import (
 
 
 @both_kinds
-def test_a_wrong_secret_is_refused_and_the_run_goes_on(pool, dataset, threads, expected, kind):
+def test_wrong_secret(pool, dataset, threads, expected, kind):
+    """The worker is refused, and the run goes on."""
     with pytest.raises(ConnectionError, match=r"^worker 0 cannot reach the server at .*AuthenticationError.*digest"):
         meet(pool, lambda: WorkerClient(pool.addresses[kind], b"guessed", hello(0, dataset), SHAPE, Timeouts()))
     threads.submit(work, pool.addresses[kind], dataset)
@@ -37,7 +38,8 @@ def test_a_wrong_secret_is_refused_and_the_run_goes_on(pool, dataset, threads, e
 
 
 @pytest.mark.parametrize("said", [b"no JSON", b"[]", b'{"worker": 1}', b"\xff", b" " * (protocol.HELLO_BYTES + 1)])
-def test_a_hello_that_is_none_does_not_stop_the_run(pool, dataset, threads, expected, said):
+def test_no_hello(pool, dataset, threads, expected, said):
+    """What is none does not stop the run."""
     with meet(pool, lambda: Client(pool.addresses[0], authkey=SECRET)) as other:
         with suppress(BrokenPipeError, ConnectionResetError):  # one that is too long is not heard to its end
             other.send_bytes(said)
@@ -62,14 +64,15 @@ def test_a_hello_that_is_none_does_not_stop_the_run(pool, dataset, threads, expe
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_a_worker_that_would_compute_something_else_is_told_so(pool, dataset, kind, change, says):
+def test_other_workers(pool, dataset, kind, change, says):
+    """One that would compute something else is told so."""
     different = replace(hello(3, dataset), **change)
     with pytest.raises(ClusterError, match=f"^the server refuses worker 3: {says}"):
         meet(pool, WorkerClient, pool.addresses[kind], SECRET, different, SHAPE, Timeouts())
     admit(pool, pool.addresses[kind], dataset, 4).close()
 
 
-def test_a_second_worker_of_the_same_number_is_refused(pool, dataset):
+def test_number_in_use(pool, dataset):
     links = [admit(pool, pool.addresses[0], dataset, 0)]
     with pytest.raises(ClusterError, match="there is a worker 0 already"):
         meet(pool, join, pool.addresses[0], dataset, 0)
@@ -78,7 +81,8 @@ def test_a_second_worker_of_the_same_number_is_refused(pool, dataset):
         link.close()
 
 
-def test_of_two_workers_of_one_number_that_come_at_once_one_is_let_in(pool, dataset):
+def test_one_number_at_once(pool, dataset):
+    """Of two workers with it, one is let in."""
     both = [meet(pool, lambda: Client(pool.addresses[1], authkey=SECRET)) for _ in range(2)]
     for each in both:
         each.send_bytes(hello(5, dataset).dump())
@@ -91,7 +95,7 @@ def test_of_two_workers_of_one_number_that_come_at_once_one_is_let_in(pool, data
         each.close()
 
 
-def test_a_number_is_free_again_when_its_worker_is_gone(pool, dataset):
+def test_number_is_free_again(pool, dataset):
     admit(pool, pool.addresses[1], dataset, 0).close()
     while pool.count:
         pool.gather(1_000, 0.01)

@@ -48,7 +48,8 @@ def work_until_stuck(pipe, address, dataset, index):
     run_worker(StuckWorker(pipe, Dataset(dataset), PLAN, SHAPE), join(address, dataset, index))
 
 
-def test_the_units_of_a_process_killed_elsewhere_go_to_another(pool, dataset, threads, start, expected):
+def test_killed(pool, dataset, threads, start, expected):
+    """The units of a process that is killed go to another."""
     mine, theirs = SPAWN.Pipe()
     victim = start(work_until_stuck, theirs, pool.addresses[1], dataset, 0)
     assert pool.gather(1, SECONDS)
@@ -90,9 +91,8 @@ def test_the_units_of_a_process_killed_elsewhere_go_to_another(pool, dataset, th
     ],
     ids=["empty", "byte", "zeros", "cut", "slot", "large", "step", "node", "no failure", "list", "nested", "number"],
 )
-def test_a_worker_that_makes_no_sense_is_dropped_and_its_units_go_to_another(
-    pool, dataset, threads, expected, kind, said
-):
+def test_nonsense(pool, dataset, threads, expected, kind, said):
+    """Whoever sends it is dropped, and its units go to another."""
     mad = admit(pool, pool.addresses[kind], dataset, 0)
     threads.submit(work, pool.addresses[kind], dataset, 1)
     assert pool.gather(2, SECONDS)
@@ -111,7 +111,7 @@ def test_a_worker_that_makes_no_sense_is_dropped_and_its_units_go_to_another(
     mad.close()
 
 
-def test_a_gradient_of_another_size_is_dropped_with_its_worker(pool, dataset, threads, expected):
+def test_gradient_of_another_size(pool, dataset, threads, expected):
     mad = admit(pool, pool.addresses[1], dataset, 0)
     threads.submit(work, pool.addresses[1], dataset, 1)
     assert pool.gather(2, SECONDS)
@@ -130,7 +130,7 @@ def test_a_gradient_of_another_size_is_dropped_with_its_worker(pool, dataset, th
 
 
 @pytest.mark.parametrize("name", ["ClusterError", "DatasetError", "NoErrorOfOurs", "MemoryError", "__doc__"])
-def test_a_worker_may_fail_with_an_error_of_any_name(pool, dataset, name):
+def test_failure_of_any_name(pool, dataset, name):
     """No name makes anything but an error of ours, even where it is one of the module of errors."""
     link = admit(pool, pool.addresses[0], dataset, 7)
     link._connection.send_bytes(protocol.FAILURE + json.dumps({"error": name, "message": "words"}).encode())

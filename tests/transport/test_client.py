@@ -54,7 +54,8 @@ def test_simple(dataset, threads, expected):
     assert working.result() == PLAN.steps
 
 
-def test_processes_on_a_unix_socket_and_on_tcp_give_the_bits_of_one_process(dataset, start, expected):
+def test_processes(dataset, start, expected):
+    """On a Unix socket and on TCP, the bits are those of one process."""
     with listening(dataset) as pool:
         workers = [start(work, address, dataset, index) for index, address in enumerate(pool.addresses)]
         assert pool.gather(2, SECONDS)
@@ -69,7 +70,7 @@ def test_processes_on_a_unix_socket_and_on_tcp_give_the_bits_of_one_process(data
 
 @both_kinds
 @pytest.mark.parametrize(("batch", "microbatch"), [(1, 1), (3, 1), (7, 2)])
-def test_with_a_few_rows_the_bits_are_those_of_one_process_too(dataset, threads, monkeypatch, kind, batch, microbatch):
+def test_few_rows(dataset, threads, monkeypatch, kind, batch, microbatch):
     """Their gradients are compact, but for those that are sent or added."""
     few = Plan(rows=PLAN.rows, batch=batch, microbatch=microbatch, epochs=1, seed=4, block=100, window=PLAN.rows)
     monkeypatch.setattr(sockets, "PLAN", few)
@@ -84,7 +85,8 @@ def test_with_a_few_rows_the_bits_are_those_of_one_process_too(dataset, threads,
 
 
 @both_kinds
-def test_a_worker_reads_ahead_where_no_unit_waits_for_it(dataset, threads, expected, kind):
+def test_prefetch(dataset, threads, expected, kind):
+    """A worker reads ahead if no unit waits for it."""
     done = threading.Event()
     worker = AheadWorker(Dataset(dataset), PLAN, SHAPE, done)
     with listening(dataset) as pool:
@@ -101,7 +103,7 @@ def test_a_worker_reads_ahead_where_no_unit_waits_for_it(dataset, threads, expec
     assert worker.ahead == [Unit(step, step, Node(0, 8)) for step in range(PLAN.steps)]
 
 
-def test_a_worker_does_not_read_ahead_where_a_unit_waits_for_it(dataset, threads):
+def test_no_prefetch_if_a_unit_waits(dataset, threads):
     handed, done = threading.Event(), threading.Event()
 
     class Patient(AheadWorker):
@@ -137,7 +139,7 @@ def test_no_server_is_a_connection_error(dataset, tmp_path):
         join(str(tmp_path / "nowhere"), dataset, 2)
 
 
-def test_a_server_that_goes_away_in_the_handshake_is_a_connection_error(dataset, threads):
+def test_server_leaves_the_handshake(dataset, threads):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         joining = threads.submit(join, listener.getsockname(), dataset)
         listener.accept()[0].close()
@@ -146,7 +148,7 @@ def test_a_server_that_goes_away_in_the_handshake_is_a_connection_error(dataset,
 
 
 @both_kinds
-def test_a_worker_that_is_let_go_while_it_computes_ends_in_peace(dataset, threads, kind):
+def test_released_while_it_computes(dataset, threads, kind):
     """Its answer finds nobody: the pool may have been killed."""
     computing, gone = threading.Event(), threading.Event()
 
@@ -167,7 +169,8 @@ def test_a_worker_that_is_let_go_while_it_computes_ends_in_peace(dataset, thread
     assert working.result(SECONDS) <= 1
 
 
-def test_an_error_of_a_worker_arrives_as_what_it_is(pool, dataset, tmp_path, threads):
+def test_error_of_a_worker(pool, dataset, tmp_path, threads):
+    """It arrives as what it is."""
     copy = Path(shutil.copytree(dataset, tmp_path / "copy"))
     worker = VerifyingWorker(Dataset(copy), PLAN, SHAPE)
     shard = copy / Manifest.read(copy).shards[1].file
@@ -202,7 +205,7 @@ def test_nothing_is_pickled(pool, dataset, threads, expected, monkeypatch):
     assert min(pool.stats.answered.values()) > 0
 
 
-def test_a_link_that_is_closed_leaves_no_descriptor(pool, dataset):
+def test_closed_link_has_no_descriptor(pool, dataset):
     def descriptors():
         gc.collect()
         return len(list(Path("/proc/self/fd").iterdir()))

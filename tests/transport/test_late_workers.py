@@ -39,7 +39,7 @@ def test_simple(pool, dataset, threads, expected, training):
 
 @both_kinds
 @pytest.mark.parametrize("more", [False, True], ids=["one unit", "its credit"])
-def test_weights_that_a_late_worker_reads_are_never_overwritten(pool, dataset, threads, expected, training, kind, more):
+def test_late_workers_keep_their_weights(pool, dataset, threads, expected, training, kind, more):
     training.schedule.count = 4 if more else 2
     late = admit(pool, pool.addresses[kind], dataset, 0)
     training.run(to=2 * SLOTS)
@@ -60,7 +60,7 @@ def test_weights_that_a_late_worker_reads_are_never_overwritten(pool, dataset, t
 
 
 @both_kinds
-def test_a_late_answer_that_differs_names_both_workers_and_the_unit(pool, dataset, training, kind):
+def test_late_answer_differs(pool, dataset, training, kind):
     late = admit(pool, pool.addresses[kind], dataset, 0)
     training.run(to=2)
     unit, weights = next(late.units())
@@ -74,7 +74,7 @@ def test_a_late_answer_that_differs_names_both_workers_and_the_unit(pool, datase
     late.close()
 
 
-def test_a_late_answer_with_another_tally_differs(pool, dataset, training):
+def test_late_row_stats_differ(pool, dataset, training):
     late = admit(pool, pool.addresses[0], dataset, 0)
     training.run(to=2)
     unit, weights = next(late.units())
@@ -86,9 +86,8 @@ def test_a_late_answer_with_another_tally_differs(pool, dataset, training):
 
 
 @both_kinds
-def test_workers_that_never_answer_pin_a_slot_each_and_the_last_is_dropped_when_none_is_free(
-    pool, dataset, threads, expected, training, kind
-):
+def test_no_slot_is_free(pool, dataset, threads, expected, training, kind):
+    """Workers that never answer pin a slot each; the one that is furthest behind is dropped."""
     late = []
     for step in range(SLOTS - 1):
         late.append(admit(pool, pool.addresses[kind], dataset, step))
@@ -108,7 +107,7 @@ def test_workers_that_never_answer_pin_a_slot_each_and_the_last_is_dropped_when_
 
 
 @both_kinds
-def test_a_late_worker_that_is_gone_changes_nothing(pool, dataset, expected, training, kind):
+def test_late_worker_is_gone(pool, dataset, expected, training, kind):
     late = admit(pool, pool.addresses[kind], dataset, 0)
     training.run(to=3)
     assert training.queue.overdue == 1
@@ -119,7 +118,7 @@ def test_a_late_worker_that_is_gone_changes_nothing(pool, dataset, expected, tra
     assert (training.queue.overdue, training.queue.compared) == (0, 0)
 
 
-def test_an_answer_given_twice_drops_the_worker(pool, dataset, expected, training):
+def test_answer_given_twice(pool, dataset, expected, training):
     late = admit(pool, pool.addresses[0], dataset, 0)
     training.run(to=2)
     unit, weights = next(late.units())

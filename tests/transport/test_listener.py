@@ -85,9 +85,7 @@ def test_simple(dataset, threads):
 @both_kinds
 @pytest.mark.parametrize("secret", [b"", SECRET], ids=["a stranger", "one of us"])
 @patient
-def test_who_connects_and_is_silent_does_not_delay_the_training(
-    pool, dataset, threads, expected, stranger, kind, secret
-):
+def test_silent_strangers_delay_nothing(pool, dataset, threads, expected, stranger, kind, secret):
     silent = stranger(pool.addresses[kind])
     if secret:
         meet(pool, answer_challenge, silent, secret)
@@ -102,9 +100,8 @@ def test_who_connects_and_is_silent_does_not_delay_the_training(
 
 @both_kinds
 @patient
-def test_as_many_strangers_as_may_wait_do_not_delay_the_training_and_more_are_turned_away(
-    pool, dataset, threads, expected, stranger, kind
-):
+def test_too_many_strangers(pool, dataset, threads, expected, stranger, kind):
+    """As many as may wait do not delay the training, and more are turned away."""
     address = pool.addresses[kind]
     threads.submit(work, address, dataset)
     assert pool.gather(1, SECONDS)
@@ -127,7 +124,8 @@ def test_as_many_strangers_as_may_wait_do_not_delay_the_training_and_more_are_tu
 
 
 @both_kinds
-def test_a_close_while_handshakes_are_under_way_leaves_no_thread(dataset, stranger, kind):
+def test_close_during_handshakes(dataset, stranger, kind):
+    """It leaves no thread."""
     with listening(dataset, Timeouts(message=3_600)) as pool:
         silent = [meet(pool, stranger, pool.addresses[kind]) for _ in range(THREADS + 5)]
         for begun in silent[:THREADS]:
@@ -147,7 +145,7 @@ def test_a_close_while_handshakes_are_under_way_leaves_no_thread(dataset, strang
         (1, b"\0\0"),
     ],
 )
-def test_a_stranger_is_hung_up_on_and_does_not_stop_the_run(pool, dataset, threads, expected, stranger, kind, said):
+def test_strangers_are_hung_up_on(pool, dataset, threads, expected, stranger, kind, said):
     strange = stranger(pool.addresses[kind])
     os.write(strange.fileno(), said)
     assert b"#CHALLENGE#" in meet(pool, heard, strange)[0]
@@ -156,6 +154,6 @@ def test_a_stranger_is_hung_up_on_and_does_not_stop_the_run(pool, dataset, threa
     assert Training(pool, 1).run() == expected
 
 
-def test_an_address_that_is_taken_is_a_clear_error(pool):
+def test_address_is_taken(pool):
     with pytest.raises(ClusterError, match=r"the server cannot listen at .*Address already in use"):
         pool.listen(pool.addresses[1])

@@ -40,7 +40,7 @@ def test_simple():
         assert Welcome.load(welcome.dump()) == welcome
 
 
-def test_the_kinds_of_frame_can_be_told_apart():
+def test_kinds_of_frame():
     row_stats = RowStats(1, 1, 1.0, 1)
     frames = [
         protocol.pack_unit(UNIT, 0, False),
@@ -71,7 +71,7 @@ def test_what_is_no_failure_is_a_value_error(said):
         protocol.unpack_failure(protocol.FAILURE + said, 0)
 
 
-def test_the_refusal_shows_only_the_settings_that_differ():
+def test_settings_that_differ():
     mine, theirs = (
         replace(HELLO, config=TrainConfig(seed=seed, lr=lr).as_dict()) for seed, lr in ((1, 0.5), (2, 0.25))
     )
@@ -94,7 +94,8 @@ def test_an_array_of_another_size_is_refused(count):
 
 
 @pytest.mark.parametrize("said", [b"\0\0", b"\0\0\0\x08half"])
-def test_a_message_that_stands_still_is_an_error_and_not_waited_for(said):
+def test_message_stands_still(said):
+    """It is an error, and not waited for."""
     one, other = socket.socketpair()
     with one, Connection(other.detach()) as receiver:
         protocol.bound_waits(receiver, 0.1)
@@ -103,7 +104,8 @@ def test_a_message_that_stands_still_is_an_error_and_not_waited_for(said):
             receiver.recv_bytes()
 
 
-def test_a_message_that_nobody_takes_is_an_error_and_not_waited_for():
+def test_message_that_nobody_takes():
+    """It is an error, and not waited for."""
     with pair() as (sender, _):
         protocol.bound_waits(sender, 0.1, receiving=False)
         with pytest.raises(BlockingIOError):

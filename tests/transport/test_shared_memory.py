@@ -42,7 +42,8 @@ def test_a_region_has_no_name():
     assert not Path(place.removesuffix(" (deleted)")).exists()
 
 
-def test_a_region_is_elsewhere_where_shared_memory_is_full(monkeypatch):
+def test_shared_memory_is_full(monkeypatch):
+    """The region is elsewhere."""
     allocate, asked = os.posix_fallocate, []
 
     def full_at_first(descriptor, offset, length):

@@ -38,21 +38,21 @@ def test_simple(pool, dataset, threads, kind):
     assert (pool.count, pool.stats.answered) == (1, {3: 1})
 
 
-def test_gather_says_when_too_few_have_come(pool, dataset):
+def test_too_few_have_come(pool, dataset):
     assert not pool.gather(1, 0.01)
     link = admit(pool, pool.addresses[0], dataset, 0)
     assert not pool.gather(2, 0.01)
     link.close()
 
 
-def test_workers_may_come_while_the_training_waits_for_them(pool, dataset, threads, expected):
+def test_workers_come_later(pool, dataset, threads, expected):
     for index, address in enumerate(pool.addresses):
         threads.submit(work, address, dataset, index)
     assert pool.count == 0
     assert Training(pool, 2).run() == expected
 
 
-def test_workers_may_come_at_an_address_that_was_opened_later(pool, dataset, threads, expected):
+def test_address_opened_later(pool, dataset, threads, expected):
     threads.submit(work, pool.addresses[0], dataset, 0)
     assert pool.gather(1, SECONDS)
     training = Training(pool, 2)
@@ -65,7 +65,8 @@ def test_workers_may_come_at_an_address_that_was_opened_later(pool, dataset, thr
     assert pool.stats.answered[1] > 0
 
 
-def test_exchange_says_when_no_answer_comes_in_time_and_the_next_one_takes_it(pool, dataset):
+def test_no_answer_in_time(pool, dataset):
+    """The next call takes it."""
     unit = Unit(0, 0, Node(0, 4))
     publish(pool)
     pool.submit(unit)
@@ -81,7 +82,7 @@ def test_exchange_says_when_no_answer_comes_in_time_and_the_next_one_takes_it(po
 
 
 @impatient(join=0.3)
-def test_who_is_given_up_after_long_leaves_time_for_another_to_join(pool, dataset):
+def test_time_to_join_after_a_hang(pool, dataset):
     """How long it was waited for a worker that hung does not count as time without any worker."""
     publish(pool)
     pool.submit(Unit(0, 0, Node(0, 4)))
@@ -106,7 +107,7 @@ def test_no_worker_left_ends_the_run(pool, dataset):
 
 @both_kinds
 @impatient(answer=0.3)
-def test_workers_that_never_answer_end_the_run(pool, dataset, kind):
+def test_workers_never_answer(pool, dataset, kind):
     links = [admit(pool, pool.addresses[kind], dataset, index) for index in (5, 7)]
     training = Training(pool, 2)
     with pytest.raises(ClusterError, match=r"none of the workers \[5, 7\] has answered for 0\.3 s"):

@@ -8,7 +8,8 @@ FRAME = 250  # bytes of a message without arrays, at most
 
 
 @both_kinds
-def test_a_step_sends_each_worker_the_weights_once_and_of_a_unit_its_sum(dataset, threads, monkeypatch, kind):
+def test_simple(dataset, threads, monkeypatch, kind):
+    """Each worker gets the weights once, and sends the sum of a unit."""
     sent: list[int] = []
 
     def send_bytes(self, data, *rest):
