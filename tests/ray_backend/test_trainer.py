@@ -83,7 +83,7 @@ def test_no_place_for_workers(cluster: Cluster, data: Path, tmp_path: Path):
 
     holder = cluster.ray.remote(Holder).options(num_cpus=cluster.cpus).remote()
     assert cluster.ray.get(holder.ready.remote())
-    with pytest.raises(ClusterError, match=r"2 of 2 workers found no place within 1 s.*0 of them free.*--workers"):
+    with pytest.raises(ClusterError, match=r"2 of 2 workers .* 1 s\b.* 0 of them free.*--workers"):
         RayTrainer(job(data, tmp_path, 2, timeouts=Timeouts(place=1)), cluster)
     cluster.ray.kill(holder)
     assert_no_actor_is_left()
@@ -121,7 +121,7 @@ def test_server_dies_before_a_checkpoint(cluster: Cluster, data: Path, expected:
     trainer = RayTrainer(job(data, tmp_path, 1), cluster)
     trainer.advance(0)
     kill(b"ray::ServerActor")
-    with pytest.raises(ClusterError, match=r"^the server has died before the checkpoint was written; .*--resume"):
+    with pytest.raises(ClusterError, match=r"server has died.* checkpoint .*--resume"):
         trainer.checkpoint()
     found = train(trainer)  # whoever goes on all the same gets another server
     assert found["weights_sha256"] == expected["weights_sha256"]
@@ -134,10 +134,7 @@ def test_server_dies_again_and_again(cluster: Cluster, data: Path, tmp_path: Pat
     for _ in range(2):
         trainer.advance(0)
         kill(b"ray::ServerActor")
-    says = (
-        r"^the server has died 2 times without a newer checkpoint between, at last so: ActorDied.*; go on by --resume$"
-    )
-    with pytest.raises(ClusterError, match=says):
+    with pytest.raises(ClusterError, match=r"server has died 2 times .*ActorDied.* --resume$"):
         trainer.advance(0)
     trainer.close()
     assert_no_actor_is_left()
@@ -171,8 +168,7 @@ def test_workers_die_again_and_again(cluster: Cluster, data: Path, tmp_path: Pat
     class MortalTrainer(RayTrainer):
         group_class = MortalGroup
 
-    says = r"^2 workers have gone without a step between, the last one so: ActorDied.*; go on by --resume$"
-    with pytest.raises(ClusterError, match=says):
+    with pytest.raises(ClusterError, match=r"^2 workers .*ActorDied.* --resume$"):
         MortalTrainer(job(data, tmp_path, 1, max_deaths=1), cluster)
     assert_no_actor_is_left()
 

@@ -1,6 +1,5 @@
 """Socket pools and workers without Ray, for tests of the message path."""
 
-import multiprocessing
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -41,9 +40,6 @@ SLOTS = socket_pool.SLOTS + 1  # where one step is open at a time
 
 
 CAPACITY = 4 * CREDITS
-
-
-SPAWN = multiprocessing.get_context("spawn")
 
 
 both_kinds = pytest.mark.parametrize("kind", [0, 1], ids=["unix", "tcp"])  # of address

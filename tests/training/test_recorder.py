@@ -122,8 +122,8 @@ class RepeatingItself(Worker):
     ("worker_class", "says"),
     [
         (MissingRow, r"epoch 2: 3,999 rows were applied, expected 4,000"),
-        (OtherRow, r"epoch 2: 4,000 rows were applied, but not those of the plan, each of them once"),
-        (RepeatingItself, r"epoch 2: 4,000 rows were applied, but not those of the plan, each of them once"),
+        (OtherRow, r"epoch 2: 4,000 rows .* not those of the plan"),
+        (RepeatingItself, r"epoch 2: 4,000 rows .* not those of the plan"),
     ],
 )
 def test_rows_of_an_epoch(worker_class: type[Worker], says: str, job: Job):
@@ -142,7 +142,7 @@ def test_rows_of_a_part_of_an_epoch(job: Job):
 def test_audit_goes_on_from_a_checkpoint(job: Job):
     train(trainer_with(replace(job, stop_after=31), Worker))
     late = type("Late", (OtherRow,), {"step": 40})
-    with pytest.raises(TrainingError, match="epoch 2: 4,000 rows were applied, but not"):
+    with pytest.raises(TrainingError, match=r"epoch 2: 4,000 rows .* not those of the plan"):
         train(trainer_with(job, late))
     checkpoint = load_checkpoint(job.run / "checkpoints" / "step-000000000031.npz")
     assert checkpoint.header.ledger.rows == 4 * 150

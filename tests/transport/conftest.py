@@ -8,7 +8,8 @@ from ddmlp.config import Timeouts
 from ddmlp.data.idx import read_idx
 from ddmlp.data.writer import DatasetWriter
 from ddmlp.training.local_pool import LocalWorkerPool
-from tests.support.sockets import ROWS, SPAWN, Training, listening, worker
+from tests.support.process_trainer import FORK
+from tests.support.sockets import ROWS, Training, listening, worker
 
 
 @pytest.fixture(scope="package")
@@ -40,7 +41,7 @@ def start():
     started = []
 
     def start(target, *arguments):
-        started.append(SPAWN.Process(target=target, args=arguments))
+        started.append(FORK.Process(target=target, args=arguments))
         started[-1].start()
         return started[-1]
 

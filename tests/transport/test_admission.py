@@ -55,19 +55,18 @@ def test_no_hello(pool, dataset, threads, expected, said):
     [
         (
             {"arithmetic": "f" * 64},
-            r"their arithmetic gives different bits \(another processor, NumPy or BLAS\): "
-            "the server has [0-9a-f]{64}, the worker f{64}$",
+            r"arithmetic.* [0-9a-f]{64}, .* f{64}$",
         ),
-        ({"dataset_sha256": "f" * 64}, "they see different datasets: the server has [0-9a-f]{64}, the worker f{64}$"),
-        ({"config": {"seed": 5}}, "they have different settings: the server has {'seed': 4}, the worker {'seed': 5}$"),
-        ({"protocol": 99}, "they speak different versions of the protocol: the server has [0-9]+, the worker 99$"),
+        ({"dataset_sha256": "f" * 64}, "dataset.* [0-9a-f]{64}, .* f{64}$"),
+        ({"config": {"seed": 5}}, "settings.* {'seed': 4}, .* {'seed': 5}$"),
+        ({"protocol": 99}, "protocol.* [0-9]+, .* 99$"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_other_workers(pool, dataset, kind, change, says):
     """One that would compute something else is told so."""
     different = replace(hello(3, dataset), **change)
-    with pytest.raises(ClusterError, match=f"^the server refuses worker 3: {says}"):
+    with pytest.raises(ClusterError, match=f"worker 3: .*{says}"):
         meet(pool, WorkerClient, pool.addresses[kind], SECRET, different, SHAPE, Timeouts())
     admit(pool, pool.addresses[kind], dataset, 4).close()
 

@@ -15,11 +15,11 @@ from ddmlp.training.messages import CREDITS, Unit
 from ddmlp.training.worker import Worker
 from ddmlp.transport import protocol
 from ddmlp.transport.client import run_worker
+from tests.support.process_trainer import FORK
 from tests.support.sockets import (
     PLAN,
     SECONDS,
     SHAPE,
-    SPAWN,
     Training,
     admit,
     both_kinds,
@@ -50,7 +50,7 @@ def work_until_stuck(pipe, address, dataset, index):
 
 def test_killed(pool, dataset, threads, start, expected):
     """The units of a process that is killed go to another."""
-    mine, theirs = SPAWN.Pipe()
+    mine, theirs = FORK.Pipe()
     victim = start(work_until_stuck, theirs, pool.addresses[1], dataset, 0)
     assert pool.gather(1, SECONDS)
     threads.submit(work, pool.addresses[0], dataset, 1)

@@ -59,7 +59,7 @@ def test_what_is_no_hello_is_a_value_error(said):
 
 @pytest.mark.parametrize("worker", ["3", 3.0, True, None, [3]])
 def test_a_worker_has_a_whole_number(worker):
-    with pytest.raises(ValueError, match=r"this is no hello: its worker is no number"):
+    with pytest.raises(ValueError, match=r"hello: .*worker"):
         Hello.load(json.dumps({**json.loads(HELLO.dump()), "worker": worker}).encode())
 
 
@@ -75,13 +75,11 @@ def test_settings_that_differ():
     mine, theirs = (
         replace(HELLO, config=TrainConfig(seed=seed, lr=lr).as_dict()) for seed, lr in ((1, 0.5), (2, 0.25))
     )
-    assert mine.difference(theirs) == (
-        "they have different settings: the server has {'lr': 0.5, 'seed': 1}, the worker {'lr': 0.25, 'seed': 2}"
-    )
+    says = "settings: the server has %s, the worker %s"
+    assert mine.difference(theirs).endswith(says % ({"lr": 0.5, "seed": 1}, {"lr": 0.25, "seed": 2}))
     more = replace(mine, config={**mine.config, "more": 5})
-    says = "they have different settings: the server has {'more': %s}, the worker {'more': %s}"
-    assert mine.difference(more) == says % (None, 5)
-    assert more.difference(mine) == says % (5, None)
+    assert mine.difference(more).endswith(says % ({"more": None}, {"more": 5}))
+    assert more.difference(mine).endswith(says % ({"more": 5}, {"more": None}))
     assert mine.difference(replace(mine, worker=7)) is None
 
 
@@ -89,7 +87,7 @@ def test_settings_that_differ():
 def test_an_array_of_another_size_is_refused(count):
     with pair() as (sender, receiver):
         sender.send_bytes(np.ones(count, np.float32))
-        with pytest.raises(OSError, match="an array of another size came, expected 16 bytes"):
+        with pytest.raises(OSError, match="expected 16 bytes"):
             protocol.receive_array(receiver, np.zeros(4, np.float32))
 
 

@@ -81,25 +81,25 @@ def test_no_answer_in_time(pool, dataset):
     link.close()
 
 
-@impatient(join=0.3)
+@impatient(join=0.1)
 def test_time_to_join_after_a_hang(pool, dataset):
     """How long it was waited for a worker that hung does not count as time without any worker."""
     publish(pool)
     pool.submit(Unit(0, 0, Node(0, 4)))
     link = admit(pool, pool.addresses[0], dataset, 0)
-    assert pool.next_result(0.4) is None, "it holds the unit, and does not answer"
+    assert pool.next_result(0.15) is None, "it holds the unit, and does not answer"
     link.close()
     assert pool.next_result(0.01) is None
     assert pool.count == 0
-    with pytest.raises(ClusterError, match=r"there has been no worker for 0.3 s"):
-        pool.next_result(0.4)
+    with pytest.raises(ClusterError, match=r"no worker for 0\.1 s"):
+        pool.next_result(0.15)
 
 
 @impatient(join=0.3)
 def test_no_worker_left_ends_the_run(pool, dataset):
     admit(pool, pool.addresses[0], dataset, 0).close()
     training = Training(pool, 1)
-    with pytest.raises(ClusterError, match=r"there has been no worker for 0\.3 s; the last checkpoint stands"):
+    with pytest.raises(ClusterError, match=r"no worker for 0\.3 s"):
         training.run()
     assert pool.stats.answered == {}
     assert training.nothing > 0, "before, it says only that no answer came"
@@ -110,7 +110,7 @@ def test_no_worker_left_ends_the_run(pool, dataset):
 def test_workers_never_answer(pool, dataset, kind):
     links = [admit(pool, pool.addresses[kind], dataset, index) for index in (5, 7)]
     training = Training(pool, 2)
-    with pytest.raises(ClusterError, match=r"none of the workers \[5, 7\] has answered for 0\.3 s"):
+    with pytest.raises(ClusterError, match=r"\[5, 7\] .* 0\.3 s"):
         training.run()
     assert training.nothing > 0
     for link in links:
