@@ -1,7 +1,7 @@
 """The plan: which rows make each step, and in which order their gradients are added. Integers only.
 
 Steps are numbered from 0 through the whole run, so one scalar is a position: "the first `step` steps are applied".
-Nothing here knows how many workers there are, but for `Plan.units`, which only decides how much of the reduction
+Nothing here knows how many workers there are, but for `Plan.units_for`, which only decides how much of the reduction
 tree travels in one message.
 """
 
@@ -62,11 +62,6 @@ class Plan:
         rows = min(self.batch, self.rows - step % self.steps_per_epoch * self.batch)
         return -(-rows // self.microbatch)
 
-    def microbatch_rows(self, step: int, index: int) -> NDArray[np.intp]:
-        """The rows of the dataset in microbatch `index` of `step`, in their order: shape (up to microbatch,)."""
-        begin = index * self.microbatch
-        return self.rows_from(step, begin, min(self.microbatch, self.batch - begin))
-
     def rows_from(self, step: int, begin: int, count: int) -> NDArray[np.intp]:
         """So many rows from the row `begin` of `step` on, in their order, also those of the steps that follow: shape
         (up to count,), fewer at the end of the epoch."""
@@ -80,7 +75,7 @@ class Plan:
         for start in range(0, stop, part):
             yield order[start : min(start + part, stop)]
 
-    def units(self, step: int, workers: int) -> tuple[Node, ...]:
+    def units_for(self, step: int, workers: int) -> tuple[Node, ...]:
         """The step's tree cut into nodes to be computed in one go, for `workers` of like speed.
 
         Which cut is taken changes what is sent, never what is added: the largest that keeps the workers as evenly
@@ -88,11 +83,11 @@ class Plan:
         """
         return _cut(self.microbatches(step), workers)
 
-    def span(self, _epoch: int) -> tuple[int, int]:
+    def epoch_row_range(self, _epoch: int) -> tuple[int, int]:
         """The rows that an epoch is to have trained on, in any order: from one to before another."""
         return 0, self.rows
 
-    def on(self, _rows: int, *, ended: bool) -> "Plan":  # noqa: ARG002
+    def extended_to(self, _rows: int, *, ended: bool) -> "Plan":  # noqa: ARG002
         """This plan, where the dataset has come to so many rows: itself, for a plan is made for a number of rows."""
         return self
 
@@ -105,7 +100,7 @@ class Plan:
 def _cut(microbatches: int, workers: int) -> tuple[Node, ...]:
     root = Node(0, microbatches)
     sizes = [1 << bit for bit in range((microbatches - 1).bit_length(), -1, -1)]
-    cuts = [tuple(root.cut(size)) for size in sizes]
+    cuts = [tuple(root.split(size)) for size in sizes]
     return min(cuts, key=lambda nodes: _busiest(nodes, workers))
 
 

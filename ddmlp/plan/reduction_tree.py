@@ -20,22 +20,22 @@ class Node(NamedTuple):
         middle = self.lo + (1 << ((self.hi - self.lo - 1).bit_length() - 1))
         return Node(self.lo, middle), Node(middle, self.hi)
 
-    def cut(self, size: int) -> Iterator["Node"]:
+    def split(self, size: int) -> Iterator["Node"]:
         """The largest nodes under this one that hold at most `size` microbatches, from left to right."""
         if self.hi - self.lo <= size:
             yield self
         else:
             for child in self.children():
-                yield from child.cut(size)
+                yield from child.split(size)
 
-    def family(self, root: "Node") -> tuple["Node", "Node"]:
+    def parent_and_sibling(self, root: "Node") -> tuple["Node", "Node"]:
         """This node's parent and sibling in the tree under `root`, which it must be in and not be."""
-        return _family(root, self)
+        return _parent_and_sibling(root, self)
 
 
 @lru_cache(maxsize=65_536)
-def _family(root: Node, node: Node) -> tuple[Node, Node]:
+def _parent_and_sibling(root: Node, node: Node) -> tuple[Node, Node]:
     left, right = root.children()
     if node in (left, right):
         return root, right if node == left else left
-    return _family(left if node.hi <= left.hi else right, node)
+    return _parent_and_sibling(left if node.hi <= left.hi else right, node)

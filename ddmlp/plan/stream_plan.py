@@ -41,9 +41,9 @@ class StreamPlan(Plan):
         begin = step - step % self.steps_per_epoch
         yield np.arange(self.rows_before(begin), self.rows_before(step))
 
-    def span(self, epoch: int) -> tuple[int, int]:
+    def epoch_row_range(self, epoch: int) -> tuple[int, int]:
         begin = epoch * self.steps_per_epoch
         return self.rows_before(begin), self.rows_before(begin + self.steps_per_epoch)
 
-    def on(self, rows: int, *, ended: bool) -> "StreamPlan":
+    def extended_to(self, rows: int, *, ended: bool) -> "StreamPlan":
         return replace(self, rows=rows, ended=ended)

@@ -87,7 +87,7 @@ class Recorder:
         """Check the ledger of the epoch that ends there, and test its weights. Raises TrainingError."""
         plan = self._data.plan
         epoch = plan.epoch(step)
-        self._checkpoints.verify_rows(f"epoch {epoch}", all_rows(*plan.span(epoch - 1)))
+        self._checkpoints.verify_rows(f"epoch {epoch}", all_rows(*plan.epoch_row_range(epoch - 1)))
         self._checkpoints.begin_epoch()
         if self._test:
             self._journal.epoch(step, plan, self._evaluate(self._test, step, weights))

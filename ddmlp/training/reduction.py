@@ -63,7 +63,7 @@ class Reduction:
             held.expand()
             flat = held.flat
         while node != self._root:
-            parent, sibling = node.family(self._root)
+            parent, sibling = node.parent_and_sibling(self._root)
             if sibling not in self._partial:
                 self._partial[node] = held or self._pool.copy_of(flat), row_stats
                 return

@@ -81,7 +81,7 @@ class StepLoop:
         server, pool = self._server, self._pool
         parts = self._schedule.parts(pool.parallel)
         for step, read in self._schedule.steps_to_begin(plan, server.version, len(server.open), pool.count):
-            nodes = plan.units(step, parts)
+            nodes = plan.units_for(step, parts)
             server.begin_step(step, read, nodes[-1].hi)
             self._to_submit += [Unit(step, read, node) for node in nodes]
 

@@ -37,7 +37,7 @@ class TrainingData:
         before = self.plan
         self.dataset.grow()
         self._enqueue_new_shards()
-        self.plan = self.plan.on(self.dataset.manifest.rows, ended=self.dataset.manifest.ended)
+        self.plan = self.plan.extended_to(self.dataset.manifest.rows, ended=self.dataset.manifest.ended)
         self.dataset.forget(self.plan.rows_before(step))
         if self.plan != before:
             self._since = None

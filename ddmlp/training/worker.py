@@ -63,7 +63,7 @@ class Worker:
         deadline, dataset = time.monotonic() + self._timeout, self._dataset
         while True:
             dataset.grow()
-            self._plan = self._plan.on(dataset.manifest.rows, ended=dataset.manifest.ended)
+            self._plan = self._plan.extended_to(dataset.manifest.rows, ended=dataset.manifest.ended)
             if unit.step < self._plan.steps:
                 dataset.forget(self._plan.rows_before(unit.step))
                 return

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from ddmlp.plan.epoch_order import EpochOrder
 from ddmlp.plan.plan import Plan
 from ddmlp.plan.reduction_tree import Node
+from tests.support.units import microbatch_rows
 
 
 @st.composite
@@ -27,7 +28,7 @@ def plans(draw):
 
 
 def rows_of(plan, step):
-    return [plan.microbatch_rows(step, index).tolist() for index in range(plan.microbatches(step))]
+    return [microbatch_rows(plan, step, index).tolist() for index in range(plan.microbatches(step))]
 
 
 def nodes_under(node):
@@ -55,8 +56,8 @@ def test_simple():
     assert [len(rows) for rows in rows_of(plan, 0)] == [3, 1]
     assert [sum(map(len, plan.epoch_rows(step))) for step in range(7)] == [0, 4, 8, 0, 4, 8, 0]
     assert Node(0, 6).children() == (Node(0, 4), Node(4, 6))
-    assert Node(4, 5).family(Node(0, 6)) == (Node(4, 6), Node(5, 6))
-    assert list(Node(0, 6).cut(2)) == [Node(0, 2), Node(2, 4), Node(4, 6)]
+    assert Node(4, 5).parent_and_sibling(Node(0, 6)) == (Node(4, 6), Node(5, 6))
+    assert list(Node(0, 6).split(2)) == [Node(0, 2), Node(2, 4), Node(4, 6)]
 
 
 @given(plans())
@@ -110,15 +111,15 @@ def test_epoch_rows(plan):
 def test_rows_have_no_memory(plan, random):
     """They do not depend on what was asked before."""
     places = [(step, index) for step in range(plan.steps) for index in range(plan.microbatches(step))]
-    expected = {place: plan.microbatch_rows(*place).tolist() for place in places}
+    expected = {place: microbatch_rows(plan, *place).tolist() for place in places}
     again = Plan(plan.rows, plan.batch, plan.microbatch, plan.epochs, plan.seed, plan.block, plan.window)
     random.shuffle(places)
-    assert {place: again.microbatch_rows(*place).tolist() for place in places} == expected
+    assert {place: microbatch_rows(again, *place).tolist() for place in places} == expected
 
 
 def test_epochs_and_seeds_differ():
     plans = [Plan(50, 50, 50, 3, seed, 10, 50) for seed in (0, 1)]
-    assert len({tuple(plan.microbatch_rows(step, 0)) for plan in plans for step in range(3)}) == 6
+    assert len({tuple(microbatch_rows(plan, step, 0)) for plan in plans for step in range(3)}) == 6
 
 
 @given(plans(), st.integers(1, 70))
@@ -127,7 +128,7 @@ def test_units_cut_the_one_tree(plan, workers):
     """Whatever the number of workers."""
     for step in range(plan.steps):
         root = Node(0, plan.microbatches(step))
-        units = plan.units(step, workers)
+        units = plan.units_for(step, workers)
         assert [index for unit in units for index in range(unit.lo, unit.hi)] == list(range(root.hi))
         assert set(units) <= set(nodes_under(root))
         sizes = [unit.hi - unit.lo for unit in units]
@@ -137,7 +138,7 @@ def test_units_cut_the_one_tree(plan, workers):
 @given(plans())
 def test_one_worker_gets_a_step_whole(plan):
     for step in range(plan.steps):
-        assert plan.units(step, 1) == (Node(0, plan.microbatches(step)),)
+        assert plan.units_for(step, 1) == (Node(0, plan.microbatches(step)),)
 
 
 @given(st.integers(0, 1_000), st.integers(2, 300))
@@ -159,8 +160,8 @@ def test_family_undoes_children(size):
             leaves += 1
             continue
         left, right = node.children()
-        assert left.family(root) == (node, right)
-        assert right.family(root) == (node, left)
+        assert left.parent_and_sibling(root) == (node, right)
+        assert right.parent_and_sibling(root) == (node, left)
     assert leaves == size
 
 
@@ -168,9 +169,9 @@ def test_family_undoes_children(size):
 def test_cut(microbatches, size):
     """It takes the largest nodes that fit."""
     root = Node(0, microbatches)
-    nodes = list(root.cut(size))
+    nodes = list(root.split(size))
     assert [index for node in nodes for index in range(node.lo, node.hi)] == list(range(microbatches))
     for node in nodes:
         assert node.hi - node.lo <= size
-        parent = root if node == root else node.family(root)[0]
+        parent = root if node == root else node.parent_and_sibling(root)[0]
         assert node == root or parent.hi - parent.lo > size

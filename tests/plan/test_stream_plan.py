@@ -7,6 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ddmlp.plan.stream_plan import PERIOD_ROWS, StreamPlan
+from tests.support.units import microbatch_rows
 
 
 def plan_of(rows: int, batch: int = 10, microbatch: int = 4, *, ended: bool = False) -> StreamPlan:
@@ -15,17 +16,17 @@ def plan_of(rows: int, batch: int = 10, microbatch: int = 4, *, ended: bool = Fa
 
 def rows_of(plan: StreamPlan, steps: Iterable[int]) -> list[list[int]]:
     """The rows of each microbatch."""
-    return [plan.microbatch_rows(s, index).tolist() for s in steps for index in range(plan.microbatches(s))]
+    return [microbatch_rows(plan, s, index).tolist() for s in steps for index in range(plan.microbatches(s))]
 
 
 def test_simple():
     plan = plan_of(25)
     assert (plan.steps, plan.rows_before(2), plan.microbatches(1)) == (2, 20, 3)
     assert rows_of(plan, [1]) == [[10, 11, 12, 13], [14, 15, 16, 17], [18, 19]]
-    ended = plan.on(25, ended=True)
+    ended = plan.extended_to(25, ended=True)
     assert (ended.steps, ended.rows_before(3), ended.microbatches(2)) == (3, 25, 2)
     assert rows_of(ended, [2]) == [[20, 21, 22, 23], [24]]
-    assert plan.on(31, ended=False).steps == 3
+    assert plan.extended_to(31, ended=False).steps == 3
     assert plan.steps_per_epoch == PERIOD_ROWS // 10
 
 
@@ -37,7 +38,7 @@ def test_rows_in_any_portions(come, batch, microbatch):
     plan = plan_of(come[0], batch, microbatch)
     found = rows_of(plan, range(plan.steps))
     for total, last in [(sum(come[: n + 1]), n == len(come) - 1) for n in range(len(come))]:
-        before, plan = plan, plan.on(total, ended=last)
+        before, plan = plan, plan.extended_to(total, ended=last)
         assert last or plan.steps == total // batch, "what does not fill a step waits for more, or for the end"
         found += rows_of(plan, range(before.steps, plan.steps))
     whole = plan_of(sum(come), batch, microbatch, ended=True)
@@ -55,10 +56,10 @@ def test_periods(rows, batch, period):
         assert 0 < plan.steps_per_epoch * batch <= max(period, batch)
         for step in range(plan.steps + 1):
             due = [part.tolist() for part in plan.epoch_rows(step)]
-            begin, end = plan.span(plan.epoch(step))
+            begin, end = plan.epoch_row_range(plan.epoch(step))
             assert [row for part in due for row in part] == [*range(begin, plan.rows_before(step))]
             assert step % plan.steps_per_epoch or plan.rows_before(step) == begin
             assert begin <= plan.rows_before(step) <= end
-        spans = [plan.span(epoch) for epoch in range(plan.epoch(plan.steps) + 1)]
+        spans = [plan.epoch_row_range(epoch) for epoch in range(plan.epoch(plan.steps) + 1)]
         assert [begin for begin, _ in spans] == [0, *(end for _, end in spans[:-1])]
         assert spans[-1][1] == rows

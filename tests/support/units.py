@@ -15,3 +15,9 @@ def answer(unit, worker=0):
     """The same of every worker, and another for every unit."""
     flat = np.array([unit.step, unit.node.lo, unit.node.hi], np.float32)
     return Gradient(unit, flat, RowStats(unit.microbatches, unit.node.lo, 0.5, 1), worker)
+
+
+def microbatch_rows(plan, step, index):
+    """The rows of the dataset in microbatch `index` of `step`, in their order."""
+    begin = index * plan.microbatch
+    return plan.rows_from(step, begin, min(plan.microbatch, plan.batch - begin))

@@ -91,6 +91,6 @@ def test_gradients(data, monkeypatch, units, copies):
     monkeypatch.setattr(BufferPool, "copy_of", copy_of)
     training = Training(LocalWorkerPool(worker(data / "train")), units)
     training.step()
-    assert len(PLAN.units(0, units)) == units
+    assert len(PLAN.units_for(0, units)) == units
     assert taken["copies"] >= copies
     assert taken["copies"] <= max(0, units // 2), "half of them go straight into the other's buffer"

@@ -14,6 +14,7 @@ from ddmlp.plan.row_stats import row_hash_sum
 from ddmlp.plan.stream_plan import StreamPlan
 from ddmlp.training import batch_reader
 from ddmlp.training.batch_reader import BatchReader
+from tests.support.units import microbatch_rows
 
 ROWS, LOT = 150, 64
 
@@ -50,7 +51,7 @@ def plan_of(batch, microbatch, rows=ROWS, stream=False, ended=True):
 
 
 def check(reading, plan, step, index):
-    due = plan.microbatch_rows(step, index)
+    due = microbatch_rows(plan, step, index)
     found = reading.read(plan, step, index)
     assert found.labels.tolist() == found.pixels[:, 0].tolist() == due.tolist() != []
     assert found.fingerprints == row_hash_sum(due)

@@ -16,6 +16,7 @@ from ddmlp.plan.row_stats import row_hash_sum
 from ddmlp.training.messages import Unit
 from ddmlp.training.worker import Worker
 from tests.support.trees import tree_sum
+from tests.support.units import microbatch_rows
 
 SHAPE = Shape(784, 12, 10)
 PLAN = Plan(rows=4_000, batch=170, microbatch=24, epochs=2, seed=5, block=1_000, window=2_000)
@@ -85,7 +86,7 @@ def test_rows_of_the_plan(sample, worker, weights, step, index, rows):
 
 
 def test_row_stats(sample, worker, weights):
-    rows = np.concatenate([PLAN.microbatch_rows(SHORT, index) for index in range(4)])
+    rows = np.concatenate([microbatch_rows(PLAN, SHORT, index) for index in range(4)])
     x = read_idx(sample / "train-images-idx3-ubyte.gz")[rows].reshape(90, 784) / np.float32(255)
     labels = read_idx(sample / "train-labels-idx1-ubyte.gz")[rows]
     y2 = Network(SHAPE, 90).forward(weights, Inputs(x))
@@ -99,7 +100,7 @@ def test_rows_of_an_epoch(worker, weights):
     """The row audit of its units passes."""
     ledger, out = RowAudit(), Weights(SHAPE)
     for step in range(PLAN.steps_per_epoch, PLAN.steps):
-        for node in PLAN.units(step, 3):
+        for node in PLAN.units_for(step, 3):
             ledger.record_step(worker.compute(Unit(step, step, node), weights, out))
     ledger.verify("epoch 2", all_rows(0, 4_000))
 

@@ -115,7 +115,7 @@ def test_no_prefetch_if_a_unit_waits(dataset, threads):
     with listening(dataset) as pool:
         working = threads.submit(lambda: run_worker(worker, join(pool.addresses[0], dataset)))
         assert pool.gather(1, SECONDS)
-        sockets.hand_out(pool, *PLAN.units(0, 2))
+        sockets.hand_out(pool, *PLAN.units_for(0, 2))
         assert pool._queue.credit(0) == 0
         handed.set()
         assert done.wait(SECONDS)
