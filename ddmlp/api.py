@@ -58,7 +58,7 @@ def prepare_job(
         )
     origin = Origin.from_manifest(config, data, train)
     if resume:
-        run.check(origin)
+        run.require_origin(origin)
     return job, origin
 
 

@@ -12,7 +12,7 @@ from ddmlp.data.writer import SHARD_ROWS, DatasetWriter
 
 __all__ = ["Pair", "convert", "find_pairs"]
 
-Progress = Callable[[int, int], None]  # rows converted so far, rows in all
+RowProgress = Callable[[int, int], None]  # rows converted so far, rows in all
 
 
 class Convertible(Protocol):
@@ -29,7 +29,7 @@ def convert(
     overwrite: bool = False,
     extend: bool = False,
     end: bool = False,
-    progress: Progress | None = None,
+    progress: RowProgress | None = None,
 ) -> int:
     """Convert each source into the dataset at its path: all of them, or none. Returns the rows converted.
 

@@ -48,7 +48,7 @@ ATTEMPTS = 3  # a mirror, for a connection that breaks off
 MAX_BYTES = 64 << 20  # of a file, packed or not: the largest has 45 MiB uncompressed
 BLOCK_BYTES = 1 << 16
 
-Progress = Callable[[int, int | None], None]  # bytes received so far, bytes in all if the server says so
+ByteProgress = Callable[[int, int | None], None]  # bytes received so far, bytes in all if the server says so
 
 
 def is_right(path: Path, digest: str) -> bool:
@@ -60,7 +60,7 @@ def is_right(path: Path, digest: str) -> bool:
 
 
 def fetch_file(
-    path: Path, digest: str, mirrors: Sequence[str], progress: Progress, on_failure: Callable[[str], None]
+    path: Path, digest: str, mirrors: Sequence[str], progress: ByteProgress, on_failure: Callable[[str], None]
 ) -> str:
     """Download a file from the first mirror that has it right, whole or not at all.
 
@@ -101,7 +101,7 @@ def fetch_file(
     return last
 
 
-def _download(url: str, digest: str, progress: Progress) -> bytes:
+def _download(url: str, digest: str, progress: ByteProgress) -> bytes:
     """The bytes at a URL, packed, if they are right; raises DownloadError."""
     for _ in range(ATTEMPTS):
         if (content := _receive(url, progress)) is not None:
@@ -111,7 +111,7 @@ def _download(url: str, digest: str, progress: Progress) -> bytes:
     raise DownloadError(f"{url}: the connection broke off, {ATTEMPTS} attempts in all")
 
 
-def _receive(url: str, progress: Progress) -> bytes | None:
+def _receive(url: str, progress: ByteProgress) -> bytes | None:
     """What the server sends; None if the connection breaks off. Raises DownloadError if nothing useful can come."""
     try:
         response = urlopen(url, timeout=TIMEOUT)

@@ -25,15 +25,15 @@ WRITER_SECONDS = 30
 class Run:
     """The folder of a run.
 
-    config.json     what the run is a function of: settings, data, dataset_sha256
-    metrics.jsonl   a line for each event: start, progress, epoch, checkpoint
-    chain.jsonl     a line for each checkpoint, see Chain
-    updates.txt     a line for each update, see UpdateLog; where their order is not the plan's
+    config.json     what the run is a function of, see Origin
+    metrics.jsonl   a line for each event, see events
+    chain.jsonl     a line for each checkpoint, see HashChain
+    updates.txt     a line for each update, see UpdateLog; if their order is not the plan's
     checkpoints/    the newest few
     data/           what came as a stream, as a dataset
     tensorboard/    event files, where they were asked for
     model.npz       W1 and W2, once the run, or its --stop-after, has ended
-    result.json     the result, likewise
+    result.json     the result, likewise, see RunResult
     report.html     a page about it, once it has ended
     """
 
@@ -98,8 +98,8 @@ class Run:
                 f"{self.path} holds no run: it has no config.json; training without --resume begins one"
             ) from None
 
-    def check(self, asked: Origin) -> None:
-        """Raise RunError where going on with `asked` would give another result than the run was begun for."""
+    def require_origin(self, asked: Origin) -> None:
+        """Raise RunError if going on with `asked` would give another result than the run was begun for."""
         begun = self.origin()
         for name in TrainConfig.names():
             was, now = getattr(begun.config, name), getattr(asked.config, name)

@@ -53,11 +53,11 @@ def test_simple(monkeypatch: pytest.MonkeyPatch):
     assert lines[2].startswith("epoch 2/2  step 60/100")
 
 
-def test_lines_are_not_printed_for_every_report():
+def test_not_a_line_for_each_report():
     assert shown(*[REPORT] * 20) == ""
 
 
-def test_a_terminal_has_a_bar_with_all_of_it():
+def test_a_bar_in_a_terminal():
     screen = shown(REPORT, replace(REPORT, step=60), terminal=True)
     for part in ("epoch 1/2", "━", "step 60/100", "loss 0.2500", "12,346 rows/s", "queue 4"):
         assert part in screen
@@ -68,7 +68,7 @@ def test_quiet_shows_nothing():
     assert shown(REPORT, replace(REPORT, events=[EPOCH, complaining]), quiet=True) == ""
 
 
-def test_a_worker_that_dies_and_its_replacement_are_told_of_once():
+def test_a_worker_that_dies():
     said = shown(*[replace(REPORT, workers=workers) for workers in (2, 1, 1, 0, 2)])
     assert said.splitlines() == [
         "a worker has died: 1 left, another is to come",
@@ -77,25 +77,25 @@ def test_a_worker_that_dies_and_its_replacement_are_told_of_once():
     ]
 
 
-def test_a_report_without_rows_has_no_loss(monkeypatch: pytest.MonkeyPatch):
+def test_no_rows_no_loss(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(progress, "LINE_SECONDS", 0)
     assert "loss -  0 rows/s" in shown(replace(REPORT, error=float("nan"), rows_per_second=0.0))
 
 
-def test_what_was_wrong_at_a_start_is_noted_even_where_it_looks_like_markup():
+def test_complaints_are_no_markup():
     complaining = Started(30, ["passed over a checkpoint: [red]it[/red] is damaged", "and another"])
     said = shown(replace(REPORT, events=[complaining]))
     assert said == "note: passed over a checkpoint: [red]it[/red] is damaged\nnote: and another\n"
 
 
-def test_a_server_that_was_started_again_is_told_of_and_its_workers_that_have_not_come_yet_are_not_dead():
+def test_a_server_started_again():
     said = shown(*[replace(REPORT, step=step, workers=step % 3, events=[Started(step, [])]) for step in (32, 20, 21)])
     assert said.splitlines() == [
         f"the server has died and was started again: going on after step {step}" for step in (20, 21)
     ]
 
 
-def test_the_time_left_is_not_known_before_a_step_or_when_the_server_has_gone_back(monkeypatch: pytest.MonkeyPatch):
+def test_unknown_time_left(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(progress, "LINE_SECONDS", 0)
     lines = shown(REPORT, replace(REPORT, step=20), replace(REPORT, step=31)).splitlines()
     assert [line.endswith("left ?") for line in lines] == [True, True, False]
@@ -127,13 +127,13 @@ def test_a_stream_has_rows_and_no_end(monkeypatch: pytest.MonkeyPatch):
         ({"asynchronous": True, "prequential": 0.0}, "  staleness 0.0, 0 at most  tested first 0.00%"),
     ],
 )
-def test_what_only_some_runs_have_to_tell(changes: dict, says: str, monkeypatch: pytest.MonkeyPatch):
+def test_what_some_runs_tell(changes: dict, says: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(progress, "LINE_SECONDS", 0)
     assert shown(replace(STREAM, **changes)).endswith(f"queue 4{says}\n")
     assert says in shown(replace(REPORT, **changes), terminal=True)
 
 
-def test_what_is_waited_for_is_said_once_and_only_when_it_takes_a_while(monkeypatch: pytest.MonkeyPatch):
+def test_waiting_is_said_once(monkeypatch: pytest.MonkeyPatch):
     output = io.StringIO()
     shows = RunProgress(quiet=False, console=Console(file=output))
     for _ in range(3):

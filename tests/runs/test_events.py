@@ -82,11 +82,11 @@ def test_a_damaged_line_is_counted(tmp_path, line):
     assert (len(found.progress), len(found.lines), found.damaged) == (1, 1, 1)
 
 
-def test_an_unknown_event_is_passed_over(tmp_path):
+def test_an_unknown_event(tmp_path):
     assert read(tmp_path, '{"event": "news", "step": 3}') == Records([])
 
 
-def test_an_unknown_member_is_passed_over():
+def test_an_unknown_member():
     assert read_event(later(4, later=1)) == LINES[PROGRESS]
 
 

@@ -78,7 +78,7 @@ def test_simple(tmp_path):
         run.create(ORIGIN)
         assert run.exists
         assert run.origin() == ORIGIN
-        run.check(ORIGIN)
+        run.require_origin(ORIGIN)
         assert run.result() is None
         run.write_result(result())
         assert run.result() == result()
@@ -108,21 +108,21 @@ def test_another_setting(tmp_path, name):
     with begun:
         begun.create(origin)
     with pytest.raises(RunError) as caught:
-        begun.check(replace(origin, config=replace(origin.config, **{name: OTHERS[name]})))
+        begun.require_origin(replace(origin, config=replace(origin.config, **{name: OTHERS[name]})))
     was, now = getattr(ORIGIN.config, name), OTHERS[name]
     assert str(caught.value) == f"{begun.path} was begun with {flag(name)} {was}; it cannot be resumed with {now}"
 
 
 def test_another_dataset(run):
     with pytest.raises(RunError) as caught:
-        run.check(Origin(ORIGIN.config, Path("/other"), "b" * 64))
+        run.require_origin(Origin(ORIGIN.config, Path("/other"), "b" * 64))
     assert str(caught.value) == (
         f"{run.path} was begun on the dataset {'a' * 16}... (/some/data); /other holds another: {'b' * 16}..."
     )
 
 
 def test_a_moved_dataset(run):
-    run.check(replace(ORIGIN, data=Path("/elsewhere")))
+    run.require_origin(replace(ORIGIN, data=Path("/elsewhere")))
 
 
 def test_a_second_process(tmp_path):
