@@ -58,7 +58,7 @@ def test_simple(tmp_path):
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
-def test_an_exception_leaves_what_was_there(tmp_path, error):
+def test_an_exception_leaves_the_old_file(tmp_path, error):
     path = tmp_path / "file"
     path.write_text("old")
     with ExitStack() as stack:
@@ -69,7 +69,7 @@ def test_an_exception_leaves_what_was_there(tmp_path, error):
     assert names(tmp_path) == ["file"]
 
 
-def test_an_exception_leaves_nothing_where_nothing_was(tmp_path):
+def test_an_exception_leaves_nothing(tmp_path):
     with ExitStack() as stack:
         stack.enter_context(pytest.raises(ZeroDivisionError))
         stack.enter_context(whole_file(tmp_path / "file")).write(b"new")
@@ -77,7 +77,7 @@ def test_an_exception_leaves_nothing_where_nothing_was(tmp_path):
     assert names(tmp_path) == []
 
 
-def test_the_old_file_is_there_until_the_new_one_is_whole(tmp_path):
+def test_the_old_file_stays_until_the_end(tmp_path):
     path = tmp_path / "file"
     path.write_text("old")
     with whole_file(path) as file:
@@ -88,7 +88,7 @@ def test_the_old_file_is_there_until_the_new_one_is_whole(tmp_path):
 
 
 @pytest.mark.parametrize("old", ["old", None])
-def test_a_killed_process_leaves_what_was_there_and_nothing_in_the_way(tmp_path, old):
+def test_a_kill_leaves_the_old_file(tmp_path, old):
     path = tmp_path / "file"
     if old is not None:
         path.write_text(old)
@@ -109,7 +109,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path):
     assert names(tmp_path) == ["file"]
 
 
-def test_an_error_of_the_disk_is_given_the_name_of_its_file(tmp_path):
+def test_an_error_names_its_file(tmp_path):
     path = tmp_path / "file"
     with pytest.raises(OSError, match="No space left") as caught, naming(path):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -126,7 +126,7 @@ def test_an_error_of_the_disk_is_given_the_name_of_its_file(tmp_path):
         pass
 
 
-def test_a_folder_that_is_missing_is_an_error_that_names_it(tmp_path):
+def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(FileNotFoundError) as caught:
         write_whole(tmp_path / "nowhere" / "file", "text")
     assert str(tmp_path / "nowhere") in str(caught.value)
@@ -140,7 +140,7 @@ def test_a_folder_at_the_path_is_not_replaced(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc/self/fd is Linux's")
-def test_syncing_a_folder_leaves_no_descriptor_open(tmp_path):
+def test_sync_folder(tmp_path):
     before = len([*Path("/proc/self/fd").iterdir()])
     sync_folder(tmp_path)
     assert len([*Path("/proc/self/fd").iterdir()]) == before

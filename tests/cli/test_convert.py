@@ -64,7 +64,7 @@ def test_one_pair_makes_one_dataset(pair, tmp_path):
     assert (manifest.image_shape, manifest.classes, [shard.rows for shard in manifest.shards]) == ((5, 7), 4, [20, 10])
 
 
-def test_what_is_there_is_replaced_with_overwrite_alone(pair, tmp_path):
+def test_overwrite_replaces(pair, tmp_path):
     out = tmp_path / "out"
     assert inside(convert.main, *pair, out).returncode == 0
     old = (out / "dataset.json").read_bytes()
@@ -89,7 +89,7 @@ def test_what_is_there_is_replaced_with_overwrite_alone(pair, tmp_path):
         (["a", "b", "--images", "x", "--labels", "y"], "found 2 paths; OUT alone goes with --images and --labels"),
     ],
 )
-def test_a_flag_that_cannot_work_has_exit_status_2(tmp_path, monkeypatch, arguments, expected):
+def test_a_bad_flag_has_exit_status_2(tmp_path, monkeypatch, arguments, expected):
     monkeypatch.chdir(tmp_path)
     assert refusal(2, inside(convert.main, *arguments)) == expected
     assert names(tmp_path) == []
@@ -112,7 +112,7 @@ def test_an_unknown_flag_has_exit_status_2():
         ("label", "{labels}: the label at byte 10 (row 2) is 2, expected 0 to 1; --classes says how many there are"),
     ],
 )
-def test_a_bad_file_has_exit_status_1_and_one_line(pair, tmp_path, damage, expected):
+def test_a_bad_file_is_one_line(pair, tmp_path, damage, expected):
     images, flags = tmp_path / "images", []
     content = images.read_bytes()
     match damage:
@@ -133,13 +133,13 @@ def test_a_bad_file_has_exit_status_1_and_one_line(pair, tmp_path, damage, expec
     assert not (tmp_path / "new").exists()
 
 
-def test_a_source_without_the_files_is_named(tmp_path):
+def test_a_source_without_files(tmp_path):
     message = refusal(1, inside(convert.main, tmp_path, tmp_path / "out"))
     assert message.startswith(f"{tmp_path} has none of the files train-images-idx3-ubyte, train-images-idx3-ubyte.gz")
     assert names(tmp_path) == []
 
 
-def test_a_full_disk_is_one_line_and_leaves_nothing(sample, tmp_path):
+def test_a_full_disk_is_one_line(sample, tmp_path):
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 

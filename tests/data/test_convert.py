@@ -55,7 +55,7 @@ def test_simple(tmp_path):
 
 
 @pytest.mark.parametrize("part", ["train", "test"])
-def test_rows_and_labels_are_those_of_the_idx_files_in_their_order(sample, data, part):
+def test_rows_are_those_of_the_files(sample, data, part):
     pair = find_pairs(sample)[part == "test"]
     pixels, labels = rows(data / part)
     assert pixels.shape == ((4_000 if part == "train" else 1_000), 28, 28)
@@ -94,7 +94,7 @@ def test_another_kind_of_source(tmp_path):
     assert (pixels[:, 0, 1].tolist(), labels.tolist()) == ([0, 1, 2, 3, 4], [0, 1, 2, 0, 1])
 
 
-def test_gzip_and_plain_files_make_the_same_dataset(tmp_path):
+def test_gzip_and_plain_files_are_equal(tmp_path):
     pair = small(tmp_path, [1, 0, 1])
     for path in pair:
         path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
@@ -103,7 +103,7 @@ def test_gzip_and_plain_files_make_the_same_dataset(tmp_path):
     assert Dataset(tmp_path / "plain").manifest == Dataset(tmp_path / "packed").manifest
 
 
-def test_the_first_pair_says_how_many_classes_there_are(tmp_path):
+def test_the_first_pair_gives_the_classes(tmp_path):
     train, test = small(tmp_path, [0, 6, 1], name="train"), small(tmp_path, [0, 1], name="test")
     convert({tmp_path / "a": train, tmp_path / "b": test})
     assert [Dataset(tmp_path / name).manifest.classes for name in "ab"] == [7, 7]
@@ -126,14 +126,14 @@ def test_shards_have_the_rows_asked_for(tmp_path, shard_rows, expected):
     assert (rows(tmp_path / "data")[0] == read_idx(pair.images)).all()
 
 
-def test_progress_is_told_up_to_the_last_row(tmp_path):
+def test_progress(tmp_path):
     pair = small(tmp_path, [0] * 2_500, (32, 32))  # 1,024 of them are a MiB
     told: list[tuple[int, int]] = []
     convert({tmp_path / "a": pair, tmp_path / "b": pair}, progress=lambda *now: told.append(now))
     assert told == [(done, 5_000) for done in (1_024, 2_048, 2_500, 3_524, 4_548, 5_000)]
 
 
-def test_a_test_label_that_training_does_not_have_is_named(tmp_path):
+def test_a_test_label_training_lacks(tmp_path):
     train, test = small(tmp_path, [0, 1, 2], name="train"), small(tmp_path, [0, 9], name="test")
     message = refusal({tmp_path / "out" / "train": train, tmp_path / "out" / "test": test})
     assert f"{test.labels}: the label at byte 9 (row 1) is 9, expected 0 to 2" in message
@@ -141,7 +141,7 @@ def test_a_test_label_that_training_does_not_have_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_gzip_that_is_cut_off_in_the_middle_leaves_nothing(tmp_path, which):
+def test_truncated_gzip_leaves_nothing(tmp_path, which):
     pair = small(tmp_path, list(range(200)) * 20, (8, 8))
     packed = pair[which].with_name("cut.gz")
     whole = gzip.compress(pair[which].read_bytes())
@@ -153,13 +153,13 @@ def test_gzip_that_is_cut_off_in_the_middle_leaves_nothing(tmp_path, which):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_failure_leaves_no_folder_that_was_not_there_before(tmp_path):
+def test_a_failure_leaves_no_new_folder(tmp_path):
     pair = small(tmp_path, [0, 1, 2])
     refusal({tmp_path / "new" / "out" / "train": pair}, classes=2)
     assert names(tmp_path) == ["some-images", "some-labels"]
 
 
-def test_a_failure_leaves_a_folder_that_was_there_as_it_was(tmp_path):
+def test_a_failure_leaves_the_folder(tmp_path):
     pair = small(tmp_path, [0, 1, 2])
     (tmp_path / "out").mkdir()
     refusal({tmp_path / "out" / "train": pair, tmp_path / "out" / "test": pair}, classes=2)
@@ -176,7 +176,7 @@ def test_all_pairs_are_converted_or_none(tmp_path):
     assert names(tmp_path / "out") == ["test", "train"]
 
 
-def test_one_of_two_that_is_there_already_is_refused_before_the_other_is_begun(tmp_path):
+def test_one_of_two_is_there_already(tmp_path):
     pair = small(tmp_path, [0, 1])
     convert({tmp_path / "out" / "test": pair})
     with pytest.raises(DatasetError, match="/out/test is there already; give --overwrite to replace it"):

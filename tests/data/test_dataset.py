@@ -8,7 +8,7 @@ import tracemalloc
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -43,14 +43,13 @@ def test_simple(tmp_path):
     assert found[1].tolist() == labels[[24, 0, 9, 10, 10]].tolist()
 
 
-@settings(deadline=None)
 @given(
     shape=st.tuples(st.integers(1, 6), st.integers(1, 6)),
     shard_rows=st.integers(1, 50),
     chunks=st.lists(st.integers(0, 40), min_size=1, max_size=6).filter(any),
     seed=st.integers(0, 2**32),
 )
-def test_any_rows_in_any_chunks_make_the_round_trip(tmp_path_factory, shape, shard_rows, chunks, seed):
+def test_round_trip(tmp_path_factory, shape, shard_rows, chunks, seed):
     path = tmp_path_factory.mktemp("any") / "data"
     count = sum(chunks)
     pixels, labels = rows_of(count, shape, seed)
@@ -67,7 +66,7 @@ def test_any_rows_in_any_chunks_make_the_round_trip(tmp_path_factory, shape, sha
     assert (found[1] == labels[rows]).all()
 
 
-def test_rows_are_gathered_across_shards_and_record_batches(tmp_path):
+def test_gather_across_record_batches(tmp_path):
     pixels, labels = rows_of(5_500)
     with DatasetWriter(tmp_path / "data", (2, 2), 10, shard_rows=2_500) as writer:
         writer.append(pixels, labels)
@@ -109,7 +108,7 @@ def test_what_is_gathered_is_the_callers(tmp_path):
     assert dataset.gather(rows)[0].any()
 
 
-def test_verify_finds_every_flipped_bit_and_names_the_shard(tmp_path):
+def test_verify_finds_every_flipped_bit(tmp_path):
     write(tmp_path / "data")
     path = shard(tmp_path / "data", 1)
     dataset = Dataset(tmp_path / "data")
@@ -124,7 +123,7 @@ def test_verify_finds_every_flipped_bit_and_names_the_shard(tmp_path):
     dataset.verify()
 
 
-def test_opening_or_verifying_finds_every_flipped_bit_and_names_the_shard(tmp_path):
+def test_opening_or_verifying_finds_a_flip(tmp_path):
     write(tmp_path / "data", count=20)
     path = shard(tmp_path / "data", 1)
     wrong = f"^{re.escape(str(path))} (is damaged: |has )"
@@ -135,7 +134,7 @@ def test_opening_or_verifying_finds_every_flipped_bit_and_names_the_shard(tmp_pa
             Dataset(tmp_path / "data").verify()
 
 
-def test_a_shard_of_another_size_is_refused_on_opening(tmp_path):
+def test_a_shard_of_another_size(tmp_path):
     write(tmp_path / "data")
     path = shard(tmp_path / "data", 2)
     size = path.stat().st_size
@@ -146,7 +145,7 @@ def test_a_shard_of_another_size_is_refused_on_opening(tmp_path):
     assert str(caught.value) == f"{path} has {size + 1} bytes, expected {size}; convert the data again"
 
 
-def test_verify_finds_a_shard_that_shrank_after_opening(tmp_path):
+def test_verify_finds_a_shard_that_shrank(tmp_path):
     write(tmp_path / "data")
     dataset = Dataset(tmp_path / "data")
     path = shard(tmp_path / "data", 1)
@@ -175,7 +174,7 @@ def test_a_missing_shard_is_named(tmp_path):
         ('"classes": 10', '"classes": 7', "is damaged: it has the label 7, expected 0 to 6"),
     ],
 )
-def test_a_manifest_that_does_not_fit_its_shards_is_refused_on_opening(tmp_path, old, new, expected):
+def test_a_manifest_that_does_not_fit(tmp_path, old, new, expected):
     pixels, _ = rows_of(10)
     with DatasetWriter(tmp_path / "data", (2, 2), 10, shard_rows=10) as writer:
         writer.append(pixels, np.arange(10, dtype=np.uint8) % 8)
@@ -190,7 +189,7 @@ def test_a_manifest_that_does_not_fit_its_shards_is_refused_on_opening(tmp_path,
     assert str(caught.value) == f"{path} {expected}"
 
 
-def test_images_of_another_shape_than_the_manifests_are_refused_on_opening(tmp_path):
+def test_images_of_another_shape(tmp_path):
     write(tmp_path / "data")
     manifest = Manifest.read(tmp_path / "data")
     replace(manifest, image_shape=(4, 1)).write(tmp_path / "data")
@@ -200,7 +199,7 @@ def test_images_of_another_shape_than_the_manifests_are_refused_on_opening(tmp_p
     assert ", expected ['pixels': " in str(caught.value)
 
 
-def test_every_shard_is_looked_at_on_opening(tmp_path):
+def test_opening_checks_every_shard(tmp_path):
     write(tmp_path / "data")
     path = shard(tmp_path / "data", 2)
     path.write_bytes(bytes(path.stat().st_size))
@@ -214,7 +213,7 @@ def test_a_dataset_can_be_moved(tmp_path):
     assert (Dataset(tmp_path / "moved").gather(np.arange(25))[0] == pixels.reshape(25, 4)).all()
 
 
-def test_reading_allocates_nothing_that_grows_with_the_dataset(tmp_path):
+def test_reading_allocates_little(tmp_path):
     pixels, labels = rows_of(20_000, (28, 28))
     with DatasetWriter(tmp_path / "data", (28, 28), 10) as writer:
         writer.append(pixels, labels)

@@ -81,7 +81,7 @@ def test_the_end_alone_adds_no_shards(path):
     assert read(dataset) == list(range(7))
 
 
-def test_the_manifest_is_read_only_where_it_was_replaced(path, monkeypatch):
+def test_the_manifest_is_read_if_replaced(path, monkeypatch):
     dataset, reads, real = Dataset(path), [], Manifest.read
 
     def count(folder: Path) -> Manifest:
@@ -98,7 +98,7 @@ def test_the_manifest_is_read_only_where_it_was_replaced(path, monkeypatch):
     assert len(reads) == 1
 
 
-def test_what_is_published_while_the_manifest_is_read_is_not_missed(path, monkeypatch):
+def test_a_publication_meanwhile(path, monkeypatch):
     """The manifest is replaced just after it was looked at, and again just after it was read."""
     dataset, real = Dataset(path), Manifest.read
 
@@ -130,7 +130,7 @@ def test_a_reader_follows_a_writer(tmp_path):
     assert tuple(seen) == dataset.manifest.shards
 
 
-def test_what_was_overwritten_is_refused_and_nothing_taken_up(path):
+def test_an_overwritten_dataset_is_refused(path):
     dataset = Dataset(path)
     before = dataset.manifest
     add(path, 4, 4, 4, overwrite=True)
@@ -168,7 +168,7 @@ def test_a_dataset_that_is_gone_is_refused(path):
     assert dataset.grow() == ()
 
 
-def test_a_new_shard_that_is_damaged_is_not_taken_up(path):
+def test_a_damaged_new_shard(path):
     dataset = Dataset(path)
     add(path, 3, 3)
     (bad,) = [path / shard.file for shard in Manifest.read(path).shards[3:]]
@@ -183,7 +183,7 @@ def test_a_new_shard_that_is_damaged_is_not_taken_up(path):
 
 
 @pytest.mark.parametrize("when", ["opened", "grown", "mapped again"])
-def test_every_byte_is_verified_when_a_shard_is_opened(tmp_path, when):
+def test_opening_verifies_every_byte(tmp_path, when):
     path = tmp_path / "data"
     add(path, 3)
     if when != "opened":
@@ -227,7 +227,7 @@ def test_shards_hold_no_file_open(tmp_path):
 
 @linux
 @pytest.mark.parametrize(("row", "first"), [(0, 0), (4, 0), (5, 1), (6, 1), (7, 2), (11, 2), (12, 3), (17, 4), (99, 4)])
-def test_maps_before_a_row_are_let_go_and_made_again(path, row, first):
+def test_maps_are_let_go_and_made_again(path, row, first):
     add(path, 10)
     dataset = Dataset(path)
     shards = [shard.file for shard in dataset.manifest.shards]
@@ -243,7 +243,7 @@ def test_maps_before_a_row_are_let_go_and_made_again(path, row, first):
 
 
 @linux
-def test_a_stream_read_to_its_end_holds_few_maps(tmp_path):
+def test_a_stream_holds_few_maps(tmp_path):
     path, most = tmp_path / "data", 0
     add(path, 5)
     dataset = Dataset(path)
@@ -257,7 +257,7 @@ def test_a_stream_read_to_its_end_holds_few_maps(tmp_path):
     assert most == 2
 
 
-def test_a_forgotten_shard_that_has_gone_is_named(path):
+def test_a_forgotten_shard_that_is_gone(path):
     dataset = Dataset(path)
     dataset.forget(5)
     name = dataset.manifest.shards[0].file

@@ -138,19 +138,19 @@ def test_rows_wait_until_there_are_enough(tmp_path, pipe):
     assert [shard.rows for shard in Manifest.read(tmp_path / "data").shards] == [5, 1]
 
 
-def test_the_shards_of_a_fast_stream_are_full(tmp_path):
+def test_a_fast_stream_has_full_shards(tmp_path):
     content = stream(*(batch(500, start) for start in range(0, 25_000, 500)))
     assert receive(content, tmp_path / "data", rows=64, seconds=NEVER).ended
     assert [shard.rows for shard in Manifest.read(tmp_path / "data").shards] == [500, 10_000, 10_000, 4_500]
     assert numbers(tmp_path / "data") == [number % 256 for number in range(25_000)]
 
 
-def test_a_record_batch_may_be_larger_than_a_shard(tmp_path):
+def test_a_batch_larger_than_a_shard(tmp_path):
     assert receive(stream(batch(25_000)), tmp_path / "data", seconds=NEVER).ended
     assert [shard.rows for shard in Manifest.read(tmp_path / "data").shards] == [10_000, 10_000, 5_000]
 
 
-def test_a_connection_that_breaks_is_told_and_the_rows_are_kept(tmp_path):
+def test_a_broken_connection_keeps_the_rows(tmp_path):
     reset = threading.Event()
     with (
         serving(stream(batch(5))[:-8], reset=reset) as address,
@@ -170,7 +170,7 @@ def test_a_connection_that_breaks_is_told_and_the_rows_are_kept(tmp_path):
 @pytest.mark.parametrize(
     ("cut", "rows"), [(-8, 7), (-7, 7), (-4, 7), (-1, 7), (-9, 3), (-200, 3), (-600, 0), (-2_000, 0)]
 )
-def test_a_stream_that_breaks_off_is_told_and_its_rows_are_kept(tmp_path, cut, rows):
+def test_a_broken_stream_keeps_its_rows(tmp_path, cut, rows):
     message = refusal(stream(batch(3), batch(4, 3))[:cut], tmp_path / "data", rows=100)
     assert message.startswith(
         f"the stream from file broke off after {rows} rows, without Arrow's end-of-stream marker (end of file); "
@@ -180,7 +180,7 @@ def test_a_stream_that_breaks_off_is_told_and_its_rows_are_kept(tmp_path, cut, r
     assert not rows or not Manifest.read(tmp_path / "data").ended
 
 
-def test_a_stream_goes_on_where_another_broke_off(tmp_path):
+def test_a_stream_goes_on(tmp_path):
     path = tmp_path / "data"
     refusal(stream(batch(5))[:-8], path)
     refusal(stream(batch(4, 5), batch(9, 9))[:-100], path)
@@ -193,7 +193,7 @@ def test_a_stream_goes_on_where_another_broke_off(tmp_path):
     assert numbers(path) == list(range(11))
 
 
-def test_the_rest_of_a_stream_may_be_its_end_alone(tmp_path):
+def test_the_rest_may_be_the_end_alone(tmp_path):
     refusal(stream(batch(5))[:-8], tmp_path / "data")
     ingest = receive(stream(batch(0)), tmp_path / "data")
     ingest.raise_error()
@@ -207,7 +207,7 @@ def test_a_stream_without_rows_is_refused(tmp_path):
     assert not (tmp_path / "data").exists()
 
 
-def test_a_dataset_that_does_not_fit_or_is_being_written_is_refused(tmp_path):
+def test_a_dataset_that_does_not_fit(tmp_path):
     path = tmp_path / "data"
     receive(stream(batch(5))[:-8], path)
     other = columns(tensor(np.zeros((2, 2, 3), np.uint8)))
@@ -220,7 +220,7 @@ def test_a_dataset_that_does_not_fit_or_is_being_written_is_refused(tmp_path):
     assert numbers(path) == list(range(5))
 
 
-def test_stopping_ends_a_read_that_waits_and_keeps_the_rows(tmp_path, pipe):
+def test_stopping_keeps_the_rows(tmp_path, pipe):
     source, out = pipe
     content = stream(batch(3), batch(4, 3))
     with ingesting(source, tmp_path / "data", rows=100) as ingest:
@@ -237,7 +237,7 @@ def test_stopping_ends_a_read_that_waits_and_keeps_the_rows(tmp_path, pipe):
         """Nobody holds it any more."""
 
 
-def test_stopping_before_anything_came_leaves_nothing(tmp_path, pipe):
+def test_stopping_before_anything_came(tmp_path, pipe):
     with ingesting(pipe[0], tmp_path / "data") as ingest:
         ingest.stop()
         ingest.raise_error()
@@ -246,7 +246,7 @@ def test_stopping_before_anything_came_leaves_nothing(tmp_path, pipe):
 
 
 @pytest.mark.parametrize("full_at", [1, 2, 3])
-def test_a_disk_that_is_full_is_told_as_it_is(tmp_path, pipe, monkeypatch, full_at):
+def test_a_full_disk(tmp_path, pipe, monkeypatch, full_at):
     """When rows are published as they come, while the stream pauses, and at the end."""
     calls, publish = [], DatasetWriter.publish
 

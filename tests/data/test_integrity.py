@@ -58,9 +58,9 @@ def test_simple(data):
     assert verification_of([]).wait(0) is True
 
 
-@settings(deadline=None, max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(which=st.integers(0, 1), draw=st.data())
-def test_a_flipped_bit_anywhere_names_its_shard(copy, which, draw):
+def test_a_flipped_bit_names_its_shard(copy, which, draw):
     datasets = both(copy)
     path = draw.draw(st.sampled_from(shards(datasets[which])))
     place = draw.draw(st.integers(0, path.stat().st_size - 1))
@@ -72,7 +72,7 @@ def test_a_flipped_bit_anywhere_names_its_shard(copy, which, draw):
     assert verification_of(datasets).wait() is True
 
 
-def test_a_damage_is_told_as_often_as_one_asks(copy):
+def test_damage_is_raised_each_time(copy):
     datasets = both(copy)
     flip(shards(datasets[0])[-1], 1_000)
     verification = verification_of(datasets)
@@ -89,7 +89,7 @@ def test_a_shard_that_has_gone_is_named(copy):
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_waiting_without_time_says_that_it_is_not_yet_done(data, which):
+def test_waiting_without_time(data, which):
     gate = Event()
 
     class Slow(Dataset):
@@ -109,7 +109,7 @@ def test_waiting_without_time_says_that_it_is_not_yet_done(data, which):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread has no urgency of its own")
-def test_it_is_less_urgent_than_the_training():
+def test_it_has_the_lowest_priority():
     found = []
     before = os.getpriority(os.PRIO_PROCESS, 0)
     verification = IntegrityChecker()

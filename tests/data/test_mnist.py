@@ -65,7 +65,7 @@ def test_simple(server, digest, fetch, tmp_path):
     assert not is_right(tmp_path / NAME, "00")
 
 
-def test_every_dataset_has_four_files_and_two_mirrors():
+def test_what_is_pinned():
     assert sorted(DATASETS) == sorted(MIRRORS) == ["fashion-mnist", "mnist"]
     pinned = [digest for digests in DATASETS.values() for digest in digests.values()]
     assert len(set(pinned)) == 8
@@ -80,7 +80,7 @@ def test_the_packing_does_not_matter(server, digest, tmp_path):
 
 
 @pytest.mark.parametrize("behaviour", ["wrong", "missing", "damaged", "drop", "endless"])
-def test_what_is_there_is_left_if_nothing_better_comes(server, fetch, tmp_path, monkeypatch, behaviour):
+def test_a_wrong_file_stays_until_a_right_one(server, fetch, tmp_path, monkeypatch, behaviour):
     monkeypatch.setattr(mnist, "MAX_BYTES", 1 << 20)
     (tmp_path / NAME).write_bytes(server.files["wrong"])
     with pytest.raises(DownloadError):
@@ -90,20 +90,20 @@ def test_what_is_there_is_left_if_nothing_better_comes(server, fetch, tmp_path, 
     assert contents(tmp_path) == {NAME: server.files[NAME]}
 
 
-def test_a_server_that_does_not_say_how_long_the_file_is(server, fetch, tmp_path):
+def test_a_server_that_gives_no_length(server, fetch, tmp_path):
     _, _, progress = fetch("no_length")
     assert contents(tmp_path) == {NAME: server.files[NAME]}
     assert progress == [(len(server.files[NAME]), None)]
 
 
-def test_a_connection_that_breaks_off_is_tried_again(server, fetch, tmp_path):
+def test_a_broken_connection_is_retried(server, fetch, tmp_path):
     url, failures, _ = fetch("drop_twice")
     assert (url, failures) == (server.url("drop_twice") + NAME, [])
     assert len(server.requests) == ATTEMPTS == 3
     assert contents(tmp_path) == {NAME: server.files[NAME]}
 
 
-def test_a_connection_that_breaks_off_too_often(server, fetch, tmp_path):
+def test_retries_are_bounded(server, fetch, tmp_path):
     with pytest.raises(
         DownloadError, match=r"/drop/.*: the connection broke off, 3 attempts in all; no source is left"
     ):
@@ -146,7 +146,7 @@ def test_a_file_that_is_too_large(fetch, tmp_path, monkeypatch, behaviour):
     assert contents(tmp_path) == {}
 
 
-def test_a_file_that_is_too_large_when_uncompressed(server, fetch, tmp_path, monkeypatch):
+def test_too_large_when_uncompressed(server, fetch, tmp_path, monkeypatch):
     monkeypatch.setattr(mnist, "MAX_BYTES", 2_000)
     monkeypatch.setitem(server.files, NAME, gzip.compress(bytes(100_000)))
     with pytest.raises(DownloadError, match="found more than 2,000 bytes when uncompressed"):

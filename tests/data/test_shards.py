@@ -111,7 +111,7 @@ def test_the_file_is_not_compressed(shard):
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 784), (5, 7), (64, 64)])
-def test_other_shapes_are_rows_of_their_pixels(tmp_path, shape):
+def test_other_shapes(tmp_path, shape):
     pixels = np.random.default_rng(0).integers(0, 256, (7, *shape), np.uint8)
     labels = np.arange(7, dtype=np.uint8)
     path = write(tmp_path / "shard", pixels, labels, 3)
@@ -136,7 +136,7 @@ def mappings(path: Path) -> Iterator[range]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc/self/maps is Linux's")
-def test_the_arrays_are_views_of_the_mapped_file(data, tmp_path):
+def test_the_arrays_are_views_of_the_map(data, tmp_path):
     path = tmp_path / "shard"  # which nobody else has mapped
     shutil.copy(data / "train" / Manifest.read(data / "train").shards[0].file, path)
     allocated = pa.total_allocated_bytes()
@@ -165,7 +165,7 @@ def test_a_truncated_shard_is_refused(tmp_path, shard):
         assert "is damaged: " in refusal(path)
 
 
-def test_no_flipped_byte_raises_anything_but_a_dataset_error(tmp_path, shard):
+def test_a_flipped_byte_is_a_dataset_error(tmp_path, shard):
     content = shard.read_bytes()
     path = tmp_path / "flipped.arrow"
     refused = 0
@@ -198,7 +198,7 @@ def test_an_arrow_stream_is_no_shard(tmp_path):
     assert "is damaged: " in refusal(path)
 
 
-def test_a_shard_abandoned_by_its_writer_is_refused(tmp_path):
+def test_an_abandoned_shard_is_refused(tmp_path):
     writer = ShardWriter(tmp_path / "shard", SHAPE)
     writer.write(PIXELS, LABELS)
     writer.abandon()
@@ -209,7 +209,7 @@ def test_a_missing_shard_is_refused(tmp_path):
     assert "No such file or directory" in refusal(tmp_path / "nowhere")
 
 
-def test_images_of_another_shape_are_named_with_the_one_expected(shard):
+def test_images_of_another_shape(shard):
     message = refusal(shard, shape=(3, 2))
     found, expected = message.split(", expected ")
     assert "shape=[2,3]" in found
@@ -269,7 +269,7 @@ def test_nulls_are_refused(tmp_path, column):
         (7, 3, "has 2 rows in record batch 0, expected 3"),
     ],
 )
-def test_other_rows_or_batches_are_named_with_those_expected(shard, rows, batch_rows, expected):
+def test_other_rows_or_batches_are_named(shard, rows, batch_rows, expected):
     message = refusal(shard, rows=rows, batch_rows=batch_rows)
     assert message == f"{shard} {expected}; convert the data again"
 

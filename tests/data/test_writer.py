@@ -67,7 +67,7 @@ for number in itertools.count():
 """
 
 
-def test_the_bytes_do_not_depend_on_how_the_rows_were_appended(tmp_path):
+def test_equal_rows_give_equal_bytes(tmp_path):
     pixels, labels = rows_of(25)
     for name, size in [("a", 1), ("b", 7), ("c", 25)]:
         with DatasetWriter(tmp_path / name, (2, 2), 10, shard_rows=10) as writer:
@@ -77,7 +77,7 @@ def test_the_bytes_do_not_depend_on_how_the_rows_were_appended(tmp_path):
     assert len(content(tmp_path / "a")) == 4
 
 
-def test_a_record_batch_of_large_images_is_bounded(tmp_path, monkeypatch):
+def test_a_record_batch_is_bounded(tmp_path, monkeypatch):
     assert module.BATCH_BYTES == 64 << 20
     for shape, rows in [((28, 28), 1_000), ((256, 256), 1_000), ((256, 512), 512), ((8_192, 8_193), 1)]:
         with ExitStack() as stack:
@@ -91,7 +91,7 @@ def test_a_record_batch_of_large_images_is_bounded(tmp_path, monkeypatch):
     assert (dataset.gather(np.arange(25))[0] == pixels.reshape(25, 4)).all()
 
 
-def test_finishing_writes_what_is_held_and_publishes_nothing(tmp_path):
+def test_finishing_publishes_nothing(tmp_path):
     pixels, labels = rows_of(25)
     with DatasetWriter(tmp_path / "data", (2, 2), 10, shard_rows=10) as writer:
         writer.append(pixels, labels)
@@ -112,7 +112,7 @@ def test_an_exception_leaves_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("made", [(), ("a",), ("a", "b")])
-def test_an_exception_leaves_the_folders_above_as_they_were(tmp_path, made):
+def test_an_exception_leaves_folders_above(tmp_path, made):
     (tmp_path / Path(*made)).mkdir(exist_ok=True, parents=True)
     with ExitStack() as stack:
         stack.enter_context(pytest.raises(ZeroDivisionError))
@@ -123,7 +123,7 @@ def test_an_exception_leaves_the_folders_above_as_they_were(tmp_path, made):
     assert [str(path.relative_to(tmp_path)) for path in sorted(tmp_path.rglob("*"))] == ["a", "a/b"][: len(made)]
 
 
-def test_an_exception_leaves_a_folder_that_somebody_else_has_put_something_into(tmp_path):
+def test_an_exception_leaves_foreign_files(tmp_path):
     with ExitStack() as stack:
         stack.enter_context(pytest.raises(ZeroDivisionError))
         writer = stack.enter_context(DatasetWriter(tmp_path / "a" / "data", (2, 2), 10))
@@ -136,7 +136,7 @@ def test_an_exception_leaves_a_folder_that_somebody_else_has_put_something_into(
 
 @pytest.mark.parametrize("failing", range(4))
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_an_error_while_publishing_leaves_the_old_dataset_or_none(tmp_path, monkeypatch, failing, overwrite):
+def test_an_error_while_publishing(tmp_path, monkeypatch, failing, overwrite):
     """The three shards are moved into place, then the manifest."""
     if overwrite:
         write(tmp_path / "data", count=9)
@@ -167,7 +167,7 @@ def test_an_error_while_publishing_leaves_the_old_dataset_or_none(tmp_path, monk
 
 
 @pytest.mark.parametrize("failing", range(3))
-def test_a_shard_that_does_not_reach_the_disk_leaves_the_old_dataset(tmp_path, monkeypatch, failing):
+def test_a_shard_not_synced(tmp_path, monkeypatch, failing):
     """A shard is synced while the next is written."""
     write(tmp_path / "data", count=9)
     old = content(tmp_path / "data")
@@ -190,7 +190,7 @@ def test_a_shard_that_does_not_reach_the_disk_leaves_the_old_dataset(tmp_path, m
     assert names(tmp_path / "data") == listed(tmp_path / "data")
 
 
-def test_nothing_is_published_without_a_shard_that_did_not_reach_the_disk(tmp_path, monkeypatch):
+def test_nothing_is_published_after_a_failure(tmp_path, monkeypatch):
     """Even where the error is passed over, and there is room again."""
     with ExitStack() as stack:
         stack.enter_context(pytest.raises(OSError, match="No space left"))
@@ -204,7 +204,7 @@ def test_nothing_is_published_without_a_shard_that_did_not_reach_the_disk(tmp_pa
     assert names(tmp_path) == []
 
 
-def test_an_exception_leaves_the_old_dataset_under_overwrite(tmp_path):
+def test_an_exception_while_overwriting(tmp_path):
     write(tmp_path / "data")
     old = content(tmp_path / "data")
     with ExitStack() as stack:
@@ -238,14 +238,14 @@ def test_no_rows_are_no_dataset(tmp_path):
         (np.zeros((5, 2, 2), np.uint8), np.zeros(5, np.int64), "uint8 (5, 2, 2) and labels int64 (5,)"),
     ],
 )
-def test_rows_of_another_shape_or_type_are_not_taken(tmp_path, pixels, labels, found):
+def test_rows_of_another_shape_or_type(tmp_path, pixels, labels, found):
     with pytest.raises(DatasetError) as caught, DatasetWriter(tmp_path / "data", (2, 2), 10) as writer:
         writer.append(pixels, labels)
     assert str(caught.value) == (f"{tmp_path}/data: found pixels {found}, expected uint8 of (rows, 2, 2) and (rows,)")
     assert names(tmp_path) == []
 
 
-def test_a_label_outside_the_classes_is_not_taken(tmp_path):
+def test_a_label_outside_the_classes(tmp_path):
     with pytest.raises(DatasetError) as caught, DatasetWriter(tmp_path / "data", (2, 2), 10) as writer:
         writer.append(rows_of(3)[0], np.array([9, 0, 10], np.uint8))
     assert str(caught.value) == f"{tmp_path}/data: found the label 10, expected 0 to 9"
@@ -270,7 +270,7 @@ def labels_in(path: Path) -> list[int]:
     return dataset.gather(np.arange(len(dataset)))[1].tolist()
 
 
-def test_a_writer_killed_at_any_change_leaves_no_dataset_or_a_whole_one_and_nothing_in_the_way(tmp_path):
+def test_a_kill_leaves_all_or_nothing(tmp_path):
     states = []
     for path in killed(tmp_path / "nothing", tmp_path / "out"):
         states.append((path / NAME).exists())
@@ -287,7 +287,7 @@ def test_a_writer_killed_at_any_change_leaves_no_dataset_or_a_whole_one_and_noth
     assert states.count(True) >= 2
 
 
-def test_a_writer_killed_at_any_change_leaves_the_old_dataset_or_the_new_one(tmp_path):
+def test_a_kill_leaves_the_old_or_the_new(tmp_path):
     """Before anything that it opens to write, makes, renames or removes; of the renames alone there are seven."""
     old = write(tmp_path / "before")[1].tolist()
     (tmp_path / "before" / "notes.txt").write_text("somebody's")
@@ -316,7 +316,7 @@ def leave(folder: Path) -> None:
     (folder / LOCK).touch()
 
 
-def test_what_killed_writers_left_is_no_dataset_and_is_removed_by_the_next_writer(tmp_path):
+def test_what_the_killed_left_is_removed(tmp_path):
     leave(tmp_path / "data")
     labels = write(tmp_path / "data")[1]
     assert labels_in(tmp_path / "data") == labels.tolist()
@@ -343,7 +343,7 @@ FOREIGN = [
 
 @pytest.mark.parametrize("name", FOREIGN)
 @pytest.mark.parametrize("folder", [False, True])
-def test_no_foreign_file_is_removed_or_taken_for_what_a_killed_writer_left(tmp_path, name, folder):
+def test_foreign_files_stay(tmp_path, name, folder):
     place = tmp_path / "data" / name
     precious = place / "thesis.tex" if folder else place
     precious.parent.mkdir(parents=True)
@@ -359,7 +359,7 @@ def test_no_foreign_file_is_removed_or_taken_for_what_a_killed_writer_left(tmp_p
     assert names(tmp_path / "data") == sorted([*listed(tmp_path / "data"), name])
 
 
-def test_what_is_there_is_not_replaced_without_overwrite(tmp_path):
+def test_without_overwrite(tmp_path):
     write(tmp_path / "data")
     old = content(tmp_path / "data")
     with pytest.raises(DatasetError) as caught:
@@ -370,7 +370,7 @@ def test_what_is_there_is_not_replaced_without_overwrite(tmp_path):
     assert names(tmp_path) == ["data"]
 
 
-def test_overwrite_replaces_a_dataset_when_the_new_one_is_whole(tmp_path):
+def test_overwrite(tmp_path):
     write(tmp_path / "data")
     old = content(tmp_path / "data")
     pixels, labels = rows_of(8, seed=1)
@@ -383,7 +383,7 @@ def test_overwrite_replaces_a_dataset_when_the_new_one_is_whole(tmp_path):
     assert (Dataset(tmp_path / "data").gather(np.arange(8))[1] == labels).all()
 
 
-def test_overwriting_with_equal_data_changes_nothing(tmp_path):
+def test_overwrite_with_equal_data(tmp_path):
     write(tmp_path / "data")
     old = content(tmp_path / "data")
     write(tmp_path / "data", overwrite=True)
@@ -391,7 +391,7 @@ def test_overwriting_with_equal_data_changes_nothing(tmp_path):
     assert names(tmp_path / "data") == listed(tmp_path / "data")
 
 
-def test_overwrite_refuses_what_is_no_dataset(tmp_path):
+def test_overwrite_refuses_other_folders(tmp_path):
     precious = tmp_path / "data" / "thesis.tex"
     precious.parent.mkdir()
     precious.write_text("words")
@@ -403,7 +403,7 @@ def test_overwrite_refuses_what_is_no_dataset(tmp_path):
     assert names(tmp_path) == ["data"]
 
 
-def test_overwrite_through_a_symbolic_link_leaves_nothing_beside_it(tmp_path):
+def test_overwrite_through_a_symbolic_link(tmp_path):
     (tmp_path / "disk").mkdir()
     write(tmp_path / "disk" / "data")
     (tmp_path / "data").symlink_to(tmp_path / "disk" / "data")

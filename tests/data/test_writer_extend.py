@@ -59,9 +59,9 @@ def test_simple(tmp_path):
     assert [shard.rows for shard in Manifest.read(tmp_path / "data").shards] == [5, 5, 2, 3, 5, 5, 5, 5]
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(parts=st.lists(st.tuples(st.integers(1, 12), st.booleans()), min_size=1, max_size=6))
-def test_what_is_published_is_what_was_appended_however_it_was_cut(tmp_path_factory, parts):
+def test_round_trip(tmp_path_factory, parts):
     path, done = tmp_path_factory.mktemp("cut") / "data", 0
     with writer(path) as growing:
         for count, publish in parts:
@@ -73,7 +73,7 @@ def test_what_is_published_is_what_was_appended_however_it_was_cut(tmp_path_fact
     assert read(path)[0] == list(range(done))
 
 
-def test_a_reader_sees_what_was_there_when_it_came_and_the_next_one_more(tmp_path):
+def test_a_reader_sees_what_it_opened(tmp_path):
     with writer(tmp_path / "data") as growing:
         growing.append(*rows(6))
         assert not (tmp_path / "data" / "dataset.json").exists()
@@ -86,7 +86,7 @@ def test_a_reader_sees_what_was_there_when_it_came_and_the_next_one_more(tmp_pat
         assert (len(before), len(Dataset(tmp_path / "data"))) == (6, 12)
 
 
-def test_a_reader_beside_the_writer_never_sees_a_half(tmp_path):
+def test_a_reader_beside_the_writer(tmp_path):
     """It reads again and again while shards are published; whatever it gets is a whole beginning."""
     path, over, seen = tmp_path / "data", threading.Event(), []
     with writer(path) as growing:
@@ -116,7 +116,7 @@ def test_a_reader_beside_the_writer_never_sees_a_half(tmp_path):
 
 
 @pytest.mark.parametrize(("shape", "classes"), [((2, 3), 10), ((4, 1), 10), ((2, 2), 9), ((2, 2), 11)])
-def test_rows_that_do_not_fit_what_is_there_are_refused(tmp_path, shape, classes):
+def test_rows_that_do_not_fit(tmp_path, shape, classes):
     with writer(tmp_path / "data") as growing:
         growing.append(*rows(3))
     kept = sorted(path.name for path in (tmp_path / "data").iterdir())
@@ -127,7 +127,7 @@ def test_rows_that_do_not_fit_what_is_there_are_refused(tmp_path, shape, classes
         """The one that was refused holds nothing."""
 
 
-def test_an_exception_keeps_what_was_published_and_nothing_else(tmp_path):
+def test_an_exception_keeps_what_was_published(tmp_path):
     def write() -> None:
         with writer(tmp_path / "data") as growing:
             growing.append(*rows(7))
@@ -142,7 +142,7 @@ def test_an_exception_keeps_what_was_published_and_nothing_else(tmp_path):
 
 
 @pytest.mark.parametrize("options", [{"extend": True}, {"extend": False, "overwrite": True}])
-def test_a_second_writer_is_refused_until_the_first_has_gone(tmp_path, options):
+def test_a_second_writer_is_refused(tmp_path, options):
     path = tmp_path / "data"
     command = [sys.executable, "-c", GROW, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -186,7 +186,7 @@ def test_the_command_appends(tmp_path):
     assert (out / "dataset.json").read_bytes() == before
 
 
-def test_a_label_beyond_the_classes_that_are_there_appends_nothing(tmp_path):
+def test_a_label_beyond_the_classes(tmp_path):
     images, labels = rows(6)
     write_idx(tmp_path / "images", images)
     for name, most in [("low", 3), ("high", 5)]:
@@ -199,7 +199,7 @@ def test_a_label_beyond_the_classes_that_are_there_appends_nothing(tmp_path):
     assert read(tmp_path / "out")[0] == list(range(6))
 
 
-def test_what_has_its_end_marked_is_not_extended(tmp_path):
+def test_an_ended_dataset_is_not_extended(tmp_path):
     path = tmp_path / "data"
     with writer(path) as growing:
         growing.append(*rows(3))
@@ -222,7 +222,7 @@ def test_what_has_its_end_marked_is_not_extended(tmp_path):
     assert read(path)[0] == [0, 1]
 
 
-def test_publishing_nothing_new_changes_nothing(tmp_path):
+def test_publishing_nothing_new(tmp_path):
     manifest = tmp_path / "data" / "dataset.json"
     with writer(tmp_path / "data") as growing:
         with pytest.raises(DatasetError, match="would have no rows"):

@@ -16,7 +16,7 @@ from tests.support.streams import MARKER, batch, columns, ends, source_of, strea
 LISTS = np.arange(8, dtype=np.uint8).reshape(2, 4).tolist()
 
 
-def test_a_stream_cut_anywhere_has_broken_off(tmp_path):
+def test_a_stream_cut_anywhere(tmp_path):
     """What Arrow itself takes for an end between two messages included."""
     content = stream(batch(3), batch(4, 3))
     complete = ends(content)
@@ -50,7 +50,7 @@ def attempt(content: bytes, path: Path) -> str | None:
     return None
 
 
-FUZZ = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 KINDS = {
     "tensor": stream(batch(3), batch(4, 3)),
     "list": columns(pa.array(LISTS, pa.list_(pa.uint8()))),
@@ -61,7 +61,7 @@ KINDS = {
 
 @FUZZ
 @given(content=st.binary(max_size=200), begin=st.sampled_from([b"", MARKER[:4], MARKER[:4] + b"\x78\0\0\0"]))
-def test_no_garbage_raises_anything_but_a_dataset_error(tmp_path, content, begin):
+def test_garbage_is_a_dataset_error(tmp_path, content, begin):
     found = attempt(begin + content, tmp_path / "stream")
     assert found is not None
     assert "Arrow IPC stream" in found
@@ -72,14 +72,14 @@ def test_no_garbage_raises_anything_but_a_dataset_error(tmp_path, content, begin
     content=st.sampled_from(sorted(KINDS)).map(KINDS.get),
     places=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), min_size=1, max_size=3),
 )
-def test_no_damaged_byte_raises_anything_but_a_dataset_error(tmp_path, content, places):
+def test_a_damaged_byte_is_a_dataset_error(tmp_path, content, places):
     damaged = bytearray(content)
     for place, flip in places:
         damaged[int(place * len(content))] ^= flip
     attempt(bytes(damaged), tmp_path / "stream")
 
 
-def test_rows_beyond_the_message_are_not_read(tmp_path):
+def test_rows_beyond_the_message(tmp_path):
     """Lists of the right length, in a place where there is nothing."""
     content, offsets, beyond = KINDS["list"], struct.pack("<3i", 0, 4, 8), 1 << 28
     assert content.count(offsets) == 1

@@ -152,7 +152,7 @@ def test_an_absurd_size_is_not_believed(tmp_path, size):
 
 
 @LINUX
-def test_a_size_that_is_not_true_costs_no_memory(tmp_path):
+def test_a_false_size_costs_no_memory(tmp_path):
     with source_of(bytes(100), tmp_path / "stream") as source:
         before = own_bytes(os.getpid())
         found = source.read(1 << 30)

@@ -45,7 +45,7 @@ def test_simple(tmp_path):
 
 @pytest.mark.parametrize("joint", "-.")
 @pytest.mark.parametrize("end", ["", ".gz"])
-def test_the_four_files_are_found_by_each_of_their_names(tmp_path, joint, end):
+def test_the_four_files_are_found(tmp_path, joint, end):
     found = [name.replace("-idx", f"{joint}idx") + end for name in USUAL]
     for name in found:
         (tmp_path / name).touch()
@@ -54,7 +54,7 @@ def test_the_four_files_are_found_by_each_of_their_names(tmp_path, joint, end):
 
 
 @pytest.mark.parametrize("missing", USUAL)
-def test_a_missing_file_is_named_in_each_of_its_spellings(tmp_path, missing):
+def test_a_missing_file_is_named(tmp_path, missing):
     for name in USUAL:
         if name != missing:
             (tmp_path / name).touch()
@@ -96,7 +96,7 @@ def test_the_largest_images(tmp_path):
         assert [rows.pixels.shape for rows in source.batches(1)] == [(1, 4_096, 4_096)]
 
 
-def test_a_header_that_claims_more_than_memory(tmp_path):
+def test_a_header_beyond_memory(tmp_path):
     pair = put(tmp_path, np.zeros((2, 1, 1), np.uint8), np.zeros(2, np.uint8))
     pair.images.write_bytes(gzip.compress(struct.pack(">2xBB3I", 8, 3, 2, 2**31 - 1, 2**31 - 1)))
     assert "found images of 2147483647 x 2147483647 pixels, expected 16,777,216 pixels at most" in refusal(pair)
