@@ -1,6 +1,5 @@
 """Runs: begun once, held by one process, gone on with only as they were begun."""
 
-import json
 import signal
 import subprocess
 import sys
@@ -13,13 +12,11 @@ import pytest
 from ddmlp.config import TrainConfig, flag
 from ddmlp.errors import RunError
 from ddmlp.nn.weights import Shape, Weights
-from ddmlp.runs.events import Saved, Started
 from ddmlp.runs.origin import Origin
 from ddmlp.runs.run import Run
-from tests.support.events import progress, result
-from tests.support.helpers import plain
+from tests.support.events import result
+from tests.support.runs import ORIGIN
 
-ORIGIN = Origin(TrainConfig(hidden=7, lr=0.5, seed=2**64 - 1), Path("/some/data"), "a" * 64)
 OTHERS = {
     "hidden": 8,
     "batch": 65,
@@ -50,26 +47,10 @@ except RunError as error:
 """
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    made = Run(tmp_path / "run")
-    made.path.mkdir()
-    made.create(ORIGIN)
-    return made
-
-
 def holder(path: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-
-
-def events(run: Run) -> list[dict[str, object]]:
-    return [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
-
-
-def start(step: int) -> Started:
-    return Started(step, [])
 
 
 def test_simple(tmp_path):
@@ -179,71 +160,6 @@ def test_no_run_leaves_no_folder(tmp_path):
     with pytest.raises(RunError, match="/typo holds no run"), Run(tmp_path / "typo") as run:
         run.origin()
     assert not (tmp_path / "typo").exists()
-
-
-def test_events_are_appended(run):
-    run.record([start(0), progress(1)])
-    run.record([])
-    run.record([Saved(1, 0.5, "c")])
-    assert [event["event"] for event in events(run)] == ["start", "progress", "checkpoint"]
-
-
-def test_no_events_are_no_file(run):
-    run.record([])
-    assert not (run.path / "metrics.jsonl").exists()
-
-
-def test_a_start_takes_back(run):
-    run.record(progress(step) for step in (1, 2, 3, 3, 4))
-    run.record([start(3), progress(4)])
-    assert [event["step"] for event in events(run)] == [1, 2, 3, 3, 3, 4]
-    run.record([start(0)])
-    assert events(run) == [plain(start(0))]
-
-
-def test_a_start_between_others(run):
-    run.record([progress(1), progress(2), start(1), start(1)])
-    assert events(run) == plain([progress(1), start(1), start(1)])
-
-
-@pytest.mark.parametrize("cut", ['{"event": "prog', '{"event": "progress", "step": 2}', "{", '{"step": 1'])
-def test_a_start_drops_a_cut_line(run, cut):
-    run.record([progress(1)])
-    with (run.path / "metrics.jsonl").open("a") as file:
-        file.write(cut)
-    run.record([start(5)])
-    assert events(run) == plain([progress(1), start(5)])
-
-
-def test_a_first_start(run):
-    run.record([start(5)])
-    assert events(run) == [plain(start(5))]
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        b"\0\0\0\0\n",
-        b"nonsense\n",
-        b"[]\n",
-        b"7\n",
-        b'{"event": "progress"}\n',
-        b'{"event": "progress", "step": "1"}\n',
-        b'{"event": "progress", "step": null}\n',
-        b'{"event": "progress", "step": true}\n',
-        b'{"event": "progress", "step": NaN}\n',
-        b'{"event": "progress", "st{"event": "progress", "step": 1}\n',
-        b"\xff\n",
-        b"\n",
-        pytest.param(b"[" * 100_000 + b"\n", id="deep"),
-    ],
-)
-def test_a_start_drops_damaged_lines(run, line):
-    path = run.path / "metrics.jsonl"
-    first, second = b'{"event": "progress", "step": 1}\n', b'{"event": "epoch", "step": 5}\n'
-    path.write_bytes(line + first + line + line + second + line)
-    run.record([start(5)])
-    assert path.read_bytes() == first + second + b'{"event": "start", "step": 5, "complaints": []}' + b"\n"
 
 
 @pytest.mark.parametrize(

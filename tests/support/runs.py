@@ -15,6 +15,7 @@ from tests.support.helpers import inside, plain
 
 # Nothing divides evenly: 27 steps an epoch, the last of 100 rows; microbatches of 32, the last ones of 22 and 4.
 CONFIG = TrainConfig(hidden=20, batch=150, microbatch=32, epochs=2)
+ORIGIN = Origin(TrainConfig(hidden=7, lr=0.5, seed=2**64 - 1), Path("/some/data"), "a" * 64)  # of no data
 
 
 class Row(NamedTuple):

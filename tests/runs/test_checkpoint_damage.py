@@ -1,0 +1,146 @@
+"""Damaged checkpoints, and files that are none: each is refused, and nothing is read wrongly."""
+
+import dataclasses
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ddmlp.nn.weights import Weights
+from ddmlp.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from tests.support.checkpoints import FIRST, HEADER, SHAPE, complaint_of, refusal, rewrite, some, text
+
+
+@pytest.mark.parametrize(
+    ("arrays", "says"),
+    [
+        ({"state.velocity": np.ones(3)}, "state.velocity"),
+        ({"state.velocity": np.zeros(3, np.float32)}, "state.velocity"),
+        ({"state.velocity": np.zeros((3, 1))}, "state.velocity"),
+        ({"state.other": np.zeros(3)}, r"['other', 'velocity']"),
+    ],
+)
+def test_damaged_state(checkpoints, arrays, says):
+    path = checkpoints.save(dataclasses.replace(some(1), state={"velocity": np.zeros(3)}))
+    rewrite(path, **arrays)
+    assert says in refusal(path)
+
+
+def test_missing_state(checkpoints):
+    path = checkpoints.save(dataclasses.replace(some(1), state={"velocity": np.zeros(3)}))
+    with np.load(path) as file:
+        found = dict(file)
+    del found["state.velocity"]
+    np.savez(path, **found)
+    assert "its state is [], expected ['velocity']" in refusal(path)
+
+
+def test_flipped_bytes(checkpoints):
+    path = checkpoints.save(Checkpoint(some(1).weights, 1))
+    good = path.read_bytes()
+    weights = some(1).weights.sha256()
+    refused = 0
+    for at in range(len(good)):
+        path.write_bytes(good[:at] + bytes([good[at] ^ 1 << at % 8]) + good[at + 1 :])
+        if (complaint := complaint_of(path)) is None:
+            found = load_checkpoint(path)
+            assert (found.weights.sha256(), found.step) == (weights, 1)
+        else:
+            refused += 1
+            assert complaint.startswith(str(path))
+    assert refused > len(good) / 2
+
+
+@given(data=st.data())
+def test_any_damage(tmp_path_factory, data):
+    path = tmp_path_factory.getbasetemp() / "damaged.npz"
+    save_checkpoint(path, Checkpoint(some(1).weights, 1))
+    good = path.read_bytes()
+    at = data.draw(st.integers(0, len(good)))
+    path.write_bytes(good[:at] + data.draw(st.binary(max_size=4)) + good[at + data.draw(st.integers(0, 4)) :])
+    if (complaint := complaint_of(path)) is None:
+        assert load_checkpoint(path).weights.sha256() == some(1).weights.sha256()
+    else:
+        assert complaint.startswith(str(path))
+
+
+def test_other_weights(checkpoints):
+    path = checkpoints.save(some(1))
+    rewrite(path, W1=some(2).weights.w1)
+    found = Weights(SHAPE, np.concatenate([some(2).weights.w1.ravel(), some(1).weights.w2.ravel()])).sha256()
+    expected = some(1).weights.sha256()
+    assert refusal(path) == (f" is damaged: the SHA-256 of its weights is {found[:16]}..., expected {expected[:16]}...")
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "found"),
+    [
+        ("W1", np.zeros((5, 3), np.float32), "W1 is float32 (5, 3) and W2 float32 (4, 3)"),
+        ("W1", np.zeros(20, np.float32), "W1 is float32 (20,) and W2 float32 (4, 3)"),
+        ("W2", np.zeros((4, 3), np.float64), "W1 is float32 (5, 4) and W2 float64 (4, 3)"),
+        ("W1", np.zeros((5, 4), np.int32), "W1 is int32 (5, 4) and W2 float32 (4, 3)"),
+    ],
+)
+def test_weights_that_do_not_fit(checkpoints, name, array, found):
+    path = checkpoints.save(some(1))
+    rewrite(path, **{name: array})
+    assert refusal(path) == f": {found}, expected floats of (m, n) and (n, o)"
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        None,
+        [],
+        {},
+        {"step": 1},
+        {"weights_sha256": "a"},
+        {"step": "one", "weights_sha256": "a"},
+        {"step": None, "weights_sha256": "a"},
+        {"step": 1, "weights_sha256": 5},
+        {"step": 1, "weights_sha256": None},
+        {"step": 1e999, "weights_sha256": "a"},
+    ],
+)
+def test_a_foreign_description(checkpoints, about):
+    path = checkpoints.save(some(1))
+    rewrite(path, about=text(about))
+    refusal(path)
+
+
+MEMBERS = [
+    ("step", "7"), ("earlier_sha256", [1]), ("earlier_sha256", None), ("earlier_sha256", ["a"]), ("state_sha256", []),
+    ("state_sha256", {"a": "b"}), ("staleness", {"a": 1}), ("staleness", None), ("train_seconds", "1"), ("chain", 1),
+    ("ledger", {"rows": 1}), ("ledger", {"rows": 1, "fingerprints": "x"}), ("data", {"shards": 1}), ("prequential", {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), MEMBERS)
+def test_a_member_of_another_type(checkpoints, name, value):
+    path = checkpoints.save(some(1))
+    good = FIRST | {"weights_sha256": some(1).weights.sha256()}
+    rewrite(path, about=text(good))
+    assert load_checkpoint(path).header == HEADER
+    rewrite(path, about=text(good | {name: value}))
+    refusal(path)
+
+
+@pytest.mark.parametrize("said", [b"\xff{", b"", b"{", b"[" * 100_000], ids=["bytes", "empty", "cut", "deep"])
+def test_no_json(checkpoints, said):
+    path = checkpoints.save(some(1))
+    rewrite(path, about=np.frombuffer(said, np.uint8))
+    assert " is no checkpoint: its description is damaged (" in refusal(path)
+
+
+def test_a_single_array(tmp_path):
+    path = tmp_path / "array.npz"
+    buffer = io.BytesIO()
+    np.save(buffer, np.zeros(3))
+    path.write_bytes(buffer.getvalue())
+    assert "no .npz file" in refusal(path)
+
+
+def test_a_missing_file(tmp_path):
+    assert refusal(tmp_path / "nowhere.npz") == " cannot be read: No such file or directory"
