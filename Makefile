@@ -7,7 +7,7 @@ MNIST ?=
 WORKERS := 4
 BENCH ?=
 # All tests that need Ray share one, and so one of the two processes.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
+PYTEST := $(BIN)/python -m pytest -n 2
 
 .PHONY: help train test test-all bench bench-test chaos check format clean FORCE
 

@@ -34,8 +34,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for fixture in MARKERS.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(MARKERS[fixture])
-        if item.get_closest_marker("ray"):
-            item.add_marker(pytest.mark.xdist_group("ray"))  # one process, and so one Ray
+        if item.get_closest_marker("ray") or item.get_closest_marker("cluster"):
+            item.add_marker(pytest.mark.xdist_group("ray"))  # one process, so one Ray, and no two clusters at a time
 
 
 @pytest.fixture(autouse=True)
@@ -117,8 +117,10 @@ def mnist() -> Path:
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
-    """The one Ray of the session."""
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The one Ray of the session, whatever the number of processes that run the tests."""
+    if "PYTEST_XDIST_WORKER" in os.environ:  # their folders are beside each other
+        (tmp_path_factory.getbasetemp().parent / "has-a-ray").touch(exist_ok=False)
     found = connect("local")
     yield found
     found.leave()
