@@ -1,56 +1,16 @@
-"""A dataset read while it grows: what is taken up, what is refused, and that maps and open files stay bounded."""
+"""A dataset read while it grows: what is taken up, and what is refused."""
 
-import os
-import sys
 import threading
-import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 from msgspec.structs import replace
 
 from ddmlp.data import dataset as module
 from ddmlp.data.dataset import Dataset
 from ddmlp.data.manifest import NAME, Manifest
-from ddmlp.data.writer import DatasetWriter
 from ddmlp.errors import DatasetError
-
-linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
-
-
-def add(path: Path, *counts: int, end: bool = False, **options: object) -> None:
-    """Add so many rows whose pixels and labels tell their number, a publication for each count."""
-    done = Manifest.read(path).rows if (path / NAME).exists() and not options else 0
-    with DatasetWriter(path, (2, 2), 10, **{"shard_rows": 5, **(options or {"extend": True})}) as writer:
-        for count in counts:
-            numbers = np.arange(done, done := done + count)
-            writer.append(np.repeat(numbers % 256, 4).reshape(-1, 2, 2).astype(np.uint8), (numbers % 10).astype("u1"))
-            writer.publish()
-        if end:
-            writer.end()
-
-
-def read(dataset: Dataset, start: int = 0) -> list[int]:
-    """The first pixel of every row from `start` on."""
-    rows = np.arange(start, len(dataset))
-    pixels, labels = dataset.gather(rows)
-    assert labels.tolist() == (rows % 10).tolist()
-    return pixels[:, 0].tolist()
-
-
-def mapped(path: Path) -> set[str]:
-    """The files in a folder that this process has mapped."""
-    lines = Path("/proc/self/maps").read_text().splitlines()
-    return {Path(line.split()[-1]).name for line in lines if f" {path}/" in line}
-
-
-def assert_mapped(path: Path, files: set[str]) -> None:
-    """These files of a folder are mapped, and no other; a thread of Arrow's may let go of a map a moment later."""
-    deadline = time.monotonic() + 10
-    while mapped(path) != files and time.monotonic() < deadline:
-        time.sleep(0.001)
-    assert mapped(path) == files
+from tests.support.numbered import add, numbers_of
 
 
 def flip(path: Path) -> None:
@@ -76,7 +36,7 @@ def test_simple(path):
     assert [shard.rows for shard in new] == [3, 5, 5, 2]
     assert new == dataset.manifest.shards[2:]
     assert dataset.manifest == Manifest.read(path)
-    assert read(dataset) == list(range(22))
+    assert numbers_of(dataset) == list(range(22))
     dataset.verify()
     assert dataset.grow() == ()
 
@@ -87,7 +47,7 @@ def test_the_end_alone_adds_no_shards(path):
     assert not dataset.manifest.ended
     assert dataset.grow() == ()
     assert dataset.manifest.ended
-    assert read(dataset) == list(range(7))
+    assert numbers_of(dataset) == list(range(7))
 
 
 def test_the_manifest_is_read_if_replaced(path, monkeypatch):
@@ -132,9 +92,9 @@ def test_a_reader_follows_a_writer(tmp_path):
     seen = [*dataset.manifest.shards]
     while thread.is_alive():
         seen += dataset.grow()
-        assert read(dataset) == list(range(len(dataset)))
+        assert numbers_of(dataset) == list(range(len(dataset)))
     seen += dataset.grow()
-    assert read(dataset) == list(range(123))
+    assert numbers_of(dataset) == list(range(123))
     assert dataset.manifest.ended
     assert tuple(seen) == dataset.manifest.shards
 
@@ -147,7 +107,7 @@ def test_an_overwritten_dataset_is_refused(path):
         with pytest.raises(DatasetError, match="data was overwritten: its first 2 shards are not those that were"):
             dataset.grow()
     assert dataset.manifest is before
-    assert read(dataset) == list(range(7)), "the maps hold what was there"
+    assert numbers_of(dataset) == list(range(7)), "the maps hold what was there"
 
 
 def test_a_shorter_dataset_is_refused(path):
@@ -207,7 +167,7 @@ def test_opening_verifies_every_byte(tmp_path, when):
         {
             "opened": lambda: Dataset(path, verify=True),
             "grown": lambda: dataset.grow(),
-            "mapped again": lambda: read(dataset),
+            "mapped again": lambda: numbers_of(dataset),
         }[when]()
     if when == "grown":
         assert len(careless.grow()) == 2
@@ -222,54 +182,3 @@ def test_verify_takes_the_shards_to_verify(path):
     for shards in (None, [shard]):
         with pytest.raises(DatasetError, match=f"{shard.file} is damaged: its SHA-256"):
             dataset.verify(shards)
-
-
-@linux
-def test_shards_hold_no_file_open(tmp_path):
-    add(tmp_path / "data", *[1] * 50)
-    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - one listing, not an object for each
-    dataset = Dataset(tmp_path / "data")
-    assert len(mapped(dataset.path)) == 50
-    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
-    assert read(dataset) == list(range(50))
-
-
-@linux
-@pytest.mark.parametrize(("row", "first"), [(0, 0), (4, 0), (5, 1), (6, 1), (7, 2), (11, 2), (12, 3), (17, 4), (99, 4)])
-def test_maps_are_let_go_and_made_again(path, row, first):
-    add(path, 10)
-    dataset = Dataset(path)
-    shards = [shard.file for shard in dataset.manifest.shards]
-    assert [shard.rows for shard in dataset.manifest.shards] == [5, 2, 5, 5]
-    dataset.forget(row)
-    assert_mapped(path, set(shards[first:]))
-    assert read(dataset, 12) == list(range(12, 17))
-    assert_mapped(path, set(shards[min(first, 3) :]))
-    assert read(dataset) == list(range(17))
-    assert_mapped(path, set(shards))
-    dataset.forget(row)
-    assert_mapped(path, set(shards[first:]))
-
-
-@linux
-def test_a_stream_holds_few_maps(tmp_path):
-    path = tmp_path / "data"
-    add(path, 5)
-    dataset = Dataset(path)
-    for _ in range(20):
-        begin = len(dataset)
-        add(path, 5, 5)
-        assert len(dataset.grow()) == 2
-        assert read(dataset, begin) == list(range(begin, begin + 10))
-        dataset.forget(begin)
-        assert_mapped(path, {shard.file for shard in dataset.manifest.shards[-2:]})
-
-
-def test_a_forgotten_shard_that_is_gone(path):
-    dataset = Dataset(path)
-    dataset.forget(5)
-    name = dataset.manifest.shards[0].file
-    (path / name).unlink()
-    assert read(dataset, 5) == [5, 6]
-    with pytest.raises(DatasetError, match=f"{name} cannot be read: No such file"):
-        read(dataset)

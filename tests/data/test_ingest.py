@@ -1,4 +1,4 @@
-"""The ingest of streams: whole, broken off, damaged, paused and stopped."""
+"""The ingest of streams: how their rows are published, and how it pauses, stops and ends."""
 
 import errno
 import io
@@ -7,24 +7,22 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from ddmlp.data.dataset import Dataset
 from ddmlp.data.ingest import StreamIngest
 from ddmlp.data.manifest import NAME, Manifest
-from ddmlp.data.sources import Source, open_source
+from ddmlp.data.sources import open_source
 from ddmlp.data.sources.byte_stream import ByteStream
 from ddmlp.data.writer import DatasetWriter
-from ddmlp.errors import DatasetError
-from tests.support.streams import batch, columns, ends, serving, source_of, stream, tensor, until
+from tests.support.ingests import ingesting, numbers, receive, refusal
+from tests.support.streams import batch, ends, serving, stream, until
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 NEVER = 1_000.0  # seconds: the first rows are published at once, and the next ones not while a test runs
-
 # Does what the lines on its standard input say: so many rows, "end", or its own end without a word.
 PRODUCER = """
 import sys
@@ -39,49 +37,6 @@ for line in sys.stdin:
         done += int(line)
     sys.stdout.buffer.flush()
 """
-
-
-@contextmanager
-def ingesting(
-    source: Source, path: Path, rows: int = 1, classes: int = 10, seconds: float = 1.0
-) -> Iterator[StreamIngest]:
-    ingest = StreamIngest(source, path, classes, rows, publish_seconds=seconds)
-    ingest.start()
-    try:
-        yield ingest
-    finally:
-        ingest.stop()
-
-
-def receive(content: bytes, path: Path, **options: float) -> StreamIngest:
-    """Ingest a whole file; returns when it is done."""
-    with source_of(content, path.with_name("stream")) as source, ingesting(source, path, **options) as ingest:
-        until(lambda: ingest.ended or ingest.error)
-    return ingest
-
-
-def refusal(content: bytes, path: Path, **options: float) -> str:
-    ingest = receive(content, path, **options)
-    assert not ingest.ended
-    with pytest.raises(DatasetError) as caught:
-        ingest.raise_error()
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """All pixels (rows, m) and labels, verified."""
-    dataset = Dataset(path, verify=True)
-    return dataset.gather(np.arange(len(dataset)))
-
-
-def numbers(path: Path) -> list[int]:
-    """The numbers of the rows in a dataset, by their pixels; none where there is no dataset."""
-    if not (path / NAME).exists():
-        return []
-    pixels, _ = read(path)
-    assert (pixels == pixels[:, :1]).all()
-    return pixels[:, 0].tolist()
 
 
 @pytest.fixture
@@ -148,76 +103,6 @@ def test_a_fast_stream_has_full_shards(tmp_path):
 def test_a_batch_larger_than_a_shard(tmp_path):
     assert receive(stream(batch(25_000)), tmp_path / "data", seconds=NEVER).ended
     assert [shard.rows for shard in Manifest.read(tmp_path / "data").shards] == [10_000, 10_000, 5_000]
-
-
-def test_a_broken_connection_keeps_the_rows(tmp_path):
-    reset = threading.Event()
-    with (
-        serving(stream(batch(5))[:-8], reset=reset) as address,
-        ingesting(open_source(address), tmp_path / "data", rows=100) as ingest,
-    ):
-        until(lambda: ingest.rows == 5)
-        reset.set()
-        until(lambda: ingest.error)
-    assert str(ingest.error) == (
-        f"the stream from {address} broke off after 5 rows, without Arrow's end-of-stream marker (Connection reset by "
-        "peer); the rows are kept: go on by --resume with the rest"
-    )
-    assert not Manifest.read(tmp_path / "data").ended
-    assert numbers(tmp_path / "data") == list(range(5))
-
-
-@pytest.mark.parametrize(
-    ("cut", "rows"), [(-8, 7), (-7, 7), (-4, 7), (-1, 7), (-9, 3), (-200, 3), (-600, 0), (-2_000, 0)]
-)
-def test_a_broken_stream_keeps_its_rows(tmp_path, cut, rows):
-    message = refusal(stream(batch(3), batch(4, 3))[:cut], tmp_path / "data", rows=100)
-    assert message.startswith(
-        f"the stream from file broke off after {rows} rows, without Arrow's end-of-stream marker (end of file); "
-    )
-    assert message.endswith("go on by --resume with the rest" if rows else "expected an Arrow IPC stream")
-    assert numbers(tmp_path / "data") == list(range(rows))
-    assert not rows or not Manifest.read(tmp_path / "data").ended
-
-
-def test_a_stream_goes_on(tmp_path):
-    path = tmp_path / "data"
-    refusal(stream(batch(5))[:-8], path)
-    refusal(stream(batch(4, 5), batch(9, 9))[:-100], path)
-    assert numbers(path) == list(range(9))
-    assert receive(stream(batch(2, 9)), path).ended
-    assert numbers(path) == list(range(11))
-    assert Manifest.read(path).ended
-    message = refusal(stream(batch(1)), path)
-    assert message.startswith(f"{path} has had its end marked, nothing can be added to it; ")
-    assert numbers(path) == list(range(11))
-
-
-def test_the_rest_may_be_the_end_alone(tmp_path):
-    refusal(stream(batch(5))[:-8], tmp_path / "data")
-    ingest = receive(stream(batch(0)), tmp_path / "data")
-    ingest.raise_error()
-    assert (ingest.rows, ingest.ended, Manifest.read(tmp_path / "data").ended) == (0, True, True)
-
-
-def test_a_stream_without_rows_is_refused(tmp_path):
-    for content in (stream(batch(0)), stream(batch(0), batch(0))):
-        message = refusal(content, tmp_path / "data")
-        assert message == "the stream from file ended without rows, expected at least one"
-    assert not (tmp_path / "data").exists()
-
-
-def test_a_dataset_that_does_not_fit(tmp_path):
-    path = tmp_path / "data"
-    receive(stream(batch(5))[:-8], path)
-    other = columns(tensor(np.zeros((2, 2, 3), np.uint8)))
-    assert "data has images of (2, 2) in 10 classes; found images of (2, 3) in 10" in refusal(other, path)
-    assert "data has images of (2, 2) in 10 classes; found images of (2, 2) in 9" in refusal(
-        stream(batch(1)), path, classes=9
-    )
-    with DatasetWriter(path, (2, 2), 10, extend=True):
-        assert "data is being written by another process" in refusal(stream(batch(1)), path)
-    assert numbers(path) == list(range(5))
 
 
 def test_stopping_keeps_the_rows(tmp_path, pipe):

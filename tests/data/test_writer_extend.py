@@ -11,13 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ddmlp.cli import convert
 from ddmlp.data.dataset import Dataset
-from ddmlp.data.idx import write_idx
 from ddmlp.data.manifest import Manifest
 from ddmlp.data.writer import DatasetWriter
-from ddmlp.errors import ConfigError, DatasetError
-from tests.support.helpers import inside
+from ddmlp.errors import DatasetError
+from tests.support.numbered import read, rows
 
 # Publishes 7 rows, appends 5 more, says so, and waits to be killed.
 GROW = """
@@ -33,22 +31,8 @@ with DatasetWriter(sys.argv[1], (2, 2), 10, shard_rows=5, extend=True) as writer
 """
 
 
-def rows(count: int, start: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Rows whose pixels and labels tell their number."""
-    numbers = np.arange(start, start + count)
-    return np.repeat(numbers % 256, 4).reshape(-1, 2, 2).astype(np.uint8), (numbers % 10).astype(np.uint8)
-
-
 def writer(path: Path, **options: object) -> DatasetWriter:
     return DatasetWriter(path, (2, 2), 10, **{"shard_rows": 5, "extend": True, **options})
-
-
-def read(path: Path) -> tuple[list[int], list[int]]:
-    """The first pixel and the label of every row, each shard verified."""
-    dataset = Dataset(path)
-    dataset.verify()
-    pixels, labels = dataset.gather(np.arange(len(dataset)))
-    return pixels[:, 0].tolist(), labels.tolist()
 
 
 def test_simple(tmp_path):
@@ -160,45 +144,6 @@ def test_a_second_writer_is_refused(tmp_path, options):
     assert not any(entry.name.startswith(".writing-") for entry in path.iterdir()), "what the dead one left is gone"
 
 
-def test_the_command_appends(tmp_path):
-    for name, start in [("one", 0), ("two", 6)]:
-        images, labels = rows(6, start)
-        write_idx(tmp_path / f"{name}-images", images)
-        write_idx(tmp_path / f"{name}-labels", labels % 3)
-    out = tmp_path / "out"
-
-    def add(name: str, *flags: str) -> subprocess.CompletedProcess[str]:
-        pair = ["--images", tmp_path / f"{name}-images", "--labels", tmp_path / f"{name}-labels"]
-        return inside(convert.main, *pair, *flags, out)
-
-    assert add("one", "--append", "--classes", "4").returncode == 0, "there is none yet: it is made"
-    refused = add("two")
-    assert refused.returncode == 1
-    assert refused.stderr.endswith("give --overwrite to replace it, or --append to add to it\n")
-    done = add("two", "--append")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"added to {out}\n6 rows")
-    assert read(out)[0] == list(range(12))
-    assert Manifest.read(out).classes == 4
-    before = (out / "dataset.json").read_bytes()
-    assert "in 4 classes" in add("two", "--append", "--classes", "3").stderr
-    assert add("two", "--append", "--overwrite").returncode == ConfigError.exit_status
-    assert (out / "dataset.json").read_bytes() == before
-
-
-def test_a_label_beyond_the_classes(tmp_path):
-    images, labels = rows(6)
-    write_idx(tmp_path / "images", images)
-    for name, most in [("low", 3), ("high", 5)]:
-        write_idx(tmp_path / name, labels % most)
-    pair = ["--images", tmp_path / "images", "--append", tmp_path / "out", "--labels"]
-    assert inside(convert.main, *pair, tmp_path / "low").returncode == 0
-    done = inside(convert.main, *pair, tmp_path / "high")
-    assert done.returncode == 1
-    assert "row 3" in done.stderr
-    assert read(tmp_path / "out")[0] == list(range(6))
-
-
 def test_an_ended_dataset_is_not_extended(tmp_path):
     path = tmp_path / "data"
     with writer(path) as growing:
@@ -256,21 +201,3 @@ def test_the_folder_is_looked_through_once(tmp_path):
             growing.publish()
             assert stale.exists() == (start > 0)
     assert read(tmp_path / "data")[0] == [0, 1, 2]
-
-
-@pytest.mark.parametrize("how", [[], ["--append"], ["--overwrite"]])
-def test_the_command_marks_the_end(tmp_path, how):
-    images, labels = rows(6)
-    write_idx(tmp_path / "images", images)
-    write_idx(tmp_path / "labels", labels)
-    pair = ["--images", tmp_path / "images", "--labels", tmp_path / "labels", tmp_path / "out"]
-    if how:
-        assert inside(convert.main, *pair).returncode == 0
-        assert not Manifest.read(tmp_path / "out").ended
-    assert inside(convert.main, *pair, "--end", *how).returncode == 0
-    assert Manifest.read(tmp_path / "out").ended
-    refused = inside(convert.main, *pair, "--append")
-    assert refused.returncode == 1
-    assert "out has had its end marked, nothing can be added to it; give --overwrite to replace it" in refused.stderr
-    assert inside(convert.main, *pair, "--overwrite").returncode == 0
-    assert not Manifest.read(tmp_path / "out").ended

@@ -1,5 +1,6 @@
 """Small datasets, and what lies in their folders."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -40,3 +41,14 @@ def content(folder: Path) -> dict[str, bytes]:
     """A dataset's files but for what a writer keeps beside them while it writes."""
     ours = [path for path in folder.iterdir() if path.name != LOCK and not path.name.startswith(".writing-")]
     return {path.name: path.read_bytes() for path in ours}
+
+
+def leave(folder: Path) -> None:
+    """What killed writers leave, one of this very process id among them: in a container, a restarted command has the
+    process id that it had before."""
+    (folder / ".writing-a1b2_c3d").mkdir(parents=True)
+    (folder / ".writing-a1b2_c3d" / "shard").write_bytes(b"half a sha")
+    (folder / "00000-0123456789ab.arrow").write_bytes(b"a shard that no manifest lists")
+    (folder / f".{NAME}.{os.getpid()}.tmp").write_text("half a mani")
+    (folder / f".{NAME}.1.tmp").write_text("half a mani")
+    (folder / LOCK).touch()

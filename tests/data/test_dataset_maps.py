@@ -1,0 +1,83 @@
+"""The maps of a dataset that grows: bounded, let go, and made again."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ddmlp.data.dataset import Dataset
+from ddmlp.errors import DatasetError
+from tests.support.numbered import add, numbers_of
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+
+
+def mapped(path: Path) -> set[str]:
+    """The files in a folder that this process has mapped."""
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    return {Path(line.split()[-1]).name for line in lines if f" {path}/" in line}
+
+
+def assert_mapped(path: Path, files: set[str]) -> None:
+    """These files of a folder are mapped, and no other; a thread of Arrow's may let go of a map a moment later."""
+    deadline = time.monotonic() + 10
+    while mapped(path) != files and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert mapped(path) == files
+
+
+@linux
+def test_shards_hold_no_file_open(tmp_path):
+    add(tmp_path / "data", *[1] * 50)
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - one listing, not an object for each
+    dataset = Dataset(tmp_path / "data")
+    assert len(mapped(dataset.path)) == 50
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+    assert numbers_of(dataset) == list(range(50))
+
+
+@linux
+@pytest.mark.parametrize(("row", "first"), [(0, 0), (4, 0), (5, 1), (6, 1), (7, 2), (11, 2), (12, 3), (17, 4), (99, 4)])
+def test_maps_are_let_go_and_made_again(tmp_path, row, first):
+    path = tmp_path / "data"
+    add(path, 7)
+    add(path, 10)
+    dataset = Dataset(path)
+    shards = [shard.file for shard in dataset.manifest.shards]
+    assert [shard.rows for shard in dataset.manifest.shards] == [5, 2, 5, 5]
+    dataset.forget(row)
+    assert_mapped(path, set(shards[first:]))
+    assert numbers_of(dataset, 12) == list(range(12, 17))
+    assert_mapped(path, set(shards[min(first, 3) :]))
+    assert numbers_of(dataset) == list(range(17))
+    assert_mapped(path, set(shards))
+    dataset.forget(row)
+    assert_mapped(path, set(shards[first:]))
+
+
+@linux
+def test_a_stream_holds_few_maps(tmp_path):
+    path = tmp_path / "data"
+    add(path, 5)
+    dataset = Dataset(path)
+    for _ in range(20):
+        begin = len(dataset)
+        add(path, 5, 5)
+        assert len(dataset.grow()) == 2
+        assert numbers_of(dataset, begin) == list(range(begin, begin + 10))
+        dataset.forget(begin)
+        assert_mapped(path, {shard.file for shard in dataset.manifest.shards[-2:]})
+
+
+def test_a_forgotten_shard_that_is_gone(tmp_path):
+    path = tmp_path / "data"
+    add(path, 7)
+    dataset = Dataset(path)
+    dataset.forget(5)
+    name = dataset.manifest.shards[0].file
+    (path / name).unlink()
+    assert numbers_of(dataset, 5) == [5, 6]
+    with pytest.raises(DatasetError, match=f"{name} cannot be read: No such file"):
+        numbers_of(dataset)

@@ -1,0 +1,82 @@
+"""Streams that break off, go on, or do not fit: the rows that came are kept."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from ddmlp.data.manifest import Manifest
+from ddmlp.data.sources import open_source
+from ddmlp.data.writer import DatasetWriter
+from tests.support.ingests import ingesting, numbers, receive, refusal
+from tests.support.streams import batch, columns, serving, stream, tensor, until
+
+
+def test_a_broken_connection_keeps_the_rows(tmp_path):
+    reset = threading.Event()
+    with (
+        serving(stream(batch(5))[:-8], reset=reset) as address,
+        ingesting(open_source(address), tmp_path / "data", rows=100) as ingest,
+    ):
+        until(lambda: ingest.rows == 5)
+        reset.set()
+        until(lambda: ingest.error)
+    assert str(ingest.error) == (
+        f"the stream from {address} broke off after 5 rows, without Arrow's end-of-stream marker (Connection reset by "
+        "peer); the rows are kept: go on by --resume with the rest"
+    )
+    assert not Manifest.read(tmp_path / "data").ended
+    assert numbers(tmp_path / "data") == list(range(5))
+
+
+@pytest.mark.parametrize(
+    ("cut", "rows"), [(-8, 7), (-7, 7), (-4, 7), (-1, 7), (-9, 3), (-200, 3), (-600, 0), (-2_000, 0)]
+)
+def test_a_broken_stream_keeps_its_rows(tmp_path, cut, rows):
+    message = refusal(stream(batch(3), batch(4, 3))[:cut], tmp_path / "data", rows=100)
+    assert message.startswith(
+        f"the stream from file broke off after {rows} rows, without Arrow's end-of-stream marker (end of file); "
+    )
+    assert message.endswith("go on by --resume with the rest" if rows else "expected an Arrow IPC stream")
+    assert numbers(tmp_path / "data") == list(range(rows))
+    assert not rows or not Manifest.read(tmp_path / "data").ended
+
+
+def test_a_stream_goes_on(tmp_path):
+    path = tmp_path / "data"
+    refusal(stream(batch(5))[:-8], path)
+    refusal(stream(batch(4, 5), batch(9, 9))[:-100], path)
+    assert numbers(path) == list(range(9))
+    assert receive(stream(batch(2, 9)), path).ended
+    assert numbers(path) == list(range(11))
+    assert Manifest.read(path).ended
+    message = refusal(stream(batch(1)), path)
+    assert message.startswith(f"{path} has had its end marked, nothing can be added to it; ")
+    assert numbers(path) == list(range(11))
+
+
+def test_the_rest_may_be_the_end_alone(tmp_path):
+    refusal(stream(batch(5))[:-8], tmp_path / "data")
+    ingest = receive(stream(batch(0)), tmp_path / "data")
+    ingest.raise_error()
+    assert (ingest.rows, ingest.ended, Manifest.read(tmp_path / "data").ended) == (0, True, True)
+
+
+def test_a_stream_without_rows_is_refused(tmp_path):
+    for content in (stream(batch(0)), stream(batch(0), batch(0))):
+        message = refusal(content, tmp_path / "data")
+        assert message == "the stream from file ended without rows, expected at least one"
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_dataset_that_does_not_fit(tmp_path):
+    path = tmp_path / "data"
+    receive(stream(batch(5))[:-8], path)
+    other = columns(tensor(np.zeros((2, 2, 3), np.uint8)))
+    assert "data has images of (2, 2) in 10 classes; found images of (2, 3) in 10" in refusal(other, path)
+    assert "data has images of (2, 2) in 10 classes; found images of (2, 2) in 9" in refusal(
+        stream(batch(1)), path, classes=9
+    )
+    with DatasetWriter(path, (2, 2), 10, extend=True):
+        assert "data is being written by another process" in refusal(stream(batch(1)), path)
+    assert numbers(path) == list(range(5))

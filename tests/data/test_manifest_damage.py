@@ -1,0 +1,150 @@
+"""Every way in which dataset.json can be wrong: each is refused, and named."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ddmlp.data.manifest import NAME, Manifest
+from ddmlp.errors import DatasetError
+from tests.support.manifests import document
+
+PLACES: list[tuple[str | int, ...]] = [
+    *((name,) for name in ("format", "version", "rows", "image_shape", "classes", "batch_rows", "shards")),
+    *(("image_shape", side) for side in (0, 1)),
+    *(("shards", index) for index in (0, 1)),
+    *(("shards", 0, name) for name in ("file", "rows", "bytes", "sha256")),
+]
+MISSING = object()
+numbers = st.integers() | st.floats()
+values = st.recursive(
+    st.none() | st.booleans() | numbers | st.text(max_size=70),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def changed(place: tuple[str | int, ...], value: object) -> str:
+    found = document()
+    inside: Any = found
+    for step in place[:-1]:
+        inside = inside[step]
+    if value is MISSING:
+        del inside[place[-1]]
+    else:
+        inside[place[-1]] = value
+    return json.dumps(found)
+
+
+def refusal(folder: Path, content: str | bytes) -> str:
+    (folder / NAME).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(DatasetError) as caught:
+        Manifest.read(folder)
+    message = str(caught.value)
+    assert message.startswith(f"{folder / NAME} is damaged: ")
+    assert message.endswith("; convert the data again")
+    assert "\n" not in message
+    return message
+
+
+def complaint_of(folder: Path) -> str | None:
+    """What is wrong with a manifest, if anything is."""
+    try:
+        Manifest.read(folder)
+    except DatasetError as error:
+        return str(error)
+    return None
+
+
+def test_without_a_manifest(tmp_path):
+    with pytest.raises(DatasetError) as caught:
+        Manifest.read(tmp_path / "nowhere")
+    assert str(caught.value) == (
+        f"{tmp_path}/nowhere is no dataset: it has no dataset.json; make one with tools/idx2arrow.py"
+    )
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(DatasetError, match=r"file is no dataset: it has no dataset\.json"):
+        Manifest.read(file)
+
+
+def test_a_manifest_that_cannot_be_read(tmp_path):
+    (tmp_path / NAME).symlink_to(NAME)
+    with pytest.raises(DatasetError, match=r"/dataset\.json cannot be read: Too many levels of symbolic links$"):
+        Manifest.read(tmp_path)
+    (tmp_path / NAME).unlink()
+    (tmp_path / NAME).mkdir()
+    with pytest.raises(DatasetError, match=r"/dataset\.json cannot be read: Is a directory$"):
+        Manifest.read(tmp_path)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_missing_key_is_named(tmp_path, place):
+    message = refusal(tmp_path, changed(place, MISSING))
+    if isinstance(place[-1], str):
+        assert f"`{place[-1]}`" in message
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "expected"),
+    [
+        (("format",), "parquet", "are ('parquet', 1), expected ('ddmlp-dataset', 1)"),
+        (("version",), 2, "are ('ddmlp-dataset', 2), expected ('ddmlp-dataset', 1)"),
+        (("rows",), 6, "rows is 6, but its shards hold 5"),
+        (("rows",), "5", "Expected `int`, got `str` - at `$.rows`"),
+        (("rows",), 5.0, "Expected `int`, got `float` - at `$.rows`"),
+        (("rows",), 0, "Expected `int` >= 1 - at `$.rows`"),
+        (("classes",), 257, "Expected `int` <= 256 - at `$.classes`"),
+        (("classes",), True, "Expected `int`, got `bool` - at `$.classes`"),
+        (("batch_rows",), -1, "Expected `int` >= 1 - at `$.batch_rows`"),
+        (("batch_rows",), 2**53 + 1, f"Expected `int` <= {2**53} - at `$.batch_rows`"),
+        (("image_shape",), [28], "Expected `array` of length 2, got 1 - at `$.image_shape`"),
+        (("image_shape",), [28, 0], "Expected `int` >= 1 - at `$.image_shape[1]`"),
+        (("shards",), [], "rows is 5, but its shards hold 0"),
+        (("shards", 0, "rows"), 4, "rows is 5, but its shards hold 6"),
+        (("shards", 0, "rows"), None, "Expected `int`, got `null` - at `$.shards[0].rows`"),
+        (("shards", 0, "bytes"), 0, "Expected `int` >= 1 - at `$.shards[0].bytes`"),
+        (("shards", 0, "sha256"), "a" * 63, "matching regex '^[0-9a-f]{64}\\\\Z' - at `$.shards[0].sha256`"),
+        (("shards", 0, "sha256"), "a" * 64 + "\n", "at `$.shards[0].sha256`"),
+        (("shards", 0, "sha256"), "x" * 64, "at `$.shards[0].sha256`"),
+        (("shards", 1, "file"), "00000.arrow", "two of its shards are the same file"),
+        (("more",), 1, "`more`"),
+        (("ended",), 1, "Expected `bool`, got `int` - at `$.ended`"),
+        (("ended",), None, "Expected `bool`, got `null` - at `$.ended`"),
+    ],
+)
+def test_a_wrong_value_is_named(tmp_path, place, value, expected):
+    assert expected in refusal(tmp_path, changed(place, value))
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "/etc/passwd", "a/b", "a/", "", ".", "..", "a\0b", "\ud800", "a\n", "\u00e4", 5]
+)
+def test_a_shard_is_a_plain_file_name(tmp_path, name):
+    refusal(tmp_path, changed(("shards", 0, "file"), name))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "5", "null", '"dataset"', "{}", b"\xff\xfe{}", "[" * 100_000])
+def test_what_is_no_manifest_is_refused(tmp_path, text):
+    refusal(tmp_path, text)
+
+
+@given(place=st.sampled_from(PLACES), value=values)
+def test_any_value_is_a_dataset_error(tmp_path_factory, place, value):
+    folder = tmp_path_factory.getbasetemp()
+    (folder / NAME).write_text(changed(place, value))
+    complaint = complaint_of(folder)
+    assert complaint is None or complaint.startswith(f"{folder / NAME} is damaged: ")
+    assert "\n" not in (complaint or "")
+
+
+@given(at=st.integers(0, len(json.dumps(document())) - 1), byte=st.binary(max_size=2))
+def test_a_damaged_byte_is_a_dataset_error(tmp_path_factory, at, byte):
+    folder = tmp_path_factory.getbasetemp()
+    text = json.dumps(document()).encode()
+    (folder / NAME).write_bytes(text[:at] + byte + text[at + 1 :])
+    complaint = complaint_of(folder)
+    assert complaint is None or complaint.startswith(f"{folder / NAME} is damaged: ")

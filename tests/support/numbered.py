@@ -1,0 +1,43 @@
+"""Datasets whose pixels and labels tell the number of each row."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ddmlp.data.dataset import Dataset
+from ddmlp.data.manifest import NAME, Manifest
+from ddmlp.data.writer import DatasetWriter
+
+
+def rows(count: int, start: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Rows whose pixels and labels tell their number."""
+    numbers = np.arange(start, start + count)
+    return np.repeat(numbers % 256, 4).reshape(-1, 2, 2).astype(np.uint8), (numbers % 10).astype(np.uint8)
+
+
+def add(path: Path, *counts: int, end: bool = False, **options: object) -> None:
+    """Add so many rows whose pixels and labels tell their number, a publication for each count."""
+    done = Manifest.read(path).rows if (path / NAME).exists() and not options else 0
+    with DatasetWriter(path, (2, 2), 10, **{"shard_rows": 5, **(options or {"extend": True})}) as writer:
+        for count in counts:
+            writer.append(*rows(count, done))
+            done += count
+            writer.publish()
+        if end:
+            writer.end()
+
+
+def read(path: Path) -> tuple[list[int], list[int]]:
+    """The first pixel and the label of every row, each shard verified."""
+    dataset = Dataset(path)
+    dataset.verify()
+    pixels, labels = dataset.gather(np.arange(len(dataset)))
+    return pixels[:, 0].tolist(), labels.tolist()
+
+
+def numbers_of(dataset: Dataset, start: int = 0) -> list[int]:
+    """The first pixel of every row from `start` on."""
+    places = np.arange(start, len(dataset))
+    pixels, labels = dataset.gather(places)
+    assert labels.tolist() == (places % 10).tolist()
+    return pixels[:, 0].tolist()
