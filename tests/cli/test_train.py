@@ -1,70 +1,20 @@
-"""The command, in one process: what a run leaves behind, how it stops and goes on, and what it refuses."""
+"""The command, in one process: what a run leaves behind, and what it refuses."""
 
 import hashlib
-import json
-import re
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from ddmlp.cli import verify
 from ddmlp.cli.train import main
-from ddmlp.data.convert import convert, find_pairs
 from ddmlp.data.dataset import Dataset
 from ddmlp.data.idx import read_idx
 from ddmlp.nn.weights import Shape, Weights
-from ddmlp.runs.checkpoint import Checkpoints
 from tests.support.helpers import inside
-from tests.support.processes import in_terminal
-
-SMALL = ["--hidden", "16", "--batch", "100", "--microbatch", "32", "--epochs", "3"]
-COMMAND = [sys.executable, "-m", "ddmlp.train", "--no-report"]
-
-Train = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture(scope="module")
-def train(data: Path) -> Train:
-    """Run the command on the sample; a --data among the arguments comes later, and so counts."""
-
-    def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        return inside(main, "--no-report", "--data", data, *arguments)
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def whole(train: Train, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that nothing has stopped, not to be changed."""
-    run = tmp_path_factory.mktemp("whole") / "run"
-    assert train(*SMALL, "--run", run).returncode == 0
-    return run
-
-
-def result(run: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((run / "result.json").read_bytes())
-    return found
-
-
-def events(run: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-
-
-def refused(done: subprocess.CompletedProcess[str], status: int, *words: str) -> None:
-    """Assert that a command failed with one clear line that has these words."""
-    assert done.returncode == status, done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stderr.startswith("error: ")
-    assert len(done.stderr.splitlines()) == 1
-    for word in words:
-        assert word in done.stderr
+from tests.support.training import COMMAND, SMALL, Train, events, refused, result
 
 
 def test_simple(data: Path, tmp_path: Path):
@@ -177,55 +127,6 @@ def test_one_exact_step(train: Train, sample: Path, tmp_path: Path):
         np.testing.assert_allclose(model["W2"], after2, atol=1e-6)
 
 
-@pytest.mark.parametrize("stop", [0, 17, 40, 119, 120])
-def test_stopped_and_resumed(stop: int, whole: Path, train: Train, tmp_path: Path):
-    first = train(*SMALL, "--run", tmp_path / "run", "--stop-after", str(stop))
-    assert first.returncode == 0, first.stderr
-    assert ("unfinished" in first.stdout) == (stop < 120)
-    assert result(tmp_path / "run")["steps"] == stop
-    assert result(tmp_path / "run")["finished"] == (stop == 120)
-    assert (tmp_path / "run" / "model.npz").exists()
-    second = train("--run", tmp_path / "run", "--resume")
-    assert second.returncode == 0, second.stderr
-    assert result(tmp_path / "run")["weights_sha256"] == result(whole)["weights_sha256"]
-    tested = [event["test_error"] for event in events(whole) if event["event"] == "epoch"]
-    assert len(tested) == 3
-    assert [event["test_error"] for event in events(tmp_path / "run") if event["event"] == "epoch"] == tested
-
-
-def test_resume_keeps_the_settings(train: Train, sample: Path, tmp_path: Path):
-    train(*SMALL, "--run", tmp_path / "run", "--stop-after", "20")
-    kept = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
-    for flag, value in [("--lr", "0.5"), ("--batch", "50"), ("--seed", "9"), ("--epochs", "4"), ("--hidden", "17")]:
-        refused(train("--run", tmp_path / "run", "--resume", flag, value), 1, flag, value, "begun with")
-    train_pair, test_pair = find_pairs(sample)
-    convert({tmp_path / "other" / "train": test_pair, tmp_path / "other" / "test": train_pair})
-    other = train("--run", tmp_path / "run", "--resume", "--data", tmp_path / "other")
-    refused(other, 1, "another", str(tmp_path / "other"))
-    assert sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir()) == kept
-
-
-def test_begun_once(train: Train, tmp_path: Path):
-    train(*SMALL, "--run", tmp_path / "run", "--epochs", "0")
-    refused(train(*SMALL, "--run", tmp_path / "run"), 1, str(tmp_path / "run"), "--resume")
-    refused(train("--run", tmp_path / "none", "--resume"), 1, str(tmp_path / "none"), "config.json")
-    assert not (tmp_path / "none").exists()
-
-
-def test_resuming_a_finished_run(whole: Path, train: Train, tmp_path: Path):
-    run = shutil.copytree(whole, tmp_path / "run")
-    again = train("--run", run, "--resume")
-    assert again.returncode == 0
-    assert result(whole)["weights_sha256"] in again.stdout
-    assert (run / "result.json").read_bytes() == (whole / "result.json").read_bytes()
-
-
-def test_newest_checkpoints_are_kept(train: Train, tmp_path: Path):
-    train("--run", tmp_path / "run", "--checkpoint-every", "7", *SMALL, "--stop-after", "30")
-    kept = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
-    assert kept == [f"step-{step:012d}.npz" for step in (21, 28, 30)]
-
-
 def test_flipped_bit_in_a_shard(train: Train, data: Path, tmp_path: Path):
     shutil.copytree(data, tmp_path / "data")
     shard = sorted((tmp_path / "data" / "train").glob("*.arrow"))[1]
@@ -265,42 +166,3 @@ def test_metrics(whole: Path):
     assert sorted(waited) == waited
     assert 0 < waited[-1] <= progress[-1]["seconds"]
     assert [event["epoch"] for event in found if event["event"] == "epoch"] == [1, 2, 3]
-
-
-ENDLESS = [*SMALL, "--epochs", "5000"]
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_in_a_terminal(number: int, train: Train, data: Path, tmp_path: Path):
-    run = tmp_path / "run"
-    with in_terminal([*COMMAND, "--data", data, *ENDLESS, "--run", run]) as terminal:
-        terminal.wait_for("epoch 2/5000  test error")
-        if number == signal.SIGINT:
-            terminal.press(b"\x03")
-        else:
-            terminal.process.send_signal(number)
-        assert terminal.ended() == 130
-    shown = terminal.shown.decode()
-    assert f"--run {run} --resume" in shown.replace("\r\n", "")
-    assert "rows/s" in shown
-    assert "━" in shown
-    assert not (run / "result.json").exists()
-    stopped = int(re.findall(r"interrupted after step (\d+)", shown)[0])
-    assert train("--run", run, "--resume", "--stop-after", str(stopped + 5)).returncode == 0
-    assert result(run)["steps"] == stopped + 5
-    assert inside(verify.main, run).returncode == 0
-
-
-def test_terminal_closed(data: Path, tmp_path: Path):
-    run = tmp_path / "run"
-    # No checkpoint but those at the end of an epoch: one elsewhere was written because the terminal was closed.
-    with in_terminal([*COMMAND, "--data", data, *ENDLESS, "--checkpoint-every", "1000000", "--run", run]) as terminal:
-        terminal.wait_for("epoch 2/5000  test error")
-        terminal.close()
-        terminal.process.wait(60)
-    assert not (run / "result.json").exists()
-    checkpoint, complaints = Checkpoints(run / "checkpoints").newest()
-    assert complaints == []
-    assert checkpoint is not None
-    assert checkpoint.step >= 80
-    assert inside(verify.main, run).returncode == 0

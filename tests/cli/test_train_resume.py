@@ -1,0 +1,58 @@
+"""A run that stops and goes on: the same weights, the same settings, the newest checkpoints."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ddmlp.data.convert import convert, find_pairs
+from tests.support.training import SMALL, Train, events, refused, result
+
+
+@pytest.mark.parametrize("stop", [0, 17, 40, 119, 120])
+def test_stopped_and_resumed(stop: int, whole: Path, train: Train, tmp_path: Path):
+    first = train(*SMALL, "--run", tmp_path / "run", "--stop-after", str(stop))
+    assert first.returncode == 0, first.stderr
+    assert ("unfinished" in first.stdout) == (stop < 120)
+    assert result(tmp_path / "run")["steps"] == stop
+    assert result(tmp_path / "run")["finished"] == (stop == 120)
+    assert (tmp_path / "run" / "model.npz").exists()
+    second = train("--run", tmp_path / "run", "--resume")
+    assert second.returncode == 0, second.stderr
+    assert result(tmp_path / "run")["weights_sha256"] == result(whole)["weights_sha256"]
+    tested = [event["test_error"] for event in events(whole) if event["event"] == "epoch"]
+    assert len(tested) == 3
+    assert [event["test_error"] for event in events(tmp_path / "run") if event["event"] == "epoch"] == tested
+
+
+def test_resume_keeps_the_settings(train: Train, sample: Path, tmp_path: Path):
+    train(*SMALL, "--run", tmp_path / "run", "--stop-after", "20")
+    kept = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
+    for flag, value in [("--lr", "0.5"), ("--batch", "50"), ("--seed", "9"), ("--epochs", "4"), ("--hidden", "17")]:
+        refused(train("--run", tmp_path / "run", "--resume", flag, value), 1, flag, value, "begun with")
+    train_pair, test_pair = find_pairs(sample)
+    convert({tmp_path / "other" / "train": test_pair, tmp_path / "other" / "test": train_pair})
+    other = train("--run", tmp_path / "run", "--resume", "--data", tmp_path / "other")
+    refused(other, 1, "another", str(tmp_path / "other"))
+    assert sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir()) == kept
+
+
+def test_begun_once(train: Train, tmp_path: Path):
+    train(*SMALL, "--run", tmp_path / "run", "--epochs", "0")
+    refused(train(*SMALL, "--run", tmp_path / "run"), 1, str(tmp_path / "run"), "--resume")
+    refused(train("--run", tmp_path / "none", "--resume"), 1, str(tmp_path / "none"), "config.json")
+    assert not (tmp_path / "none").exists()
+
+
+def test_resuming_a_finished_run(whole: Path, train: Train, tmp_path: Path):
+    run = shutil.copytree(whole, tmp_path / "run")
+    again = train("--run", run, "--resume")
+    assert again.returncode == 0
+    assert result(whole)["weights_sha256"] in again.stdout
+    assert (run / "result.json").read_bytes() == (whole / "result.json").read_bytes()
+
+
+def test_newest_checkpoints_are_kept(train: Train, tmp_path: Path):
+    train("--run", tmp_path / "run", "--checkpoint-every", "7", *SMALL, "--stop-after", "30")
+    kept = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
+    assert kept == [f"step-{step:012d}.npz" for step in (21, 28, 30)]
