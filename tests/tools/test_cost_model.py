@@ -1,15 +1,13 @@
 """The cost model: what it knows of a step, that a fit finds the costs behind it, and what follows for clusters."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from tools.benchmarks.cost_model import CostModel, Network, Step, Terms
+from tools.benchmarks import cost_model
+from tools.benchmarks.cost_model import CostModel, Step, Terms, forecast
 
 COSTS = Terms(steps=2e-4, rows=1e-6, products=5e-11, passes=8e-10, messages=5e-5)
 MODEL = CostModel(COSTS, error=0.0)
-ETHERNET = Network(bandwidth=1.25e9, latency=50e-6, servers=1)
 STEP = Step(rows=1024, microbatch=128, weights=794 * 300, workers=16)
 SWEEP = [
     Step(rows, 128, 794 * hidden, workers).on_cores(2)
@@ -19,8 +17,8 @@ SWEEP = [
 ]
 
 
-def speeds(step=STEP, network=ETHERNET, workers=(1, 4, 16, 64, 256)):
-    return [step.rows / MODEL.spread(step._replace(workers=each), network) for each in workers]
+def speeds(servers=1, workers=(1, 4, 16, 64, 256)):
+    return [STEP.rows / MODEL.spread(STEP._replace(workers=each), servers) for each in workers]
 
 
 def test_the_work_of_a_step():
@@ -63,28 +61,44 @@ def test_without_messages_their_cost_is_not_guessed():
     assert CostModel.fit(alone).costs.messages == 0
 
 
-def test_the_fuller_link_decides():
+def test_the_fuller_link_decides(monkeypatch):
+    found = STEP.exchange_seconds(1)
+    monkeypatch.setattr(cost_model, "LATENCY", 0.0)
     seconds = 4 * STEP.weights / 1.25e9  # for one array
-    alone = replace(ETHERNET, latency=0.0)
-    assert alone.seconds(STEP._replace(workers=1)) == pytest.approx(2 * seconds)
-    assert alone.seconds(STEP) == pytest.approx(2 * 16 * seconds)
-    assert replace(alone, servers=4).seconds(STEP) == pytest.approx(2 * 4 * seconds)
-    assert replace(alone, servers=64).seconds(STEP) == pytest.approx(2 * seconds)
-    assert ETHERNET.seconds(STEP) == pytest.approx(alone.seconds(STEP) + 1e-4)
+    assert STEP._replace(workers=1).exchange_seconds(1) == pytest.approx(2 * seconds)
+    assert STEP.exchange_seconds(1) == pytest.approx(2 * 16 * seconds)
+    assert STEP.exchange_seconds(4) == pytest.approx(2 * 4 * seconds)
+    assert STEP.exchange_seconds(64) == pytest.approx(2 * seconds)
+    assert found == pytest.approx(STEP.exchange_seconds(1) + 1e-4)
 
 
-def test_a_better_network_is_faster():
-    by_bandwidth = [speeds(network=replace(ETHERNET, bandwidth=each)) for each in (1e8, 1e9, 1e10)]
-    by_latency = [speeds(network=replace(ETHERNET, latency=each)) for each in (1e-3, 1e-4, 1e-5)]
-    by_servers = [speeds(network=replace(ETHERNET, servers=each), workers=(64, 256)) for each in (1, 4, 16)]
-    for found in (by_bandwidth, by_latency, by_servers):
-        assert (np.diff(found, axis=0) > 0).all()
+@pytest.mark.parametrize(("constant", "values"), [("BANDWIDTH", (1e8, 1e9, 1e10)), ("LATENCY", (1e-3, 1e-4, 1e-5))])
+def test_a_better_network_is_faster(constant, values, monkeypatch):
+    found = []
+    for value in values:
+        monkeypatch.setattr(cost_model, constant, value)
+        found.append(speeds())
+    assert (np.diff(found, axis=0) > 0).all()
 
 
-def test_workers_pay_up_to_a_number():
-    few = MODEL.most_paying(STEP, ETHERNET)
+def test_more_servers_are_faster():
+    assert (np.diff([speeds(servers, workers=(64, 256)) for servers in (1, 4, 16)], axis=0) > 0).all()
+
+
+def test_workers_pay_up_to_a_number(monkeypatch):
+    few = MODEL.most_paying(STEP, 1)
     around = speeds(workers=(few - 1, few, few + 1))
     assert around[1] == max(around)
-    assert MODEL.most_paying(STEP._replace(rows=16_384), ETHERNET) > few
-    assert MODEL.most_paying(STEP, replace(ETHERNET, servers=16)) > few
-    assert MODEL.most_paying(STEP._replace(rows=3), replace(ETHERNET, bandwidth=1e15, latency=0.0)) <= 3
+    assert MODEL.most_paying(STEP._replace(rows=16_384), 1) > few
+    assert MODEL.most_paying(STEP, 16) > few
+    monkeypatch.setattr(cost_model, "BANDWIDTH", 1e15)
+    assert MODEL.most_paying(STEP._replace(rows=3), 1) <= 3
+
+
+def test_forecast():
+    heads, *rows = forecast(MODEL)
+    assert heads[2] == "16 workers"
+    assert [row[:2] for row in rows[:2]] == [["1,024", "1"], ["1,024", "4"]]
+    speed = speeds(servers=4, workers=[16])[0]
+    gain = speed / (STEP.rows / MODEL.seconds(STEP._replace(workers=0).on_cores(1)))
+    assert rows[1][2] == f"{speed:,.0f} ({gain:.1f})"

@@ -1,6 +1,7 @@
 """The peers: each really trains, and where its mathematics is ours, so are its weights after a few steps."""
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -57,13 +58,10 @@ def test_rows_are_the_datasets(data: Path, rows: Rows):
     assert np.array_equal(rows.labels[chosen], labels)
 
 
-@pytest.mark.parametrize("name", ["NumPy, dense", "PyTorch", "scikit-learn"])
-def test_the_loss_falls(rows: Rows, name: str):
+@pytest.mark.parametrize("name", ["PyTorch", "scikit-learn"])
+def test_accuracy(rows: Rows, name: str):
     runner = baseline_or_skip(name)(rows, Weights.draw(SHAPE, 0), BATCH, RATE)
-    runner.train(np.arange(BATCH))
-    before = runner.error(rows)
     runner.train(np.random.default_rng(0).permutation(len(rows.labels)))
-    assert runner.error(rows) < 0.7 * before
     assert runner.accuracy(rows) > 0.8
 
 
@@ -87,11 +85,19 @@ def test_the_weights_of_rays_pattern_are_ours(rows: Rows):
     same(Weights(SHAPE, server.weights), ours(rows, order))
 
 
+@pytest.mark.ray
+def test_the_driver_of_rays_pattern_trains(rows: Rows):
+    with closing(baseline("Ray's pattern")(rows, Weights.draw(SHAPE, 0), BATCH, RATE)) as peer:
+        order = next(stretches(len(rows.labels), BATCH))[: STEPS * BATCH]
+        peer.train(order)
+        same(Weights(SHAPE, peer.ray.get(peer.weights).copy()), ours(rows, order))
+
+
 def test_a_worker_of_rays_pattern_goes_on_after_an_epoch(rows: Rows):
     few = rows.first(2 * BATCH)
     worker = DataWorker(few, SHAPE, BATCH // 2, 0)
-    gradients = [worker.compute_gradients(Weights.draw(SHAPE, 0).flat) for _ in range(5)]
-    assert len({gradient.tobytes() for gradient in gradients}) == 5
+    gradients = {worker.compute_gradients(Weights.draw(SHAPE, 0).flat).tobytes() for _ in range(5)}
+    assert len(gradients) == 5
 
 
 def _train_half(rank: int, meeting: Path, data: Path, order: np.ndarray) -> np.ndarray:

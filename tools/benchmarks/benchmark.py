@@ -5,8 +5,9 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
+from math import inf
 from pathlib import Path
+from typing import Any
 
 from tools.benchmarks.record import Entry, Quantities
 
@@ -32,66 +33,59 @@ class Target:
 
     what: str
     figures: Sequence[float] | None
-    least: float = -float("inf")
-    most: float = float("inf")
-    unit: str = ""
+    least: float = -inf
+    most: float = inf
 
     @property
     def asked(self) -> str:
-        bound = f"at least {self.least:g}" if self.most == float("inf") else f"at most {self.most:g}"
-        return f"{bound} {self.unit}".rstrip()
-
-    @property
-    def met(self) -> bool:
-        return self.figures is not None and self.least <= statistics.median(self.figures) <= self.most
+        return f"at least {self.least:g}" if self.most == inf else f"at most {self.most:g}"
 
     @property
     def verdict(self) -> str:
         if self.figures is None:
             return "not measured"
-        if self.met:
-            return "reached"
         median = statistics.median(self.figures)
+        if self.least <= median <= self.most:
+            return "reached"
         short = 1 - median / self.least if median < self.least else median / self.most - 1
         return f"missed by {100 * short:.1f} %"
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """name: on the command line and in the record; text: Markdown above the table; cases: what is measured; targets and
-    notes: made of the record alone, notes being Markdown below the table; of, faster: the baseline that each row of the
-    table is divided by, and the one that is divided by each row; column:
-    one more, of the record, case and baseline; draw: writes pictures into the page's folder."""
+    """name: on the command line, in the record and on the page, whose text about it is in page.md.j2; cases: what is
+    measured; targets: made of the record alone; of, faster: the baseline that each row of the table is divided by, and
+    the one that is divided by each row; column: one more, of the record, case and baseline."""
 
     name: str
-    title: str
-    text: str
     cases: Callable[[Settings], Cases]
     targets: Callable[[Entry], list[Target]] = lambda _entry: []
     of: str = ""
     faster: str = ""
     column: tuple[str, Callable[[Entry, str, str], str]] | None = None
-    notes: Callable[[Entry], str] = lambda _entry: ""
-    draw: Callable[[Entry, Path], None] = lambda _entry, _folder: None
 
     def measure(self, settings: Settings) -> dict[str, dict[str, Quantities | None]]:
-        """The figures of all cases."""
-        return {case: interleave(each, settings.repeats, case) for case, each in self.cases(settings)}
+        """The figures of all cases. The baselines of each take turns, repeat by repeat: a machine whose speed drifts is
+        fair to all."""
+        return {case: _take_turns(case, baselines, settings.repeats) for case, baselines in self.cases(settings)}
 
 
-def interleave(baselines: Mapping[str, Measure | None], repeats: int, case: str = "") -> dict[str, Quantities | None]:
-    """The figures of baselines that take turns, repeat by repeat: a machine whose speed drifts is fair to all."""
-    found: dict[str, Quantities | None] = {name: measure and {} for name, measure in baselines.items()}
+def _take_turns(case: str, baselines: Mapping[str, Measure | None], repeats: int) -> dict[str, Quantities | None]:
+    found: dict[str, Quantities] = {name: {} for name in baselines}
     for repeat in range(1, repeats + 1):
         for name, measure in baselines.items():
-            quantities = found[name]
-            if measure is None or quantities is None:
-                continue
-            for quantity, figure in measure().items():
-                quantities.setdefault(quantity, []).append(figure)
+            for quantity, figure in (measure() if measure else {}).items():
+                found[name].setdefault(quantity, []).append(figure)
                 where = ": ".join(filter(None, (f"{repeat} of {repeats}", case, name)))
                 print(f"  {where}: {figure:,.4g} {quantity}", file=sys.stderr, flush=True)
-    return found
+    return {name: found[name] if measure else None for name, measure in baselines.items()}
+
+
+def seconds_of(work: Callable[..., object], *arguments: Any) -> dict[str, float]:
+    """How long `work` takes."""
+    start = time.perf_counter()
+    work(*arguments)
+    return {"seconds": time.perf_counter() - start}
 
 
 def per_second(work: Callable[[], int], seconds: float, clock: Callable[[], float] = time.perf_counter) -> float:
@@ -101,8 +95,3 @@ def per_second(work: Callable[[], int], seconds: float, clock: Callable[[], floa
     while (passed := clock() - start) < seconds or not done:
         done += work()
     return done / passed
-
-
-def installed(*modules: str) -> bool:
-    """Whether all of these optional packages can be imported."""
-    return all(find_spec(module) for module in modules)

@@ -11,6 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+# The clusters of the forecast: 10 Gbit/s, and a round trip of 0.1 ms, as in one machine room.
+BANDWIDTH = 1.25e9  # of a machine's link, bytes a second, each way
+LATENCY = 50e-6  # seconds until a message has arrived
+BATCHES, SERVERS, WORKERS = (1024, 16_384, 131_072), (1, 4, 16), (16, 64, 256)
+MICROBATCH, WEIGHTS = 128, 794 * 300
+
 
 class Terms(NamedTuple):
     """Amounts of work, or the seconds that one of each costs."""
@@ -44,29 +50,19 @@ class Step(NamedTuple):
         rows = -(-self.rows // self.workers)
         return self._work(rows, self.workers / servers, max(self.workers, servers))
 
+    def exchange_seconds(self, servers: int) -> float:
+        """Over the network of the forecast: the weights (float32) to each worker, and then a gradient from each.
+
+        A worker's link carries every slice once, a server's carries its own once for every worker: the fuller decides.
+        """
+        arrays = max(self.workers / servers, 1.0)
+        return 2 * (LATENCY + arrays * 4 * self.weights / BANDWIDTH)
+
     def _work(self, rows: int, answers: float, messages: int) -> Terms:
         """Of a step whose busiest core has `rows` rows, with so many gradients to be added by the busiest server."""
         # Each microbatch's gradient is written, and each answer but the first is added; then their sum is applied.
         passes = -(-rows // self.microbatch) + answers
         return Terms(1, rows, rows * self.weights, passes * self.weights, messages)
-
-
-@dataclass(frozen=True)
-class Network:
-    """What joins machines. bandwidth: of a machine's link, bytes a second, each way; latency: seconds until a message
-    has arrived; servers: machines that each hold a slice of the hidden units, and so a part of the weights."""
-
-    bandwidth: float
-    latency: float
-    servers: int
-
-    def seconds(self, step: Step) -> float:
-        """Of a step: the weights (float32) to each worker, and then a gradient as large back from each.
-
-        A worker's link carries every slice once, a server's carries its own once for every worker: the fuller decides.
-        """
-        arrays = max(step.workers / self.servers, 1.0)
-        return 2 * (self.latency + arrays * 4 * step.weights / self.bandwidth)
 
 
 @dataclass(frozen=True)
@@ -96,12 +92,28 @@ class CostModel:
     def seconds(self, work: Terms) -> float:
         return sum(amount * cost for amount, cost in zip(work, self.costs, strict=True))
 
-    def spread(self, step: Step, network: Network) -> float:
+    def spread(self, step: Step, servers: int) -> float:
         """Seconds of a step over machines. Nothing overlaps but what a link carries each way."""
-        return self.seconds(step.on_machines(network.servers)) + network.seconds(step)
+        return self.seconds(step.on_machines(servers)) + step.exchange_seconds(servers)
 
-    def most_paying(self, step: Step, network: Network) -> int:
+    def most_paying(self, step: Step, servers: int) -> int:
         """With how many workers, up to one a row, the step takes the least time: more do not pay."""
         # Of the numbers of workers that leave the busiest equally many rows, the smallest is the fastest.
         numbers = sorted({-(-step.rows // rows) for rows in range(1, step.rows + 1)})
-        return min(numbers, key=lambda workers: self.spread(step._replace(workers=workers), network))
+        return min(numbers, key=lambda workers: self.spread(step._replace(workers=workers), servers))
+
+
+def forecast(model: CostModel) -> list[list[str]]:
+    """A table, its heads first: rows/s by batch, servers and workers, and how many times one process that is."""
+    heads = [*(f"{n} workers" for n in WORKERS), "most that pay", "of one each"]
+    table = [["rows of a step", "servers", *heads]]
+    for batch in BATCHES:
+        for servers in SERVERS:
+            step = Step(batch, MICROBATCH, WEIGHTS, 0)
+            most = model.most_paying(step, servers)
+            seconds = {n: model.spread(step._replace(workers=n), servers) for n in (*WORKERS, most)}
+            gains = {n: model.seconds(step.on_cores(1)) / each for n, each in seconds.items()}
+            speeds = [f"{batch / seconds[n]:,.0f} ({gains[n]:.1f})" for n in WORKERS]
+            pays = [f"{most:,} ({gains[most]:.1f})", f"{100 * gains[most] / most:.0f} %"]
+            table.append([f"{batch:,}", str(servers), *speeds, *pays])
+    return table

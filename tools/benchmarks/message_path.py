@@ -1,46 +1,160 @@
-"""Milliseconds of a step with 2 workers that answer with what they were sent, 300 hidden units, 953 kB an array: what
-is left of a step without the arithmetic of its gradients. What else was tried for it:
+"""What a step takes without its arithmetic: two workers answer with what they were sent, by one transport or another.
 
-- *No driver in the path, flat buffers, keys instead of arrays*: what the last line has over the others.
-- *Adding subtrees before sending*: a worker adds up the largest nodes of the reduction tree that keep all workers
-  evenly busy, so a step of 1,024 rows in microbatches of 128 has 2 messages back, not 8. It is always on.
-- *As many workers at a time as there are cores*: four workers on two cores take turns, some hundred units each, and
-  each finds its caches warm.
-- *Workers that are bound to a core each*: whole runs were no faster for it, so it is not done.
-- *Looking before sleeping*: a worker that slept was now and then woken milliseconds late, on the core of the other.
-  Each looks for its next unit for 2 ms before it sleeps, and lets all others go first.
-- *Reading ahead*: while the server adds and applies, a worker reads the rows that it will most likely be asked for
-  next. Whole runs were faster for both, so it is always on.
-- *Sending only the rows of dE/dW1 that are not zero*: the fewer rows a microbatch has, the fewer (below). In shared
-  memory nothing is sent, and a gradient that lies spread out is added faster than one that has to be spread first, so
-  it is not done; over a network it would save a third at 64 rows a worker.
+That leaves the messages, adding two gradients, and the update.
 """
 
+import multiprocessing
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
-from ddmlp.nn.weights import Shape
-from tools.benchmarks.benchmark import Benchmark, Cases, Settings
-from tools.benchmarks.peers.baseline import Rows, stretches
+from ddmlp.config import Timeouts, TrainConfig
+from ddmlp.nn.optimizer import SGD
+from ddmlp.nn.weights import Floats, Shape, Weights
+from ddmlp.numerics import arithmetic_fingerprint
+from ddmlp.plan.plan import Plan
+from ddmlp.plan.row_stats import RowStats
+from ddmlp.runs.checkpoint import Checkpoint
+from ddmlp.training.job import Job
+from ddmlp.training.messages import Unit
+from ddmlp.training.schedule import Schedule
+from ddmlp.training.setup import start_server
+from ddmlp.training.step_loop import StepLoop
+from ddmlp.transport import protocol
+from ddmlp.transport.client import WorkerClient, run_worker
+from ddmlp.transport.socket_pool import SocketWorkerPool
+from tools.benchmarks.benchmark import Benchmark, Cases, Settings, per_second
+from tools.benchmarks.peers.baseline import Rows
+from tools.benchmarks.peers.ray_pattern import WORKERS, RayPattern
 from tools.benchmarks.processes import in_process
-from tools.benchmarks.transports import TRANSPORTS, milliseconds
 
 SHAPE = Shape(784, 300, 10)
-MICROBATCHES = (1, 32, 64, 128, 512)
+SECRET = b"for as long as it is measured"
+STRETCH = 20  # steps between looks at the clock
+RATE = 1e-6  # small: gradients that are the weights themselves would soon make these denormal numbers, which are slow
+SECONDS = 30.0  # the longest that a worker may take
+PLAN = Plan(rows=WORKERS * 10**6, batch=WORKERS, microbatch=1, epochs=10**3, seed=0, block=100, window=1000)
+
+Steps = Callable[[int], object]  # does so many
 
 
-def nonzero(rows: Rows, size: int) -> dict[str, float]:
-    """The part of a microbatch's dE/dW1 that is not zero: the rows of the inputs that have ink in one of its rows."""
-    order = next(stretches(len(rows.labels), size))
-    inked = rows.pixels[order].reshape(-1, size, SHAPE.inputs).any(axis=1)
-    return {"% of the rows of dE/dW1": 100 * float(np.mean(inked))}
+class Echo:
+    """A worker that computes nothing."""
+
+    def __init__(self, *_arguments: object) -> None:
+        """As Ray's DataWorker."""
+
+    def compute_gradients(self, weights: Floats) -> Floats:
+        return weights.copy()
+
+    def compute(self, _unit: Unit, weights: Weights, out: Weights) -> RowStats:
+        out.flat[:] = weights.flat
+        return RowStats(0, 0, 0.0, 0)
+
+    def prefetch(self, _unit: Unit) -> None:
+        """There is nothing to read."""
+
+
+class EchoPattern(RayPattern):
+    """Ray's pattern with workers that compute nothing, and so read no rows."""
+
+    Worker = Echo
+
+    def __init__(self, shape: Shape) -> None:
+        rows = Rows(np.zeros((1, 1), np.uint8), np.zeros(1, np.uint8))
+        super().__init__(rows, Weights.draw(shape, 0), WORKERS, RATE)
+
+
+@contextmanager
+def through_driver(shape: Shape) -> Iterator[Steps]:
+    """Ray's pattern as it is documented."""
+    with closing(EchoPattern(shape)) as peer:
+        yield lambda count: peer.train(np.arange(count * WORKERS))
+
+
+@contextmanager
+def through_graph(shape: Shape) -> Iterator[Steps]:
+    """The actors of Ray's pattern in a compiled graph."""
+    with closing(EchoPattern(shape)) as peer:
+        from ray.dag import InputNode
+
+        with InputNode() as given:
+            bound = [worker.compute_gradients.bind(given) for worker in peer.workers]
+            graph = peer.server.apply_gradients.bind(*bound).experimental_compile()
+
+        def steps(count: int) -> None:
+            weights = peer.ray.get(peer.weights)
+            for _ in range(count):
+                weights = peer.ray.get(graph.execute(weights))
+
+        yield steps
+        graph.teardown()
+
+
+@contextmanager
+def through_sockets(shared: bool, shape: Shape) -> Iterator[Steps]:
+    """ddmlp's step loop on a pool of workers, with shared memory or over TCP."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        address: protocol.Address = str(Path(folder, "server")) if shared else ("127.0.0.1", 0)
+        config = TrainConfig(lr=RATE, lr_schedule="constant", batch=WORKERS, microbatch=1)
+        job = Job(config, Path(folder), Path(folder), WORKERS, checkpoint_every=PLAN.steps)
+        with closing(SocketWorkerPool(shape, hello(-1), SECRET, [address], capacity=job.queue_capacity)) as pool:
+            start = multiprocessing.get_context("spawn").Process
+            workers = [start(target=work, args=(pool.addresses[0], number, shape)) for number in range(WORKERS)]
+            for worker in workers:
+                worker.start()
+            assert pool.gather(WORKERS, SECONDS), f"a worker did not join within {SECONDS:g} s"
+            optimizer = SGD(config)
+            server = start_server(job, optimizer, Checkpoint(Weights.draw(shape, 0), 0), pool)
+            loop = StepLoop(optimizer, Schedule(job, 0), server, pool, lambda *_: "")
+
+            def steps(count: int) -> int:
+                for _ in range(count):
+                    loop.begin_steps(PLAN)
+                    assert loop.apply_next(PLAN, time.perf_counter() + SECONDS), f"no answer within {SECONDS:g} s"
+                return loop.step
+
+            yield steps
+        for worker in workers:
+            worker.join()
+
+
+def work(address: protocol.Address, number: int, shape: Shape) -> None:
+    """A worker of ddmlp's, in a process."""
+    client = WorkerClient(address, SECRET, hello(number), shape, Timeouts())
+    run_worker(Echo(), client)  # type: ignore[arg-type]  # it has what is asked of it
+
+
+def hello(number: int) -> protocol.Hello:
+    return protocol.Hello(number, protocol.VERSION, arithmetic_fingerprint(), "", {})
+
+
+TRANSPORTS: dict[str, Callable[[Shape], AbstractContextManager[Steps]]] = {
+    "Ray's object store, references through the driver (its documented pattern)": through_driver,
+    "a compiled graph of Ray's, its channels in shared memory": through_graph,
+    "ddmlp, to another machine: flat buffers over TCP (here over loopback)": partial(through_sockets, False),
+    "ddmlp, on one machine: shared memory, and only keys over a Unix socket": partial(through_sockets, True),
+}
+
+
+def milliseconds(name: str, seconds: float) -> dict[str, float]:
+    """Of a step by that transport."""
+    with TRANSPORTS[name](SHAPE) as steps:
+
+        def stretch() -> int:
+            steps(STRETCH)
+            return STRETCH
+
+        return {"ms": 1000 / per_second(stretch, seconds)}
 
 
 def cases(settings: Settings) -> Cases:
-    yield "a step", {name: partial(in_process, milliseconds, name, SHAPE, settings.seconds) for name in TRANSPORTS}
-    rows = Rows.load(settings.data / "train")
-    yield "not zero", {f"{size} rows a microbatch": partial(nonzero, rows, size) for size in MICROBATCHES}
+    yield "a step", {name: partial(in_process, milliseconds, name, settings.seconds) for name in TRANSPORTS}
 
 
-BENCHMARK = Benchmark("message-path", "The message path", __doc__, cases)
+BENCHMARK = Benchmark("message-path", cases)

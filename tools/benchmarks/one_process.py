@@ -1,8 +1,4 @@
-"""The same 784-n-10 network, rows and batch, in float32 and one thread; the microbatch is the batch.
-ddmlp is `python -m ddmlp.train --workers 0`, with its reading, shuffling and bookkeeping; much of what is zero in the
-rows it does not multiply. The peers have all rows in memory. The bound is the dense matrix products of the step alone:
-it multiplies one batch over and over, and does nothing else. scikit-learn's network has biases besides.
-"""
+"""How fast one process trains, beside its peers and the matrix products alone."""
 
 from functools import partial
 
@@ -17,10 +13,6 @@ TARGETS = [(batch, *target) for batch in BATCHES[:3] for target in [("bound", 1.
 TARGETS += [(1, "NumPy, dense", 3.0)]
 
 
-def name(hidden: int, batch: int) -> str:
-    return f"{hidden} hidden, batch {batch}"
-
-
 def cases(settings: Settings) -> Cases:
     for hidden in HIDDEN:
         for batch in BATCHES:
@@ -28,15 +20,16 @@ def cases(settings: Settings) -> Cases:
             found: dict[str, Measure | None] = {"ddmlp": partial(train_speed, *about, microbatch=batch, workers=0)}
             for peer in PEERS if batch > 1 else PEERS[:3]:  # scikit-learn's steps of one row take minutes
                 found[peer] = partial(in_process, speed, peer, *about) if available(peer) else None
-            yield name(hidden, batch), found
+            yield f"{hidden} hidden, batch {batch}", found
 
 
 def targets(entry: Entry) -> list[Target]:
     return [
-        Target(f"ddmlp to {peer}, {name(hidden, batch)}", entry.ratio(name(hidden, batch), "ddmlp", peer), least)
+        Target(f"ddmlp to {peer}, {case}", entry.ratio(case, "ddmlp", peer), least)
         for hidden in HIDDEN
         for batch, peer, least in TARGETS
+        for case in [f"{hidden} hidden, batch {batch}"]
     ]
 
 
-BENCHMARK = Benchmark("one-process", "One process", __doc__, cases, targets, of="bound", faster="ddmlp")
+BENCHMARK = Benchmark("one-process", cases, targets, of="bound", faster="ddmlp")

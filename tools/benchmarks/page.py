@@ -1,81 +1,59 @@
-"""The page: benchmarks.md, made of the record and of nothing else."""
+"""The page: benchmarks.md, made of the record and of nothing else. Its text is in page.md.j2."""
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+import jinja2
+
 from ddmlp.files import write_whole
-from tools.benchmarks.benchmark import Benchmark, Target
-from tools.benchmarks.environment import in_words
+from tools.benchmarks import growth
+from tools.benchmarks.benchmark import Benchmark
+from tools.benchmarks.cost_model import forecast
 from tools.benchmarks.record import Entry, Record
 
 NAME = "benchmarks.md"
-HEAD = """# Benchmarks
-
-By `make bench` (the peers come with the extra `bench`; without them, `python tools/bench.py data`). Baselines take
-turns, so that a machine whose speed drifts is fair to all. A figure is the median of its repeats, with the lowest and
-the highest; a ratio is the median of the repeats' ratios. Speeds belong to the machine: compare the ratios. Every
-repeat is in [benchmarks.json](benchmarks.json).
-"""
 
 
 def write(folder: Path, suite: Sequence[Benchmark], record: Record) -> None:
-    """Write the page of those benchmarks that the record has, and their pictures, into `folder`."""
-    entries = [(each, record.benchmarks[each.name]) for each in suite if each.name in record.benchmarks]
-    parts = [HEAD]
-    if entries:
-        common = entries[0][1].environment
-        parts += [f"Measured on: {in_words(common)}\n", verdict(entries)]
-        for benchmark, entry in entries:
-            benchmark.draw(entry, folder)
-            parts.append(f"## {benchmark.title}\n")
-            if entry.environment != common:
-                parts.append(f"Measured on: {in_words(entry.environment)}\n")
-            parts += section(benchmark, entry)
-    write_whole(folder / NAME, "\n".join(parts))
+    """Write the page of those benchmarks that the record has into `folder`."""
+    suite = [benchmark for benchmark in suite if benchmark.name in record.benchmarks]
+    entries = {benchmark.name: record.benchmarks[benchmark.name] for benchmark in suite}
+    templates = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    templates.filters["number"] = number
+    text = templates.get_template("page.md.j2").render(
+        entries=entries,
+        targets={benchmark.name: benchmark.targets(entries[benchmark.name]) for benchmark in suite},
+        tables={benchmark.name: comparison(benchmark, entries[benchmark.name]) for benchmark in suite},
+        spread=spread,
+        fit=growth.fit,
+        forecast=forecast,
+    )
+    write_whole(folder / NAME, text)
 
 
-def verdict(entries: Iterable[tuple[Benchmark, Entry]]) -> str:
-    """How many targets are reached, and which are not."""
-    targets = [(benchmark.title, target) for benchmark, entry in entries for target in benchmark.targets(entry)]
-    missed = [f"- {title}: {target.what}: {target.verdict}" for title, target in targets if not target.met]
-    reached = f"{len(targets) - len(missed)} of {len(targets)} targets are reached"
-    return f"{reached}; not these:\n\n" + "\n".join(missed) + "\n" if missed else f"{reached}.\n"
-
-
-def section(benchmark: Benchmark, entry: Entry) -> list[str]:
-    """What the page says of one benchmark."""
-    parts = [benchmark.text.strip() + "\n", comparison(benchmark, entry) + "\n"]
-    if notes := benchmark.notes(entry):
-        parts.append(notes.strip() + "\n")
-    if targets := benchmark.targets(entry):
-        parts.append(table(["to reach", "asked", "found", ""], map(_row, targets)) + "\n")
-    repeats = "once" if entry.repeats == 1 else f"{entry.repeats} times"
-    parts.append(f"Each was measured {repeats}, by `python tools/bench.py data --only {benchmark.name}`.\n")
-    return parts
-
-
-def comparison(benchmark: Benchmark, entry: Entry) -> str:
-    """The table of all figures: a row for each baseline, a column for each quantity, and the columns of ratios."""
+def comparison(benchmark: Benchmark, entry: Entry) -> list[list[str]]:
+    """The table of all figures, its heads first: a row for each baseline, a column for each quantity, then ratios."""
     rows = [(case, name, found) for case, baselines in entry.figures.items() for name, found in baselines.items()]
     quantities = list(dict.fromkeys(quantity for *_, found in rows for quantity in found or ()))
-    of, faster = benchmark.of, benchmark.faster
-    cells, before = [], None
+    of, faster, column = benchmark.of, benchmark.faster, benchmark.column
+    heads = ["", "", *quantities, *[f"of {of}"] * bool(of), *[f"{faster} is faster"] * bool(faster)]
+    table, before = [[*heads, column[0]] if column else heads], None
     for case, name, found in rows:
         figures = ["not installed" if found is None else spread(found.get(each)) for each in quantities]
-        ratios = [_ratio(entry, case, *pair, quantities[0]) for pair in [(name, of), (faster, name)] if all(pair)]
-        more = [benchmark.column[1](entry, case, name)] if benchmark.column else []
-        cells.append([case if case != before else "", name.replace("ddmlp", "**ddmlp**"), *figures, *ratios, *more])
+        ratios = [entry.ratio(case, *pair, quantities[0]) for pair in [(name, of), (faster, name)] if all(pair)]
+        cells = [*figures, *(f"{statistics.median(ratio):.2f}" if ratio else "" for ratio in ratios)]
+        more = [column[1](entry, case, name)] if column else []
+        table.append([case if case != before else "", name.replace("ddmlp", "**ddmlp**"), *cells, *more])
         before = case
-    heads = ["", "", *quantities, *[f"of {of}"] * bool(of), *[f"{faster} is faster"] * bool(faster)]
-    heads += [benchmark.column[0]] if benchmark.column else []
-    first = 0 if any(case for case, *_ in rows) else 1  # a benchmark of one case has no column for it
-    return table(heads[first:], (row[first:] for row in cells))
-
-
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in [heads, ["---"] * len(heads), *rows])
+    first = 0 if any(entry.figures) else 1  # a benchmark of one case has no column for it
+    return [cells[first:] for cells in table]
 
 
 def spread(figures: Sequence[float] | None) -> str:
@@ -89,13 +67,3 @@ def spread(figures: Sequence[float] | None) -> str:
 def number(figure: float) -> str:
     """A figure with three digits, or with all before the point if there are more."""
     return f"{figure:,.0f}" if abs(figure) >= 1000 else f"{figure:.3g}"
-
-
-def _ratio(entry: Entry, case: str, name: str, other: str, quantity: str) -> str:
-    found = entry.ratio(case, name, other, quantity)
-    return f"{statistics.median(found):.2f}" if found else ""
-
-
-def _row(target: Target) -> list[str]:
-    found = f"{spread(target.figures)} {target.unit}".strip() if target.figures else "not measured"
-    return [target.what, target.asked, found, target.verdict]

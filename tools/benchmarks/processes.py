@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, nullcontext
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +21,6 @@ ROOT = Path(__file__).resolve().parents[2]
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 FAST, SLOW = 30e6, 3e6  # rows/s times hidden units that are expected at most, in batches and one by one
 Found = TypeVar("Found")
-Watch = Callable[[int], AbstractContextManager[object]]
 
 
 def in_process(function: Callable[..., Found], *arguments: Any, threads: int = 1) -> Found:
@@ -41,11 +39,6 @@ def in_processes(function: Callable[..., Found], calls: Sequence[Sequence[Any]],
             raise TrainingError(f"a process that ran {function.__qualname__} died: {error}") from error
 
 
-def flags(**settings: object) -> list[str]:
-    """Flags of a command: stop_after=3 becomes --stop-after 3."""
-    return [word for name, value in settings.items() for word in (f"--{name.replace('_', '-')}", str(value))]
-
-
 def start(*words: object) -> subprocess.Popen[str]:
     """A Python process with these arguments; what it prints is kept."""
     command = [sys.executable, *map(str, words)]
@@ -53,23 +46,25 @@ def start(*words: object) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def output(process: subprocess.Popen[str]) -> str:
-    """What a process printed when it has ended; raises TrainingError if it failed."""
-    out, err = process.communicate()
+def finish(process: subprocess.Popen[str]) -> None:
+    """Wait until a process has ended; raises TrainingError if it failed."""
+    _, err = process.communicate()
     if process.returncode:
         raise TrainingError(f"{process.args!r} failed: {(err.strip().splitlines() or ['it printed nothing'])[-1]}")
-    return out
 
 
-def train(data: Path, watch: Watch = nullcontext, /, **settings: object) -> dict[str, Any]:
-    """result.json of `python -m ddmlp.train` with these flags; in "begun" the time of the first checkpoint, and in
-    "checkpoints" the seconds that each took. watch: a context for the process, by its id. No report is written, as no
-    peer writes one."""
+def train(data: Path, watch: Callable[[int], object] | None = None, /, **settings: object) -> dict[str, Any]:
+    """result.json of `python -m ddmlp.train` with these flags: stop_after=3 is --stop-after 3. In "begun" the time of
+    the first checkpoint, in "checkpoints" the seconds that each took. Workers are on a Ray of their own. No report is
+    written, as no peer writes one. watch: is called over and over with the process's id while it runs."""
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder, "run")
-        process = start("-m", "ddmlp.train", "--quiet", "--no-report", *flags(data=data, run=run, **settings))
-        with watch(process.pid):
-            output(process)
+        settings |= {"data": data, "run": run, **({"address": "local"} if settings.get("workers") else {})}
+        flags = [word for name, value in settings.items() for word in (f"--{name.replace('_', '-')}", value)]
+        process = start("-m", "ddmlp.train", "--quiet", "--no-report", *flags)
+        while watch and process.poll() is None:
+            watch(process.pid)
+        finish(process)
         events = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
         checkpoints = [event["seconds"] for event in events if event["event"] == "checkpoint"]
         begun = min(path.stat().st_ctime for path in run.glob("checkpoints/step-*.npz"))  # when it got its name

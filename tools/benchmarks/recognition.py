@@ -1,20 +1,18 @@
-"""The test set from the mapped shards, 500 rows at a time, as training and `python -m ddmlp.evaluate` do it; and a
-batch of 100 images as `python -m ddmlp.predict` recognises them. Beside them the two matrix products x W1 and y1 W2 of
-batches as large, dense, of inputs that are there already. One thread.
-"""
+"""How fast a trained network recognises, beside the two matrix products x W1 and y1 W2 alone."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ddmlp.data.dataset import Dataset
-from ddmlp.inference import evaluation
+from ddmlp.inference.evaluation import evaluate
 from ddmlp.inference.model import EVALUATE_ROWS, PREDICT_ROWS, Model
 from ddmlp.nn.weights import Floats, Weights
 from ddmlp.numerics import pin
 from tools.benchmarks.benchmark import Benchmark, Cases, Settings, Target, per_second
-from tools.benchmarks.peers.baseline import Rows
+from tools.benchmarks.peers.baseline import Rows, scaled
 from tools.benchmarks.record import Entry
 
 HIDDEN = (300, 800)
@@ -36,32 +34,32 @@ def products(weights: Weights, x: Floats) -> Work:
     return multiply
 
 
+def evaluated(weights: Weights, data: Dataset) -> int:
+    return evaluate(weights, data).rows
+
+
+def predicted(model: Model, images: NDArray[np.uint8]) -> int:
+    return len(model.predict(images))
+
+
 def speed(work: Work, seconds: float) -> dict[str, float]:
     return {"rows/s": per_second(work, seconds)}
-
-
-def works(data: Dataset, rows: Rows, hidden: int) -> Iterator[tuple[str, dict[str, Work]]]:
-    """All of `data` evaluated, and a batch of it predicted; each with the products of batches as large."""
-    weights = Weights.draw(rows.shape(hidden), seed=0)
-    predict = Model(weights, data.manifest.image_shape).predict
-    batch, some = rows.first(EVALUATE_ROWS), rows.first(PREDICT_ROWS)
-    images = some.pixels.reshape(-1, *data.manifest.image_shape)
-    yield (
-        "evaluation",
-        {OURS: lambda: evaluation.evaluate(weights, data).rows, BOUND: products(weights, batch.scaled())},
-    )
-    yield "prediction", {OURS: lambda: len(predict(images)), BOUND: products(weights, some.scaled())}
 
 
 def cases(settings: Settings) -> Cases:
     pin()
     data, rows = Dataset(settings.data / "test"), Rows.load(settings.data / "test")
+    images = rows.first(PREDICT_ROWS).pixels.reshape(-1, *data.manifest.image_shape)
     for hidden in HIDDEN:
-        for what, pair in works(data, rows, hidden):
-            yield (
-                f"{what}, {hidden} hidden",
-                {name: partial(speed, each, settings.seconds) for name, each in pair.items()},
-            )
+        weights = Weights.draw(rows.shape(hidden), seed=0)
+        model = Model(weights, data.manifest.image_shape)
+        ours: dict[str, tuple[Work, int]] = {
+            "evaluation": (partial(evaluated, weights, data), EVALUATE_ROWS),
+            "prediction": (partial(predicted, model, images), PREDICT_ROWS),
+        }
+        for what, (work, batch) in ours.items():
+            works = {OURS: work, BOUND: products(weights, scaled(rows.first(batch).pixels))}
+            yield f"{what}, {hidden} hidden", {n: partial(speed, w, settings.seconds) for n, w in works.items()}
 
 
 def targets(entry: Entry) -> list[Target]:
@@ -69,4 +67,4 @@ def targets(entry: Entry) -> list[Target]:
     return [Target(f"{case}, to its {BOUND}", entry.ratio(case, OURS, BOUND), 0.9) for case in names]
 
 
-BENCHMARK = Benchmark("recognition", "Evaluation and prediction", __doc__, cases, targets, of=BOUND)
+BENCHMARK = Benchmark("recognition", cases, targets, of=BOUND)

@@ -1,15 +1,21 @@
-"""The record of what was measured: benchmarks.json."""
+"""The record of what was measured, benchmarks.json: figures, and the environment that they were measured in."""
 
+import platform
+import re
+from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 
 import msgspec
 
 from ddmlp.errors import DataError
 from ddmlp.files import write_whole
-from tools.benchmarks.environment import Environment
+from ddmlp.numerics import versions
+from ddmlp.transport.socket_pool import CORES
 
 NAME = "benchmarks.json"
 Quantities = dict[str, list[float]]  # the repeats of each quantity, which is named with its unit
+Environment = dict[str, str | int]  # the machine, and the versions of what ran on it
 
 
 class Entry(msgspec.Struct, forbid_unknown_fields=True):
@@ -19,14 +25,14 @@ class Entry(msgspec.Struct, forbid_unknown_fields=True):
     repeats: int
     figures: dict[str, dict[str, Quantities | None]]
 
-    def get(self, case: str, name: str, quantity: str) -> list[float] | None:
+    def get(self, case: str, name: str, quantity: str = "rows/s") -> list[float] | None:
         """The repeats of a figure; None if it was not measured."""
         return (self.figures.get(case, {}).get(name) or {}).get(quantity)
 
     def ratio(self, case: str, name: str, other: str, quantity: str = "rows/s") -> list[float] | None:
         """One figure by another, repeat by repeat, so that a drift of the machine cancels."""
         one, two = self.get(case, name, quantity), self.get(case, other, quantity)
-        return None if one is None or two is None else [a / b for a, b in zip(one, two, strict=True)]
+        return one and two and [a / b for a, b in zip(one, two, strict=True)]
 
 
 class Record(msgspec.Struct, forbid_unknown_fields=True):
@@ -41,9 +47,34 @@ class Record(msgspec.Struct, forbid_unknown_fields=True):
         try:
             return msgspec.json.decode(path.read_bytes(), type=cls) if path.exists() else cls()
         except msgspec.MsgspecError as error:
-            raise DataError(
-                f"{path} is not what tools/bench.py wrote ({error}); remove it, or name another --out"
-            ) from None
+            what = f"{path} is not what tools/bench.py wrote ({error})"
+            raise DataError(f"{what}; remove it, or name another --out") from None
 
     def write(self, folder: Path) -> None:
         write_whole(folder / NAME, msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
+
+
+def environment() -> Environment:
+    """That of this process."""
+    system = f"{platform.system()} {platform.machine()}"
+    found: Environment = {"processor": _cpuinfo("model name") or "unknown", "cores": CORES, "system": system}
+    found |= versions()
+    for peer in ("torch", "scikit-learn"):
+        with suppress(metadata.PackageNotFoundError):
+            found[peer] = metadata.version(peer)
+    return found
+
+
+def instructions() -> str:
+    """The widest vector instructions of this processor, avx512 or avx2, else its kind."""
+    flags = _cpuinfo("flags").split()
+    wide = {"avx512f": "avx512", "avx2": "avx2"}
+    return next((name for flag, name in wide.items() if flag in flags), platform.machine())
+
+
+def _cpuinfo(name: str) -> str:
+    """What Linux says of the first processor; elsewhere nothing."""
+    with suppress(OSError):
+        if found := re.search(rf"^{name}\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE):
+            return found[1]
+    return ""

@@ -1,8 +1,4 @@
-"""`python -m ddmlp.serve` with 300 hidden units on loopback, in a process of its own; the clients are in another, with
-a connection each. Latencies are those of one client that is alone. A PNG is 280 x 280 pixels, as the page sends it, and
-is scaled and centred. The products are x W1 and y1 W2 of as many images, in the clients' process: what is above them is
-HTTP, JSON and pictures.
-"""
+"""How fast `python -m ddmlp.serve` answers."""
 
 import base64
 import http.client
@@ -13,7 +9,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import partial
-from typing import Any, NamedTuple
+from importlib.util import find_spec
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -23,8 +20,8 @@ from ddmlp.errors import TrainingError
 from ddmlp.nn.weights import Weights
 from ddmlp.numerics import pin
 from ddmlp.runs.arrays import save_arrays, weight_arrays
-from tools.benchmarks.benchmark import Benchmark, Cases, Settings, installed, per_second
-from tools.benchmarks.peers.baseline import Rows
+from tools.benchmarks.benchmark import Benchmark, Cases, Settings, per_second
+from tools.benchmarks.peers.baseline import Rows, scaled
 from tools.benchmarks.processes import start
 from tools.benchmarks.recognition import BOUND, OURS, Work, products
 
@@ -40,23 +37,20 @@ class Request(NamedTuple):
 
 
 def requests(rows: Rows) -> dict[str, Request]:
-    """One of each kind, of real digits of 28 x 28 pixels."""
+    """One of each kind, of real digits of 28 x 28 pixels; a PNG as a page would send it, 280 x 280, dark on light."""
     digits = rows.first(BATCH).pixels.reshape(-1, 28, 28)
-    pictures = [png(digit) for digit in digits]
-    bodies: dict[str, tuple[Any, int]] = {
-        "numbers": (digits[0].tolist(), 1),
-        f"{BATCH} times numbers": (digits.tolist(), BATCH),
-        f"{BATCH} PNGs": ([base64.b64encode(picture).decode() for picture in pictures], BATCH),
+    pictures = []
+    for digit in digits:
+        Image.fromarray(255 - digit.repeat(10, 0).repeat(10, 1)).save(file := io.BytesIO(), "PNG")
+        pictures.append(file.getvalue())
+    encoded = [base64.b64encode(picture).decode() for picture in pictures]
+    numbers, many, pngs = (json.dumps(body).encode() for body in (digits[0].tolist(), digits.tolist(), encoded))
+    return {
+        "numbers": Request(numbers, "application/json", 1),
+        f"{BATCH} times numbers": Request(many, "application/json", BATCH),
+        f"{BATCH} PNGs": Request(pngs, "application/json", BATCH),
+        "PNG": Request(pictures[0], "image/png", 1),
     }
-    found = {name: Request(json.dumps(body).encode(), "application/json", n) for name, (body, n) in bodies.items()}
-    return {**found, "PNG": Request(pictures[0], "image/png", 1)}
-
-
-def png(digit: np.ndarray) -> bytes:
-    """As a page would send it: ten times as large, dark on light."""
-    file = io.BytesIO()
-    Image.fromarray(255 - digit.repeat(10, 0).repeat(10, 1)).save(file, "PNG")
-    return file.getvalue()
 
 
 @contextmanager
@@ -74,22 +68,21 @@ def server(settings: Settings, weights: Weights) -> Iterator[str]:
 
 def client(address: str, request: Request, seconds: float) -> list[float]:
     """The seconds of each of its requests, one after another on one connection, after one that is not counted."""
+    found: list[float] = []
     with closing(http.client.HTTPConnection(address)) as connection:
 
-        def ask() -> float:
+        def ask() -> int:
             began = time.perf_counter()
             connection.request("POST", "/predict", request.body, {"Content-Type": request.kind})
             response = connection.getresponse()
             response.read()
             if response.status != 200:
                 raise TrainingError(f"the server answered with {response.status}, expected 200")
-            return time.perf_counter() - began
+            found.append(time.perf_counter() - began)
+            return 1
 
-        ask()
-        until, found = time.perf_counter() + seconds, [ask()]
-        while time.perf_counter() < until:
-            found.append(ask())
-        return found
+        per_second(ask, seconds)
+    return found[1:]
 
 
 def ours(address: str, request: Request, seconds: float) -> dict[str, float]:
@@ -110,19 +103,14 @@ def cases(settings: Settings) -> Cases:
     pin()
     rows = Rows.load(settings.data / "test")
     weights = Weights.draw(rows.shape(HIDDEN), seed=0)
-    if not installed("fastapi", "uvicorn"):
+    if find_spec("uvicorn") is None:
         yield from ((kind, {OURS: None}) for kind in requests(rows))
         return
     with server(settings, weights) as address:
         for kind, request in requests(rows).items():
-            bound = products(weights, rows.first(request.images).scaled())
-            yield (
-                kind,
-                {
-                    OURS: partial(ours, address, request, settings.seconds),
-                    BOUND: partial(alone, bound, request.images, settings.seconds),
-                },
-            )
+            bound = products(weights, scaled(rows.first(request.images).pixels))
+            answers = partial(ours, address, request, settings.seconds)
+            yield kind, {OURS: answers, BOUND: partial(alone, bound, request.images, settings.seconds)}
 
 
-BENCHMARK = Benchmark("serving", "Serving", __doc__, cases, of=BOUND)
+BENCHMARK = Benchmark("serving", cases, of=BOUND)

@@ -1,8 +1,4 @@
-"""Two processes compute in each of the peers, half of the global batch each, one thread each: PyTorch's
-DistributedDataParallel on gloo, and Ray's documented parameter-server pattern with NumPy's dense step in its workers.
-ddmlp is `python -m ddmlp.train --workers N`, synchronous. Whatever N is, the weights had the same SHA-256.
-How much faster two can be on this machine if they exchange nothing, the section before says.
-"""
+"""How fast several processes train, beside one, and beside their peers."""
 
 import tempfile
 from functools import partial
@@ -30,10 +26,6 @@ TARGETS = [
 ]
 
 
-def name(hidden: int, batch: int) -> str:
-    return f"{hidden} hidden, batch {batch}"
-
-
 def theirs(scratch: Path, peer: str, *about: object) -> dict[str, float]:
     """rows/s of a peer, in processes of its own."""
     if peer == RAY:
@@ -50,25 +42,24 @@ def cases(settings: Settings) -> Cases:
             found: dict[str, Measure | None] = {each: partial(ours, workers=workers) for each, workers in OURS.items()}
             for peer in PEERS[batch]:
                 found[peer] = partial(theirs, settings.scratch, peer, *about) if available(peer) else None
-            yield name(hidden, batch), found
+            yield f"{hidden} hidden, batch {batch}", found
 
 
 def beyond_arithmetic(entry: Entry, case: str, batch: int) -> list[float] | None:
     """Milliseconds of a step with 2 workers beyond its arithmetic, which is half of what the step takes one process."""
-    one, two = (entry.get(case, each, "rows/s") for each in (ONE, TWO))
+    one, two = entry.get(case, ONE), entry.get(case, TWO)
     return one and two and [1000 * batch * (1 / b - 0.5 / a) for a, b in zip(one, two, strict=True)]
 
 
 def targets(entry: Entry) -> list[Target]:
     ratios = [
-        Target(
-            f"{one} to {other}, {hidden} hidden, batch {batch:,}", entry.ratio(name(hidden, batch), one, other), least
-        )
+        Target(f"{one} to {other}, {case}", entry.ratio(case, one, other), least)
         for hidden in HIDDEN
         for batch, one, other, least in TARGETS
+        for case in [f"{hidden} hidden, batch {batch}"]
     ]
-    milliseconds = beyond_arithmetic(entry, case := name(300, 256), 256)
-    return [*ratios, Target(f"a step with 2 workers beyond its arithmetic, {case}", milliseconds, most=1, unit="ms")]
+    beyond = beyond_arithmetic(entry, case := "300 hidden, batch 256", 256)
+    return [*ratios, Target(f"ms of a step with 2 workers beyond its arithmetic, {case}", beyond, most=1)]
 
 
-BENCHMARK = Benchmark("several-processes", "Several processes", __doc__, cases, targets, of=ONE, faster=TWO)
+BENCHMARK = Benchmark("several-processes", cases, targets, of=ONE, faster=TWO)

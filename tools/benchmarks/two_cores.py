@@ -1,7 +1,4 @@
-"""The dense matrix products of a batch of 128, over and over, by one thread of a process; and by two of
-these processes at once, which exchange nothing. So much there is to gain from a second worker, before its messages cost
-anything: cores share memory and clock, and what a machine calls two may be two threads of one.
-"""
+"""How much two cores can do that exchange nothing."""
 
 from functools import partial
 
@@ -9,8 +6,7 @@ from tools.benchmarks.benchmark import Benchmark, Cases, Settings
 from tools.benchmarks.peers.baseline import speed
 from tools.benchmarks.processes import in_processes
 
-HIDDEN = (300, 800)
-BATCH = 128  # the microbatch of several processes
+HIDDEN, BATCH = (300, 800), 128  # the microbatch of several processes
 
 
 def products(settings: Settings, hidden: int, processes: int) -> dict[str, float]:
@@ -25,4 +21,4 @@ def cases(settings: Settings) -> Cases:
         yield f"{hidden} hidden", {"one process": one, "two at once": two}
 
 
-BENCHMARK = Benchmark("two-cores", "What two cores have", __doc__, cases, of="one process")
+BENCHMARK = Benchmark("two-cores", cases, of="one process")

@@ -5,21 +5,18 @@ from numpy.typing import NDArray
 
 from ddmlp.nn.weights import Weights
 from ddmlp.numerics import pin
-from tools.benchmarks.peers.baseline import Baseline, Rows
+from tools.benchmarks.peers.baseline import Baseline, Rows, scaled
 
 
 class Bound(Baseline):
     """x W1, y1 W2, y1^T d2, d2 W2^T and x^T d1, in float32, on one batch of real rows that is already scaled."""
 
-    learns = False
-
     def __init__(self, rows: Rows, weights: Weights, batch: int, rate: float) -> None:
         pin()
-        n, o = weights.shape.hidden, weights.shape.outputs
         self.rate, self._weights, self._out = rate, weights, Weights(weights.shape)
-        self._x = rows.first(batch).scaled()
-        self._y1, self._d1 = np.full((2, batch, n), 0.5, np.float32)
-        self._d2 = np.full((batch, o), 0.1, np.float32)
+        self._x = scaled(rows.first(batch).pixels)
+        self._y1, self._d1 = np.full((2, batch, weights.shape.hidden), 0.5, np.float32)
+        self._d2 = np.full((batch, weights.shape.outputs), 0.1, np.float32)
 
     def train(self, order: NDArray[np.intp]) -> None:
         """The products, as often as there are steps in these rows."""
@@ -30,7 +27,3 @@ class Bound(Baseline):
             np.matmul(y1.T, d2, out=out.w2)
             np.matmul(d2, weights.w2.T, out=d1)
             np.matmul(x.T, d1, out=out.w1)
-
-    def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Equal ones."""
-        return np.full((len(pixels), self._d2.shape[1]), 1 / self._d2.shape[1], np.float32)

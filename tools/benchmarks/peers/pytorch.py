@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ddmlp.nn.weights import Weights
-from tools.benchmarks.peers.baseline import Baseline, Rows
+from tools.benchmarks.peers.baseline import Baseline, Rows, scaled
 
 
 class PyTorch(Baseline):
@@ -22,7 +22,7 @@ class PyTorch(Baseline):
         self, rows: Rows, weights: Weights, batch: int, rate: float, wrap: Callable[[Any], Any] = lambda net: net
     ) -> None:
         m, n, o = weights.shape
-        self._x, self._labels = torch.from_numpy(rows.scaled()), torch.from_numpy(rows.labels).long()
+        self._x, self._labels = torch.from_numpy(scaled(rows.pixels)), torch.from_numpy(rows.labels).long()
         self._batch, self._shape, self.rate = batch, weights.shape, rate
         self._net = nn.Sequential(nn.Linear(m, n, bias=False), nn.Sigmoid(), nn.Linear(n, o, bias=False))
         with torch.no_grad():  # a Linear holds W^T
@@ -47,8 +47,7 @@ class PyTorch(Baseline):
             self._error(self._trained(x), labels).backward()
             self._sgd.step()
 
-    def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def accuracy(self, rows: Rows) -> float:
         with torch.inference_mode():
-            x = torch.from_numpy(pixels).float() / 255
-            found: NDArray[np.float32] = self._net(x).softmax(dim=1).numpy()
-        return found
+            found = self._net(torch.from_numpy(rows.pixels).float() / 255).argmax(dim=1)
+        return float((found.numpy() == rows.labels).mean())

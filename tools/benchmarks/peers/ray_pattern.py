@@ -7,10 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddmlp.nn.weights import Floats, Shape, Weights
-from ddmlp.numerics import pin
 from ddmlp.ray_backend.cluster import connect
 from tools.benchmarks.peers.baseline import Baseline, Rows, stretches
-from tools.benchmarks.peers.dense import DenseStep
+from tools.benchmarks.peers.dense import Dense
 
 WORKERS = 2
 LOOK_STEPS = 10  # between looks at the weights, as in Ray's example: so far may the driver run ahead
@@ -35,29 +34,26 @@ class DataWorker:
     """Computes gradients on its share of each step's rows, in an order of its own."""
 
     def __init__(self, rows: Rows, shape: Shape, each: int, rank: int) -> None:
-        pin()
-        self._rows, self._shape, self._step = rows, shape, DenseStep(shape, each)
+        self._shape, self._dense = shape, Dense(rows, Weights(shape), each, 0.0)
         orders = stretches(len(rows.labels), WORKERS * each)
         self._chosen = (part[rank] for order in orders for part in order.reshape(-1, WORKERS, each))
 
     def compute_gradients(self, weights: Floats) -> Floats:
         """dE/dW (m n + n o,), summed over the rows of the next step."""
-        out = Weights(self._shape)
-        self._step.gradient(Weights(self._shape, weights), self._rows, next(self._chosen), out)
-        return out.flat
+        return self._dense.gradient(Weights(self._shape, weights), next(self._chosen))
 
 
 class RayPattern(Baseline):
     """The driver, on a Ray of its own; `server` and `workers` are actors, `weights` is a reference."""
 
-    Server, Worker = ParameterServer, DataWorker
+    Worker: type = DataWorker
 
     def __init__(self, rows: Rows, weights: Weights, batch: int, rate: float) -> None:
         self._cluster = connect("local")
         self.ray: Any = self._cluster.ray
         actor, shared, each = self.ray.remote(num_cpus=0), self.ray.put(rows), batch // WORKERS
         self.rate, self._shape, self._batch = rate, weights.shape, batch
-        self.server = actor(self.Server).remote(weights.flat, rate, batch)
+        self.server = actor(ParameterServer).remote(weights.flat, rate, batch)
         self.workers = [actor(self.Worker).remote(shared, weights.shape, each, rank) for rank in range(WORKERS)]
         self.weights = self.ray.put(weights.flat)
 
@@ -69,10 +65,6 @@ class RayPattern(Baseline):
             if step % LOOK_STEPS == 0:
                 self.ray.get(self.weights)
         self.ray.get(self.weights)
-
-    def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        x, weights = pixels * np.float32(1 / 255), Weights(self._shape, self.ray.get(self.weights))
-        return DenseStep(self._shape, len(x)).forward(weights, x)[1].astype(np.float32)
 
     def close(self) -> None:
         self._cluster.leave()
