@@ -44,7 +44,7 @@ SMALL = [
     (memory, "TRAINED", 9_000),
     (accuracy, "MODES", {"--delay 1": {"delay": 1}}),
     (time_to_goal, "PEERS", {"PyTorch": ("PyTorch", 2)}),
-    (growth, "VALUES", {"batch": (100, 1024), "hidden": (5, 300), "times": (0.5, 1), "workers": (0, 2)}),
+    (growth, "SIZES", [(100, 300, 1), (1024, 5, 1), (1024, 300, 0.5)]),
 ]
 HOLD = "import sys; held = bytearray(int(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
 

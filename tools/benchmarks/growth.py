@@ -1,30 +1,30 @@
 """Rows a second as batch, network, data and workers grow, and what a step costs."""
 
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
 from tools.benchmarks.benchmark import Benchmark, Cases, Measure, Settings
-from tools.benchmarks.cost_model import CostModel, Step
+from tools.benchmarks.cost_model import CostModel, Step, Terms
 from tools.benchmarks.enlarged_mnist import enlarge
 from tools.benchmarks.processes import rows_of, train_speed
 from tools.benchmarks.record import Entry
 
-SEVERAL = 2  # workers with which every other setting is swept, besides one process
-VALUES = {"batch": (64, 256, 1024, 4096), "hidden": (100, 300, 800), "times": (0.1, 1, 10), "workers": (0, 1, 2, 4)}
+MIDDLE = (1024, 300, 1.0)  # rows of a step, hidden units, and rows of the dataset, to MNIST's
+SIZES = [(64, 300, 1.0), (256, 300, 1.0), MIDDLE, (4096, 300, 1.0), (1024, 100, 1.0), (1024, 800, 1.0)]
+SIZES += [(1024, 300, 0.1), (1024, 300, 10.0)]
+WORKERS, MORE = (0, 2), (1, 4)  # for each of these sizes, and besides for the middle; 0: one process
 ENDS = 794  # inputs and outputs
 
 
 class Point(NamedTuple):
-    """A training. batch: rows of a step; hidden: n; times: rows of the dataset, to those of MNIST; workers: on Ray, 0
-    for one process."""
+    """A training."""
 
-    batch: int = 1024
-    hidden: int = 300
-    times: float = 1
-    workers: int = 0
+    batch: int
+    hidden: int
+    times: float
+    workers: int
 
     @property
     def names(self) -> tuple[str, str]:
@@ -37,17 +37,13 @@ class Point(NamedTuple):
         """With microbatches that fit the caches, and are small enough for two workers to share a step."""
         return Step(self.batch, min(128, max(1, self.batch // 2)), ENDS * self.hidden, self.workers)
 
-
-def along(name: str) -> Iterator[Point]:
-    """The points that differ from the middle in the setting `name`, and in whether there are workers."""
-    for value in VALUES[name]:
-        for workers in (value,) if name == "workers" else (0, SEVERAL):
-            yield Point(**{name: value, "workers": workers})  # type: ignore[arg-type]
+    def work(self, entry: Entry) -> Terms:
+        """Of a step on the machine of the entry."""
+        return self.step.on_cores(int(entry.environment["cores"]))
 
 
 def sweep() -> list[Point]:
-    """The points, each once."""
-    return list(dict.fromkeys(point for name in VALUES for point in along(name)))
+    return [Point(*size, workers) for size in SIZES for workers in (*WORKERS, *(MORE if size == MIDDLE else ()))]
 
 
 def cases(settings: Settings) -> Cases:
@@ -64,25 +60,17 @@ def cases(settings: Settings) -> Cases:
     return found.items()
 
 
-def measured(entry: Entry) -> dict[Point, list[float]]:
-    """Rows a second of the points."""
-    return {point: found for point in sweep() if (found := entry.get(*point.names))}
-
-
 def fit(entry: Entry) -> CostModel:
     """The model of a step's cost on the machine that was measured."""
-    cores = int(entry.environment["cores"])
-    return CostModel.fit([(p.step.on_cores(cores), p.batch / median(found)) for p, found in measured(entry).items()])
-
-
-def predicted(entry: Entry) -> dict[tuple[str, str], float]:
-    """The rows a second that the model expects, by case and baseline."""
-    model, cores = fit(entry), int(entry.environment["cores"])
-    return {point.names: point.batch / model.seconds(point.step.on_cores(cores)) for point in measured(entry)}
+    measured = {point: speeds for point in sweep() if (speeds := entry.get(*point.names))}
+    return CostModel.fit([(point.work(entry), point.batch / median(speeds)) for point, speeds in measured.items()])
 
 
 def by_the_model(entry: Entry, *names: str) -> str:
-    return next((f"{speed:,.0f}" for each, speed in predicted(entry).items() if each == names), "")
+    """The rows a second that the model expects of a case and baseline."""
+    model = fit(entry)
+    speeds = {point.names: point.batch / model.seconds(point.work(entry)) for point in sweep()}
+    return next((f"{speed:,.0f}" for each, speed in speeds.items() if each == names), "")
 
 
 BENCHMARK = Benchmark("growth", cases, of="ddmlp, 0 workers", column=("by the model", by_the_model))

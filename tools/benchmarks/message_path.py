@@ -145,12 +145,7 @@ TRANSPORTS: dict[str, Callable[[Shape], AbstractContextManager[Steps]]] = {
 def milliseconds(name: str, seconds: float) -> dict[str, float]:
     """Of a step by that transport."""
     with TRANSPORTS[name](SHAPE) as steps:
-
-        def stretch() -> int:
-            steps(STRETCH)
-            return STRETCH
-
-        return {"ms": 1000 / per_second(stretch, seconds)}
+        return {"ms": 1000 / STRETCH / per_second(partial(steps, STRETCH), seconds)}
 
 
 def cases(settings: Settings) -> Cases:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ddmlp.data.dataset import Dataset
 from ddmlp.inference.evaluation import evaluate
 from ddmlp.inference.model import EVALUATE_ROWS, PREDICT_ROWS, Model
-from ddmlp.nn.weights import Floats, Weights
+from ddmlp.nn.weights import Weights
 from ddmlp.numerics import pin
 from tools.benchmarks.benchmark import Benchmark, Cases, Settings, Target, per_second
 from tools.benchmarks.peers.baseline import Rows, scaled
@@ -18,32 +18,21 @@ from tools.benchmarks.record import Entry
 HIDDEN = (300, 800)
 OURS, BOUND = "ddmlp", "matrix products"
 
-Work = Callable[[], int]  # returns the rows it was done for
 
+def products(weights: Weights, pixels: NDArray[np.uint8]) -> Callable[[], object]:
+    """The bound: x W1 and y1 W2 of the rows `pixels` (B, m), and nothing else."""
+    x = scaled(pixels)
+    y1, z2 = (np.empty((len(x), width), np.float32) for width in weights.shape[1:])
 
-def products(weights: Weights, x: Floats) -> Work:
-    """The bound: x W1 and y1 W2 of the rows x (B, m), and nothing else."""
-    y1 = np.empty((len(x), weights.shape.hidden), np.float32)
-    z2 = np.empty((len(x), weights.shape.outputs), np.float32)
-
-    def multiply() -> int:
+    def multiply() -> None:
         np.matmul(x, weights.w1, out=y1)
         np.matmul(y1, weights.w2, out=z2)
-        return len(x)
 
     return multiply
 
 
-def evaluated(weights: Weights, data: Dataset) -> int:
-    return evaluate(weights, data).rows
-
-
-def predicted(model: Model, images: NDArray[np.uint8]) -> int:
-    return len(model.predict(images))
-
-
-def speed(work: Work, seconds: float) -> dict[str, float]:
-    return {"rows/s": per_second(work, seconds)}
+def speed(work: Callable[[], object], rows: int, seconds: float) -> dict[str, float]:
+    return {"rows/s": rows * per_second(work, seconds)}
 
 
 def cases(settings: Settings) -> Cases:
@@ -52,14 +41,13 @@ def cases(settings: Settings) -> Cases:
     images = rows.first(PREDICT_ROWS).pixels.reshape(-1, *data.manifest.image_shape)
     for hidden in HIDDEN:
         weights = Weights.draw(rows.shape(hidden), seed=0)
-        model = Model(weights, data.manifest.image_shape)
-        ours: dict[str, tuple[Work, int]] = {
-            "evaluation": (partial(evaluated, weights, data), EVALUATE_ROWS),
-            "prediction": (partial(predicted, model, images), PREDICT_ROWS),
-        }
-        for what, (work, batch) in ours.items():
-            works = {OURS: work, BOUND: products(weights, scaled(rows.first(batch).pixels))}
-            yield f"{what}, {hidden} hidden", {n: partial(speed, w, settings.seconds) for n, w in works.items()}
+        predict = Model(weights, data.manifest.image_shape).predict
+        evaluation = partial(speed, partial(evaluate, weights, data), len(data), settings.seconds)
+        prediction = partial(speed, partial(predict, images), len(images), settings.seconds)
+        for what, ours, batch in [("evaluation", evaluation, EVALUATE_ROWS), ("prediction", prediction, PREDICT_ROWS)]:
+            some = rows.first(batch).pixels
+            bound = partial(speed, products(weights, some), len(some), settings.seconds)
+            yield f"{what}, {hidden} hidden", {OURS: ours, BOUND: bound}
 
 
 def targets(entry: Entry) -> list[Target]:

@@ -68,8 +68,7 @@ def environment() -> Environment:
 def instructions() -> str:
     """The widest vector instructions of this processor, avx512 or avx2, else its kind."""
     flags = _cpuinfo("flags").split()
-    wide = {"avx512f": "avx512", "avx2": "avx2"}
-    return next((name for flag, name in wide.items() if flag in flags), platform.machine())
+    return "avx512" if "avx512f" in flags else "avx2" if "avx2" in flags else platform.machine()
 
 
 def _cpuinfo(name: str) -> str:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from ddmlp.errors import TrainingError
@@ -21,9 +22,9 @@ from ddmlp.nn.weights import Weights
 from ddmlp.numerics import pin
 from ddmlp.runs.arrays import save_arrays, weight_arrays
 from tools.benchmarks.benchmark import Benchmark, Cases, Settings, per_second
-from tools.benchmarks.peers.baseline import Rows, scaled
+from tools.benchmarks.peers.baseline import Rows
 from tools.benchmarks.processes import start
-from tools.benchmarks.recognition import BOUND, OURS, Work, products
+from tools.benchmarks.recognition import BOUND, OURS, products
 
 HIDDEN, BATCH, CLIENTS = 300, 100, 8
 
@@ -71,7 +72,7 @@ def client(address: str, request: Request, seconds: float) -> list[float]:
     found: list[float] = []
     with closing(http.client.HTTPConnection(address)) as connection:
 
-        def ask() -> int:
+        def ask() -> None:
             began = time.perf_counter()
             connection.request("POST", "/predict", request.body, {"Content-Type": request.kind})
             response = connection.getresponse()
@@ -79,7 +80,6 @@ def client(address: str, request: Request, seconds: float) -> list[float]:
             if response.status != 200:
                 raise TrainingError(f"the server answered with {response.status}, expected 200")
             found.append(time.perf_counter() - began)
-            return 1
 
         per_second(ask, seconds)
     return found[1:]
@@ -94,9 +94,9 @@ def ours(address: str, request: Request, seconds: float) -> dict[str, float]:
     return {"ms, median": 1000 * median, "ms, 99th percentile": 1000 * late, **many}
 
 
-def alone(work: Work, images: int, seconds: float) -> dict[str, float]:
+def alone(weights: Weights, pixels: NDArray[np.uint8], seconds: float) -> dict[str, float]:
     """Milliseconds of the products of a request's images."""
-    return {"ms, median": 1000 * images / per_second(work, seconds)}
+    return {"ms, median": 1000 / per_second(products(weights, pixels), seconds)}
 
 
 def cases(settings: Settings) -> Cases:
@@ -108,9 +108,8 @@ def cases(settings: Settings) -> Cases:
         return
     with server(settings, weights) as address:
         for kind, request in requests(rows).items():
-            bound = products(weights, scaled(rows.first(request.images).pixels))
-            answers = partial(ours, address, request, settings.seconds)
-            yield kind, {OURS: answers, BOUND: partial(alone, bound, request.images, settings.seconds)}
+            bound = partial(alone, weights, rows.first(request.images).pixels, settings.seconds)
+            yield kind, {OURS: partial(ours, address, request, settings.seconds), BOUND: bound}
 
 
 BENCHMARK = Benchmark("serving", cases, of=BOUND)

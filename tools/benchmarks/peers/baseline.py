@@ -88,16 +88,11 @@ def speed(name: str, data: Path, hidden: int, batch: int, seconds: float, *more:
     rows = Rows.load(data / "train")
     orders = stretches(len(rows.labels), batch)
     with closing(baseline(name)(rows, Weights.draw(rows.shape(hidden), 0), batch, RATE, *more)) as peer:
-
-        def stretch() -> int:
-            peer.train(order := next(orders))
-            return len(order)
-
-        return {"rows/s": per_second(stretch, seconds, peer.clock)}
+        return {"rows/s": len(next(orders)) * per_second(lambda: peer.train(next(orders)), seconds, peer.clock)}
 
 
 def stretches(rows: int, batch: int) -> Iterator[NDArray[np.intp]]:
-    """Epochs without end, each in an order of its own, cut into stretches of whole steps."""
+    """Epochs without end, each in an order of its own, cut into equal stretches of whole steps."""
     rng, size = np.random.default_rng(0), min(STRETCH, max(1, rows // batch)) * batch
     while True:
         order = rng.permutation(rows)
