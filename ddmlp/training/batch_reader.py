@@ -9,7 +9,8 @@ from ddmlp.data.dataset import Dataset
 from ddmlp.plan.plan import Plan
 from ddmlp.plan.row_stats import row_hashes
 
-LOT = 256  # rows that are read in one go, where a step has fewer
+LOT = 1024  # rows that are read in one go, if a step has few: each read has a cost for each shard that it touches
+MAX_LOT_BATCH = 128  # a larger step is read by itself: a worker needs only some of its rows
 
 
 class LabelledRows(NamedTuple):
@@ -33,7 +34,7 @@ class BatchReader:
         """The rows of microbatch `index` of `step`. Raises DatasetError."""
         begin = index * plan.microbatch
         count = min(plan.microbatch, plan.batch - begin)
-        if plan.batch > LOT // 2:
+        if plan.batch > MAX_LOT_BATCH:
             self._load(plan.rows_from(step, begin, count))
             return self._rows(0, count)
         place = (step - self._step) * plan.batch + begin

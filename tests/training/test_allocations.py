@@ -12,7 +12,7 @@ from ddmlp.config import TrainConfig
 from ddmlp.nn import memory
 from ddmlp.nn.memory import MIN_BYTES, zeros
 from ddmlp.nn.weights import Shape
-from ddmlp.training.batch_reader import LOT
+from ddmlp.training import batch_reader
 from ddmlp.training.local_pool import LocalWorkerPool
 from ddmlp.training.reduction import BufferPool
 from ddmlp.training.setup import local_trainer
@@ -56,13 +56,14 @@ def test_mapped_is_allocated(allocated):
 
 
 @pytest.mark.parametrize(("batch", "microbatch"), [(64, 64), (64, 16), (1, 1)])
-def test_step(tmp_path, data: Path, allocated, batch, microbatch):
+def test_step(tmp_path, data: Path, allocated, monkeypatch, batch, microbatch):
     """It allocates no array but for the rows that it reads."""
+    monkeypatch.setattr(batch_reader, "LOT", 256)
     config = TrainConfig(hidden=300, batch=batch, microbatch=microbatch, epochs=100)
     begin(tmp_path / "run", config, data)
     trainer = local_trainer(job(data, tmp_path / "run", 0, config, every=10**9))
     assert trainer._data.wait_until_verified(), "no thread allocates beside it"
-    lots = LOT // batch  # steps of a lot
+    lots = batch_reader.LOT // batch  # steps of a lot
     while trainer.step < 2 * lots + 5:
         trainer.advance(0)
     assert 5 * lots + 5 < trainer.plan.steps_per_epoch, "at the end of an epoch it is tested, which takes buffers"
@@ -72,7 +73,7 @@ def test_step(tmp_path, data: Path, allocated, batch, microbatch):
         trainer.advance(0)
         costs.append(allocated())
     trainer.close()
-    lot = LOT * (784 + 64)  # the rows, and what there is for each
+    lot = batch_reader.LOT * (784 + 64)  # the rows, and what there is for each
     assert LITTLE < lot < 4 * Shape(784, 300, 10).size / 4
     assert max(costs) < lot + LITTLE, "nothing as large as the weights"
     assert sorted(costs)[len(costs) // 2] < LITTLE, "and mostly nothing"

@@ -33,6 +33,7 @@ class Counting(Dataset):
 def lot():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(batch_reader, "LOT", LOT)
+        patch.setattr(batch_reader, "MAX_LOT_BATCH", LOT // 2)
         yield
 
 
