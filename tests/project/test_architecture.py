@@ -53,7 +53,7 @@ def test_package_has_few_names():
     assert len([path for path in PACKAGE.iterdir() if path.name != "__pycache__"]) <= 20
 
 
-@pytest.mark.parametrize("folder", ["ddmlp", "tools"])
+@pytest.mark.parametrize("folder", ["ddmlp", "tools", "tests"])
 def test_files_are_short(folder: str):
     lines = {path: len(path.read_text().splitlines()) for path in (ROOT / folder).rglob("*.py")}
     assert len(lines) > 10
