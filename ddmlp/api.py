@@ -1,4 +1,4 @@
-"""What the commands do, as functions."""
+"""Training, verify and replay as functions, which the commands of these names call."""
 
 import math
 import os
@@ -68,7 +68,7 @@ def open_trainer(
 ) -> "Iterator[AnyTrainer]":
     """The trainer of a job, in this process or on Ray; nothing of it is left behind.
 
-    address, dashboard: see `ray_backend.cluster.connect`; note: called with what a person may want to know.
+    address, dashboard: see `ray_backend.cluster.connect`; note: called with lines for the user.
     """
     if job.workers == 0:
         local = local_trainer(job)
@@ -106,8 +106,8 @@ def train(
     ingest: "StreamIngest | None" = None,
 ) -> Report:
     """Train to the end, or until `stopping` holds a signal's number, which leaves a checkpoint; returns how far it
-    went. To `follow` has no end: there SIGTERM is one, and an ingest that fails is an error, once all rows that have
-    arrived are safe."""
+    went. A run that follows a dataset has no end of
+    its own: SIGTERM ends it. An ingest that fails is an error, once all rows that have arrived are safe."""
     while True:
         report = trainer.advance(ADVANCE_SECONDS)
         record(report.events)

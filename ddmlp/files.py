@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-LOCK = ".lock"  # the file in a folder that its holder has locked
+LOCK = ".writer.lock"  # the file in a folder that its holder has locked
 
 
 @contextmanager
@@ -55,7 +55,7 @@ def held(folder: Path) -> Iterator[bool]:
     lock = filelock.FileLock(folder / LOCK)
     try:
         lock.acquire(blocking=False)
-    except filelock.Timeout:
+    except (filelock.Timeout, FileNotFoundError):  # or its holder has just removed the folder
         yield False
         return
     try:

@@ -22,7 +22,7 @@ BATCH_ROWS = 1_000  # rows of a record batch: the block that a windowed shuffle 
 BATCH_BYTES = 64 << 20  # the most that a record batch of large images holds
 SHARD_ROWS = 10_000
 _OURS = re.compile(  # what a writer may leave behind
-    r"\d{5,}-[0-9a-f]{12}\.arrow|\.writing-[a-z0-9_]{8}|\.dataset\.json\.\d+\.tmp|\.lock"
+    r"\d{5,}-[0-9a-f]{12}\.arrow|\.writing-[a-z0-9_]{8}|\.dataset\.json\.\d+\.tmp|\.writer\.lock"
 )
 
 

@@ -17,7 +17,7 @@ class RowStats(NamedTuple):
     mistakes: int
 
     def plus(self, other: "RowStats") -> "RowStats":
-        """The row_stats of both. Errors are floats: left plus right, as the reduction tree says."""
+        """Those of both together. Errors are floats: left plus right, as the reduction tree says."""
         return RowStats(
             self.rows + other.rows,
             (self.fingerprints + other.fingerprints) % 2**64,

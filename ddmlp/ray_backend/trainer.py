@@ -4,6 +4,7 @@ Ray places the actors and carries the few calls of the driver. The messages of a
 driver: server and workers talk to each other directly (ddmlp/transport).
 """
 
+import math
 import secrets
 import shutil
 import tempfile
@@ -155,7 +156,7 @@ class RayTrainer:
     def _gather(self) -> None:
         """Wait until enough workers have joined the server. Raises ClusterError if they do not in time."""
         join = self._job.timeouts.join
-        for _ in range(int(join / WATCH_SECONDS)):
+        for _ in range(math.ceil(join / WATCH_SECONDS)):
             if self._ask("gather", self._job.fewest, WATCH_SECONDS):
                 return
         raise ClusterError(f"the workers did not reach the server within {join:g} s; can their nodes connect?")

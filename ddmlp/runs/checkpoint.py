@@ -164,7 +164,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     weights = join_weights(path, arrays)
     try:
         earlier = tuple(Weights(weights.shape, flat) for flat in arrays["earlier"].astype(weights.flat.dtype))
-        about = from_json(arrays["about"].tobytes(), dict[str, Any])
+        # A checkpoint that says nothing of these is good: they are only measured.
+        about = {"train_seconds": 0.0, "staleness": {}} | from_json(arrays["about"].tobytes(), dict[str, Any])
         expected = msgspec.convert(about, _Arrays)
         header = msgspec.convert(about, Header, str_keys=True)
     except (ValueError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""Records as JSON text: one definition, a msgspec Struct, for who writes a file and who reads it."""
+"""Records as JSON text: one definition, a msgspec Struct, for writer and reader."""
 
 import json
 from typing import TypeVar

@@ -141,7 +141,10 @@ class Run:
         except FileNotFoundError:
             return None
         except ValueError as error:
-            raise RunError(f"{path} is damaged: {error}; remove it to go on from the last checkpoint") from None
+            raise RunError(
+                f"{path} is damaged, or another version of ddmlp wrote it: {error}; remove it to go on from the last "
+                "checkpoint"
+            ) from None
 
 
 class _Position(Struct):

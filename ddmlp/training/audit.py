@@ -83,7 +83,7 @@ class RecordedRun:
         run = self.run
         entries = HashChain(run.chain, self.origin.fixed).entries()
         if not entries or entries[0].step != 0:
-            raise RunError(f"{run.chain} has no link of step 0: there is nothing to verify from")
+            raise RunError(f"{run.chain} has no entry of step 0: there is nothing to verify from")
         if result := run.result():
             if (result.chain, result.weights_sha256) != (entries[-1].digest, entries[-1].weights_sha256):
                 raise RunError(f"{run.path}/result.json is not what {run.chain} ends with")

@@ -39,7 +39,7 @@ class LocalWorkerPool:
         self._units.append(unit)
         self._high_water = max(self._high_water, len(self._units))
 
-    def next_result(self, timeout: float = 0.0) -> Gradient:  # noqa: ARG002  # it does not wait for anybody
+    def next_result(self, timeout: float = 0.0) -> Gradient:  # noqa: ARG002  # it never waits
         """Compute the next unit of the queue, which must hold one. Raises what `Worker.compute` does."""
         unit = self._units.popleft()
         stats = self._worker.compute(unit, self.weights[unit.version], self._gradient)

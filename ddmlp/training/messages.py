@@ -30,8 +30,8 @@ class Unit(NamedTuple):
 
 class Gradient(NamedTuple):
     """The answer to a unit: dE/dW summed over its rows, as the flat buffer of W1 and W2; what is counted of the rows;
-    who computed it, and how many seconds he had waited for the unit; and of a compact gradient the inputs that are live
-    (see `Weights`). The buffer is the reader's until the next answer is asked for.
+    the worker, and how many seconds it had waited for the unit; and of a compact gradient the inputs that are live (see
+    `Weights`). The buffer is the reader's until the next answer is asked for.
     """
 
     unit: Unit
@@ -42,5 +42,5 @@ class Gradient(NamedTuple):
     live: Indices | None = None
 
     def sha256(self) -> bytes:
-        """A digest of all that must not depend on who computed it."""
+        """A digest of all that must not depend on the worker."""
         return hashlib.sha256(repr(self.row_stats).encode() + self.flat.tobytes()).digest()

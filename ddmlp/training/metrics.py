@@ -131,7 +131,7 @@ class Journal:
             # places among the gradients, for its next unit.
             queues=Queues(
                 units=Queue(pool.depth, pool.high_water, waits.full_queue),
-                gradients=Queue(pool.unread, pool.unread_high_water, waits.units),
+                gradients=Queue(pool.unread, pool.unread_high_water, pool.waited),
             ),
             waited=waits.results,
             reissued=pool.reissued,

@@ -75,7 +75,7 @@ class Recorder:
         self._began = now
 
     def next_due(self, step: int) -> int:
-        """The first position behind `step` at which `note` is due, unless an epoch ends before."""
+        """The first position behind `step` at which `record_progress` is due, unless an epoch ends before."""
         return min(self._journal.next_record(step, self._data.plan), step + MAX_PENDING)
 
     def record_progress(self, step: int, *, last: bool) -> None:
@@ -163,8 +163,8 @@ class Recorder:
         )
 
     def _account_for_steps(self, step: int) -> None:
-        """Enter the steps that were applied since it was done last: in one go, because after a step's arithmetic
-        nothing of this code is in the caches any more."""
+        """Enter the steps that were applied since it was done last: many at a time, because after a step's arithmetic
+        this code is no longer in the caches."""
         for version, (update, row_stats, seconds) in enumerate(self._applied, step - len(self._applied)):
             self._checkpoints.record_step(update, row_stats)
             self._journal.applied(row_stats, seconds, version - update.read)

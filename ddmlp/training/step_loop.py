@@ -26,15 +26,13 @@ Diagnose = Callable[[Plan, Update, Weights], str]  # why a step that read these 
 
 @dataclass
 class WaitTimes:
-    """Seconds spent on waiting since the loop was built.
+    """Seconds that the server has waited since the loop was built.
 
-    results: the server's, for gradients; full_queue: the part of it in which the queue had no room for the next unit;
-    units: the workers', for their next unit.
+    results: for gradients; full_queue: the part of it in which the queue had no room for the next unit.
     """
 
     results: float = 0.0
     full_queue: float = 0.0
-    units: float = 0.0
 
 
 class Applied(NamedTuple):
@@ -100,7 +98,6 @@ class StepLoop:
                 waits.full_queue += waited
             if gradient is None:
                 return None
-            waits.units += gradient.waited
             server.receive(gradient)
         update = Update(step, server.open[step])
         return Applied(update, self._apply_step(plan, update))

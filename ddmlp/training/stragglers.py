@@ -1,6 +1,7 @@
 """Stragglers: workers that take much longer than the others.
 
-They only decide who computes what, never what is computed: the first answer counts, a second one is compared with it.
+They only decide which worker computes what, never what is computed: the first answer counts, and a second one is
+compared with it.
 """
 
 from collections.abc import Mapping

@@ -82,7 +82,9 @@ class UnitQueue:
     def furthest_behind(self) -> int:
         """The worker that holds the unit of the oldest version, of those that others have answered if there are any.
         Some worker must hold a unit."""
-        return min((unit in self._open, unit.version, who) for who, held in self._held.items() for unit in held)[2]
+        return min((unit in self._open, unit.version, worker) for worker, held in self._held.items() for unit in held)[
+            2
+        ]
 
     def accept(self, gradient: Gradient, now: float = 0.0) -> bool:
         """Enter an answer to a unit that its worker holds; whether it is the unit's first, which alone counts.

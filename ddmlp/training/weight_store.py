@@ -1,4 +1,4 @@
-"""The versions of the weights that somebody may still read."""
+"""The versions of the weights that are still read."""
 
 from collections.abc import Collection, Sequence
 from itertools import chain
@@ -29,6 +29,7 @@ class WeightStore:
         """A buffer for the next version that holds none of the `needed` ones; None if there is none.
 
         It is the newest version's own if that is not needed, because it is in the caches; it is then changed in place.
+        Until `publish` it can still be read as what it held: an update that fails must leave it as it was.
         """
         for slot in chain([self._newest] if self._slots else [], range(len(self._slots))):
             if self._versions[slot] not in needed:

@@ -20,6 +20,7 @@ class PoolStats:
     unread_high_water: int = 0
     reissued: int = 0  # units given to a second worker because the first was overdue
     compared: int = 0  # second answers that were compared with the first, and agreed
+    waited: float = 0.0  # seconds that workers waited for the units that they have answered
     answered: dict[int, int] = field(default_factory=dict)  # units, by worker
     unresponsive: list[int] = field(default_factory=list)  # workers that have not answered for long
 

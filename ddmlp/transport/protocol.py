@@ -25,15 +25,13 @@ from ddmlp.plan.reduction_tree import Node
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.messages import Unit
 
-VERSION = 3  # of this protocol; both ends must speak the same
+VERSION = 4  # of this protocol and of the layout of shared memory; both ends must have the same
 HELLO_BYTES = 1 << 16  # the longest hello
 
 Address = str | tuple[str, int]  # a Unix socket's path, or host and port
 
 _UNIT = struct.Struct("<cqqIII?")  # kind, step, version, lo, hi, slot of the weights; whether the weights follow
-_ANSWER = struct.Struct(
-    "<cqqIIIdqQdq"
-)  # kind, step, version, lo, hi, slot of the gradient, seconds waited; the row_stats
+_ANSWER = struct.Struct("<cqqIIIdqQdq")  # kind, step, version, lo, hi, slot of the gradient, seconds waited; RowStats
 UNIT, ANSWER, FAILURE = b"U", b"A", b"F"
 
 
@@ -161,12 +159,18 @@ def listen(address: Address) -> socket.socket:
     return listener
 
 
+def address_of(listener: socket.socket) -> Address:
+    """Where a socket listens, with the port that a port of 0 has become."""
+    found: Address = listener.getsockname()
+    return found
+
+
 def bound_waits(connection: Connection, timeout: float, *, receiving: bool = True) -> None:
     """Raise OSError if a message that has begun to arrive or leave stands still for `timeout` seconds.
 
     Without `receiving` a wait for a message has no end, but for the other end's.
     """
-    seconds = struct.pack("ll", int(timeout), int(timeout % 1 * 1e6))
+    seconds = struct.pack("ll", int(timeout), max(1, int(timeout % 1 * 1e6)))  # zero would be without end
     with socket.socket(fileno=connection.fileno()) as view:
         view.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, seconds)
         view.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, seconds if receiving else struct.pack("ll", 0, 0))

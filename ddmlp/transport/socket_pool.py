@@ -26,8 +26,8 @@ TIME_SLICE = 256  # units after which workers that share a core take turns
 class SocketWorkerPool:
     """Workers in other processes; a `WorkerPool`.
 
-    They connect to one of `addresses`: a Unix socket for those on this machine, which share the arrays, and host and
-    port for others. Each proves that it knows `secret`, and is accepted if it would compute the same bits.
+    They connect to one of `addresses`: a Unix socket on this machine, where arrays are shared, or host and port. Each
+    proves that it knows `secret`, and is accepted if it would compute the same bits.
     """
 
     def __init__(
@@ -43,8 +43,8 @@ class SocketWorkerPool:
         cores: int = CORES,
         time_slice: int = TIME_SLICE,
     ) -> None:
-        """capacity: of the queue of units; window: the most steps that are open at a time; cores: how many workers on
-        this machine compute at a time. Raises ClusterError."""
+        """capacity: of the queue; window: the most open steps; cores: how many workers here compute at a time. Raises
+        ClusterError."""
         self._timeouts = timeouts or Timeouts()
         self._cores, self._time_slice = cores, time_slice
         self._queue = UnitQueue(capacity, self._timeouts)
@@ -52,11 +52,15 @@ class SocketWorkerPool:
         self.weights = WeightStore(shape, self._region.buffers)
         self._peers: dict[int, Peer] = {}
         self._unread = self._unread_high_water = 0
-        self._silence = 0.0  # seconds waited since a worker joined or answered
+        self._waited = self._silence = 0.0  # seconds: of workers for units; since a worker joined or answered
         self._selector = selectors.DefaultSelector()
         self._listener = HandshakeListener(shape, hello, secret, self._region, self._peers.__contains__, self._timeouts)
         self._selector.register(self._listener.wakeup, selectors.EVENT_READ)
-        self.addresses = [self.listen(address) for address in addresses]
+        try:
+            self.addresses = [self.listen(address) for address in addresses]
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def count(self) -> int:
@@ -79,13 +83,14 @@ class SocketWorkerPool:
         """What was counted so far; `answered` of the workers that are here."""
         queue = self._queue
         return PoolStats(
-            workers=self.count,
-            depth=queue.depth,
-            high_water=queue.high_water,
+            self.count,
+            queue.depth,
+            queue.high_water,
             unread=self._unread,
             unread_high_water=self._unread_high_water,
             reissued=queue.reissued,
             compared=queue.compared,
+            waited=self._waited,
             answered={peer.worker: peer.answered for peer in self._peers.values()},
             unresponsive=queue.unresponsive(),
         )
@@ -94,8 +99,7 @@ class SocketWorkerPool:
         """Accept workers at `address`, too; returns it, with the port that a port of 0 has become."""
         listener = self._listener.open(address)
         self._selector.register(listener, selectors.EVENT_READ, listener)
-        found: protocol.Address = listener.getsockname()
-        return found
+        return protocol.address_of(listener)
 
     def gather(self, workers: int, timeout: float) -> bool:
         """Accept workers until there are so many, or `timeout` seconds have passed; whether they are all here."""
@@ -113,11 +117,11 @@ class SocketWorkerPool:
         self._queue.put(unit)
 
     def next_result(self, timeout: float) -> Gradient | None:
-        """Give out units as far as the workers' credits go, and wait for the first answer to any; None if none arrives
-        within `timeout` seconds.
+        """The first answer to any unit; None if none arrives within `timeout` seconds. Meanwhile units are given out as
+        far as the workers' credits go, also those that overdue workers hold.
 
-        What an overdue worker holds is given to others meanwhile. Raises ClusterError if there is no worker, or none
-        answers, for long; TrainingError if two workers answer differently; and what a worker has raised.
+        Raises ClusterError if there is no worker, or none answers, for long; TrainingError if two workers answer
+        differently; and what a worker has raised.
         """
         deadline, queue = time.monotonic() + timeout, self._queue
         while True:
@@ -129,6 +133,7 @@ class SocketWorkerPool:
                 self._unread_high_water = max(self._unread, self._unread_high_water)
                 if (gradient := self._attend(ready[0][0])) is not None:
                     self._silence = 0.0
+                    self._waited += gradient.waited
                     if queue.accept(gradient, time.monotonic()):
                         return gradient
             else:
@@ -169,10 +174,9 @@ class SocketWorkerPool:
     def _check_silence(self) -> None:
         bound = self._timeouts.answer if self._peers else self._timeouts.join
         if self._silence > bound:
-            silent = f"none of the workers {sorted(self._peers)} has answered"
-            raise ClusterError(
-                f"{silent if self._peers else 'there has been no worker'} for {bound:g} s; the last checkpoint stands"
-            )
+            numbers = sorted(self._peers)
+            found = f"none of the workers {numbers} has answered" if numbers else "there has been no worker"
+            raise ClusterError(f"{found} for {bound:g} s; the last checkpoint stands")
 
     def _attend(self, key: selectors.SelectorKey) -> Gradient | None:
         """Handle a socket that is ready; returns an answer if that is what has come."""
@@ -195,9 +199,9 @@ class SocketWorkerPool:
         queue = self._queue
         for _ in range(CREDITS):
             for peer in self._turns():
-                # An array goes only to a worker that waits for a unit, and so reads: neither end can block the other.
                 if (following := queue.peek()) is None:
                     return
+                # An array goes only to a worker that waits for a unit, and so reads: neither end can block the other.
                 behind = peer.region is None and peer.version != following.version
                 if behind and queue.current_unit(peer.worker) is not None:
                     continue
@@ -212,11 +216,8 @@ class SocketWorkerPool:
                     self._drop(peer)
 
     def _turns(self) -> list[Peer]:
-        """The workers, in the order in which they are given units.
-
-        As many on this machine as it has cores come first, and the same ones for a time slice: more would only cool the
-        caches. Then the others' turn comes.
-        """
+        """The workers as they are given units: as many here as there are cores come first, and the same ones for a time
+        slice, because more would only cool the caches."""
         peers = sorted(self._peers.values(), key=lambda peer: (peer.answered // self._time_slice, peer.worker))
         here = [peer for peer in peers if peer.region is not None]
         return [peer for peer in peers if peer not in here[self._cores :]] + here[self._cores :]

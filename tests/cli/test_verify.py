@@ -135,7 +135,7 @@ TAMPERING = {
     "a digit of the chain": (edit("chain.jsonl", lambda text: text.replace("1", "2", 1)), "chain.jsonl, line"),
     "a link missing": (edit("chain.jsonl", lambda text: text.partition("\n")[2]), "chain.jsonl, line 1"),
     "the last link missing": (edit("chain.jsonl", lambda text: "\n".join(text.split("\n")[:-2]) + "\n"), "result.json"),
-    "no chain": (lambda run: (run / "chain.jsonl").unlink(), "no link of step 0"),
+    "no chain": (lambda run: (run / "chain.jsonl").unlink(), "no entry of step 0"),
     "another configuration": (edit("config.json", lambda text: text.replace('"seed": 0', '"seed": 1')), "line 1"),
     "another result": (
         edit("result.json", lambda text: text.replace('weights_sha256": "', 'weights_sha256": "f')),

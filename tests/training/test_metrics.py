@@ -89,8 +89,8 @@ def test_a_report_is_since_the_last():
 
 def test_progress_is_since_the_last():
     plan, journal = plan_of(4), journal_at(train_seconds=100.0)
-    pool = PoolStats(workers=3, depth=2, high_water=5, unread=1, unread_high_water=2, reissued=1)
-    waits = WaitTimes(results=1.0, full_queue=0.75, units=0.625)
+    pool = PoolStats(workers=3, depth=2, high_water=5, unread=1, unread_high_water=2, reissued=1, waited=0.625)
+    waits = WaitTimes(results=1.0, full_queue=0.75)
     journal.applied(RowStats(10, 0, 5.0, 2), 2.0, 7)
     journal.progress(1, plan, pool, waits, last=False)
     journal.report()

@@ -106,7 +106,7 @@ def open_standard_input(_uri: str) -> ByteStream:
 def connect(uri: str) -> ByteStream:
     """A connection to tcp://HOST:PORT (an IPv6 address in brackets).
 
-    Raises ConfigError for another URI, DatasetError if nobody answers.
+    Raises ConfigError for another URI, DatasetError if no server answers.
     """
     try:
         connection = socket.create_connection(_address(uri), CONNECT_SECONDS)
