@@ -30,8 +30,8 @@ class WorkerClient:
         try:
             self._connection = Client(address, authkey=secret)
             protocol.bound_waits(self._connection, timeouts.message, receiving=False)
-            self._connection.send_bytes(hello.dump())
-            welcome = protocol.Welcome.load(self._connection.recv_bytes())
+            self._connection.send_bytes(protocol.pack(hello))
+            welcome = protocol.unpack(self._connection.recv_bytes(), protocol.Welcome)
             if welcome.refused is not None:
                 raise ClusterError(f"the server refuses worker {hello.worker}: {welcome.refused}")
             shared = self._mapped(welcome.slots, shape) if welcome.shared else []

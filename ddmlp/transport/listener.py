@@ -129,11 +129,11 @@ class HandshakeListener:
             protocol.bound_waits(connection, self._timeouts.message)
             deliver_challenge(connection, self._secret)
             answer_challenge(connection, self._secret)
-            hello = protocol.Hello.load(connection.recv_bytes(protocol.HELLO_BYTES))
+            hello = protocol.unpack(connection.recv_bytes(protocol.HELLO_BYTES), protocol.Hello)
             refused = self._hello.difference(hello)
             if refused is None and self._connected(hello.worker):
                 refused = f"there is a worker {hello.worker} already"
-            connection.send_bytes(protocol.Welcome(shared, self._weights.count, refused).dump())
+            connection.send_bytes(protocol.pack(protocol.Welcome(shared, self._weights.count, refused)))
             if refused is not None:
                 raise OSError(refused)
             if shared:

@@ -10,13 +10,14 @@ each array follows its frame as a message of its own. Nothing is pickled.
     worker  -> server   ANSWER [gradient], ... , or FAILURE: JSON {"error": class, "message": text}
 """
 
-import json
 import socket
 import struct
-from dataclasses import asdict, dataclass
 from multiprocessing import BufferTooShort
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
 
 from ddmlp import errors
 from ddmlp.errors import ClusterError, DdmlpError
@@ -34,10 +35,11 @@ _UNIT = struct.Struct("<cqqIII?")  # kind, step, version, lo, hi, slot of the we
 _ANSWER = struct.Struct("<cqqIIIdqQdq")  # kind, step, version, lo, hi, slot of the gradient, seconds waited; RowStats
 UNIT, ANSWER, FAILURE = b"U", b"A", b"F"
 
+T = TypeVar("T")
 
-@dataclass(frozen=True)
-class Hello:
-    """Who a worker is and what it would compute; anything but `worker` must be as the server has it."""
+
+class Hello(Struct, frozen=True):
+    """Which worker connects and what it would compute; anything but `worker` must be as the server has it."""
 
     worker: int
     protocol: int
@@ -45,22 +47,8 @@ class Hello:
     dataset_sha256: str
     config: dict[str, Any]
 
-    def dump(self) -> bytes:
-        return json.dumps(asdict(self)).encode()
-
-    @classmethod
-    def load(cls, message: bytes) -> "Hello":
-        """Read a hello; raises ValueError where it is none."""
-        try:
-            hello = cls(**json.loads(message))
-            if type(hello.worker) is not int:
-                raise TypeError("its worker is no number")
-            return hello
-        except TypeError as error:
-            raise ValueError(f"this is no hello: {error}") from None
-
     def difference(self, other: "Hello") -> str | None:
-        """The first thing that keeps the two from working on one run, in words; None where there is none."""
+        """The first thing that keeps the two from working on one run, in words; None if there is none."""
         for name, what in _COMPARED.items():
             mine, theirs = getattr(self, name), getattr(other, name)
             if isinstance(mine, dict) and isinstance(theirs, dict):
@@ -71,8 +59,7 @@ class Hello:
         return None
 
 
-@dataclass(frozen=True)
-class Welcome:
+class Welcome(Struct, frozen=True):
     """Whether arrays are shared with the worker, in how many slots the weights lie then, and why it is refused, if it
     is."""
 
@@ -80,12 +67,25 @@ class Welcome:
     slots: int
     refused: str | None = None
 
-    def dump(self) -> bytes:
-        return json.dumps(asdict(self)).encode()
 
-    @classmethod
-    def load(cls, message: bytes) -> "Welcome":
-        return cls(**json.loads(message))
+class Failure(Struct, frozen=True):
+    """The class and the message of the error that ends a worker."""
+
+    error: str
+    message: str
+
+
+def pack(message: Struct) -> bytes:
+    """A message of the handshake, or a failure, as JSON."""
+    return msgspec.json.encode(message)
+
+
+def unpack(frame: bytes, kind: type[T]) -> T:
+    """A message of this kind; members that it does not have are ignored. Raises ValueError if it is none."""
+    try:
+        return msgspec.json.decode(frame, type=kind)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"this is no {kind.__name__.lower()}: {error}") from None
 
 
 _COMPARED = {
@@ -117,22 +117,16 @@ def unpack_answer(frame: bytes) -> tuple[Unit, RowStats, int, float]:
 
 
 def pack_failure(error: BaseException) -> bytes:
-    return FAILURE + json.dumps({"error": type(error).__name__, "message": str(error)}).encode()
+    return FAILURE + pack(Failure(type(error).__name__, str(error)))
 
 
 def unpack_failure(frame: bytes, worker: int) -> DdmlpError:
     """The error that a worker has reported, as one of ours; raises ValueError if the frame makes no sense."""
-    try:
-        found = json.loads(frame[1:])
-        name, message = found["error"], found["message"]
-        if type(name) is not str or type(message) is not str:
-            raise ValueError("its error or its message is no text")
-    except (KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"this is no failure: {error}") from None
-    kind = getattr(errors, name, None)
+    found = unpack(frame[1:], Failure)
+    kind = getattr(errors, found.error, None)
     if not (isinstance(kind, type) and issubclass(kind, DdmlpError)):
         kind = ClusterError
-    return kind(f"worker {worker}: {message}")
+    return kind(f"worker {worker}: {found.message}")
 
 
 def receive_array(connection: Connection, out: Floats) -> None:

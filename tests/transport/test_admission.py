@@ -1,11 +1,11 @@
 """The handshake: which workers are admitted, and what the others are told."""
 
 from contextlib import suppress
-from dataclasses import replace
 from multiprocessing import connection
 from multiprocessing.connection import Client
 
 import pytest
+from msgspec.structs import replace
 
 from ddmlp.config import Timeouts
 from ddmlp.errors import ClusterError
@@ -84,9 +84,9 @@ def test_one_number_at_once(pool, dataset):
     """Of two workers with it, one is let in."""
     both = [meet(pool, lambda: Client(pool.addresses[1], authkey=SECRET)) for _ in range(2)]
     for each in both:
-        each.send_bytes(hello(5, dataset).dump())
+        each.send_bytes(protocol.pack(hello(5, dataset)))
     for each in both:  # while the hub attends to nobody
-        assert protocol.Welcome.load(each.recv_bytes()) == protocol.Welcome(shared=False, slots=SLOTS)
+        assert protocol.unpack(each.recv_bytes(), protocol.Welcome) == protocol.Welcome(shared=False, slots=SLOTS)
     (out,) = meet(pool, connection.wait, both, SECONDS)
     assert heard(out) == []
     assert pool.stats.answered == {5: 0}

@@ -3,11 +3,11 @@
 import json
 import socket
 from contextlib import contextmanager
-from dataclasses import replace
 from multiprocessing.connection import Connection
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from ddmlp.config import TrainConfig
 from ddmlp.errors import DatasetError
@@ -35,9 +35,9 @@ def test_simple():
     assert protocol.unpack_answer(protocol.pack_answer(UNIT, row_stats, 1, 0.25)) == (UNIT, row_stats, 1, 0.25)
     error = protocol.unpack_failure(protocol.pack_failure(DatasetError("row 3")), 7)
     assert (type(error), str(error)) == (DatasetError, "worker 7: row 3")
-    assert Hello.load(HELLO.dump()) == HELLO
+    assert protocol.unpack(protocol.pack(HELLO), Hello) == HELLO
     for welcome in (Welcome(shared=True, slots=4), Welcome(shared=False, slots=7, refused="no")):
-        assert Welcome.load(welcome.dump()) == welcome
+        assert protocol.unpack(protocol.pack(welcome), Welcome) == welcome
 
 
 def test_kinds_of_frame():
@@ -54,13 +54,18 @@ def test_kinds_of_frame():
 @pytest.mark.parametrize("said", [b"", b"no JSON", b"[]", b"5", b"{}", b'{"worker": 1}', b"\xff", b"null"])
 def test_what_is_no_hello_is_a_value_error(said):
     with pytest.raises(ValueError, match=r"."):
-        Hello.load(said)
+        protocol.unpack(said, Hello)
+
+
+def test_a_hello_of_a_later_version_is_read_to_say_so():
+    later = json.dumps({**json.loads(protocol.pack(HELLO)), "protocol": 99, "more": []}).encode()
+    assert "versions of the protocol" in HELLO.difference(protocol.unpack(later, Hello))
 
 
 @pytest.mark.parametrize("worker", ["3", 3.0, True, None, [3]])
 def test_a_worker_has_a_whole_number(worker):
     with pytest.raises(ValueError, match=r"hello: .*worker"):
-        Hello.load(json.dumps({**json.loads(HELLO.dump()), "worker": worker}).encode())
+        protocol.unpack(json.dumps({**json.loads(protocol.pack(HELLO)), "worker": worker}).encode(), Hello)
 
 
 @pytest.mark.parametrize(
