@@ -181,8 +181,8 @@ def test_a_damaged_result(run, text):
     path.write_bytes(text)
     with pytest.raises(RunError) as caught:
         run.result()
-    assert str(caught.value).startswith(f"{path} is damaged: ")
-    assert str(caught.value).endswith("; remove it to go on from the last checkpoint")
+    assert str(caught.value).startswith(f"{path} is damaged")
+    assert "remove it" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
