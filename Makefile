@@ -9,11 +9,11 @@ BENCH ?=
 # All tests that need Ray share one, and so one of the two processes.
 PYTEST := $(BIN)/python -m pytest -n 2
 
-.PHONY: help train test test-all bench bench-test chaos check format clean FORCE
+.PHONY: help train test test-all portability bench bench-test chaos check format clean FORCE
 
 ## Say what there is to make.
 help:
-	@awk '/^## /{text = text substr($$0, 3)} /^[a-z-]+:/{sub(":.*", ""); if (text) printf "make %-11s%s\n", $$0, text} !/^##/{text = ""}' Makefile
+	@awk '/^## /{text = text substr($$0, 3)} /^[a-z-]+:/{sub(":.*", ""); if (text) printf "make %-13s%s\n", $$0, text} !/^##/{text = ""}' Makefile
 
 ## Get data, convert it, train with 4 workers on Ray, and say how well it went. MNIST=folder: use the files there.
 train: $(VENV)/.installed-sample $(DATA)/test/dataset.json
@@ -26,6 +26,10 @@ test: $(VENV)/.installed-dev
 ## Run all tests, each property with more examples. DDMLP_MNIST=folder: on full MNIST, too.
 test-all: $(VENV)/.installed-dev
 	$(PYTEST) --hypothesis-profile thorough
+
+## Train small networks as on other processors, and on emulated 64-bit Arm: their weights must have the same bits.
+portability: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.portability
 
 ## Run the tests of the benchmarks. Those of a peer that is not installed say that they are skipped: make bench installs all.
 bench-test: $(VENV)/.installed-dev

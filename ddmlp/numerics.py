@@ -4,6 +4,7 @@ import hashlib
 import platform
 from functools import cache
 from importlib import metadata
+from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +64,8 @@ def libraries() -> dict[str, str]:
 @cache
 def versions() -> dict[str, str]:
     """What a result was computed with, for checkpoints and results: `libraries`, and what does not change the bits."""
-    others = {name: metadata.version(name) for name in ("pyarrow", "ray")}
+    found = [name for name in ("pyarrow", "ray") if find_spec(name)]  # one process needs no Ray
+    others = {name: metadata.version(name) for name in found}
     return {**libraries(), "ddmlp": __version__, "python": platform.python_version(), **others}
 
 

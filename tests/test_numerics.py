@@ -24,6 +24,7 @@ from ddmlp.numerics import (
     pin,
     random_bits,
     uniform,
+    versions,
 )
 
 SEEDS = st.integers(0, 2**64 - 1)
@@ -106,6 +107,12 @@ def test_libraries_name_what_computed():
     assert found["numpy"] == np.__version__
     assert found["arithmetic"] == arithmetic_fingerprint()[:16]
     assert all(lib["version"] in found["blas"] for lib in threadpool_info() if lib["user_api"] == "blas")
+
+
+def test_versions_without_ray(monkeypatch):
+    known = set(versions())
+    monkeypatch.setattr(numerics, "find_spec", lambda name: None if name == "ray" else True)
+    assert known - set(versions.__wrapped__()) == {"ray"}
 
 
 def test_libraries_that_compute_nothing_are_not_named(monkeypatch):
