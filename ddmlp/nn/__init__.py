@@ -1,1 +1,5 @@
 """The network of the note: forward pass, gradients and update. No input or output."""
+
+import time
+
+BEGAN = time.time()  # seconds since 1970; no source of this package has been read before

@@ -60,22 +60,25 @@ def test_ray_is_not_imported(data: Path, tmp_path: Path):
 
 
 def test_help_does_without_numpy():
+    """And so does a bad flag."""
     script = """if True:
         import importlib, sys
         from ddmlp.cli.terminal import command
-        sys.argv[1:] = ["--help"]
-        for name in ("train", "evaluate", "predict", "verify", "replay", "export", "report"):
-            try:
-                command(importlib.import_module(f"ddmlp.{name}").main)
-            except SystemExit as end:
-                print(name, "ended with", end.code)
-            print(name, "imports", sorted({"numpy", "pyarrow", "ray"} & sys.modules.keys()))
+        for flag in ("--help", "--bogus"):
+            sys.argv[1:] = [flag]
+            for name in ("train", "evaluate", "predict", "verify", "replay", "export", "report"):
+                try:
+                    command(importlib.import_module(f"ddmlp.{name}").main)
+                except SystemExit as end:
+                    print(name, flag, "ended with", end.code)
+                print(name, "imports", sorted({"numba", "numpy", "pyarrow", "ray"} & sys.modules.keys()))
     """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr.count("\n"), done.stderr.count("error: ")) == (0, 7, 7)
     for name in ("train", "evaluate", "predict", "verify", "replay", "export", "report"):
         assert f"usage: python -m ddmlp.{name} " in done.stdout
-        assert f"{name} ended with 0\n{name} imports []\n" in done.stdout
+        assert f"{name} --help ended with 0\n{name} imports []\n" in done.stdout
+        assert f"{name} --bogus ended with 2\n{name} imports []\n" in done.stdout
 
 
 @pytest.mark.parametrize(

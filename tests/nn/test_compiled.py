@@ -1,0 +1,190 @@
+"""Compiled kernels: for which types, from which sources, and when."""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ddmlp.nn import compiled
+from tests.support.kernels import EYE, SOURCES, TOTAL, Kernels, X
+
+ROOT = Path(__file__).parents[2]
+ONE = "from ddmlp.nn.compiled import kernel\nimport numpy as np\n\n@kernel('float32')\ndef total(x):\n    return "
+
+
+def test_simple(package: Kernels):
+    kernels = package.load()
+    assert (kernels.total.signatures, package.cache.exists()) == ([], False), "an import compiles nothing"
+    assert kernels.total(X, 5) == TOTAL
+    assert kernels.mixed(kernels.Pair(X, EYE), X, 0.5) == 2
+    assert package.said == ["compiling the kernels, once"]
+    assert [path.name.partition("-")[0] for path in package.code()] == ["kernels.mixed", "kernels.total"]
+    before = [path.stat().st_mtime_ns for path in package.code()]
+    kernels = package.load()
+    assert kernels.total(X, 5) == TOTAL
+    assert kernels.mixed(kernels.Pair(X, EYE), X, 0.5) == 2
+    assert package.said == []
+    assert [path.stat().st_mtime_ns for path in package.code()] == before
+
+
+def test_loaded_code_raises(package: Kernels):
+    for _ in range(2):
+        with pytest.raises(ValueError, match="too many"):
+            package.load().total(X, 6)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (X.astype(np.float64), 5),
+        (X.astype(np.int32), 5),
+        (X.astype(">f4"), 5),
+        (X[::2], 3),
+        (X.reshape(1, 5), 1),
+        (X, 2.5),
+        (X, "5"),
+    ],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_other_types(arguments, first, package: Kernels):
+    total = package.load().total
+    if not first:
+        total(X, 5)
+    for _ in range(2):
+        with pytest.raises(TypeError, match=r"total: argument [12] .* expected (array\(float32, 1d, C\)|int64)"):
+            total(*arguments)
+    assert total(X, 5) == TOTAL
+    assert len(total.signatures) == 1
+
+
+def test_types_without_loss(package: Kernels):
+    kernels = package.load()
+    frozen = X.copy()
+    frozen.flags.writeable = False
+    for x in (X, frozen):
+        for rate in (0.5, 1, np.float32(2)):
+            for _ in range(2):
+                assert kernels.mixed(kernels.Pair(X, EYE), x, rate) == 1 + 2 * rate
+    with pytest.raises(TypeError, match="readonly"):
+        kernels.total(frozen, 5)
+    assert len(kernels.mixed.signatures) == 1
+
+
+def test_kernel_is_of_a_module():
+    with pytest.raises(TypeError, match="of a module"):
+        compiled.kernel("int64")(lambda x: x)
+
+
+def test_number_of_types():
+    with pytest.raises(TypeError, match="2 parameters"):
+        compiled.kernel("int64", "int64")(lonely)
+
+
+def lonely(x):
+    return x
+
+
+def test_lock_is_released():
+    assert compiled.kernel("int64")(lonely).targetoptions["nogil"] is True
+
+
+@pytest.mark.parametrize("function", ["np.exp(x)", "np.log1p(x)", "x ** 0.3", "np.tanh(x)", "np.sin(x)"])
+def test_inexact_function(function, package: Kernels):
+    package.write(kernels=ONE + function)
+    with pytest.raises(TypeError, match=r"kernels\.total.* calls (exp|log1p|pow|tanh|sin)"):
+        package.load().total(np.float32(2))
+    assert package.code() == []
+
+
+def test_exact_functions(package: Kernels):
+    package.write(kernels=ONE + "np.sqrt(x) + abs(x) + np.floor(x) + x ** 2 + x % 3")
+    assert package.load().total(np.float32(4)) == 2 + 4 + 4 + 16 + 1
+    assert len(package.code()) == 1
+
+
+def test_inner_function_changes(package: Kernels):
+    """Numba's own cache knows the file of the kernel alone, and would go on with the old function."""
+    assert package.load().total(X, 5) == TOTAL
+    package.write(inner=SOURCES["inner"].replace("x * 2", "x * 3"))
+    assert package.load().total(X, 5) == TOTAL * 1.5
+    assert package.said
+    package.write(inner=SOURCES["inner"])
+    assert package.load().total(X, 5) == TOTAL
+    assert package.said == [], "the code of the first sources is there"
+
+
+def test_changed_after_import(package: Kernels):
+    """What is compiled is what was imported, and must not be kept as the code of what is on disk now."""
+    kernels = package.load()
+    os.utime(package.sources / "inner.py")
+    assert kernels.total(X, 5) == TOTAL
+    assert package.code() == []
+
+
+@pytest.mark.parametrize("module", ["numba", "llvmlite", "np"])
+def test_version_changes(module, package: Kernels, monkeypatch: pytest.MonkeyPatch):
+    package.load().total(X, 5)
+    monkeypatch.setattr(getattr(compiled, module), "__version__", "another")
+    assert package.load().total(X, 5) == TOTAL
+    assert package.said
+    assert len(package.code()) == 2
+
+
+def test_many_threads(package: Kernels):
+    total = package.load().total
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda _: total(X, 5), range(8))) == [TOTAL] * 8
+    assert len(total.signatures) == len(package.code()) == 1
+
+
+def start(package: Kernels, **variables: str) -> subprocess.Popen[str]:
+    script = """if True:
+        import kernels
+        import numpy as np
+        x = np.arange(5, dtype=np.float32)
+        input()
+        print(kernels.total(x, 5), kernels.mixed(kernels.Pair(x, np.eye(2, dtype=np.uint8)), x, 2.0))
+        try:
+            kernels.total(x, 6)
+        except ValueError as error:
+            print(error)
+    """
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", script],
+        env=os.environ | {"PYTHONPATH": f"{ROOT}:{package.sources}"} | variables,
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+    )
+
+
+def test_processes(package: Kernels):
+    """Three that compile at once, one that finds what they compiled, and one for another processor."""
+    together = [start(package) for _ in range(3)]
+    told = []
+    for group in (together, [start(package)], [start(package, NUMBA_CPU_NAME="generic", NUMBA_CPU_FEATURES="")]):
+        for process in group:
+            process.stdin.write("\n")
+            process.stdin.flush()
+        for process in group:
+            out, err = process.communicate(timeout=60)
+            assert (out, process.returncode) == ("20.0 5.0\ntoo many\n", 0), err
+            told.append(err)
+    line = "compiling the kernels, once\n"
+    assert told[3:] == ["", line]
+    assert line in told[:3]
+    assert set(told) == {"", line}
+    assert len(list(package.store.iterdir())) == 2
+
+
+def test_only_in_nn():
+    """What kernels are made of must lie in the folder of their file."""
+    texts = {path: path.read_text() for path in (ROOT / "ddmlp").rglob("*.py")}
+    users = {path.parent for path, text in texts.items() if "@kernel(" in text or "@inlined" in text}
+    assert users == {ROOT / "ddmlp" / "nn"}

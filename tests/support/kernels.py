@@ -1,0 +1,73 @@
+"""A package with two kernels, to be imported again and again as other processes would."""
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from ddmlp.nn import code_cache, compiled
+
+SOURCES = {
+    "inner": "from ddmlp.nn.compiled import inlined\n\n@inlined\ndef weighted(x):\n    return x * 2\n",
+    "kernels": """if True:
+        from typing import NamedTuple
+        import numpy as np
+        from ddmlp.nn.compiled import kernel, record
+        from inner import weighted
+
+        class Pair(NamedTuple):
+            a: np.ndarray
+            b: np.ndarray
+
+        @kernel("float32[::1]", "int64")
+        def total(x, n):
+            if n > len(x):
+                raise ValueError("too many")
+            sums = np.zeros(1, np.float32)
+            for i in range(n):
+                sums[0] += weighted(x[i])
+            return sums[0]
+
+        @kernel(record(Pair, "float32[::1]", "uint8[:, ::1]"), "Array(float32, 1, 'C', readonly=True)", "float64")
+        def mixed(pair, x, rate):
+            return pair.a[0] + pair.b[1, 1] + x[2] * rate
+    """,
+}
+X = np.arange(5, dtype=np.float32)
+EYE = np.eye(2, dtype=np.uint8)
+TOTAL = 20  # total(X, 5), and twice the sum of X
+
+
+class Kernels:
+    """The package's sources, the cache of its code, and what a user has been told."""
+
+    def __init__(self, folder: Path) -> None:
+        self.sources = folder / "sources"
+        self.sources.mkdir()
+        self.write(**SOURCES)
+        self.cache = folder / "cache"
+        self.store = self.cache / "kernels"
+        self.said: list[str] = []
+
+    def write(self, **sources: str) -> None:
+        """Write modules, as they were before this process began."""
+        for name, text in sources.items():
+            (self.sources / f"{name}.py").write_text(text)
+            os.utime(self.sources / f"{name}.py", (1e9, 1e9))
+
+    def load(self) -> ModuleType:
+        """The module with the kernels, in what could be a new process: nobody was told anything."""
+        for name in SOURCES:
+            sys.modules.pop(name, None)
+        self.said.clear()
+        compiled._say_so.cache_clear()
+        code_cache._digest.cache_clear()
+        importlib.invalidate_caches()
+        return importlib.import_module("kernels")
+
+    def code(self) -> list[Path]:
+        """The files in the cache."""
+        return sorted(path for path in self.store.rglob("*") if path.is_file())
