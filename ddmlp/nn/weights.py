@@ -1,18 +1,18 @@
 """The weights of the network, and gradients, which have their form."""
 
 import hashlib
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ddmlp.nn.memory import zeros
 from ddmlp.numerics import WEIGHTS, random_bits, uniform
 
 Floats = NDArray[np.floating[Any]]
 
-
-Indices = NDArray[np.intp]
+LANES = 64  # hidden units of a vector; see `lanes`, which is not imported here because it imports the compiler
+CACHE_LINE = 64  # bytes; a vector that lies across two lines is loaded at half the speed
 
 
 class Shape(NamedTuple):
@@ -23,24 +23,30 @@ class Shape(NamedTuple):
     outputs: int
 
     @property
+    def width(self) -> int:
+        """Hidden units that a row of the buffers has room for: whole vectors."""
+        return -(-self.hidden // LANES) * LANES
+
+    @property
     def size(self) -> int:
-        """Weights in all: m n + n o."""
-        return (self.inputs + self.outputs) * self.hidden
+        """Numbers in the buffer of a version of the weights, or of a gradient."""
+        return (self.inputs + self.outputs) * self.width
 
 
 class Weights:
-    """W1 (m, n) and W2 (n, o), views of one flat buffer (m n + n o,). A gradient dE/dW is of this type too."""
+    """W1 (m, n) and W2 (n, o), float32, as views of one flat buffer (shape.size,). A gradient dE/dW is of this type too.
+
+    The buffer has W1 and the transpose of W2, row by row. Each row is as long as whole vectors: what stands behind the n
+    hidden units is zero.
+    """
 
     def __init__(self, shape: Shape, flat: Floats | None = None) -> None:
-        """Weights over the buffer `flat`, or over a new one of float32 zeros."""
+        """Weights over the buffer `flat`, or over a new one of zeros."""
         self.shape = shape
-        self.flat: Floats = zeros((shape.size,)) if flat is None else flat
+        self.flat: Floats = zeros(shape.size) if flat is None else flat
         m, n, o = shape
-        self.w1 = self.flat[: m * n].reshape(m, n)
-        self.w2 = self.flat[m * n :].reshape(n, o)
-        # Of a compact gradient (k,): row i of W1 is that of input live[i], those of all other inputs are zero, and what
-        # stands behind is garbage. None: it is not compact.
-        self.live: Indices | None = None
+        rows = self.flat.reshape(m + o, shape.width)
+        self.w1, self.w2 = rows[:m, :n], rows[m:, :n].T
 
     @classmethod
     def draw(cls, shape: Shape, seed: int) -> "Weights":
@@ -49,20 +55,30 @@ class Weights:
         logistic function in the deep-learning tutorials of that group)."""
         weights = cls(shape)
         for part, (layer, gain) in enumerate([(weights.w1, 4.0), (weights.w2, 1.0)]):
-            bound = gain * (6.0 / sum(layer.shape)) ** 0.5
+            bound = gain * math.sqrt(6.0 / sum(layer.shape))
             bits = random_bits(seed, WEIGHTS, layer.size, part=part)
             layer[...] = uniform(bits, -bound, bound).reshape(layer.shape)
         return weights
 
-    def expand(self) -> None:
-        """Make a compact gradient one that is not."""
-        if self.live is not None:
-            rows = self.w1[: len(self.live)].copy()
-            self.w1[:] = 0
-            self.w1[self.live] = rows
-            self.live = None
+    @classmethod
+    def join(cls, w1: Floats, w2: Floats) -> "Weights":
+        """Copies of W1 (m, n) and W2 (n, o), rounded to float32."""
+        weights = cls(Shape(*w1.shape, w2.shape[1]))
+        weights.w1[...], weights.w2[...] = w1, w2
+        return weights
+
+    @property
+    def values(self) -> Floats:
+        """A copy of W1, then W2, row by row: (m n + n o,)."""
+        return np.concatenate([self.w1.reshape(-1), self.w2.reshape(-1)])
 
     def sha256(self) -> str:
-        """SHA-256 over the little-endian bytes of W1, then W2, row by row."""
-        little = self.flat.astype(self.flat.dtype.newbyteorder("<"), copy=False)
-        return hashlib.sha256(little.data).hexdigest()
+        """SHA-256 over the little-endian bytes of `values`."""
+        return hashlib.sha256(self.values.astype("<f4", copy=False).data).hexdigest()
+
+
+def zeros(count: int) -> Floats:
+    """float32 zeros (count,), at the begin of a cache line."""
+    room = np.zeros(count + CACHE_LINE // 4, np.float32)
+    begin = -room.ctypes.data % CACHE_LINE // 4
+    return room[begin : begin + count]

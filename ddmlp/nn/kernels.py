@@ -1,0 +1,216 @@
+"""The note's formulas for the rows of a microbatch, compiled. `reference` has them as plain as they can be.
+
+    z1 = x W1      y1 = 1 / (1 + e^-z1)                   (1)    hidden_layer
+    z2 = y1 W2     y2 = e^z2 / sum e^z2                   (2)    output_sums, output_layer
+    E  = -sum t ln y2                                            output_layer
+    dE/dW2 = y1^T (y2 - t)                                       output_gradient
+    dE/dy1 = (y2 - t) W2^T                                (3)    hidden_delta
+    dE/dW1 = x^T (dE/dy1 * y1 * (1 - y1))                        pixel_gradient
+
+**Each sum has one order.** A sum over pixels, rows or classes runs in ascending order, one fused multiply-add a term, from
++0 on; a pixel that is zero has no term. Vectors run along the hidden units, so such a sum stays in its lane. Only z2 is
+a sum over hidden units: 64 partial sums, of the units j, j + 64, j + 128, ..., which `lanes.total` adds; and so is the
+sum of e^z2 over classes. So the bits depend neither on the processor nor on the sizes of blocks.
+
+Arrays are flat. W1 (m, width), the transpose of W2 (o, width), y1 and d1 (rows, width) have room for `width` hidden units:
+n, rounded up to whole vectors. What stands behind n is zero. z2, y2 and d2 (rows, padded) have o rounded up likewise.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddmlp.nn.compiled import inlined
+from ddmlp.nn.elementary import ONE, exp, ln, logistic
+from ddmlp.nn.lanes import LANES, fma, item, largest, limit, load, steeper, store, total, zeros
+from ddmlp.nn.sparse import PIXELS, ROWS, add_products, count_blocks, list_live, list_pixels, list_rows
+
+ZERO, INFINITE = np.float32(0), np.float32(np.inf)
+NEAR = 6144  # float32 that fit into the nearest cache beside other things
+MOST_Z2 = np.float32(np.finfo(np.float32).max / 4)  # of |z2|: differences of two stay finite
+
+
+class Sizes(NamedTuple):
+    """m inputs, n hidden units and o outputs; and n and o, rounded up to whole vectors."""
+
+    m: int
+    n: int
+    o: int
+    width: int
+    padded: int
+
+
+class Scratch(NamedTuple):
+    """Buffers for a microbatch. See `sparse` for the lists, and this module's docstring for the rest."""
+
+    row_starts: NDArray[np.intp]
+    row_entries: NDArray[np.uint32]
+    pixel_starts: NDArray[np.intp]
+    pixel_entries: NDArray[np.uint32]
+    live: NDArray[np.intp]
+    partial: NDArray[np.float32]  # (m, LANES): dE/dW1 of some of the rows
+    y1: NDArray[np.float32]
+    d1: NDArray[np.float32]
+    d2: NDArray[np.float32]  # z2, then y2, then y2 - t
+    predicted: NDArray[np.intp]  # the likeliest class of each row; of equal ones the first
+
+
+@inlined
+def forward(sizes: Any, w1: Any, w2: Any, pixels: Any, first: int, at: int, rows: int, scratch: Any) -> None:
+    """y1 and z2 of `rows` rows, at most ROWS, from the row `first` of pixels on, into the rows of the buffers from `at`
+    on."""
+    list_rows(pixels, first, rows, sizes.m, scratch.row_starts, scratch.row_entries)
+    for column in range(0, sizes.width, LANES):
+        hidden_layer(sizes, w1, scratch, at, rows, column)
+    for row in range(at, at + rows):
+        for unit in range(sizes.n, sizes.width):
+            scratch.y1[row * sizes.width + unit] = ZERO
+        output_sums(sizes, w2, scratch, row)
+
+
+@inlined
+def hidden_layer(sizes: Any, w1: Any, scratch: Any, at: int, rows: int, column: int) -> None:
+    """y1 of the listed rows, for the hidden units from `column` on: equation (1)."""
+    lists, width, blocks = (scratch.row_starts, scratch.row_entries), sizes.width, count_blocks(sizes.m, PIXELS)
+    for block in range(blocks):
+        for row in range(rows):
+            place = (at + row) * width + column
+            z1 = load(scratch.y1, place) if block else zeros()
+            z1 = add_products(lists, row * blocks + block, w1, width, column, z1)
+            store(scratch.y1, place, z1 if block < blocks - 1 else logistic(z1))
+
+
+@inlined
+def output_sums(sizes: Any, w2: Any, scratch: Any, row: int) -> None:
+    """z2 = y1 W2 of a row."""
+    width = sizes.width
+    for k in range(sizes.o):
+        z2 = zeros()
+        for unit in range(0, width, LANES):
+            z2 = fma(load(scratch.y1, row * width + unit), load(w2, k * width + unit), z2)
+        scratch.d2[row * sizes.padded + k] = total(z2)
+
+
+@inlined
+def output_layer(sizes: Any, scratch: Any, row: int, label: int) -> float:
+    """y2 of a row in place of its z2: equation (2). Returns E = -ln y2(label), as ln sum e^z2 - z2(label), which is finite
+    even if y2(label) rounds to 0."""
+    d2, begin, end = scratch.d2, row * sizes.padded, (row + 1) * sizes.padded
+    for place in range(begin, end, LANES):
+        store(d2, place, limit(load(d2, place), MOST_Z2))
+    best = 0
+    for k in range(1, sizes.o):
+        if d2[begin + k] > d2[begin + best]:
+            best = k
+    scratch.predicted[row] = best
+    highest = d2[begin + best]  # less it, no z2 is above 0, and the quotient is the same
+    chosen = d2[begin + label] - highest
+    for place in range(begin, end, LANES):
+        store(d2, place, exp(load(d2, place) - highest))
+    for place in range(begin + sizes.o, end):
+        d2[place] = ZERO
+    sums = zeros()
+    for place in range(begin, end, LANES):
+        sums = sums + load(d2, place)
+    whole = total(sums)
+    for place in range(begin, end, LANES):
+        store(d2, place, load(d2, place) / whole)
+    return ln(np.float64(whole)) - np.float64(chosen)
+
+
+@inlined
+def output_gradient(sizes: Any, scratch: Any, begin: int, rows: int, column: int, g2: Any) -> None:
+    """dE/dW2 = y1^T (y2 - t), for the hidden units from `column` on; the sum over rows goes on with the row `begin`."""
+    width, padded = sizes.width, sizes.padded
+    for k in range(0, sizes.o, 2):  # two classes at once; if the second one is behind the last, its d2 is 0
+        place, two = k * width + column, k + 1 < sizes.o
+        even = load(g2, place) if begin else zeros()
+        odd = load(g2, place + width) if begin and two else zeros()
+        for row in range(begin, begin + rows):
+            y1 = load(scratch.y1, row * width + column)
+            even = fma(item(scratch.d2, row * padded + k), y1, even)
+            odd = fma(item(scratch.d2, row * padded + k + 1), y1, odd)
+        store(g2, place, even)
+        if two:
+            store(g2, place + width, odd)
+
+
+@inlined
+def hidden_delta(sizes: Any, w2: Any, scratch: Any, begin: int, rows: int, column: int, best: Any) -> Any:
+    """d1 = (y2 - t) W2^T * y1 * (1 - y1), equation (3) times the slope of the logistic function, for the hidden units from
+    `column` on. Returns the largest |d1| of each lane; best: that of other rows and units."""
+    width = sizes.width
+    for row in range(begin, begin + rows):
+        d1 = zeros()
+        for k in range(sizes.o):
+            d1 = fma(item(scratch.d2, row * sizes.padded + k), load(w2, k * width + column), d1)
+        y1 = load(scratch.y1, row * width + column)
+        d1 = d1 * y1 * (ONE - y1)
+        best = steeper(d1, best)
+        store(scratch.d1, row * width + column, d1)
+    return best
+
+
+@inlined
+def microbatch(
+    sizes: Any, w1: Any, w2: Any, pixels: Any, labels: Any, first: int, rows: int, scratch: Any, g2: Any
+) -> Any:
+    """All of a microbatch but dE/dW1, for which the lists of pixels and d1 are left; dE/dW2 goes into g2 (o, width).
+
+    Returns E summed over the rows, how many rows are recognised wrongly, and the largest |d1|, which is infinite if any is
+    not finite.
+    """
+    error, mistakes, best = 0.0, 0, zeros()
+    scratch.pixel_starts[0] = 0
+    for begin in range(0, rows, ROWS):
+        count = min(ROWS, rows - begin)
+        forward(sizes, w1, w2, pixels, first + begin, begin, count, scratch)
+        by_row = scratch.row_starts, scratch.row_entries
+        list_pixels(by_row, begin, count, sizes.m, scratch.pixel_starts, scratch.pixel_entries)
+        for row in range(begin, begin + count):
+            label = np.intp(labels[first + row])
+            error += output_layer(sizes, scratch, row, label)
+            mistakes += scratch.predicted[row] != label
+            scratch.d2[row * sizes.padded + label] -= ONE  # y2 - t
+        for column in range(0, sizes.width, LANES):
+            output_gradient(sizes, scratch, begin, count, column, g2)
+            best = hidden_delta(sizes, w2, scratch, begin, count, column, best)
+    steepest = largest(best)
+    return error, mistakes, steepest if steepest < INFINITE else INFINITE
+
+
+@inlined
+def pixel_gradient(
+    sizes: Any, scratch: Any, rows: int, update: bool, rate: float, source: Any, target: Any, moved: bool
+) -> None:
+    """dE/dW1 = x^T d1 of a microbatch into target (m, width); or, if update, the weights source - rate dE/dW1, without the
+    gradient being written down. moved: whether target is another buffer than source."""
+    lists, m, width = (scratch.pixel_starts, scratch.pixel_entries), sizes.m, sizes.width
+    blocks = count_blocks(rows, ROWS)
+    count = list_live(scratch.pixel_starts, m, scratch.live)
+    if blocks > 1:  # nearly all pixels have one in some block
+        count = m
+        for pixel in range(m):
+            scratch.live[pixel] = pixel
+    # The rows of d1 that are read again for each pixel should stay in the nearest cache: all of few, or a part of many.
+    span = width if rows * width <= NEAR else LANES
+    for begin in range(0, width, span):
+        for block in range(blocks):
+            for index in range(count):
+                pixel = item(scratch.live, index)
+                for column in range(begin, begin + span, LANES):
+                    sums = load(scratch.partial, pixel * LANES) if block else zeros()
+                    sums = add_products(lists, block * m + pixel, scratch.d1, width, column, sums)
+                    if block < blocks - 1:
+                        store(scratch.partial, pixel * LANES, sums)
+                        continue
+                    # -0 becomes +0: then a term of +0 or -0, of a pixel that is zero, would change nothing.
+                    sums = sums + ZERO
+                    place = pixel * width + column
+                    if update:
+                        sums = fma(-rate, sums, load(source, place))
+                    store(target, place, sums)
+    for index in range(count, m if moved else 0):
+        for place in range(scratch.live[index] * width, (scratch.live[index] + 1) * width, LANES):
+            store(target, place, load(source, place) if update else zeros())

@@ -1,0 +1,164 @@
+"""Steps of training in one call, and what else is compiled for Python to call.
+
+A buffer of weights, or of a gradient, is flat float32: W1 (m, width), then the transpose of W2 (o, width); see `kernels`.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddmlp.nn.compiled import inlined, kernel, record
+from ddmlp.nn.kernels import ZERO, Scratch, Sizes, forward, microbatch, output_layer, pixel_gradient
+from ddmlp.nn.lanes import LANES, fma, load, store
+from ddmlp.nn.sparse import ROWS, count_blocks
+
+# An update by less than this leaves finite weights finite: no run has so many updates that they come to 3e38.
+LONGEST = 1e19
+
+
+class Stats(NamedTuple):
+    """What is counted of each step: E summed over its rows, how many rows are recognised wrongly, and the largest |d1|.
+
+    And E of the nodes of the reduction tree, while a step is computed.
+    """
+
+    errors: NDArray[np.float64]
+    mistakes: NDArray[np.intp]
+    steepest: NDArray[np.float32]
+    tree: NDArray[np.float64]
+
+
+INTS, BYTES, FLOATS, FLOATS_2 = "intp[::1]", "uint8[::1]", "float32[::1]", "float32[:, ::1]"
+SIZES = record(Sizes, *["intp"] * len(Sizes._fields))
+SCRATCH = record(Scratch, INTS, "uint32[::1]", INTS, "uint32[::1]", INTS, *[FLOATS] * 4, INTS)
+STATS = record(Stats, "float64[::1]", INTS, FLOATS, "float64[::1]")
+
+
+@inlined
+def add(left: Any, right: Any) -> None:
+    """left += right: flat buffers whose length is a multiple of LANES."""
+    for place in range(0, len(left), LANES):
+        store(left, place, load(left, place) + load(right, place))
+
+
+@inlined
+def descend(source: Any, left: Any, right: Any, rate: float, target: Any) -> None:
+    """target = source - rate (left + right); right may have no elements, and target may be source."""
+    for place in range(0, len(target), LANES):
+        gradient = load(left, place)
+        if len(right):
+            gradient = gradient + load(right, place)
+        store(target, place, fma(-rate, gradient, load(source, place)))
+
+
+@kernel(FLOATS, FLOATS)
+def add_gradient(left: Any, right: Any) -> None:
+    """left += right."""
+    add(left, right)
+
+
+@kernel(FLOATS, FLOATS, FLOATS, "float32", FLOATS)
+def descend_sum(source: Any, left: Any, right: Any, rate: float, target: Any) -> None:
+    """target = source - rate (left + right), in one pass; right may have no elements, and target may be source."""
+    descend(source, left, right, rate, target)
+
+
+@kernel(SIZES, BYTES, BYTES, INTS, "intp", FLOATS, FLOATS_2, "intp[:, ::1]", "boolean", SCRATCH, FLOATS, FLOATS_2, STATS)
+def train_steps(
+    sizes: Any,
+    pixels: Any,
+    labels: Any,
+    bounds: Any,
+    size: int,
+    rates: Any,
+    weights: Any,
+    slots: Any,
+    update: bool,
+    scratch: Any,
+    gradient: Any,
+    spare: Any,
+    stats: Any,
+) -> int:
+    """Make steps, one after the other; returns how many: fewer if the next one would leave weights that are not finite.
+
+    pixels (rows, m), flat, and labels (rows,) of all steps; bounds (steps + 1,): where the rows of each step begin, and
+    where the last ones end; size: rows of a microbatch; rates (steps,): alpha / B. weights (versions, length); slots
+    (steps, 3): where in them lie the weights that a step reads, those that it changes, and where the result goes.
+    If not update, no weights change, and the gradient of the last step is left in gradient (length,). Other nodes of the
+    reduction tree need spare (levels, length). stats: of each step.
+    """
+    inner = sizes.m * sizes.width
+    for step in range(len(bounds) - 1):
+        first, rows, rate = bounds[step], bounds[step + 1] - bounds[step], rates[step]
+        read, source, target = weights[slots[step, 0]], weights[slots[step, 1]], weights[slots[step, 2]]
+        count, depth = count_blocks(rows, size), 0
+        alone = update and count == 1
+        stats.mistakes[step], stats.steepest[step] = 0, ZERO
+        for index in range(count):
+            begin, some = index * size, min(size, rows - index * size)
+            node = spare[depth - 1] if depth else gradient
+            error, mistakes, steepest = microbatch(
+                sizes, read[:inner], read[inner:], pixels, labels, first + begin, some, scratch, node[inner:]
+            )
+            stats.tree[depth] = error
+            stats.mistakes[step] += mistakes
+            stats.steepest[step] = max(steepest, stats.steepest[step])
+            if not alone:
+                pixel_gradient(sizes, scratch, some, False, rate, node[:inner], node[:inner], True)
+            depth += 1
+            for _ in range(sums_due(index + 1, count, depth, update)):
+                depth -= 1
+                add(spare[depth - 2] if depth > 1 else gradient, spare[depth - 1])
+                stats.tree[depth - 1] += stats.tree[depth]
+        stats.errors[step] = stats.tree[0] if depth == 1 else stats.tree[0] + stats.tree[1]
+        if not update:
+            continue
+        if not is_finite(rate, rows, stats.steepest[step]):
+            return step
+        if alone:
+            moved = slots[step, 1] != slots[step, 2]
+            pixel_gradient(sizes, scratch, rows, True, rate, source[:inner], target[:inner], moved)
+            descend(source[inner:], gradient[inner:], gradient[:0], rate, target[inner:])
+        else:
+            descend(source, gradient, spare[0], rate, target)
+    return len(bounds) - 1
+
+
+@inlined
+def is_finite(rate: float, rows: int, steepest: float) -> bool:
+    """Whether no weight moves further than LONGEST by a gradient of so many rows. Its terms are d1 times an input, at most
+    1, and y2 - t times y1, at most 1."""
+    return abs(np.float64(rate)) * rows * max(np.float64(steepest), 1.0) < LONGEST
+
+
+@inlined
+def sums_due(done: int, count: int, depth: int, update: bool) -> int:
+    """How many sums of the reduction tree can be made when `done` of `count` microbatches are computed, and `depth` of
+    its nodes wait for their sibling. A step that is applied leaves its last sum to `descend`."""
+    if done == count:
+        return max(0, depth - 2) if update else depth - 1
+    due = 0
+    while done % 2 == 0:
+        done //= 2
+        due += 1
+    return due
+
+
+@kernel(SIZES, BYTES, BYTES, FLOATS, SCRATCH, FLOATS, INTS)
+def recognise(
+    sizes: Any, pixels: Any, labels: Any, weights: Any, scratch: Any, probabilities: Any, predicted: Any
+) -> float:
+    """The probabilities y2 of rows (rows, o), flat, and the likeliest class of each row (rows,); returns E summed over the
+    rows, of these labels."""
+    inner, error = sizes.m * sizes.width, 0.0
+    w1, w2 = weights[:inner], weights[inner:]
+    for begin in range(0, len(labels), ROWS):
+        rows = min(ROWS, len(labels) - begin)
+        forward(sizes, w1, w2, pixels, begin, 0, rows, scratch)
+        for row in range(rows):
+            error += output_layer(sizes, scratch, row, np.intp(labels[begin + row]))
+            predicted[begin + row] = scratch.predicted[row]
+            for k in range(sizes.o):
+                probabilities[(begin + row) * sizes.o + k] = scratch.d2[row * sizes.padded + k]
+    return error
