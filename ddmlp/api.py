@@ -17,7 +17,7 @@ from ddmlp.runs.run import Run
 from ddmlp.training.audit import RecordedRun, Show
 from ddmlp.training.job import Job
 from ddmlp.training.report import Report
-from ddmlp.training.setup import local_trainer
+from ddmlp.training.setup import build_trainer
 from ddmlp.training.trainer import Trainer
 
 if TYPE_CHECKING:  # not every training needs them
@@ -71,7 +71,7 @@ def open_trainer(
     address, dashboard: see `ray_backend.cluster.connect`; note: called with lines for the user.
     """
     if job.workers == 0:
-        local = local_trainer(job)
+        local = build_trainer(job)
         try:
             yield local
         finally:
@@ -184,9 +184,7 @@ def replay(path: Path, *, data: Path | None = None, show: Show = lambda *_: None
     recorded = RecordedRun(path)
     end = recorded.entries[-1]
     redone = recorded.recomputation(recorded.open_dataset(data), 0, end.step)
-    while redone.step < end.step:
-        redone.advance()
-        show(redone.step, end.step)
+    redone.advance(end.step, lambda step: show(step, end.step))
     if (found := redone.weights.sha256()) != end.weights_sha256:
         raise RunError(
             f"{path}: {end.step} updates done again come to the weights {found[:16]}..., the run says "

@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from ddmlp.data.dataset import Dataset
 from ddmlp.errors import RunError
-from ddmlp.inference.model import EVALUATE_ROWS
-from ddmlp.nn.inputs import Loader
 from ddmlp.nn.network import Network
 from ddmlp.nn.weights import Shape, Weights
 from ddmlp.numerics import pin
+
+EVALUATE_ROWS = 512  # that are read at a time
 
 
 @dataclass(frozen=True)
@@ -41,16 +41,15 @@ def evaluate(weights: Weights, dataset: Dataset) -> Evaluation:
     """Recognise every row of `dataset`; raises RunError where the network does not fit it."""
     check_fit(weights.shape, dataset)
     pin()
-    dtype = weights.flat.dtype
-    network, loader = Network(weights.shape, EVALUATE_ROWS, dtype), Loader(weights.shape, EVALUATE_ROWS, dtype)
+    network = Network(weights.shape)
     classes = weights.shape.outputs
     confusion, total, wrong = np.zeros((classes, classes), np.int64), 0.0, []
     for start in range(0, len(dataset), EVALUATE_ROWS):
         rows = np.arange(start, min(start + EVALUATE_ROWS, len(dataset)))
         pixels, labels = dataset.gather(rows)
-        error, _ = network.score(weights, loader.load(pixels), labels)
-        total += error
-        predicted = network.predicted[: len(rows)]
+        found = network.recognise(weights, pixels, labels)
+        total += found.error
+        predicted = found.predicted
         np.add.at(confusion, (labels, predicted), 1)
         wrong.append(rows[predicted != labels])
     return Evaluation(confusion, total / len(dataset), np.concatenate(wrong))

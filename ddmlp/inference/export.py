@@ -5,8 +5,10 @@ import json
 import numpy as np
 
 from ddmlp import __version__
-from ddmlp.errors import RunError, require_extra
+from ddmlp.errors import require_extra
 from ddmlp.inference.model import Model
+from ddmlp.nn.weights import Floats
+from ddmlp.runs.arrays import weight_arrays
 
 OPSET, IR = 17, 8  # ONNX's, of 2022, when they came together: runtimes since then read them
 
@@ -14,10 +16,8 @@ OPSET, IR = 17, 8  # ONNX's, of 2022, when they came together: runtimes since th
 def export(model: Model, to: str) -> bytes:
     """The model as a file in the format `to`, one of ENCODERS.
 
-    Raises ConfigError if the format's package is not installed, RunError if the weights are not float32.
+    Raises ConfigError if the format's package is not installed.
     """
-    if model.weights.flat.dtype != np.float32:
-        raise RunError(f"the model has {model.weights.flat.dtype} weights, expected float32, as training leaves them")
     metadata = metadata_of(model)
     with require_extra(to):
         return ENCODERS[to](model, metadata)
@@ -46,7 +46,7 @@ def to_safetensors(model: Model, metadata: dict[str, str]) -> bytes:
     """The tensors W1 (inputs, hidden) and W2 (hidden, classes), float32 (https://huggingface.co/docs/safetensors)."""
     from safetensors.numpy import save
 
-    written: bytes = save({"W1": model.weights.w1, "W2": model.weights.w2}, metadata=metadata)
+    written: bytes = save(_matrices(model), metadata=metadata)
     return written
 
 
@@ -85,8 +85,7 @@ def to_onnx(model: Model, metadata: dict[str, str]) -> bytes:
         ],
         initializer=[
             numpy_helper.from_array(np.array(1 / 255), "scale"),
-            numpy_helper.from_array(weights.w1, "W1"),
-            numpy_helper.from_array(weights.w2, "W2"),
+            *(numpy_helper.from_array(matrix, name) for name, matrix in _matrices(model).items()),
         ],
     )
     whole = helper.make_model(
@@ -100,6 +99,11 @@ def to_onnx(model: Model, metadata: dict[str, str]) -> bytes:
     checker.check_model(whole, full_check=True)
     written: bytes = whole.SerializeToString()
     return written
+
+
+def _matrices(model: Model) -> dict[str, Floats]:
+    """The weights by name, as arrays of their own, row by row."""
+    return {name: np.ascontiguousarray(matrix) for name, matrix in weight_arrays(model.weights).items()}
 
 
 ENCODERS = {"onnx": to_onnx, "safetensors": to_safetensors}  # by the name of the format, which is that of its extra

@@ -12,16 +12,13 @@ from numpy.typing import NDArray
 
 from ddmlp.data.manifest import Manifest
 from ddmlp.errors import DatasetError, ImageError, RunError
-from ddmlp.nn.inputs import Loader
 from ddmlp.nn.network import Network
 from ddmlp.nn.weights import Weights
 from ddmlp.numerics import pin
 from ddmlp.runs.arrays import join_weights, load_arrays
 from ddmlp.runs.json_text import from_json
 
-# Rows that are recognised at a time: by `Model.predict`, and by `evaluate`. They are no setting, so that neither a
-# probability nor an error depends on the batch that was trained with.
-PREDICT_ROWS, EVALUATE_ROWS = 100, 500
+PREDICT_ROWS = 100  # images that are recognised at a time, if there are many
 
 
 @dataclass(frozen=True)
@@ -31,7 +28,7 @@ class Model:
     Parameters
     ----------
     weights
-        float32, as training leaves them, or any other floats.
+        float32, as training leaves them.
     image_shape
         Height and width of the images that it takes, in pixels.
     """
@@ -49,7 +46,7 @@ class Model:
 
         Returns
         -------
-        (B, classes), of the type of the weights
+        (B, classes) float32, the same bits on every machine
 
         Raises
         ------
@@ -61,20 +58,14 @@ class Model:
                 f"the images are {images.dtype} of shape {images.shape}, but the model takes uint8 of (any number, "
                 f"{', '.join(map(str, self.image_shape))})"
             )
-        network, loader = self._scratch
-        probabilities = np.empty((len(images), self.weights.shape.outputs), self.weights.flat.dtype)
-        for start in range(0, len(images), PREDICT_ROWS):
-            rows = images[start : start + PREDICT_ROWS]
-            inputs = loader.load(rows.reshape(len(rows), -1))
-            probabilities[start : start + len(rows)] = network.forward(self.weights, inputs)
-        return probabilities
+        pixels = images.reshape(len(images), self.weights.shape.inputs)
+        return self._network.recognise(self.weights, pixels).probabilities
 
     @cached_property
-    def _scratch(self) -> tuple[Network, Loader]:
-        """Buffers, from the first use on."""
+    def _network(self) -> Network:
+        """The buffers, from the first use on."""
         pin()
-        shape, dtype = self.weights.shape, self.weights.flat.dtype
-        return Network(shape, PREDICT_ROWS, dtype), Loader(shape, PREDICT_ROWS, dtype)
+        return Network(self.weights.shape)
 
 
 _Side = Annotated[int, Meta(gt=0)]

@@ -35,7 +35,8 @@ def exp(x: Any) -> Any:
     k = shifted - ROUND
     r = fma(k, -LN_2_REST, fma(k, -LN_2, x))
     p = fma(fma(fma(fma(r, P4, P3), r, P2), r, P1), r, P0)
-    return scale(fma(p, r * r, r) + ONE, shifted)
+    # x - x is +0, which changes nothing here; but if x is not a number, neither is the result.
+    return scale(fma(p, r * r, r) + ONE, shifted) + (x - x)
 
 
 @inlined

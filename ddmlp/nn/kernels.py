@@ -7,13 +7,14 @@
     dE/dy1 = (y2 - t) W2^T                                (3)    hidden_delta
     dE/dW1 = x^T (dE/dy1 * y1 * (1 - y1))                        pixel_gradient
 
-**Each sum has one order.** A sum over pixels, rows or classes runs in ascending order, one fused multiply-add a term, from
-+0 on; a pixel that is zero has no term. Vectors run along the hidden units, so such a sum stays in its lane. Only z2 is
-a sum over hidden units: 64 partial sums, of the units j, j + 64, j + 128, ..., which `lanes.total` adds; and so is the
-sum of e^z2 over classes. So the bits depend neither on the processor nor on the sizes of blocks.
+**Each sum has one order.** A sum over pixels, rows or classes runs in ascending order, one fused multiply-add a term,
+from +0 on; a pixel that is zero has no term. Vectors run along the hidden units, so such a sum stays in its lane. Only
+z2 is a sum over hidden units: 64 partial sums, of the units j, j + 64, j + 128, ..., which `lanes.total` adds; and so
+is the sum of e^z2 over classes. So the bits depend neither on the processor nor on the sizes of blocks.
 
-Arrays are flat. W1 (m, width), the transpose of W2 (o, width), y1 and d1 (rows, width) have room for `width` hidden units:
-n, rounded up to whole vectors. What stands behind n is zero. z2, y2 and d2 (rows, padded) have o rounded up likewise.
+Arrays are flat. W1 (m, width), the transpose of W2 (o, width), y1 and d1 (rows, width) have room for `width` hidden
+units: n, rounded up to whole vectors. What stands behind n is zero. z2, y2 and d2 (rows, padded) have o rounded up
+likewise.
 """
 
 from typing import Any, NamedTuple
@@ -93,9 +94,9 @@ def output_sums(sizes: Any, w2: Any, scratch: Any, row: int) -> None:
 
 
 @inlined
-def output_layer(sizes: Any, scratch: Any, row: int, label: int) -> float:
-    """y2 of a row in place of its z2: equation (2). Returns E = -ln y2(label), as ln sum e^z2 - z2(label), which is finite
-    even if y2(label) rounds to 0."""
+def output_layer(sizes: Any, scratch: Any, row: int, label: Any) -> float:
+    """y2 of a row in place of its z2: equation (2). Returns E = -ln y2(label), as ln sum e^z2 - z2(label), which is
+    finite even if y2(label) rounds to 0."""
     d2, begin, end = scratch.d2, row * sizes.padded, (row + 1) * sizes.padded
     for place in range(begin, end, LANES):
         store(d2, place, limit(load(d2, place), MOST_Z2))
@@ -138,8 +139,8 @@ def output_gradient(sizes: Any, scratch: Any, begin: int, rows: int, column: int
 
 @inlined
 def hidden_delta(sizes: Any, w2: Any, scratch: Any, begin: int, rows: int, column: int, best: Any) -> Any:
-    """d1 = (y2 - t) W2^T * y1 * (1 - y1), equation (3) times the slope of the logistic function, for the hidden units from
-    `column` on. Returns the largest |d1| of each lane; best: that of other rows and units."""
+    """d1 = (y2 - t) W2^T * y1 * (1 - y1), equation (3) times the slope of the logistic function, for the hidden units
+    from `column` on. Returns the largest |d1| of each lane; best: that of other rows and units."""
     width = sizes.width
     for row in range(begin, begin + rows):
         d1 = zeros()
@@ -158,8 +159,8 @@ def microbatch(
 ) -> Any:
     """All of a microbatch but dE/dW1, for which the lists of pixels and d1 are left; dE/dW2 goes into g2 (o, width).
 
-    Returns E summed over the rows, how many rows are recognised wrongly, and the largest |d1|, which is infinite if any is
-    not finite.
+    Returns E summed over the rows, how many rows are recognised wrongly, and the largest |d1|, which is infinite if any
+    is not finite.
     """
     error, mistakes, best = 0.0, 0, zeros()
     scratch.pixel_starts[0] = 0
@@ -184,8 +185,8 @@ def microbatch(
 def pixel_gradient(
     sizes: Any, scratch: Any, rows: int, update: bool, rate: float, source: Any, target: Any, moved: bool
 ) -> None:
-    """dE/dW1 = x^T d1 of a microbatch into target (m, width); or, if update, the weights source - rate dE/dW1, without the
-    gradient being written down. moved: whether target is another buffer than source."""
+    """dE/dW1 = x^T d1 of a microbatch into target (m, width); or, if update, the weights source - rate dE/dW1, without
+    the gradient being written down. moved: whether target is another buffer than source."""
     lists, m, width = (scratch.pixel_starts, scratch.pixel_entries), sizes.m, sizes.width
     blocks = count_blocks(rows, ROWS)
     count = list_live(scratch.pixel_starts, m, scratch.live)

@@ -1,8 +1,8 @@
 """Vectors for the kernels: the float32 of 64 neighbouring hidden units, or classes.
 
-A vector is LLVM's `<64 x float>`, which the compiler maps to the registers of the processor. Each operation works lane by
-lane, and IEEE 754 fixes its result to the last bit, so that does not depend on how wide the registers are. Lanes meet
-only in `total` and `largest`, in a fixed order. A scalar among the arguments stands for a vector of it.
+A vector is LLVM's `<64 x float>`, which the compiler maps to the registers of the processor. Each operation works lane
+by lane, and IEEE 754 fixes its result to the last bit, so that does not depend on how wide the registers are. Lanes
+meet only in `total` and `largest`, in a fixed order. A scalar among the arguments stands for a vector of it.
 (LLVM Language Reference, "Vector Type" and "llvm.fma".)
 """
 
@@ -140,12 +140,12 @@ def fma(_typing: Any, a: Any, b: Any, c: Any) -> Any:
 
 @intrinsic
 def limit(_typing: Any, x: Any, most: Any) -> Any:
-    """x; -most if it is less, or not a number; most if it is more."""
+    """x; -most if it is less, and most if it is more. What is not a number stays so."""
 
     def operate(builder: Any, x: Any, most: Any) -> Any:
         least = builder.fneg(most)
-        x = builder.select(builder.fcmp_ordered(">", x, least), x, least)
-        return builder.select(builder.fcmp_ordered("<", x, most), x, most)
+        x = builder.select(builder.fcmp_ordered("<", x, least), least, x)
+        return builder.select(builder.fcmp_ordered(">", x, most), most, x)
 
     return _lanewise([x, most], operate)
 

@@ -3,7 +3,6 @@
 One hidden layer, no biases. `reference` has its formulas; `kernels` computes them; here are the buffers and the calls.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -84,11 +83,14 @@ class Network:
         rows = len(pixels)
         found = np.empty((rows, self._sizes.o), np.float32), np.empty(rows, np.intp)
         labels = np.zeros(rows, np.uint8) if labels is None else labels
-        error = recognise(self._sizes, _flat(pixels), labels, weights.flat, self._scratch, found[0].reshape(-1), found[1])
+        error = recognise(
+            self._sizes, _flat(pixels), labels, weights.flat, self._scratch, found[0].reshape(-1), found[1]
+        )
         return Recognised(*found, error)
 
     def gradient(self, weights: Weights, pixels: Bytes, labels: Bytes, out: Weights) -> tuple[float, int, float]:
-        """dE/dW1 and dE/dW2 of rows, which are some microbatches of a step and a node of its reduction tree, into `out`.
+        """dE/dW1 and dE/dW2 of rows, which are some microbatches of a step and a node of its reduction tree, into
+        `out`.
 
         Returns the error E summed over the rows, how many are recognised wrongly, and the largest |d1| of a row.
         """
@@ -99,8 +101,8 @@ class Network:
     def train(self, steps: Steps, stack: Floats) -> tuple[Stats, int]:
         """Make steps; stack (versions, shape.size): the versions of the weights that they read, change and write.
 
-        Returns what is counted of each step, and how many were made: fewer if the next one would leave weights that are not
-        finite.
+        Returns what is counted of each step, and how many were made: fewer if the next one would leave weights that are
+        not finite.
         """
         return self._train(steps, stack, self._gradient, update=True)
 

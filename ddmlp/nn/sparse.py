@@ -1,7 +1,7 @@
 """Products with the pixels, of which only those that are not zero are multiplied.
 
-A pixel that is not zero is an *entry* of a list: in the list of its row with the number of its pixel, in the list of its
-pixel with the number of its row. Either is kept together with the value 1..255, as `number * 256 + value`.
+A pixel that is not zero is an *entry* of a list: in the list of its row with the number of its pixel, in the list of
+its pixel with the number of its row. Either is kept together with the value 1..255, as `number * 256 + value`.
 
 The lists come in blocks, of ROWS rows and PIXELS pixels, so that what an inner loop reads stays in the nearest cache.
 Blocks follow each other in ascending order, so the order of each sum is the same for any size of a block.
@@ -60,8 +60,8 @@ def list_pixels(by_row: Any, first: int, rows: int, m: int, starts: Any, entries
     """The same entries, pixel by pixel, in each by row: a counting sort.
 
     by_row: starts and entries from `list_rows`, of one block of rows; first: the number of its first row, a multiple of
-    ROWS. starts: where the entries of pixel i begin, [first / ROWS * m + i], of which the first one is set; and where the
-    last ones end. entries: uint32, with room for all pixels of all rows.
+    ROWS. starts: where the entries of pixel i begin, [first / ROWS * m + i], of which the first one is set; and where
+    the last ones end. entries: uint32, with room for all pixels of all rows.
     """
     row_starts, row_entries = by_row
     blocks, cells = count_blocks(m, PIXELS), first // ROWS * m
@@ -98,8 +98,8 @@ def add_products(lists: Any, cell: int, factors: Any, width: int, column: int, s
 
 @inlined
 def list_live(starts: Any, m: int, live: Any) -> int:
-    """The pixels that have an entry in the first block of rows, ascending, into live (m,), and behind them those that have
-    none; returns how many have."""
+    """The pixels that have an entry in the first block of rows, ascending, into live (m,), and behind them those that
+    have none; returns how many have."""
     count, rest = 0, m
     for pixel in range(m):
         if item(starts, pixel) != item(starts, pixel + 1):

@@ -1,6 +1,7 @@
 """Steps of training in one call, and what else is compiled for Python to call.
 
-A buffer of weights, or of a gradient, is flat float32: W1 (m, width), then the transpose of W2 (o, width); see `kernels`.
+A buffer of weights, or of a gradient, is flat float32: W1 (m, width), then the transpose of W2 (o, width); see
+`kernels`.
 """
 
 from typing import Any, NamedTuple
@@ -35,6 +36,15 @@ SCRATCH = record(Scratch, INTS, "uint32[::1]", INTS, "uint32[::1]", INTS, *[FLOA
 STATS = record(Stats, "float64[::1]", INTS, FLOATS, "float64[::1]")
 
 
+def is_finite(rate: Any, rows: int, steepest: float) -> Any:
+    """Whether no weight moves further than LONGEST by the gradient of so many rows. Its terms are d1 times an input,
+    which is at most 1, and y2 - t times y1, which is too."""
+    return abs(np.float64(rate)) * rows * max(np.float64(steepest), 1.0) < LONGEST
+
+
+_is_finite = inlined(is_finite)
+
+
 @inlined
 def add(left: Any, right: Any) -> None:
     """left += right: flat buffers whose length is a multiple of LANES."""
@@ -59,12 +69,14 @@ def add_gradient(left: Any, right: Any) -> None:
 
 
 @kernel(FLOATS, FLOATS, FLOATS, "float32", FLOATS)
-def descend_sum(source: Any, left: Any, right: Any, rate: float, target: Any) -> None:
+def descend_sum(source: Any, left: Any, right: Any, rate: Any, target: Any) -> None:
     """target = source - rate (left + right), in one pass; right may have no elements, and target may be source."""
     descend(source, left, right, rate, target)
 
 
-@kernel(SIZES, BYTES, BYTES, INTS, "intp", FLOATS, FLOATS_2, "intp[:, ::1]", "boolean", SCRATCH, FLOATS, FLOATS_2, STATS)
+@kernel(
+    SIZES, BYTES, BYTES, INTS, "intp", FLOATS, FLOATS_2, "intp[:, ::1]", "boolean", SCRATCH, FLOATS, FLOATS_2, STATS
+)
 def train_steps(
     sizes: Any,
     pixels: Any,
@@ -85,8 +97,8 @@ def train_steps(
     pixels (rows, m), flat, and labels (rows,) of all steps; bounds (steps + 1,): where the rows of each step begin, and
     where the last ones end; size: rows of a microbatch; rates (steps,): alpha / B. weights (versions, length); slots
     (steps, 3): where in them lie the weights that a step reads, those that it changes, and where the result goes.
-    If not update, no weights change, and the gradient of the last step is left in gradient (length,). Other nodes of the
-    reduction tree need spare (levels, length). stats: of each step.
+    If not update, no weights change, and the gradient of the last step is left in gradient (length,). Other nodes of
+    the reduction tree need spare (levels, length). stats: of each step.
     """
     inner = sizes.m * sizes.width
     for step in range(len(bounds) - 1):
@@ -114,7 +126,7 @@ def train_steps(
         stats.errors[step] = stats.tree[0] if depth == 1 else stats.tree[0] + stats.tree[1]
         if not update:
             continue
-        if not is_finite(rate, rows, stats.steepest[step]):
+        if not _is_finite(rate, rows, stats.steepest[step]):
             return step
         if alone:
             moved = slots[step, 1] != slots[step, 2]
@@ -123,13 +135,6 @@ def train_steps(
         else:
             descend(source, gradient, spare[0], rate, target)
     return len(bounds) - 1
-
-
-@inlined
-def is_finite(rate: float, rows: int, steepest: float) -> bool:
-    """Whether no weight moves further than LONGEST by a gradient of so many rows. Its terms are d1 times an input, at most
-    1, and y2 - t times y1, at most 1."""
-    return abs(np.float64(rate)) * rows * max(np.float64(steepest), 1.0) < LONGEST
 
 
 @inlined
@@ -149,8 +154,8 @@ def sums_due(done: int, count: int, depth: int, update: bool) -> int:
 def recognise(
     sizes: Any, pixels: Any, labels: Any, weights: Any, scratch: Any, probabilities: Any, predicted: Any
 ) -> float:
-    """The probabilities y2 of rows (rows, o), flat, and the likeliest class of each row (rows,); returns E summed over the
-    rows, of these labels."""
+    """The probabilities y2 of rows (rows, o), flat, and the likeliest class of each row (rows,); returns E summed over
+    the rows, of these labels."""
     inner, error = sizes.m * sizes.width, 0.0
     w1, w2 = weights[:inner], weights[inner:]
     for begin in range(0, len(labels), ROWS):

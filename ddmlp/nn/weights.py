@@ -34,10 +34,11 @@ class Shape(NamedTuple):
 
 
 class Weights:
-    """W1 (m, n) and W2 (n, o), float32, as views of one flat buffer (shape.size,). A gradient dE/dW is of this type too.
+    """W1 (m, n) and W2 (n, o), float32, as views of one flat buffer (shape.size,). A gradient dE/dW is of this type
+    too.
 
-    The buffer has W1 and the transpose of W2, row by row. Each row is as long as whole vectors: what stands behind the n
-    hidden units is zero.
+    The buffer has W1 and the transpose of W2, row by row. Each row is as long as whole vectors: what stands behind the
+    n hidden units is zero.
     """
 
     def __init__(self, shape: Shape, flat: Floats | None = None) -> None:
@@ -63,13 +64,19 @@ class Weights:
     @classmethod
     def join(cls, w1: Floats, w2: Floats) -> "Weights":
         """Copies of W1 (m, n) and W2 (n, o), rounded to float32."""
-        weights = cls(Shape(*w1.shape, w2.shape[1]))
+        weights = cls(Shape(w1.shape[0], w1.shape[1], w2.shape[1]))
         weights.w1[...], weights.w2[...] = w1, w2
         return weights
 
+    @classmethod
+    def from_values(cls, shape: Shape, values: Floats) -> "Weights":
+        """From what `values` gives. Raises ValueError if it has another size."""
+        m, n, o = shape
+        return cls.join(values[: m * n].reshape(m, n), values[m * n :].reshape(n, o))
+
     @property
     def values(self) -> Floats:
-        """A copy of W1, then W2, row by row: (m n + n o,)."""
+        """A copy of W1, then W2, row by row: (m n + n o,) float32."""
         return np.concatenate([self.w1.reshape(-1), self.w2.reshape(-1)])
 
     def sha256(self) -> str:

@@ -9,12 +9,14 @@ _GAMMA, _HALF, _MIX = np.uint64(0x9E3779B97F4A7C15), np.uint64(32), np.uint64(0x
 
 
 class RowStats(NamedTuple):
-    """What is counted of rows: how many, the sum of their fingerprints, of their errors E, and of their mistakes."""
+    """What is counted of rows: how many, the sums of their fingerprints, of their errors E and of their mistakes, and
+    the steepest slope: the largest |dE/dz1| of any row and hidden unit, infinite if one is not finite."""
 
     rows: int
     fingerprints: int
     error: float
     mistakes: int
+    steepest: float
 
     def plus(self, other: "RowStats") -> "RowStats":
         """Those of both together. Errors are floats: left plus right, as the reduction tree says."""
@@ -23,6 +25,7 @@ class RowStats(NamedTuple):
             (self.fingerprints + other.fingerprints) % 2**64,
             self.error + other.error,
             self.mistakes + other.mistakes,
+            max(self.steepest, other.steepest),
         )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ddmlp.errors import RunError
 from ddmlp.files import whole_file
-from ddmlp.nn.weights import Shape, Weights
+from ddmlp.nn.weights import Weights
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
@@ -57,13 +57,14 @@ def weight_arrays(weights: Weights) -> dict[str, Array]:
 
 
 def join_weights(path: Path, arrays: Mapping[str, Array]) -> Weights:
-    """The weights of the arrays W1 (m, n) and W2 (n, o) of the file `path`; raises RunError if they do not fit."""
+    """The weights of the arrays W1 (m, n) and W2 (n, o) of the file `path`, floats, rounded to float32; raises RunError
+    if they do not fit."""
     w1, w2 = arrays["W1"], arrays["W2"]
     if w1.ndim != 2 or w2.ndim != 2 or w1.shape[1] != w2.shape[0] or w1.dtype.kind != "f" or w2.dtype != w1.dtype:
         raise RunError(
             f"{path}: W1 is {w1.dtype} {w1.shape} and W2 {w2.dtype} {w2.shape}, expected floats of (m, n) and (n, o)"
         )
-    return Weights(Shape(w1.shape[0], w1.shape[1], w2.shape[1]), np.concatenate([w1.ravel(), w2.ravel()]))
+    return Weights.join(w1, w2)
 
 
 def array_sha256(array: Array) -> str:

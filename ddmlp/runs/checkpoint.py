@@ -146,7 +146,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         {name: array_sha256(array) for name, array in state.items()},
     )
     about = {**msgspec.to_builtins(hashes), **msgspec.to_builtins(checkpoint.header)}
-    earlier = np.array([each.flat for each in checkpoint.earlier], weights.flat.dtype).reshape(-1, weights.shape.size)
+    earlier = np.array([weights.values, *(each.values for each in checkpoint.earlier)])[1:]
     save_arrays(
         path,
         {
@@ -163,7 +163,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     arrays = load_arrays(path, "W1", "W2", "earlier", "about", prefix=STATE)
     weights = join_weights(path, arrays)
     try:
-        earlier = tuple(Weights(weights.shape, flat) for flat in arrays["earlier"].astype(weights.flat.dtype))
+        earlier = tuple(Weights.from_values(weights.shape, values) for values in arrays["earlier"])
         # A checkpoint that says nothing of these is good: they are only measured.
         about = {"train_seconds": 0.0, "staleness": {}} | from_json(arrays["about"].tobytes(), dict[str, Any])
         expected = msgspec.convert(about, _Arrays)

@@ -71,9 +71,7 @@ class RecordedRun:
         """Go on with `redone` to step `last`; the first entry of the chain whose weights differ, if any does."""
         begin, due = redone.step, [entry for entry in self.entries if redone.step <= entry.step <= last]
         for entry in due:
-            while redone.step < entry.step:
-                redone.advance()
-                show(redone.step - begin, due[-1].step - begin)
+            redone.advance(entry.step, lambda step: show(step - begin, due[-1].step - begin))
             if redone.weights.sha256() != entry.weights_sha256:
                 return entry
         return None

@@ -1,4 +1,4 @@
-"""Reads the rows of microbatches; those of small steps for several of them at a time."""
+"""Reads the rows of steps; those of small steps for several of them at a time."""
 
 from typing import NamedTuple
 
@@ -13,12 +13,17 @@ LOT = 1024  # rows that are read in one go, if a step has few: each read has a c
 MAX_LOT_BATCH = 128  # a larger step is read by itself: a worker needs only some of its rows
 
 
-class LabelledRows(NamedTuple):
-    """pixels (B, m) and labels (B,), uint8; fingerprints: the sum of those of the rows."""
+class StepRows(NamedTuple):
+    """Rows of steps that follow each other, or of a part of one step.
+
+    pixels (B, m) and labels (B,), uint8; bounds (steps + 1,): where the rows of each step begin, and where the last
+    ones end; fingerprints: of each step, the sum of those of its rows.
+    """
 
     pixels: NDArray[np.uint8]
     labels: NDArray[np.uint8]
-    fingerprints: int
+    bounds: NDArray[np.intp]
+    fingerprints: list[int]
 
 
 class BatchReader:
@@ -28,27 +33,48 @@ class BatchReader:
         self._dataset = dataset
         self._pixels = self._labels = np.empty(0, np.uint8)
         self._sums = np.zeros(1, np.uint64)  # of the fingerprints of the first 0, 1, ... rows that are here
-        self._step = 0  # that they begin with
+        self._step = self._begin = 0  # the step, and the row of it, that they begin with
 
-    def read(self, plan: Plan, step: int, index: int) -> LabelledRows:
-        """The rows of microbatch `index` of `step`. Raises DatasetError."""
-        begin = index * plan.microbatch
-        count = min(plan.microbatch, plan.batch - begin)
-        if plan.batch > MAX_LOT_BATCH:
-            self._load(plan.rows_from(step, begin, count))
-            return self._rows(0, count)
-        place = (step - self._step) * plan.batch + begin
-        if not 0 <= place <= len(self._labels) - count:  # at the end of an epoch, or of what is known, they are fewer
-            self._load(plan.rows_from(step, 0, LOT - LOT % plan.batch))
-            self._step, place = step, begin
-        return self._rows(place, count)
+    def read(self, plan: Plan, step: int, begin: int = 0, count: int | None = None) -> StepRows:
+        """So many rows of `step` from its row `begin` on, fewer if it has no more; all of them if `count` is None.
+
+        Raises DatasetError.
+        """
+        left = plan.rows_before(step + 1) - plan.rows_before(step) - begin
+        count = left if count is None else min(count, left)
+        place = self._place(plan, step, begin)
+        if not 0 <= place <= len(self._labels) - count:
+            if plan.batch > MAX_LOT_BATCH:
+                self._step, self._begin = step, begin
+                self._load(plan.rows_from(step, begin, count))
+            else:
+                self._step, self._begin = step, 0
+                self._load(plan.rows_from(step, 0, LOT - LOT % plan.batch))
+            place = self._place(plan, step, begin)
+        return self._rows(np.array([place, place + count]))
+
+    def read_steps(self, plan: Plan, step: int, most: int) -> StepRows:
+        """The rows of `step`, and of as many steps behind it as can be read with it: at most so many in all.
+
+        Raises DatasetError.
+        """
+        first = self.read(plan, step)
+        if plan.batch > MAX_LOT_BATCH or len(first.labels) < plan.batch:
+            return first
+        begin = self._place(plan, step, 0)
+        count = min(most, (len(self._labels) - begin) // plan.batch)
+        return self._rows(begin + plan.batch * np.arange(count + 1))
+
+    def _place(self, plan: Plan, step: int, begin: int) -> int:
+        """Where a row of a step is among the rows that were read last, if it is."""
+        return (step - self._step) * plan.batch + begin - self._begin
 
     def _load(self, rows: NDArray[np.intp]) -> None:
         self._pixels, self._labels = self._dataset.gather(rows)
         self._sums = np.zeros(len(rows) + 1, np.uint64)
         np.add.accumulate(row_hashes(rows), out=self._sums[1:])
 
-    def _rows(self, place: int, count: int) -> LabelledRows:
-        end = min(place + count, len(self._labels))
-        sums = int(self._sums[end]) - int(self._sums[place])
-        return LabelledRows(self._pixels[place:end], self._labels[place:end], sums % 2**64)
+    def _rows(self, bounds: NDArray[np.intp]) -> StepRows:
+        begin, end = bounds[0], bounds[-1]
+        fingerprints = np.diff(self._sums[bounds]).tolist()  # modulo 2^64, as unsigned numbers are
+        return StepRows(self._pixels[begin:end], self._labels[begin:end], bounds - begin, fingerprints)

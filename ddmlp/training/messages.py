@@ -3,7 +3,7 @@
 import hashlib
 from typing import NamedTuple
 
-from ddmlp.nn.weights import Floats, Indices
+from ddmlp.nn.weights import Floats
 from ddmlp.plan.reduction_tree import Node
 from ddmlp.plan.row_stats import RowStats
 
@@ -29,9 +29,9 @@ class Unit(NamedTuple):
 
 
 class Gradient(NamedTuple):
-    """The answer to a unit: dE/dW summed over its rows, as the flat buffer of W1 and W2; what is counted of the rows;
-    the worker, and how many seconds it had waited for the unit; and of a compact gradient the inputs that are live (see
-    `Weights`). The buffer is the reader's until the next answer is asked for.
+    """The answer to a unit: dE/dW summed over its rows, a flat buffer as that of `Weights`; what is counted of the
+    rows; the worker, and how many seconds it had waited for the unit. The buffer is the reader's until the next answer
+    is asked for.
     """
 
     unit: Unit
@@ -39,7 +39,6 @@ class Gradient(NamedTuple):
     row_stats: RowStats
     worker: int
     waited: float = 0.0
-    live: Indices | None = None
 
     def sha256(self) -> bytes:
         """A digest of all that must not depend on the worker."""

@@ -10,7 +10,7 @@ from ddmlp.plan.row_stats import RowStats
 from ddmlp.runs.checkpoint import Header, PrequentialState
 from ddmlp.runs.events import Epoch, Event, Progress, Queue, Queues, Saved, Started
 from ddmlp.runs.measures import PrequentialError, Staleness
-from ddmlp.training.step_loop import WaitTimes
+from ddmlp.training.loop import WaitTimes
 from ddmlp.training.worker_pool import PoolStats
 
 RECORDS_PER_EPOCH = 50  # progress lines in metrics.jsonl

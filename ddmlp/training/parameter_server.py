@@ -1,9 +1,10 @@
 """The parameter server: owns the weights and their version. A plain class, the same in this process and in an actor."""
 
-import math
+import numpy as np
 
 from ddmlp.errors import TrainingError
 from ddmlp.nn.optimizer import SGD
+from ddmlp.nn.steps import is_finite
 from ddmlp.nn.weights import Weights
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.messages import Gradient
@@ -50,12 +51,12 @@ class ParameterServer:
             if self._may_apply(step):
                 return step
         for step in complete:
-            self._open[step].keep_sum()
+            self._open[step].keep_halves()
         return None
 
     def apply_step(self, step: int, step_size: float, into: Weights) -> RowStats:
         """Make the next version, in `into`: dW = -step_size * the step's sum; step_size: alpha / B. It may be `weights`
-        itself, where nobody reads them any more.
+        itself, if nobody reads them any more.
 
         Returns what is counted of the step's rows. Raises TrainingError where the weights would no longer be finite;
         the version before stays as it was. AssertionError: `ready_step` did not allow it.
@@ -65,12 +66,10 @@ class ParameterServer:
             raise AssertionError(
                 f"the gradient of step {step} is {staleness} versions old, and {self._bound:g} are allowed"
             )
-        gradient, row_stats = chosen.sum
-        if not (
-            math.isfinite(row_stats.error)
-            and self._optimizer.update(self.weights, gradient, step_size, into, chosen.live)
-        ):
+        left, right, row_stats = chosen.halves
+        if not is_finite(np.float32(step_size), row_stats.rows, row_stats.steepest):
             raise TrainingError(f"the weights are no longer finite after step {step}")
+        self._optimizer.update(self.weights, left, right, step_size, into)
         self._open.pop(step).release()
         del self.open[step]
         self.version += 1

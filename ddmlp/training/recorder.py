@@ -19,11 +19,10 @@ from ddmlp.runs.measures import Staleness
 from ddmlp.runs.result import RunResult, RunStaleness
 from ddmlp.runs.run import Run
 from ddmlp.training.job import Job
+from ddmlp.training.loop import Applied, Loop
 from ddmlp.training.metrics import Journal
 from ddmlp.training.report import Report
-from ddmlp.training.step_loop import WaitTimes
 from ddmlp.training.training_data import TrainingData
-from ddmlp.training.worker_pool import WorkerPool
 
 MAX_PENDING = 256  # steps that are accounted for at a time
 
@@ -37,13 +36,12 @@ class Recorder:
         job: Job,
         run: Run,
         data: TrainingData,
-        pool: WorkerPool,
-        waits: WaitTimes,
+        loop: Loop,
         checkpoints: CheckpointManager,
     ) -> None:
         """Raises DatasetError if the test data are not as expected."""
         self._config, self._max_workers, self._run, self._data = job.config, job.workers, run, data
-        self._pool, self._waits, self._checkpoints = pool, waits, checkpoints
+        self._loop, self._checkpoints = loop, checkpoints
         self._test = Dataset(job.test) if job.test else None
         if self._test:
             data.verify_too(self._test)
@@ -68,10 +66,10 @@ class Recorder:
         """Work begins on what is applied next: the time before was no step's."""
         self._began = time.perf_counter()
 
-    def record_step(self, update: Update, row_stats: RowStats) -> None:
-        """A step was applied, and work begins on the next."""
+    def record_steps(self, applied: list[Applied]) -> None:
+        """Steps were applied, and work begins on the next."""
         now = time.perf_counter()
-        self._applied.append((update, row_stats, now - self._began))
+        self._applied += [(*each, (now - self._began) / len(applied)) for each in applied]
         self._began = now
 
     def next_due(self, step: int) -> int:
@@ -81,7 +79,7 @@ class Recorder:
     def record_progress(self, step: int, *, last: bool) -> None:
         """Note how far it is, where that is due or the last."""
         self._account_for_steps(step)
-        self._journal.progress(step, self._data.plan, self._pool.stats, self._waits, last=last)
+        self._journal.progress(step, self._data.plan, self._loop.stats, self._loop.waits, last=last)
 
     def end_epoch(self, step: int, weights: Weights) -> None:
         """Check the ledger of the epoch that ends there, and test its weights. Raises TrainingError."""
@@ -105,7 +103,7 @@ class Recorder:
 
     def finish(self, step: int, weights: Weights) -> RunResult:
         """Write the model; returns the result. Raises TrainingError where the ledger is wrong."""
-        plan, stats = self._data.plan, self._pool.stats
+        plan, stats = self._data.plan, self._loop.stats
         self.record_progress(step, last=True)
         seconds, epoch, rows = self._journal.seconds, plan.epoch(step), plan.rows_before(step)
         self._checkpoints.verify_rows(f"epoch {epoch + 1}, up to step {step}", plan.epoch_rows(step))
@@ -137,7 +135,7 @@ class Recorder:
 
     def report(self, step: int, result: RunResult | None) -> Report:
         """What there is to say since the last report; result: of `finish`, if this was the end."""
-        plan, stats = self._data.plan, self._pool.stats
+        plan, stats = self._data.plan, self._loop.stats
         self._account_for_steps(step)
         stretch, events = self._journal.report()
         stale, prequential = Staleness.from_counts(stretch.staleness), self._journal.prequential

@@ -1,11 +1,16 @@
 """A reduction: the gradients of one step, added along its tree."""
 
+from typing import NamedTuple
+
 import numpy as np
 
-from ddmlp.nn.weights import Floats, Indices, Shape, Weights
+from ddmlp.nn.steps import add_gradient
+from ddmlp.nn.weights import Floats, Shape, Weights
 from ddmlp.plan.reduction_tree import Node
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.messages import Gradient
+
+NOTHING: Floats = np.empty(0, np.float32)
 
 
 class BufferPool:
@@ -26,65 +31,77 @@ class BufferPool:
         self._free.append(buffer)
 
 
+class _Sum(NamedTuple):
+    """The gradient of a node. kept: the buffer of ours that it lies in; None if it lies in that of the last answer."""
+
+    flat: Floats
+    row_stats: RowStats
+    kept: Weights | None = None
+
+
 class Reduction:
     """The sum of a step's gradients, added in the order of its tree, whatever the order in which they arrive.
 
-    read: the version of the weights that they are computed with.
+    The last addition, that of the root's two children, is left to the update of the weights.
+    read: the version of the weights that the gradients are computed with.
     """
 
     def __init__(self, read: int, microbatches: int, pool: BufferPool) -> None:
         self.read = read
         self._root, self._pool = Node(0, microbatches), pool
-        self._partial: dict[Node, tuple[Weights, RowStats]] = {}
-        self._held: Weights | None = None  # the buffer of the sum, where it is ours
-        self._sum: tuple[Floats, RowStats] | None = None
-        self.live: Indices | None = None  # of the sum, where it is compact
+        self._halves = (self._root,) if self._root.leaf else self._root.children()
+        self._sums: dict[Node, _Sum] = {}
 
     @property
     def complete(self) -> bool:
-        """Whether the sum is there."""
-        return self._sum is not None
+        """Whether all gradients are there."""
+        return self._root in self._sums or all(half in self._sums for half in self._halves)
 
     @property
-    def sum(self) -> tuple[Floats, RowStats]:
-        """The sum, and what is counted of the rows. It may lie in the buffer of the last answer: see `keep_sum`."""
-        assert self._sum is not None, "the sum is not complete"
-        return self._sum
+    def halves(self) -> tuple[Floats, Floats, RowStats]:
+        """Two gradients, whose sum is the step's, and what is counted of its rows; the second may have no elements.
+
+        One of them may lie in the buffer of the last answer: see `keep_halves`.
+        """
+        assert self.complete, "the sum is not complete"
+        if (whole := self._sums.get(self._root)) is not None:
+            return whole.flat, NOTHING, whole.row_stats
+        left, right = (self._sums[half] for half in self._halves)
+        return left.flat, right.flat, left.row_stats.plus(right.row_stats)
 
     def add_gradient(self, gradient: Gradient) -> None:
         """Add a gradient: its sum with its sibling's is its parent's, up to where one is missing."""
-        node, flat, row_stats = gradient.unit.node, gradient.flat, gradient.row_stats
-        held: Weights | None = None
-        if node == self._root:
-            self.live = gradient.live
-        elif gradient.live is not None:
-            held = self._pool.copy_of(flat)
-            held.live = gradient.live
-            held.expand()
-            flat = held.flat
-        while node != self._root:
+        node, found = gradient.unit.node, _Sum(gradient.flat, gradient.row_stats)
+        while node != self._root and node not in self._halves:
             parent, sibling = node.parent_and_sibling(self._root)
-            if sibling not in self._partial:
-                self._partial[node] = held or self._pool.copy_of(flat), row_stats
-                return
+            if sibling not in self._sums:
+                break
             # a + b and b + a are the same bits, so the sum may go into the buffer of whichever came first.
-            other, others = self._partial.pop(sibling)
-            np.add(other.flat, flat, out=other.flat)
-            if held is not None:
-                self._pool.release(held)
-            held, flat = other, other.flat
-            node, row_stats = parent, row_stats.plus(others)
-        self._held, self._sum = held, (flat, row_stats)
+            other = self._sums.pop(sibling)
+            add_gradient(other.flat, found.flat)
+            self._release(found)
+            node, found = parent, other._replace(row_stats=found.row_stats.plus(other.row_stats))
+        self._sums[node] = found
+        if not self.complete:
+            self._keep(node)
 
-    def keep_sum(self) -> None:
-        """Let the sum outlast the answer that completed it."""
-        if self._held is None:
-            flat, row_stats = self.sum
-            self._held = self._pool.copy_of(flat)
-            self._sum = self._held.flat, row_stats
+    def keep_halves(self) -> None:
+        """Let what is complete outlast the answer that completed it."""
+        for node in self._sums:
+            self._keep(node)
 
     def release(self) -> None:
-        """Nobody needs the sum any more."""
-        if self._held is not None:
-            self._pool.release(self._held)
-            self._held = None
+        """Nobody needs the gradients any more."""
+        for each in self._sums.values():
+            self._release(each)
+        self._sums.clear()
+
+    def _keep(self, node: Node) -> None:
+        found = self._sums[node]
+        if found.kept is None:
+            buffer = self._pool.copy_of(found.flat)
+            self._sums[node] = found._replace(flat=buffer.flat, kept=buffer)
+
+    def _release(self, found: _Sum) -> None:
+        if found.kept is not None:
+            self._pool.release(found.kept)

@@ -14,30 +14,25 @@ from ddmlp.runs.checkpoint_manager import CheckpointManager
 from ddmlp.runs.origin import Origin
 from ddmlp.runs.run import Run
 from ddmlp.training.job import Job
-from ddmlp.training.local_pool import LocalWorkerPool
+from ddmlp.training.local_steps import LocalSteps
+from ddmlp.training.loop import Loop
+from ddmlp.training.nonfinite import find_nonfinite_microbatch
 from ddmlp.training.parameter_server import ParameterServer
-from ddmlp.training.recompute import find_nonfinite_microbatch
 from ddmlp.training.recorder import Recorder
 from ddmlp.training.schedule import Schedule
 from ddmlp.training.step_loop import StepLoop
 from ddmlp.training.trainer import Trainer
 from ddmlp.training.training_data import TrainingData
-from ddmlp.training.worker import Worker
 from ddmlp.training.worker_pool import WorkerPool
 
 Connect = Callable[[Dataset, Plan, Shape], WorkerPool]
 
 
-def local_trainer(job: Job) -> Trainer:
-    """A trainer all in this process."""
-    return build_trainer(job, lambda dataset, plan, shape: LocalWorkerPool(Worker(dataset, plan, shape)))
+def build_trainer(job: Job, connect: Connect | None = None) -> Trainer:
+    """A trainer at the run's newest checkpoint, or at the beginning.
 
-
-def build_trainer(job: Job, connect: Connect) -> Trainer:
-    """A trainer at the run's newest checkpoint, or at the beginning; connect: makes its worker pool.
-
-    Raises RunError if the run is in use, or is another run than the job's; DatasetError; and what `connect` raises.
-    Nothing stays open then.
+    connect: makes its worker pool; without one, all is computed in this process. Raises RunError if the run is in use,
+    or is another run than the job's; DatasetError; and what `connect` raises. Nothing stays open then.
     """
     pin()
     run = Run(job.run)
@@ -47,16 +42,21 @@ def build_trainer(job: Job, connect: Connect) -> Trainer:
         data = TrainingData(job)
         stack.callback(data.close)
         manifest = data.dataset.manifest
-        shape = job.shape(manifest)
-        pool = connect(data.dataset, data.plan, shape)
-        stack.callback(pool.close)
+        pool = connect(data.dataset, data.plan, job.shape(manifest)) if connect else None
+        if pool:
+            stack.callback(pool.close)
         origin = Origin.from_manifest(job.config, job.data, manifest)
         checkpoints = CheckpointManager(run, origin, manifest, job.keep)
-        schedule = Schedule(job, checkpoints.start.step)
-        optimizer = SGD(job.config, checkpoints.start.state)
-        server = start_server(job, optimizer, checkpoints.start, pool)
-        loop = StepLoop(optimizer, schedule, server, pool, partial(find_nonfinite_microbatch, data.dataset))
-        recorder = Recorder(job, run, data, pool, loop.waits, checkpoints)
+        start = checkpoints.start
+        schedule = Schedule(job, start.step)
+        loop: Loop
+        if pool:
+            optimizer = SGD(job.config, start.state)
+            server = start_server(job, optimizer, start, pool)
+            loop = StepLoop(optimizer, schedule, server, pool, partial(find_nonfinite_microbatch, data.dataset))
+        else:
+            loop = LocalSteps(job.config, data.dataset, data.plan, start)
+        recorder = Recorder(job, run, data, loop, checkpoints)
         return Trainer(job, data, schedule, loop, recorder, stack.pop_all().close)
 
 

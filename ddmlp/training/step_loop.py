@@ -1,14 +1,12 @@
 """The step loop: the plan's units go out, their gradients come back, the parameter server applies them.
 
 One loop for every mode. The worker pool hides where the workers are. The schedule says which steps are open at a time,
-and which weights they read; the server, in which order they are applied. Training, tests and benchmarks use this loop.
+and which weights they read; the server, in which order they are applied. `LocalSteps` is what one process has instead.
 """
 
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple
 
 from ddmlp.errors import TrainingError
 from ddmlp.nn.optimizer import SGD
@@ -16,30 +14,13 @@ from ddmlp.nn.weights import Weights
 from ddmlp.plan.plan import Plan, Update
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.runs.checkpoint import Checkpoint
+from ddmlp.training.loop import Applied, WaitTimes
 from ddmlp.training.messages import Unit
 from ddmlp.training.parameter_server import ParameterServer
 from ddmlp.training.schedule import Schedule
-from ddmlp.training.worker_pool import WorkerPool
+from ddmlp.training.worker_pool import PoolStats, WorkerPool
 
 Diagnose = Callable[[Plan, Update, Weights], str]  # why a step that read these weights gave values that are not finite
-
-
-@dataclass
-class WaitTimes:
-    """Seconds that the server has waited since the loop was built.
-
-    results: for gradients; full_queue: the part of it in which the queue had no room for the next unit.
-    """
-
-    results: float = 0.0
-    full_queue: float = 0.0
-
-
-class Applied(NamedTuple):
-    """A step that was applied: the update, and what is counted of its rows."""
-
-    update: Update
-    row_stats: RowStats
 
 
 class StepLoop:
@@ -65,6 +46,11 @@ class StepLoop:
         return self._server.weights
 
     @property
+    def stats(self) -> PoolStats:
+        """What the pool has counted so far."""
+        return self._pool.stats
+
+    @property
     def idle(self) -> bool:
         """Whether no step is open: all that were begun are applied."""
         return not self._server.open
@@ -73,6 +59,14 @@ class StepLoop:
         """All that the steps to come depend on: a checkpoint without a header, whose arrays are not copied."""
         earlier = [self._pool.weights[version] for version in self._schedule.versions_read(self.step)[:-1]]
         return Checkpoint(self.weights, self.step, earlier=tuple(earlier), state=self._optimizer.state)
+
+    def advance(self, plan: Plan, upto: int, deadline: float) -> list[Applied]:
+        """Begin the steps that may begin now, if the position is before `upto`, and apply one; none if none is open, or
+        complete by `deadline`."""
+        if self.step < upto:
+            self.begin_steps(plan)
+        applied = None if self.idle else self.apply_next(plan, deadline)
+        return [applied] if applied else []
 
     def begin_steps(self, plan: Plan) -> None:
         """Begin the steps that may begin now."""

@@ -4,14 +4,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from ddmlp.plan.plan import Plan
 from ddmlp.training.job import Job
+from ddmlp.training.loop import Applied, Loop
 from ddmlp.training.recorder import Recorder
 from ddmlp.training.report import Report
 from ddmlp.training.schedule import Schedule
-from ddmlp.training.step_loop import StepLoop
 from ddmlp.training.training_data import TrainingData
 
 DRAIN_SECONDS = 1.0  # at a time
@@ -28,7 +26,7 @@ class Trainer:
         job: Job,
         data: TrainingData,
         schedule: Schedule,
-        loop: StepLoop,
+        loop: Loop,
         recorder: Recorder,
         release: Callable[[], None],
     ) -> None:
@@ -60,18 +58,17 @@ class Trainer:
         if recorder.saved_step < 0:
             self.checkpoint()
         result = None
-        with np.errstate(all="ignore"):  # the server checks whether the sums are finite
-            while True:
-                if self.step >= self._due:
-                    finished = self._finished
-                    if (finished or self._save_due) and not self._save(deadline):
-                        break
-                    if finished:
-                        result = recorder.finish(self.step, self._loop.weights)
-                        break
-                    self._due = min(schedule.next_checkpoint(self.plan, self.step), recorder.next_due(self.step))
-                if not self._advance_step(deadline) or time.perf_counter() >= deadline:
+        while True:
+            if self.step >= self._due:
+                finished = self._finished
+                if (finished or self._save_due) and not self._save(deadline):
                     break
+                if finished:
+                    result = recorder.finish(self.step, self._loop.weights)
+                    break
+                self._due = min(schedule.next_checkpoint(self.plan, self.step), recorder.next_due(self.step))
+            if not self._advance_steps(deadline) or time.perf_counter() >= deadline:
+                break
         return recorder.report(self.step, result)
 
     def end(self) -> Report:
@@ -85,7 +82,7 @@ class Trainer:
         Raises DatasetError if the data are not what the steps since the last checkpoint took them for.
         """
         while self._job.config.asynchronous and not self._loop.idle:  # only then is the version a position
-            self._apply_next(time.perf_counter() + DRAIN_SECONDS)
+            self._record(self._loop.advance(self.plan, self.step, time.perf_counter() + DRAIN_SECONDS))
         if self._recorder.saved_step != self.step:
             if self.step > 0:
                 self._data.wait_until_verified()
@@ -110,11 +107,12 @@ class Trainer:
         self.checkpoint()
         return True
 
-    def _advance_step(self, deadline: float) -> bool:
-        """Begin the steps that may begin, and apply one; False if none is complete in time."""
-        self._loop.begin_steps(self.plan)
-        if not self._loop.idle:
-            return self._apply_next(deadline)
+    def _advance_steps(self, deadline: float) -> bool:
+        """Apply the next steps; False if none is complete in time."""
+        applied = self._loop.advance(self.plan, min(self._due, self._schedule.goal(self.plan)), deadline)
+        if applied or not self._loop.idle:
+            self._record(applied)
+            return bool(applied)
         found = self._data.poll(self.step, deadline - time.perf_counter())
         self._recorder.start_clock()
         self._due = self.step
@@ -123,15 +121,11 @@ class Trainer:
         self._recorder.record_progress(self.step, last=True)  # for those who watch a slow stream
         return False
 
-    def _apply_next(self, deadline: float) -> bool:
-        """Apply the next step that may be applied; False if none is complete in time."""
-        applied = self._loop.apply_next(self.plan, deadline)
-        if applied is None:
-            return False
-        self._recorder.record_step(*applied)
-        if self.step >= self._due:
+    def _record(self, applied: list[Applied]) -> None:
+        """Record steps that were applied, and do what is due after them."""
+        self._recorder.record_steps(applied)
+        if applied and self.step >= self._due:
             self._after_step()
-        return True
 
     def _after_step(self) -> None:
         """Do what is due at the position: record the progress, end the epoch. A checkpoint that is due is written when

@@ -84,7 +84,6 @@ class WorkerClient:
 
     def answer(self, unit: Unit, row_stats: RowStats) -> None:
         """Send the gradient in `gradient` as the answer to `unit`."""
-        self.gradient().expand()
         self._connection.send_bytes(protocol.pack_answer(unit, row_stats, self._next, self._waited))
         if not self._shared:
             self._connection.send_bytes(self.gradient().flat.data)

@@ -12,8 +12,7 @@ from multiprocessing.reduction import send_handle
 
 from ddmlp.config import Timeouts
 from ddmlp.errors import ClusterError
-from ddmlp.nn.memory import zeros
-from ddmlp.nn.weights import Floats, Shape
+from ddmlp.nn.weights import Floats, Shape, zeros
 from ddmlp.training.messages import CREDITS
 from ddmlp.transport import protocol
 from ddmlp.transport.shared_memory import Region
@@ -149,7 +148,7 @@ class HandshakeListener:
         finally:
             clock.cancel()
             self._begun.discard(connection)
-        buffers = region.buffers if region else [zeros((self._shape.size,))]
+        buffers = region.buffers if region else [zeros(self._shape.size)]
         self._ready.append(Peer(hello.worker, connection, region, buffers))
         with suppress(BlockingIOError):  # the socket is readable already
             self._notify.send(b"!")

@@ -26,13 +26,13 @@ from ddmlp.plan.reduction_tree import Node
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.messages import Unit
 
-VERSION = 4  # of this protocol and of the layout of shared memory; both ends must have the same
+VERSION = 5  # of this protocol and of the layout of shared memory; both ends must have the same
 HELLO_BYTES = 1 << 16  # the longest hello
 
 Address = str | tuple[str, int]  # a Unix socket's path, or host and port
 
 _UNIT = struct.Struct("<cqqIII?")  # kind, step, version, lo, hi, slot of the weights; whether the weights follow
-_ANSWER = struct.Struct("<cqqIIIdqQdq")  # kind, step, version, lo, hi, slot of the gradient, seconds waited; RowStats
+_ANSWER = struct.Struct("<cqqIIIdqQdqd")  # kind, step, version, lo, hi, slot of the gradient, seconds waited; RowStats
 UNIT, ANSWER, FAILURE = b"U", b"A", b"F"
 
 T = TypeVar("T")

@@ -54,7 +54,7 @@ class Echo:
 
     def compute(self, _unit: Unit, weights: Weights, out: Weights) -> RowStats:
         out.flat[:] = weights.flat
-        return RowStats(0, 0, 0.0, 0)
+        return RowStats(0, 0, 0.0, 0, 0.0)
 
     def prefetch(self, _unit: Unit) -> None:
         """There is nothing to read."""

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddmlp.data.dataset import Dataset
-from ddmlp.inference.evaluation import evaluate
-from ddmlp.inference.model import EVALUATE_ROWS, PREDICT_ROWS, Model
+from ddmlp.inference.evaluation import EVALUATE_ROWS, evaluate
+from ddmlp.inference.model import PREDICT_ROWS, Model
 from ddmlp.nn.weights import Weights
 from ddmlp.numerics import pin
 from tools.benchmarks.benchmark import Benchmark, Cases, Settings, Target, per_second

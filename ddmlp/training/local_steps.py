@@ -1,0 +1,133 @@
+"""The steps of a run in one process, many in one call. No other way to the weights is shorter."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddmlp.config import TrainConfig
+from ddmlp.data.dataset import Dataset
+from ddmlp.errors import TrainingError
+from ddmlp.nn.network import Steps
+from ddmlp.nn.optimizer import SGD
+from ddmlp.nn.steps import is_finite
+from ddmlp.nn.weights import Weights
+from ddmlp.plan.plan import Plan, Update
+from ddmlp.plan.row_stats import RowStats
+from ddmlp.runs.checkpoint import Checkpoint
+from ddmlp.training.batch_reader import BatchReader
+from ddmlp.training.loop import Applied, WaitTimes
+from ddmlp.training.nonfinite import find_nonfinite_microbatch
+from ddmlp.training.reduction import NOTHING
+from ddmlp.training.version_stack import VersionStack
+from ddmlp.training.worker import network_for
+from ddmlp.training.worker_pool import PoolStats
+
+Counted = Iterable[tuple[float, int, float]]  # of each step that was made: E, mistakes, and the steepest slope
+
+
+class LocalSteps:
+    """Computes and applies the steps of a run from a checkpoint on; a `Loop`."""
+
+    idle = True  # no step is open between two calls
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        dataset: Dataset,
+        plan: Plan,
+        start: Checkpoint,
+        updates: NDArray[np.int64] | None = None,
+    ) -> None:
+        """Go on from `start`, whose weights are not changed.
+
+        updates (any, 2): which step makes each version, and which version it reads, from the run's begin on (see
+        `UpdateLog`). Without them the steps are made in the order of the plan, and the delay says what they read.
+        """
+        self.step = start.step
+        self.waits = WaitTimes()
+        self.optimizer = SGD(config, start.state)
+        self._dataset, self._delay, self._updates = dataset, config.delay, updates
+        self._reader = BatchReader(dataset)
+        self._network = network_for(plan, start.weights.shape)
+        self._gradient = Weights(start.weights.shape)
+        self._versions = VersionStack(start, config.delay, updates)
+        self._made = 0
+
+    @property
+    def weights(self) -> Weights:
+        """The newest version."""
+        return self._versions[self.step]
+
+    @property
+    def stats(self) -> PoolStats:
+        """What was counted so far, as a worker pool counts."""
+        return PoolStats(1, answered={0: self._made})
+
+    def snapshot(self) -> Checkpoint:
+        """All that the steps to come depend on: a checkpoint without a header, whose arrays are not copied."""
+        earlier = tuple(self._versions[version] for version in range(max(0, self.step - self._delay), self.step))
+        return Checkpoint(self.weights, self.step, earlier=earlier, state=self.optimizer.state)
+
+    def advance(self, plan: Plan, upto: int, deadline: float = 0.0) -> list[Applied]:  # noqa: ARG002  # it never waits
+        """Apply the next steps, up to the position `upto`: as many as are made in one call.
+
+        Raises TrainingError if the weights would not be finite, and DatasetError.
+        """
+        updates = self._next_updates(upto)
+        if not updates:
+            return []
+        rows = self._reader.read_steps(plan, updates[0].step, len(updates))
+        updates = updates[: len(rows.fingerprints)]
+        rates = [
+            self.optimizer.step_size(version, plan.steps, version - update.read)
+            for version, update in enumerate(updates, self.step)
+        ]
+        slots = self._versions.move(self.step, [update.read for update in updates])
+        steps = Steps(rows.pixels, rows.labels, rows.bounds, np.array(rates, np.float32), slots)
+        counted = self._make(steps) if type(self.optimizer).update is SGD.update else self._make_one_by_one(steps)
+        applied = [
+            Applied(update, RowStats(count, fingerprints, *each))
+            for update, count, fingerprints, each in zip(
+                updates, np.diff(rows.bounds).tolist(), rows.fingerprints, counted, strict=False
+            )
+        ]
+        if len(applied) < len(updates):
+            self._refuse(plan, updates[len(applied)], slots[len(applied), 0])
+        self.step += len(applied)
+        self._made += len(applied)
+        return applied
+
+    def _next_updates(self, upto: int) -> Sequence[Update]:
+        """The next updates up to that position, as long as their steps follow each other."""
+        if self._updates is None:
+            return [Update(step, max(0, step - self._delay)) for step in range(self.step, upto)]
+        rest = self._updates[self.step : upto]
+        count = int(np.argmin(np.append(np.diff(rest[:, 0]) == 1, False))) + 1
+        return [Update(*each) for each in rest[:count].tolist()]
+
+    def _make(self, steps: Steps) -> Counted:
+        """Make steps in one call; fewer if one of them would leave weights that are not finite."""
+        stats, done = self._network.train(steps, self._versions.buffers)
+        return zip(
+            stats.errors[:done].tolist(), stats.mistakes[:done].tolist(), stats.steepest[:done].tolist(), strict=True
+        )
+
+    def _make_one_by_one(self, steps: Steps) -> Counted:
+        """The same for an optimizer whose update is not that of `SGD`."""
+        shape, buffers = self._gradient.shape, self._versions.buffers
+        for step, rate in enumerate(steps.rates):
+            begin, end = steps.bounds[step : step + 2]
+            read, source, target = (Weights(shape, buffers[slot]) for slot in steps.slots[step])
+            counted = self._network.gradient(read, steps.pixels[begin:end], steps.labels[begin:end], self._gradient)
+            if not is_finite(rate, end - begin, counted[2]):
+                return
+            self.optimizer.update(source, self._gradient.flat, NOTHING, float(rate), target)
+            yield counted
+
+    def _refuse(self, plan: Plan, update: Update, slot: int) -> None:
+        weights = Weights(self._gradient.shape, self._versions.buffers[slot])
+        found = find_nonfinite_microbatch(self._dataset, plan, update, weights)
+        raise TrainingError(
+            f"the weights are no longer finite after step {update.step}: {found}; the last checkpoint is kept"
+        )

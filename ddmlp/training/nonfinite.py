@@ -1,0 +1,23 @@
+"""Why a step would have left weights that are not finite."""
+
+import math
+
+from ddmlp.data.dataset import Dataset
+from ddmlp.nn.weights import Weights
+from ddmlp.plan.plan import Plan, Update
+from ddmlp.plan.reduction_tree import Node
+from ddmlp.training.messages import Unit
+from ddmlp.training.worker import Worker
+
+
+def find_nonfinite_microbatch(dataset: Dataset, plan: Plan, update: Update, weights: Weights) -> str:
+    """Which microbatch has a gradient that is not finite, in words; weights: those that the step has read."""
+    worker, gradient = Worker(dataset, plan, weights.shape), Weights(weights.shape)
+    for index in range(plan.microbatches(update.step)):
+        row_stats = worker.compute(Unit(*update, Node(index, index + 1)), weights, gradient)
+        if not math.isfinite(row_stats.steepest):
+            return f"the gradient of microbatch {index} is not finite; a smaller --lr may help"
+    return (
+        "computed again, its microbatches have finite gradients: so their sum or the update is too large, and a "
+        "smaller --lr may help, or a worker has computed wrongly"
+    )

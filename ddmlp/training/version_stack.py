@@ -1,0 +1,74 @@
+"""The versions of the weights that steps to come will read, in one array, for steps that are made in one call."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddmlp.nn.weights import Floats, Weights, zeros
+from ddmlp.runs.checkpoint import Checkpoint
+
+
+class VersionStack:
+    """Each version lies in a slot of its own, which it leaves when no later step reads it."""
+
+    def __init__(self, start: Checkpoint, delay: int, updates: NDArray[np.int64] | None = None) -> None:
+        """Begin with copies of the versions of a checkpoint.
+
+        A version is read for the last time `delay` versions later; or, if there are `updates` (any, 2) of step and
+        version read, by the last one that reads it.
+        """
+        self._shape = start.weights.shape
+        self._last_read: Callable[[int], int] = lambda version: version + delay
+        count = delay + 1
+        if updates is not None:
+            last = _last_reads(updates)
+            self._last_read, count = last.__getitem__, _most_needed(last)
+        self.buffers: Floats = zeros(count * self._shape.size).reshape(count, self._shape.size)
+        first = start.step - len(start.earlier)
+        self._slots = {}
+        for slot, (version, weights) in enumerate(enumerate([*start.earlier, start.weights], first)):
+            self.buffers[slot] = weights.flat
+            self._slots[version] = slot
+
+    def __getitem__(self, version: int) -> Weights:
+        """The weights of a version that a step to come reads, or of the newest one."""
+        return Weights(self._shape, self.buffers[self._slots[version]])
+
+    def move(self, version: int, reads: Sequence[int]) -> NDArray[np.intp]:
+        """Where the next steps find their weights: (steps, 3), the slots of the version read, of the newest one, which
+        is `version` before the first step, and of the next. The last of them is the newest version then."""
+        found = np.zeros((len(reads), 3), np.intp)
+        if len(self.buffers) == 1:
+            self._slots = {version + len(reads): 0}
+            return found
+        for index, (now, read) in enumerate(enumerate(reads, version)):
+            target = self._free_slot(now)
+            found[index] = self._slots[read], self._slots[now], target
+            self._slots = {each: slot for each, slot in self._slots.items() if slot != target}
+            self._slots[now + 1] = target
+        return found
+
+    def _free_slot(self, now: int) -> int:
+        """A slot for the version after `now`: that of `now` itself, if no later step reads it."""
+        if self._last_read(now) <= now:
+            return self._slots[now]
+        used = {slot for version, slot in self._slots.items() if self._last_read(version) > now}
+        return next(slot for slot in range(len(self.buffers)) if slot not in used)
+
+
+def _last_reads(updates: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For each version, at which version it is read for the last time; -1 if it never is."""
+    last = np.full(len(updates) + 1, -1)
+    np.maximum.at(last, updates[:, 1], np.arange(len(updates)))
+    return last
+
+
+def _most_needed(last: NDArray[np.int64]) -> int:
+    """How many slots are needed: at each version those that are read later, and one for the next version."""
+    versions = np.arange(len(last))
+    lasting = last > versions
+    changes = np.zeros(len(last) + 1, np.int64)
+    np.add.at(changes, versions[lasting], 1)
+    np.add.at(changes, last[lasting], -1)
+    return int(np.cumsum(changes).max()) + 1
