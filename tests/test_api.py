@@ -15,7 +15,7 @@ from ddmlp.ray_backend import cluster as ray_cluster
 from ddmlp.ray_backend import trainer as ray_trainer
 from ddmlp.runs.run import Run
 from ddmlp.training.job import Job
-from ddmlp.training.setup import local_trainer
+from ddmlp.training.setup import build_trainer
 
 CONFIG = TrainConfig(hidden=2, batch=5, epochs=1)
 
@@ -90,7 +90,7 @@ def test_trainer_here_is_closed(job: Job, monkeypatch: pytest.MonkeyPatch):
         assert trainer.step == 0
     with pytest.raises(KeyError), api.open_trainer(alone):
         raise KeyError
-    local_trainer(alone).close()
+    build_trainer(alone).close()
     assert notes == []
 
 

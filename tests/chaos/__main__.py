@@ -17,7 +17,7 @@ from ddmlp.config import TrainConfig
 from ddmlp.data.convert import convert, find_pairs
 from ddmlp.ray_backend.cluster import Cluster, connect
 from ddmlp.runs.run import Run
-from ddmlp.training.setup import local_trainer
+from ddmlp.training.setup import build_trainer
 from tests.chaos.endurance import lag, server, soak
 from tests.support.faults import ANY, Fault, faulty_on_ray, fired, timeouts_for
 from tests.support.runs import CONFIG, Row, begin, job, train, verified
@@ -89,7 +89,7 @@ def trials(
 def matrix(cluster: Cluster, data: Path, folder: Path) -> Iterator[Row]:
     """One fault a run: each kind, at each moment, for each number of workers."""
     begin(folder / "alone", CONFIG, data)
-    expected = train(local_trainer(job(data, folder / "alone", 0)), folder / "alone")["weights_sha256"]
+    expected = train(build_trainer(job(data, folder / "alone", 0)), folder / "alone")["weights_sha256"]
     everywhere = STEPS.keys() | POSITIONS.keys()
     for what, when, paths, hits in trials(cluster, data, folder / "matrix", CONFIG, WORKERS, everywhere):
         same = all(Run(path).result().weights_sha256 == expected for path in paths)

@@ -24,7 +24,7 @@ from ddmlp.config import TrainConfig
 from ddmlp.data.dataset import Dataset
 from ddmlp.data.writer import DatasetWriter
 from ddmlp.runs.run import Run
-from ddmlp.training.setup import local_trainer
+from ddmlp.training.setup import build_trainer
 from tests.support.faults import ANY, Fault, fired
 from tests.support.helpers import inside
 from tests.support.process_trainer import ProcessTrainer
@@ -58,7 +58,7 @@ def expected(ended: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The hash of the weights after a run in one process on all rows."""
     run = tmp_path_factory.mktemp("expected") / "run"
     begin(run, CONFIG, ended)
-    found = train(local_trainer(job(ended, run, 0, CONFIG)), run)
+    found = train(build_trainer(job(ended, run, 0, CONFIG)), run)
     assert (found["steps"], found["rows"], found["finished"]) == (27, ROWS, True)
     return str(found["weights_sha256"])
 

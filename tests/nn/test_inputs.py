@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from ddmlp.nn.inputs import MAX_LIVE, TREADS, Inputs, Loader
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ddmlp.data.idx import read_idx
-from ddmlp.nn.inputs import MAX_LIVE, TREADS, Inputs, Loader
 from ddmlp.nn.network import Network
 from ddmlp.nn.weights import Shape, Weights
 

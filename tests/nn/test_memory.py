@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ddmlp.nn.memory import HUGE, MIN_BYTES, zeros
 
 from ddmlp.nn import memory
-from ddmlp.nn.memory import HUGE, MIN_BYTES, zeros
 from ddmlp.nn.weights import Shape, Weights
 
 SWITCH = Path("/sys/kernel/mm/transparent_hugepage/enabled")

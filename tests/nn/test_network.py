@@ -5,9 +5,9 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from ddmlp.nn.inputs import Inputs
 
 from ddmlp.data.idx import read_idx
-from ddmlp.nn.inputs import Inputs
 from ddmlp.nn.network import Network
 from ddmlp.nn.weights import Shape, Weights
 from tests.support.gradients import SHAPES, apart, case, central_differences, run, scalar_gradients

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from ddmlp.nn.inputs import Inputs
 
 from ddmlp.nn import reference
-from ddmlp.nn.inputs import Inputs
 from ddmlp.nn.network import Network
 from ddmlp.nn.optimizer import update
 from ddmlp.nn.weights import Shape, Weights

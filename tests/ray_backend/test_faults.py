@@ -9,7 +9,7 @@ import pytest
 from ddmlp.cli import replay
 from ddmlp.config import Timeouts, TrainConfig
 from ddmlp.errors import TrainingError
-from ddmlp.training.setup import local_trainer
+from ddmlp.training.setup import build_trainer
 from tests.support.faults import ANY, Fault, fired
 from tests.support.helpers import inside
 from tests.support.process_trainer import ProcessTrainer
@@ -28,7 +28,7 @@ def expected(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
 def alone(data: Path, run: Path, config: TrainConfig = CONFIG) -> dict[str, Any]:
     """The result of one process, undisturbed."""
     begin(run, config, data)
-    return train(local_trainer(job(data, run, 0, config)), run)
+    return train(build_trainer(job(data, run, 0, config)), run)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ddmlp.ray_backend.cluster import Cluster
-from ddmlp.training.setup import local_trainer
+from ddmlp.training.setup import build_trainer
 from tests.support.faults import ANY, Fault, faulty_on_ray, fired, timeouts_for
 from tests.support.runs import CONFIG, begin, job, train
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.ray
 )
 def test_killed_on_ray(cluster: Cluster, data: Path, tmp_path: Path, fault: Fault, deaths: tuple[int, int]):
     begin(tmp_path / "alone", CONFIG, data)
-    expected = train(local_trainer(job(data, tmp_path / "alone", 0)), tmp_path / "alone")
+    expected = train(build_trainer(job(data, tmp_path / "alone", 0)), tmp_path / "alone")
     begin(tmp_path / "run", CONFIG, data)
     (marks := tmp_path / "marks").mkdir()
     faulty = faulty_on_ray([fault], marks)

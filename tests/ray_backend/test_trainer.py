@@ -14,7 +14,7 @@ from ddmlp.ray_backend.actors import ServerActor, WorkerActor
 from ddmlp.ray_backend.cluster import Cluster
 from ddmlp.ray_backend.trainer import RayTrainer
 from ddmlp.training.job import Job
-from ddmlp.training.setup import local_trainer
+from ddmlp.training.setup import build_trainer
 from tests.support.helpers import plain
 from tests.support.processes import actors, assert_no_actor_is_left
 from tests.support.runs import CONFIG
@@ -39,7 +39,7 @@ def job(data: Path, run: Path, workers: int, **more: Any) -> Job:
 @pytest.fixture(scope="module")
 def expected(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The result of the single-process mode."""
-    return train(local_trainer(job(data, tmp_path_factory.mktemp("run"), 0)))
+    return train(build_trainer(job(data, tmp_path_factory.mktemp("run"), 0)))
 
 
 def test_simple(cluster: Cluster, data: Path, expected: dict[str, Any], tmp_path: Path):
@@ -70,7 +70,7 @@ def test_any_number_of_workers(workers: int, cluster: Cluster, data: Path, expec
 
 def test_other_workers_in_mid_epoch(cluster: Cluster, data: Path, expected: dict[str, Any], tmp_path: Path):
     assert train(RayTrainer(job(data, tmp_path, 2, stop_after=13), cluster))["steps"] == 13
-    assert train(local_trainer(job(data, tmp_path, 0, stop_after=31)))["steps"] == 31
+    assert train(build_trainer(job(data, tmp_path, 0, stop_after=31)))["steps"] == 31
     trainer = RayTrainer(job(data, tmp_path, 3), cluster)
     assert trainer.step == 31
     assert train(trainer)["weights_sha256"] == expected["weights_sha256"]

@@ -19,7 +19,7 @@ from ddmlp.ray_backend.worker_group import WorkerGroup
 from ddmlp.runs.run import Run
 from ddmlp.training.job import Job
 from ddmlp.training.report import Report
-from ddmlp.training.setup import local_trainer
+from ddmlp.training.setup import build_trainer
 from tests.support.processes import actors, alive, assert_no_actor_is_left
 
 CONFIG = TrainConfig(hidden=20, batch=150, microbatch=32, epochs=5000)  # far more than is waited for
@@ -102,7 +102,7 @@ def assert_as_alone(trainer: RayTrainer, data: Path, folder: Path) -> None:
     assert found is not None
     assert complaints == []
     assert found.step == trainer.step > 0
-    alone = local_trainer(job(data, folder / "alone", 0, 0, stop_after=found.step))
+    alone = build_trainer(job(data, folder / "alone", 0, 0, stop_after=found.step))
     try:
         while (report := alone.advance(1)).result is None:
             pass

@@ -16,7 +16,7 @@ from ddmlp.plan.row_stats import RowStats, row_hash_sum
 from ddmlp.runs.checkpoint import Checkpoint, Header, load_checkpoint, save_checkpoint
 from ddmlp.runs.run import Run
 from ddmlp.training.job import Job
-from ddmlp.training.setup import local_trainer
+from ddmlp.training.setup import build_trainer
 from tests.support.delays import begun, checkpoint_of, manager_of, train
 
 
@@ -54,7 +54,7 @@ def test_the_rows_of_an_epoch(job: Job):
 
 def test_another_version_wrote_it(job: Job):
     path = checkpoint_of(job, 5)
-    train(local_trainer(replace(job, stop_after=5)))
+    train(build_trainer(replace(job, stop_after=5)))
     found = load_checkpoint(path)
     save_checkpoint(path, replace(found, header=structs.replace(found.header, versions={"numpy": "1.0"})))
     (complaint,) = manager_of(job).complaints
@@ -66,7 +66,7 @@ def test_another_version_wrote_it(job: Job):
 
 @pytest.mark.parametrize("config", [{"delay": 3}, {"delay": 0, "staleness": 2}, {"lr": 0.5}, {"seed": 1}])
 def test_a_checkpoint_of_another_run(config: dict, job: Job):
-    train(local_trainer(replace(job, stop_after=5)))
+    train(build_trainer(replace(job, stop_after=5)))
     with pytest.raises(RunError, match="has a checkpoint of another run: its config differs"):
         manager_of(job, **config)
 
@@ -85,8 +85,8 @@ def test_only_asynchronous_has_an_order(data: Path, tmp_path: Path):
 
 def test_missing_updates(data: Path, tmp_path: Path):
     job = begun(tmp_path / "run", data, delay=0, staleness=2)
-    train(local_trainer(replace(job, stop_after=5)))
+    train(build_trainer(replace(job, stop_after=5)))
     path = Run(job.run).updates
     path.write_bytes(path.read_bytes()[: 4 * 26])
     with pytest.raises(RunError, match=r"updates.txt has 4 lines, expected at least 5"):
-        local_trainer(job)
+        build_trainer(job)

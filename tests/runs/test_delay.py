@@ -15,7 +15,7 @@ from ddmlp.runs.checkpoint import load_checkpoint, save_checkpoint
 from ddmlp.runs.result import RunResult, RunStaleness
 from ddmlp.training.job import Job
 from ddmlp.training.messages import Unit
-from ddmlp.training.setup import local_trainer
+from ddmlp.training.setup import build_trainer
 from ddmlp.training.worker import Worker
 from tests.support.delays import CONFIG, STEPS, begun, checkpoint_of, train
 from tests.support.helpers import inside
@@ -25,15 +25,15 @@ from tests.support.helpers import inside
 def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Job, RunResult]:
     """A run that was not interrupted, not to be changed, and its result."""
     job = begun(tmp_path_factory.mktemp("whole") / "run", data)
-    return job, train(local_trainer(job))[1]
+    return job, train(build_trainer(job))[1]
 
 
 @pytest.mark.parametrize("stop", range(STEPS + 1))
 def test_stopped_anywhere_with_a_delay(stop: int, job: Job, whole: tuple[Job, RunResult]):
-    _, stopped = train(local_trainer(replace(job, stop_after=stop)))
+    _, stopped = train(build_trainer(replace(job, stop_after=stop)))
     assert (stopped.steps, stopped.finished) == (stop, stop == STEPS)
     assert len(load_checkpoint(checkpoint_of(job, stop)).earlier) == min(stop, 2)
-    _, result = train(local_trainer(job))
+    _, result = train(build_trainer(job))
     assert result.weights_sha256 == whole[1].weights_sha256
     assert result.staleness == whole[1].staleness
     assert (result.rows, result.finished) == (8_000, True)
@@ -47,15 +47,15 @@ def test_staleness_of_a_delay(whole: tuple[Job, RunResult]):
 
 @pytest.mark.parametrize("stop", [0, 1, 2])
 def test_staleness_without_updates(stop: int, job: Job):
-    _, found = train(local_trainer(replace(job, stop_after=stop)))
-    _, again = train(local_trainer(replace(job, stop_after=stop)))
+    _, found = train(build_trainer(replace(job, stop_after=stop)))
+    _, again = train(build_trainer(replace(job, stop_after=stop)))
     for result in (found, again):
         assert result.staleness.histogram == dict.fromkeys(range(stop), 1)
         assert result.staleness.max == max(0, stop - 1)
 
 
 def test_earlier_weights(job: Job):
-    train(local_trainer(replace(job, checkpoint_every=1, keep=99)))
+    train(build_trainer(replace(job, checkpoint_every=1, keep=99)))
     versions = {step: load_checkpoint(checkpoint_of(job, step)) for step in range(STEPS + 1)}
     hashes = {step: each.weights.sha256() for step, each in versions.items()}
     for step, each in versions.items():
@@ -65,7 +65,7 @@ def test_earlier_weights(job: Job):
 def test_each_delay_has_its_weights(data: Path, tmp_path: Path):
     hashes = {}
     for delay in (0, 1, 2, 30):
-        _, result = train(local_trainer(begun(tmp_path / str(delay), data, delay=delay)))
+        _, result = train(build_trainer(begun(tmp_path / str(delay), data, delay=delay)))
         hashes[delay] = result.weights_sha256
         assert result.staleness.max == min(delay, STEPS - 1)
     assert len({*hashes.values()}) == 4
@@ -90,13 +90,13 @@ def flip(flat: np.ndarray) -> None:
 
 @pytest.mark.parametrize("which", [0, 1])
 def test_damaged_earlier_weights(which: int, job: Job, whole: tuple[Job, RunResult]):
-    train(local_trainer(replace(job, stop_after=16)))
+    train(build_trainer(replace(job, stop_after=16)))
     path = checkpoint_of(job, 16)
     with np.load(path) as file:
         arrays = dict(file.items())
     flip(arrays["earlier"][which])
     np.savez(path, **arrays)
-    events, result = train(local_trainer(job))
+    events, result = train(build_trainer(job))
     assert events[0].step == 14
     assert [f"{path} is damaged: the SHA-256" in text for text in events[0].complaints] == [True]
     assert result.weights_sha256 == whole[1].weights_sha256
@@ -104,13 +104,13 @@ def test_damaged_earlier_weights(which: int, job: Job, whole: tuple[Job, RunResu
 
 @pytest.mark.parametrize("kept", [0, 1, 3])
 def test_other_earlier_weights(kept: int, job: Job):
-    train(local_trainer(replace(job, stop_after=16)))
+    train(build_trainer(replace(job, stop_after=16)))
     path = checkpoint_of(job, 16)
     with np.load(path) as file:
         arrays = dict(file.items())
     arrays["earlier"] = np.concatenate([arrays["earlier"]] * 2)[:kept]
     np.savez(path, **arrays)
-    events, _ = train(local_trainer(job))
+    events, _ = train(build_trainer(job))
     assert events[0].step == 14
     assert f"it has {kept + 1} versions of the weights, expected 3" in events[0].complaints[0]
 

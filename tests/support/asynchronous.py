@@ -18,7 +18,6 @@ from ddmlp.plan.plan import Plan
 from ddmlp.runs.run import Run
 from ddmlp.runs.update_log import UpdateLog
 from ddmlp.training.job import Job
-from ddmlp.training.local_pool import LocalWorkerPool
 from ddmlp.training.messages import Gradient, Unit
 from ddmlp.training.setup import build_trainer
 from ddmlp.training.trainer import Trainer
@@ -26,6 +25,7 @@ from ddmlp.training.unit_queue import UnitQueue
 from ddmlp.training.worker import Worker
 from ddmlp.training.worker_pool import PoolStats
 from tests.support import runs
+from tests.support.local_pool import LocalWorkerPool
 
 # 27 steps an epoch, the last of 100 rows.
 CONFIG = TrainConfig(hidden=8, batch=150, microbatch=64, epochs=2, staleness=3)

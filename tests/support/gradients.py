@@ -3,8 +3,8 @@
 import math
 
 import numpy as np
-
 from ddmlp.nn.inputs import Inputs
+
 from ddmlp.nn.network import Network
 from ddmlp.nn.weights import Shape, Weights
 

@@ -13,7 +13,7 @@ from ddmlp.data.writer import DatasetWriter
 from ddmlp.runs.origin import Origin
 from ddmlp.runs.run import Run
 from ddmlp.training.job import Job
-from ddmlp.training.setup import local_trainer
+from ddmlp.training.setup import build_trainer
 from ddmlp.training.trainer import Trainer
 from tests.support.helpers import plain
 
@@ -44,7 +44,7 @@ class Stream:
 
     def result(self) -> dict[str, Any]:
         """Train to the end of what there is, its end marked."""
-        return finished(local_trainer(self.job))
+        return finished(build_trainer(self.job))
 
 
 def advance(trainer: Trainer, step: int) -> list[dict[str, Any]]:
@@ -74,7 +74,7 @@ def grown(stream: Stream, publications: Iterable[int], **options: Any) -> dict[s
     trainer = None
     for rows in publications:
         stream.publish(rows, **options)
-        trainer = trainer or local_trainer(stream.job)
+        trainer = trainer or build_trainer(stream.job)
         advance(trainer, stream.rows // CONFIG.batch)
     stream.publish(0, end=True)
     return finished(trainer)

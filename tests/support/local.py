@@ -9,11 +9,11 @@ from ddmlp.plan.plan import Plan
 from ddmlp.runs.hash_chain import HashChain
 from ddmlp.runs.origin import Origin
 from ddmlp.training.job import Job
-from ddmlp.training.local_pool import LocalWorkerPool
 from ddmlp.training.setup import build_trainer
 from ddmlp.training.trainer import Trainer
 from ddmlp.training.worker import Worker
 from tests.support.helpers import plain
+from tests.support.local_pool import LocalWorkerPool
 
 CONFIG = TrainConfig(hidden=8, batch=150, microbatch=32, epochs=2)  # 27 steps an epoch, the last of 100 rows
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ddmlp.nn.inputs import Inputs
 
 from ddmlp.data.dataset import Dataset
-from ddmlp.nn.inputs import Inputs
 from ddmlp.nn.network import Network
 from ddmlp.nn.optimizer import update
 from ddmlp.nn.weights import Shape, Weights

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ddmlp.nn.memory import MIN_BYTES, zeros
 
 from ddmlp.config import TrainConfig
 from ddmlp.nn import memory
-from ddmlp.nn.memory import MIN_BYTES, zeros
 from ddmlp.nn.weights import Shape
 from ddmlp.training import batch_reader
-from ddmlp.training.local_pool import LocalWorkerPool
 from ddmlp.training.reduction import BufferPool
-from ddmlp.training.setup import local_trainer
+from ddmlp.training.setup import build_trainer
+from tests.support.local_pool import LocalWorkerPool
 from tests.support.runs import begin, job
 from tests.support.sockets import PLAN, Training, worker
 
@@ -61,7 +61,7 @@ def test_step(tmp_path, data: Path, allocated, monkeypatch, batch, microbatch):
     monkeypatch.setattr(batch_reader, "LOT", 256)
     config = TrainConfig(hidden=300, batch=batch, microbatch=microbatch, epochs=100)
     begin(tmp_path / "run", config, data)
-    trainer = local_trainer(job(data, tmp_path / "run", 0, config, every=10**9))
+    trainer = build_trainer(job(data, tmp_path / "run", 0, config, every=10**9))
     assert trainer._data.wait_until_verified(), "no thread allocates beside it"
     lots = batch_reader.LOT // batch  # steps of a lot
     while trainer.step < 2 * lots + 5:

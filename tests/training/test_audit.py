@@ -17,7 +17,7 @@ from ddmlp.runs.checkpoint import Checkpoint, load_checkpoint
 from ddmlp.runs.hash_chain import HashChain
 from ddmlp.runs.run import Run
 from ddmlp.training.audit import RecordedRun
-from ddmlp.training.setup import local_trainer
+from ddmlp.training.setup import build_trainer
 from tests.support import runs
 from tests.support.local import CONFIG
 
@@ -29,7 +29,7 @@ def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run, not to be changed."""
     path = tmp_path_factory.mktemp("audit") / "run"
     runs.begin(path, CONFIG, data)
-    runs.train(local_trainer(runs.job(data, path, 0, CONFIG)), path)
+    runs.train(build_trainer(runs.job(data, path, 0, CONFIG)), path)
     return path
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from ddmlp.nn.weights import Shape
 from ddmlp.plan.row_stats import RowStats
-from ddmlp.training.local_pool import CAPACITY, LocalWorkerPool
+from tests.support.local_pool import CAPACITY, LocalWorkerPool
 from tests.support.units import unit
 
 SHAPE = Shape(3, 2, 2)

@@ -9,7 +9,7 @@ from ddmlp.errors import TrainingError
 from ddmlp.nn.weights import Weights
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.job import Job
-from ddmlp.training.setup import local_trainer
+from ddmlp.training.setup import build_trainer
 from ddmlp.training.worker import Worker
 from tests.support.local import CONFIG, positions, train, trainer_with
 
@@ -48,4 +48,4 @@ def test_worker_is_suspected(job: Job):
 def test_weights_that_grow_too_large(job: Job):
     config = replace(CONFIG, lr=1e38)
     with pytest.raises(TrainingError, match=r"step 0: .* finite gradients.*--lr"):
-        train(local_trainer(replace(job, config=config)))
+        train(build_trainer(replace(job, config=config)))

@@ -13,7 +13,7 @@ from ddmlp.nn.optimizer import SGD
 from ddmlp.runs.checkpoint import load_checkpoint
 from ddmlp.training import recompute, setup
 from ddmlp.training.job import Job
-from ddmlp.training.setup import local_trainer
+from ddmlp.training.setup import build_trainer
 from tests.support.runs import begin, job, train
 
 CONFIG = TrainConfig(hidden=8, batch=150, microbatch=150, epochs=2)
@@ -45,11 +45,11 @@ def run(data: Path, tmp_path: Path) -> Job:
 @pytest.mark.usefixtures("momentum")
 def test_simple(data: Path, tmp_path: Path, run: Job):
     begin(tmp_path / "whole", CONFIG, data)
-    whole = train(local_trainer(job(data, tmp_path / "whole", 0, CONFIG)), tmp_path / "whole")
-    train(local_trainer(replace(run, stop_after=13)), run.run)
+    whole = train(build_trainer(job(data, tmp_path / "whole", 0, CONFIG)), tmp_path / "whole")
+    train(build_trainer(replace(run, stop_after=13)), run.run)
     saved = load_checkpoint(run.run / "checkpoints" / "step-000000000013.npz")
     assert saved.state["velocity"].any()
-    parted = train(local_trainer(run), run.run)
+    parted = train(build_trainer(run), run.run)
     assert parted["weights_sha256"] == whole["weights_sha256"]
     assert api.verify(run.run).weights_sha256 == whole["weights_sha256"]
     assert api.verify(run.run, steps=(50, 54)).first == 50, "from the state of that checkpoint"
@@ -58,6 +58,6 @@ def test_simple(data: Path, tmp_path: Path, run: Job):
 def test_another_optimizer_is_found(run: Job, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(setup, "SGD", Momentum)
-        train(local_trainer(run), run.run)
+        train(build_trainer(run), run.run)
     with pytest.raises(RunError, match=r"differs in steps 0\.\.10"):
         api.verify(run.run)

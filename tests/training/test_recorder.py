@@ -17,7 +17,7 @@ from ddmlp.training import trainer as trainers
 from ddmlp.training.job import Job
 from ddmlp.training.messages import Unit
 from ddmlp.training.parameter_server import ParameterServer
-from ddmlp.training.setup import local_trainer
+from ddmlp.training.setup import build_trainer
 from ddmlp.training.training_data import TrainingData
 from ddmlp.training.worker import Worker
 from tests.support.helpers import Clock
@@ -28,7 +28,7 @@ from tests.support.local import CONFIG, positions, train, trainer_with
 def test_progress(job: Job, monkeypatch, config: dict[str, int]):
     monkeypatch.setattr(recorder, "MAX_PENDING", 3)
     config = replace(CONFIG, batch=20, microbatch=20, **config)  # 200 steps an epoch, so each fourth
-    events, result = train(local_trainer(replace(job, config=config, stop_after=330)))
+    events, result = train(build_trainer(replace(job, config=config, stop_after=330)))
     noted = [event for event in events if event["event"] == "progress"]
     assert [event["step"] for event in noted] == [*range(4, 330, 4), 330]
     assert result["train_seconds"] == noted[-1]["seconds"] > 0
@@ -49,7 +49,7 @@ def test_seconds_are_those_of_steps(job: Job, monkeypatch, delay: int):
     monkeypatch.setattr(ParameterServer, "begin_step", clock.costing(1, ParameterServer.begin_step))
     monkeypatch.setattr(recorder, "evaluate", clock.costing(1e3, recorder.evaluate))
     monkeypatch.setattr(CheckpointManager, "save", clock.costing(1e6, CheckpointManager.save))
-    trainer = local_trainer(replace(job, config=replace(job.config, delay=delay, microbatch=150)))
+    trainer = build_trainer(replace(job, config=replace(job.config, delay=delay, microbatch=150)))
     report = trainer.advance(50)
     while report.result is None:
         clock.now += 1e9 if trainer._loop.idle else 0
@@ -80,7 +80,7 @@ def test_seconds_without_rows_do_not_count(tmp_path: Path, monkeypatch):
     publish(last=False)
     config = replace(CONFIG, epochs=1, lr_schedule="constant", follow=True, microbatch=150)
     (tmp_path / "run").mkdir()
-    trainer = local_trainer(Job(config, tmp_path, tmp_path / "run", workers=0, checkpoint_every=10**9))
+    trainer = build_trainer(Job(config, tmp_path, tmp_path / "run", workers=0, checkpoint_every=10**9))
     report = trainer.advance(1e9)
     trainer.close()
     assert clock.now > 1e3
@@ -150,7 +150,7 @@ def test_audit_goes_on_from_a_checkpoint(job: Job):
 
 def test_checkpoint_without_a_ledger(job: Job, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("ddmlp.plan.row_audit.RowAudit.state", None)
-    train(local_trainer(replace(job, stop_after=5)))
+    train(build_trainer(replace(job, stop_after=5)))
     monkeypatch.undo()
     with pytest.raises(RunError, match="no ledger"):
-        local_trainer(job)
+        build_trainer(job)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ddmlp.runs.checkpoint import load_checkpoint
-from ddmlp.training.setup import local_trainer
+from ddmlp.training.setup import build_trainer
 from tests.support.growing import CONFIG, PUBLICATIONS, ROWS, Stream, advance, finished, grown
 from tests.support.helpers import plain
 
@@ -43,7 +43,7 @@ def test_few_rows_at_first(first: int, stream: Stream, whole_stream: dict[str, A
 def test_tail(stream: Stream, whole_stream: dict[str, Any]):
     """It is trained on only once the end is marked."""
     stream.publish(ROWS)
-    trainer = local_trainer(stream.job)
+    trainer = build_trainer(stream.job)
     advance(trainer, 16)
     assert trainer.step == 16
     report = trainer.advance(0)
@@ -64,7 +64,7 @@ def test_prequential_error(stream: Stream, digits: tuple[np.ndarray, np.ndarray]
     monkeypatch.setattr("ddmlp.plan.stream_plan.PERIOD_ROWS", 50 * CONFIG.batch)  # a record each step
     stream.publish(ROWS, end=True)
     stream.job = replace(stream.job, checkpoint_every=1, keep=100)
-    trainer, events = local_trainer(stream.job), []
+    trainer, events = build_trainer(stream.job), []
     while (report := trainer.advance(0)).result is None:
         events += plain(report.events)
     trainer.close()
@@ -91,7 +91,7 @@ def test_periods_are_tested(stream: Stream, data: Path, monkeypatch: pytest.Monk
     (stream.path.parent).mkdir()
     (stream.path.parent / "test").symlink_to(data / "test")
     stream.publish(ROWS)
-    trainer = local_trainer(stream.job)
+    trainer = build_trainer(stream.job)
     events = advance(trainer, 16)
     stream.publish(0, end=True)
     found = finished(trainer)

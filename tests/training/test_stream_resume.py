@@ -9,7 +9,7 @@ import pytest
 
 from ddmlp.runs.checkpoint import load_checkpoint
 from ddmlp.runs.run import Run
-from ddmlp.training.setup import local_trainer
+from ddmlp.training.setup import build_trainer
 from tests.support.growing import ROWS, Stream, finished
 from tests.support.helpers import plain
 from tests.support.runs import assert_computed_again
@@ -17,7 +17,7 @@ from tests.support.runs import assert_computed_again
 
 def test_result_before_the_first_step(stream: Stream):
     stream.publish(7)
-    found = finished(local_trainer(replace(stream.job, idle_timeout=0)))
+    found = finished(build_trainer(replace(stream.job, idle_timeout=0)))
     assert (found["steps"], found["rows"], found["finished"]) == (0, 0, False)
     assert json.loads(json.dumps(found, allow_nan=False)) is not None
 
@@ -26,20 +26,20 @@ def test_result_before_the_first_step(stream: Stream):
 def test_no_new_rows(rows: int, stream: Stream, whole_stream: dict[str, Any]):
     """It ends with a checkpoint, and goes on at the next row."""
     stream.publish(rows)
-    found = finished(local_trainer(replace(stream.job, idle_timeout=0)))
+    found = finished(build_trainer(replace(stream.job, idle_timeout=0)))
     assert (found["steps"], found["rows"], found["finished"]) == (16, 960, False)
     checkpoint = load_checkpoint(Run(stream.job.run).checkpoints.paths()[0])
     assert (checkpoint.step, checkpoint.weights.sha256()) == (16, found["weights_sha256"])
     assert found["weights_sha256"] != whole_stream["weights_sha256"]
     stream.publish(ROWS - rows, end=True)
-    trainer = local_trainer(stream.job)
+    trainer = build_trainer(stream.job)
     assert trainer.step == 16
     assert finished(trainer)["weights_sha256"] == whole_stream["weights_sha256"]
 
 
 def test_end_that_is_asked_for(stream: Stream, whole_stream: dict[str, Any]):
     stream.publish(500)
-    trainer = local_trainer(stream.job)
+    trainer = build_trainer(stream.job)
     while trainer.step < 7:
         trainer.advance(0)
     found = plain(trainer.end().result)
@@ -57,7 +57,7 @@ def test_end_that_is_asked_for(stream: Stream, whole_stream: dict[str, Any]):
 @pytest.mark.parametrize("stop", [0, 1, 5, 16, 17])
 def test_stop_after(stop: int, stream: Stream, whole_stream: dict[str, Any]):
     stream.publish(ROWS, end=True)
-    found = finished(local_trainer(replace(stream.job, stop_after=stop)))
+    found = finished(build_trainer(replace(stream.job, stop_after=stop)))
     assert (found["steps"], found["finished"]) == (stop, stop == 17)
     again = stream.result()
     assert (again["weights_sha256"], again["prequential"]) == (
@@ -71,7 +71,7 @@ def test_verified_and_replayed(config: dict, tmp_path: Path, digits: tuple):
     stream = Stream(tmp_path, digits, **config)
     stream.publish(300)
     stream.begin()
-    found = finished(local_trainer(replace(stream.job, idle_timeout=0)))
+    found = finished(build_trainer(replace(stream.job, idle_timeout=0)))
     stream.publish(200)
     assert_computed_again(stream.job.run, found)
     stream.publish(500, end=True)

@@ -11,10 +11,10 @@ from ddmlp.data.manifest import Manifest
 from ddmlp.data.writer import DatasetWriter
 from ddmlp.errors import DatasetError, RunError
 from ddmlp.training.audit import RecordedRun
-from ddmlp.training.local_pool import LocalWorkerPool
 from ddmlp.training.messages import Gradient
-from ddmlp.training.setup import local_trainer
+from ddmlp.training.setup import build_trainer
 from tests.support.growing import ROWS, Stream, advance, finished
+from tests.support.local_pool import LocalWorkerPool
 
 
 def rewrite(stream: Stream, same: int, rows: int = ROWS) -> None:
@@ -26,18 +26,18 @@ def rewrite(stream: Stream, same: int, rows: int = ROWS) -> None:
 
 def test_written_anew_since(stream: Stream):
     stream.publish(500)
-    finished(local_trainer(replace(stream.job, idle_timeout=0)))
+    finished(build_trainer(replace(stream.job, idle_timeout=0)))
     for same, rows in [(0, ROWS), (180, ROWS), (449, ROWS), (180, 180)]:
         rewrite(stream, same, rows)
         with pytest.raises(RunError, match=r"6 shards .* step 8\b"):
-            local_trainer(stream.job)
+            build_trainer(stream.job)
 
 
 def test_verified_with_another_dataset(stream: Stream):
     """The identity of a stream says only how a row looks: its shards are compared with those trained on."""
     stream.publish(500)
     stream.begin()
-    finished(local_trainer(replace(stream.job, idle_timeout=0)))
+    finished(build_trainer(replace(stream.job, idle_timeout=0)))
     assert RecordedRun(stream.job.run).open_dataset(None).path == stream.path
     rewrite(stream, 180)
     with pytest.raises(RunError):
@@ -46,15 +46,15 @@ def test_verified_with_another_dataset(stream: Stream):
 
 def test_rows_not_trained_on_may_differ(stream: Stream):
     stream.publish(500)
-    trainer = local_trainer(replace(stream.job, stop_after=5))
+    trainer = build_trainer(replace(stream.job, stop_after=5))
     assert finished(trainer)["rows"] == 300
     rewrite(stream, 360)  # 4 shards
-    assert local_trainer(stream.job).step == 5
+    assert build_trainer(stream.job).step == 5
 
 
 def test_written_anew_meanwhile(stream: Stream):
     stream.publish(500)
-    trainer = local_trainer(stream.job)
+    trainer = build_trainer(stream.job)
     advance(trainer, 8)
     rewrite(stream, 180)
     with pytest.raises(DatasetError, match="was overwritten"):
@@ -84,7 +84,7 @@ def test_shard_that_the_worker_sees_first(stream: Stream, monkeypatch: pytest.Mo
         "ddmlp.training.setup.LocalWorkerPool", type("DamagedLate", (Late,), {"happens": staticmethod(damaged)})
     )
     stream.publish(480)
-    trainer = local_trainer(replace(stream.job, stop_after=15))
+    trainer = build_trainer(replace(stream.job, stop_after=15))
     advance(trainer, 8)
     stream.publish(60)
     with pytest.raises(DatasetError, match="is damaged: its SHA-256"):

@@ -10,12 +10,12 @@ import pytest
 from ddmlp.errors import DatasetError, RunError
 from ddmlp.runs.run import Run
 from ddmlp.training.job import Job
-from ddmlp.training.setup import local_trainer
+from ddmlp.training.setup import build_trainer
 from tests.support.local import positions, train
 
 
 def test_simple(job: Job):
-    events, result = train(local_trainer(job))
+    events, result = train(build_trainer(job))
     assert events[0] == {"event": "start", "step": 0, "complaints": []}
     assert (result["steps"], result["rows"], result["finished"]) == (54, 8_000, True)
     assert result["answered"] == {"0": 54}
@@ -32,16 +32,16 @@ def test_checkpoints_wait_for_verified_data(job: Job, data: Path, tmp_path: Path
     damaged[-5_000] ^= 1
     shard.write_bytes(damaged)
     with pytest.raises(DatasetError, match=shard.name):
-        train(local_trainer(replace(job, data=tmp_path / "data")))
+        train(build_trainer(replace(job, data=tmp_path / "data")))
     assert positions(replace(job, data=tmp_path / "data")) == [0]
 
 
 def test_broken_chain(job: Job):
     """A chain that does not lead to the checkpoint is complained of, and goes on."""
-    train(local_trainer(replace(job, stop_after=31)))
+    train(build_trainer(replace(job, stop_after=31)))
     lines = (job.run / "chain.jsonl").read_text().splitlines()
     (job.run / "chain.jsonl").write_text("\n".join(lines[:2] + lines[3:]) + "\n")
-    events, result = train(local_trainer(job))
+    events, result = train(build_trainer(job))
     assert events[0]["step"] == 31
     assert len(events[0]["complaints"]) == 1
     assert "line 3" in events[0]["complaints"][0]
@@ -49,10 +49,10 @@ def test_broken_chain(job: Job):
 
 
 def test_no_good_checkpoint(job: Job):
-    _, expected = train(local_trainer(job))
+    _, expected = train(build_trainer(job))
     for path in (job.run / "checkpoints").iterdir():
         path.write_bytes(b"")
-    events, found = train(local_trainer(job))
+    events, found = train(build_trainer(job))
     assert events[0]["step"] == 0
     assert len(events[0]["complaints"]) == 4
     assert "it begins again" in events[0]["complaints"][-1]
@@ -61,13 +61,13 @@ def test_no_good_checkpoint(job: Job):
 
 def test_two_trainers_of_one_run(job: Job, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("ddmlp.runs.run.WRITER_SECONDS", 0.1)
-    first = local_trainer(job)
+    first = build_trainer(job)
     with pytest.raises(RunError, match=r"another process has been writing to .*run for 0.1 s"):
-        local_trainer(job)
+        build_trainer(job)
     train(first)
-    assert local_trainer(job).step == 54
+    assert build_trainer(job).step == 54
 
 
 def test_keep(job: Job):
-    train(local_trainer(replace(job, keep=5)))
+    train(build_trainer(replace(job, keep=5)))
     assert [path.stem for path in Run(job.run).checkpoints.paths()] == [f"step-{n:012d}" for n in (54, 50, 40, 30, 27)]

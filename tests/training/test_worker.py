@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from ddmlp.nn.inputs import Inputs, Loader
 
 from ddmlp.data.dataset import Dataset
 from ddmlp.data.idx import read_idx
-from ddmlp.nn.inputs import Inputs, Loader
 from ddmlp.nn.network import Network
 from ddmlp.nn.weights import Shape, Weights
 from ddmlp.plan.epoch_order import EpochOrder

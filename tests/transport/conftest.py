@@ -7,7 +7,7 @@ import pytest
 from ddmlp.config import Timeouts
 from ddmlp.data.idx import read_idx
 from ddmlp.data.writer import DatasetWriter
-from ddmlp.training.local_pool import LocalWorkerPool
+from tests.support.local_pool import LocalWorkerPool
 from tests.support.process_trainer import FORK
 from tests.support.sockets import ROWS, Training, listening, worker
 

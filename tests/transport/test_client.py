@@ -16,11 +16,11 @@ from ddmlp.data.manifest import Manifest
 from ddmlp.errors import DatasetError
 from ddmlp.plan.plan import Plan
 from ddmlp.plan.reduction_tree import Node
-from ddmlp.training.local_pool import LocalWorkerPool
 from ddmlp.training.messages import Unit
 from ddmlp.training.worker import Worker
 from ddmlp.transport.client import run_worker
 from tests.support import sockets
+from tests.support.local_pool import LocalWorkerPool
 from tests.support.sockets import PLAN, SECONDS, SHAPE, Training, both_kinds, join, listening, work
 
 

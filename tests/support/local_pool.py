@@ -1,0 +1,60 @@
+"""A worker pool in this process, to test the step loop without others."""
+
+from collections import deque
+from collections.abc import Collection
+
+from ddmlp.nn.weights import Weights
+from ddmlp.training.messages import CREDITS, Gradient, Unit
+from ddmlp.training.weight_store import WeightStore
+from ddmlp.training.worker import Worker
+from ddmlp.training.worker_pool import PoolStats
+
+CAPACITY = 2 * CREDITS
+
+
+class LocalWorkerPool:
+    """One worker, which computes the next unit when its result is asked for."""
+
+    count = parallel = 1
+
+    def __init__(self, worker: Worker) -> None:
+        self.weights = WeightStore(worker.shape)
+        self._worker = worker
+        self._units: deque[Unit] = deque()
+        self._gradient = Weights(worker.shape)
+        self._answered = self._high_water = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether the queue is full."""
+        return len(self._units) >= CAPACITY
+
+    @property
+    def stats(self) -> PoolStats:
+        """What was counted so far."""
+        return PoolStats(1, len(self._units), self._high_water, answered={0: self._answered})
+
+    def submit(self, unit: Unit) -> None:
+        """Put a unit into the queue."""
+        self._units.append(unit)
+        self._high_water = max(self._high_water, len(self._units))
+
+    def next_result(self, timeout: float = 0.0) -> Gradient:  # noqa: ARG002  # it never waits
+        """Compute the next unit of the queue, which must hold one. Raises what `Worker.compute` does."""
+        unit = self._units.popleft()
+        stats = self._worker.compute(unit, self.weights[unit.version], self._gradient)
+        self._answered += 1
+        return Gradient(unit, self._gradient.flat, stats, worker=0)
+
+    def reserve_weights(self, keep: Collection[int]) -> Weights:
+        """A buffer for the next version, which no unit in the queue reads."""
+        weights = self.weights.reserve({*keep, *(unit.version for unit in self._units)})
+        assert weights is not None, "this store has as many buffers as are needed"
+        return weights
+
+    def publish_weights(self, version: int) -> None:
+        """Let units read the reserved buffer as the weights of `version`."""
+        self.weights.publish(version)
+
+    def close(self) -> None:
+        """Nothing has to be released."""
