@@ -100,6 +100,7 @@ class Kernel(CPUDispatcher):  # type: ignore[misc]
             raise TypeError(f"{name}: types for {len(parameters)} parameters, and it has {count}")
         super().__init__(function, targetoptions=OPTIONS | {"nogil": True})
         self._parameters = parameters
+        self._accepted = {parameters}
         self._cache = CodeFile(function)
 
     def compile(self, _: Any) -> Any:
@@ -114,7 +115,9 @@ class Kernel(CPUDispatcher):  # type: ignore[misc]
             if conversion is None or conversion > Conversion.safe:
                 raise TypeError(f"{self.__name__}: argument {number} is {given}, expected {expected}")
         compiled = self.compile(found)
-        self._insert([each._code for each in found], compiled, False)  # so that the next call does not come here
+        if found not in self._accepted:  # the next call is not to come here, as it would too if they were there twice
+            self._accepted.add(found)
+            self._insert([each._code for each in found], compiled, False)
         return compiled
 
 
