@@ -5,22 +5,20 @@ import os
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ddmlp.nn import code_cache, compiled
 
 SOURCES = {
     "inner": "from ddmlp.nn.compiled import inlined\n\n@inlined\ndef weighted(x):\n    return x * 2\n",
     "kernels": """if True:
-        from typing import NamedTuple
         import numpy as np
         from ddmlp.nn.compiled import kernel, record
         from inner import weighted
-
-        class Pair(NamedTuple):
-            a: np.ndarray
-            b: np.ndarray
+        from tests.support.kernels import Pair
 
         @kernel("float32[::1]", "int64")
         def total(x, n):
@@ -39,6 +37,13 @@ SOURCES = {
 X = np.arange(5, dtype=np.float32)
 EYE = np.eye(2, dtype=np.uint8)
 TOTAL = 20  # total(X, 5), and twice the sum of X
+
+
+class Pair(NamedTuple):
+    """A kernel's argument. It stays when the package goes: Numba knows the class of a NamedTuple by its address."""
+
+    a: NDArray[np.float32]
+    b: NDArray[np.uint8]
 
 
 class Kernels:
