@@ -58,8 +58,7 @@ announce: Callable[[str], object] = _tell  # to be replaced where standard error
 
 def inlined(function: F) -> F:
     """A function that is compiled into each kernel that calls it, for whatever types it is called with there."""
-    options = OPTIONS | {"forceinline": True, "no_cpython_wrapper": True}
-    dispatcher: F = CPUDispatcher(function, targetoptions=options)
+    dispatcher: F = Inlined(function, targetoptions=OPTIONS | {"forceinline": True, "no_cpython_wrapper": True})
     return dispatcher
 
 
@@ -87,6 +86,13 @@ def record(of: type, *fields: Any) -> Any:
 
 def _types(given: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(normalize_signature(f"({each},)")[0][0] if isinstance(each, str) else each for each in given)
+
+
+class Inlined(CPUDispatcher):  # type: ignore[misc]
+    """A function that kernels are made of. It has no code for Python to call: Numba would jump to address 0."""
+
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        raise TypeError(f"{self.__name__} is inlined: only a kernel can call it")
 
 
 class Kernel(CPUDispatcher):  # type: ignore[misc]

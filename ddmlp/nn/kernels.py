@@ -195,7 +195,7 @@ def pixel_gradient(
         for pixel in range(m):
             scratch.live[pixel] = pixel
     # The rows of d1 that are read again for each pixel should stay in the nearest cache: all of few, or a part of many.
-    span = width if rows * width <= NEAR else LANES
+    span = width if blocks == 1 and rows * width <= NEAR else LANES  # partial has room for LANES
     for begin in range(0, width, span):
         for block in range(blocks):
             for index in range(count):

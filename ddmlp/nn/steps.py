@@ -16,6 +16,7 @@ from ddmlp.nn.sparse import ROWS, count_blocks
 
 # An update by less than this leaves finite weights finite: no run has so many updates that they come to 3e38.
 LONGEST = 1e19
+MOST_GRADIENT = 1e38  # no sum of so much is rounded to infinity
 
 
 class Stats(NamedTuple):
@@ -37,9 +38,10 @@ STATS = record(Stats, "float64[::1]", INTS, FLOATS, "float64[::1]")
 
 
 def is_finite(rate: Any, rows: int, steepest: float) -> Any:
-    """Whether no weight moves further than LONGEST by the gradient of so many rows. Its terms are d1 times an input,
-    which is at most 1, and y2 - t times y1, which is too."""
-    return abs(np.float64(rate)) * rows * max(np.float64(steepest), 1.0) < LONGEST
+    """Whether the gradient of so many rows is finite, and moves no weight further than LONGEST. Its terms are d1 times
+    an input, which is at most 1, and y2 - t times y1, which is too."""
+    most = rows * max(np.float64(steepest), 1.0)
+    return most < MOST_GRADIENT and abs(np.float64(rate)) * most < LONGEST
 
 
 _is_finite = inlined(is_finite)

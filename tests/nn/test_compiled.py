@@ -92,6 +92,15 @@ def lonely(x):
     return x
 
 
+def test_inlined_is_not_called(package: Kernels):
+    """By Python, before and after it was compiled into a kernel."""
+    kernels = package.load()
+    for _ in range(2):
+        with pytest.raises(TypeError, match="weighted is inlined"):
+            kernels.weighted(1)
+        assert kernels.total(X, 5) == TOTAL
+
+
 def test_lock_is_released():
     assert compiled.kernel("int64")(lonely).targetoptions["nogil"] is True
 

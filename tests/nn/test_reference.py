@@ -1,50 +1,70 @@
-"""The reference: the note's formulas in NumPy, against those of the scalars, and the fast network against it."""
+"""The reference: the note's formulas in NumPy, against those of the scalars, the slopes of E, and PyTorch."""
 
 import numpy as np
 import pytest
-from ddmlp.nn.inputs import Inputs
 
 from ddmlp.nn import reference
-from ddmlp.nn.network import Network
-from ddmlp.nn.optimizer import update
-from ddmlp.nn.weights import Shape, Weights
-from tests.support.gradients import SHAPES, apart, case, run, scalar_gradients
+from ddmlp.nn.weights import Shape
+from tests.support.gradients import SHAPES, apart, case, exact, reference_slopes, scalar_gradients
 
 
-def one_hot(labels, outputs):
-    return np.eye(outputs)[labels]
+def check(given, gradients):
+    """Whether these are the derivatives of E, by W1 and by W2."""
+    return all(apart(*pair) <= 1e-7 for pair in zip(gradients, reference_slopes(*given), strict=True))
 
 
 @pytest.mark.parametrize(("shape", "rows"), SHAPES)
 def test_simple(shape, rows):
-    weights, x, labels = case(shape, rows)
-    expected, d1, d2 = scalar_gradients(weights.w1.tolist(), weights.w2.tolist(), x.tolist(), labels.tolist())
-    t = one_hot(labels, shape.outputs)
-    found = reference.gradients(weights.w1, weights.w2, x, t)
-    assert reference.error(weights.w1, weights.w2, x, t) == pytest.approx(expected, rel=1e-12)
+    given = exact(*case(shape, rows))
+    expected, d1, d2 = scalar_gradients(*given)
+    found = reference.gradients(*given)
+    assert reference.error(*given) == pytest.approx(expected, rel=1e-12)
     assert apart(found[0], d1) <= 1e-12
     assert apart(found[1], d2) <= 1e-12
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 1e-5)])
-def test_network_computes_the_same(dtype, tolerance):
-    shape = Shape(64, 9, 10)
-    weights, x, labels = case(shape, 33, dtype)
-    x[:, ::3] = 0
-    t = one_hot(labels, shape.outputs)
-    error, _, gradient = run(weights, x, labels)
-    assert error == pytest.approx(reference.error(weights.w1, weights.w2, x, t), rel=tolerance)
-    d1, d2 = reference.gradients(weights.w1, weights.w2, x, t)
-    assert apart(gradient.w1, d1) <= tolerance
-    assert apart(gradient.w2, d2) <= tolerance
-    y2 = Network(shape, 33, dtype).forward(weights, Inputs(x))
-    assert apart(y2, reference.forward(weights.w1, weights.w2, x)[1]) <= tolerance
+@pytest.mark.parametrize(("shape", "rows"), SHAPES)
+def test_slopes_of_the_error(shape, rows):
+    given = exact(*case(shape, rows))
+    assert check(given, reference.gradients(*given))
 
 
-def test_optimizer_computes_the_same():
-    weights, x, labels = case(Shape(5, 4, 3), 7)
-    d1, d2 = reference.gradients(weights.w1, weights.w2, x, one_hot(labels, 3))
-    out = Weights(weights.shape, np.empty_like(weights.flat))
-    assert update(weights, np.append(d1, d2), 0.25, out)
-    assert np.array_equal(out.w1, reference.update(weights.w1, d1, 0.25))
-    assert np.array_equal(out.w2, reference.update(weights.w2, d2, 0.25))
+@pytest.mark.parametrize("wrong", ["no 1 - y1", "no y1", "transposed", "sign", "mean", "one entry", "one row missing"])
+def test_check_finds_a_wrong_gradient(wrong):
+    w1, w2, x, t = exact(*case(Shape(5, 4, 4), 3))
+    y1, y2 = reference.forward(w1, w2, x)
+    back = (y2 - t) @ (w2 if wrong == "transposed" else w2.T)
+    back *= {"no 1 - y1": y1, "no y1": 1 - y1}.get(wrong, y1 * (1 - y1))
+    d1, d2 = x.T @ back, y1.T @ (y2 - t)
+    if wrong == "sign":
+        d2 *= -1
+    elif wrong == "mean":
+        d1, d2 = d1 / 3, d2 / 3
+    elif wrong == "one entry":
+        d1[2, 1] *= 1.001
+    elif wrong == "one row missing":
+        d1, d2 = reference.gradients(w1, w2, x[:2], t[:2])
+    assert not check((w1, w2, x, t), (d1, d2))
+
+
+def test_gradients_are_those_of_pytorch():
+    """Recorded with PyTorch 2.13.0 (CPU, float64), which makes the derivative itself, by:
+
+    w1 = torch.sin(torch.arange(35.0)).reshape(7, 5).requires_grad_()
+    w2 = torch.sin(torch.arange(35.0, 55.0)).reshape(5, 4).requires_grad_()
+    x = torch.cos(torch.arange(42.0)).square().reshape(6, 7)
+    labels = torch.arange(6) % 4
+    error = torch.nn.functional.cross_entropy(torch.sigmoid(x @ w1) @ w2, labels, reduction="sum")
+    error.backward()
+    """
+    w1, w2 = np.sin(np.arange(35.0)).reshape(7, 5), np.sin(np.arange(35.0, 55.0)).reshape(5, 4)
+    given = w1, w2, (np.cos(np.arange(42.0)) ** 2).reshape(6, 7), np.eye(4)[np.arange(6) % 4]
+    found = [reference.error(*given)]
+    for layer in reference.gradients(*given):
+        found += [np.linalg.norm(layer), layer[0, 0], layer[-1, 0], layer[2, 3], layer[-1, -1]]
+    recorded = [
+        7.957594210972955,
+        *(1.242985233183885, 0.07845682150843068, 0.1696025600840546, 0.1615281235709905, -0.30299101082827773),
+        *(0.8378825412423363, -0.2021178202119453, 0.11258873067194602, 0.09849531486483054, 0.23853336511767304),
+    ]
+    assert found == pytest.approx(recorded, rel=1e-12)

@@ -1,0 +1,103 @@
+"""e^x, the logistic function and the logarithm: how exact, monotone, and what becomes of other numbers."""
+
+import math
+
+import numpy as np
+import pytest
+
+from tests.support import slow_kernels
+from tests.support.elementary import evaluate, exp_error, logarithms
+
+MOST = np.float32(87)
+EXP_ULP, LOGISTIC_ULP = 1.02, 2.5
+CHUNK = 2**20
+NANS = np.array([0x7F800001, 0x7FC00000, 0x7FC00001, 0x7FFFFFFF, 0xFF800001, 0xFFC00000, 0xFFFFFFFF], np.uint32).view(
+    "f4"
+)
+
+
+def chunks(end, stride):
+    """All float32 from 0 to `end`, ascending, or each of so many."""
+    last = int(np.array(end, np.float32).view(np.uint32)) + 1
+    for begin in range(0, last, CHUNK * stride):
+        yield np.arange(begin, min(last, begin + CHUNK * stride), stride, dtype=np.uint32).view(np.float32)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("stride", [101, pytest.param(1, marks=pytest.mark.slow)])
+def test_exp(stride, sign):
+    """Of all float32 in -87..87, but that `make test` takes some of them."""
+    before, worst = np.float32(1), 0.0
+    for x in chunks(MOST, stride):
+        found, _ = evaluate(sign * x)
+        assert (sign * np.diff(found, prepend=before)).min() >= 0
+        before, worst = found[-1], max(worst, exp_error(sign * x, found))
+    assert 0.9 < worst < EXP_ULP
+
+
+def test_exp_of_few():
+    """By NumPy's, which computes in float64, so that the one above is checked, too."""
+    x = np.linspace(-87, 87, 100_000, dtype=np.float32)
+    found, _ = evaluate(x)
+    assert exp_error(x, found) == pytest.approx(ulps(found, np.exp(x.astype(np.float64))).max(), abs=1e-5)
+    found[50_000] = np.nextafter(found[50_000], np.float32(9))
+    found[50_000] = np.nextafter(found[50_000], np.float32(9))
+    assert exp_error(x, found) > 1
+
+
+def ulps(found, exact):
+    """How far apart, in the distance of the float32 beside the exact number."""
+    return np.abs(found - exact) / np.ldexp(1.0, np.frexp(exact)[1] - 24)
+
+
+def test_exp_of_others():
+    """The limits stand for what is beyond them. NaN stays NaN, whatever its bits are."""
+    (low, one, high), _ = evaluate(np.array([-MOST, 0, MOST]))
+    assert one == 1
+    assert np.finfo(np.float32).tiny < low < 1.7e-38
+    above = np.array([np.nextafter(MOST, np.float32(99)), 88, 89, 1e10, 3e38, np.inf], np.float32)
+    assert set(evaluate(above)[0]) == {high}
+    assert set(evaluate(-above)[0]) == {low}
+    assert np.isnan(evaluate(NANS)[0]).all()
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_logistic(sign):
+    before, worst = np.float32(0.5), 0.0
+    for z in chunks(np.finfo(np.float32).max, 101):
+        _, found = evaluate(sign * z)
+        assert (sign * np.diff(found, prepend=before)).min() >= 0
+        before, near = found[-1], z <= MOST
+        if near.any():
+            worst = max(worst, ulps(found[near], 1 / (1 + np.exp(-sign * z[near].astype(np.float64)))).max())
+    assert worst < LOGISTIC_ULP
+    assert before == (1 if sign == 1 else evaluate(np.array([-MOST], np.float32))[1])
+
+
+def test_logistic_of_others():
+    zero, infinite = np.array([0, -0.0], np.float32), np.array([87, np.inf, -87, -np.inf], np.float32)
+    assert evaluate(zero)[1].tolist() == [0.5, 0.5]
+    high, beyond, low, below = evaluate(infinite)[1]
+    assert high == beyond == 1
+    assert 0 < low == below < 1.7e-38
+    assert np.isnan(evaluate(NANS)[1]).all()
+
+
+def test_logarithm():
+    x = np.concatenate([np.linspace(1, 300, 20_000), 1 + np.geomspace(1e-16, 1, 1_000), 2.0 ** np.arange(9)])
+    exact = np.array([math.log(each) for each in x])
+    apart = np.abs(logarithms(x) - exact)
+    assert apart.max() <= 1e-15
+    assert (apart <= 1e-15 * exact).all()
+    assert logarithms(np.ones(1)).tolist() == [0]
+
+
+def test_slow_ones():
+    """They have the same bits."""
+    x = np.concatenate([each for sign in (1, -1) for each in (sign * z for z in chunks(np.inf, 50_021))])
+    x = np.concatenate([x, np.array([np.nan], np.float32), np.linspace(-90, 90, 20_000, dtype=np.float32)])
+    with np.errstate(all="ignore"):
+        for found, expected in zip(evaluate(x), (slow_kernels.exp(x), slow_kernels.logistic(x)), strict=True):
+            np.testing.assert_array_equal(found, expected)
+    x = np.linspace(1, 300, 1_000)
+    assert logarithms(x).tolist() == [slow_kernels.ln(each) for each in x.tolist()]
