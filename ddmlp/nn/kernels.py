@@ -95,8 +95,8 @@ def output_sums(sizes: Any, w2: Any, scratch: Any, row: int) -> None:
 
 @inlined
 def output_layer(sizes: Any, scratch: Any, row: int, label: Any) -> float:
-    """y2 of a row in place of its z2: equation (2). Returns E = -ln y2(label), as ln sum e^z2 - z2(label), which is
-    finite even if y2(label) rounds to 0."""
+    """y2 of a row in place of its z2: equation (2). Returns E = -ln y2(label), as ln sum e^z2 - z2(label), which counts
+    a z2 in full even if it is so far below the highest that `exp` limits the difference."""
     d2, begin, end = scratch.d2, row * sizes.padded, (row + 1) * sizes.padded
     for place in range(begin, end, LANES):
         store(d2, place, limit(load(d2, place), MOST_Z2))

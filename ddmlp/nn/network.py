@@ -33,6 +33,7 @@ class Steps(NamedTuple):
     ----------
     pixels : (rows, m) uint8
     labels : (rows,) uint8
+        Less than the number of outputs, which is not checked.
     bounds : (steps + 1,)
         Where the rows of each step begin, and where the last ones end.
     rates : (steps,) float32
@@ -55,7 +56,8 @@ class Network:
     """
 
     def __init__(self, shape: Shape, microbatch: int = 1, microbatches: int = 1) -> None:
-        """microbatch: the most rows of one; microbatches: the most of a step or a unit."""
+        """microbatch: rows of one, the last of a step may have fewer; microbatches: the most of a step or a unit, which
+        is not checked."""
         m, n, o = shape
         padded = -(-o // LANES) * LANES
         rows = max(microbatch, ROWS)
