@@ -7,7 +7,6 @@ import numpy as np
 from ddmlp import __version__
 from ddmlp.errors import require_extra
 from ddmlp.inference.model import Model
-from ddmlp.nn.weights import Floats
 from ddmlp.runs.arrays import weight_arrays
 
 OPSET, IR = 17, 8  # ONNX's, of 2022, when they came together: runtimes since then read them
@@ -46,7 +45,7 @@ def to_safetensors(model: Model, metadata: dict[str, str]) -> bytes:
     """The tensors W1 (inputs, hidden) and W2 (hidden, classes), float32 (https://huggingface.co/docs/safetensors)."""
     from safetensors.numpy import save
 
-    written: bytes = save(_matrices(model), metadata=metadata)
+    written: bytes = save(weight_arrays(model.weights), metadata=metadata)
     return written
 
 
@@ -85,7 +84,7 @@ def to_onnx(model: Model, metadata: dict[str, str]) -> bytes:
         ],
         initializer=[
             numpy_helper.from_array(np.array(1 / 255), "scale"),
-            *(numpy_helper.from_array(matrix, name) for name, matrix in _matrices(model).items()),
+            *(numpy_helper.from_array(matrix, name) for name, matrix in weight_arrays(weights).items()),
         ],
     )
     whole = helper.make_model(
@@ -99,11 +98,6 @@ def to_onnx(model: Model, metadata: dict[str, str]) -> bytes:
     checker.check_model(whole, full_check=True)
     written: bytes = whole.SerializeToString()
     return written
-
-
-def _matrices(model: Model) -> dict[str, Floats]:
-    """The weights by name, as arrays of their own, row by row."""
-    return {name: np.ascontiguousarray(matrix) for name, matrix in weight_arrays(model.weights).items()}
 
 
 ENCODERS = {"onnx": to_onnx, "safetensors": to_safetensors}  # by the name of the format, which is that of its extra

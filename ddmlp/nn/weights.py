@@ -63,9 +63,10 @@ class Weights:
 
     @classmethod
     def join(cls, w1: Floats, w2: Floats) -> "Weights":
-        """Copies of W1 (m, n) and W2 (n, o), rounded to float32."""
+        """Copies of W1 (m, n) and W2 (n, o), rounded to float32: to infinity if they are too large."""
         weights = cls(Shape(w1.shape[0], w1.shape[1], w2.shape[1]))
-        weights.w1[...], weights.w2[...] = w1, w2
+        with np.errstate(over="ignore"):
+            weights.w1[...], weights.w2[...] = w1, w2
         return weights
 
     @classmethod

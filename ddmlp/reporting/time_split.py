@@ -15,7 +15,7 @@ class TimeSplit:
     seconds: of all these stretches;
     server: it received, added and applied gradients: all but waiting for answers;
     arithmetic: it waited for answers while the workers read rows and computed, at most as long as one worker, on
-        average, did not wait for a unit; without workers, all that computing an answer took;
+        average, did not wait for a unit; without workers, all that computing took, updates too;
     messages: it waited for answers longer than that, so at least this went into messages on their way, and into waiting
         for the slowest worker; None if this cannot be told, and `arithmetic` is all of its waiting.
     """

@@ -52,8 +52,8 @@ def load_arrays(path: Path, *names: str, prefix: str | None = None) -> dict[str,
 
 
 def weight_arrays(weights: Weights) -> dict[str, Array]:
-    """Weights as the arrays W1 (m, n) and W2 (n, o)."""
-    return {"W1": weights.w1, "W2": weights.w2}
+    """Copies of the weights: the arrays W1 (m, n) and W2 (n, o), row by row."""
+    return {"W1": weights.w1.copy("C"), "W2": weights.w2.copy("C")}
 
 
 def join_weights(path: Path, arrays: Mapping[str, Array]) -> Weights:

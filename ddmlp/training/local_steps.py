@@ -1,5 +1,6 @@
 """The steps of a run in one process, many in one call. No other way to the weights is shorter."""
 
+import time
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -85,7 +86,10 @@ class LocalSteps:
         ]
         slots = self._versions.move(self.step, [update.read for update in updates])
         steps = Steps(rows.pixels, rows.labels, rows.bounds, np.array(rates, np.float32), slots)
-        counted = self._make(steps) if type(self.optimizer).update is SGD.update else self._make_one_by_one(steps)
+        make = self._make if type(self.optimizer).update is SGD.update else self._make_one_by_one
+        began = time.perf_counter()
+        counted = [*make(steps)]
+        self.waits.results += time.perf_counter() - began
         applied = [
             Applied(update, RowStats(count, fingerprints, *each))
             for update, count, fingerprints, each in zip(

@@ -14,7 +14,8 @@ from ddmlp.training.worker_pool import PoolStats
 class WaitTimes:
     """Seconds that the server has waited since the loop was built.
 
-    results: for gradients; full_queue: the part of it in which the queue had no room for the next unit.
+    results: for gradients, and in one process for its own arithmetic; full_queue: the part of it in which the queue had
+    no room for the next unit.
     """
 
     results: float = 0.0

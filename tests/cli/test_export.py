@@ -54,10 +54,17 @@ def test_a_missing_package(to: str, trained: Path, tmp_path: Path):
 
 def test_no_model(data: Path, tmp_path: Path):
     assert "no model.npz" in refusal(1, "--model", tmp_path, "--to", "onnx", tmp_path / "out")
-    np.savez(tmp_path / "double.npz", W1=np.zeros((4, 2)), W2=np.zeros((2, 3)))
-    said = refusal(1, "--model", tmp_path / "double.npz", "--to", "onnx", tmp_path / "out")
-    assert "float64 weights, expected float32" in said
     assert "invalid choice" in refusal(2, "--model", data, "--to", "pickle", tmp_path / "out")
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_float64(to: str, tmp_path: Path):
+    """It is exported as float32."""
+    for name, kind in [("double", np.float64), ("single", np.float32)]:
+        w1, w2 = np.full((4, 2), 1 / 3).astype(kind), np.full((2, 3), 1 / 7).astype(kind)
+        np.savez(tmp_path / f"{name}.npz", W1=w1, W2=w2)
+        assert inside(main, "--model", tmp_path / f"{name}.npz", "--to", to, tmp_path / name).returncode == 0
+    assert (tmp_path / "double").read_bytes() == (tmp_path / "single").read_bytes()
 
 
 @pytest.mark.parametrize("to", FORMATS)

@@ -113,7 +113,7 @@ def test_no_run(tmp_path: Path):
 def change_weights(path: Path) -> None:
     """One bit of a checkpoint's weights, its own hash made to fit."""
     found = load_checkpoint(path)
-    found.weights.flat.view(np.uint32)[100] ^= 1
+    found.weights.w1[0].view(np.uint32)[-1] ^= 1
     Checkpoints(path.parent).save(found)
 
 
@@ -167,7 +167,7 @@ def test_wrong_computation_is_found(data: Path, tmp_path: Path):
     before = chain.entries()[-2]
     assert (before.step, right.step) == (15, 20)
     assert chain.rewind(15, before.digest) is None
-    right.weights.flat.view(np.uint32)[100] ^= 1
+    right.weights.w1[0].view(np.uint32)[-1] ^= 1
     digest = chain.append(20, right.weights.sha256())
     run.checkpoints.save(Checkpoint(right.weights, 20, replace(right.header, chain=digest)))
     (run.path / "result.json").unlink()

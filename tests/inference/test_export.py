@@ -11,7 +11,6 @@ import pytest
 
 from ddmlp.data.dataset import Dataset
 from ddmlp.data.idx import read_idx
-from ddmlp.errors import RunError
 from ddmlp.inference.export import export, metadata_of
 from ddmlp.inference.model import Model, load_model
 from ddmlp.nn.weights import Shape, Weights
@@ -29,9 +28,10 @@ def images(data: Path) -> np.ndarray:
 
 
 def exact(model: Model, images: np.ndarray) -> np.ndarray:
-    """The probabilities of ddmlp in float64."""
-    weights = Weights(model.weights.shape, model.weights.flat.astype(np.float64))
-    return Model(weights, model.image_shape).predict(images)
+    """The note's equations (1) and (2), in float64."""
+    w1, w2 = (matrix.astype(np.float64) for matrix in (model.weights.w1, model.weights.w2))
+    e = np.exp(1 / (1 + np.exp(-(images.reshape(len(images), len(w1)) / 255) @ w1)) @ w2)
+    return e / e.sum(axis=1, keepdims=True)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_onnx_on_mnist(session: "InferenceSession", model: Model, mnist: Path):
 
 def test_onnx_is_exact(images: np.ndarray):
     weights = Weights.draw(Shape(784, 400, 10), seed=1)
-    weights.flat *= 4
+    weights.flat *= 8
     model = Model(weights, (28, 28))
     session = session_of(model)
     assert np.abs(model.predict(images) - exact(model, images)).max() > 1e-6
@@ -98,12 +98,11 @@ def test_onnx_metadata(session: "InferenceSession", model: Model):
 def test_onnx_no_squares():
     draw = np.random.default_rng(0)
     w1, w2 = draw.normal(size=(6, 4)).astype(np.float32), draw.normal(size=(4, 3)).astype(np.float32)
-    weights = Weights(Shape(6, 4, 3), np.concatenate([w1.ravel(), w2.ravel()]))
-    session = session_of(Model(weights, (2, 3)))
+    model = Model(Weights.join(w1, w2), (2, 3))
     image = np.array([[[0, 50, 100], [150, 200, 255]]], np.uint8)
-    y1 = 1 / (1 + np.exp(-(image.reshape(1, 6) / 255) @ w1.astype(np.float64)))
-    e = np.exp(y1 @ w2.astype(np.float64))
-    assert session.run(["probabilities"], {"images": image})[0] == pytest.approx(e / e.sum(), abs=1e-6)
+    assert session_of(model).run(["probabilities"], {"images": image})[0] == pytest.approx(
+        exact(model, image), abs=1e-6
+    )
 
 
 def test_safetensors(trained: Path, model: Model, images: np.ndarray):
@@ -128,7 +127,18 @@ def test_safetensors(trained: Path, model: Model, images: np.ndarray):
     assert np.abs(y2 - exact(model, images)).max() < 1e-9
 
 
-@pytest.mark.parametrize("to", ["onnx", "safetensors"])
-def test_float64(to: str):
-    with pytest.raises(RunError, match="float64 weights, expected float32"):
-        export(Model(Weights(Shape(4, 2, 3), np.zeros(14)), (2, 2)), to)
+@pytest.mark.parametrize("hidden", [3, 64, 65])
+def test_any_number_of_hidden_units(hidden: int):
+    """The matrices in the files have just these, and lie row by row."""
+    from onnx import load_from_string, numpy_helper
+    from safetensors.numpy import load as load_safetensors
+
+    weights = Weights.draw(Shape(4, hidden, 3), seed=1)
+    model = Model(weights, (2, 2))
+    graph = load_from_string(export(model, "onnx")).graph
+    for found in (
+        load_safetensors(export(model, "safetensors")),
+        {each.name: numpy_helper.to_array(each) for each in graph.initializer},
+    ):
+        assert found["W1"].tolist() == weights.w1.tolist()
+        assert found["W2"].tolist() == weights.w2.tolist()

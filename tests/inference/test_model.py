@@ -32,6 +32,9 @@ def test_any_number_of_images(count):
     found = Model(WEIGHTS, (2, 3)).predict(IMAGES[:count])
     assert found.shape == (count, 3)
     assert found == pytest.approx(note(WEIGHTS, IMAGES[:count]), abs=1e-6)
+    assert found.tobytes() == b"".join(
+        Model(WEIGHTS, (2, 3)).predict(image[None]).tobytes() for image in IMAGES[:count]
+    )
 
 
 def test_an_answer_stays():
@@ -42,11 +45,17 @@ def test_an_answer_stays():
     assert first.tolist() == before
 
 
-def test_float64():
-    weights = Weights(WEIGHTS.shape, WEIGHTS.flat.astype(np.float64))
-    found = Model(weights, (2, 3)).predict(IMAGES)
-    assert found.dtype == np.float64
-    assert found == pytest.approx(note(weights, IMAGES), abs=1e-12)
+def test_float64(tmp_path):
+    """Rounded to float32 it predicts the same."""
+    draw = np.random.default_rng(0)
+    arrays = {"W1": draw.normal(size=(36, 4)), "W2": draw.normal(size=(4, 3))}
+    np.savez(tmp_path / "double.npz", **arrays)
+    np.savez(tmp_path / "single.npz", **{name: array.astype(np.float32) for name, array in arrays.items()})
+    double, single = (load_model(tmp_path / f"{name}.npz") for name in ("double", "single"))
+    assert double.weights.sha256() == single.weights.sha256()
+    images = IMAGES.ravel()[:1_800].reshape(-1, 6, 6)
+    assert double.predict(images).tobytes() == single.predict(images).tobytes()
+    assert double.predict(images) == pytest.approx(note(double.weights, images), abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -59,8 +68,10 @@ def test_other_images(images):
         assert fact in str(caught.value)
 
 
-def test_not_finite(tmp_path):
-    np.savez(tmp_path / "model.npz", W1=np.full((4, 3), np.nan, np.float32), W2=np.zeros((3, 2), np.float32))
+@pytest.mark.parametrize("value", [np.float32("nan"), np.float32("inf"), np.float64(1e39)])
+def test_not_finite(tmp_path, value):
+    """Not as float32, at least."""
+    np.savez(tmp_path / "model.npz", W1=np.full((4, 3), value), W2=np.zeros((3, 2), value.dtype))
     with pytest.raises(RunError, match=r"/model\.npz has weights that are not finite$"):
         load_weights(tmp_path / "model.npz")
 

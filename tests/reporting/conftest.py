@@ -1,10 +1,15 @@
 """The runs that the reports are about."""
 
+from contextlib import nullcontext
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+from ddmlp import api
 from ddmlp.cli import train
+from ddmlp.training.worker import Worker
+from tests.support.local import trainer_with
 
 SMALL = ["--hidden", "16", "--batch", "100", "--epochs", "2"]
 RUNS = {
@@ -17,9 +22,12 @@ RUNS = {
 
 @pytest.fixture(scope="package")
 def runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the runs `plain`, `late` with a delay, `part`, which was stopped, and `stream`; not to change."""
+    """A folder with the runs `plain`, `late` with a delay and a queue of units, `part`, which was stopped, and
+    `stream`; not to be changed."""
     folder = tmp_path_factory.mktemp("report")
     for name, flags in RUNS.items():
         words = ["--data", str(data), "--run", str(folder / name), "--quiet", "--no-report", *flags]
-        assert train.main(words) == 0
+        queue = mock.patch.object(api, "build_trainer", lambda job: trainer_with(job, Worker))
+        with queue if name == "late" else nullcontext():
+            assert train.main(words) == 0
     return folder

@@ -1,5 +1,6 @@
 """Named arrays in .npz files: by their names, whole, without pickle."""
 
+import hashlib
 import zipfile
 from pathlib import Path
 
@@ -44,11 +45,34 @@ def test_no_pickle(path):
         assert archive.namelist() == ["a.npy", "b.c.npy", "b.d.npy"], "it is what it was"
 
 
-def test_weights(path):
-    weights = Weights.draw(Shape(5, 4, 3), 0)
+@pytest.mark.parametrize("hidden", [4, 64, 65])
+def test_weights(path, hidden):
+    """They lie row by row, without what pads the rows in memory."""
+    weights = Weights.draw(Shape(5, hidden, 3), 0)
     save_arrays(path, weight_arrays(weights))
-    found = join_weights(path, load_arrays(path, "W1", "W2"))
-    assert (found.shape, found.sha256()) == (weights.shape, weights.sha256())
+    arrays = load_arrays(path, "W1", "W2")
+    assert [(each.shape, each.flags.c_contiguous) for each in arrays.values()] == [
+        ((5, hidden), True),
+        ((hidden, 3), True),
+    ]
+    assert hashlib.sha256(arrays["W1"].tobytes() + arrays["W2"].tobytes()).hexdigest() == weights.sha256()
+    found = join_weights(path, arrays)
+    assert (found.shape, found.flat.tobytes()) == (weights.shape, weights.flat.tobytes())
+
+
+def test_weights_do_not_share_memory():
+    weights = Weights.draw(Shape(5, 64, 3), 0)
+    for array in weight_arrays(weights).values():
+        array[...] = 7
+    assert weights.sha256() == Weights.draw(Shape(5, 64, 3), 0).sha256()
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float64, np.longdouble, ">f4", ">f8"])
+def test_other_floats_are_rounded(path, kind):
+    arrays = {"W1": np.full((2, 3), 1 / 3).astype(kind), "W2": np.full((3, 2), -1 / 7).astype(kind)}
+    found = join_weights(path, arrays)
+    assert (found.flat.dtype, found.w1.tolist()) == (np.float32, arrays["W1"].astype(np.float32).tolist())
+    assert found.w2.tolist() == arrays["W2"].astype(np.float32).tolist()
 
 
 def test_sha256_of_an_array():

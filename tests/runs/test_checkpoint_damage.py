@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ddmlp.nn.weights import Weights
 from ddmlp.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from tests.support.checkpoints import FIRST, HEADER, SHAPE, complaint_of, refusal, rewrite, some, text
+from tests.support.checkpoints import FIRST, HEADER, complaint_of, refusal, rewrite, some, text
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_any_damage(tmp_path_factory, data):
 def test_other_weights(checkpoints):
     path = checkpoints.save(some(1))
     rewrite(path, W1=some(2).weights.w1)
-    found = Weights(SHAPE, np.concatenate([some(2).weights.w1.ravel(), some(1).weights.w2.ravel()])).sha256()
+    found = Weights.join(some(2).weights.w1, some(1).weights.w2).sha256()
     expected = some(1).weights.sha256()
     assert refusal(path) == (f" is damaged: the SHA-256 of its weights is {found[:16]}..., expected {expected[:16]}...")
 

@@ -42,10 +42,10 @@ def test_simple(job: Job):
 def test_the_rows_of_an_epoch(job: Job):
     """They are counted on after a checkpoint, and from none in the next epoch."""
     manager = manager_of(job)
-    manager.record_step(Update(0, 0), RowStats(2, row_hash_sum(np.array([3, 0])), 1.0, 0))
+    manager.record_step(Update(0, 0), RowStats(2, row_hash_sum(np.array([3, 0])), 1.0, 0, 1.0))
     manager.save(Checkpoint(manager.start.weights, 1), Header(train_seconds=0.0, staleness={}))
     again = manager_of(job)
-    again.record_step(Update(1, 1), RowStats(2, row_hash_sum(np.array([1, 2])), 1.0, 0))
+    again.record_step(Update(1, 1), RowStats(2, row_hash_sum(np.array([1, 2])), 1.0, 0, 1.0))
     again.verify_rows("epoch 1", all_rows(0, 4))
     again.begin_epoch()
     with pytest.raises(TrainingError, match="epoch 2: 0 rows were applied, expected 4"):
@@ -76,7 +76,7 @@ def test_only_asynchronous_has_an_order(data: Path, tmp_path: Path):
         job = begun(tmp_path / str(staleness), data, delay=0, staleness=staleness)
         manager = manager_of(job)
         for step in range(3):
-            manager.record_step(Update(step, 0), RowStats(400, 7, 1.0, 0))
+            manager.record_step(Update(step, 0), RowStats(400, 7, 1.0, 0, 1.0))
         manager.save(Checkpoint(manager.start.weights, 3), Header(train_seconds=0.0, staleness={}))
         path = Run(job.run).updates
         assert path.exists() == bool(lines)

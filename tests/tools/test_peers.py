@@ -7,11 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ddmlp.nn.inputs import Inputs
 
 from ddmlp.data.dataset import Dataset
-from ddmlp.nn.network import Network
-from ddmlp.nn.optimizer import update
+from ddmlp.nn.network import Network, Steps
 from ddmlp.nn.weights import Shape, Weights
 from tools.benchmarks.peers.baseline import STRETCH, Rows, available, baseline, stretches
 from tools.benchmarks.peers.ray_pattern import DataWorker, ParameterServer
@@ -34,20 +32,17 @@ def baseline_or_skip(name: str) -> Callable[..., Any]:
 
 def ours(rows: Rows, order: np.ndarray, batch: int = BATCH) -> Weights:
     """The weights after ddmlp's own steps on these rows."""
-    weights, gradient, network = Weights.draw(SHAPE, 0), Weights(SHAPE), Network(SHAPE, batch)
-    for start in range(0, len(order), batch):
-        chosen = order[start : start + batch]
-        x = np.empty((len(chosen), SHAPE.inputs), np.float32)
-        np.multiply(rows.pixels[chosen], np.float32(1 / 255), out=x)
-        network.gradients(weights, Inputs(x), rows.labels[chosen], gradient)
-        update(weights, gradient.flat, RATE / len(chosen), weights)
+    weights, bounds = Weights.draw(SHAPE, 0), np.append(np.arange(0, len(order), batch), len(order))
+    rates = (RATE / np.diff(bounds)).astype(np.float32)
+    steps = Steps(rows.pixels[order], rows.labels[order], bounds, rates, np.zeros((len(rates), 3), np.intp))
+    Network(SHAPE, batch).train(steps, weights.flat.reshape(1, -1))
     return weights
 
 
 def same(found: Weights, expected: Weights) -> None:
     start = Weights.draw(SHAPE, 0)
-    assert np.abs(expected.flat - start.flat).max() > 1e-3  # they have moved
-    np.testing.assert_allclose(found.flat, expected.flat, rtol=0, atol=1e-5)
+    assert np.abs(expected.values - start.values).max() > 1e-3  # they have moved
+    np.testing.assert_allclose(found.values, expected.values, rtol=0, atol=1e-5)
 
 
 def test_rows_are_the_datasets(data: Path, rows: Rows):
@@ -78,11 +73,11 @@ def test_the_weights_are_ours(rows: Rows, name: str, batch: int):
 
 def test_the_weights_of_rays_pattern_are_ours(rows: Rows):
     workers = [DataWorker(rows, SHAPE, BATCH // 2, rank) for rank in range(2)]
-    server = ParameterServer(Weights.draw(SHAPE, 0).flat, RATE, BATCH)
+    server = ParameterServer(Weights.draw(SHAPE, 0).values, RATE, BATCH)
     for _ in range(STEPS):
         server.apply_gradients(*(worker.compute_gradients(server.weights) for worker in workers))
     order = next(stretches(len(rows.labels), BATCH))[: STEPS * BATCH]
-    same(Weights(SHAPE, server.weights), ours(rows, order))
+    same(Weights.from_values(SHAPE, server.weights), ours(rows, order))
 
 
 def _drive(data: Path, order: np.ndarray) -> np.ndarray:
@@ -95,13 +90,13 @@ def _drive(data: Path, order: np.ndarray) -> np.ndarray:
 @pytest.mark.ray
 def test_the_driver_of_rays_pattern_trains(data: Path, rows: Rows):
     order = next(stretches(len(rows.labels), BATCH))[: STEPS * BATCH]
-    same(Weights(SHAPE, in_process(_drive, data / "train", order)), ours(rows, order))
+    same(Weights.from_values(SHAPE, in_process(_drive, data / "train", order)), ours(rows, order))
 
 
 def test_a_worker_of_rays_pattern_goes_on_after_an_epoch(rows: Rows):
     few = rows.first(2 * BATCH)
     worker = DataWorker(few, SHAPE, BATCH // 2, 0)
-    gradients = {worker.compute_gradients(Weights.draw(SHAPE, 0).flat).tobytes() for _ in range(5)}
+    gradients = {worker.compute_gradients(Weights.draw(SHAPE, 0).values).tobytes() for _ in range(5)}
     assert len(gradients) == 5
 
 
@@ -109,7 +104,7 @@ def _train_half(rank: int, meeting: Path, data: Path, order: np.ndarray) -> np.n
     """What one process of DistributedDataParallel does: at the top, so that a process can be started with it."""
     peer = baseline("PyTorch DDP")(Rows.load(data), Weights.draw(SHAPE, 0), BATCH, RATE, rank, meeting)
     peer.train(order)
-    weights = peer.weights.flat.copy()
+    weights = peer.weights.values
     peer.close()
     return weights
 
@@ -119,7 +114,7 @@ def test_the_weights_of_ddp_are_ours(data: Path, rows: Rows, tmp_path: Path):
     order = np.random.default_rng(2).permutation(len(rows.labels))[: STEPS * BATCH]
     calls = [(rank, tmp_path / "meeting", data / "train", order) for rank in range(2)]
     for found in in_processes(_train_half, calls):
-        same(Weights(SHAPE, found), ours(rows, order))
+        same(Weights.from_values(SHAPE, found), ours(rows, order))
 
 
 def test_stretches_are_epochs_in_whole_steps():

@@ -27,7 +27,7 @@ from tests.support.sockets import (
     work,
 )
 
-TALLY = RowStats(8, 1, 0.5, 1)
+TALLY = RowStats(8, 1, 0.5, 1, 0.25)
 
 
 class StuckWorker(Worker):

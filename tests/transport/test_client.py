@@ -71,7 +71,7 @@ def test_processes(dataset, start, expected):
 @both_kinds
 @pytest.mark.parametrize(("batch", "microbatch"), [(1, 1), (3, 1), (7, 2)])
 def test_few_rows(dataset, threads, monkeypatch, kind, batch, microbatch):
-    """Their gradients are compact, but for those that are sent or added."""
+    """A last microbatch is smaller than the others, or a step has but one row."""
     few = Plan(rows=PLAN.rows, batch=batch, microbatch=microbatch, epochs=1, seed=4, block=100, window=PLAN.rows)
     monkeypatch.setattr(sockets, "PLAN", few)
     alone = Training(LocalWorkerPool(sockets.worker(dataset)), 1).run(to=few.steps)

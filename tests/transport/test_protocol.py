@@ -1,6 +1,7 @@
 """The frames and the handshake's messages: what survives the wire, and what is refused."""
 
 import json
+import math
 import socket
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -29,7 +30,7 @@ def pair():
 
 
 def test_simple():
-    row_stats = RowStats(2**40, 2**64 - 1, -0.1, 2**33)
+    row_stats = RowStats(2**40, 2**64 - 1, -0.1, 2**33, math.inf)
     for follows in (True, False):
         assert protocol.unpack_unit(protocol.pack_unit(UNIT, 3, follows)) == (UNIT, 3, follows)
     assert protocol.unpack_answer(protocol.pack_answer(UNIT, row_stats, 1, 0.25)) == (UNIT, row_stats, 1, 0.25)
@@ -41,7 +42,7 @@ def test_simple():
 
 
 def test_kinds_of_frame():
-    row_stats = RowStats(1, 1, 1.0, 1)
+    row_stats = RowStats(1, 1, 1.0, 1, 1.0)
     frames = [
         protocol.pack_unit(UNIT, 0, False),
         protocol.pack_answer(UNIT, row_stats, 0, 0.0),

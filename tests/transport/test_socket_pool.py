@@ -22,7 +22,7 @@ from tests.support.sockets import (
     worker,
 )
 
-TALLY = RowStats(8, 1, 0.5, 1)
+TALLY = RowStats(8, 1, 0.5, 1, 0.25)
 
 
 @both_kinds

@@ -12,7 +12,7 @@ from ddmlp.inference.model import PREDICT_ROWS, Model
 from ddmlp.nn.weights import Weights
 from ddmlp.numerics import pin
 from tools.benchmarks.benchmark import Benchmark, Cases, Settings, Target, per_second
-from tools.benchmarks.peers.baseline import Rows, scaled
+from tools.benchmarks.peers.baseline import Rows, matrices, scaled
 from tools.benchmarks.record import Entry
 
 HIDDEN = (300, 800)
@@ -21,12 +21,12 @@ OURS, BOUND = "ddmlp", "matrix products"
 
 def products(weights: Weights, pixels: NDArray[np.uint8]) -> Callable[[], object]:
     """The bound: x W1 and y1 W2 of the rows `pixels` (B, m), and nothing else."""
-    x = scaled(pixels)
+    x, (w1, w2) = scaled(pixels), matrices(weights.shape, weights.values)
     y1, z2 = (np.empty((len(x), width), np.float32) for width in weights.shape[1:])
 
     def multiply() -> None:
-        np.matmul(x, weights.w1, out=y1)
-        np.matmul(y1, weights.w2, out=z2)
+        np.matmul(x, w1, out=y1)
+        np.matmul(y1, w2, out=z2)
 
     return multiply
 

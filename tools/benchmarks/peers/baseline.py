@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddmlp.data.dataset import Dataset
-from ddmlp.nn.weights import Shape, Weights
+from ddmlp.nn.weights import Floats, Shape, Weights
 from tools.benchmarks.benchmark import per_second
 
 # Where the class of each is, imported only when asked for; and the optional package that it needs.
@@ -65,6 +65,12 @@ class Baseline(ABC):
     def accuracy(self, rows: Rows) -> float:
         """The fraction of these rows that are recognised, if it can be asked."""
         raise NotImplementedError
+
+
+def matrices(shape: Shape, values: Floats) -> tuple[Floats, Floats]:
+    """W1 (m, n) and W2 (n, o), as views of what `Weights.values` gives: nothing lies between their rows."""
+    m, n, o = shape
+    return values[: m * n].reshape(m, n), values[m * n :].reshape(n, o)
 
 
 def scaled(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from ddmlp.nn.weights import Floats, Weights
 from ddmlp.numerics import pin
-from tools.benchmarks.peers.baseline import Baseline, Rows
+from tools.benchmarks.peers.baseline import Baseline, Rows, matrices
 
 
 class Dense(Baseline):
@@ -15,41 +15,46 @@ class Dense(Baseline):
         pin()
         m, n, o = weights.shape
         self._rows, self._batch, self.rate = rows, batch, rate
-        self.weights = Weights(weights.shape, weights.flat.copy())
-        self._gradient = Weights(weights.shape)
+        self._shape, self._values = weights.shape, weights.values
+        self._gradient = np.empty_like(self._values)
         self._pixels, self._x = np.empty((batch, m), np.uint8), np.empty((batch, m), np.float32)
         self._y1, self._d1 = np.empty((2, batch, n), np.float32)
         self._y2 = np.empty((batch, o), np.float32)
 
+    @property
+    def weights(self) -> Weights:
+        return Weights.from_values(self._shape, self._values)
+
     def train(self, order: NDArray[np.intp]) -> None:
         for start in range(0, len(order), self._batch):
             chosen = order[start : start + self._batch]
-            gradient = self.gradient(self.weights, chosen)
+            gradient = self.gradient(self._values, chosen)
             gradient *= np.float32(self.rate / len(chosen))
-            self.weights.flat -= gradient
+            self._values -= gradient
 
-    def gradient(self, weights: Weights, chosen: NDArray[np.intp]) -> Floats:
-        """dE/dW (m n + n o,), summed over the chosen rows; a buffer that the next call overwrites."""
+    def gradient(self, values: Floats, chosen: NDArray[np.intp]) -> Floats:
+        """dE/dW, summed over the chosen rows; values: the weights, both (m n + n o,). The next call overwrites it."""
+        (w1, w2), (slopes1, slopes2) = (matrices(self._shape, each) for each in (values, self._gradient))
         pixels, x, y1, y2, d1 = (
             buffer[: len(chosen)] for buffer in (self._pixels, self._x, self._y1, self._y2, self._d1)
         )
         np.take(self._rows.pixels, chosen, axis=0, out=pixels)
         np.multiply(pixels, np.float32(1 / 255), out=x)
-        np.matmul(x, weights.w1, out=y1)
+        np.matmul(x, w1, out=y1)
         np.negative(y1, out=y1)
         with np.errstate(over="ignore"):  # 1 / (1 + inf) is 0, as it should be
             np.exp(y1, out=y1)
         y1 += 1
         np.reciprocal(y1, out=y1)
-        np.matmul(y1, weights.w2, out=y2)
+        np.matmul(y1, w2, out=y2)
         y2 -= y2.max(axis=1, keepdims=True)
         np.exp(y2, out=y2)
         y2 /= y2.sum(axis=1, keepdims=True)
         y2[np.arange(len(chosen)), self._rows.labels[chosen]] -= 1  # y2 - t
-        np.matmul(y1.T, y2, out=self._gradient.w2)
-        np.matmul(y2, weights.w2.T, out=d1)
+        np.matmul(y1.T, y2, out=slopes2)
+        np.matmul(y2, w2.T, out=d1)
         d1 *= y1
         np.subtract(1, y1, out=y1)
         d1 *= y1
-        np.matmul(x.T, d1, out=self._gradient.w1)
-        return self._gradient.flat
+        np.matmul(x.T, d1, out=slopes1)
+        return self._gradient

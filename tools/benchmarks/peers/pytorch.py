@@ -23,7 +23,7 @@ class PyTorch(Baseline):
     ) -> None:
         m, n, o = weights.shape
         self._x, self._labels = torch.from_numpy(scaled(rows.pixels)), torch.from_numpy(rows.labels).long()
-        self._batch, self._shape, self.rate = batch, weights.shape, rate
+        self._batch, self.rate = batch, rate
         self._net = nn.Sequential(nn.Linear(m, n, bias=False), nn.Sigmoid(), nn.Linear(n, o, bias=False))
         with torch.no_grad():  # a Linear holds W^T
             self._net[0].weight.copy_(torch.from_numpy(weights.w1.T))
@@ -35,9 +35,7 @@ class PyTorch(Baseline):
     @property
     def weights(self) -> Weights:
         w1, w2 = (self._net[layer].weight.detach().numpy().T for layer in (0, 2))
-        found = Weights(self._shape)
-        found.w1[...], found.w2[...] = w1, w2
-        return found
+        return Weights.join(w1, w2)
 
     def train(self, order: NDArray[np.intp]) -> None:
         self._sgd.param_groups[0]["lr"] = self.rate

@@ -34,13 +34,13 @@ class DataWorker:
     """Computes gradients on its share of each step's rows, in an order of its own."""
 
     def __init__(self, rows: Rows, shape: Shape, each: int, rank: int) -> None:
-        self._shape, self._dense = shape, Dense(rows, Weights(shape), each, 0.0)
+        self._dense = Dense(rows, Weights(shape), each, 0.0)
         orders = stretches(len(rows.labels), WORKERS * each)
         self._chosen = (part[rank] for order in orders for part in order.reshape(-1, WORKERS, each))
 
     def compute_gradients(self, weights: Floats) -> Floats:
         """dE/dW (m n + n o,), summed over the rows of the next step."""
-        return self._dense.gradient(Weights(self._shape, weights), next(self._chosen))
+        return self._dense.gradient(weights, next(self._chosen))
 
 
 class RayPattern(Baseline):
@@ -52,10 +52,10 @@ class RayPattern(Baseline):
         self._cluster = connect("local")
         self.ray: Any = self._cluster.ray
         actor, shared, each = self.ray.remote(num_cpus=0), self.ray.put(rows), batch // WORKERS
-        self.rate, self._shape, self._batch = rate, weights.shape, batch
-        self.server = actor(ParameterServer).remote(weights.flat, rate, batch)
+        self.rate, self._batch = rate, batch
+        self.server = actor(ParameterServer).remote(weights.values, rate, batch)
         self.workers = [actor(self.Worker).remote(shared, weights.shape, each, rank) for rank in range(WORKERS)]
-        self.weights = self.ray.put(weights.flat)
+        self.weights = self.ray.put(weights.values)
 
     def train(self, order: NDArray[np.intp]) -> None:
         """As many steps as there are in these rows."""
