@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ddmlp.ray_backend.cluster import Cluster
+from tests.support.readme import PROMISED
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,12 +33,23 @@ def train(data: Path, folder: Path, *flags: str) -> dict[str, Any]:
     return found
 
 
+@pytest.fixture(scope="module")
+def trained(data: Path, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The result of make train."""
+    return train(data, tmp_path_factory.mktemp("mnist") / "run", "--workers", "4", "--address", cluster.address)
+
+
 @pytest.mark.timeout(500)
-def test_two_percent_with_four_workers(data: Path, cluster: Cluster, tmp_path: Path):
-    found = train(data, tmp_path / "run", "--workers", "4", "--address", cluster.address)
-    assert found["test_rows"] == 10_000
-    assert found["rows"] == found["epochs"] * 60_000 > 0
-    assert found["test_error"] <= 0.02
+def test_two_percent_with_four_workers(trained: dict[str, Any]):
+    assert trained["test_rows"] == 10_000
+    assert trained["rows"] == trained["epochs"] * 60_000 > 0
+    assert trained["test_error"] <= 0.02
+
+
+@pytest.mark.timeout(500)
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="HASH_MNIST stands for it until the defaults are chosen")
+def test_hash_of_the_readme(trained: dict[str, Any]):
+    assert trained["weights_sha256"] == PROMISED["full MNIST"]
 
 
 @pytest.mark.timeout(500)
