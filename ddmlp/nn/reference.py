@@ -2,8 +2,8 @@
 
 m inputs, n hidden units, o outputs, B rows; * is element-wise, @ the matrix product. The numbers in brackets are the
 equations of Ottokar Tilk's note "Simple neural network to recognize handwritten digits". A batch's gradient is the sum
-over its rows. Arrays are float64. Their last bits may differ from one machine to another, as the sums are NumPy's; those
-of `kernels`, which are float32, do not.
+over its rows. Arrays are float64. NumPy makes the sums, so their last bits may differ from one machine to another;
+those of `kernels`, which are float32, do not.
 
 >>> w1, w2 = np.array([[0.5, -0.5]]), np.array([[1.0, 0.0], [0.0, 1.0]])  # one input, two hidden units, two outputs
 >>> x, t = np.array([[1.0]]), np.array([[1.0, 0.0]])  # one row, of the first class
