@@ -33,7 +33,7 @@ class Steps(NamedTuple):
     ----------
     pixels : (rows, m) uint8
     labels : (rows,) uint8
-        Less than the number of outputs, which is not checked.
+        Less than the number of outputs; otherwise ValueError is raised.
     bounds : (steps + 1,)
         Where the rows of each step begin, and where the last ones end.
     rates : (steps,) float32
@@ -85,9 +85,8 @@ class Network:
         rows = len(pixels)
         found = np.empty((rows, self._sizes.o), np.float32), np.empty(rows, np.intp)
         labels = np.zeros(rows, np.uint8) if labels is None else labels
-        error = recognise(
-            self._sizes, _flat(pixels), labels, weights.flat, self._scratch, found[0].reshape(-1), found[1]
-        )
+        pixels = _flat(self._sizes, pixels, labels)
+        error = recognise(self._sizes, pixels, labels, weights.flat, self._scratch, found[0].reshape(-1), found[1])
         return Recognised(*found, error)
 
     def gradient(self, weights: Weights, pixels: Bytes, labels: Bytes, out: Weights) -> tuple[float, int, float]:
@@ -111,9 +110,10 @@ class Network:
     def _train(self, steps: Steps, stack: Floats, gradient: Floats, *, update: bool) -> tuple[Stats, int]:
         count = len(steps.rates)
         stats = Stats(np.empty(count), np.empty(count, np.intp), np.empty(count, np.float32), self._tree)
+        pixels = _flat(self._sizes, steps.pixels, steps.labels)
         done = train_steps(
-            self._sizes, _flat(steps.pixels), steps.labels, steps.bounds, self._microbatch, steps.rates,
-            stack, steps.slots, update, self._scratch, gradient, self._spare, stats,
+            self._sizes, pixels, steps.labels, steps.bounds, self._microbatch, steps.rates, stack, steps.slots,
+            update, self._scratch, gradient, self._spare, stats,
         )  # fmt: skip
         return stats, done
 
@@ -121,6 +121,10 @@ class Network:
 _NO_RATE, _FIRST = np.zeros(1, np.float32), np.zeros((1, 3), np.intp)
 
 
-def _flat(pixels: Bytes) -> Bytes:
-    """The pixels, row by row, as a kernel takes them."""
+def _flat(sizes: Sizes, pixels: Bytes, labels: Bytes) -> Bytes:
+    """The pixels, row by row, as a kernel takes them, which checks neither their number nor the labels."""
+    if pixels.shape != (len(labels), sizes.m):
+        raise ValueError(f"pixels of shape {pixels.shape}, expected {(len(labels), sizes.m)}")
+    if len(labels) and (label := int(labels.max())) >= sizes.o:
+        raise ValueError(f"a label is {label}, expected 0 to {sizes.o - 1}")
     return np.require(pixels, requirements=["C", "W"]).reshape(-1)

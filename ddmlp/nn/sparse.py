@@ -14,7 +14,7 @@ import numpy as np
 from ddmlp.nn.compiled import inlined
 from ddmlp.nn.lanes import fma, item, load, load_word
 
-ROWS, PIXELS = 128, 128  # of a block
+ROWS, PIXELS = 128, 192  # of a block
 # x = value / 255, rounded to float32
 INPUTS = (np.arange(256, dtype=np.float32) / np.float32(255)).astype(np.float32)
 

@@ -171,3 +171,18 @@ def allocated(action):
         return tracemalloc.get_traced_memory()[1] - held
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize(("shape", "label"), [((3, 5), 1), ((2, 4), 1), ((2, 5), 3)])
+def test_rows_that_do_not_fit(shape, label):
+    """A kernel would read or write outside of its buffers."""
+    network, weights = Network(Shape(5, 2, 3), 2), Weights(Shape(5, 2, 3))
+    pixels, labels = np.ones(shape, np.uint8), np.array([0, label], np.uint8)
+    expected = str(label) if label == 3 else r"\(2, 5\)"
+    with pytest.raises(ValueError, match=expected):
+        network.recognise(weights, pixels, labels)
+    with pytest.raises(ValueError, match=expected):
+        network.gradient(weights, pixels, labels, Weights(weights.shape))
+    steps = Steps(pixels, labels, np.array([0, 2]), np.ones(1, np.float32), np.zeros((1, 3), np.intp))
+    with pytest.raises(ValueError, match=expected):
+        network.train(steps, weights.flat.reshape(1, -1))
