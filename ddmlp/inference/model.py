@@ -83,7 +83,7 @@ def load_weights(path: Path) -> Weights:
     if path.is_dir() and not file.exists():
         raise RunError(f"{path} has no model.npz: its run has not ended; go on with it by --resume")
     weights = join_weights(file, load_arrays(file, "W1", "W2"))
-    if not np.isfinite(weights.flat).all():
+    if not weights.finite:
         raise RunError(f"{file} has weights that are not finite")
     return weights
 

@@ -38,6 +38,11 @@ class SGD:
             rate /= 1 + version / config.lr_half
         return (rate / max(1, staleness) if config.staleness_lr else rate) / config.batch
 
+    @property
+    def plain(self) -> bool:
+        """Whether its update is that of this class, which `steps.train_steps` makes by itself."""
+        return type(self).update is SGD.update
+
     def update(self, weights: Weights, left: Floats, right: Floats, step_size: float, out: Weights) -> None:
         """Make the next version of the weights in `out`, which may be `weights`: dW = -step_size (left + right).
 

@@ -80,6 +80,11 @@ class Weights:
         """A copy of W1, then W2, row by row: (m n + n o,) float32."""
         return np.concatenate([self.w1.reshape(-1), self.w2.reshape(-1)])
 
+    @property
+    def finite(self) -> bool:
+        """Whether all of them are finite numbers."""
+        return bool(np.isfinite(self.flat).all())
+
     def sha256(self) -> str:
         """SHA-256 over the little-endian bytes of `values`."""
         return hashlib.sha256(self.values.astype("<f4", copy=False).data).hexdigest()

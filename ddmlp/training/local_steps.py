@@ -16,7 +16,7 @@ from ddmlp.nn.weights import Weights
 from ddmlp.plan.plan import Plan, Update
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.runs.checkpoint import Checkpoint
-from ddmlp.training.batch_reader import BatchReader
+from ddmlp.training.batch_reader import LOT, BatchReader
 from ddmlp.training.loop import Applied, WaitTimes
 from ddmlp.training.nonfinite import find_nonfinite_microbatch
 from ddmlp.training.reduction import NOTHING
@@ -71,9 +71,10 @@ class LocalSteps:
         return Checkpoint(self.weights, self.step, earlier=earlier, state=self.optimizer.state)
 
     def advance(self, plan: Plan, upto: int, deadline: float = 0.0) -> list[Applied]:  # noqa: ARG002  # it never waits
-        """Apply the next steps, up to the position `upto`: as many as are made in one call.
+        """Apply the next steps, up to the position `upto`: as many as are made in one call, and none behind one that
+        would leave weights that are not finite.
 
-        Raises TrainingError if the weights would not be finite, and DatasetError.
+        Raises TrainingError if the first of them would, and DatasetError.
         """
         updates = self._next_updates(upto)
         if not updates:
@@ -84,11 +85,10 @@ class LocalSteps:
             self.optimizer.step_size(version, plan.steps, version - update.read)
             for version, update in enumerate(updates, self.step)
         ]
-        slots = self._versions.move(self.step, [update.read for update in updates])
+        slots = self._versions.slots(self.step, [update.read for update in updates])
         steps = Steps(rows.pixels, rows.labels, rows.bounds, np.array(rates, np.float32), slots)
-        make = self._make if type(self.optimizer).update is SGD.update else self._make_one_by_one
         began = time.perf_counter()
-        counted = [*make(steps)]
+        counted = [*(self._make(steps) if self.optimizer.plain else self._make_one_by_one(steps, rates))]
         self.waits.results += time.perf_counter() - began
         applied = [
             Applied(update, RowStats(count, fingerprints, *each))
@@ -96,14 +96,16 @@ class LocalSteps:
                 updates, np.diff(rows.bounds).tolist(), rows.fingerprints, counted, strict=False
             )
         ]
-        if len(applied) < len(updates):
-            self._refuse(plan, updates[len(applied)], slots[len(applied), 0])
+        if not applied:
+            self._refuse(plan, updates[0])
+        self._versions.publish(self.step, slots[: len(applied)])
         self.step += len(applied)
         self._made += len(applied)
         return applied
 
     def _next_updates(self, upto: int) -> Sequence[Update]:
-        """The next updates up to that position, as long as their steps follow each other."""
+        """The next updates up to that position, as long as their steps follow each other, and may be read together."""
+        upto = min(upto, self.step + LOT)
         if self._updates is None:
             return [Update(step, max(0, step - self._delay)) for step in range(self.step, upto)]
         rest = self._updates[self.step : upto]
@@ -117,21 +119,20 @@ class LocalSteps:
             stats.errors[:done].tolist(), stats.mistakes[:done].tolist(), stats.steepest[:done].tolist(), strict=True
         )
 
-    def _make_one_by_one(self, steps: Steps) -> Counted:
-        """The same for an optimizer whose update is not that of `SGD`."""
+    def _make_one_by_one(self, steps: Steps, step_sizes: list[float]) -> Counted:
+        """The same for an optimizer that has an update of its own."""
         shape, buffers = self._gradient.shape, self._versions.buffers
-        for step, rate in enumerate(steps.rates):
+        for step, step_size in enumerate(step_sizes):
             begin, end = steps.bounds[step : step + 2]
             read, source, target = (Weights(shape, buffers[slot]) for slot in steps.slots[step])
             counted = self._network.gradient(read, steps.pixels[begin:end], steps.labels[begin:end], self._gradient)
-            if not is_finite(rate, end - begin, counted[2]):
+            if not is_finite(steps.rates[step], end - begin, counted[2]):
                 return
-            self.optimizer.update(source, self._gradient.flat, NOTHING, float(rate), target)
+            self.optimizer.update(source, self._gradient.flat, NOTHING, step_size, target)
             yield counted
 
-    def _refuse(self, plan: Plan, update: Update, slot: int) -> None:
-        weights = Weights(self._gradient.shape, self._versions.buffers[slot])
-        found = find_nonfinite_microbatch(self._dataset, plan, update, weights)
+    def _refuse(self, plan: Plan, update: Update) -> None:
+        found = find_nonfinite_microbatch(self._dataset, plan, update, self._versions[update.read])
         raise TrainingError(
             f"the weights are no longer finite after step {update.step}: {found}; the last checkpoint is kept"
         )

@@ -12,6 +12,8 @@ from ddmlp.training.worker import Worker
 
 def find_nonfinite_microbatch(dataset: Dataset, plan: Plan, update: Update, weights: Weights) -> str:
     """Which microbatch has a gradient that is not finite, in words; weights: those that the step has read."""
+    if not weights.finite:
+        return f"version {update.read}, which it has read, was not either: so a worker has computed wrongly"
     worker, gradient = Worker(dataset, plan, weights.shape), Weights(weights.shape)
     for index in range(plan.microbatches(update.step)):
         row_stats = worker.compute(Unit(*update, Node(index, index + 1)), weights, gradient)

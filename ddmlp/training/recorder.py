@@ -7,6 +7,7 @@ from pathlib import Path
 from msgspec.structs import asdict, replace
 
 from ddmlp.data.dataset import Dataset
+from ddmlp.errors import TrainingError
 from ddmlp.inference.evaluation import Evaluation, evaluate
 from ddmlp.nn.weights import Weights
 from ddmlp.numerics import versions
@@ -91,8 +92,14 @@ class Recorder:
             self._journal.epoch(step, plan, self._evaluate(self._test, step, weights))
 
     def save_checkpoint(self, snapshot: Checkpoint) -> None:
-        """Write a checkpoint; snapshot: of the step loop, without a header."""
+        """Write a checkpoint; snapshot: of the step loop, without a header. Raises TrainingError if its weights are not
+        finite: no checkpoint ever has such weights."""
         start, step = time.perf_counter(), snapshot.step
+        if not snapshot.weights.finite:
+            raise TrainingError(
+                f"the weights of version {step} are not finite, though the steps up to it gave no cause for that: so a "
+                "worker has computed wrongly; the last checkpoint is kept"
+            )
         self._account_for_steps(step)
         header = self._journal.header
         if self._config.follow:

@@ -35,26 +35,38 @@ class VersionStack:
         """The weights of a version that a step to come reads, or of the newest one."""
         return Weights(self._shape, self.buffers[self._slots[version]])
 
-    def move(self, version: int, reads: Sequence[int]) -> NDArray[np.intp]:
+    def slots(self, version: int, reads: Sequence[int]) -> NDArray[np.intp]:
         """Where the next steps find their weights: (steps, 3), the slots of the version read, of the newest one, which
-        is `version` before the first step, and of the next. The last of them is the newest version then."""
+        is `version` before the first step, and of the next."""
         found = np.zeros((len(reads), 3), np.intp)
         if len(self.buffers) == 1:
-            self._slots = {version + len(reads): 0}
             return found
+        slots = self._slots
         for index, (now, read) in enumerate(enumerate(reads, version)):
-            target = self._free_slot(now)
-            found[index] = self._slots[read], self._slots[now], target
-            self._slots = {each: slot for each, slot in self._slots.items() if slot != target}
-            self._slots[now + 1] = target
+            target = self._free_slot(slots, now)
+            found[index] = slots[read], slots[now], target
+            slots = _moved(slots, now + 1, target)
         return found
 
-    def _free_slot(self, now: int) -> int:
+    def publish(self, version: int, slots: NDArray[np.intp]) -> None:
+        """Steps were made, of which these `slots` are; `version` was the newest one before the first of them."""
+        if len(self.buffers) == 1:
+            self._slots = {version + len(slots): 0}
+            return
+        for new, target in enumerate(slots[:, 2].tolist(), version + 1):
+            self._slots = _moved(self._slots, new, target)
+
+    def _free_slot(self, slots: dict[int, int], now: int) -> int:
         """A slot for the version after `now`: that of `now` itself, if no later step reads it."""
         if self._last_read(now) <= now:
-            return self._slots[now]
-        used = {slot for version, slot in self._slots.items() if self._last_read(version) > now}
+            return slots[now]
+        used = {slot for version, slot in slots.items() if self._last_read(version) > now}
         return next(slot for slot in range(len(self.buffers)) if slot not in used)
+
+
+def _moved(slots: dict[int, int], version: int, target: int) -> dict[int, int]:
+    """The slot of each version once `version` lies in `target`, where another one may have been."""
+    return {each: slot for each, slot in slots.items() if slot != target} | {version: target}
 
 
 def _last_reads(updates: NDArray[np.int64]) -> NDArray[np.int64]:

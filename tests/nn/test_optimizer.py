@@ -1,65 +1,56 @@
-"""The update."""
+"""The update, and the step sizes."""
 
 import numpy as np
 import pytest
 
 from ddmlp.config import TrainConfig
-from ddmlp.nn.optimizer import SGD, update
-from ddmlp.nn.weights import Shape, Weights
+from ddmlp.nn.optimizer import SGD
+from ddmlp.nn.weights import Floats, Shape, Weights
 
 SHAPE = Shape(1, 1, 2)
+NOTHING: Floats = np.empty(0, np.float32)
 
 
-def of(numbers, dtype=np.float32, shape=SHAPE):
-    return Weights(shape, np.array(numbers, dtype))
+def of(*numbers: float, shape: Shape = SHAPE) -> Weights:
+    return Weights.from_values(shape, np.array(numbers, np.float32))
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_simple(dtype):
-    weights, out = of([1, 2, 3], dtype), of([0, 0, 0], dtype)
-    assert update(weights, np.array([4, -8, 0], dtype), 0.25, out)
-    assert out.flat.tolist() == [0, 4, 3]
-    assert out.flat.dtype == dtype
-    assert weights.flat.tolist() == [1, 2, 3]
+def updated(weights: Weights, left: Weights, right: Floats = NOTHING, rate: float = 0.25) -> Weights:
+    out = Weights(weights.shape)
+    SGD(TrainConfig()).update(weights, left.flat, right, rate, out)
+    return out
+
+
+def test_simple():
+    weights = of(1, 2, 3)
+    assert updated(weights, of(4, -8, 0)).values.tolist() == [0, 4, 3]
+    assert updated(weights, of(4, -8, 0), of(0, 4, 4).flat).values.tolist() == [0, 3, 2]
+    assert weights.values.tolist() == [1, 2, 3]
 
 
 def test_rate_is_rounded_once():
-    """To the type of the weights."""
-    out = of([0, 0, 0])
-    assert update(of([1, 1, 1]), np.array([3, 0, 0], np.float32), 0.1, out)
-    assert out.flat[0] == np.float32(1) - np.float32(0.1) * np.float32(3)
+    """To the type of the weights; the product is not, before it is added."""
+    assert updated(of(1, 1, 1), of(3, 0, 0), rate=0.1).flat[0] == np.float32(1 - 3 * float(np.float32(0.1)))
 
 
-@pytest.mark.parametrize("live", [[1, 5], [0], [6], [], [0, 1, 6]])
-def test_in_place_and_compact(live):
-    """It has the same bits."""
-    shape, draw = Shape(7, 3, 2), np.random.default_rng(1)
-    compact = Weights(shape, draw.normal(size=shape.size).astype(np.float32))
-    compact.live = np.array(live, np.intp)
-    gradient = Weights(shape, compact.flat.copy())
-    gradient.live = compact.live
-    gradient.expand()
-    assert gradient.live is None
-    assert np.flatnonzero(gradient.w1.any(axis=1)).tolist() == live
-    assert (gradient.w1[live] == compact.w1[: len(live)]).all()
-    weights, out = Weights.draw(shape, 3), Weights(shape)
-    assert update(weights, gradient.flat.copy(), 0.3, out)
-    assert out.flat.tobytes() != weights.flat.tobytes()
-    for same, into in [(weights, Weights(shape)), 2 * (Weights.draw(shape, 3),)]:
-        assert update(same, compact.flat.copy(), 0.3, into, compact.live)
-        assert into.flat.tobytes() == out.flat.tobytes()
-    assert update(weights, gradient.flat.copy(), 0.3, weights)
-    assert weights.flat.tobytes() == out.flat.tobytes()
+def test_halves_are_added_first():
+    left, right = of(1e8, 1, 0), of(1, -1, 0)
+    whole = Weights(SHAPE, left.flat + right.flat)
+    assert whole.values[0] == 1e8, "rounded"
+    found = updated(of(1e8, 2, 3), left, right.flat, 1.0)
+    assert found.values.tolist() == updated(of(1e8, 2, 3), whole, rate=1.0).values.tolist() == [0, 2, 3]
 
 
-@pytest.mark.parametrize("live", [None, np.array([0]), np.array([], np.intp)])
-@pytest.mark.parametrize(("bad", "rate"), [(np.nan, 0.1), (np.inf, 0.1), (-np.inf, 0.1), (1e30, 0.1), (1.0, 1e30)])
-def test_not_finite(bad, rate, live):
-    """Nothing is changed then."""
-    weights = of([1, 2, 3])
-    with np.errstate(all="ignore"):
-        assert not update(weights, np.array([0, bad, 0], np.float32), rate, weights, live)
-    assert weights.flat.tolist() == [1, 2, 3]
+@pytest.mark.parametrize("shape", [SHAPE, Shape(7, 3, 2), Shape(3, 130, 4)])
+def test_in_place(shape: Shape):
+    """It has the same bits, and what stands behind the hidden units stays zero."""
+    weights, left, right = (Weights.draw(shape, seed) for seed in (1, 2, 3))
+    for half in (NOTHING, right.flat):
+        expected = updated(weights, left, half, 0.3)
+        inside = Weights(shape, weights.flat.copy())
+        SGD(TrainConfig()).update(inside, left.flat, half, 0.3, inside)
+        assert inside.flat.tobytes() == expected.flat.tobytes() != weights.flat.tobytes()
+        assert not expected.flat.reshape(-1, shape.width)[:, shape.hidden :].any()
 
 
 def step_sizes(versions, steps, **config):

@@ -21,7 +21,7 @@ def rows(*numbers):
 
 
 def tally_of(numbers):
-    return RowStats(len(numbers), row_hash_sum(rows(*numbers)), 0.0, 0)
+    return RowStats(len(numbers), row_hash_sum(rows(*numbers)), 0.0, 0, 1.0)
 
 
 def ledger_of(*parts):
@@ -49,7 +49,7 @@ def test_any_order_in_any_cut_passes(order, data):
     cuts = sorted(data.draw(st.sets(st.integers(1, len(order)), max_size=5)))
     parts = [order[start:stop] for start, stop in zip([0, *cuts], [*cuts, len(order)], strict=True)]
     ledger_of(*parts).verify("epoch 1", all_rows(0, len(order)))
-    added = RowStats(0, 0, 0.0, 0)
+    added = RowStats(0, 0, 0.0, 0, 1.0)
     for part in reversed(parts):
         added = tally_of(part).plus(added)
     assert added == tally_of(order)
@@ -116,8 +116,8 @@ def test_two_swaps_do_not_cancel_out(one):
 
 def test_plus():
     """Errors are added left to right, and all else too."""
-    one, two = RowStats(2, 2**64 - 1, 0.1, 1), RowStats(3, 5, 0.2, 2)
-    assert one.plus(two) == RowStats(5, 4, 0.1 + 0.2, 3)
+    one, two = RowStats(2, 2**64 - 1, 0.1, 1, 0.5), RowStats(3, 5, 0.2, 2, math.inf)
+    assert one.plus(two) == two.plus(one) == RowStats(5, 4, 0.1 + 0.2, 3, math.inf)
     assert math.isnan(one.plus(two._replace(error=math.nan)).error)
 
 

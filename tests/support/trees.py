@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from ddmlp.nn.weights import Shape
+from ddmlp.nn.weights import Shape, Weights
 from ddmlp.plan.reduction_tree import Node
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.messages import Gradient, Unit
@@ -18,24 +18,32 @@ def tree_sum(leaves):
     half = 1
     while 2 * half < len(leaves):
         half *= 2
-    return tuple(left + right for left, right in zip(tree_sum(leaves[:half]), tree_sum(leaves[half:]), strict=True))
+    pairs = list(zip(tree_sum(leaves[:half]), tree_sum(leaves[half:]), strict=True))
+    return *(left + right for left, right in pairs[:-1]), max(pairs[-1])
 
 
 def leaves_of(count, seed=0):
-    """The gradient of each microbatch, and the four numbers of its row_stats; sizes differ, so that the order of sums
+    """The gradient of each microbatch, and the five numbers of its row_stats; sizes differ, so that the order of sums
     matters."""
-    draw = np.random.default_rng(seed)
-    flats = (draw.normal(size=(count, SHAPE.size)) * 10.0 ** draw.integers(-3, 4, (count, 1))).astype(np.float32)
+    draw, (m, n, o) = np.random.default_rng(seed), SHAPE
+    values = (draw.normal(size=(count, m * n + n * o)) * 10.0 ** draw.integers(-3, 4, (count, 1))).astype(np.float32)
     return [
-        (flats[index], 1 + index % 3, int(draw.integers(2**63)), float(draw.normal()), int(draw.integers(9)))
+        (
+            Weights.from_values(SHAPE, values[index]).flat,
+            1 + index % 3,
+            int(draw.integers(2**63)),
+            float(draw.normal()),
+            int(draw.integers(9)),
+            float(draw.random()),
+        )
         for index in range(count)
     ]
 
 
 def sum_of(leaves):
     """Their sum (SHAPE.size,), and its row_stats."""
-    flat, rows, fingerprints, error, mistakes = tree_sum(leaves)
-    return flat, RowStats(rows, fingerprints % 2**64, error, mistakes)
+    flat, rows, fingerprints, *rest = tree_sum(leaves)
+    return flat, RowStats(rows, fingerprints % 2**64, *rest)
 
 
 def answer(leaves, node, step=0, buffer=None):

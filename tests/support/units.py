@@ -14,7 +14,7 @@ def unit(index, step=0, microbatches=1):
 def answer(unit, worker=0):
     """The same of every worker, and another for every unit."""
     flat = np.array([unit.step, unit.node.lo, unit.node.hi], np.float32)
-    return Gradient(unit, flat, RowStats(unit.microbatches, unit.node.lo, 0.5, 1), worker)
+    return Gradient(unit, flat, RowStats(unit.microbatches, unit.node.lo, 0.5, 1, 1.0), worker)
 
 
 def microbatch_rows(plan, step, index):

@@ -1,4 +1,4 @@
-"""Reading: the rows of every microbatch are those of the plan, however many are read in one go."""
+"""Reading: the rows are those of the plan, of every microbatch and step, however many are read in one go."""
 
 from pathlib import Path
 
@@ -14,7 +14,6 @@ from ddmlp.plan.row_stats import row_hash_sum
 from ddmlp.plan.stream_plan import StreamPlan
 from ddmlp.training import batch_reader
 from ddmlp.training.batch_reader import BatchReader
-from tests.support.units import microbatch_rows
 
 ROWS, LOT = 150, 64
 
@@ -51,11 +50,32 @@ def plan_of(batch, microbatch, rows=ROWS, stream=False, ended=True):
     return kind(rows, batch, microbatch, epochs=2, seed=3, block=10, window=ROWS, ended=ended)
 
 
-def check(reading, plan, step, index):
-    due = microbatch_rows(plan, step, index)
-    found = reading.read(plan, step, index)
+def check(reading, plan, step, index=0, count=1):
+    """Read so many microbatches from one on."""
+    due = step_rows(plan, step)[index * plan.microbatch : (index + count) * plan.microbatch]
+    found = reading.read(plan, step, index * plan.microbatch, count * plan.microbatch)
     assert found.labels.tolist() == found.pixels[:, 0].tolist() == due.tolist() != []
-    assert found.fingerprints == row_hash_sum(due)
+    assert found.bounds.tolist() == [0, len(due)]
+    assert found.fingerprints == [row_hash_sum(due)]
+
+
+def check_steps(reading, plan, step, most):
+    """Read at most so many steps from one on; returns how many that were."""
+    found = reading.read_steps(plan, step, most)
+    count = len(found.fingerprints)
+    assert 1 <= count <= most
+    due = [step_rows(plan, each) for each in range(step, step + count)]
+    assert found.labels.tolist() == found.pixels[:, 0].tolist() == np.concatenate(due).tolist()
+    assert found.bounds.tolist() == [0, *np.cumsum([len(rows) for rows in due])]
+    assert found.fingerprints == [row_hash_sum(rows) for rows in due]
+    return count
+
+
+def step_rows(plan, step):
+    """The rows of a step, which must be whole."""
+    rows = plan.rows_from(step, 0, plan.batch)
+    assert len(rows) == plan.rows_before(step + 1) - plan.rows_before(step)
+    return rows
 
 
 @given(
@@ -71,15 +91,73 @@ def test_any_microbatches_in_any_order(path, batch, microbatch, stream, draw):
     some = places[start : start + 20] + draw.draw(st.lists(st.sampled_from(places), max_size=10))
     reading = BatchReader(Dataset(path))
     for place in some:
-        check(reading, plan, *place)
+        check(reading, plan, *place, count=draw.draw(st.integers(1, 5)))
 
 
-@pytest.mark.parametrize(("batch", "reads"), [(1, 6), (7, 8), (32, 6), (33, 10)])
+@given(batch=st.integers(1, 2 * LOT), stream=st.booleans(), draw=st.data())
+def test_any_steps_in_any_order(path, batch, stream, draw):
+    """They may be mixed with reads of parts of a step."""
+    plan = plan_of(batch, 5, stream=stream)
+    reading, steps = BatchReader(Dataset(path)), st.integers(0, plan.steps - 1)
+    for step in draw.draw(st.lists(steps, min_size=1, max_size=10)):
+        check_steps(reading, plan, step, draw.draw(st.integers(1, 2 * LOT)))
+        if draw.draw(st.booleans()):
+            check(reading, plan, draw.draw(steps))
+
+
+@pytest.mark.parametrize("batch", [7, 100])
+def test_rest_of_a_step(path, batch):
+    plan, reading = plan_of(batch, 3), BatchReader(Dataset(path))
+    for step in range(plan.steps):
+        for begin in (0, 2):
+            assert reading.read(plan, step, begin).labels.tolist() == step_rows(plan, step)[begin:].tolist()
+
+
+@pytest.mark.parametrize(
+    ("batch", "counts", "reads"),
+    [
+        (1, [64, 64, 22], 3),  # all of a lot, or what is left of the epoch
+        (7, [9, 9, 3, 1], 3),  # 63 rows a lot; the short step comes by itself, and was read with those before it
+        (32, [2, 2, 1], 3),
+        (33, [1] * 5, 5),  # too large for a lot
+        (128, [1] * 2, 2),
+    ],
+)
+def test_steps_at_a_time(path, batch, counts, reads):
+    plan, dataset = plan_of(batch, batch), Counting(path)
+    reading, step = BatchReader(dataset), 0
+    for expected in 2 * counts:
+        assert check_steps(reading, plan, step, 10**9) == expected
+        step += expected
+    assert step == plan.steps
+    assert dataset.reads == 2 * reads
+
+
+def test_steps_not_asked_for_are_kept(path):
+    plan, dataset = plan_of(4, 4), Counting(path)
+    reading = BatchReader(dataset)
+    assert [check_steps(reading, plan, step, most) for step, most in [(0, 3), (3, 1), (4, 99)]] == [3, 1, 12]
+    assert dataset.reads == 1
+
+
+def test_steps_that_are_known(path):
+    """A stream's are whole, but for the last one once it has ended."""
+    reading, step = BatchReader(Dataset(path)), 0
+    for known, count in [(11, 2), (12, 1), (23, 2), (40, 5)]:
+        plan = plan_of(4, 4, known, stream=True, ended=False)
+        assert check_steps(reading, plan, step, 99) == count
+        step += count
+        assert step == plan.steps
+    plan = plan_of(4, 4, ROWS, stream=True)
+    assert [check_steps(reading, plan, each, 99) for each in (10, 32, 37)] == [16, 5, 1]
+
+
+@pytest.mark.parametrize(("batch", "reads"), [(1, 6), (7, 6), (32, 6), (33, 10)])
 def test_small_steps_are_read_in_one_go(path, batch, reads):
     plan, dataset = plan_of(batch, batch), Counting(path)
     reading = BatchReader(dataset)
     for step in range(plan.steps):
-        check(reading, plan, step, 0)
+        check(reading, plan, step)
     assert dataset.reads == reads
 
 
@@ -88,5 +166,5 @@ def test_rows_that_come_later_are_read_later(path):
     for known in (10, 11, 12, 40, ROWS):
         plan = plan_of(4, 4, known, stream=True, ended=known == ROWS)
         for step in range(plan.steps):
-            check(reading, plan, step, 0)
-    assert len(reading.read(plan, plan.steps - 1, 0).labels) == 2, "the last step, of what is left"
+            check(reading, plan, step)
+    assert len(reading.read(plan, plan.steps - 1).labels) == 2, "the last step, of what is left"

@@ -1,6 +1,5 @@
 """The pool of one worker in this process: its queue, what it counts, and which weights stay."""
 
-import numpy as np
 import pytest
 
 from ddmlp.nn.weights import Shape
@@ -9,7 +8,6 @@ from tests.support.local_pool import CAPACITY, LocalWorkerPool
 from tests.support.units import unit
 
 SHAPE = Shape(3, 2, 2)
-LIVE = np.array([0, 2])
 
 
 class Adding:
@@ -19,8 +17,7 @@ class Adding:
 
     def compute(self, unit, weights, out):
         out.flat[:] = weights.flat + unit.node.lo
-        out.live = LIVE
-        return RowStats(unit.microbatches, unit.node.lo, 0.5, 1)
+        return RowStats(unit.microbatches, unit.node.lo, 0.5, 1, 1.0)
 
 
 @pytest.fixture
@@ -44,9 +41,8 @@ def test_simple(pool):
     asked = unit(5, microbatches=2)
     pool.submit(asked)
     gradient = pool.next_result(0.0)
-    assert (gradient.unit, gradient.worker, gradient.row_stats) == (asked, 0, RowStats(2, 5, 0.5, 1))
+    assert (gradient.unit, gradient.worker, gradient.row_stats) == (asked, 0, RowStats(2, 5, 0.5, 1, 1.0))
     assert gradient.flat.tolist() == [5.0] * SHAPE.size
-    assert gradient.live is LIVE
     assert (pool.count, pool.parallel) == (1, 1)
 
 

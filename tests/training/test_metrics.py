@@ -49,15 +49,15 @@ def steps_noted(plan, start=0, last=None):
     """The steps of the progress events of a run from `start` to `last`."""
     journal, last = journal_at(start), plan.steps if last is None else last
     for step in range(start + 1, last + 1):
-        journal.applied(RowStats(10, 0, 1.0, 1), 0.5)
+        journal.applied(RowStats(10, 0, 1.0, 1, 1.0), 0.5)
         journal.progress(step, plan, ONE, WaitTimes(), last=step == last)
     return [event.step for event in events_of(journal) if isinstance(event, Progress)]
 
 
 def test_simple():
     stretch = Stretch()
-    stretch.record_step(RowStats(30, 0, 60.0, 3), seconds=0.5, staleness=2)
-    stretch.record_step(RowStats(10, 0, 20.0, 1), seconds=0.5, staleness=0)
+    stretch.record_step(RowStats(30, 0, 60.0, 3, 1.0), seconds=0.5, staleness=2)
+    stretch.record_step(RowStats(10, 0, 20.0, 1, 1.0), seconds=0.5, staleness=0)
     assert (stretch.error, stretch.mistaken, stretch.speed) == pytest.approx((2.0, 0.1, 40.0))
     assert stretch.staleness == {0: 1, 2: 1}
 
@@ -74,11 +74,11 @@ def test_it_begins_with_a_start():
 
 def test_a_report_is_since_the_last():
     journal = journal_at()
-    journal.applied(RowStats(10, 0, 5.0, 2), 0.5, 3)
-    journal.applied(RowStats(10, 0, 3.0, 1), 1.5, 3)
+    journal.applied(RowStats(10, 0, 5.0, 2, 1.0), 0.5, 3)
+    journal.applied(RowStats(10, 0, 3.0, 1, 1.0), 1.5, 3)
     stretch, events = journal.report()
     assert (stretch, len(events)) == (Stretch(20, 8.0, 3, 2.0, Counter({3: 2})), 1)
-    journal.applied(RowStats(5, 0, 1.0, 0), 0.25)
+    journal.applied(RowStats(5, 0, 1.0, 0, 1.0), 0.25)
     journal.checkpoint(3, 0.125, "c" * 64)
     assert journal.report() == (
         Stretch(5, 1.0, 0, 0.25, Counter({0: 1})),
@@ -91,11 +91,11 @@ def test_progress_is_since_the_last():
     plan, journal = plan_of(4), journal_at(train_seconds=100.0)
     pool = PoolStats(workers=3, depth=2, high_water=5, unread=1, unread_high_water=2, reissued=1, waited=0.625)
     waits = WaitTimes(results=1.0, full_queue=0.75)
-    journal.applied(RowStats(10, 0, 5.0, 2), 2.0, 7)
+    journal.applied(RowStats(10, 0, 5.0, 2, 1.0), 2.0, 7)
     journal.progress(1, plan, pool, waits, last=False)
     journal.report()
     for staleness in (0, 2, 2):
-        journal.applied(RowStats(10, 0, 4.0, 1), 0.5, staleness)
+        journal.applied(RowStats(10, 0, 4.0, 1, 1.0), 0.5, staleness)
     journal.progress(6, plan, pool, waits, last=False)
     assert events_of(journal) == [
         Progress(
@@ -117,9 +117,9 @@ def test_progress_is_since_the_last():
 
 def test_reports_do_not_cut_progress():
     journal = journal_at()
-    journal.applied(RowStats(10, 0, 5.0, 2), 1.0)
+    journal.applied(RowStats(10, 0, 5.0, 2, 1.0), 1.0)
     journal.report()
-    journal.applied(RowStats(10, 0, 3.0, 2), 1.0)
+    journal.applied(RowStats(10, 0, 3.0, 2, 1.0), 1.0)
     journal.progress(2, plan_of(4), ONE, WaitTimes(), last=False)
     assert events_of(journal)[0].error == 0.4
 
@@ -153,15 +153,15 @@ def test_the_last_step_is_noted():
 
 def test_a_tested_epoch():
     journal = journal_at(train_seconds=1.5)
-    journal.applied(RowStats(35, 0, 5.0, 2), 2.0)
+    journal.applied(RowStats(35, 0, 5.0, 2, 1.0), 2.0)
     journal.epoch(4, plan_of(4), Evaluation(np.array([[3, 1], [0, 4]]), 0.25, np.array([5])))
     assert events_of(journal)[1] == Epoch(step=4, epoch=1, error=0.125, cross_entropy=0.25, rows=8, seconds=3.5)
 
 
 def test_staleness_of_all_updates():
     journal = journal_at(step=5, staleness={0: 1, 3: 4})
-    journal.applied(RowStats(10, 0, 1.0, 0), 0.5, 3)
-    journal.applied(RowStats(10, 0, 1.0, 0), 0.5, 4)
+    journal.applied(RowStats(10, 0, 1.0, 0, 1.0), 0.5, 3)
+    journal.applied(RowStats(10, 0, 1.0, 0, 1.0), 0.5, 4)
     assert journal.staleness == Staleness(19 / 7, 4, {0: 1, 3: 5, 4: 1})
     assert journal.report()[0].staleness == {3: 1, 4: 1}
     assert again(journal.header).staleness == {0: 1, 3: 5, 4: 1}
@@ -172,13 +172,13 @@ def test_prequential_error():
     found = Prequential(None)
     assert found.error is None
     for rows, mistakes in [(10, 9), (10, 5), (10, 1)]:
-        found.record_step(RowStats(rows, 0, 0.0, mistakes))
+        found.record_step(RowStats(rows, 0, 0.0, mistakes, 1.0))
     assert found.error == PrequentialError(30, 0.5, 0.5)
-    found.record_step(RowStats(10, 0, 0.0, 0))
+    found.record_step(RowStats(10, 0, 0.0, 0, 1.0))
     assert found.error == PrequentialError(30, 0.2, 0.375)
-    found.record_step(RowStats(5, 0, 0.0, 4))
+    found.record_step(RowStats(5, 0, 0.0, 4, 1.0))
     assert found.error == PrequentialError(25, 0.2, 19 / 45)
-    found.record_step(RowStats(40, 0, 0.0, 4))
+    found.record_step(RowStats(40, 0, 0.0, 4, 1.0))
     assert found.error == PrequentialError(40, 0.1, 23 / 85)
 
 
@@ -201,7 +201,7 @@ def test_prequential_error_resumes(steps, cut):
         if place == cut:
             found = Prequential(from_json(to_json(found.state), PrequentialState))
         with mock.patch.object(metrics, "WINDOW", 25):
-            found.record_step(RowStats(rows, 0, 0.0, mistakes))
+            found.record_step(RowStats(rows, 0, 0.0, mistakes, 1.0))
         (window, wrong), (total, mistaken) = (
             map(sum, zip(*taken, strict=True)) for taken in (newest(steps[: place + 1], 25), steps[: place + 1])
         )
@@ -211,7 +211,7 @@ def test_prequential_error_resumes(steps, cut):
 def test_only_a_stream_is_tested_first():
     for follow in (False, True):
         journal = journal_at(follow=follow)
-        journal.applied(RowStats(10, 0, 1.0, 4), 0.5)
+        journal.applied(RowStats(10, 0, 1.0, 4, 1.0), 0.5)
         journal.progress(1, plan_of(4), ONE, WaitTimes(), last=True)
         due = PrequentialError(10, 0.4, 0.4) if follow else None
         assert events_of(journal)[1].prequential == journal.prequential == due
@@ -220,9 +220,9 @@ def test_only_a_stream_is_tested_first():
 
 def test_it_goes_on_with_its_header():
     journal = journal_at(follow=True)
-    journal.applied(RowStats(10, 0, 1.0, 4), 0.5)
+    journal.applied(RowStats(10, 0, 1.0, 4, 1.0), 0.5)
     other = Journal(True, 1, again(journal.header), [])
     for each in (journal, other):
-        each.applied(RowStats(10, 0, 1.0, 1), 0.25)
+        each.applied(RowStats(10, 0, 1.0, 1, 1.0), 0.25)
     assert other.header == journal.header
     assert (other.seconds, other.prequential) == (0.75, PrequentialError(20, 0.25, 0.25))

@@ -38,14 +38,14 @@ def test_simple():
     server = server_at()
     before, into = server.weights.flat.copy(), Weights(SHAPE)
     assert (server.version, server.ready_step(), server.open) == (0, None, {})
-    gradient = np.arange(10, dtype=np.float32)
+    gradient = Weights.from_values(SHAPE, np.arange(10, dtype=np.float32)).flat
     server.begin_step(0, 0, 2)
     assert server.open == {0: 0}
-    server.receive(Gradient(Unit(0, 0, Node(1, 2)), gradient * 2, RowStats(2, 40, 0.5, 1), worker=0))
+    server.receive(Gradient(Unit(0, 0, Node(1, 2)), gradient * 2, RowStats(2, 40, 0.5, 1, 0.5), worker=0))
     assert server.ready_step() is None
-    server.receive(Gradient(Unit(0, 0, Node(0, 1)), gradient, RowStats(3, 2, 1.0, 3), worker=1))
+    server.receive(Gradient(Unit(0, 0, Node(0, 1)), gradient, RowStats(3, 2, 1.0, 3, 2.0), worker=1))
     assert server.ready_step() == 0
-    assert server.apply_step(0, 0.5, into) == RowStats(5, 42, 1.5, 4)
+    assert server.apply_step(0, 0.5, into) == RowStats(5, 42, 1.5, 4, 2.0)
     assert (server.version, server.open) == (1, {})
     assert server.weights is into
     assert server.weights.flat.tolist() == (before - np.float32(0.5) * (gradient * 3)).tolist()
@@ -119,26 +119,29 @@ def test_version_before_stays_readable():
         assert server.weights.sha256() != held
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_gradient_not_finite(bad):
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("steepest", [np.inf, 1e30])
+def test_too_steep(steepest, count):
+    """The weights might not be finite then, so they stay as they were."""
     server = server_at(version=3)
     train(server, leaves_of(1), [Node(0, 1)])
     before = server.weights.sha256()
-    leaves = leaves_of(2)
-    leaves[1][0][4] = bad
+    leaves = leaves_of(count)
+    leaves[0] = (*leaves[0][:-1], steepest)
     with pytest.raises(TrainingError, match=r"^the weights are no longer finite after step 4$"):
-        train(server, leaves, [Node(0, 1), Node(1, 2)])
-    assert server.version == 4
-    assert server.weights.sha256() == before
+        train(server, leaves, [Node(index, index + 1) for index in range(count)], server.weights)
+    assert (server.version, server.weights.sha256()) == (4, before)
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_error_not_finite(bad):
+def test_too_large_a_rate():
+    """It counts, too."""
     server = server_at()
     before = server.weights.sha256()
-    leaves = [(flat, rows, fingerprints, bad, mistakes) for flat, rows, fingerprints, _, mistakes in leaves_of(1)]
-    with pytest.raises(TrainingError):
-        train(server, leaves, [Node(0, 1)])
+    begin(server, 1)
+    server.receive(answer(leaves_of(1), Node(0, 1)))
+    for rate in (1e30, np.inf):
+        with pytest.raises(TrainingError), np.errstate(over="ignore"):
+            server.apply_step(0, rate, server.weights)
     assert (server.version, server.weights.sha256()) == (0, before)
 
 

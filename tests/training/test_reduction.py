@@ -31,9 +31,9 @@ class Counting(BufferPool):
 
 
 def found(reduction):
-    """Its sum, as bytes, and its row_stats."""
-    flat, row_stats = reduction.sum
-    return flat.tobytes(), row_stats
+    """The sum of its halves, as bytes, and its row_stats."""
+    left, right, row_stats = reduction.halves
+    return (left + right if len(right) else left).tobytes(), row_stats
 
 
 def expected(leaves):
@@ -56,11 +56,40 @@ def test_simple():
     assert pool.out == []
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2, 3, 4), (4, 3, 2, 1, 0), (1, 4, 0, 3, 2)])
+def test_halves(order):
+    """They are the sums of the root's children; the answer that came last may be one of them."""
+    leaves, pool = leaves_of(5), Counting()
+    reduction = Reduction(0, 5, pool)
+    answers = {index: answer(leaves, Node(index, index + 1)) for index in order}
+    for index in order:
+        assert not reduction.complete
+        reduction.add_gradient(answers[index])
+    expected = sum_of(leaves[:4])[0], sum_of(leaves[4:])[0]
+    for _ in range(2):
+        left, right, row_stats = reduction.halves
+        assert (left.tobytes(), right.tobytes()) == tuple(half.tobytes() for half in expected)
+        assert row_stats == sum_of(leaves)[1]
+        reduction.keep_halves()
+        answers[order[-1]].flat[:] = np.nan
+    reduction.release()
+    assert pool.out == []
+
+
+@pytest.mark.parametrize("cut", [[Node(0, 1)], [Node(0, 2)]])
+def test_one_answer_has_no_other_half(cut):
+    leaves = leaves_of(cut[0].hi)
+    reduction = Reduction(0, len(leaves), Counting())
+    reduction.add_gradient(answer(leaves, cut[0]))
+    assert len(reduction.halves[1]) == 0
+    assert found(reduction) == expected(leaves)
+
+
 def test_sum_must_be_complete():
     reduction = Reduction(0, 2, Counting())
     reduction.add_gradient(answer(leaves_of(2), Node(1, 2)))
     with pytest.raises(AssertionError, match="not complete"):
-        _ = reduction.sum
+        _ = reduction.halves
 
 
 def test_whole_answer_is_not_copied():
@@ -69,10 +98,11 @@ def test_whole_answer_is_not_copied():
     whole = answer(leaves, Node(0, 4))
     reduction = Reduction(0, 4, pool)
     reduction.add_gradient(whole)
-    assert reduction.sum[0] is whole.flat
+    left, right, _ = reduction.halves
+    assert (left is whole.flat, len(right)) == (True, 0)
     assert pool.out == []
-    reduction.keep_sum()
-    reduction.keep_sum()
+    reduction.keep_halves()
+    reduction.keep_halves()
     whole.flat[:] = np.nan
     assert found(reduction) == expected(leaves)
     assert len(pool.out) == 1
@@ -92,7 +122,7 @@ def test_reductions_do_not_mix(steps, data):
     for step, node in waiting:
         reductions[step].add_gradient(answer(leaves[step], node, step, buffer))
         if reductions[step].complete:
-            reductions[step].keep_sum()
+            reductions[step].keep_halves()
         buffer[:] = np.nan
         for ready in [each for each in left if reductions[each].complete and data.draw(st.booleans())]:
             assert found(reductions[ready]) == expected(leaves[ready])

@@ -31,7 +31,7 @@ class ScriptedPool:
 
     def __init__(self, clock, capacity=2, seconds=1.0):
         self.weights, self.clock, self.capacity, self.seconds = WeightStore(SHAPE), clock, capacity, seconds
-        self.units, self.silent, self.most, self.value = [], 0, 0, 1.0
+        self.units, self.silent, self.most, self.steepest = [], 0, 0, 1.0
 
     @property
     def full(self):
@@ -47,9 +47,9 @@ class ScriptedPool:
         if self.silent:
             self.silent -= 1
             return None
-        flat = np.full(SHAPE.size, self.value, np.float32)
+        flat = np.ones(SHAPE.size, np.float32)
         unit = self.units.pop(0)
-        return Gradient(unit, flat, RowStats(2, 0, 1.0, 1), worker=0, waited=0.25)
+        return Gradient(unit, flat, RowStats(2, 0, 1.0, 1, self.steepest), worker=0, waited=0.25)
 
     def reserve_weights(self, keep):
         return self.weights.reserve({*keep, *(unit.version for unit in self.units)})
@@ -81,7 +81,7 @@ def test_simple(clock):
     loop.begin_steps(PLAN)
     assert not loop.idle
     applied = loop.apply_next(PLAN, clock.now + 100)
-    assert applied == (Update(0, 0), RowStats(8, 0, 4.0, 4))
+    assert applied == (Update(0, 0), RowStats(8, 0, 4.0, 4, 1.0))
     assert (loop.step, loop.idle, pool.most) == (1, True, 2)
     assert loop.weights.flat == pytest.approx(np.full(SHAPE.size, -0.4)), "4 ones, times 0.8 / 8"
 
@@ -122,7 +122,7 @@ def test_not_finite(clock):
     loop = loop_on(pool)
     loop.begin_steps(PLAN)
     loop.apply_next(PLAN, clock.now + 100)
-    pool.value = np.nan
+    pool.steepest = np.inf
     loop.begin_steps(PLAN)
     with pytest.raises(TrainingError, match=r"step 1: Update\(step=1, read=1\) -0\.4; the last checkpoint"):
         loop.apply_next(PLAN, clock.now + 100)

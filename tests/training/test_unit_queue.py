@@ -128,12 +128,13 @@ def test_third_answer_is_compared():
     "wrong",
     [
         {"flat": np.nextafter(answer(unit(0)).flat, np.float32(9))},
-        {"row_stats": RowStats(2, 0, 0.5, 1)},
-        {"row_stats": RowStats(1, 1, 0.5, 1)},
-        {"row_stats": RowStats(1, 0, math.nextafter(0.5, 1), 1)},
-        {"row_stats": RowStats(1, 0, 0.5, 2)},
+        {"row_stats": RowStats(2, 0, 0.5, 1, 1.0)},
+        {"row_stats": RowStats(1, 1, 0.5, 1, 1.0)},
+        {"row_stats": RowStats(1, 0, math.nextafter(0.5, 1), 1, 1.0)},
+        {"row_stats": RowStats(1, 0, 0.5, 2, 1.0)},
+        {"row_stats": RowStats(1, 0, 0.5, 1, math.nextafter(1, 2))},
     ],
-    ids=["gradient", "rows", "fingerprints", "error", "mistakes"],
+    ids=["gradient", "rows", "fingerprints", "error", "mistakes", "steepest"],
 )
 def test_answers_differ(wrong):
     """In a bit: both workers and the unit are named."""

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from ddmlp.nn.inputs import Inputs, Loader
 
 from ddmlp.data.dataset import Dataset
 from ddmlp.data.idx import read_idx
@@ -36,7 +35,6 @@ def weights():
 def compute(worker, weights, step, node):
     out = Weights(SHAPE, np.full(SHAPE.size, np.nan, np.float32))
     row_stats = worker.compute(Unit(step, step, node), weights, out)
-    out.expand()
     return out.flat, *row_stats
 
 
@@ -45,12 +43,13 @@ def same(one, other):
 
 
 def test_simple(worker, weights):
-    flat, rows, _, error, mistakes = compute(worker, weights, 0, Node(0, 1))
+    flat, rows, _, error, mistakes, steepest = compute(worker, weights, 0, Node(0, 1))
     assert np.isfinite(flat).all()
     assert np.any(flat)
     assert rows == PLAN.microbatch
     assert 0 < mistakes <= PLAN.microbatch
     assert error / PLAN.microbatch == pytest.approx(np.log(10), rel=0.5)
+    assert 0 < steepest < 1
 
 
 def test_computed_twice(worker, weights):
@@ -78,22 +77,24 @@ def test_rows_of_the_plan(sample, worker, weights, step, index, rows):
     begin = step % 24 * PLAN.batch + index * PLAN.microbatch
     places = EpochOrder(4_000, 1_000, 2_000, seed=5, epoch=step // 24)[begin : begin + rows]
     pixels = read_idx(sample / "train-images-idx3-ubyte.gz")[places].reshape(rows, 784)
-    inputs, labels = Loader(SHAPE, rows).arrange(pixels, read_idx(sample / "train-labels-idx1-ubyte.gz")[places])
+    labels = read_idx(sample / "train-labels-idx1-ubyte.gz")[places]
     out = Weights(SHAPE)
-    row_stats = rows, row_hash_sum(places), *Network(SHAPE, rows).gradients(weights, inputs, labels, out)
-    out.expand()
+    row_stats = rows, row_hash_sum(places), *Network(SHAPE, rows).gradient(weights, pixels, labels, out)
     assert same(compute(worker, weights, step, Node(index, index + 1)), (out.flat, *row_stats))
 
 
 def test_row_stats(sample, worker, weights):
     rows = np.concatenate([microbatch_rows(PLAN, SHORT, index) for index in range(4)])
-    x = read_idx(sample / "train-images-idx3-ubyte.gz")[rows].reshape(90, 784) / np.float32(255)
+    pixels = read_idx(sample / "train-images-idx3-ubyte.gz")[rows].reshape(90, 784)
     labels = read_idx(sample / "train-labels-idx1-ubyte.gz")[rows]
-    y2 = Network(SHAPE, 90).forward(weights, Inputs(x))
-    _, count, sums, error, mistakes = compute(worker, weights, SHORT, Node(0, 4))
+    y2 = Network(SHAPE).recognise(weights, pixels).probabilities
+    _, count, sums, error, mistakes, steepest = compute(worker, weights, SHORT, Node(0, 4))
     assert (count, sums) == (90, row_hash_sum(rows))
     assert error == pytest.approx(-np.log(y2[np.arange(90), labels].astype(np.float64)).sum(), rel=1e-5)
     assert mistakes == np.count_nonzero(y2.argmax(axis=1) != labels) > 0
+    y1 = 1 / (1 + np.exp(-(pixels / 255 @ weights.w1)))
+    slopes = ((y2 - np.eye(10)[labels]) @ weights.w2.T) * y1 * (1 - y1)
+    assert steepest == pytest.approx(abs(slopes).max(), rel=1e-4)
 
 
 def test_rows_of_an_epoch(worker, weights):
@@ -114,25 +115,30 @@ def test_the_weights_are_left_alone(worker, weights):
 def test_large_microbatch(data, weights):
     """It may be larger than the batch."""
     plan = Plan(rows=4_000, batch=10, microbatch=2**24, epochs=1, seed=0, block=1_000, window=4_000)
-    flat, rows, _, _, mistakes = compute(Worker(Dataset(data / "train"), plan, SHAPE), weights, 399, Node(0, 1))
+    flat, rows, _, _, mistakes, _ = compute(Worker(Dataset(data / "train"), plan, SHAPE), weights, 399, Node(0, 1))
     assert np.any(flat)
     assert 0 < mistakes <= rows == 10
 
 
 @pytest.fixture
 def reads(worker, monkeypatch):
-    """The microbatches that the worker reads, in their order."""
-    reads, before = [], worker._reader.read
+    """The rows that the worker reads from its dataset, a list for each time."""
+    reads, before = [], worker._dataset.gather
 
-    def read(plan, step, index):
-        reads.append((step, index))
-        return before(plan, step, index)
+    def gather(rows):
+        reads.append(rows.tolist())
+        return before(rows)
 
-    monkeypatch.setattr(worker._reader, "read", read)
+    monkeypatch.setattr(worker._dataset, "gather", gather)
     return reads
 
 
-@pytest.mark.parametrize("node", [Node(0, 1), Node(2, 4)])
+def rows_of(step, node):
+    begin, end = node.lo * PLAN.microbatch, min(node.hi * PLAN.microbatch, PLAN.batch)
+    return PLAN.rows_from(step, begin, end - begin).tolist()
+
+
+@pytest.mark.parametrize("node", [Node(0, 1), Node(2, 4), Node(0, 8)])
 @pytest.mark.parametrize("every", [1, 3])
 def test_prefetch(data, worker, weights, reads, node, every):
     """What most likely comes next is read ahead, and has the same bits."""
@@ -141,11 +147,10 @@ def test_prefetch(data, worker, weights, reads, node, every):
     for step in steps:
         reads.clear()
         assert same(compute(worker, weights, step, node), compute(other, weights, step, node))
-        within = [(step, index) for index in range(node.lo, node.hi)]
-        assert reads == (within if step == every else within[1:])  # its first microbatch was read before
+        assert reads == ([rows_of(step, node)] if step == every else [])  # those of later ones were read before
         reads.clear()
         worker.prefetch(Unit(step, step, node))
-        assert reads == [(step + every, node.lo)]
+        assert reads == [rows_of(step + every, node)]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +160,7 @@ def test_prefetch_in_vain(data, worker, weights, reads, step, node):
     for before in (6, 7):
         compute(worker, weights, before, Node(0, 4))
         worker.prefetch(Unit(before, before, Node(0, 4)))
-    assert reads[-1] == (8, 0)
+    assert reads[-1] == rows_of(8, Node(0, 4))
     for asked in [(step, node), (8, Node(0, 4))]:
         expected = compute(Worker(Dataset(data / "train"), PLAN, SHAPE), weights, *asked)
         assert same(compute(worker, weights, *asked), expected)
