@@ -1,47 +1,41 @@
 """What a step costs, counted, not timed: arrays that are allocated, and copies that are made."""
 
-import mmap
 import tracemalloc
 from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-from ddmlp.nn.memory import MIN_BYTES, zeros
 
 from ddmlp.config import TrainConfig
-from ddmlp.nn import memory
-from ddmlp.nn.weights import Shape
+from ddmlp.data.dataset import Dataset
+from ddmlp.nn.weights import Shape, Weights
+from ddmlp.plan.plan import Plan
+from ddmlp.runs.checkpoint import Checkpoint
 from ddmlp.training import batch_reader
+from ddmlp.training.local_steps import LocalSteps
+from ddmlp.training.messages import Unit
 from ddmlp.training.reduction import BufferPool
-from ddmlp.training.setup import build_trainer
+from ddmlp.training.worker import Worker
 from tests.support.local_pool import LocalWorkerPool
-from tests.support.runs import begin, job
 from tests.support.sockets import PLAN, Training, worker
 
-LITTLE = 100_000  # bytes: NumPy's buffers of 8,192 numbers where it converts, and what there is for each row
+SHAPE, LOT = Shape(784, 300, 10), 256
+LITTLE = 150_000  # bytes: what there is for each row and each step
+LOT_BYTES = LOT * (2 * 784 + 64)  # the rows, once more while they are gathered, and what there is for each
 
 
 @pytest.fixture
-def allocated(monkeypatch):
-    """Called, it returns the most bytes that were allocated at a time since it was called last, beyond those before;
-    and all that were mapped, which tracemalloc does not see."""
-    mapped: list[int] = []
-
-    class Mapped(mmap.mmap):
-        def __init__(self, _, size, *__):
-            mapped.append(size)
-
-    monkeypatch.setattr(memory.mmap, "mmap", Mapped)
+def allocated(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], int]]:
+    """Called, it returns the most bytes that were allocated at a time since it was called last, beyond those before."""
+    monkeypatch.setattr(batch_reader, "LOT", LOT)
     tracemalloc.start()
     before = 0
 
-    def allocated():
+    def allocated() -> int:
         nonlocal before
         now, most = tracemalloc.get_traced_memory()
-        most += sum(mapped) - before
-        before = now
-        mapped.clear()
+        before, most = now, most - before
         tracemalloc.reset_peak()
         return most
 
@@ -49,38 +43,50 @@ def allocated(monkeypatch):
     tracemalloc.stop()
 
 
-def test_mapped_is_allocated(allocated):
+def test_an_array_is_seen(allocated: Callable[[], int]):
     allocated()
-    zeros((MIN_BYTES,), np.uint8)
-    assert allocated() >= MIN_BYTES
+    Weights(SHAPE)
+    assert allocated() >= 4 * SHAPE.size > 1.7 * (LOT_BYTES + LITTLE)
 
 
-@pytest.mark.parametrize(("batch", "microbatch"), [(64, 64), (64, 16), (1, 1)])
-def test_step(tmp_path, data: Path, allocated, monkeypatch, batch, microbatch):
-    """It allocates no array but for the rows that it reads."""
-    monkeypatch.setattr(batch_reader, "LOT", 256)
-    config = TrainConfig(hidden=300, batch=batch, microbatch=microbatch, epochs=100)
-    begin(tmp_path / "run", config, data)
-    trainer = build_trainer(job(data, tmp_path / "run", 0, config, every=10**9))
-    assert trainer._data.wait_until_verified(), "no thread allocates beside it"
-    lots = batch_reader.LOT // batch  # steps of a lot
-    while trainer.step < 2 * lots + 5:
-        trainer.advance(0)
-    assert 5 * lots + 5 < trainer.plan.steps_per_epoch, "at the end of an epoch it is tested, which takes buffers"
+@pytest.mark.parametrize("delay", [0, 2])
+@pytest.mark.parametrize(("batch", "microbatch"), [(64, 64), (64, 16), (1, 1), (128, 128)])
+def test_steps(data: Path, allocated: Callable[[], int], batch: int, microbatch: int, delay: int):
+    """A stretch allocates no array but for the rows that it reads."""
+    config = TrainConfig(hidden=300, batch=batch, microbatch=microbatch, epochs=100, delay=delay)
+    dataset = Dataset(data / "train")
+    plan = Plan(4_000, batch, microbatch, 100, 0, 1_500, 4_000)
+    loop = LocalSteps(config, dataset, plan, Checkpoint(Weights.draw(SHAPE, 1), 0))
+    lot = LOT // batch  # steps
     costs = []
-    allocated()
-    for _ in range(3 * lots):
-        trainer.advance(0)
+    for begin in range(0, 6 * lot, lot):
+        for upto in (begin + 1, begin + lot):
+            allocated()
+            loop.advance(plan, upto)
+            assert loop.step == upto, "in one call"
+            costs.append(allocated())
+    assert max(costs[4::2]) < LOT_BYTES + LITTLE, "the rows are read"
+    assert max(costs[5::2]) < LITTLE, "they are there, and are not copied"
+
+
+@pytest.mark.parametrize(("batch", "microbatch"), [(64, 64), (64, 16), (250, 50)])
+def test_units(data: Path, allocated: Callable[[], int], batch: int, microbatch: int):
+    """The same of a worker."""
+    plan = Plan(4_000, batch, microbatch, 100, 0, 1_500, 4_000)
+    computing, weights, gradient = Worker(Dataset(data / "train"), plan, SHAPE), Weights.draw(SHAPE, 1), Weights(SHAPE)
+    costs = []
+    for step in range(12):
+        (root,) = plan.units_for(step, 1)
+        allocated()
+        computing.compute(Unit(step, step, root), weights, gradient)
         costs.append(allocated())
-    trainer.close()
-    lot = batch_reader.LOT * (784 + 64)  # the rows, and what there is for each
-    assert LITTLE < lot < 4 * Shape(784, 300, 10).size / 4
-    assert max(costs) < lot + LITTLE, "nothing as large as the weights"
-    assert sorted(costs)[len(costs) // 2] < LITTLE, "and mostly nothing"
+    assert max(costs[2:]) < LOT_BYTES + LITTLE
+    if batch <= batch_reader.MAX_LOT_BATCH:
+        assert sorted(costs)[len(costs) // 2] < LITTLE
 
 
 @pytest.mark.parametrize(("units", "copies"), [(1, 0), (2, 1), (8, 1)])
-def test_gradients(data, monkeypatch, units, copies):
+def test_gradients(data: Path, monkeypatch: pytest.MonkeyPatch, units: int, copies: int):
     """Answers come in the order of the tree here, so a sum waits in one buffer at a time for each of its levels."""
     taken = Counter()
 

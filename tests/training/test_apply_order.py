@@ -17,9 +17,8 @@ from tests.support.trees import SHAPE
 
 def whole(step, read, value):
     """The answer that is all of a step."""
-    return Gradient(
-        Unit(step, read, Node(0, 1)), np.full(SHAPE.size, value, np.float32), RowStats(1, 0, 0.0, 0), worker=0
-    )
+    flat = np.full(SHAPE.size, value, np.float32)
+    return Gradient(Unit(step, read, Node(0, 1)), flat, RowStats(1, 0, 0.0, 0, 1.0), worker=0)
 
 
 def test_in_order():

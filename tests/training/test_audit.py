@@ -83,7 +83,7 @@ def test_first_difference(whole: Path):
     assert shown == [(step, 14) for step in range(1, 15)]
     recorded.entries = [structs.replace(entry, weights_sha256="f" * 64) for entry in recorded.entries]
     redone = recorded.recomputation(dataset, 0, 54)
-    redone.advance()
+    redone.advance(1, lambda _: None)
     assert recorded.first_difference(redone, 54, lambda *_: None) is recorded.entries[1]
     assert redone.step == 10, "it went no further"
 

@@ -21,7 +21,18 @@ from ddmlp.training.loop import Loop
 from ddmlp.training.messages import Unit
 from ddmlp.training.worker import Worker
 from tests.support.loops import (
-    ROWS, SHAPE, all_made, begin, copied, hashes, job_of, local, looped, made, steep, write,
+    ROWS,
+    SHAPE,
+    all_made,
+    begin,
+    copied,
+    hashes,
+    job_of,
+    local,
+    looped,
+    made,
+    steep,
+    write,
 )  # fmt: skip
 
 CASES = [

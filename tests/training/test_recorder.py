@@ -1,5 +1,6 @@
 """What a run records: progress, the seconds of training, and that the rows of an epoch are each applied once."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,16 +9,18 @@ import pytest
 
 from ddmlp.data.writer import DatasetWriter
 from ddmlp.errors import RunError, TrainingError
+from ddmlp.nn.network import Network
 from ddmlp.nn.weights import Weights
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.runs.checkpoint import load_checkpoint
 from ddmlp.runs.checkpoint_manager import CheckpointManager
-from ddmlp.training import recorder, step_loop
+from ddmlp.training import local_steps, recorder, step_loop
 from ddmlp.training import trainer as trainers
 from ddmlp.training.job import Job
 from ddmlp.training.messages import Unit
 from ddmlp.training.parameter_server import ParameterServer
 from ddmlp.training.setup import build_trainer
+from ddmlp.training.trainer import Trainer
 from ddmlp.training.training_data import TrainingData
 from ddmlp.training.worker import Worker
 from tests.support.helpers import Clock
@@ -39,23 +42,29 @@ def test_progress(job: Job, monkeypatch, config: dict[str, int]):
     }
 
 
+def with_worker(job: Job) -> Trainer:
+    return trainer_with(job, Worker)
+
+
 @pytest.mark.parametrize("delay", [0, 2])
-def test_seconds_are_those_of_steps(job: Job, monkeypatch, delay: int):
+@pytest.mark.parametrize("kind", [build_trainer, with_worker])
+def test_seconds_are_those_of_steps(job: Job, monkeypatch, kind: Callable[[Job], Trainer], delay: int):
     """They are not those of tests, checkpoints, and whoever calls."""
     clock = Clock()
-    for module in (trainers, recorder, step_loop):
+    for module in (trainers, recorder, step_loop, local_steps):
         monkeypatch.setattr(module, "time", clock)
     monkeypatch.setattr(Worker, "compute", clock.costing(1, Worker.compute))
     monkeypatch.setattr(ParameterServer, "begin_step", clock.costing(1, ParameterServer.begin_step))
+    monkeypatch.setattr(Network, "train", clock.costing(2, Network.train))
     monkeypatch.setattr(recorder, "evaluate", clock.costing(1e3, recorder.evaluate))
     monkeypatch.setattr(CheckpointManager, "save", clock.costing(1e6, CheckpointManager.save))
-    trainer = build_trainer(replace(job, config=replace(job.config, delay=delay, microbatch=150)))
+    trainer = kind(replace(job, config=replace(job.config, delay=delay, microbatch=150)))
     report = trainer.advance(50)
     while report.result is None:
         clock.now += 1e9 if trainer._loop.idle else 0
         report = trainer.advance(50)
     trainer.close()
-    assert clock.now >= 2e3 + 8e6 + (1e9 if delay == 0 else 0)
+    assert clock.now >= 2e3 + 8e6 + (1e9 if delay == 0 or kind is build_trainer else 0)
     assert report.result.seconds == 2 * 54
 
 
@@ -73,10 +82,10 @@ def test_seconds_without_rows_do_not_count(tmp_path: Path, monkeypatch):
         return before(data, step, seconds)
 
     clock, before = Clock(), TrainingData.poll
-    for module in (trainers, recorder, step_loop):
+    for module in (trainers, recorder, local_steps):
         monkeypatch.setattr(module, "time", clock)
     monkeypatch.setattr(TrainingData, "poll", poll)
-    monkeypatch.setattr(Worker, "compute", clock.costing(1, Worker.compute))
+    monkeypatch.setattr(Network, "train", clock.costing(1, Network.train))
     publish(last=False)
     config = replace(CONFIG, epochs=1, lr_schedule="constant", follow=True, microbatch=150)
     (tmp_path / "run").mkdir()

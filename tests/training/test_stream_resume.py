@@ -9,6 +9,7 @@ import pytest
 
 from ddmlp.runs.checkpoint import load_checkpoint
 from ddmlp.runs.run import Run
+from ddmlp.training import recorder
 from ddmlp.training.setup import build_trainer
 from tests.support.growing import ROWS, Stream, finished
 from tests.support.helpers import plain
@@ -37,7 +38,8 @@ def test_no_new_rows(rows: int, stream: Stream, whole_stream: dict[str, Any]):
     assert finished(trainer)["weights_sha256"] == whole_stream["weights_sha256"]
 
 
-def test_end_that_is_asked_for(stream: Stream, whole_stream: dict[str, Any]):
+def test_end_that_is_asked_for(stream: Stream, whole_stream: dict[str, Any], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(recorder, "MAX_PENDING", 1)  # steps in one call
     stream.publish(500)
     trainer = build_trainer(stream.job)
     while trainer.step < 7:

@@ -10,9 +10,12 @@ from ddmlp.data.dataset import Dataset
 from ddmlp.data.manifest import Manifest
 from ddmlp.data.writer import DatasetWriter
 from ddmlp.errors import DatasetError, RunError
+from ddmlp.nn.weights import Shape
+from ddmlp.plan.plan import Plan
 from ddmlp.training.audit import RecordedRun
 from ddmlp.training.messages import Gradient
 from ddmlp.training.setup import build_trainer
+from ddmlp.training.worker import Worker
 from tests.support.growing import ROWS, Stream, advance, finished
 from tests.support.local_pool import LocalWorkerPool
 
@@ -72,7 +75,7 @@ class Late(LocalWorkerPool):
         return super().next_result(timeout)
 
 
-def test_shard_that_the_worker_sees_first(stream: Stream, monkeypatch: pytest.MonkeyPatch):
+def test_shard_that_the_worker_sees_first(stream: Stream):
     def damaged() -> None:
         stream.publish(400)
         path = stream.path / Manifest.read(stream.path).shards[-3].file
@@ -80,11 +83,13 @@ def test_shard_that_the_worker_sees_first(stream: Stream, monkeypatch: pytest.Mo
         content[-5_000] ^= 1  # a pixel: nothing but the hash tells
         path.write_bytes(content)
 
-    monkeypatch.setattr(
-        "ddmlp.training.setup.LocalWorkerPool", type("DamagedLate", (Late,), {"happens": staticmethod(damaged)})
-    )
+    def connect(dataset: Dataset, plan: Plan, shape: Shape) -> Late:
+        pool = Late(Worker(dataset, plan, shape))
+        pool.happens = damaged
+        return pool
+
     stream.publish(480)
-    trainer = build_trainer(replace(stream.job, stop_after=15))
+    trainer = build_trainer(replace(stream.job, stop_after=15), connect)
     advance(trainer, 8)
     stream.publish(60)
     with pytest.raises(DatasetError, match="is damaged: its SHA-256"):

@@ -1,4 +1,4 @@
-"""The stack of versions: every step reads, changes and writes the versions that it is to, in as few slots as are needed."""
+"""The stack of versions: each step finds the versions that it reads, changes and writes, in as few slots as needed."""
 
 import numpy as np
 import pytest
