@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from ddmlp.data.dataset import Dataset
 from ddmlp.errors import RunError
-from ddmlp.nn.network import Network
 from ddmlp.nn.weights import Shape, Weights
 from ddmlp.numerics import pin
 
@@ -39,6 +38,8 @@ class Evaluation:
 
 def evaluate(weights: Weights, dataset: Dataset) -> Evaluation:
     """Recognise every row of `dataset`; raises RunError where the network does not fit it."""
+    from ddmlp.nn.network import Network  # with the compiler, which not every report needs
+
     check_fit(weights.shape, dataset)
     pin()
     network = Network(weights.shape)

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from msgspec import Meta, Struct
@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from ddmlp.data.manifest import Manifest
 from ddmlp.errors import DatasetError, ImageError, RunError
-from ddmlp.nn.network import Network
 from ddmlp.nn.weights import Weights
 from ddmlp.numerics import pin
 from ddmlp.runs.arrays import join_weights, load_arrays
 from ddmlp.runs.json_text import from_json
+
+if TYPE_CHECKING:
+    from ddmlp.nn.network import Network
 
 PREDICT_ROWS = 100  # images that are recognised at a time, if there are many
 
@@ -62,8 +64,10 @@ class Model:
         return self._network.recognise(self.weights, pixels).probabilities
 
     @cached_property
-    def _network(self) -> Network:
-        """The buffers, from the first use on."""
+    def _network(self) -> "Network":
+        """The buffers, from the first use on; who only reads weights does without the compiler."""
+        from ddmlp.nn.network import Network
+
         pin()
         return Network(self.weights.shape)
 

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from ddmlp.errors import RequestError
 from ddmlp.inference.model import Model, load_model, model_of
 from ddmlp.runs.run import Run
@@ -19,6 +21,8 @@ class Version:
 
     @classmethod
     def from_model(cls, model: Model, step: int | None = None) -> "Version":
+        """Ready to answer: nothing has to be compiled then."""
+        model.predict(np.zeros((1, *model.image_shape), np.uint8))
         info = ModelInfo(
             step=step,
             weights_sha256=model.weights.sha256(),

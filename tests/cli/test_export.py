@@ -1,7 +1,10 @@
 """The command that exports a model: a whole file or none, and one line for what it cannot do."""
 
+import json
 import os
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from unittest import mock
@@ -55,6 +58,25 @@ def test_a_missing_package(to: str, trained: Path, tmp_path: Path):
 def test_no_model(data: Path, tmp_path: Path):
     assert "no model.npz" in refusal(1, "--model", tmp_path, "--to", "onnx", tmp_path / "out")
     assert "invalid choice" in refusal(2, "--model", data, "--to", "pickle", tmp_path / "out")
+
+
+def test_without_the_compiler(trained: Path, tmp_path: Path):
+    """Nor does a report about a run need it whose data are gone."""
+    run = shutil.copytree(trained, tmp_path / "run")
+    about = json.loads((run / "config.json").read_bytes())
+    (run / "config.json").write_text(json.dumps(about | {"data": str(tmp_path / "gone")}))
+    script = """if True:
+        import sys
+        from ddmlp.cli import export, report
+        run = sys.argv[1]
+        sys.argv[1:] = ["--model", run, "--to", "safetensors", f"{run}/model"]
+        export.main()
+        report.main([run])
+        assert "numpy" in sys.modules
+        assert "numba" not in sys.modules
+    """
+    done = subprocess.run([sys.executable, "-c", script, run], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("to", FORMATS)

@@ -14,7 +14,7 @@ from ddmlp.nn.weights import Shape, Weights
 from ddmlp.runs.checkpoint import Checkpoint
 from ddmlp.runs.origin import Origin
 from ddmlp.runs.run import Run
-from ddmlp.serving.models import Newest
+from ddmlp.serving.models import Newest, fixed
 
 
 @pytest.fixture
@@ -37,6 +37,14 @@ def test_simple(run):
         assert (newest().info.step, newest().info.weights_sha256) == (step, digest)
         assert newest() is newest()
     assert newest().info.image_shape == (28, 28)
+
+
+def test_ready(run, tmp_path):
+    """The first answer does not wait for the compiler."""
+    save(run, 0, seed=0)
+    run.write_model(Weights.draw(Shape(784, 5, 10), 0))
+    for served in (Newest(run), fixed(tmp_path)):
+        assert "_network" in vars(served().model)
 
 
 def test_none_yet(run):
