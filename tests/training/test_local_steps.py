@@ -15,7 +15,7 @@ from ddmlp.errors import TrainingError
 from ddmlp.nn.optimizer import SGD
 from ddmlp.nn.weights import Weights
 from ddmlp.plan.plan import Update
-from ddmlp.training import local_steps
+from ddmlp.training import batch_reader, local_steps
 from ddmlp.training.local_steps import LocalSteps
 from ddmlp.training.loop import Loop
 from ddmlp.training.messages import Unit
@@ -69,6 +69,7 @@ def test_steps_of_a_call(dataset: Dataset, batch: int, counts: list[int]):
     loop, plan = local(job, dataset), job.plan(dataset.manifest)
     assert [len(applied) for applied in made(loop, plan)] == 2 * counts
     assert loop.stats.answered == {0: 2 * sum(counts)}
+    assert len(loop._next_updates(10**12)) == batch_reader.LOT, "a call costs the same however far there is to go"
 
 
 @given(stops=st.sets(st.integers(0, 2 * ROWS)), delay=st.integers(0, 3))
