@@ -1,4 +1,4 @@
-"""Networks, weights and rows that the kernels are tried with, in guarded buffers; the same steps by the slow kernels."""
+"""Networks, weights and rows to try the kernels with, in guarded buffers; and the same steps by the slow kernels."""
 
 from types import SimpleNamespace
 
