@@ -15,13 +15,13 @@ MAX_DELAY = 64  # each version between is kept, and lies in every checkpoint
 class TrainConfig:
     """Everything, besides the data, that the result of a run is a function of. Raises ConfigError for bad values."""
 
-    hidden: int = 400  # n, units of the hidden layer
-    batch: int = 64  # B, rows of a global batch: one step
-    microbatch: int = 32  # rows of a microbatch: the smallest piece of work
-    lr: float = 1.0  # alpha at step 0; each row moves the weights by alpha / B
+    hidden: int = 256  # n, units of the hidden layer
+    batch: int = 8  # B, rows of a global batch: one step
+    microbatch: int = 128  # rows of a microbatch: the smallest piece of work
+    lr: float = 0.8  # alpha at step 0; each row moves the weights by alpha / B
     lr_schedule: str = "linear"  # constant; falling linearly to zero after the last step; or inverse: see lr_half
     lr_half: int = 10_000  # steps after which `inverse`, alpha / (1 + step / lr_half), has halved it
-    epochs: int = 30
+    epochs: int = 5
     seed: int = 0  # of the initial weights and the epoch orders
     window: int = 65_536  # rows that are shuffled together
     staleness: int | str = 0  # S, the most versions between what a gradient was computed with and applied to; or "inf"

@@ -24,7 +24,7 @@ from ddmlp.data.writer import DatasetWriter
 # parts of one; microbatches below, at and above a block of rows, and short ones at the end of a step and of an
 # epoch; sparse rows, dense ones, and some of zeros only. Small, because emulation is some hundred times slower.
 LOCAL = {
-    "defaults": ("sample", ["--stop-after", "20"]),
+    "defaults": ("sample", ["--stop-after", "200"]),
     "delay": ("sample", ["--delay", "1", "--batch", "200", "--microbatch", "100", "--hidden", "32", "--epochs", "1"]),
     "one-row": ("sample", ["--batch", "1", "--hidden", "16", "--lr", "0.1", "--stop-after", "500"]),
     "small-parts": ("sample", ["--batch", "250", "--microbatch", "7", "--hidden", "20", "--epochs", "1"]),
@@ -43,16 +43,16 @@ LOCAL = {
 }
 
 GOLDEN = {
-    "defaults": "97e7720c8dd44c67667c5b12c5eddfd91e2f75d04c09991cc709b827624a7c5b",
-    "delay": "4fe8ec472ff15f3f4b2d82cd1206a4ba8872772b447ca5db5fd9aaec6d1526f5",
-    "one-row": "a82a09643e0f88dd4ecbfa79598e7bae3f8508d4df197be7d4bd0883d0fcef2f",
-    "small-parts": "8ee37370fcf01c0929757b763f21f55855ccce6807b52c97034bdd7a5b2d9252",
-    "large-part": "a6554a66f4ed9337bc5fc58bd4ac133937a3856f2b0c2e94bd5f09baa1ee2a80",
-    "one-hidden": "599f9b0d3ca88a0ecac995a35b6adb66a92738312baacb97c795ab1977451cce",
-    "dense": "375dc82e1fdbaf1ae9c74dd482eee34875bbf27803a1cab1484945bc004442da",
-    "odd": "bdfa13a820a871942d1c7880bf93727fb1f70d9517354632368a40b38215f0be",
-    "workers": "3995f7f0d56d5623cdc18ee8b45d026be04f0f40b059ca1f38929d9f9fd035b9",
-    "follow": "c58ff22e7a83694bf86f134aa17ff6e50349f93d63cf19cbb714babef6a8b03e",
+    "defaults": "4ec373ef6add5d8ef9356c8e8f6042dfbd28cf4bfde92f4b8c138f2172b76b5e",
+    "delay": "0c905fccdadcfdc9b3b92bc4e3a5241e0d772f0d35072c0513e7a3dad9c5a1b7",
+    "one-row": "c0888978a466a14ba0d7be77b6b6d43a495c85de40e95d3f774acbdbc9b37498",
+    "small-parts": "78ca32ad86e93dc0dc884009b685c8147d691eee7ba7fe24afe730ac4ef74ae8",
+    "large-part": "8c87c207664fe09ba3e7b35ba707487a6a1e44cd1791824c2265189506e6d50a",
+    "one-hidden": "09df42d67465f18c51122c23a349198b7eeac54fe38c9aa3a8be05c860e35f15",
+    "dense": "15e64409e489f43df622873160367b86d9250ccbed19c0e8699d444cf6c7fd8e",
+    "odd": "60334e813fc56329f9b168cb99fafca5b78375ea4928cf7c54b97ab7c2c7a25e",
+    "workers": "f6185c8bd1b83812f6eabec4aef1f6e2efa9cb7989697fa672dad9d66a0df38c",
+    "follow": "8a1898f120638f0b6173e5b45850515ee55fe9a506c45d966557f8f4f2e746c3",
 }
 
 
