@@ -88,7 +88,7 @@ def test_all_workers_killed_at_once(disturbed: Any, expected: dict[str, Any]):
 
 def test_a_server_that_hangs_is_given_up(disturbed: Any, expected: dict[str, Any]):
     """It still holds the checkpoints until it is dead, so the next one waits for that."""
-    found = disturbed(2, Fault("stop", None, 17, "half"), timeouts=Timeouts(server=1.0))
+    found = disturbed(2, Fault("stop", None, 17, "half"), timeouts=Timeouts(server=3.0))
     assert found["weights_sha256"] == expected["weights_sha256"]
     assert found["server_deaths"] == 1
 

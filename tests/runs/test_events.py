@@ -112,7 +112,7 @@ def test_staleness(tmp_path):
 
 def test_a_run(data, tmp_path):
     run = tmp_path / "run"
-    inside(train.main, "--data", data, "--run", run, "--hidden", "16", "--epochs", "2", "--no-report")
+    inside(train.main, "--data", data, "--run", run, "--batch", "64", "--hidden", "16", "--epochs", "2", "--no-report")
     found, result = Records.read(run / "metrics.jsonl"), json.loads((run / "result.json").read_bytes())
     assert found.damaged == 0
     assert (found.progress[-1].step, found.progress[-1].rows) == (result["steps"], result["rows"])

@@ -91,6 +91,7 @@ class ProcessTrainer:
         self.step = report.step
         if report.result is None:
             return report
+        self.deaths["worker"] += sum(not worker.process.is_alive() for worker in self._workers.values())
         deaths = {f"{kind}_deaths": count for kind, count in self.deaths.items()}
         return replace(report, result=structs.replace(report.result, **deaths))
 

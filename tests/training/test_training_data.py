@@ -70,7 +70,7 @@ def test_simple(job):
 
 
 def test_not_followed(job):
-    config = TrainConfig(batch=10)
+    config = TrainConfig(batch=10, epochs=30)
     data = TrainingData(Job(config, job.data, job.run, workers=0, checkpoint_every=10))
     plan = data.plan
     assert (state(data), plan.steps_per_epoch) == ((25, 90, True), 3)
