@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # `python -m ddmlp.verify` runs ddmlp/cli/verify.py, and likewise each other command: their folder belongs to the path
 # on which the modules of this package are looked up.

@@ -158,10 +158,9 @@ def verify(
     begin = redone.step
     if differs := recorded.first_difference(redone, last, show):
         before = max([step for step in recorded.steps if step < differs.step], default=0)
-        hint = "" if recorded.same_machine else "; it was computed on another processor or with other libraries"
         raise RunError(
             f"{path} differs in steps {before}..{differs.step}: computed again they come to the weights "
-            f"{redone.weights.sha256()[:16]}..., the run says {differs.weights_sha256[:16]}...{hint}"
+            f"{redone.weights.sha256()[:16]}..., the run says {differs.weights_sha256[:16]}..."
         )
     compared = [entry for entry in recorded.entries if begin <= entry.step <= last]
     return Verified(begin, last, len(compared), redone.weights.sha256(), compared[-1].digest)

@@ -10,6 +10,7 @@
     ├── DownloadError          a file that could not be fetched, or is not the one expected
     ├── RunError               a run folder, checkpoint or model
     ├── TrainingError          training that cannot go on: not finite, or a step short
+    ├── MachineError           a machine that computes other bits than all others
     └── ClusterError           Ray, the actors and the messages between them
 
 A message says what was found, what was expected, where, and what to do. The commands print it as one line.
@@ -65,6 +66,10 @@ class RunError(DdmlpError):
 
 class TrainingError(DdmlpError):
     """Training cannot go on: a value is not finite, or a step is short of gradients."""
+
+
+class MachineError(DdmlpError):
+    """This machine computes other bits than all others: its results would be of no use."""
 
 
 class ClusterError(DdmlpError):

@@ -1,72 +1,15 @@
-"""What the bits of a result rest on: one BLAS thread, known kernels, and counter-based random numbers."""
+"""What the bits of a result rest on besides the kernels: counter-based random numbers.
 
-import hashlib
-import platform
-from functools import cache
-from importlib import metadata
-from importlib.util import find_spec
+Only operations are used whose result is fixed, those of integers and, by IEEE 754, + - * of floats.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController, threadpool_info
-
-from ddmlp import __version__
 
 # What random bits are drawn for. Part of the counter, so that no two purposes ever share a number.
-WEIGHTS, BLOCKS, ROWS = range(3)
-# To be raised with each change of this code after which the same rows and weights come to other bits.
-REVISION = 3
-
-
-@cache
-def pin() -> None:
-    """Hold BLAS to one thread in this process, for good.
-
-    A matrix product's bits depend on the number of threads, so this is a part of the result, not of the speed. It
-    does not matter whether NumPy was imported before, as it would with OMP_NUM_THREADS.
-    """
-    ThreadpoolController().limit(limits=1, user_api="blas")
-
-
-@cache
-def arithmetic_fingerprint() -> str:
-    """A digest of this process's arithmetic: equal digests compute equal gradients, as far as a probe can tell.
-
-    The probe runs the operations of a step, each on a shape large enough to use the kernels and the tails of real
-    ones; that code adds up in another order, its revision tells. Processes whose digests differ must not work on one
-    run.
-    """
-    pin()
-    x = random_bits(0, WEIGHTS, 61 * 131).reshape(61, 131)
-    a = uniform(x, -1, 1).astype(np.float32)
-    b = uniform(x.T, -1, 1).astype(np.float32)
-    product = a @ b
-    probe = hashlib.sha256(REVISION.to_bytes(4, "little"))
-    probe.update(product.tobytes())
-    probe.update((a.T @ product).tobytes())
-    probe.update(np.exp(product).tobytes())
-    probe.update(np.log1p(np.abs(product)).tobytes())
-    probe.update(product.sum(axis=1).tobytes())
-    return probe.hexdigest()
-
-
-@cache
-def libraries() -> dict[str, str]:
-    """What the bits of a result depend on: name to version, and the fingerprint in short."""
-    blas = [
-        f"{lib['internal_api']} {lib['version']} {lib.get('architecture', '')}".strip()
-        for lib in threadpool_info()
-        if lib["user_api"] == "blas"  # others, OpenMP say, come with packages that compute nothing here
-    ]
-    return {"numpy": np.__version__, "blas": ", ".join(sorted(blas)), "arithmetic": arithmetic_fingerprint()[:16]}
-
-
-@cache
-def versions() -> dict[str, str]:
-    """What a result was computed with, for checkpoints and results: `libraries`, and what does not change the bits."""
-    found = [name for name in ("pyarrow", "ray") if find_spec(name)]  # one process needs no Ray
-    others = {name: metadata.version(name) for name in found}
-    return {**libraries(), "ddmlp": __version__, "python": platform.python_version(), **others}
+WEIGHTS, BLOCKS, ROWS, PROBE = range(4)
+# To be raised with each change of this package after which the same rows, settings and seed come to other bits.
+ARITHMETIC = 2
 
 
 def random_bits(seed: int, purpose: int, count: int, *, index: int = 0, part: int = 0) -> NDArray[np.uint64]:

@@ -110,7 +110,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     run = Run(args.run or Path("runs", time.strftime("%Y%m%d-%H%M%S")))
     resume = f"python -m ddmlp.train --run {run.path} --resume --workers {workers_text(args.workers)}"
-    begun = run.origin() if args.resume else None
+    begun = run.require_arithmetic() if args.resume else None
     config = configure(args, begun)
     data = find_data(
         run.spool if streamed(args) else Path(args.data) if args.data else begun.data if begun else None,

@@ -67,8 +67,9 @@ def _grey(source: Path | IO[bytes], name: str, max_pixels: int) -> Grey:
         raise ImageError(f"{name} is no image, expected {', '.join(IMAGE_FORMATS)}{files}") from None
     except (OSError, ValueError, SyntaxError) as error:
         raise ImageError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    brightness: Grey = colours[..., :3] @ np.array([0.299, 0.587, 0.114], np.float32)
-    alpha = colours[..., 3] / 255
+    red, green, blue, alpha = np.moveaxis(colours, 2, 0)
+    brightness: Grey = red * 0.299 + green * 0.587 + blue * 0.114
+    alpha = alpha / 255
     if alpha.min() == 1:
         return brightness
     # Behind transparent parts goes what makes the opaque ones stand out.

@@ -28,7 +28,7 @@ import numpy as np
 from numba import types
 from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
-from numba.core.registry import CPUDispatcher
+from numba.core.registry import CPUDispatcher, cpu_target
 from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 from numba.core.sigutils import normalize_signature
@@ -82,6 +82,11 @@ def kernel(*parameters: Any) -> Callable[[F], F]:
 def record(of: type, *fields: Any) -> Any:
     """Numba's type of a NamedTuple, for a kernel's parameter: the class, and the types of its fields in their order."""
     return types.BaseTuple.from_types(_types(fields), of)
+
+
+def processor() -> str:
+    """The processor that kernels are compiled for, by LLVM's name."""
+    return str(cpu_target.target_context.codegen().magic_tuple()[1])
 
 
 def _types(given: tuple[Any, ...]) -> tuple[Any, ...]:

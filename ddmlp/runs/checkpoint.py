@@ -40,7 +40,7 @@ class Header(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Parameters
     ----------
-    config, dataset_sha256
+    config, dataset_sha256, arithmetic
         What the run is a function of; see `Origin.fixed`.
     train_seconds
         Trained so far.
@@ -53,11 +53,12 @@ class Header(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ledger
         The state of the row audit.
     versions
-        Of the libraries; see `numerics.versions`.
+        Of ddmlp and the libraries; see `versions`.
     """
 
     config: dict[str, Any] = {}
     dataset_sha256: str = ""
+    arithmetic: int = 1
     train_seconds: float
     staleness: dict[int, int]
     prequential: PrequentialState | None = None

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from ddmlp.data.manifest import Manifest
 from ddmlp.errors import RunError
+from ddmlp.nn.known_answer import check_mode
 from ddmlp.nn.weights import Shape, Weights
-from ddmlp.numerics import libraries, versions
 from ddmlp.plan.plan import Update
 from ddmlp.plan.row_audit import RowAudit
 from ddmlp.plan.row_stats import RowStats
@@ -19,6 +19,7 @@ from ddmlp.runs.hash_chain import HashChain
 from ddmlp.runs.origin import Origin
 from ddmlp.runs.run import Run
 from ddmlp.runs.update_log import UpdateLog
+from ddmlp.runs.versions import versions
 
 
 class CheckpointManager:
@@ -64,8 +65,9 @@ class CheckpointManager:
     def save(self, snapshot: Checkpoint, header: Header) -> None:
         """Write a checkpoint of the position, and what goes with it: the order of updates before it, the chain's entry.
 
-        header: what was measured; what it is a function of, and what goes with it, is added here.
+        header: what was measured; what it is a function of, and what goes with it, is added here. Raises MachineError.
         """
+        check_mode()  # of the weights that are kept, none was computed otherwise
         if self._updates:
             self._updates.commit()
         digest = self._chain.append(snapshot.step, snapshot.weights.sha256())
@@ -74,15 +76,12 @@ class CheckpointManager:
         self.saved = snapshot.step
 
     def _check_same_run(self, found: Checkpoint, data: Manifest) -> None:
-        """Raise RunError if a checkpoint is of another run; complain if another machine wrote it."""
+        """Raise RunError if a checkpoint is of another run."""
         for name, ours in self.origin.items():
             if getattr(found.header, name) != ours:
                 raise RunError(f"{self._run.checkpoints.folder} has a checkpoint of another run: its {name} differs")
         if self._config.follow:
             check_trained_on(found, data, self._run)
-        theirs = found.header.versions
-        if other := {name: theirs.get(name) for name, ours in libraries().items() if theirs.get(name) != ours}:
-            self.complaints.append(f"the checkpoint was computed with {other}: its last bits may not be those of here")
 
 
 def _audit_of(checkpoint: Checkpoint) -> RowAudit:

@@ -11,6 +11,7 @@ from ddmlp.config import TrainConfig
 from ddmlp.data.manifest import Manifest
 from ddmlp.errors import ConfigError, RunError
 from ddmlp.files import write_whole
+from ddmlp.numerics import ARITHMETIC
 from ddmlp.runs.json_text import from_json
 
 # Settings by the version of config.json that they came with, each with the value that stands for what every run did
@@ -19,20 +20,22 @@ ADDED: dict[int, dict[str, Any]] = {}
 
 
 class _Frame(msgspec.Struct):
-    """What config.json has besides settings. Files of the first releases have no version."""
+    """What config.json has besides settings. Files of the first releases have no version, and no arithmetic."""
 
     data: str
     dataset_sha256: str
     version: int = 1
+    arithmetic: int = 1
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What a run is a function of: the settings, and the dataset, by its path and by its fingerprint."""
+    """What a run is a function of: the settings, the dataset, by its path and its fingerprint, and the arithmetic."""
 
     config: TrainConfig
     data: Path
     dataset_sha256: str
+    arithmetic: int = ARITHMETIC
 
     @classmethod
     def from_manifest(cls, config: TrainConfig, data: Path, train: Manifest) -> "Origin":
@@ -60,19 +63,19 @@ class Origin:
                     settings = {**values, **settings}
             if missing := [name for name in known if name not in settings]:
                 raise RunError(f"{path} has no {missing[0]!r}: it is damaged")
-            return cls(TrainConfig(**settings), Path(frame.data), frame.dataset_sha256)
+            return cls(TrainConfig(**settings), Path(frame.data), frame.dataset_sha256, frame.arithmetic)
         except (ValueError, TypeError, ConfigError) as error:
             raise RunError(f"{path} is damaged: {error}") from None
 
     def write(self, path: Path) -> None:
         """To a config.json."""
-        frame = {"data": str(self.data), "dataset_sha256": self.dataset_sha256}
+        frame = {"data": str(self.data), "dataset_sha256": self.dataset_sha256, "arithmetic": self.arithmetic}
         text = json.dumps({"version": _newest(), **self.config.as_dict(), **frame}, indent=1)
         write_whole(path, text + "\n")
 
     @property
     def fixed(self) -> dict[str, Any]:
-        """What the result is a function of, wherever the data lie: settings and data, as JSON.
+        """What the result is a function of, wherever the data lie: settings, data and arithmetic, as JSON.
 
         Hashes are made of it, so a setting that was added later is in it only if the run does anything new.
         """
@@ -80,7 +83,7 @@ class Origin:
         config = {
             name: value for name, value in self.config.as_dict().items() if name not in before or value != before[name]
         }
-        return {"config": config, "dataset_sha256": self.dataset_sha256}
+        return {"config": config, "dataset_sha256": self.dataset_sha256, "arithmetic": self.arithmetic}
 
 
 def _newest() -> int:

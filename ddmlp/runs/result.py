@@ -43,7 +43,7 @@ class RunResult(
     reissued, compared
         Units given to a second worker; second answers that were compared with the first.
     versions
-        Of the libraries; see `numerics.versions`.
+        Of ddmlp and the libraries; see `versions`.
     worker_deaths, server_deaths
         None if they cannot die: all is one process.
     workers

@@ -8,10 +8,12 @@ from pathlib import Path
 import filelock
 from msgspec import Struct
 
+from ddmlp import __version__
 from ddmlp.config import TrainConfig, flag
 from ddmlp.errors import RunError
 from ddmlp.files import naming, write_whole
 from ddmlp.nn.weights import Weights
+from ddmlp.numerics import ARITHMETIC
 from ddmlp.runs.arrays import save_arrays, weight_arrays
 from ddmlp.runs.checkpoint import Checkpoints
 from ddmlp.runs.events import Event, Started
@@ -20,6 +22,7 @@ from ddmlp.runs.origin import Origin
 from ddmlp.runs.result import RunResult
 
 WRITER_SECONDS = 30
+UNKNOWN = "of an unknown version"
 
 
 class Run:
@@ -98,9 +101,25 @@ class Run:
                 f"{self.path} holds no run: it has no config.json; training without --resume begins one"
             ) from None
 
+    def require_arithmetic(self) -> Origin:
+        """What the run is a function of; raises RunError also if this ddmlp would go on with it to other bits."""
+        origin = self.origin()
+        if origin.arithmetic != ARITHMETIC:
+            theirs = f"ddmlp {self._computed_by()} with arithmetic {origin.arithmetic}"
+            raise RunError(
+                f"{self.path} was computed by {theirs}, and ddmlp {__version__} has arithmetic {ARITHMETIC}, which "
+                "gives other bits: use that version, or begin another run; its model can be used all the same"
+            )
+        return origin
+
+    def _computed_by(self) -> str:
+        """The version of ddmlp that has computed the newest checkpoint."""
+        found, _ = self.checkpoints.newest()
+        return found.header.versions.get("ddmlp", UNKNOWN) if found else UNKNOWN
+
     def require_origin(self, asked: Origin) -> None:
         """Raise RunError if going on with `asked` would give another result than the run was begun for."""
-        begun = self.origin()
+        begun = self.require_arithmetic()
         for name in TrainConfig.names():
             was, now = getattr(begun.config, name), getattr(asked.config, name)
             if was != now:

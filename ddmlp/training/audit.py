@@ -7,7 +7,6 @@ from ddmlp.data.dataset import Dataset
 from ddmlp.errors import RunError
 from ddmlp.inference.model import load_weights
 from ddmlp.nn.weights import Weights
-from ddmlp.numerics import libraries
 from ddmlp.runs.checkpoint import Checkpoint, load_checkpoint
 from ddmlp.runs.checkpoint_manager import check_trained_on
 from ddmlp.runs.hash_chain import ChainEntry, HashChain
@@ -23,9 +22,10 @@ class RecordedRun:
     """A run as its folder has it: the chain, which begins at step 0, and the checkpoints that are kept, by step."""
 
     def __init__(self, path: Path) -> None:
-        """Raises RunError if the folder has no run, if a file is damaged, or if two files contradict each other."""
+        """Raises RunError if the folder has no run, or one of another arithmetic, if a file is damaged, or if two files
+        contradict each other."""
         self.run = Run(path)
-        self.origin = self.run.origin()
+        self.origin = self.run.require_arithmetic()
         with self.run:
             self.entries = self._read_chain()
             self.checkpoints = self._read_checkpoints()
@@ -34,12 +34,6 @@ class RecordedRun:
     def steps(self) -> list[int]:
         """The steps of all checkpoints that were ever written, ascending."""
         return [entry.step for entry in self.entries]
-
-    @property
-    def same_machine(self) -> bool:
-        """Whether the checkpoints were computed with the libraries and the arithmetic of this process."""
-        ours = libraries().items()
-        return all(ours <= checkpoint.header.versions.items() for checkpoint in self.checkpoints.values())
 
     def open_dataset(self, data: Path | None) -> Dataset:
         """The training data, verified; data: their folder if the run does not find them any more.

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddmlp.data.dataset import Dataset
+from ddmlp.nn.known_answer import check_arithmetic
 from ddmlp.nn.weights import Weights
 from ddmlp.runs.checkpoint import Checkpoint
 from ddmlp.training.job import Job
@@ -18,7 +19,8 @@ class Recomputation:
 
     def __init__(self, job: Job, dataset: Dataset, start: Checkpoint, updates: NDArray[np.int64] | None = None) -> None:
         """Go on from `start`, whose weights are not changed; updates: the order of updates from the run's begin on (see
-        `UpdateLog`), if it is not the plan's."""
+        `UpdateLog`), if it is not the plan's. Raises MachineError."""
+        check_arithmetic()
         self._plan = job.plan(dataset.manifest)
         self._steps = LocalSteps(job.config, dataset, self._plan, start, updates)
         self.staleness: Counter[int] = Counter()  # of the updates done again

@@ -10,7 +10,6 @@ from ddmlp.data.dataset import Dataset
 from ddmlp.errors import TrainingError
 from ddmlp.inference.evaluation import Evaluation, evaluate
 from ddmlp.nn.weights import Weights
-from ddmlp.numerics import versions
 from ddmlp.plan.plan import Update
 from ddmlp.plan.row_audit import all_rows
 from ddmlp.plan.row_stats import RowStats
@@ -19,6 +18,7 @@ from ddmlp.runs.checkpoint_manager import CheckpointManager, trained_on
 from ddmlp.runs.measures import Staleness
 from ddmlp.runs.result import RunResult, RunStaleness
 from ddmlp.runs.run import Run
+from ddmlp.runs.versions import versions
 from ddmlp.training.job import Job
 from ddmlp.training.loop import Applied, Loop
 from ddmlp.training.metrics import Journal

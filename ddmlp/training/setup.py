@@ -5,9 +5,9 @@ from contextlib import ExitStack
 from functools import partial
 
 from ddmlp.data.dataset import Dataset
+from ddmlp.nn.known_answer import check_arithmetic
 from ddmlp.nn.optimizer import SGD
 from ddmlp.nn.weights import Shape
-from ddmlp.numerics import pin
 from ddmlp.plan.plan import Plan
 from ddmlp.runs.checkpoint import Checkpoint
 from ddmlp.runs.checkpoint_manager import CheckpointManager
@@ -32,9 +32,9 @@ def build_trainer(job: Job, connect: Connect | None = None) -> Trainer:
     """A trainer at the run's newest checkpoint, or at the beginning.
 
     connect: makes its worker pool; without one, all is computed in this process. Raises RunError if the run is in use,
-    or is another run than the job's; DatasetError; and what `connect` raises. Nothing stays open then.
+    or is another run than the job's; MachineError; DatasetError; and what `connect` raises. Nothing stays open then.
     """
-    pin()
+    check_arithmetic()
     run = Run(job.run)
     with ExitStack() as stack:
         run.begin_writing()

@@ -5,9 +5,9 @@ import time
 from ddmlp.config import Timeouts
 from ddmlp.data.dataset import Dataset
 from ddmlp.errors import DatasetError
+from ddmlp.nn.known_answer import check_mode
 from ddmlp.nn.network import Network
 from ddmlp.nn.weights import Shape, Weights
-from ddmlp.numerics import pin
 from ddmlp.plan.plan import Plan
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.batch_reader import BatchReader
@@ -20,7 +20,6 @@ class Worker:
     """Turns units into gradients: reads the rows, computes each microbatch, and adds up the unit's subtree."""
 
     def __init__(self, dataset: Dataset, plan: Plan, shape: Shape, timeouts: Timeouts | None = None) -> None:
-        pin()
         self.shape = shape
         self._dataset, self._plan, self._timeout = dataset, plan, (timeouts or Timeouts()).rows
         self._network = network_for(plan, shape)
@@ -29,7 +28,8 @@ class Worker:
 
     def compute(self, unit: Unit, weights: Weights, out: Weights) -> RowStats:
         """The unit's gradient into `out`; returns what is counted of its rows. Raises DatasetError if they do not come
-        to be seen within a bound."""
+        to be seen within a bound, and MachineError."""
+        check_mode()
         if unit.step >= self._plan.steps:
             self._wait_for_rows(unit)
         size = self._plan.microbatch

@@ -39,13 +39,18 @@ T = TypeVar("T")
 
 
 class Hello(Struct, frozen=True):
-    """Which worker connects and what it would compute; anything but `worker` must be as the server has it."""
+    """Which worker connects and what it would compute.
+
+    arithmetic: its answer to the known-answer test; machine: what computes, in words. All but this and `worker` must be
+    as the server has it.
+    """
 
     worker: int
     protocol: int
     arithmetic: str
     dataset_sha256: str
     config: dict[str, Any]
+    machine: str = ""
 
     def difference(self, other: "Hello") -> str | None:
         """The first thing that keeps the two from working on one run, in words; None if there is none."""
@@ -55,7 +60,8 @@ class Hello(Struct, frozen=True):
                 names = [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
                 mine, theirs = ({key: settings.get(key) for key in names} for settings in (mine, theirs))
             if mine != theirs:
-                return f"{what}: the server has {mine}, the worker {theirs}"
+                by = f", by {other.machine}" if name == "arithmetic" else ""
+                return f"{what}: the server has {mine}, the worker {theirs}{by}"
         return None
 
 
@@ -90,7 +96,7 @@ def unpack(frame: bytes, kind: type[T]) -> T:
 
 _COMPARED = {
     "protocol": "they speak different versions of the protocol",
-    "arithmetic": "their arithmetic gives different bits (another processor, NumPy or BLAS)",
+    "arithmetic": "the known-answer test of the kernels says that the worker computes other bits",
     "dataset_sha256": "they see different datasets",
     "config": "they have different settings",
 }

@@ -28,7 +28,7 @@ def test_simple(data: Path, tmp_path: Path):
     assert (found["workers"], found["staleness"]["bound"], found["seed"]) == (0, 0, 0)
     assert found["dataset_sha256"] == Dataset(data / "train").manifest.sha256()
     assert found["rows_per_second"] == pytest.approx(found["rows"] / found["train_seconds"])
-    assert {"numpy", "blas", "arithmetic", "python", "ddmlp", "pyarrow", "ray"} <= found["versions"].keys()
+    assert {"numpy", "numba", "processor", "python", "ddmlp", "pyarrow", "ray"} <= found["versions"].keys()
     for line in (f"{found['test_error']:.2%}", found["weights_sha256"], str(tmp_path / "run"), "epoch 3/3"):
         assert line in done.stdout
 

@@ -9,6 +9,7 @@ import pytest
 
 from ddmlp.config import TrainConfig
 from ddmlp.errors import RunError
+from ddmlp.numerics import ARITHMETIC
 from ddmlp.runs import origin as module
 from ddmlp.runs.hash_chain import root
 from ddmlp.runs.origin import Origin
@@ -67,11 +68,13 @@ def test_plain_json(path):
         **ORIGIN.config.as_dict(),
         "data": "/some/data",
         "dataset_sha256": "a" * 64,
+        "arithmetic": ARITHMETIC,
     }
 
 
 def test_fixed():
-    assert ORIGIN.fixed == {"config": ORIGIN.config.as_dict(), "dataset_sha256": "a" * 64}
+    same = {"config": ORIGIN.config.as_dict(), "dataset_sha256": "a" * 64}
+    assert ORIGIN.fixed == same | {"arithmetic": ARITHMETIC}
     assert replace(ORIGIN, data=Path("/elsewhere")).fixed == ORIGIN.fixed
 
 
@@ -79,8 +82,8 @@ def test_a_first_file(path):
     path.write_text(FIRST)
     found = Origin.read(path)
     sha256 = "cbd353a447a99c950a39453db5ac84a5581bde84ed2b7addb8a270a11d10818b"
-    assert found == Origin(TrainConfig(hidden=20, epochs=2), Path("/some/data"), sha256)
-    assert root(found.fixed) == ROOT
+    assert found == Origin(TrainConfig(hidden=20, epochs=2), Path("/some/data"), sha256, arithmetic=1)
+    assert root({name: value for name, value in found.fixed.items() if name != "arithmetic"}) == ROOT
 
 
 @pytest.mark.parametrize("name", TrainConfig.names())
@@ -119,7 +122,7 @@ def test_a_newer_file(path, members):
 @pytest.mark.parametrize(
     "text",
     ["", "{", "[]", "null", "{}", '"x"', b"\xff", '{"hidden": 7}', pytest.param(b"[" * 100_000, id="deep")]
-    + [{name: "x"} for name in [*TrainConfig.names(), "version"]]
+    + [{name: "x"} for name in [*TrainConfig.names(), "version", "arithmetic"]]
     + [{"data": 5}, {"dataset_sha256": 5}, {"version": 1.5}],
 )
 def test_a_damaged_file(path, text):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import platform
 import subprocess
 import sys
 from collections.abc import Callable
@@ -31,6 +32,13 @@ def inside(main: Callable[[], int | None], *arguments: object) -> subprocess.Com
 def plain(record: object) -> Any:
     """Events or a result as a reader of their files has them: dictionaries, lists, texts and numbers."""
     return json.loads(json.dumps(msgspec.to_builtins(record)))
+
+
+def elsewhere() -> dict[str, str]:
+    """Variables of the environment with which Numba compiles for a processor that has no fma, nor anything newer."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        pytest.skip(f"no other processor than {platform.machine()} is known that this one can stand for")
+    return {"NUMBA_CPU_NAME": "nehalem", "NUMBA_CPU_FEATURES": ""}
 
 
 class Clock:

@@ -10,9 +10,9 @@ import pytest
 
 from ddmlp.config import Timeouts, TrainConfig
 from ddmlp.data.dataset import Dataset
+from ddmlp.nn.known_answer import answer, machine
 from ddmlp.nn.optimizer import SGD
 from ddmlp.nn.weights import Shape, Weights
-from ddmlp.numerics import arithmetic_fingerprint
 from ddmlp.plan.plan import Plan
 from ddmlp.training.job import Job
 from ddmlp.training.messages import CREDITS, Unit
@@ -70,7 +70,7 @@ def listening(dataset, timeouts=None):
 
 def hello(index, dataset):
     return protocol.Hello(
-        index, protocol.VERSION, arithmetic_fingerprint(), Dataset(dataset).manifest.sha256(), {"seed": PLAN.seed}
+        index, protocol.VERSION, answer(), Dataset(dataset).manifest.sha256(), {"seed": PLAN.seed}, machine()
     )
 
 

@@ -1,7 +1,10 @@
 """Asynchronous runs, replayed and verified in the order of their updates: the same weights, or what differs."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +16,7 @@ from ddmlp.cli import replay, verify
 from ddmlp.runs.run import Run
 from ddmlp.training.job import Job
 from tests.support.asynchronous import STEPS, begun, order_of, train
-from tests.support.helpers import inside, plain
+from tests.support.helpers import elsewhere, inside, plain
 from tests.support.runs import assert_computed_again
 
 
@@ -47,6 +50,20 @@ def test_simple(async_run: Job):
         f"weights sha256  {result['weights_sha256']}, as the run says",
     ]
     assert "verified        steps 0..54, 8 checkpoints" in inside(verify.main, async_run.run).stdout
+
+
+@pytest.mark.parametrize("command", ["replay", "verify"])
+def test_other_processor(command: str, async_run: Job):
+    """It is computed again for another processor than it was trained on, to the same bits."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"ddmlp.{command}", async_run.run],
+        env=os.environ | elsewhere(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"weights sha256  {result_of(async_run)['weights_sha256']}" in done.stdout
 
 
 @pytest.mark.parametrize("asked", ["0..10", "30..40", "40..54", "50..54"])

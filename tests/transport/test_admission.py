@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from ddmlp.config import Timeouts
 from ddmlp.errors import ClusterError
+from ddmlp.nn.known_answer import KNOWN_ANSWER
 from ddmlp.transport import protocol
 from ddmlp.transport.client import WorkerClient
 from tests.support.sockets import (
@@ -54,8 +55,8 @@ def test_no_hello(pool, dataset, threads, expected, said):
     ("change", "says"),
     [
         (
-            {"arithmetic": "f" * 64},
-            r"arithmetic.* [0-9a-f]{64}, .* f{64}$",
+            {"arithmetic": "f" * 64, "machine": "mips, flushed"},
+            rf"known-answer.* {KNOWN_ANSWER}, .* f{{64}}, by mips, flushed$",
         ),
         ({"dataset_sha256": "f" * 64}, "dataset.* [0-9a-f]{64}, .* f{64}$"),
         ({"config": {"seed": 5}}, "settings.* {'seed': 4}, .* {'seed': 5}$"),

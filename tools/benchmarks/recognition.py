@@ -10,9 +10,8 @@ from ddmlp.data.dataset import Dataset
 from ddmlp.inference.evaluation import EVALUATE_ROWS, evaluate
 from ddmlp.inference.model import PREDICT_ROWS, Model
 from ddmlp.nn.weights import Weights
-from ddmlp.numerics import pin
 from tools.benchmarks.benchmark import Benchmark, Cases, Settings, Target, per_second
-from tools.benchmarks.peers.baseline import Rows, matrices, scaled
+from tools.benchmarks.peers.baseline import Rows, matrices, one_blas_thread, scaled
 from tools.benchmarks.record import Entry
 
 HIDDEN = (300, 800)
@@ -36,7 +35,7 @@ def speed(work: Callable[[], object], rows: int, seconds: float) -> dict[str, fl
 
 
 def cases(settings: Settings) -> Cases:
-    pin()
+    one_blas_thread()
     data, rows = Dataset(settings.data / "test"), Rows.load(settings.data / "test")
     images = rows.first(PREDICT_ROWS).pixels.reshape(-1, *data.manifest.image_shape)
     for hidden in HIDDEN:

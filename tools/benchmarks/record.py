@@ -10,7 +10,7 @@ import msgspec
 
 from ddmlp.errors import DataError
 from ddmlp.files import write_whole
-from ddmlp.numerics import versions
+from ddmlp.runs.versions import versions
 from ddmlp.transport.socket_pool import CORES
 
 NAME = "benchmarks.json"
@@ -58,7 +58,7 @@ def environment() -> Environment:
     """That of this process."""
     system = f"{platform.system()} {platform.machine()}"
     found: Environment = {"processor": _cpuinfo("model name") or "unknown", "cores": CORES, "system": system}
-    found |= versions()
+    found |= {name: version for name, version in versions().items() if name not in found}
     for peer in ("torch", "scikit-learn"):
         with suppress(metadata.PackageNotFoundError):
             found[peer] = metadata.version(peer)

@@ -19,10 +19,9 @@ from PIL import Image
 
 from ddmlp.errors import TrainingError
 from ddmlp.nn.weights import Weights
-from ddmlp.numerics import pin
 from ddmlp.runs.arrays import save_arrays, weight_arrays
 from tools.benchmarks.benchmark import Benchmark, Cases, Settings, per_second
-from tools.benchmarks.peers.baseline import Rows
+from tools.benchmarks.peers.baseline import Rows, one_blas_thread
 from tools.benchmarks.processes import start
 from tools.benchmarks.recognition import BOUND, OURS, products
 
@@ -100,7 +99,7 @@ def alone(weights: Weights, pixels: NDArray[np.uint8], seconds: float) -> dict[s
 
 
 def cases(settings: Settings) -> Cases:
-    pin()
+    one_blas_thread()
     rows = Rows.load(settings.data / "test")
     weights = Weights.draw(rows.shape(HIDDEN), seed=0)
     if find_spec("uvicorn") is None:

@@ -4,6 +4,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import resolve_name
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from ddmlp.data.dataset import Dataset
 from ddmlp.nn.weights import Floats, Shape, Weights
@@ -27,6 +29,12 @@ REGISTRY = {
 }
 RATE = 0.1
 STRETCH = 1000  # steps between looks at the clock, or an epoch: what a call costs is no step's cost
+
+
+@cache
+def one_blas_thread() -> None:
+    """Hold BLAS to one thread in this process, for good: it is compared with what has one."""
+    ThreadpoolController().limit(limits=1, user_api="blas")
 
 
 class Rows(NamedTuple):

@@ -4,15 +4,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddmlp.nn.weights import Weights
-from ddmlp.numerics import pin
-from tools.benchmarks.peers.baseline import Baseline, Rows, matrices, scaled
+from tools.benchmarks.peers.baseline import Baseline, Rows, matrices, one_blas_thread, scaled
 
 
 class Bound(Baseline):
     """x W1, y1 W2, y1^T d2, d2 W2^T and x^T d1, in float32, on one batch of real rows that is already scaled."""
 
     def __init__(self, rows: Rows, weights: Weights, batch: int, rate: float) -> None:
-        pin()
+        one_blas_thread()
         self.rate = rate
         self._weights, self._out = (matrices(weights.shape, weights.values) for _ in range(2))
         self._x = scaled(rows.first(batch).pixels)

@@ -4,15 +4,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddmlp.nn.weights import Floats, Weights
-from ddmlp.numerics import pin
-from tools.benchmarks.peers.baseline import Baseline, Rows, matrices
+from tools.benchmarks.peers.baseline import Baseline, Rows, matrices, one_blas_thread
 
 
 class Dense(Baseline):
     """All rows in memory, one after another. A peer, so nothing of ddmlp's Network is used."""
 
     def __init__(self, rows: Rows, weights: Weights, batch: int, rate: float) -> None:
-        pin()
+        one_blas_thread()
         m, n, o = weights.shape
         self._rows, self._batch, self.rate = rows, batch, rate
         self._shape, self._values = weights.shape, weights.values

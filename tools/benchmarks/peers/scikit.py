@@ -5,13 +5,14 @@ from numpy.typing import NDArray
 from sklearn.neural_network import MLPClassifier
 
 from ddmlp.nn.weights import Weights
-from tools.benchmarks.peers.baseline import Baseline, Rows, scaled
+from tools.benchmarks.peers.baseline import Baseline, Rows, one_blas_thread, scaled
 
 
 class Scikit(Baseline):
     """Logistic units, plain gradient descent, no penalty, float32."""
 
     def __init__(self, rows: Rows, weights: Weights, batch: int, rate: float) -> None:
+        one_blas_thread()
         self._x, self._labels = scaled(rows.pixels), rows.labels
         self.rate = rate  # of which it knows only the first
         self._classes = np.arange(weights.shape.outputs)

@@ -1,0 +1,116 @@
+"""A known-answer test: what the kernels compute from fixed inputs must be what they compute on every other machine.
+
+A compiler with a fault and a library that changes how the processor rounds are found before any weights are touched.
+"""
+
+import hashlib
+import platform
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddmlp.errors import MachineError
+from ddmlp.nn.compiled import processor
+from ddmlp.nn.network import Network, Steps
+from ddmlp.nn.steps import add_gradient, descend_sum
+from ddmlp.nn.weights import Shape, Weights
+from ddmlp.numerics import PROBE, random_bits
+
+# What `answer` gives. If a change of the kernels changes it, `numerics.ARITHMETIC` must be raised, too.
+KNOWN_ANSWER = "446ed18f51400f179d17aacf9e53fa1993924d4379aedc5b641e8225b69334d5"
+
+SHAPE = Shape(300, 70, 11)  # whole blocks, vectors and words, and a rest of each
+ROWS = 200
+BOUNDS, MICROBATCH = (0, 40, 170, 190, 200), 40  # steps of one microbatch, and of four
+SLOTS = ((0, 0, 1), (0, 1, 1), (1, 1, 2), (2, 2, 2))  # into another buffer or in place, with a delay or without
+RATES = (0.03, 0.01, 0.02, 0.04)
+LARGE = 150  # rows of a microbatch of several blocks
+# Of float64: the smallest number of full precision, one below it, and half of what is between 1 and the next number.
+SMALLEST, DENORMAL, HALF_STEP = 2.0**-1022, 2.0**-1050, 2.0**-53
+ONE, HALF = 1.0, 0.5  # variables, or Python would compute with them when it reads this file
+
+
+def check_arithmetic() -> None:
+    """Raise MachineError if this machine, or this thread of it, computes other bits than all others.
+
+    The kernels are tried once in a process, and the thread's mode each time.
+    """
+    found = fault()
+    if found is None and _first_answer() == KNOWN_ANSWER:
+        return
+    remedy = f"{found}; do not load it here" if found else "try other versions of Numba and llvmlite"
+    raise MachineError(
+        f"this machine ({machine()}) computes other bits than all others: the known-answer test of the kernels gives "
+        f"{answer()}, expected {KNOWN_ANSWER}; {remedy}"
+    )
+
+
+def check_mode() -> None:
+    """Raise MachineError if something has changed how this thread computes. Takes less than a microsecond."""
+    if fault() is not None:
+        check_arithmetic()
+
+
+def machine() -> str:
+    """What computes here, and what is wrong with it as far as that is known, in words."""
+    return ", ".join(filter(None, [f"{platform.machine()} {processor()}", fault()]))
+
+
+def fault() -> str | None:
+    """How this thread's floats differ from those of IEEE 754, in words. Each thread has a mode of its own."""
+    if DENORMAL * ONE == 0 or SMALLEST * HALF == 0:
+        return "denormal numbers are flushed to zero, as by a library that was compiled with -ffast-math"
+    if ONE + HALF_STEP != ONE or ONE + HALF_STEP * (ONE + HALF) == ONE:
+        return "results are not rounded to the nearest number, as after a library's call of fesetround"
+    return None
+
+
+@cache
+def _first_answer() -> str:
+    return answer()
+
+
+def answer() -> str:
+    """The SHA-256 of what the kernels compute in this thread, always from the same inputs.
+
+    Denormal numbers go in and come out, sums have many terms of both signs, and e^x goes to its limits.
+    """
+    digest = hashlib.sha256()
+    for array in _results():
+        digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
+    return digest.hexdigest()
+
+
+def _results() -> Iterator[NDArray[Any]]:
+    noise = random_bits(0, PROBE, 2 * ROWS * SHAPE.inputs // 8).astype("<u8").view(np.uint8)
+    values, chosen = noise.reshape(2, ROWS, SHAPE.inputs)
+    pixels = np.where(chosen < 64, values, 0).astype(np.uint8)
+    labels = (random_bits(0, PROBE, ROWS, part=1) % SHAPE.outputs).astype(np.uint8)
+    weights = Weights.draw(SHAPE, 0)
+    for unit, exponent in ((3, -135), (64, -125)):  # denormal weights, and small ones whose gradients are denormal
+        weights.w1[:, unit] *= np.float32(2.0**exponent)
+        weights.w2[unit] *= np.float32(2.0**exponent)
+
+    stack = np.zeros((3, SHAPE.size), np.float32)
+    stack[0] = weights.flat
+    steps = Steps(pixels, labels, np.array(BOUNDS), np.array(RATES, np.float32), np.array(SLOTS))
+    stats, _ = Network(SHAPE, MICROBATCH, 4).train(steps, stack)
+    yield from (stats.errors, stats.mistakes.astype(np.int64), stats.steepest)
+    yield from (Weights(SHAPE, flat).values for flat in stack[1:])
+
+    network, gradient = Network(SHAPE, LARGE), Weights(SHAPE)
+    yield np.array(network.gradient(weights, pixels[:LARGE], labels[:LARGE], gradient))
+    yield gradient.values
+    add_gradient(gradient.flat, stack[1])
+    descend_sum(weights.flat, gradient.flat, stack[2], np.float32(0.1), gradient.flat)
+    yield gradient.values
+
+    found = network.recognise(Weights(SHAPE, 32 * weights.flat), pixels, labels)
+    yield from (found.probabilities, found.predicted.astype(np.int64), np.array([found.error]))
+
+
+if __name__ == "__main__":
+    print(answer())

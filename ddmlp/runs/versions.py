@@ -1,0 +1,22 @@
+"""What a result was computed with."""
+
+import platform
+from functools import cache
+from importlib import metadata
+from importlib.util import find_spec
+
+from ddmlp import __version__
+
+
+@cache
+def versions() -> dict[str, str]:
+    """For checkpoints and results: name to version. Only that of ddmlp can change the bits."""
+    from ddmlp.nn.compiled import processor  # late, because it loads the compiler
+
+    found = [name for name in ("numpy", "numba", "pyarrow", "ray") if find_spec(name)]  # one process needs no Ray
+    return {
+        "ddmlp": __version__,
+        "python": platform.python_version(),
+        "processor": f"{platform.machine()} {processor()}",
+        **{name: metadata.version(name) for name in found},
+    }

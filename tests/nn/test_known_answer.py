@@ -1,0 +1,110 @@
+"""The known-answer test: one digest everywhere, and another one wherever something computes otherwise."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ddmlp.errors import MachineError
+from ddmlp.nn import known_answer
+from ddmlp.nn.known_answer import KNOWN_ANSWER, answer, check_arithmetic, check_mode, fault, machine
+from tests.support.floating_point import NAMES, computing
+
+ROOT = Path(__file__).parents[2]
+SMALLEST = np.finfo(np.float32).smallest_normal
+
+
+def test_simple():
+    assert answer() == KNOWN_ANSWER
+    check_arithmetic()
+    check_mode()
+    assert fault() is None
+
+
+def test_what_takes_part():
+    """Denormal numbers in weights, gradients and probabilities, and no NaN, whose bits differ between processors."""
+    found = [array for array in known_answer._results() if array.dtype == np.float32]
+    assert all(np.isfinite(array).all() for array in found)
+    denormal = [np.count_nonzero((array != 0) & (abs(array) < SMALLEST)) for array in found]
+    assert sum(count > 0 for count in denormal) == 3, denormal
+
+
+@pytest.mark.parametrize("mode", NAMES)
+def test_other_mode(mode: str):
+    with computing(mode):
+        found, said = answer(), fault()
+        with pytest.raises(MachineError) as caught:
+            check_mode()
+        with pytest.raises(MachineError):
+            check_arithmetic()
+    assert found != KNOWN_ANSWER
+    assert said is not None
+    assert ("denormal" in said) == (mode in NAMES[:3])
+    for word in (found, KNOWN_ANSWER, said, machine()):
+        assert word in str(caught.value)
+    check_arithmetic()
+
+
+def test_other_thread():
+    """A thread has a mode of its own; one that is started has that of its parent."""
+    found = []
+    with computing("flush"):
+        thread = threading.Thread(target=lambda: found.append(fault()))
+        thread.start()
+        thread.join()
+    assert "denormal" in found[0]
+
+
+def test_other_kernels(monkeypatch: pytest.MonkeyPatch):
+    """One element of one result, in its last bit."""
+
+    def results():
+        *others, last = true_results()
+        yield from others
+        yield np.nextafter(last, 0)
+
+    true_results = known_answer._results
+    monkeypatch.setattr(known_answer, "_results", results)
+    known_answer._first_answer.cache_clear()
+    with pytest.raises(MachineError) as caught:
+        check_arithmetic()
+    known_answer._first_answer.cache_clear()
+    for word in (answer(), KNOWN_ANSWER, machine(), "Numba"):
+        assert word in str(caught.value)
+
+
+CHANGES = {
+    "contracted": ("compiled.py", '"fastmath": False', '"fastmath": {"contract"}'),
+    "reassociated": ("compiled.py", '"fastmath": False', '"fastmath": {"reassoc", "nsz"}'),
+    "another scaling": ("sparse.py", "/ np.float32(255)", "* np.float32(1 / 255)"),
+    "another polynomial": ("elementary.py", "0.16666520", "0.16666522"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", CHANGES)
+def test_changed_kernels(change: str, tmp_path: Path):
+    """As a compiler might change them, or a mistake."""
+    name, before, after = CHANGES[change]
+    package = tmp_path / "package"
+    shutil.copytree(ROOT / "ddmlp", package / "ddmlp")
+    path = package / "ddmlp" / "nn" / name
+    text = path.read_text()
+    assert text.count(before) == 1
+    path.write_text(text.replace(before, after))
+    done = subprocess.run(
+        [sys.executable, "-m", "ddmlp.nn.known_answer"],
+        cwd=package,
+        env=os.environ | {"PYTHONPATH": str(package), "DDMLP_CACHE": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert re.fullmatch("[0-9a-f]{64}", done.stdout.strip())
+    assert done.stdout.strip() != KNOWN_ANSWER

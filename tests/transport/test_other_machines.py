@@ -1,0 +1,77 @@
+"""Workers on processors of another kind, which are let in, and on one that computes otherwise, which are not."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from ddmlp.config import Timeouts
+from ddmlp.errors import ClusterError, MachineError
+from ddmlp.nn.known_answer import KNOWN_ANSWER, answer, machine
+from ddmlp.transport.client import WorkerClient, run_worker
+from tests.support.floating_point import computing
+from tests.support.helpers import elsewhere
+from tests.support.sockets import SECRET, SHAPE, Training, admit, both_kinds, hello, join, listening, meet, work, worker
+
+COMPILING = 60  # seconds that a worker may take to join which compiles the kernels first
+WORK = "import sys; from tests.support.sockets import work; print(work(sys.argv[1], sys.argv[2], 1))"
+
+
+def test_other_processor(dataset, threads, expected):
+    """One run with workers for two of them: the result is that of one process."""
+    with listening(dataset) as pool:
+        answered = threads.submit(work, pool.addresses[0], dataset, 0)
+        other = subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", WORK, pool.addresses[0], str(dataset)],
+            env=os.environ | elsewhere(),
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert pool.gather(2, COMPILING)
+            assert Training(pool, 2).run() == expected
+        except BaseException:
+            other.kill()
+            other.communicate()
+            raise
+    out, _ = other.communicate(timeout=20)
+    assert answered.result() > 0
+    assert int(out) > 0
+
+
+@both_kinds
+def test_flushed_to_zero(pool, dataset, threads, expected, kind):
+    """A worker is told what it has computed and what is right; the run goes on with others."""
+    said = []
+
+    def rejected():
+        with computing("both"):
+            said.extend([answer(), machine()])
+            WorkerClient(pool.addresses[kind], SECRET, hello(0, dataset), SHAPE, Timeouts())
+
+    with pytest.raises(ClusterError) as caught:
+        meet(pool, rejected)
+    for word in ("worker 0", KNOWN_ANSWER, "denormal", *said):
+        assert word in str(caught.value)
+    threads.submit(work, pool.addresses[kind], dataset)
+    assert pool.gather(1, COMPILING)
+    assert Training(pool, 1).run() == expected
+
+
+def test_flushed_to_zero_later(pool, dataset, threads):
+    """A worker that is in stops, and says why, before it sends a gradient that is wrong."""
+
+    def change():
+        client = join(pool.addresses[0], dataset)
+        with computing("both"):
+            run_worker(worker(dataset), client)
+
+    ended = threads.submit(change)
+    assert pool.gather(1, COMPILING)
+    with pytest.raises(MachineError, match=f"^worker 0: .*{KNOWN_ANSWER}.*denormal"):
+        Training(pool, 1).run()
+    with pytest.raises(MachineError):
+        ended.result()
+    assert pool.stats.answered == {0: 0}
+    admit(pool, pool.addresses[1], dataset, 1).close()
