@@ -20,7 +20,7 @@ PAGES = {
     for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "cluster" / "README.md"]
 }
 README = PAGES["README.md"]
-COMMAND = r"python ((?:-m ddmlp\.[a-z]+|tools/\w+\.py))([^\n`]*)"
+COMMAND = r"python ((?:-m ddmlp\.[a-z]+(?![\w.])|tools/\w+\.py))([^\n`]*)"
 
 
 @pytest.mark.xfail(strict=True, raises=AssertionError, reason="HASH_SAMPLE stands for it until the defaults are chosen")
