@@ -41,7 +41,7 @@ def check_arithmetic() -> None:
     found = fault()
     if found is None and _first_answer() == KNOWN_ANSWER:
         return
-    remedy = f"{found}; do not load it here" if found else "try other versions of Numba and llvmlite"
+    remedy = "do not load what sets that mode" if found else "try other versions of Numba and llvmlite"
     raise MachineError(
         f"this machine ({machine()}) computes other bits than all others: the known-answer test of the kernels gives "
         f"{answer()}, expected {KNOWN_ANSWER}; {remedy}"
