@@ -77,9 +77,11 @@ def open_trainer(
         finally:
             local.close()
         return
+    from ddmlp.nn.known_answer import check_arithmetic
     from ddmlp.ray_backend.cluster import connect
     from ddmlp.ray_backend.trainer import RayTrainer
 
+    check_arithmetic()  # so that the kernels are compiled once, and not by each process of a node
     cluster = connect(address, dashboard=dashboard)
     try:
         note(f"{'started a local Ray' if cluster.own else f'using the Ray at {cluster.address}'}: {cluster.room()}")

@@ -47,7 +47,6 @@ def test_two_percent_with_four_workers(trained: dict[str, Any]):
 
 
 @pytest.mark.timeout(500)
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="HASH_MNIST stands for it until the defaults are chosen")
 def test_hash_of_the_readme(trained: dict[str, Any]):
     assert trained["weights_sha256"] == PROMISED["full MNIST"]
 

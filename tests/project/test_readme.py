@@ -23,7 +23,6 @@ README = PAGES["README.md"]
 COMMAND = r"python ((?:-m ddmlp\.[a-z]+(?![\w.])|tools/\w+\.py))([^\n`]*)"
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="HASH_SAMPLE stands for it until the defaults are chosen")
 def test_hash_of_the_sample(data: Path, tmp_path: Path):
     """make train, without a download; in one process, because the number of workers makes no difference."""
     train.main(["--quiet", "--no-report", "--data", str(data), "--run", str(tmp_path / "run")])
