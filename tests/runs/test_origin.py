@@ -34,6 +34,8 @@ FIRST = """{
  "dataset_sha256": "cbd353a447a99c950a39453db5ac84a5581bde84ed2b7addb8a270a11d10818b"
 }
 """
+# The defaults were others then.
+FIRST_CONFIG = TrainConfig(hidden=20, epochs=2, batch=64, microbatch=32, lr=1.0)
 ROOT = "5e1e646880c7c09dc79cff4b78ee99ce6daf185cae86644afe3727bf6fc3259a"
 
 
@@ -82,7 +84,7 @@ def test_a_first_file(path):
     path.write_text(FIRST)
     found = Origin.read(path)
     sha256 = "cbd353a447a99c950a39453db5ac84a5581bde84ed2b7addb8a270a11d10818b"
-    assert found == Origin(TrainConfig(hidden=20, epochs=2), Path("/some/data"), sha256, arithmetic=1)
+    assert found == Origin(FIRST_CONFIG, Path("/some/data"), sha256, arithmetic=1)
     assert root({name: value for name, value in found.fixed.items() if name != "arithmetic"}) == ROOT
 
 
@@ -95,7 +97,7 @@ def test_a_new_setting(path, name, monkeypatch):
     assert refusal(path).startswith(f"has no '{name}'")
     monkeypatch.setattr(module, "ADDED", {2: {name: was}})
     found = Origin.read(path)
-    assert found.config == TrainConfig(hidden=20, epochs=2)
+    assert found.config == FIRST_CONFIG
     assert found.fixed["config"] == {key: value for key, value in found.config.as_dict().items() if key != name}
     edit(path, version=2)
     assert refusal(path).startswith(f"has no '{name}'"), "a file of version 2 should have it"
