@@ -26,6 +26,7 @@ from tools.benchmarks import (
     serving,
     several_processes,
     start,
+    step_cost,
     time_to_goal,
     two_cores,
 )
@@ -35,9 +36,10 @@ from tools.benchmarks.record import Record
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(300)]
 SMALL = [
-    *((module, "HIDDEN", (8,)) for module in (one_process, two_cores, several_processes, recognition)),
+    *((module, "HIDDEN", (8,)) for module in (one_process, two_cores, several_processes, step_cost, recognition)),
     (one_process, "BATCHES", (64, 1)),
-    (several_processes, "MICROBATCH", {64: 32, 256: 128}),
+    (step_cost, "BATCHES", (16,)),
+    (several_processes, "MICROBATCH", {256: 128}),
     (serving, "HIDDEN", 8),
     (serving, "CLIENTS", 2),
     (memory, "TIMES", 2),
@@ -73,7 +75,7 @@ def test_message_path(name: str):
 
 
 def test_processes_at_once(data: Path):
-    found = processes.in_processes(speed, [("bound", data, 16, 8, 0.01)] * 2)
+    found = processes.in_processes(speed, [("dense bound", data, 16, 8, 0.01)] * 2)
     assert [each["rows/s"] > 0 for each in found] == [True, True]
 
 

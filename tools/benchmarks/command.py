@@ -17,9 +17,11 @@ from tools.benchmarks import (
     one_process,
     page,
     recognition,
+    recomputation,
     serving,
     several_processes,
     start,
+    step_cost,
     time_to_goal,
     two_cores,
 )
@@ -27,10 +29,12 @@ from tools.benchmarks.benchmark import Benchmark, Settings
 from tools.benchmarks.record import NAME, Entry, Record, environment, instructions
 
 SUITE = (
-    one_process.BENCHMARK,
+    *one_process.BENCHMARKS,
+    step_cost.BENCHMARK,
     two_cores.BENCHMARK,
     several_processes.BENCHMARK,
     message_path.BENCHMARK,
+    recomputation.BENCHMARK,
     time_to_goal.BENCHMARK,
     *accuracy.BENCHMARKS,
     conversion.BENCHMARK,
@@ -50,8 +54,8 @@ def main(arguments: Sequence[str] | None = None, suite: Sequence[Benchmark] = SU
     only = f"measure these benchmarks, or none, and keep the others of {NAME}: {', '.join(names)}"
     add("data", type=Path, metavar="DATA", help="a folder with train/ and test/")
     add("--only", nargs="*", choices=names, default=names, metavar="NAME", help=only)
-    add("--repeats", type=int, default=5, metavar="N", help="of each figure (default: %(default)s)")
-    add("--seconds", type=float, default=3.0, metavar="S", help="a baseline is timed, about (default: %(default)s)")
+    add("--repeats", type=int, default=3, metavar="N", help="of each figure (default: %(default)s)")
+    add("--seconds", type=float, default=1.0, metavar="S", help="a baseline is timed, about (default: %(default)s)")
     add("--mnist", type=Path, metavar="FOLDER", help="with MNIST's IDX files, for what reads them")
     add("--out", type=Path, default=out, metavar="FOLDER", help="for the page (default: %(default)s)")
     args = parser.parse_args(arguments)

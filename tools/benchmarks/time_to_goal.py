@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 
@@ -17,18 +16,18 @@ from tools.benchmarks.record import Entry
 
 GOAL, SEEDS = 0.98, 3  # the seeds take turns over the repeats
 PARTS = 100  # of an epoch, each with a learning rate of its own
-# Of hidden 200 to 800, batch 8 to 64, rates per row 1/64 to 1/8, and 5 to 12 epochs, those that were done first.
-HIDDEN, BATCH, RATE, EPOCHS = 300, 16, 1.0, 6
+# The peers' settings: of hidden 200 to 800, batch 8 to 64, and rates per row 1/64 to 1/8, those that were done first.
+HIDDEN, BATCH, RATE = 300, 16, 1.0
 LIMITS = {"PyTorch": (5, True), "scikit-learn": (30, False)}  # epochs, and whether the rate falls to zero over them
-OURS = {"ddmlp, one process": 0, "ddmlp, 2 workers": 2}
-PEERS = {f"{peer}, {n} thread{'s' * (n > 1)}": (peer, n) for peer in LIMITS for n in (1, 2)}
+OURS = "ddmlp"
+PEERS = {"PyTorch, 2 threads": ("PyTorch", 2), "scikit-learn, 1 thread": ("scikit-learn", 1)}
+LEAST = {"PyTorch, 2 threads": 4, "scikit-learn, 1 thread": 1}  # times that ddmlp is to be as fast
 SECONDS, ERROR = "seconds", "test error, %"
 
 
-def ours(data: Path, workers: int, seed: int) -> float:
-    """The test error of the training command."""
-    recipe = {"hidden": HIDDEN, "batch": BATCH, "microbatch": BATCH // max(1, workers), "lr": RATE, "epochs": EPOCHS}
-    return float(train(data, workers=workers, seed=seed, **recipe)["test_error"])
+def ours(data: Path, seed: int) -> float:
+    """The test error of the training command in one process, with its defaults."""
+    return float(train(data, workers=0, seed=seed)["test_error"])
 
 
 def theirs(data: Path, name: str, seed: int) -> float:
@@ -59,9 +58,7 @@ def timed(train: Callable[[int], float], seeds: Iterator[int]) -> dict[str, floa
 
 
 def cases(settings: Settings) -> Cases:
-    found: dict[str, Measure | None] = {
-        name: partial(timed, partial(ours, settings.data, workers), count()) for name, workers in OURS.items()
-    }
+    found: dict[str, Measure | None] = {OURS: partial(timed, partial(ours, settings.data), count())}
     for name, (peer, threads) in PEERS.items():
         train = partial(in_process, theirs, settings.data, peer, threads=threads)
         found[name] = partial(timed, train, count()) if available(peer) else None
@@ -69,11 +66,13 @@ def cases(settings: Settings) -> Cases:
 
 
 def targets(entry: Entry) -> list[Target]:
-    """The seconds of ddmlp's faster way, of those that got there with every seed, to those of every peer."""
-    there = [name for name in OURS if max(entry.get("", name, ERROR) or [100]) <= 100 * (1 - GOAL)]
-    best = min(there, key=lambda name: median(entry.get("", name, SECONDS) or []), default="")
-    what = "seconds of ddmlp, the faster way, to"
-    return [Target(f"{what} {peer}", entry.ratio("", best, peer, SECONDS), most=1) for peer in PEERS]
+    """The seconds of every peer to those of ddmlp, which must get there with every seed."""
+    errors = entry.get("", OURS, ERROR)
+    ratios = {peer: entry.ratio("", peer, OURS, SECONDS) for peer in LEAST}
+    return [
+        Target("the largest test error of ddmlp, %", errors and [max(errors)], most=100 * (1 - GOAL)),
+        *(Target(f"ddmlp to {peer}", ratios[peer], least) for peer, least in LEAST.items()),
+    ]
 
 
-BENCHMARK = Benchmark("time-to-98", cases, targets, of="ddmlp, one process")
+BENCHMARK = Benchmark("time-to-98", cases, targets, of=OURS)

@@ -11,7 +11,7 @@ HIDDEN, BATCH = (300, 800), 128  # the microbatch of several processes
 
 def products(settings: Settings, hidden: int, processes: int) -> dict[str, float]:
     """rows/s of so many processes together."""
-    found = in_processes(speed, [("bound", settings.data, hidden, BATCH, settings.seconds)] * processes)
+    found = in_processes(speed, [("sparse bound", settings.data, hidden, BATCH, settings.seconds)] * processes)
     return {"rows/s": sum(each["rows/s"] for each in found)}
 
 

@@ -20,7 +20,8 @@ from tools.benchmarks.benchmark import per_second
 
 # Where the class of each is, imported only when asked for; and the optional package that it needs.
 REGISTRY = {
-    "bound": ("bound:Bound", "numpy"),
+    "dense bound": ("bound:Bound", "numpy"),
+    "sparse bound": ("sparse_bound:SparseBound", "numba"),
     "NumPy, dense": ("dense:Dense", "numpy"),
     "PyTorch": ("pytorch:PyTorch", "torch"),
     "scikit-learn": ("scikit:Scikit", "sklearn"),
@@ -28,7 +29,7 @@ REGISTRY = {
     "Ray's pattern": ("ray_pattern:RayPattern", "ray"),
 }
 RATE = 0.1
-STRETCH = 1000  # steps between looks at the clock, or an epoch: what a call costs is no step's cost
+STRETCH = 50  # steps between looks at the clock, or an epoch: what a call costs is no step's cost
 
 
 @cache

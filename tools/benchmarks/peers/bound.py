@@ -1,4 +1,4 @@
-"""The bound: the dense matrix products of a step, and nothing else. It trains nothing."""
+"""The dense bound: the matrix products of a step, and nothing else. It trains nothing."""
 
 import numpy as np
 from numpy.typing import NDArray
