@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import count
 from statistics import mean, stdev
+from typing import Any
 
 from tools.benchmarks.benchmark import Benchmark, Cases, Settings
 from tools.benchmarks.processes import train
@@ -12,6 +13,12 @@ from tools.benchmarks.record import Entry
 ERROR = "test error, %"
 MODES: dict[str, dict[str, object]] = {"synchronous": {}, "--delay 1": {"delay": 1}}
 MODES |= {f"--staleness {bound}": {"staleness": bound} for bound in (1, 4, 16, "inf")}
+SHARED: dict[str, Any] = {
+    "batch": 64,
+    "microbatch": 16,
+    "lr": 1.0,
+    "epochs": 5,
+}  # settings with which four workers share a step
 
 
 def training(settings: Settings, seeds: Iterator[int], **flags: object) -> dict[str, float]:
@@ -35,7 +42,7 @@ def cases(settings: Settings, **flags: object) -> Cases:
 
 def mode_cases(settings: Settings) -> Cases:
     for workers in (1, 2, 4):
-        ours = partial(training, settings, epochs=5, workers=workers)
+        ours = partial(training, settings, workers=workers, **SHARED)
         yield f"{workers} workers", {name: partial(ours, count(), **flags) for name, flags in MODES.items()}
 
 
