@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from ddmlp.nn.compiled import inlined
 from ddmlp.nn.elementary import ONE, exp, ln, logistic
 from ddmlp.nn.lanes import LANES, fma, item, largest, limit, load, steeper, store, total, zeros
-from ddmlp.nn.sparse import PIXELS, ROWS, add_products, count_blocks, list_live, list_pixels, list_rows
+from ddmlp.nn.sparse import ROWS, add_products, choose_block, count_blocks, list_live, list_pixels, list_rows
 
 ZERO, INFINITE = np.float32(0), np.float32(np.inf)
 NEAR = 6144  # float32 that fit into the nearest cache beside other things
@@ -58,22 +58,24 @@ class Scratch(NamedTuple):
 
 
 @inlined
-def forward(sizes: Any, w1: Any, w2: Any, pixels: Any, first: int, at: int, rows: int, scratch: Any) -> None:
+def forward(sizes: Any, w1: Any, w2: Any, pixels: Any, first: int, at: int, rows: int, scratch: Any) -> int:
     """y1 and z2 of `rows` rows, at most ROWS, from the row `first` of pixels on, into the rows of the buffers from `at`
-    on."""
-    list_rows(pixels, first, rows, sizes.m, scratch.row_starts, scratch.row_entries)
+    on. Returns how many pixels the blocks have, in which the rows were listed."""
+    size = choose_block(pixels, first, sizes.m)
+    list_rows(pixels, first, rows, sizes.m, size, scratch.row_starts, scratch.row_entries)
     for column in range(0, sizes.width, LANES):
-        hidden_layer(sizes, w1, scratch, at, rows, column)
+        hidden_layer(sizes, w1, scratch, at, rows, column, count_blocks(sizes.m, size))
     for row in range(at, at + rows):
         for unit in range(sizes.n, sizes.width):
             scratch.y1[row * sizes.width + unit] = ZERO
         output_sums(sizes, w2, scratch, row)
+    return size
 
 
 @inlined
-def hidden_layer(sizes: Any, w1: Any, scratch: Any, at: int, rows: int, column: int) -> None:
-    """y1 of the listed rows, for the hidden units from `column` on: equation (1)."""
-    lists, width, blocks = (scratch.row_starts, scratch.row_entries), sizes.width, count_blocks(sizes.m, PIXELS)
+def hidden_layer(sizes: Any, w1: Any, scratch: Any, at: int, rows: int, column: int, blocks: int) -> None:
+    """y1 of the listed rows, for the hidden units from `column` on: equation (1). blocks: of pixels."""
+    lists, width = (scratch.row_starts, scratch.row_entries), sizes.width
     for block in range(blocks):
         for row in range(rows):
             place = (at + row) * width + column
@@ -166,9 +168,9 @@ def microbatch(
     scratch.pixel_starts[0] = 0
     for begin in range(0, rows, ROWS):
         count = min(ROWS, rows - begin)
-        forward(sizes, w1, w2, pixels, first + begin, begin, count, scratch)
+        block = forward(sizes, w1, w2, pixels, first + begin, begin, count, scratch)
         by_row = scratch.row_starts, scratch.row_entries
-        list_pixels(by_row, begin, count, sizes.m, scratch.pixel_starts, scratch.pixel_entries)
+        list_pixels(by_row, begin, count, sizes.m, block, scratch.pixel_starts, scratch.pixel_entries)
         for row in range(begin, begin + count):
             label = np.intp(labels[first + row])
             error += output_layer(sizes, scratch, row, label)

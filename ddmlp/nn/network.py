@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ddmlp.nn.kernels import Scratch, Sizes
 from ddmlp.nn.lanes import LANES
-from ddmlp.nn.sparse import PIXELS, ROWS
+from ddmlp.nn.sparse import FULL, ROWS
 from ddmlp.nn.steps import Stats, recognise, train_steps
 from ddmlp.nn.weights import Floats, Shape, Weights, zeros
 
@@ -64,7 +64,7 @@ class Network:
         self._sizes = Sizes(m, n, o, shape.width, padded)
         self._microbatch = microbatch
         self._scratch = Scratch(
-            row_starts=np.empty(ROWS * -(-m // PIXELS) + 1, np.intp),
+            row_starts=np.empty(ROWS * -(-m // FULL) + 1, np.intp),
             row_entries=np.empty(ROWS * m + 1, np.uint32),
             pixel_starts=np.empty(-(-rows // ROWS) * m + 1, np.intp),
             pixel_entries=np.empty(rows * m, np.uint32),

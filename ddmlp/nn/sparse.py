@@ -3,8 +3,8 @@
 A pixel that is not zero is an *entry* of a list: in the list of its row with the number of its pixel, in the list of
 its pixel with the number of its row. Either is kept together with the value 1..255, as `number * 256 + value`.
 
-The lists come in blocks, of ROWS rows and PIXELS pixels, so that what an inner loop reads stays in the nearest cache.
-Blocks follow each other in ascending order, so the order of each sum is the same for any size of a block.
+The lists come in blocks of rows and of pixels, so that what an inner loop reads stays in the nearest cache. Blocks
+follow each other in ascending order, so the order of each sum is the same for any size of a block.
 """
 
 from typing import Any
@@ -14,7 +14,8 @@ import numpy as np
 from ddmlp.nn.compiled import inlined
 from ddmlp.nn.lanes import fma, item, load, load_word
 
-ROWS, PIXELS = 128, 192  # of a block
+ROWS = 128  # of a block
+FULL, THIN = 96, 192  # pixels of a block, if many of them are not zero, and if few are
 # x = value / 255, rounded to float32
 INPUTS = (np.arange(256, dtype=np.float32) / np.float32(255)).astype(np.float32)
 
@@ -26,18 +27,27 @@ def count_blocks(count: int, size: int) -> int:
 
 
 @inlined
-def list_rows(pixels: Any, first: int, rows: int, m: int, starts: Any, entries: Any) -> None:
-    """The entries of `rows` rows from the row `first` on, row by row, in each by block of pixels.
+def choose_block(pixels: Any, row: int, m: int) -> int:
+    """Pixels of a block for rows like this one."""
+    count = 0
+    for pixel in range(m):
+        count += item(pixels, row * m + pixel) != 0
+    return FULL if 5 * count > 2 * m else THIN
+
+
+@inlined
+def list_rows(pixels: Any, first: int, rows: int, m: int, size: int, starts: Any, entries: Any) -> None:
+    """The entries of `rows` rows from the row `first` on, row by row, in each by block of `size` pixels.
 
     pixels (any, m) uint8, flat. starts: where the entries of block b of row r begin, [r * blocks + b]; and where the
     last ones end. entries: uint32, with room for all pixels and one more.
     """
     count = cell = 0
     for row in range(first, first + rows):
-        for begin in range(0, m, PIXELS):
+        for begin in range(0, m, size):
             starts[cell] = count
             cell += 1
-            end = min(begin + PIXELS, m)
+            end = min(begin + size, m)
             pixel = begin
             while pixel + 8 <= end:
                 word = load_word(pixels, row * m + pixel)
@@ -56,15 +66,15 @@ def list_rows(pixels: Any, first: int, rows: int, m: int, starts: Any, entries: 
 
 
 @inlined
-def list_pixels(by_row: Any, first: int, rows: int, m: int, starts: Any, entries: Any) -> None:
+def list_pixels(by_row: Any, first: int, rows: int, m: int, size: int, starts: Any, entries: Any) -> None:
     """The same entries, pixel by pixel, in each by row: a counting sort.
 
-    by_row: starts and entries from `list_rows`, of one block of rows; first: the number of its first row, a multiple of
-    ROWS. starts: where the entries of pixel i begin, [first / ROWS * m + i], of which the first one is set; and where
-    the last ones end. entries: uint32, with room for all pixels of all rows.
+    by_row: starts and entries from `list_rows`, of one block of rows, in blocks of `size` pixels; first: the number of
+    its first row, a multiple of ROWS. starts: where the entries of pixel i begin, [first / ROWS * m + i], of which the
+    first one is set; and where the last ones end. entries: uint32, with room for all pixels of all rows.
     """
     row_starts, row_entries = by_row
-    blocks, cells = count_blocks(m, PIXELS), first // ROWS * m
+    blocks, cells = count_blocks(m, size), first // ROWS * m
     begin = starts[cells]
     for cell in range(cells + 1, cells + m + 1):
         starts[cell] = 0
