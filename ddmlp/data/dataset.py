@@ -1,9 +1,10 @@
 """A dataset: a folder of shards and one manifest."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,15 @@ from numpy.typing import NDArray
 from ddmlp.data.manifest import NAME, Manifest, Shard
 from ddmlp.data.shards import MappedShard, map_shard
 from ddmlp.errors import DatasetError
+
+
+class LocatedRows(NamedTuple):
+    """addresses (B,): of the m bytes of each row's pixels, in mapped shards; labels (B,) uint8, a copy; maps: these
+    shards, which must be kept as long as the addresses are used."""
+
+    addresses: NDArray[np.intp]
+    labels: NDArray[np.uint8]
+    maps: list[MappedShard]
 
 
 class Dataset:
@@ -39,19 +49,32 @@ class Dataset:
         """
         pixels = np.empty(len(rows), f"V{self.manifest.pixels}")  # whole rows are copied faster than their pixels
         labels = np.empty(len(rows), np.uint8)
-        if len(rows):
-            order = rows.argsort()  # so that each shard is read once
-            ordered = rows[order]
-            for row in ordered[[0, -1]].tolist():
-                if not 0 <= row < len(self):
-                    raise DatasetError(f"{self.path} has no row {row}, expected 0 to {len(self) - 1}")
-            shards = self._begins.searchsorted(ordered, side="right") - 1
-            ordered -= self._begins[shards]
-            ends = (shards[1:] != shards[:-1]).nonzero()[0] + 1
-            for begin, end in pairwise([0, *ends.tolist(), len(rows)]):
-                shard, some = int(shards[begin]), order[begin:end]
-                pixels[some], labels[some] = self._mapped(shard).copy_rows(ordered[begin:end])
+        for shard, some, inner in self._by_shard(rows):
+            pixels[some], labels[some] = shard.copy_rows(inner)
         return pixels.view(np.uint8).reshape(len(rows), self.manifest.pixels), labels
+
+    def locate(self, rows: NDArray[np.intp]) -> LocatedRows:
+        """What `gather` gives, but with the pixels where they lie; raises what it does."""
+        addresses, labels, maps = np.empty(len(rows), np.intp), np.empty(len(rows), np.uint8), []
+        for shard, some, inner in self._by_shard(rows):
+            addresses[some], labels[some] = shard.locate_rows(inner)
+            maps.append(shard)
+        return LocatedRows(addresses, labels, maps)
+
+    def _by_shard(self, rows: NDArray[np.intp]) -> Iterator[tuple[MappedShard, NDArray[np.intp], NDArray[np.intp]]]:
+        """Rows shard by shard: the shard, at which places of `rows` its own are, and which of the shard's they are."""
+        if not len(rows):
+            return
+        order = rows.argsort()
+        ordered = rows[order]
+        for row in ordered[[0, -1]].tolist():
+            if not 0 <= row < len(self):
+                raise DatasetError(f"{self.path} has no row {row}, expected 0 to {len(self) - 1}")
+        shards = self._begins.searchsorted(ordered, side="right") - 1
+        ordered -= self._begins[shards]
+        ends = (shards[1:] != shards[:-1]).nonzero()[0] + 1
+        for begin, end in pairwise([0, *ends.tolist(), len(rows)]):
+            yield self._mapped(int(shards[begin])), order[begin:end], ordered[begin:end]
 
     def grow(self) -> tuple[Shard, ...]:
         """Take up what has been published since; returns the shards that are new. `manifest.ended` may change alone.

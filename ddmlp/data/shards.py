@@ -44,15 +44,28 @@ class MappedShard:
         # an element outside the file does not exist: a wrong place is an IndexError.
         self._rows = np.ndarray(len(content) - width + 1, f"V{width}", content, strides=1)
         # Where the pixels, and the labels, of row 0 would begin if all rows lay as those of the record batch do.
-        firsts, base = np.arange(len(blocks)) * batch_rows, _begin(content)
+        self._address = base = _begin(content)
+        firsts = np.arange(len(blocks)) * batch_rows
         self._pixels = np.array([_begin(block.pixels) - base for block in blocks]) - firsts * width
         self._labels = np.array([_begin(block.labels) - base for block in blocks]) - firsts
 
     def copy_rows(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.void], NDArray[np.uint8]]:
         """The pixels (k,), an element for each row, and the labels (k,) of `rows` (k,), which count from the shard's
         first row."""
+        places, labels = self._places(rows)
+        return self._rows[places], labels
+
+    def locate_rows(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
+        """The addresses of the pixels (k,), valid as long as this object is there, and the labels (k,) of `rows`."""
+        places, labels = self._places(rows)
+        if places.size and not 0 <= int(places.min()) <= int(places.max()) < len(self._rows):
+            raise IndexError(f"rows at {places.min()} to {places.max()} of a file, expected 0 to {len(self._rows) - 1}")
+        return self._address + places, labels
+
+    def _places(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
+        """Where in the file the pixels of rows begin; and their labels."""
         block = rows // self._batch_rows
-        return self._rows[self._pixels[block] + rows * self._width], self._content[self._labels[block] + rows]
+        return self._pixels[block] + rows * self._width, self._content[self._labels[block] + rows]
 
 
 def schema(image_shape: tuple[int, int]) -> pa.Schema:

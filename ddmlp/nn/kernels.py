@@ -12,9 +12,9 @@ from +0 on; a pixel that is zero has no term. Vectors run along the hidden units
 z2 is a sum over hidden units: 64 partial sums, of the units j, j + 64, j + 128, ..., which `lanes.total` adds; and so
 is the sum of e^z2 over classes. So the bits depend neither on the processor nor on the sizes of blocks.
 
-Arrays are flat. W1 (m, width), the transpose of W2 (o, width), y1 and d1 (rows, width) have room for `width` hidden
-units: n, rounded up to whole vectors. What stands behind n is zero. z2, y2 and d2 (rows, padded) have o rounded up
-likewise.
+Rows of m pixels, uint8, are given by their addresses. Arrays are flat. W1 (m, width), the transpose of W2 (o, width),
+y1 and d1 (rows, width) have room for `width` hidden units: n, rounded up to whole vectors. What stands behind n is
+zero. z2, y2 and d2 (rows, padded) have o rounded up likewise.
 """
 
 from typing import Any, NamedTuple
@@ -58,11 +58,11 @@ class Scratch(NamedTuple):
 
 
 @inlined
-def forward(sizes: Any, w1: Any, w2: Any, pixels: Any, first: int, at: int, rows: int, scratch: Any) -> int:
-    """y1 and z2 of `rows` rows, at most ROWS, from the row `first` of pixels on, into the rows of the buffers from `at`
+def forward(sizes: Any, w1: Any, w2: Any, addresses: Any, first: int, at: int, rows: int, scratch: Any) -> int:
+    """y1 and z2 of `rows` rows, at most ROWS, from the row `first` on, into the rows of the buffers from `at`
     on. Returns how many pixels the blocks have, in which the rows were listed."""
-    size = choose_block(pixels, first, sizes.m)
-    list_rows(pixels, first, rows, sizes.m, size, scratch.row_starts, scratch.row_entries)
+    size = choose_block(item(addresses, first), sizes.m)
+    list_rows(addresses, first, rows, sizes.m, size, scratch.row_starts, scratch.row_entries)
     for column in range(0, sizes.width, LANES):
         hidden_layer(sizes, w1, scratch, at, rows, column, count_blocks(sizes.m, size))
     for row in range(at, at + rows):
@@ -157,7 +157,7 @@ def hidden_delta(sizes: Any, w2: Any, scratch: Any, begin: int, rows: int, colum
 
 @inlined
 def microbatch(
-    sizes: Any, w1: Any, w2: Any, pixels: Any, labels: Any, first: int, rows: int, scratch: Any, g2: Any
+    sizes: Any, w1: Any, w2: Any, addresses: Any, labels: Any, first: int, rows: int, scratch: Any, g2: Any
 ) -> Any:
     """All of a microbatch but dE/dW1, for which the lists of pixels and d1 are left; dE/dW2 goes into g2 (o, width).
 
@@ -168,7 +168,7 @@ def microbatch(
     scratch.pixel_starts[0] = 0
     for begin in range(0, rows, ROWS):
         count = min(ROWS, rows - begin)
-        block = forward(sizes, w1, w2, pixels, first + begin, begin, count, scratch)
+        block = forward(sizes, w1, w2, addresses, first + begin, begin, count, scratch)
         by_row = scratch.row_starts, scratch.row_entries
         list_pixels(by_row, begin, count, sizes.m, block, scratch.pixel_starts, scratch.pixel_entries)
         for row in range(begin, begin + count):

@@ -76,13 +76,34 @@ def store(_typing: Any, array: Any, place: Any, vector: Any) -> Any:  # noqa: AR
 
 
 @intrinsic
-def load_word(_typing: Any, array: Any, place: Any) -> Any:  # noqa: ARG001
-    """Eight bytes of a uint8 array, from `place` on, as a uint64 whose lowest byte is the first. Nothing is checked."""
+def load_byte(_typing: Any, address: Any) -> Any:  # noqa: ARG001
+    """The byte at an address. Nothing is checked."""
+    return types.uint8(types.intp), lambda _context, builder, _signature, arguments: builder.load(
+        builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
+    )
+
+
+@intrinsic
+def load_word(_typing: Any, address: Any) -> Any:  # noqa: ARG001
+    """Eight bytes from an address on, as a uint64 whose lowest byte is the first. Nothing is checked."""
+    return types.uint64(types.intp), lambda _context, builder, _signature, arguments: builder.load(
+        builder.inttoptr(arguments[0], ir.IntType(64).as_pointer()), align=1
+    )
+
+
+@intrinsic
+def prefetch(_typing: Any, address: Any) -> Any:  # noqa: ARG001
+    """Tell the processor that the bytes around an address will be read soon."""
 
     def build(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.load(_address(context, builder, array, arguments, ir.IntType(64)), align=1)
+        pointer = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [pointer, WORD, WORD, WORD])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        # For reading, to be kept in the caches, and data.
+        builder.call(function, [builder.inttoptr(arguments[0], pointer), WORD(0), WORD(3), WORD(1)])
+        return context.get_dummy_value()
 
-    return types.uint64(array, types.intp), build
+    return types.void(types.intp), build
 
 
 def _address(context: Any, builder: Any, array: Any, arguments: Sequence[Any], pointee: Any) -> Any:

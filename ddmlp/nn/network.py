@@ -15,6 +15,8 @@ from ddmlp.nn.steps import Stats, recognise, train_steps
 from ddmlp.nn.weights import Floats, Shape, Weights, zeros
 
 Bytes = NDArray[np.uint8]
+Addresses = NDArray[np.intp]
+Rows = Bytes | Addresses
 
 
 class Recognised(NamedTuple):
@@ -31,7 +33,8 @@ class Steps(NamedTuple):
 
     Parameters
     ----------
-    pixels : (rows, m) uint8
+    rows : (rows, m) uint8, or (rows,)
+        Their pixels; or the addresses of these, which are not checked.
     labels : (rows,) uint8
         Less than the number of outputs; otherwise ValueError is raised.
     bounds : (steps + 1,)
@@ -42,7 +45,7 @@ class Steps(NamedTuple):
         Where, in a stack of weights, lie the version that a step reads, the one that it changes, and the result.
     """
 
-    pixels: Bytes
+    rows: Rows
     labels: Bytes
     bounds: NDArray[np.intp]
     rates: Floats
@@ -82,20 +85,20 @@ class Network:
 
     def recognise(self, weights: Weights, pixels: Bytes, labels: Bytes | None = None) -> Recognised:
         """What rows of pixels (B, m) are taken for; the error is that of these labels (B,)."""
-        rows = len(pixels)
-        found = np.empty((rows, self._sizes.o), np.float32), np.empty(rows, np.intp)
-        labels = np.zeros(rows, np.uint8) if labels is None else labels
-        pixels = _flat(self._sizes, pixels, labels)
-        error = recognise(self._sizes, pixels, labels, weights.flat, self._scratch, found[0].reshape(-1), found[1])
+        count = len(pixels)
+        found = np.empty((count, self._sizes.o), np.float32), np.empty(count, np.intp)
+        labels = np.zeros(count, np.uint8) if labels is None else labels
+        addresses, _kept = _addresses(self._sizes, pixels, labels)
+        error = recognise(self._sizes, addresses, labels, weights.flat, self._scratch, found[0].reshape(-1), found[1])
         return Recognised(*found, error)
 
-    def gradient(self, weights: Weights, pixels: Bytes, labels: Bytes, out: Weights) -> tuple[float, int, float]:
-        """dE/dW1 and dE/dW2 of rows, which are some microbatches of a step and a node of its reduction tree, into
-        `out`.
+    def gradient(self, weights: Weights, rows: Rows, labels: Bytes, out: Weights) -> tuple[float, int, float]:
+        """dE/dW1 and dE/dW2 of rows (see `Steps`), which are some microbatches of a step and a node of its reduction
+        tree, into `out`.
 
         Returns the error E summed over the rows, how many are recognised wrongly, and the largest |d1| of a row.
         """
-        steps = Steps(pixels, labels, np.array([0, len(labels)]), _NO_RATE, _FIRST)
+        steps = Steps(rows, labels, np.array([0, len(labels)]), _NO_RATE, _FIRST)
         stats, _ = self._train(steps, weights.flat.reshape(1, -1), out.flat, update=False)
         return float(stats.errors[0]), int(stats.mistakes[0]), float(stats.steepest[0])
 
@@ -110,9 +113,9 @@ class Network:
     def _train(self, steps: Steps, stack: Floats, gradient: Floats, *, update: bool) -> tuple[Stats, int]:
         count = len(steps.rates)
         stats = Stats(np.empty(count), np.empty(count, np.intp), np.empty(count, np.float32), self._tree)
-        pixels = _flat(self._sizes, steps.pixels, steps.labels)
+        addresses, _kept = _addresses(self._sizes, steps.rows, steps.labels)
         done = train_steps(
-            self._sizes, pixels, steps.labels, steps.bounds, self._microbatch, steps.rates, stack, steps.slots,
+            self._sizes, addresses, steps.labels, steps.bounds, self._microbatch, steps.rates, stack, steps.slots,
             update, self._scratch, gradient, self._spare, stats,
         )  # fmt: skip
         return stats, done
@@ -121,10 +124,14 @@ class Network:
 _NO_RATE, _FIRST = np.zeros(1, np.float32), np.zeros((1, 3), np.intp)
 
 
-def _flat(sizes: Sizes, pixels: Bytes, labels: Bytes) -> Bytes:
-    """The pixels, row by row, as a kernel takes them, which checks neither their number nor the labels."""
-    if pixels.shape != (len(labels), sizes.m):
-        raise ValueError(f"pixels of shape {pixels.shape}, expected {(len(labels), sizes.m)}")
+def _addresses(sizes: Sizes, rows: Rows, labels: Bytes) -> tuple[Addresses, object]:
+    """The addresses of rows, and what must be kept until they are read. A kernel checks nothing, so here ValueError is
+    raised if rows and labels do not fit."""
+    if rows.shape != (expected := (len(labels),) if rows.dtype == np.intp else (len(labels), sizes.m)):
+        raise ValueError(f"rows of shape {rows.shape}, expected {expected}")
     if len(labels) and (label := int(labels.max())) >= sizes.o:
         raise ValueError(f"a label is {label}, expected 0 to {sizes.o - 1}")
-    return np.require(pixels, requirements=["C", "W"]).reshape(-1)
+    if rows.dtype == np.intp:
+        return np.ascontiguousarray(rows, np.intp), rows
+    kept = np.ascontiguousarray(rows, np.uint8)
+    return kept.ctypes.data + sizes.m * np.arange(len(kept)), kept

@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 
 from ddmlp.nn.compiled import inlined
-from ddmlp.nn.lanes import fma, item, load, load_word
+from ddmlp.nn.lanes import fma, item, load, load_byte, load_word, prefetch
 
 ROWS = 128  # of a block
 FULL, THIN = 96, 192  # pixels of a block, if many of them are not zero, and if few are
+AHEAD = 2  # rows that are fetched into the caches before they are read
+CACHE_LINE = 64  # bytes
 # x = value / 255, rounded to float32
 INPUTS = (np.arange(256, dtype=np.float32) / np.float32(255)).astype(np.float32)
 
@@ -27,30 +29,34 @@ def count_blocks(count: int, size: int) -> int:
 
 
 @inlined
-def choose_block(pixels: Any, row: int, m: int) -> int:
-    """Pixels of a block for rows like this one."""
+def choose_block(row: int, m: int) -> int:
+    """Pixels of a block for rows like the one at this address."""
     count = 0
     for pixel in range(m):
-        count += item(pixels, row * m + pixel) != 0
+        count += load_byte(row + pixel) != 0
     return FULL if 5 * count > 2 * m else THIN
 
 
 @inlined
-def list_rows(pixels: Any, first: int, rows: int, m: int, size: int, starts: Any, entries: Any) -> None:
+def list_rows(addresses: Any, first: int, rows: int, m: int, size: int, starts: Any, entries: Any) -> None:
     """The entries of `rows` rows from the row `first` on, row by row, in each by block of `size` pixels.
 
-    pixels (any, m) uint8, flat. starts: where the entries of block b of row r begin, [r * blocks + b]; and where the
-    last ones end. entries: uint32, with room for all pixels and one more.
+    addresses: of the m bytes of each row. starts: where the entries of block b of row r begin, [r * blocks + b]; and
+    where the last ones end. entries: uint32, with room for all pixels and one more.
     """
     count = cell = 0
-    for row in range(first, first + rows):
+    for number in range(first, first + rows):
+        row = item(addresses, number)
+        if number + AHEAD < first + rows:  # rows lie anywhere in a file
+            for pixel in range(0, m, CACHE_LINE):
+                prefetch(item(addresses, number + AHEAD) + pixel)
         for begin in range(0, m, size):
             starts[cell] = count
             cell += 1
             end = min(begin + size, m)
             pixel = begin
             while pixel + 8 <= end:
-                word = load_word(pixels, row * m + pixel)
+                word = load_word(row + pixel)
                 if word:  # most of them are zero
                     for byte in range(8):
                         value = np.intp((word >> np.uint64(8 * byte)) & np.uint64(255))
@@ -58,7 +64,7 @@ def list_rows(pixels: Any, first: int, rows: int, m: int, size: int, starts: Any
                         count += value != 0
                 pixel += 8
             while pixel < end:
-                value = np.intp(pixels[row * m + pixel])
+                value = np.intp(load_byte(row + pixel))
                 entries[count] = pixel * 256 + value
                 count += value != 0
                 pixel += 1

@@ -76,12 +76,10 @@ def descend_sum(source: Any, left: Any, right: Any, rate: Any, target: Any) -> N
     descend(source, left, right, rate, target)
 
 
-@kernel(
-    SIZES, BYTES, BYTES, INTS, "intp", FLOATS, FLOATS_2, "intp[:, ::1]", "boolean", SCRATCH, FLOATS, FLOATS_2, STATS
-)
+@kernel(SIZES, INTS, BYTES, INTS, "intp", FLOATS, FLOATS_2, "intp[:, ::1]", "boolean", SCRATCH, FLOATS, FLOATS_2, STATS)
 def train_steps(
     sizes: Any,
-    pixels: Any,
+    addresses: Any,
     labels: Any,
     bounds: Any,
     size: int,
@@ -96,11 +94,11 @@ def train_steps(
 ) -> int:
     """Make steps, one after the other; returns how many: fewer if the next one would leave weights that are not finite.
 
-    pixels (rows, m), flat, and labels (rows,) of all steps; bounds (steps + 1,): where the rows of each step begin, and
-    where the last ones end; size: rows of a microbatch; rates (steps,): alpha / B. weights (versions, length); slots
-    (steps, 3): where in them lie the weights that a step reads, those that it changes, and where the result goes.
-    If not update, no weights change, and the gradient of the last step is left in gradient (length,). Other nodes of
-    the reduction tree need spare (levels, length). stats: of each step.
+    addresses (rows,) of the rows' pixels, and labels (rows,), of all steps; bounds (steps + 1,): where the rows of each
+    step begin, and where the last ones end; size: rows of a microbatch; rates (steps,): alpha / B. weights (versions,
+    length); slots (steps, 3): where in them lie the weights that a step reads, those that it changes, and where the
+    result goes. If not update, no weights change, and the gradient of the last step is left in gradient (length,).
+    Other nodes of the reduction tree need spare (levels, length). stats: of each step.
     """
     inner = sizes.m * sizes.width
     for step in range(len(bounds) - 1):
@@ -113,7 +111,7 @@ def train_steps(
             begin, some = index * size, min(size, rows - index * size)
             node = spare[depth - 1] if depth else gradient
             error, mistakes, steepest = microbatch(
-                sizes, read[:inner], read[inner:], pixels, labels, first + begin, some, scratch, node[inner:]
+                sizes, read[:inner], read[inner:], addresses, labels, first + begin, some, scratch, node[inner:]
             )
             stats.tree[depth] = error
             stats.mistakes[step] += mistakes
@@ -152,17 +150,17 @@ def sums_due(done: int, count: int, depth: int, update: bool) -> int:
     return due
 
 
-@kernel(SIZES, BYTES, BYTES, FLOATS, SCRATCH, FLOATS, INTS)
+@kernel(SIZES, INTS, BYTES, FLOATS, SCRATCH, FLOATS, INTS)
 def recognise(
-    sizes: Any, pixels: Any, labels: Any, weights: Any, scratch: Any, probabilities: Any, predicted: Any
+    sizes: Any, addresses: Any, labels: Any, weights: Any, scratch: Any, probabilities: Any, predicted: Any
 ) -> float:
-    """The probabilities y2 of rows (rows, o), flat, and the likeliest class of each row (rows,); returns E summed over
-    the rows, of these labels."""
+    """The probabilities y2 (rows, o), flat, of the rows at these addresses, and the likeliest class of each row
+    (rows,); returns E summed over the rows, of these labels."""
     inner, error = sizes.m * sizes.width, 0.0
     w1, w2 = weights[:inner], weights[inner:]
     for begin in range(0, len(labels), ROWS):
         rows = min(ROWS, len(labels) - begin)
-        forward(sizes, w1, w2, pixels, begin, 0, rows, scratch)
+        forward(sizes, w1, w2, addresses, begin, 0, rows, scratch)
         for row in range(rows):
             error += output_layer(sizes, scratch, row, np.intp(labels[begin + row]))
             predicted[begin + row] = scratch.predicted[row]

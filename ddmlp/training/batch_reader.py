@@ -1,37 +1,41 @@
-"""Reads the rows of steps; those of small steps for several of them at a time."""
+"""Finds the rows of steps: their labels, and where their pixels lie."""
 
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ddmlp.data.dataset import Dataset
+from ddmlp.data.dataset import Dataset, LocatedRows
+from ddmlp.data.shards import MappedShard
 from ddmlp.plan.plan import Plan
 from ddmlp.plan.row_stats import row_hashes
 
-LOT = 1024  # rows that are read in one go, if a step has few: each read has a cost for each shard that it touches
-MAX_LOT_BATCH = 128  # a larger step is read by itself: a worker needs only some of its rows
+# Rows that are looked up at a time, if a step has fewer: each time has a cost for each shard. Of a larger step, only
+# what is asked for.
+LOT = 4096
 
 
 class StepRows(NamedTuple):
     """Rows of steps that follow each other, or of a part of one step.
 
-    pixels (B, m) and labels (B,), uint8; bounds (steps + 1,): where the rows of each step begin, and where the last
-    ones end; fingerprints: of each step, the sum of those of its rows.
+    addresses (B,): of the rows' pixels; labels (B,) uint8; bounds (steps + 1,): where the rows of each step begin, and
+    where the last ones end; fingerprints: of each step, the sum of those of its rows; maps: the shards that the
+    addresses are in, which must be kept as long as these are used.
     """
 
-    pixels: NDArray[np.uint8]
+    addresses: NDArray[np.intp]
     labels: NDArray[np.uint8]
     bounds: NDArray[np.intp]
     fingerprints: list[int]
+    maps: list[MappedShard]
 
 
 class BatchReader:
-    """Reads what the steps of a plan train on."""
+    """Finds what the steps of a plan train on."""
 
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
-        self._pixels = self._labels = np.empty(0, np.uint8)
+        self._located = LocatedRows(np.empty(0, np.intp), np.empty(0, np.uint8), [])
         self._sums = np.zeros(1, np.uint64)  # of the fingerprints of the first 0, 1, ... rows that are here
         self._step = self._begin = 0  # the step, and the row of it, that they begin with
 
@@ -43,8 +47,8 @@ class BatchReader:
         left = plan.rows_before(step + 1) - plan.rows_before(step) - begin
         count = left if count is None else min(count, left)
         place = self._place(plan, step, begin)
-        if not 0 <= place <= len(self._labels) - count:
-            if plan.batch > MAX_LOT_BATCH:
+        if not 0 <= place <= len(self._located.labels) - count:
+            if plan.batch > LOT:
                 self._step, self._begin = step, begin
                 self._load(plan.rows_from(step, begin, count))
             else:
@@ -59,10 +63,10 @@ class BatchReader:
         Raises DatasetError.
         """
         first = self.read(plan, step)
-        if plan.batch > MAX_LOT_BATCH or len(first.labels) < plan.batch:
+        if plan.batch > LOT or len(first.labels) < plan.batch:
             return first
         begin = self._place(plan, step, 0)
-        count = min(most, (len(self._labels) - begin) // plan.batch)
+        count = min(most, (len(self._located.labels) - begin) // plan.batch)
         return self._rows(begin + plan.batch * np.arange(count + 1))
 
     def _place(self, plan: Plan, step: int, begin: int) -> int:
@@ -70,11 +74,12 @@ class BatchReader:
         return (step - self._step) * plan.batch + begin - self._begin
 
     def _load(self, rows: NDArray[np.intp]) -> None:
-        self._pixels, self._labels = self._dataset.gather(rows)
+        self._located = self._dataset.locate(rows)
         self._sums = np.zeros(len(rows) + 1, np.uint64)
         np.add.accumulate(row_hashes(rows), out=self._sums[1:])
 
     def _rows(self, bounds: NDArray[np.intp]) -> StepRows:
         begin, end = bounds[0], bounds[-1]
         fingerprints = np.diff(self._sums[bounds]).tolist()  # modulo 2^64, as unsigned numbers are
-        return StepRows(self._pixels[begin:end], self._labels[begin:end], bounds - begin, fingerprints)
+        addresses, labels, maps = self._located
+        return StepRows(addresses[begin:end], labels[begin:end], bounds - begin, fingerprints, maps)

@@ -86,7 +86,7 @@ class LocalSteps:
             for version, update in enumerate(updates, self.step)
         ]
         slots = self._versions.slots(self.step, [update.read for update in updates])
-        steps = Steps(rows.pixels, rows.labels, rows.bounds, np.array(rates, np.float32), slots)
+        steps = Steps(rows.addresses, rows.labels, rows.bounds, np.array(rates, np.float32), slots)
         began = time.perf_counter()
         counted = [*(self._make(steps) if self.optimizer.plain else self._make_one_by_one(steps, rates))]
         self.waits.results += time.perf_counter() - began
@@ -125,7 +125,7 @@ class LocalSteps:
         for step, step_size in enumerate(step_sizes):
             begin, end = steps.bounds[step : step + 2]
             read, source, target = (Weights(shape, buffers[slot]) for slot in steps.slots[step])
-            counted = self._network.gradient(read, steps.pixels[begin:end], steps.labels[begin:end], self._gradient)
+            counted = self._network.gradient(read, steps.rows[begin:end], steps.labels[begin:end], self._gradient)
             if not is_finite(steps.rates[step], end - begin, counted[2]):
                 return
             self.optimizer.update(source, self._gradient.flat, NOTHING, step_size, target)

@@ -24,7 +24,6 @@ class Worker:
         self._dataset, self._plan, self._timeout = dataset, plan, (timeouts or Timeouts()).rows
         self._network = network_for(plan, shape)
         self._reader = BatchReader(dataset)
-        self._last = 0  # step of the unit before
 
     def compute(self, unit: Unit, weights: Weights, out: Weights) -> RowStats:
         """The unit's gradient into `out`; returns what is counted of its rows. Raises DatasetError if they do not come
@@ -34,7 +33,7 @@ class Worker:
             self._wait_for_rows(unit)
         size = self._plan.microbatch
         rows = self._reader.read(self._plan, unit.step, unit.node.lo * size, unit.microbatches * size)
-        counted = self._network.gradient(weights, rows.pixels, rows.labels, out)
+        counted = self._network.gradient(weights, rows.addresses, rows.labels, out)
         return RowStats(len(rows.labels), rows.fingerprints[0], *counted)
 
     def _wait_for_rows(self, unit: Unit) -> None:
@@ -52,14 +51,6 @@ class Worker:
                     f"elsewhere is not visible here after {self._timeout:g} s; is it one folder for every node?"
                 )
             time.sleep(POLL_SECONDS)
-
-    def prefetch(self, unit: Unit) -> None:
-        """Read what most likely begins the next unit: the same node, as many steps on as this unit is from the last.
-        To be called after `unit` is computed, while there is nothing else to do."""
-        step, self._last = 2 * unit.step - self._last, unit.step
-        if unit.step < step < self._plan.steps and unit.node.lo < self._plan.microbatches(step):
-            size = self._plan.microbatch
-            self._reader.read(self._plan, step, unit.node.lo * size, unit.microbatches * size)
 
 
 def network_for(plan: Plan, shape: Shape) -> Network:

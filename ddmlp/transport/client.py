@@ -106,8 +106,6 @@ def run_worker(worker: Worker, client: WorkerClient) -> int:
             row_stats = worker.compute(unit, weights, client.gradient())
             client.answer(unit, row_stats)
             answered += 1
-            if not client.waiting:
-                worker.prefetch(unit)
     except DdmlpError as error:
         client.fail(error)
         raise

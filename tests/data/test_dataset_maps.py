@@ -1,13 +1,16 @@
 """The maps of a dataset that grows: bounded, let go, and made again."""
 
+import ctypes
 import os
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ddmlp.data.dataset import Dataset
+from ddmlp.data.writer import DatasetWriter
 from ddmlp.errors import DatasetError
 from tests.support.numbered import add, numbers_of
 
@@ -81,3 +84,23 @@ def test_a_forgotten_shard_that_is_gone(tmp_path):
     assert numbers_of(dataset, 5) == [5, 6]
     with pytest.raises(DatasetError, match=f"{name} cannot be read: No such file"):
         numbers_of(dataset)
+
+
+def test_located(tmp_path):
+    """The pixels lie at the addresses, in the order that was asked for, also once the shards are forgotten."""
+    pixels, labels = (
+        np.arange(70 * 6, dtype=np.uint32).astype(np.uint8).reshape(70, 2, 3),
+        np.arange(70, dtype=np.uint8),
+    )
+    with DatasetWriter(tmp_path / "train", (2, 3), 70, shard_rows=16) as writer:
+        writer.append(pixels, labels)
+    dataset, rows = Dataset(tmp_path / "train"), np.random.default_rng(1).permutation(70)[:50]
+    found = dataset.locate(rows)
+    dataset.forget(70)
+    for address, label, row in zip(found.addresses.tolist(), found.labels.tolist(), rows.tolist(), strict=True):
+        assert ctypes.string_at(address, 6) == pixels[row].tobytes()
+        assert label == row
+    assert len(found.maps) == 5
+    assert dataset.locate(rows[:0]).addresses.tolist() == []
+    with pytest.raises(DatasetError, match="no row 70"):
+        dataset.locate(np.array([3, 70]))

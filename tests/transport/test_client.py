@@ -32,19 +32,6 @@ class VerifyingWorker(Worker):
         return super().compute(unit, weights, out)
 
 
-class AheadWorker(Worker):
-    """Notes after which units it reads ahead, and says so."""
-
-    def __init__(self, dataset, plan, shape, done):
-        super().__init__(dataset, plan, shape)
-        self.ahead, self._done = [], done
-
-    def prefetch(self, unit):
-        super().prefetch(unit)
-        self.ahead.append(unit)
-        self._done.set()
-
-
 def test_simple(dataset, threads, expected):
     with listening(dataset) as pool:
         working = threads.submit(work, pool.addresses[0], dataset)
@@ -82,45 +69,6 @@ def test_few_rows(dataset, threads, monkeypatch, kind, batch, microbatch):
         assert pool.gather(2, SECONDS)
         assert Training(pool, 2).run(to=few.steps) == alone
     assert sum(working.result() for working in workers) >= few.steps
-
-
-@both_kinds
-def test_prefetch(dataset, threads, expected, kind):
-    """A worker reads ahead if no unit waits for it."""
-    done = threading.Event()
-    worker = AheadWorker(Dataset(dataset), PLAN, SHAPE, done)
-    with listening(dataset) as pool:
-        working = threads.submit(lambda: run_worker(worker, join(pool.addresses[kind], dataset)))
-        assert pool.gather(1, SECONDS)
-        training = Training(pool, 1)
-        for _ in range(PLAN.steps):
-            training.step()
-            assert done.wait(SECONDS)
-            done.clear()
-        found = training.loop.weights.sha256(), training.row_stats
-    assert found == expected
-    assert working.result() == len(worker.ahead) == PLAN.steps
-    assert worker.ahead == [Unit(step, step, Node(0, 8)) for step in range(PLAN.steps)]
-
-
-def test_no_prefetch_if_a_unit_waits(dataset, threads):
-    handed, done = threading.Event(), threading.Event()
-
-    class Patient(AheadWorker):
-        def compute(self, unit, weights, out):
-            assert handed.wait(SECONDS)
-            return super().compute(unit, weights, out)
-
-    worker = Patient(Dataset(dataset), PLAN, SHAPE, done)
-    with listening(dataset) as pool:
-        working = threads.submit(lambda: run_worker(worker, join(pool.addresses[0], dataset)))
-        assert pool.gather(1, SECONDS)
-        sockets.hand_out(pool, *PLAN.units_for(0, 2))
-        assert pool._queue.credit(0) == 0
-        handed.set()
-        assert done.wait(SECONDS)
-    assert working.result() == 2
-    assert worker.ahead == [Unit(0, 0, Node(4, 8))]
 
 
 @both_kinds

@@ -56,9 +56,6 @@ class Echo:
         out.flat[:] = weights.flat
         return RowStats(0, 0, 0.0, 0, 0.0)
 
-    def prefetch(self, _unit: Unit) -> None:
-        """There is nothing to read."""
-
 
 class EchoPattern(RayPattern):
     """Ray's pattern with workers that compute nothing, and so read no rows."""
