@@ -52,6 +52,7 @@ def test_simple(async_run: Job):
     assert "verified        steps 0..54, 8 checkpoints" in inside(verify.main, async_run.run).stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["replay", "verify"])
 def test_other_processor(command: str, async_run: Job):
     """It is computed again for another processor than it was trained on, to the same bits."""
