@@ -37,7 +37,7 @@ def prepare_job(
     *,
     resume: bool = False,
     workers: tuple[int, int] = (0, 0),
-    checkpoint_every: int = 1000,
+    checkpoint_every: int = 10_000,
     keep: int = 3,
     stop_after: int | None = None,
     idle_timeout: float = math.inf,

@@ -58,7 +58,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     how.add_argument("--address", help="HOST:PORT of the Ray to use (default: RAY_ADDRESS, or the one running on this "
                      "machine, or one of our own)")  # fmt: skip
     how.add_argument("--dashboard", action="store_true", help="a Ray of our own shows its dashboard")
-    how.add_argument("--checkpoint-every", type=int, default=1000, metavar="STEPS", help="besides one at the end of "
+    how.add_argument("--checkpoint-every", type=int, default=10_000, metavar="STEPS", help="besides one at the end of "
                      "each epoch (default: %(default)s)")  # fmt: skip
     how.add_argument("--keep", type=int, default=3, metavar="N", help="checkpoints to keep (default: %(default)s)")
     how.add_argument("--stop-after", type=int, metavar="STEPS", help="stop there, with a checkpoint and a model")

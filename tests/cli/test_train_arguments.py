@@ -27,7 +27,7 @@ def test_defaults():
     args = parse([])
     assert configure(args, None) == TrainConfig()
     assert {getattr(args, name, None) for name in TrainConfig.names()} == {None}, "which of them are given must show"
-    assert (args.workers, args.checkpoint_every, args.keep, args.stop_after) == ((0, 0), 1000, 3, None)
+    assert (args.workers, args.checkpoint_every, args.keep, args.stop_after) == ((0, 0), 10_000, 3, None)
     assert (args.data, args.run, args.resume, args.idle_timeout, args.classes) == (None, None, False, math.inf, 10)
 
 
