@@ -77,12 +77,13 @@ async def watch(run: Run, over: Callable[[], bool]) -> AsyncIterator[str]:
     try:
         yield _message("again", None)
         while not over():
+            now = state(run)  # before the events are read: a result is told once all events before it are
             again, events = follower.read()
             if again:
                 yield _message("again", None)
             if events:
                 yield _message("events", events)
-            if (now := state(run)) != told:
+            elif now != told:
                 yield _message("state", told := now)
             await asyncio.sleep(0 if events else POLL_SECONDS)
     finally:

@@ -129,7 +129,7 @@ def test_resumed_run(tmp_path, path, follower):
 def test_not_finite(tmp_path):
     run = Run(tmp_path)
     run.record([progress(1, error=float("nan"), speed=float("inf"))])
-    _, (_, (event,)), _ = messages(run, looks=1)
+    _, (_, (event,)), _ = messages(run, looks=2)
     assert (event["error"], event["rows_per_second"], event["mistakes"]) == (None, None, 0.25)
 
 
