@@ -49,11 +49,11 @@ class BatchReader:
         place = self._place(plan, step, begin)
         if not 0 <= place <= len(self._located.labels) - count:
             if plan.batch > LOT:
-                self._step, self._begin = step, begin
                 self._load(plan.rows_from(step, begin, count))
+                self._step, self._begin = step, begin
             else:
-                self._step, self._begin = step, 0
                 self._load(plan.rows_from(step, 0, LOT - LOT % plan.batch))
+                self._step, self._begin = step, 0
             place = self._place(plan, step, begin)
         return self._rows(np.array([place, place + count]))
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ddmlp.data.dataset import Dataset
 from ddmlp.data.writer import DatasetWriter
+from ddmlp.errors import DatasetError
 from ddmlp.plan.plan import Plan
 from ddmlp.plan.row_stats import row_hash_sum
 from ddmlp.plan.stream_plan import StreamPlan
@@ -173,3 +174,14 @@ def test_rows_that_come_later_are_read_later(path):
         for step in range(plan.steps):
             check(reading, plan, step)
     assert len(reading.read(plan, plan.steps - 1).labels) == 2, "the last step, of what is left"
+
+
+def test_failed_read_is_forgotten(path, monkeypatch):
+    """Rows that were read before are not taken for those of the step whose read has failed."""
+    reading, plan = BatchReader(Dataset(path)), plan_of(20, 20)
+    check(reading, plan, 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(Dataset, "locate", lambda *_: (_ for _ in ()).throw(DatasetError("a shard is gone")))
+        with pytest.raises(DatasetError, match="a shard is gone"):
+            reading.read(plan, 5)
+    check(reading, plan, 5)
