@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 
 from ddmlp.nn.compiled import inlined
 from ddmlp.nn.elementary import ONE, exp, ln, logistic
-from ddmlp.nn.lanes import LANES, fma, item, largest, limit, load, steeper, store, total, zeros
+from ddmlp.nn.lanes import fma, item, largest, limit, load, steeper, store, total, zeros
 from ddmlp.nn.sparse import ROWS, add_products, choose_block, count_blocks, list_live, list_pixels, list_rows
+from ddmlp.nn.weights import LANES
 
 ZERO, INFINITE = np.float32(0), np.float32(np.inf)
 NEAR = 6144  # float32 that fit into the nearest cache beside other things

@@ -16,7 +16,8 @@ from numba.core import cgutils
 from numba.core.datamodel import models
 from numba.extending import intrinsic, overload, register_model
 
-LANES = 64
+from ddmlp.nn.weights import LANES
+
 WORD = ir.IntType(32)
 VECTOR, WORDS = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(WORD, LANES)
 MAGNITUDE = 0x7FFFFFFF  # of a float32: all but its sign

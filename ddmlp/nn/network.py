@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddmlp.nn.kernels import Scratch, Sizes
-from ddmlp.nn.lanes import LANES
 from ddmlp.nn.sparse import FULL, ROWS
 from ddmlp.nn.steps import Stats, recognise, train_steps
-from ddmlp.nn.weights import Floats, Shape, Weights, zeros
+from ddmlp.nn.weights import LANES, Floats, Shape, Weights, zeros
 
 Bytes = NDArray[np.uint8]
 Addresses = NDArray[np.intp]

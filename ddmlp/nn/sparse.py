@@ -13,11 +13,11 @@ import numpy as np
 
 from ddmlp.nn.compiled import inlined
 from ddmlp.nn.lanes import fma, item, load, load_byte, load_word, prefetch
+from ddmlp.nn.weights import CACHE_LINE
 
 ROWS = 128  # of a block
 FULL, THIN = 96, 192  # pixels of a block, if many of them are not zero, and if few are
 AHEAD = 2  # rows that are fetched into the caches before they are read
-CACHE_LINE = 64  # bytes
 # x = value / 255, rounded to float32
 INPUTS = (np.arange(256, dtype=np.float32) / np.float32(255)).astype(np.float32)
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from ddmlp.nn.compiled import inlined, kernel, record
 from ddmlp.nn.kernels import ZERO, Scratch, Sizes, forward, microbatch, output_layer, pixel_gradient
-from ddmlp.nn.lanes import LANES, fma, load, store
+from ddmlp.nn.lanes import fma, load, store
 from ddmlp.nn.sparse import ROWS, count_blocks
+from ddmlp.nn.weights import LANES
 
 # An update by less than this leaves finite weights finite: no run has so many updates that they come to 3e38.
 LONGEST = 1e19

@@ -11,7 +11,7 @@ from ddmlp.numerics import WEIGHTS, random_bits, uniform
 
 Floats = NDArray[np.floating[Any]]
 
-LANES = 64  # hidden units of a vector; see `lanes`, which is not imported here because it imports the compiler
+LANES = 64  # hidden units of a vector; not in `lanes`, which loads the compiler
 CACHE_LINE = 64  # bytes; a vector that lies across two lines is loaded at half the speed
 
 

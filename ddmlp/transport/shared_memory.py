@@ -8,9 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ddmlp.errors import ClusterError
-from ddmlp.nn.weights import Floats
-
-ALIGNMENT = 64  # bytes of a cache line, at which each buffer begins
+from ddmlp.nn.weights import CACHE_LINE, Floats
 
 
 class Region:
@@ -57,4 +55,4 @@ def _allocate(descriptor: int, length: int) -> None:
 
 
 def _stride(size: int) -> int:
-    return -(-size * 4 // ALIGNMENT) * ALIGNMENT
+    return -(-size * 4 // CACHE_LINE) * CACHE_LINE

@@ -10,7 +10,8 @@ import numpy as np
 
 from ddmlp.nn.compiled import OPTIONS
 from ddmlp.nn.elementary import exp, ln, logistic
-from ddmlp.nn.lanes import LANES, load, store
+from ddmlp.nn.lanes import load, store
+from ddmlp.nn.weights import LANES
 
 LOG2_E, LN_2 = 1.4426950408889634, 0.6931471805599453
 SERIES = tuple(1 / math.factorial(n) for n in range(13, 0, -1))  # of (e^r - 1) / r

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from ddmlp.errors import ClusterError
-from ddmlp.transport.shared_memory import ALIGNMENT, Region
+from ddmlp.nn.weights import CACHE_LINE
+from ddmlp.transport.shared_memory import Region
 
 
 def place_of(region):
@@ -29,7 +30,7 @@ def test_simple():
     region.buffers[0][:] = 7
     subprocess.run([sys.executable, "-c", code, str(region.descriptor)], pass_fds=[region.descriptor], check=True)
     assert [buffer.tolist() for buffer in region.buffers] == [[7.0] * 17, [0.0] * 17, list(range(17))]
-    assert all(buffer.ctypes.data % ALIGNMENT == 0 for buffer in region.buffers)
+    assert all(buffer.ctypes.data % CACHE_LINE == 0 for buffer in region.buffers)
     region.close()
     assert region.buffers[2][16] == 16, "the memory stays as long as an array uses it"
 
@@ -55,7 +56,7 @@ def test_shared_memory_is_full(monkeypatch):
     monkeypatch.setattr(os, "posix_fallocate", full_at_first)
     region = Region.create(count=2, size=16)
     assert place_of(region).startswith(tempfile.gettempdir())
-    assert asked == [2 * ALIGNMENT] * 2
+    assert asked == [2 * CACHE_LINE] * 2
     region.close()
 
 

@@ -6,8 +6,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ddmlp.nn.lanes import LANES, fma, item, load, store
-from ddmlp.nn.weights import Floats, Weights, zeros
+from ddmlp.nn.lanes import fma, item, load, store
+from ddmlp.nn.weights import LANES, Floats, Weights, zeros
 from tools.benchmarks.peers.baseline import Baseline, Rows, scaled
 
 ROWS = 4096  # whose lists are made: no step is the one before again
