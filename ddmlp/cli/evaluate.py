@@ -1,6 +1,7 @@
 """Evaluate: python -m ddmlp.evaluate --model RUN_OR_NPZ --data DIR"""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,12 @@ if TYPE_CHECKING:  # --help need not wait for it
     from numpy.typing import NDArray
 
 
-def table(confusion: "NDArray[np.int64]") -> str:
-    """A confusion matrix as text."""
-    classes = len(confusion)
-    heading = ["", *map(str, range(classes))]
-    lines = [[str(true), *(str(count or ".") for count in row)] for true, row in enumerate(confusion.tolist())]
-    width = max(len(cell) for line in [heading, *lines] for cell in line) + 1
+def table(confusion: "NDArray[np.int64]", names: Sequence[str] | None = None) -> str:
+    """A confusion matrix as text, with the names of the classes if they have some."""
+    heads = list(names or map(str, range(len(confusion))))
+    heading = ["", *heads]
+    lines = [[head, *(str(count or ".") for count in row)] for head, row in zip(heads, confusion.tolist(), strict=True)]
+    width = max(len(cell) for line in [heading, *lines] for cell in line) + (2 if names else 1)
     text = ("".join(f"{cell:>{width}}" for cell in line) for line in [heading, *lines])
     return "\n".join(["true class by row, recognised class by column", *text])
 
@@ -40,7 +41,7 @@ def main() -> None:
     dataset = Dataset(path)
     dataset.verify()
     found = evaluate(load_weights(args.model), dataset)
-    print(table(found.confusion))
+    print(table(found.confusion, dataset.manifest.class_names))
     print(f"\nerror          {found.error:.2%} ({found.mistakes} of {found.rows} rows)")
     print(f"cross-entropy  {found.cross_entropy:.4f} nats a row")
 

@@ -25,6 +25,7 @@ def convert(
     sources: Mapping[Path, Convertible],
     *,
     classes: int | None = None,
+    class_names: tuple[str, ...] | None = None,
     shard_rows: int = SHARD_ROWS,
     overwrite: bool = False,
     extend: bool = False,
@@ -38,7 +39,9 @@ def convert(
     sources : dict of Path to Pair
         What to convert, by the path of its dataset.
     classes : int, optional
-        How many there are. By default the dataset that is extended, or the first source's labels, say so.
+        How many there are. By default `class_names`, the dataset that is extended, or the first source's labels say so.
+    class_names : tuple of str, optional
+        The names of the classes 0, 1, ...; by default those of the dataset that is extended.
     shard_rows : int
         Rows of each shard but the last.
     overwrite, extend : bool
@@ -58,7 +61,9 @@ def convert(
     with ExitStack() as stack:
         opened = {path: stack.enter_context(source.open()) for path, source in sources.items()}
         first = next(iter(opened))
-        if classes is None and extend and (first / NAME).exists():
+        if classes is None and class_names is not None:
+            classes = len(class_names)
+        elif classes is None and extend and (first / NAME).exists():
             classes = Manifest.read(first).classes
         elif classes is None:
             classes = opened[first].count_classes()
@@ -67,7 +72,13 @@ def convert(
         writers = {
             path: stack.enter_context(
                 DatasetWriter(
-                    path, each.image_shape, classes, shard_rows=shard_rows, overwrite=overwrite, extend=extend
+                    path,
+                    each.image_shape,
+                    classes,
+                    shard_rows=shard_rows,
+                    overwrite=overwrite,
+                    extend=extend,
+                    class_names=class_names,
                 )
             )
             for path, each in opened.items()

@@ -1,6 +1,7 @@
 """A dataset's manifest, `dataset.json`: what it holds, and the SHA-256 of every shard. Written last."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,6 +45,8 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
         In the order of the rows.
     ended : bool
         The writer has marked the end: no rows will be added.
+    class_names : tuple of str, optional
+        Of the classes 0, 1, ...: all different, each 1 to 100 printable characters.
     """
 
     rows: Count
@@ -52,12 +55,17 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     batch_rows: Count
     shards: tuple[Shard, ...]
     ended: bool = False
+    class_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
+        if self.pixels > MAX_PIXELS:
+            raise ValueError(f"image_shape is {self.image_shape}, expected {MAX_PIXELS:,} pixels at most")
         if len({shard.file for shard in self.shards}) != len(self.shards):
             raise ValueError("two of its shards are the same file")
         if (total := sum(shard.rows for shard in self.shards)) != self.rows:
             raise ValueError(f"rows is {self.rows}, but its shards hold {total}")
+        if self.class_names is not None:
+            check_names(self.class_names, self.classes)
 
     @property
     def pixels(self) -> int:
@@ -66,7 +74,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
 
     def sha256(self) -> str:
         """The dataset's fingerprint: SHA-256 over the manifest's text, and through it over every byte of data, but not
-        over `ended`."""
+        over `ended` and `class_names`: weights do not depend on them."""
         return _sha256(_text(self._fields()))
 
     def form(self) -> str:
@@ -88,7 +96,9 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
         return msgspec.structs.replace(self, rows=sum(shard.rows for shard in kept), shards=kept, ended=False)
 
     def write(self, folder: Path) -> None:
-        write_whole(folder / NAME, _text(self._fields() | ({"ended": True} if self.ended else {})))
+        ended = {"ended": True} if self.ended else {}
+        names = {"class_names": self.class_names} if self.class_names else {}
+        write_whole(folder / NAME, _text(self._fields() | ended | names))
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest":
@@ -110,8 +120,19 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     def _fields(self) -> dict[str, Any]:
         """What the fingerprint covers, as JSON has it."""
         fields: dict[str, Any] = {"format": FORMAT, "version": VERSION, **msgspec.to_builtins(self)}
-        del fields["ended"]
+        del fields["ended"], fields["class_names"]
         return fields
+
+
+def check_names(names: Sequence[str], classes: int) -> None:
+    """Check the names of so many classes; raises ValueError."""
+    if len(names) != classes:
+        raise ValueError(f"found {len(names)} class names, expected {classes}, one for each class")
+    for index, name in enumerate(names):
+        if not (1 <= len(name) <= 100 and name.isprintable() and name == name.strip()):
+            raise ValueError(f"the name of class {index} is {name!r}, expected 1 to 100 printable characters")
+        if (other := names.index(name)) != index:
+            raise ValueError(f"the classes {other} and {index} have the same name, {name!r}")
 
 
 def _text(fields: dict[str, Any]) -> bytes:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ddmlp.data.dataset import file_sha256
 from ddmlp.data.manifest import NAME as MANIFEST
-from ddmlp.data.manifest import Manifest, Shard
+from ddmlp.data.manifest import Manifest, Shard, check_names
 from ddmlp.data.shards import ShardWriter
 from ddmlp.errors import DatasetError
 from ddmlp.files import LOCK, held, sync_folder
@@ -48,9 +48,16 @@ class DatasetWriter:
         shard_rows: int = SHARD_ROWS,
         overwrite: bool = False,
         extend: bool = False,
+        class_names: tuple[str, ...] | None = None,
     ) -> None:
         self.path = Path(path).absolute()
         self.image_shape, self.classes, self.shard_rows = image_shape, classes, shard_rows
+        self.class_names = class_names
+        if class_names is not None:
+            try:
+                check_names(class_names, classes)
+            except ValueError as error:
+                raise DatasetError(f"{path}: {error}") from None
         self.batch_rows = min(BATCH_ROWS, shard_rows, max(1, BATCH_BYTES // (image_shape[0] * image_shape[1])))
         self._check_path(Path(path), overwrite or extend)
         self._shards: list[Shard] = []  # of the dataset, with those not yet published
@@ -125,7 +132,9 @@ class DatasetWriter:
             (self._folder / shard.file).replace(self.path / shard.file)
         sync_folder(self.path)
         rows, shards = sum(shard.rows for shard in self._shards), tuple(self._shards)
-        Manifest(rows, self.image_shape, self.classes, self.batch_rows, shards, self._ended).write(self.path)
+        Manifest(rows, self.image_shape, self.classes, self.batch_rows, shards, self._ended, self.class_names).write(
+            self.path
+        )
         self._published = now
         if self._stale:
             self._remove_stale()
@@ -150,6 +159,9 @@ class DatasetWriter:
             raise DatasetError(
                 f"{self.path} has images of {theirs[0]} in {theirs[1]} classes; found images of {ours[0]} in {ours[1]}"
             )
+        if self.class_names not in (None, there.class_names):
+            raise DatasetError(f"{self.path} has the class names {there.class_names}; found {self.class_names}")
+        self.class_names = there.class_names
         self.batch_rows = there.batch_rows
         self._shards = [*there.shards]
         self._published = len(self._shards), False

@@ -31,6 +31,14 @@ def test_the_table():
     ]
 
 
+def test_the_table_has_names():
+    assert table(np.array([[12, 0], [3, 4]]), ["cat", "no cat"]).splitlines()[1:] == [
+        "             cat  no cat",
+        "     cat      12       .",
+        "  no cat       3       4",
+    ]
+
+
 def test_simple(trained, data):
     first = inside(main, "--model", trained, "--data", data)
     second = inside(main, "--model", trained / "model.npz", "--data", data / "test")

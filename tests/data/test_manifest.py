@@ -22,7 +22,7 @@ def test_simple(tmp_path):
 
 
 @given(
-    shape=st.tuples(st.integers(1, 2**53), st.integers(1, 2**53)),
+    shape=st.tuples(st.integers(1, 2**12), st.integers(1, 2**12)),
     classes=st.integers(1, 256),
     batch_rows=st.integers(1, 2**53),
     rows=st.lists(st.integers(1, 2**40), min_size=1, max_size=5),
@@ -68,6 +68,19 @@ def test_the_fingerprint_leaves_out_the_end(tmp_path):
     GOOD.write(tmp_path)
     assert GOOD.sha256() == hashlib.sha256((tmp_path / NAME).read_bytes()).hexdigest()
     assert replace(GOOD, ended=True).sha256() == GOOD.sha256()
+
+
+def test_class_names(tmp_path):
+    """They are kept, and weights do not depend on them."""
+    names = ("T-shirt", "Trouser", "\u00c4rmel", "d")
+    named = replace(GOOD, class_names=names, ended=True)
+    named.write(tmp_path)
+    assert json.loads((tmp_path / NAME).read_text()) == {**document(), "ended": True, "class_names": [*names]}
+    assert Manifest.read(tmp_path) == named
+    assert (named.sha256(), named.form()) == (GOOD.sha256(), GOOD.form())
+    assert named.prefix(1).class_names == names
+    GOOD.write(tmp_path)
+    assert Manifest.read(tmp_path).class_names is None
 
 
 def test_the_text_is_what_it_always_was(tmp_path):

@@ -43,6 +43,19 @@ def test_simple(tmp_path):
     assert [shard.rows for shard in Manifest.read(tmp_path / "data").shards] == [5, 5, 2, 3, 5, 5, 5, 5]
 
 
+def test_class_names_are_kept(tmp_path):
+    names = tuple("abcdefghij")
+    with writer(tmp_path / "data", class_names=names) as growing:
+        growing.append(*rows(3, 0))
+    for ours in (None, names):
+        with writer(tmp_path / "data", class_names=ours) as growing:
+            growing.append(*rows(3, 3))
+        assert Manifest.read(tmp_path / "data").class_names == names
+    for wrong in (names[::-1], names[1:], ("a",) * 10):
+        with pytest.raises(DatasetError, match="class"):
+            writer(tmp_path / "data", class_names=wrong)
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(parts=st.lists(st.tuples(st.integers(1, 12), st.booleans()), min_size=1, max_size=6))
 def test_round_trip(tmp_path_factory, parts):
