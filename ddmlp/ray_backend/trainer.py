@@ -6,20 +6,17 @@ driver: server and workers talk to each other directly (ddmlp/transport).
 
 import math
 import secrets
-import shutil
-import tempfile
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import filelock
 from msgspec import structs
 
 from ddmlp.errors import ClusterError
 from ddmlp.ray_backend.actors import Endpoint, ServerActor
 from ddmlp.ray_backend.cluster import INSTALLED, NEVER_AGAIN, Cluster, get_answer, one_line
 from ddmlp.ray_backend.prometheus import RayMetrics
+from ddmlp.ray_backend.socket_folder import SocketFolder
 from ddmlp.ray_backend.worker_group import WorkerGroup
 from ddmlp.training.job import Job
 from ddmlp.training.report import Report
@@ -39,7 +36,7 @@ class RayTrainer:
         actor raised; no actor is left then."""
         self._ray, self._cluster, self._job = cluster.ray, cluster, job
         self._server_kind = cluster.ray.remote(self.server_class)  # once, as the group's
-        self._folder = _Folder()
+        self._folder = SocketFolder()
         self._server: Any = None
         self._endpoint: Endpoint
         self._started = self._deaths = self._since_checkpoint = 0
@@ -160,20 +157,3 @@ class RayTrainer:
             if self._ask("gather", self._job.fewest, WATCH_SECONDS):
                 return
         raise ClusterError(f"the workers did not reach the server within {join:g} s; can their nodes connect?")
-
-
-class _Folder:
-    """A folder for the server's sockets: its own user's only, and gone even if its owner is killed, at the latest when
-    the next one is made."""
-
-    def __init__(self) -> None:
-        for left in Path(tempfile.gettempdir()).glob("ddmlp-*/lock"):
-            with suppress(filelock.Timeout, OSError), filelock.FileLock(left).acquire(blocking=False):
-                shutil.rmtree(left.parent)
-        self.path = Path(tempfile.mkdtemp(prefix="ddmlp-"))
-        self._lock = filelock.FileLock(self.path / "lock")  # which a dead process does not hold
-        self._lock.acquire()
-
-    def remove(self) -> None:
-        self._lock.release()
-        shutil.rmtree(self.path, ignore_errors=True)

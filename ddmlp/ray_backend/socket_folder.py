@@ -1,0 +1,81 @@
+"""A folder for the server's sockets: its user's only, and gone even if its owner is killed, at the latest when the next
+one is made.
+
+Its owner holds a lock (`flock`) on the folder itself, which ends with the process. Whoever removes a folder has that
+lock, and whoever has made one looks, once it has the lock, whether the folder is still there: so no folder in use is
+removed, whatever two starts do at once. Only sockets are removed, and then the folder if it is empty: a file is never lost.
+"""
+
+import fcntl
+import os
+import stat
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from ddmlp.errors import ClusterError
+from ddmlp.ray_backend.temporary import temporary_folder
+
+PREFIX = "ddmlp-sockets-"
+TRIES = 100  # to make a folder that another start does not remove at once
+
+
+class SocketFolder:
+    """A new folder; also removes those that dead processes of this user have left beside it."""
+
+    path: Path
+
+    def __init__(self) -> None:
+        """Raises OSError if no folder can be made, and ClusterError if there is no place for one."""
+        self._lock: int | None = None
+        beside = temporary_folder()
+        for left in beside.glob(f"{PREFIX}*"):
+            _remove(left)
+        for _ in range(TRIES):
+            self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=beside))
+            self._lock = _locked(self.path)
+            if self._lock is not None:
+                return
+        raise ClusterError(f"no folder can be locked in {beside}; set TMPDIR to a folder on a local disk")
+
+    def remove(self) -> None:
+        """Remove the folder and its sockets; nothing happens the second time."""
+        if self._lock is not None:
+            _empty(self.path, self._lock)
+            os.close(self._lock)
+            self._lock = None
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder of ours that nobody holds, if it has nothing but sockets."""
+    if (lock := _locked(path)) is not None:
+        _empty(path, lock)
+        os.close(lock)
+
+
+def _locked(path: Path) -> int | None:
+    """A descriptor of a folder of this user's that nobody else can enter, with its lock; None if another has it, or
+    it is no such folder."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        found, there = os.fstat(descriptor), path.lstat()
+        private = found.st_uid == os.getuid() and not found.st_mode & 0o077
+        if private and os.path.samestat(found, there):  # not removed between open and flock
+            return descriptor
+    except OSError:
+        pass
+    os.close(descriptor)
+    return None
+
+
+def _empty(path: Path, descriptor: int) -> None:
+    """Remove the sockets in a folder, and the folder if nothing else is there."""
+    with suppress(OSError):
+        for name in os.listdir(descriptor):
+            if stat.S_ISSOCK(os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode):
+                os.unlink(name, dir_fd=descriptor)
+        path.rmdir()
