@@ -3,7 +3,8 @@ one is made.
 
 Its owner holds a lock (`flock`) on the folder itself, which ends with the process. Whoever removes a folder has that
 lock, and whoever has made one looks, once it has the lock, whether the folder is still there: so no folder in use is
-removed, whatever two starts do at once. Only sockets are removed, and then the folder if it is empty: a file is never lost.
+removed, whatever two starts do at once. Only sockets are removed, and then the folder if it is empty: a file is never
+lost.
 """
 
 import fcntl
