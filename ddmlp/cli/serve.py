@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import signal
 import socket
 from pathlib import Path
@@ -25,10 +26,16 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
                       "curves, and digits by its newest checkpoint")  # fmt: skip
     parser.add_argument("--host", default=HOST, help="the address to listen on (default %(default)s: this machine "
                         "alone; 0.0.0.0: all, and whoever can reach them may ask)")  # fmt: skip
+    parser.add_argument("--allow-host", action="append", default=[], metavar="NAME", help="answer also to requests for "
+                        "this name, for example that of a proxy in front of it; with --host 0.0.0.0: only to these and "
+                        "to this machine's own (may be repeated)")  # fmt: skip
     parser.add_argument("--port", type=int, default=PORT, help="the port; 0 for a free one (default %(default)s)")
     args = parser.parse_args(arguments)
     if not 0 <= args.port < 1 << 16:
         raise ConfigError(f"--port is {args.port}, expected 0 to 65535")
+    args.allow_host = [name.lower() for name in args.allow_host]
+    if wrong := [name for name in args.allow_host if not re.fullmatch(r"[\w.-]+|[0-9a-f:]+", name)]:
+        raise ConfigError(f"--allow-host is {wrong[0]!r}, expected the name alone, without scheme and port")
     return args
 
 
@@ -52,6 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
         import uvicorn
 
         from ddmlp.serving.app import application
+        from ddmlp.serving.connections import BACKLOG, BoundedConnection
     from ddmlp.runs.run import Run
     from ddmlp.serving.models import Newest, fixed
     from ddmlp.serving.security import LOOPBACK
@@ -60,13 +68,13 @@ def main(arguments: list[str] | None = None) -> None:
     served = Newest(run) if run else fixed(args.model)
     with open_listener(args.host, args.port) as listener:
         host, port = listener.getsockname()[:2]
-        hosts = LOOPBACK if host in LOOPBACK else None
+        hosts = LOOPBACK.union(args.allow_host) if host in LOOPBACK or args.allow_host else None
         app: FastAPI = application(served, str(args.run or args.model), run, hosts, lambda: server.should_exit)
-        # h11, because it bounds the headers.
+        # Errors only: a client must not be able to fill the log.
         server = uvicorn.Server(
             uvicorn.Config(
-                app, http="h11", ws="none", log_level="warning", server_header=False, proxy_headers=False,
-                timeout_graceful_shutdown=END_SECONDS,
+                app, http=BoundedConnection, ws="none", log_level="error", server_header=False, proxy_headers=False,
+                timeout_graceful_shutdown=END_SECONDS, backlog=BACKLOG,
             )
         )  # fmt: skip
 

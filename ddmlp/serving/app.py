@@ -21,14 +21,14 @@ from ddmlp.serving.limits import Admission
 from ddmlp.serving.models import Served
 from ddmlp.serving.schemas import REQUEST, About, Answer, BatchAnswer, Prediction, errors
 from ddmlp.serving.security import Guard
-from ddmlp.serving.uploads import kind_of, read_body, read_images
+from ddmlp.serving.uploads import body_of, kind_of, read_images
 
 T = TypeVar("T")
 DESCRIPTION = (
     "Recognises handwritten digits, drawn or photographed. The member error of a JSON object says what is wrong."
 )
 PAGES = Path(__file__).parent / "static"
-MAX_REQUESTS, MAX_WAITING = 16, 256  # each of the former may hold uploads.MAX_BYTES
+MAX_REQUESTS, MAX_WAITING = 16, 256  # each of the former may hold uploads.MAX_BYTES; the latter of each client
 MAX_WATCHERS = 16
 Seen = Annotated[bool, Query(description="Whether to answer with the pixels that the network saw, too.")]
 
@@ -64,13 +64,14 @@ def application(
         app.add_exception_handler(kind, _refusal)
     _add_pages(app)
 
-    @app.post("/predict", summary="Recognise digits", dependencies=[Depends(requests.turn)], openapi_extra=REQUEST,
+    @app.post("/predict", summary="Recognise digits", openapi_extra=REQUEST,
               response_description="the answer: of one image, or of each of a batch",
               responses=errors(400, 408, 413, 415, 422, 429, 503), response_model_exclude_unset=True)  # fmt: skip
     async def predict(request: Request, seen: Seen = False) -> Answer | BatchAnswer:
         """Of one image, or of a batch of them."""
-        kind, body = kind_of(request), await read_body(request)
-        return await in_thread(recognised, served, kind, body, seen)
+        kind = kind_of(request)
+        async with body_of(request, requests) as body:
+            return await in_thread(recognised, served, kind, body, seen)
 
     @app.get("/about", summary="What is served", dependencies=[Depends(requests.turn)], responses=errors(429),
              response_description="what is served; model is null while the run has no checkpoint")  # fmt: skip

@@ -44,7 +44,10 @@ class Guard:
         elif self._hosts is None or (host := _host(scope)) in self._hosts:
             await self._app(scope, receive, guarded)
         else:
-            said = f"unknown host {host or ''!r}; this server answers to {', '.join(sorted(self._hosts))}"
+            said = (
+                f"unknown host {host or ''!r}; this server answers to {', '.join(sorted(self._hosts))}; another name "
+                "needs --allow-host NAME"
+            )
             await JSONResponse({"error": said}, 421)(scope, receive, guarded)
 
 

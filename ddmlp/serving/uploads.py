@@ -5,6 +5,8 @@ import base64
 import io
 import json
 import reprlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import numpy as np
@@ -15,11 +17,13 @@ from starlette.requests import ClientDisconnect
 
 from ddmlp.errors import RequestError
 from ddmlp.inference.images import read_picture
+from ddmlp.serving.limits import Admission
 from ddmlp.serving.schemas import BATCH, IMAGE
 
 MAX_BYTES = 4 << 20  # of a body
 MAX_DROPPED_BYTES = 64 << 20  # more than that: read and dropped, since most clients listen only when all is sent
-READ_SECONDS = 10.0
+FREE_BYTES = 64 << 10  # of a body that are read before the request has its turn
+READ_SECONDS = 10.0  # for these, and once more for the rest
 MAX_PICTURE_PIXELS = 4_000_000
 MAX_BATCH_PIXELS = 16_000_000  # of the pictures of a batch, which share them equally
 JSON, PICTURES = "application/json", ("image/png", "image/jpeg", "image/gif", "image/bmp")
@@ -37,24 +41,39 @@ def kind_of(request: Request) -> str:
     return kind
 
 
-async def read_body(request: Request) -> bytes:
-    """The body, of which no more than MAX_BYTES is ever held; raises RequestError."""
-    body, size = bytearray(), 0
+@asynccontextmanager
+async def body_of(request: Request, admission: Admission) -> AsyncIterator[bytes]:
+    """The body, of which no more than MAX_BYTES is ever held, and the turn of the request; raises RequestError.
+
+    It has its turn once the body is there, or FREE_BYTES of it: a client that sends nothing keeps nobody waiting.
+    """
+    stream, body = request.stream(), bytearray()
+    size = await _read(stream, body, FREE_BYTES)
+    async with asynccontextmanager(admission.turn)(request):
+        if size > FREE_BYTES:
+            size += await _read(stream, body, MAX_BYTES + MAX_DROPPED_BYTES - size)
+        if size > MAX_BYTES:
+            raise RequestError(413, f"the body has more than {MAX_BYTES:,} bytes; send fewer or smaller images")
+        yield bytes(body)
+
+
+async def _read(stream: AsyncIterator[bytes], body: bytearray, most: int) -> int:
+    """Append to `body` what comes, until all has come or more than `most` bytes; returns how many did. What goes beyond
+    MAX_BYTES is dropped. Raises RequestError."""
+    size = 0
     try:
         async with asyncio.timeout(READ_SECONDS):
-            async for chunk in request.stream():
+            async for chunk in stream:
                 size += len(chunk)
-                if size <= MAX_BYTES:
+                if len(body) + len(chunk) <= MAX_BYTES:
                     body += chunk
-                elif size > MAX_BYTES + MAX_DROPPED_BYTES:
+                if size > most:
                     break
     except TimeoutError:
         raise RequestError(408, f"the body did not come within {READ_SECONDS:g} s") from None
     except ClientDisconnect:
         raise RequestError(400, "the body was cut short") from None
-    if size > MAX_BYTES:
-        raise RequestError(413, f"the body has more than {MAX_BYTES:,} bytes; send fewer or smaller images")
-    return bytes(body)
+    return size
 
 
 def read_images(kind: str, body: bytes, shape: tuple[int, int]) -> tuple[Images, bool]:

@@ -3,9 +3,10 @@
 import asyncio
 import json
 from collections import Counter
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 import pytest
+from fastapi import Request
 
 from ddmlp.errors import RequestError
 from ddmlp.serving.app import MAX_REQUESTS, MAX_WAITING
@@ -15,39 +16,67 @@ from tests.support.servers import JSON
 MEGABYTE = 1 << 20
 
 
+def turn(admission: Admission, client: str = "a") -> AbstractAsyncContextManager[None]:
+    return asynccontextmanager(admission.turn)(Request({"type": "http", "client": (client, 1)}))
+
+
 def test_simple():
     async def run() -> None:
-        turn = asynccontextmanager(Admission(at_once=2).turn)
+        admission = Admission(at_once=2)
         async with AsyncExitStack() as stack:
             for _ in range(2):
-                await stack.enter_async_context(turn())
-            with pytest.raises(RequestError) as caught:
-                await stack.enter_async_context(turn())
+                await stack.enter_async_context(turn(admission))
+            with pytest.raises(RequestError, match="a ") as caught:
+                await stack.enter_async_context(turn(admission))
             assert caught.value.status == 429
-        async with turn():  # there is room again
+        async with turn(admission):  # there is room again
             pass
 
     asyncio.run(run())
 
 
-def test_waiting():
-    async def run() -> list[str]:
-        admission, done, release = Admission(at_once=1, waiting=1), [], asyncio.Event()
+async def served(*clients: str, waiting: int, leaving: frozenset[int] = frozenset()) -> list[str]:
+    """In which order requests of these clients have their turn, one at a time. They come in this order while another
+    has its turn, and those of the numbers in `leaving` go away meanwhile."""
+    admission, done = Admission(1, waiting), []
 
-        async def work(name: str) -> None:
-            async with asynccontextmanager(admission.turn)():
-                await release.wait()
-                done.append(name)
+    async def work(name: str) -> None:
+        async with turn(admission, name):
+            done.append(name)
 
-        tasks = [asyncio.create_task(work(name)) for name in "abc"]
-        with pytest.raises(RequestError):
-            await tasks[2]
-        assert done == []
-        release.set()
-        await asyncio.gather(*tasks[:2])
+    async with turn(admission, "first"):
+        tasks = [asyncio.create_task(work(name)) for name in clients]
+        await asyncio.sleep(0)  # each is in its queue
+        for number in leaving:
+            tasks[number].cancel()
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [isinstance(each, asyncio.CancelledError) for each in found] == [n in leaving for n in range(len(tasks))]
+    async with turn(admission):  # no turn was lost
         return done
 
-    assert asyncio.run(run()) == ["a", "b"]
+
+def test_queues_take_turns():
+    assert asyncio.run(served(*"aaaabbc", waiting=4)) == list("abcabaa")
+
+
+def test_client_that_leaves():
+    assert asyncio.run(served(*"aabb", waiting=2, leaving=frozenset({0, 2}))) == list("ab")
+    assert asyncio.run(served(*"ab", waiting=2, leaving=frozenset({0, 1}))) == []
+
+
+def test_turn_is_not_lost():
+    async def run() -> None:
+        admission = Admission(1, 1)
+        async with turn(admission):
+            task = asyncio.create_task(turn(admission).__aenter__())
+            await asyncio.sleep(0)
+        task.cancel()  # it has been given the turn, and does not know yet
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        async with turn(admission):
+            pass
+
+    asyncio.run(run())
 
 
 async def at_once(address: tuple[str, int], body: bytes, kind: str, count: int) -> Counter[int]:
@@ -69,12 +98,12 @@ async def at_once(address: tuple[str, int], body: bytes, kind: str, count: int) 
     return Counter(await asyncio.gather(*(answer(*each) for each in ends)))
 
 
-def test_thousand_requests(server, digits):
+def test_many_requests(server, digits):
     before = server.memory
     body = json.dumps(digits[0].tolist()).encode()
-    found = asyncio.run(at_once(server.address, body, JSON, 1_000))
+    found = asyncio.run(at_once(server.address, body, JSON, 500))
     assert found.keys() <= {200, 429}
-    assert found.total() == 1_000
+    assert found.total() == 500
     assert found[200] >= MAX_REQUESTS + MAX_WAITING
     assert server.memory < before + 100 * MEGABYTE
     assert server.predict(digits[0].tolist()).status == 200

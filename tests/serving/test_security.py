@@ -26,8 +26,17 @@ def test_hosts(server, host, status):
     if host == "evil.example":
         assert host in found.json["error"]
         assert "localhost" in found.json["error"]
+        assert "--allow-host" in found.json["error"]
 
 
 def test_any_host(trained):
     with serving("--model", trained, "--host", "0.0.0.0") as server:
         assert server.ask("GET", "/about", Host="digits.example").status == 200
+
+
+def test_allowed_host(trained):
+    with serving("--model", trained, "--allow-host", "Digits.example") as server:
+        statuses = [
+            server.ask("GET", "/about", Host=host).status for host in ("digits.example", "localhost", "a.example")
+        ]
+    assert statuses == [200, 200, 421]

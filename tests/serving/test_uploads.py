@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from ddmlp.errors import ImageError, RequestError
 from ddmlp.serving import uploads
+from ddmlp.serving.limits import Admission
 from tests.support.servers import JSON, PNG, png
 
 MEGABYTE = 1 << 20
@@ -90,7 +91,21 @@ BODIES = {name: body if isinstance(body, bytes) else json.dumps(body).encode() f
 
 
 def request(receive: object, kind: str = "") -> Request:
-    return Request({"type": "http", "method": "POST", "headers": [(b"content-type", kind.encode())]}, receive)
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "client": ("127.0.0.1", 1),
+        "headers": [(b"content-type", kind.encode())],
+    }
+    return Request(scope, receive)
+
+
+def read_body(receive: object, kind: str = "") -> bytes:
+    async def run() -> bytes:
+        async with uploads.body_of(request(receive, kind), Admission(1)) as body:
+            return body
+
+    return asyncio.run(run())
 
 
 def read(body: bytes, kind: str) -> tuple[np.ndarray, bool]:
@@ -99,8 +114,8 @@ def read(body: bytes, kind: str) -> tuple[np.ndarray, bool]:
     async def receive() -> dict:
         return {"type": "http.request", "body": body}
 
-    found = request(receive, kind)
-    return uploads.read_images(uploads.kind_of(found), asyncio.run(uploads.read_body(found)), (28, 28))
+    kind = uploads.kind_of(request(receive, kind))
+    return uploads.read_images(kind, read_body(receive), (28, 28))
 
 
 def test_simple(digits):
@@ -155,7 +170,7 @@ def test_slow_body(monkeypatch):
 
     monkeypatch.setattr(uploads, "READ_SECONDS", 0.01)
     with pytest.raises(RequestError, match=r"0\.01 s") as caught:
-        asyncio.run(uploads.read_body(request(receive)))
+        read_body(receive)
     assert caught.value.status == 408
 
 
@@ -164,7 +179,7 @@ def test_client_that_leaves(server, digits):
         raise ClientDisconnect
 
     with pytest.raises(RequestError) as caught:
-        asyncio.run(uploads.read_body(request(receive)))
+        read_body(receive)
     assert caught.value.status == 400
     for sent in (b"POST", b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
                  b"Content-Length: 1000\r\n\r\nabc"):  # fmt: skip
