@@ -6,6 +6,7 @@ uint8. It is not compressed, so that a memory map is read with no copy.
 """
 
 import os
+import struct
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,9 @@ from numpy.typing import NDArray
 
 from ddmlp.errors import DatasetError
 from ddmlp.files import naming
+
+MAGIC, END = b"ARROW1\0\0", b"\xff\xff\xff\xff\0\0\0\0"  # what a file begins with; the marker behind its batches
+ALIGNMENT = 64  # bytes: the most that writers round up to
 
 
 class Block(NamedTuple):
@@ -38,7 +42,7 @@ class MappedShard:
 
     def __init__(self, content: NDArray[np.uint8], blocks: list[Block], batch_rows: int) -> None:
         self.blocks = blocks
-        self._content, self._batch_rows = content, batch_rows
+        self.content, self._batch_rows = content, batch_rows
         self._width = width = blocks[0].pixels.shape[1]
         # Element p is the row whose pixels begin at byte p of the file. So NumPy copies whole rows by their places, and
         # an element outside the file does not exist: a wrong place is an IndexError.
@@ -65,7 +69,7 @@ class MappedShard:
     def _places(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
         """Where in the file the pixels of rows begin; and their labels."""
         block = rows // self._batch_rows
-        return self._pixels[block] + rows * self._width, self._content[self._labels[block] + rows]
+        return self._pixels[block] + rows * self._width, self.content[self._labels[block] + rows]
 
 
 def schema(image_shape: tuple[int, int]) -> pa.Schema:
@@ -108,26 +112,24 @@ class ShardWriter:
 
 
 def map_shard(path: Path, rows: int, image_shape: tuple[int, int], batch_rows: int) -> MappedShard:
-    """Map a shard of `rows` rows; raises DatasetError if it is not what the manifest says."""
+    """Map a shard of `rows` rows; raises DatasetError if it is not what the manifest says, or is not laid out as
+    `ShardWriter` lays it out. So every row lies in the map, and nothing else lies in the file."""
     try:
         # Closing the source gives its file descriptor back; the arrays hold the map.
         with pa.memory_map(str(path)) as source:
             content = np.frombuffer(source.read_buffer(), np.uint8)
-            blocks = _blocks(path, pa.ipc.open_file(source), image_shape, -(-rows // batch_rows))
-    except (pa.ArrowException, OSError, AttributeError, ValueError) as error:
+            reader = pa.ipc.open_file(source)
+            _check_schema(path, reader, image_shape, -(-rows // batch_rows))
+            blocks = [
+                _block(path, index, reader, message, min(batch_rows, rows - index * batch_rows))
+                for index, message in enumerate(_batches(content, source, reader.num_record_batches))
+            ]
+    except (pa.ArrowException, OSError, AttributeError, ValueError, struct.error) as error:
         raise DatasetError(f"{path} is damaged: {' '.join(str(error).split())}; convert the data again") from error
-    for index, block in enumerate(blocks):
-        if len(block.labels) != (wanted := min(batch_rows, rows - index * batch_rows)):
-            raise DatasetError(
-                f"{path} has {len(block.labels)} rows in record batch {index}, expected {wanted}; "
-                "convert the data again"
-            )
-        if any(not _within(content, array) for array in block):
-            raise DatasetError(f"{path} has a compressed record batch {index}, expected none; convert the data again")
     return MappedShard(content, blocks, batch_rows)
 
 
-def _blocks(path: Path, reader: pa.RecordBatchFileReader, image_shape: tuple[int, int], expected: int) -> list[Block]:
+def _check_schema(path: Path, reader: pa.RecordBatchFileReader, image_shape: tuple[int, int], expected: int) -> None:
     if reader.schema != schema(image_shape):
         raise DatasetError(
             f"{path} has the columns [{_columns(reader.schema)}], expected [{_columns(schema(image_shape))}]"
@@ -136,17 +138,70 @@ def _blocks(path: Path, reader: pa.RecordBatchFileReader, image_shape: tuple[int
         raise DatasetError(
             f"{path} has {reader.num_record_batches} record batches, expected {expected}; convert the data again"
         )
-    return [_block(reader.get_batch(index)) for index in range(expected)]
 
 
-def _block(batch: pa.RecordBatch) -> Block:
+def _batches(content: NDArray[np.uint8], source: pa.MemoryMappedFile, expected: int) -> list[pa.Message]:
+    """The record batches in the order of the file: the magic number, the schema, the record batches, the marker of
+    their end and the footer must follow each other without gaps. Raises ArrowInvalid."""
+    if content[: len(MAGIC)].tobytes() != MAGIC:
+        raise pa.ArrowInvalid(f"it does not begin with {MAGIC!r}")
+    source.seek(len(MAGIC))
+    messages = list(pa.ipc.MessageReader.open_stream(source))
+    if [message.type for message in messages] != ["schema", *["record batch"] * expected]:
+        raise pa.ArrowInvalid(f"its messages are not a schema and the {expected} record batches of its footer")
+    end, footer = source.tell(), len(content) - 10 - int.from_bytes(content[-10:-6].tobytes(), "little")
+    if end != footer or content[end - len(END) : end].tobytes() != END:
+        raise pa.ArrowInvalid(f"its record batches end at byte {end:,}, expected byte {footer:,}, where its footer is")
+    return messages[1:]
+
+
+def _block(path: Path, index: int, reader: pa.RecordBatchFileReader, message: pa.Message, expected: int) -> Block:
+    """The record batch of that index; its rows, and nothing else, must be the body of `message`."""
+    rows, compressed = _header(message)
+    if compressed:  # asked first: what is unpacked may be larger than the memory
+        raise DatasetError(f"{path} has a compressed record batch {index}, expected none; convert the data again")
+    if rows != expected:
+        raise DatasetError(
+            f"{path} has {rows} rows in record batch {index}, expected {expected}; convert the data again"
+        )
+    batch, body = reader.get_batch(index), message.body
     batch.validate(full=True)
     pixels, labels = batch.columns
-    if pixels.null_count or labels.null_count:
-        raise pa.ArrowInvalid("it has nulls")
-    # Not flatten(): it imports pyarrow.compute, which takes longer than all the rest of opening a dataset.
-    rows, width = len(batch), pixels.storage.type.list_size
-    return Block(_numbers(pixels.storage.values)[: rows * width].reshape(rows, width), _numbers(labels))
+    *nulls, pixel_data = pixels.storage.buffers()
+    label_nulls, label_data = labels.buffers()
+    if any(bitmap is not None for bitmap in (*nulls, label_nulls)):
+        raise pa.ArrowInvalid(f"record batch {index} has nulls")
+    size = rows * pixels.storage.type.list_size
+    gap, end = label_data.address - (pixel_data.address + size), body.address + body.size
+    if (
+        len(batch) != rows
+        or pixel_data.address != body.address
+        or not 0 <= gap < ALIGNMENT
+        or not 0 <= end - (label_data.address + rows) < ALIGNMENT
+    ):
+        raise pa.ArrowInvalid(f"record batch {index} is not just its pixels and then its labels")
+    return Block(np.frombuffer(pixel_data, np.uint8, size).reshape(rows, -1), np.frombuffer(label_data, np.uint8, rows))
+
+
+def _header(message: pa.Message) -> tuple[int, bool]:
+    """The rows of a record batch, and whether it is compressed, from its metadata: Flatbuffers tables, which Arrow's
+    format/Message.fbs defines. Arrow has checked that they are sound."""
+    data = message.metadata.to_pybytes()
+
+    def follow(at: int) -> int:
+        return at + int(struct.unpack_from("<I", data, at)[0])
+
+    def field(table: int, number: int) -> int | None:
+        """Where a field of a table is; None if it is left out."""
+        index = table - struct.unpack_from("<i", data, table)[0]
+        (size,) = struct.unpack_from("<H", data, index)
+        place = struct.unpack_from("<H", data, index + 4 + 2 * number)[0] if size > 4 + 2 * number else 0
+        return table + place if place else None
+
+    header = field(follow(0), 2)
+    batch = follow(header) if header is not None else 0
+    length = field(batch, 0)
+    return (struct.unpack_from("<q", data, length)[0] if length is not None else 0), field(batch, 3) is not None
 
 
 def _uint8(numbers: NDArray[np.uint8]) -> pa.Array:
@@ -154,20 +209,9 @@ def _uint8(numbers: NDArray[np.uint8]) -> pa.Array:
     return pa.Array.from_buffers(pa.uint8(), len(numbers), [None, pa.py_buffer(np.ascontiguousarray(numbers))])
 
 
-def _numbers(array: pa.Array) -> NDArray[np.uint8]:
-    """An Arrow array of uint8 without nulls as a read-only view (n,)."""
-    return np.frombuffer(array.buffers()[1], np.uint8, len(array), array.offset)
-
-
 def _begin(array: NDArray[Any]) -> int:
     """The address of an array's first byte."""
     return int(array.ctypes.data)
-
-
-def _within(content: NDArray[np.uint8], array: NDArray[np.uint8]) -> bool:
-    """Whether an array lies in the file, and not in memory of its own."""
-    begin = _begin(array) - _begin(content)
-    return 0 <= begin <= len(content) - array.size
 
 
 def _columns(found: pa.Schema) -> str:

@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -130,18 +129,6 @@ def test_other_columns_are_named(tmp_path, fields, found):
     assert ", expected ['pixels': extension<arrow.fixed_shape_tensor" in message
 
 
-@pytest.mark.parametrize("column", ["pixels", "label"])
-def test_nulls_are_refused(tmp_path, column):
-    pixels, labels = tensor(PIXELS), pa.array(LABELS, pa.uint8())
-    if column == "label":
-        labels = pa.array([1, None, 3, 4, 5], pa.uint8())
-    else:
-        storage = pa.array([[1] * 6, None, *[[2] * 6] * 3], pixels.type.storage_type)
-        pixels = pa.ExtensionArray.from_storage(pixels.type, storage)
-    path = foreign(tmp_path / "nulls", [batch(schema(SHAPE), pixels, labels)])
-    assert "null" in refusal(path, batch_rows=5)
-
-
 @pytest.mark.parametrize(
     ("rows", "batch_rows", "expected"),
     [
@@ -157,14 +144,6 @@ def test_nulls_are_refused(tmp_path, column):
 def test_other_rows_or_batches_are_named(shard, rows, batch_rows, expected):
     message = refusal(shard, rows=rows, batch_rows=batch_rows)
     assert message == f"{shard} {expected}; convert the data again"
-
-
-@pytest.mark.parametrize("compression", ["zstd", "lz4"])
-def test_compressed_batches_are_refused(tmp_path, compression):
-    """Their rows would lie in memory of their own."""
-    pixels, labels = np.zeros((5, 64, 64), np.uint8), pa.array([7] * 5, pa.uint8())
-    path = foreign(tmp_path / "packed", [batch(schema((64, 64)), tensor(pixels), labels)], compression=compression)
-    assert "has a compressed record batch 0" in refusal(path, shape=(64, 64), batch_rows=5)
 
 
 def test_uneven_batches_are_refused(tmp_path):
