@@ -5,13 +5,19 @@ ddmlp convert --images FILE --labels FILE OUT  one dataset, OUT, from one pair
 """
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
 from ddmlp.cli.terminal import Parser, bar, command
-from ddmlp.data.convert import Pair, convert, find_pairs
+from ddmlp.data.class_names import parse_class_names
+from ddmlp.data.convert import Changes, Pair, convert, find_pairs
+from ddmlp.data.emnist import FIRST_LABELS, SETS, set_of, sets_in
+from ddmlp.data.manifest import check_names
 from ddmlp.data.writer import SHARD_ROWS
 from ddmlp.errors import ConfigError
+
+USUAL = "mnist"  # the set whose files are named as MNIST's
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -22,12 +28,23 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         type=Path,
         metavar="[SOURCE] OUT",
         help="SOURCE: a folder with train-images-idx3-ubyte and its three companions, plain or .gz, with - or . "
-        "before idx; OUT: the folder to write train/ and test/ into, or with --images and --labels the dataset",
+        "before idx, or EMNIST's files; OUT: the folder to write train/ and test/ into, or with --images and --labels "
+        "the dataset",
     )
     parser.add_argument("--images", type=Path, metavar="FILE", help="an IDX file of images, to convert just one pair")
     parser.add_argument("--labels", type=Path, metavar="FILE", help="the IDX file of their labels")
     parser.add_argument("--classes", type=int, help="how many classes there are (default: one more than the highest "
                         "label, of the training labels where there are two pairs)")  # fmt: skip
+    parser.add_argument("--class-names", metavar="NAMES", help="names of the classes, with commas between them; or a "
+                        "file with a name a line, or one of EMNIST's mapping files")  # fmt: skip
+    parser.add_argument("--set", choices=[USUAL, *SETS], help="which files of SOURCE, if it holds several sets")
+    parser.add_argument("--first-label", type=int, metavar="N", help="the label that becomes class 0 (default: 0; 1 "
+                        "for EMNIST's letters)")  # fmt: skip
+    parser.add_argument("--transpose", action=argparse.BooleanOptionalAction, help="exchange the rows and columns of "
+                        "each image (default: of EMNIST's files, known by their names)")  # fmt: skip
+    parser.add_argument("--pixel-max", type=int, default=255, metavar="N", help="the value of a pixel that becomes "
+                        "255, for data that use fewer values (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--invert", action="store_true", help="exchange black and white")
     parser.add_argument("--shard-rows", type=int, default=SHARD_ROWS, help="rows a shard (default: %(default)s)")
     there = parser.add_mutually_exclusive_group()
     there.add_argument("--overwrite", action="store_true", help="replace datasets that are there already")
@@ -49,32 +66,79 @@ def pairs(args: argparse.Namespace) -> dict[Path, Pair]:
     out = args.paths[-1]
     if one:
         return {out: Pair(args.images, args.labels)}
-    train, test = find_pairs(args.paths[0])
+    name = args.set or choose_set(args.paths[0])
+    train, test = find_pairs(args.paths[0], *([] if name == USUAL else [f"{name}-train", f"{name}-test"]))
     return {out / "train": train, out / "test": test}
+
+
+def choose_set(folder: Path) -> str:
+    """The only set in a folder; raises ConfigError if it holds several."""
+    found = sets_in(folder) if folder.is_dir() else []
+    if any(folder.glob("train-images*")):
+        found = [USUAL, *found]
+    if len(found) > 1:
+        raise ConfigError(f"{folder} holds the sets {', '.join(found)}; choose one, by --set {found[-1]} for example")
+    return found[0] if found else USUAL
+
+
+def interpret(args: argparse.Namespace, images: Path) -> tuple[int | None, tuple[str, ...] | None, Changes]:
+    """How many classes there are, their names, and what is changed of the rows: as the flags say, else as the name of
+    the file of images does."""
+    names, begin = parse_class_names(args.class_names) if args.class_names is not None else (None, None)
+    known = set_of(images)
+    transpose = known is not None if args.transpose is None else args.transpose
+    usual = FIRST_LABELS.get(known or "", 0)
+    first = next(each for each in (args.first_label, begin, usual) if each is not None)
+    if known and names is None and first == usual and args.classes in (None, len(SETS[known])):
+        names = SETS[known]
+    if known:
+        told = f"of class {names[0]} to {names[-1]}" if names else "without names"
+        print(
+            f"{known}, by the name of {images}: {'rows and columns exchanged' if transpose else 'images as they are'}, "
+            f"labels from {first} on, {told}; --no-transpose, --first-label and --class-names say otherwise"
+        )
+    if names is not None:
+        try:
+            check_names(names, args.classes or len(names))
+        except ValueError as error:
+            raise ConfigError(f"--class-names: {error}") from None
+    return args.classes, names, Changes(transpose, first, args.pixel_max, args.invert)
+
+
+def check_range(flag: str, value: int | None, least: int, most: int | None) -> None:
+    if value is not None and not least <= value <= (value if most is None else most):
+        raise ConfigError(f"{flag} is {value}, expected {least} {'or more' if most is None else f'to {most}'}")
 
 
 def main() -> None:
     args = parse()
-    if args.shard_rows < 1:
-        raise ConfigError(f"--shard-rows is {args.shard_rows}, expected 1 or more")
-    if args.classes is not None and not 1 <= args.classes <= 256:
-        raise ConfigError(f"--classes is {args.classes}, expected 1 to 256")
+    check_range("--shard-rows", args.shard_rows, 1, None)
+    check_range("--classes", args.classes, 1, 256)
+    check_range("--first-label", args.first_label, 0, 255)
+    check_range("--pixel-max", args.pixel_max, 1, 255)
     todo = pairs(args)
+    classes, names, changes = interpret(args, next(iter(todo.values())).images)
     start = time.perf_counter()
+    odd: list[str] = []
     with bar("converting", "rows") as progress:
         rows = convert(
             todo,
-            classes=args.classes,
+            classes=classes,
+            class_names=names,
+            changes=changes,
             shard_rows=args.shard_rows,
             overwrite=args.overwrite,
             extend=args.append,
             end=args.end,
             progress=progress,
+            warn=odd.append,
         )
     seconds = time.perf_counter() - start
     for path in todo:
         print(f"{'added to' if args.append else 'wrote'} {path}")
     print(f"{rows:,} rows in {seconds:.2f} s: {rows / seconds:,.0f} rows/s")
+    for each in odd:
+        print(f"warning: {each}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -116,7 +116,7 @@ def map_shard(path: Path, rows: int, image_shape: tuple[int, int], batch_rows: i
     `ShardWriter` lays it out. So every row lies in the map, and nothing else lies in the file."""
     try:
         # Closing the source gives its file descriptor back; the arrays hold the map.
-        with pa.memory_map(str(path)) as source:
+        with pa.memory_map(os.fsencode(path)) as source:
             content = np.frombuffer(source.read_buffer(), np.uint8)
             reader = pa.ipc.open_file(source)
             _check_schema(path, reader, image_shape, -(-rows // batch_rows))

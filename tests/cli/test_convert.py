@@ -58,7 +58,7 @@ def test_simple(sample, tmp_path):
 
 def test_one_pair_makes_one_dataset(pair, tmp_path):
     done = inside(convert.main, *pair, tmp_path / "out", "--shard-rows", 20, "--classes", 4)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, f"warning: {tmp_path}/out: no row is of the class 3 (of 4 classes)\n")
     assert done.stdout.startswith(f"wrote {tmp_path}/out\n30 rows in ")
     manifest = Dataset(tmp_path / "out").manifest
     assert (manifest.image_shape, manifest.classes, [shard.rows for shard in manifest.shards]) == ((5, 7), 4, [20, 10])
@@ -84,6 +84,8 @@ def test_overwrite_replaces(pair, tmp_path):
         (["a", "b", "--shard-rows", 0], "--shard-rows is 0, expected 1 or more"),
         (["a", "b", "--classes", 0], "--classes is 0, expected 1 to 256"),
         (["a", "b", "--classes", 257], "--classes is 257, expected 1 to 256"),
+        (["a", "b", "--first-label", 256], "--first-label is 256, expected 0 to 255"),
+        (["a", "b", "--pixel-max", 0], "--pixel-max is 0, expected 1 to 255"),
         (["a", "b", "--images", "x"], "--images and --labels go together"),
         (["a"], "found 1 paths; expected SOURCE and OUT"),
         (["a", "b", "--images", "x", "--labels", "y"], "found 2 paths; OUT alone goes with --images and --labels"),

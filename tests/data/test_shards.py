@@ -1,6 +1,7 @@
 """Shards: what is in the file, and that it is read without a copy."""
 
 import gc
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -104,3 +105,11 @@ def test_the_arrays_are_views_of_the_map(data, tmp_path):
     del one
     gc.collect()
     assert list(mappings(path)) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_a_folder_whose_name_is_no_utf_8(tmp_path, shard):
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe"))
+    folder.mkdir()
+    shutil.copy(shard, folder / "shard")
+    assert len(map_shard(folder / "shard", 5, SHAPE, 2).blocks) == 3

@@ -26,14 +26,13 @@ class Pair(NamedTuple):
         return OpenPair(self)
 
 
-def find_pairs(folder: Path) -> tuple[Pair, Pair]:
-    """The training and the test pair in a folder that holds the four usual files; raises IdxError naming one that
-    is missing."""
-    train, test = (
-        Pair(_find(folder, f"{stem}-images", IMAGES), _find(folder, f"{stem}-labels", LABELS))
-        for stem in ("train", "t10k")
+def find_pairs(folder: Path, train: str = "train", test: str = "t10k") -> tuple[Pair, Pair]:
+    """The training and the test pair in a folder that holds the four usual files, whose names begin so; raises
+    IdxError naming one that is missing."""
+    first, second = (
+        Pair(_find(folder, f"{stem}-images", IMAGES), _find(folder, f"{stem}-labels", LABELS)) for stem in (train, test)
     )
-    return train, test
+    return first, second
 
 
 class OpenPair:

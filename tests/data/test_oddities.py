@@ -1,0 +1,63 @@
+"""What is unusual in rows is told, and nothing else is."""
+
+import numpy as np
+import pytest
+
+from ddmlp.data.convert import convert, find_pairs
+from ddmlp.data.oddities import odd_labels, odd_pixels
+from tests.data.test_convert import put
+
+RANDOM = np.random.default_rng(0)
+STROKES = np.where(RANDOM.random((200, 8, 8)) < 0.2, RANDOM.integers(0, 256, (200, 8, 8)), 0).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "said"),
+    [
+        (STROKES, None),
+        (255 * (STROKES > 0), None),
+        (RANDOM.integers(0, 256, (200, 8, 8)), None),
+        (STROKES > 0, "--pixel-max 1 "),
+        (STROKES // 16, "--pixel-max 15 "),
+        (STROKES // 2, "--pixel-max 127 "),
+        (255 - STROKES, "--invert"),
+        (STROKES * 0, "all pixels of the first 200 rows are 0"),
+        (STROKES * 0 + 255, "all pixels of the first 200 rows are 255"),
+    ],
+)
+def test_pixels(pixels, said):
+    found = odd_pixels(pixels.astype(np.uint8))
+    assert (found is None) == (said is None)
+    assert said is None or said in found
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ([5, 1, 2], None),
+        ([0, 3, 4], "begin at 1, not at 0"),
+        ([0, 0, 4, 1], "--first-label 2 when converting if they are 2 to 3"),
+        ([5, 0, 2], "class 1 (of 3 classes)"),
+        ([5, 0, 0], "classes 1, 2 (of 3 classes)"),
+        ([5] + [0] * 30, "1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 20 more"),
+    ],
+)
+def test_labels(counts, said):
+    found = odd_labels(np.array(counts))
+    assert (found is None) == (said is None)
+    assert said is None or said in found
+
+
+def test_converting_tells(tmp_path, sample):
+    """Of each dataset, once its rows are read; of good data nothing, and nothing of empty classes of an addition."""
+    images, labels = (STROKES > 0).astype(np.uint8), (1 + np.arange(200) % 3).astype(np.uint8)
+    pair, told = put(tmp_path, images, labels), []
+    convert({tmp_path / "a": pair, tmp_path / "b": pair}, warn=told.append)
+    assert [each.split(": ")[0] for each in told] == [f"{tmp_path}/{name}" for name in "aabb"]
+    assert "--pixel-max 1 " in told[0]
+    assert "--first-label 1 " in told[1]
+    told.clear()
+    convert({tmp_path / "a": put(tmp_path, STROKES, labels % 2)}, extend=True, warn=told.append)
+    train, test = find_pairs(sample)
+    convert({tmp_path / "train": train, tmp_path / "test": test}, warn=told.append)
+    assert told == []
