@@ -16,6 +16,7 @@ from typing import BinaryIO
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
+from ddmlp.data.signatures import BEGIN, kind_of
 from ddmlp.errors import DownloadError
 from ddmlp.files import write_whole
 
@@ -139,6 +140,10 @@ def _receive(url: str, progress: ByteProgress) -> bytes | None:
 def _complaint(packed: BinaryIO, digest: str) -> str | None:
     """What is wrong with gzip data whose uncompressed bytes should have this SHA-256, or None."""
     sha256, size = hashlib.sha256(), 0
+    kind = kind_of(packed.read(BEGIN))
+    packed.seek(0)
+    if kind != "gzip data":
+        return f"found {kind or 'other data'}, expected gzip data"
     try:
         with gzip.open(packed) as file:
             while block := file.read(BLOCK_BYTES):

@@ -1,5 +1,6 @@
 """The command convert: what it says, where, and with which exit status."""
 
+import errno
 import gzip
 import os
 import pty
@@ -137,7 +138,7 @@ def test_a_bad_file_is_one_line(pair, tmp_path, damage, expected):
 
 def test_a_source_without_files(tmp_path):
     message = refusal(1, inside(convert.main, tmp_path, tmp_path / "out"))
-    assert message.startswith(f"{tmp_path} has none of the files train-images-idx3-ubyte, train-images-idx3-ubyte.gz")
+    assert message.startswith(f"{tmp_path} is empty; expected one of the files train-images-idx3-ubyte, train-")
     assert names(tmp_path) == []
 
 
@@ -169,3 +170,19 @@ def test_a_terminal_shows_a_bar(sample, tmp_path):
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
     assert "converting" in text
     assert "5000/5000 rows" in text
+
+
+@pytest.mark.parametrize("out", ["file", "file/out", "full/out"])
+def test_a_bad_target_is_one_line(pair, tmp_path, monkeypatch, out):
+    """A file, a folder in a file, and a disk that takes nothing more: it is named, and nothing is left."""
+    (tmp_path / "file").touch()
+    before = names(tmp_path)
+
+    def write(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    if out == "full/out":
+        monkeypatch.setattr("pyarrow.ipc.RecordBatchFileWriter.write_batch", write)
+    message = refusal(1, inside(convert.main, *pair, tmp_path / out))
+    assert message.startswith(str(tmp_path / out))
+    assert names(tmp_path) == before

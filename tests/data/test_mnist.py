@@ -79,7 +79,7 @@ def test_the_packing_does_not_matter(server, digest, tmp_path):
     assert is_right(tmp_path / NAME, digest)
 
 
-@pytest.mark.parametrize("behaviour", ["wrong", "missing", "damaged", "drop", "endless"])
+@pytest.mark.parametrize("behaviour", ["wrong", "missing", "damaged", "drop", "endless", "page"])
 def test_a_wrong_file_stays_until_a_right_one(server, fetch, tmp_path, monkeypatch, behaviour):
     monkeypatch.setattr(mnist, "MAX_BYTES", 1 << 20)
     (tmp_path / NAME).write_bytes(server.files["wrong"])
@@ -118,6 +118,7 @@ def test_retries_are_bounded(server, fetch, tmp_path):
         ("missing", "found HTTP status 404 (Not Found), expected the file"),
         ("damaged", "found damaged gzip data (Compressed file ended before the end-of-stream marker was reached)"),
         ("wrong", "found the SHA-256 "),
+        ("page", "found a web page (HTML), expected gzip data"),
     ],
 )
 def test_the_next_mirror_is_tried(server, fetch, tmp_path, behaviour, failure):

@@ -44,6 +44,7 @@ BEHAVIOURS = {
     "drop_twice": Handler.send_the_third_time,
     "missing": lambda handler, _: handler.send(404, b"no such file"),
     "wrong": lambda handler, _: handler.send(200, handler.server.files["wrong"]),
+    "page": lambda handler, _: handler.send(200, b"<!DOCTYPE html><title>Sign in to this network</title>"),
     "damaged": lambda handler, data: handler.send(200, data[:-1]),
     "no_length": lambda handler, data: handler.send_without_length(data),
     "endless": lambda handler, _: handler.send_without_length(bytes(1 << 23)),

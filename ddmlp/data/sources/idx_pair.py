@@ -9,10 +9,12 @@ import numpy as np
 
 from ddmlp.data.idx import IMAGES, LABELS, IdxReader
 from ddmlp.data.manifest import MAX_PIXELS
+from ddmlp.data.signatures import BEGIN, kind_of, remedy_of
 from ddmlp.data.sources import Rows
 from ddmlp.errors import IdxError
 
 CHUNK_BYTES = 1 << 20  # of pixels, read at a time
+SHOWN = 5  # names of files in a folder that has not those that are expected
 
 
 class Pair(NamedTuple):
@@ -93,4 +95,19 @@ def _find(folder: Path, stem: str, rank: int) -> Path:
     for name in names:
         if (folder / name).is_file():
             return folder / name
-    raise IdxError(f"{folder} has none of the files {', '.join(names)}")
+    raise IdxError(f"{folder} {_contents(folder)}; expected one of the files {', '.join(names)}")
+
+
+def _contents(folder: Path) -> str:
+    """What is where a folder of IDX files should be."""
+    try:
+        names = sorted(path.name for path in folder.iterdir())
+    except NotADirectoryError:
+        with folder.open("rb") as file:
+            kind = kind_of(file.read(BEGIN))
+        remedy = remedy_of(kind)
+        return f"is {kind or 'a file'}, not a folder" + (f": {remedy}" if remedy else "")
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+    return f"has {shown}" if names else "is empty"

@@ -61,8 +61,33 @@ def test_a_missing_file_is_named(tmp_path, missing):
     with pytest.raises(IdxError) as caught:
         find_pairs(tmp_path)
     dotted = missing.replace("-idx", ".idx")
-    expected = f"{tmp_path} has none of the files {missing}, {missing}.gz, {dotted}, {dotted}.gz"
-    assert str(caught.value) == expected
+    there = ", ".join(sorted({*USUAL} - {missing}))
+    expected = f"expected one of the files {missing}, {missing}.gz, {dotted}, {dotted}.gz"
+    assert str(caught.value) == f"{tmp_path} has {there}; {expected}"
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        ({}, "is empty"),
+        ({f"{n}.zip": b"PK" for n in range(9)}, "has 0.zip, 1.zip, 2.zip, 3.zip, 4.zip, ..."),
+        (b"PK\3\4" + bytes(50), "is a zip archive, not a folder: unpack it"),
+        (b"<!DOCTYPE html>", "is a web page (HTML), not a folder: download the file itself, not the page about it"),
+        (b"\0", "is a file, not a folder"),
+    ],
+)
+def test_what_is_no_such_folder(tmp_path, content, found):
+    path = tmp_path / "source"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        path.mkdir()
+        for name, data in content.items():
+            (path / name).write_bytes(data)
+    with pytest.raises(IdxError) as caught:
+        find_pairs(path)
+    assert str(caught.value).startswith(f"{path} {found}; expected one of the files train-images-idx3-ubyte, ")
 
 
 def test_counts_that_differ(tmp_path):
