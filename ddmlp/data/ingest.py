@@ -85,9 +85,9 @@ class StreamIngest:
                     self._append(rows)
             except DatasetError as error:
                 fault = error
-            if source.lost:
-                fault = None if source.stopped else self._broke_off()
-            elif fault is None:
+            if fault is None and source.lost and not source.stopped:
+                fault = self._broke_off()
+            elif fault is None and not source.lost:
                 if self._writer is None:
                     self._writer = stack.enter_context(self._open(self._shape_there()))
                 self._writer.end()

@@ -32,6 +32,8 @@ writer, done = pa.ipc.new_stream(sys.stdout.buffer, SCHEMA), 0
 for line in sys.stdin:
     if line == "end\\n":
         writer.close()
+        sys.stdout.close()
+        break
     else:
         writer.write_batch(batch(int(line), done))
         done += int(line)
@@ -56,7 +58,7 @@ def test_simple(tmp_path):
     path = tmp_path / "data"
     command = [sys.executable, "-c", PRODUCER]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as producer:
-        with ingesting(ByteStream("pipe", producer.stdout.fileno()), path, rows=5) as ingest:
+        with ingesting(ByteStream("pipe", producer.stdout.fileno()), path, rows=5, seconds=0.02) as ingest:
             producer.stdin.write(b"7\n")
             producer.stdin.flush()
             until((path / NAME).exists)
@@ -89,6 +91,7 @@ def test_rows_wait_until_there_are_enough(tmp_path, pipe):
         until((tmp_path / "data" / NAME).exists)
         assert numbers(tmp_path / "data") == list(range(5))
         out.write(content[second:])
+        out.close()
         until(lambda: ingest.ended)
     assert [shard.rows for shard in Manifest.read(tmp_path / "data").shards] == [5, 1]
 
@@ -148,6 +151,7 @@ def test_a_full_disk(tmp_path, pipe, monkeypatch, full_at):
         out.write(content[:-8])
         until(lambda: ingest.error or len(calls) == 2)
         out.write(content[-8:])
+        out.close()
         until(lambda: ingest.error)
         with pytest.raises(OSError, match="No space left on device: 'shard'"):
             ingest.raise_error()

@@ -65,6 +65,25 @@ def until(true: Callable[[], object]) -> None:
         time.sleep(0.002)
 
 
+class Sent:
+    """What a source gives that sends `content` and ends: without a file, for tests of many thousand streams."""
+
+    def __init__(self, content: bytes) -> None:
+        self.lost: str | None = None
+        self._content, self._at = content, 0
+
+    def read(self, size: int) -> memoryview:
+        found = memoryview(self._content)[self._at : self._at + size]
+        self._at += len(found)
+        self.lost = self.lost if len(found) == size else "end of file"
+        return found
+
+    def peek(self, size: int) -> bytes:
+        found = self._content[self._at : self._at + size]
+        self.lost = self.lost if found else "end of file"
+        return found
+
+
 @contextmanager
 def source_of(content: bytes, path: Path) -> Iterator[ByteStream]:
     """A source that reads `content` from a file at `path`."""

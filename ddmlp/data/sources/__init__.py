@@ -41,8 +41,7 @@ class Source(Protocol):
     def batches(self, classes: int, idle: Callable[[], None], seconds: float) -> Iterator[Rows]:
         """The rows in their order, one or more at a time, labels 0..classes-1.
 
-        Calls `idle` before each wait for rows, and every `seconds` of a longer one. Raises DatasetError for bad
-        rows, and for a row batch in whose middle they are `lost`.
+        Calls `idle` before each wait for rows, and every `seconds` of a longer one. Raises DatasetError for bad rows.
         """
 
     def stop(self) -> None:

@@ -1,6 +1,5 @@
 """The columns `pixels` and `label` of Arrow data, decoded into rows: for every source that has Arrow columns."""
 
-from collections.abc import Iterable, Iterator
 from math import isqrt, prod
 
 import numpy as np
@@ -11,89 +10,169 @@ from ddmlp.data.manifest import MAX_PIXELS
 from ddmlp.data.sources import Rows
 from ddmlp.errors import DatasetError
 
+ANY = -1  # length
 
-def decode(schema: pa.Schema, batches: Iterable[pa.RecordBatch], name: str, classes: int) -> Iterator[Rows]:
-    """The rows of record batches with this schema, a batch at a time, the pixels as views where that is possible.
 
-    Columns: `pixels`, a fixed-shape tensor of uint8 (height, width), or a list of uint8, of one length in all rows
-    (an image is then square, or 1 pixel high if its pixels make no square); `label`, integers 0..classes-1. Others are
-    ignored. Raises DatasetError, beginning with `name`, for other columns and bad values; what pyarrow raises for
-    damaged data passes through.
+class Columns:
+    """The columns of record batches with one schema, and how many rows they had.
+
+    `pixels`: a fixed-shape tensor of uint8 (height, width); a list of uint8, of one length in all rows (an image is
+    then square, or 1 pixel high if its pixels make no square); or a list of such lists, the lines of an image.
+    `label`: integers 0..classes-1. Others are ignored.
+
+    Attributes
+    ----------
+    indices : list of int
+        Of the two, among the columns of the schema.
     """
-    shape, row = _check_schema(schema, name), 0
-    for whole in batches:
-        batch = whole.select(["pixels", "label"])
+
+    def __init__(self, schema: pa.Schema, name: str, classes: int) -> None:
+        """Raises DatasetError, beginning with `name`, for other columns."""
+        self._name, self._classes = name, classes
+        self._row = 0
+        for column in ("pixels", "label"):
+            if (count := len(schema.get_all_field_indices(column))) != 1:
+                raise DatasetError(
+                    f"{name} has {count} columns {column!r}, expected one list 'pixels' and one number 'label' a row; "
+                    f"rename or join its columns, which are {shown(schema.names)}"
+                )
+        self.indices = [schema.get_field_index(column) for column in ("pixels", "label")]
+        self._types = [schema.field(index).type for index in self.indices]
+        pixels, label = self._types
+        if not pa.types.is_integer(label):
+            raise DatasetError(
+                f"{name} has labels of type {shown(label)}, expected integers; send each label's number, from 0 on"
+            )
+        self._lengths = _lengths(pixels)  # of the lists, from the outermost in
+        if not self._lengths:
+            raise DatasetError(
+                f"{name} has pixels of type {shown(pixels)}, expected a fixed-shape tensor of uint8 with shape "
+                f"(height, width), or a list of uint8; {_remedy(pixels)}"
+            )
+        self._shape: tuple[int, int] | None = None
+        if isinstance(pixels, pa.FixedShapeTensorType):
+            self._set_shape(*pixels.shape)
+        elif ANY not in self._lengths:
+            self._set_shape(*_shape_of(self._lengths))
+
+    def following(self, schema: pa.Schema, offset: int) -> "Columns":
+        """Those of another stream that goes on with the rows, at byte `offset`; raises DatasetError if they differ."""
+        other = Columns(schema, self._name, self._classes)
+        if other._types != self._types:
+            found, expected = (shown(", ".join(map(str, each._types))) for each in (other, self))
+            raise DatasetError(
+                f"{self._name} goes on at byte {offset:,} with pixels and labels of the types {found}, expected "
+                f"{expected} as before; join only streams of the same columns"
+            )
+        other._row, other._shape, other._lengths = self._row, self._shape, self._lengths
+        return other
+
+    def decode(self, batch: pa.RecordBatch) -> Rows:
+        """The rows of a record batch, one or more, the pixels as views if that is possible.
+
+        Raises DatasetError for bad values; what pyarrow raises for damaged data passes through.
+        """
+        batch = batch.select(["pixels", "label"])
         batch.validate(full=True)
-        if not len(batch):
-            continue
-        for column, array in zip(batch.schema.names, batch.columns, strict=True):
-            if array.null_count:
-                null = row + int(np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False))[0])
-                raise DatasetError(f"{name}: the {column} of row {null:,} is null, expected a value")
         pixels, labels = batch.columns
-        if shape is None:
-            shape = _shape_of(len(pixels[0]), name)
-        yield Rows(_pixels(pixels, shape, name, row), _labels(labels, classes, name, row))
-        row += len(batch)
+        for column, array in [("pixels", pixels), ("label", labels)]:
+            if (null := _first_null(array)) is not None:
+                raise DatasetError(f"{self._name}: the {column} of row {self._row + null:,} is null, expected a value")
+        rows = Rows(self._pixels(pixels), self._labels(labels))
+        self._row += len(batch)
+        return rows
 
+    def _set_shape(self, height: int, width: int) -> None:
+        if not 1 <= height * width <= MAX_PIXELS:
+            raise DatasetError(f"{self._name} has images of {height} x {width} pixels, expected 1 to {MAX_PIXELS:,}")
+        self._shape = height, width
 
-def _check_schema(schema: pa.Schema, name: str) -> tuple[int, int] | None:
-    """The shape of an image; None where the first row will tell."""
-    for column in ("pixels", "label"):
-        if (count := len(schema.get_all_field_indices(column))) != 1:
+    def _pixels(self, array: pa.Array) -> NDArray[np.uint8]:
+        values = array.storage if isinstance(array, pa.ExtensionArray) else array
+        if self._shape is None:
+            self._lengths = _lengths_of(values[0])
+            self._set_shape(*_shape_of(self._lengths))
+        assert self._shape is not None
+        inside, parts = 1, ["pixels"] if len(self._lengths) == 1 else ["lines", "pixels in a line"]
+        for length, part in zip(self._lengths, parts, strict=True):
+            if not pa.types.is_fixed_size_list(values.type):
+                lengths = values.value_lengths().to_numpy()
+                if (wrong := np.flatnonzero(lengths != length)).size:
+                    raise DatasetError(
+                        f"{self._name}: row {self._row + int(wrong[0]) // inside:,} has {lengths[wrong[0]]:,} {part}, "
+                        f"expected {length:,} as in row 0"
+                    )
+            values, inside = values.flatten(), inside * length
+            if (null := _first_null(values)) is not None:
+                raise DatasetError(
+                    f"{self._name}: {part.split()[0].removesuffix('s')} {null % inside} of row "
+                    f"{self._row + null // inside:,} is null, expected a value"
+                )
+        found: NDArray[np.uint8] = values.to_numpy().reshape(len(array), *self._shape)
+        return found
+
+    def _labels(self, array: pa.Array) -> NDArray[np.uint8]:
+        labels: NDArray[np.integer] = array.to_numpy()
+        if (wrong := np.flatnonzero((labels < 0) | (labels >= self._classes))).size:
             raise DatasetError(
-                f"{name} has {count} columns {column!r}, expected one; its columns are {shown(schema.names)}"
+                f"{self._name}: the label of row {self._row + int(wrong[0]):,} is {labels[wrong[0]]}, expected 0 to "
+                f"{self._classes - 1}; --classes says how many there are"
             )
-    pixels, label = schema.field("pixels").type, schema.field("label").type
-    if not pa.types.is_integer(label):
-        raise DatasetError(f"{name} has labels of type {shown(label)}, expected integers")
-    if isinstance(pixels, pa.FixedShapeTensorType):
-        if pixels.value_type == pa.uint8() and len(pixels.shape) == 2 and pixels.permutation in (None, [0, 1]):
-            return _check_shape(tuple(pixels.shape), name)
-    elif pa.types.is_fixed_size_list(pixels) and pixels.value_type == pa.uint8():
-        return _shape_of(pixels.list_size, name)
-    elif (pa.types.is_list(pixels) or pa.types.is_large_list(pixels)) and pixels.value_type == pa.uint8():
-        return None
-    raise DatasetError(
-        f"{name} has pixels of type {shown(pixels)}, expected a fixed-shape tensor of uint8 with shape "
-        "(height, width), or a list of uint8"
-    )
+        return labels.astype(np.uint8, copy=False)
 
 
-def _shape_of(pixels: int, name: str) -> tuple[int, int]:
-    side = isqrt(pixels)
-    return _check_shape((side, side) if side * side == pixels else (1, pixels), name)
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind))
 
 
-def _check_shape(shape: tuple[int, int], name: str) -> tuple[int, int]:
-    if not 1 <= prod(shape) <= MAX_PIXELS:
-        raise DatasetError(f"{name} has images of {shape[0]} x {shape[1]} pixels, expected 1 to {MAX_PIXELS:,}")
-    return shape
+def _shape_of(lengths: list[int]) -> tuple[int, int]:
+    """The shape of an image that is a list of so many pixels, or a list of so many lines of so many."""
+    if len(lengths) == 1:
+        side = isqrt(lengths[0])
+        return (side, side) if side * side == lengths[0] else (1, lengths[0])
+    return lengths[0], lengths[1]
 
 
-def _pixels(array: pa.Array, shape: tuple[int, int], name: str, row: int) -> NDArray[np.uint8]:
-    rows, size = array.storage if isinstance(array, pa.ExtensionArray) else array, prod(shape)
-    if not pa.types.is_fixed_size_list(rows.type):
-        lengths = rows.value_lengths().to_numpy()
-        if (wrong := np.flatnonzero(lengths != size)).size:
-            raise DatasetError(
-                f"{name}: row {row + int(wrong[0]):,} has {lengths[wrong[0]]:,} pixels, expected {size:,} as in row 0"
-            )
-    values = rows.flatten()
-    if values.null_count:
-        null = int(np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False))[0])
-        raise DatasetError(f"{name}: pixel {null % size} of row {row + null // size:,} is null, expected a value")
-    found: NDArray[np.uint8] = values.to_numpy().reshape(len(rows), *shape)
-    return found
+def _lengths(kind: pa.DataType) -> list[int]:
+    """How long the lists of pixels are, from the outermost in, ANY if their type does not tell; [] if they are none."""
+    if isinstance(kind, pa.FixedShapeTensorType):
+        plain = kind.value_type == pa.uint8() and len(kind.shape) == 2 and kind.permutation in (None, [0, 1])
+        return [prod(kind.shape)] if plain else []
+    lengths = []
+    while _is_list(kind):
+        lengths.append(kind.list_size if pa.types.is_fixed_size_list(kind) else ANY)
+        kind = kind.value_type
+    return lengths if kind == pa.uint8() and len(lengths) in (1, 2) else []
 
 
-def _labels(array: pa.Array, classes: int, name: str, row: int) -> NDArray[np.uint8]:
-    labels: NDArray[np.integer] = array.to_numpy()
-    if (wrong := np.flatnonzero((labels < 0) | (labels >= classes))).size:
-        raise DatasetError(
-            f"{name}: the label of row {row + int(wrong[0]):,} is {labels[wrong[0]]}, expected 0 to {classes - 1}"
-        )
-    return labels.astype(np.uint8, copy=False)
+def _lengths_of(image: pa.Scalar) -> list[int]:
+    """The same of an image."""
+    lengths = [len(image)]
+    if _is_list(image.type.value_type):
+        line = image[0] if len(image) else None
+        lengths.append(len(line) if line is not None and line.is_valid else 0)
+    return lengths
+
+
+def _remedy(kind: pa.DataType) -> str:
+    """What to do with pixels of a type that is not taken."""
+    if isinstance(kind, pa.FixedShapeTensorType):
+        if kind.value_type == pa.uint8():
+            return "send two axes, height and width, in row-major order without a permutation"
+        kind = kind.value_type
+    while _is_list(kind):
+        kind = kind.value_type
+    if pa.types.is_integer(kind):
+        return "cast the numbers, 0 to 255, to uint8, and send those of an image as one list"
+    if pa.types.is_floating(kind):
+        return "scale the numbers to 0 to 255, and cast them to uint8"
+    if pa.types.is_struct(kind) or "binary" in str(kind):
+        return "decode the pictures, and send their pixels"
+    return "send the numbers of an image, 0 to 255, as a list"
+
+
+def _first_null(array: pa.Array) -> int | None:
+    return int(np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False))[0]) if array.null_count else None
 
 
 def shown(found: object) -> str:

@@ -1,34 +1,36 @@
 """Arrow IPC streams, as other programs send them."""
 
 from collections.abc import Iterator
-from typing import Protocol
 
 import pyarrow as pa
 
 from ddmlp.data.sources import Rows
-from ddmlp.data.sources.arrow_columns import decode, shown
+from ddmlp.data.sources.arrow_columns import Columns, shown
+from ddmlp.data.sources.arrow_messages import NOT_STREAM, Messages, Readable
 from ddmlp.errors import DatasetError
 
 
-class Readable(Protocol):
-    """Where bytes come from: `read` gives as many as asked, and fewer only if no more will come."""
-
-    closed: bool
-
-    def read(self, size: int) -> memoryview: ...
-
-
 def read_stream(source: Readable, name: str, classes: int) -> Iterator[Rows]:
-    """The rows of the stream, a record batch at a time, the pixels as views of what `source.read` gave.
+    """The rows that the source has, a record batch at a time, the pixels as views of what `source.read` gave.
 
-    Columns: see `decode`. Raises DatasetError, beginning with `name`, for what is no such stream. Ends at the stream's
-    end-of-stream marker, and also if no more bytes come between two messages: `source` knows which.
+    It has an Arrow IPC stream, or several of the same columns, one behind the other: what `cat` makes of files, or a
+    program that opens a writer for each batch. Columns: see `Columns`. The rows end where the source ends; if that is
+    not directly behind the mark of a stream's end, `source.lost` says why. Raises DatasetError, beginning with `name`,
+    for anything else.
     """
+    messages = Messages(source, name)
+    columns: Columns | None = None
     try:
-        # It asks for each message's bytes in one read, and for none beyond the marker.
-        reader = pa.ipc.open_stream(pa.PythonFile(source, mode="r"))
-        yield from decode(reader.schema, reader, name, classes)
-    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        while (schema := messages.begin()) is not None:
+            columns = Columns(schema, name, classes) if columns is None else columns.following(schema, messages.offset)
+            # Other columns are neither decompressed nor checked.
+            options = pa.ipc.IpcReadOptions(included_fields=columns.indices)
+            for batch in pa.ipc.open_stream(pa.PythonFile(messages, mode="r"), options=options):
+                if len(batch):
+                    yield columns.decode(batch)
+            if source.lost:
+                return
+    except (pa.ArrowException, OSError, ValueError, TypeError, MemoryError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # of the system, by way of the source; Arrow's own have no number
-        raise DatasetError(f"{name} is damaged, or no Arrow IPC stream: {shown(error)}") from error
+        raise DatasetError(f"{name}: {NOT_STREAM}, at byte {messages.offset:,}: {shown(error)}") from error

@@ -1,4 +1,4 @@
-"""Streams of bytes: standard input and TCP connections. Each carries an Arrow IPC stream."""
+"""Streams of bytes: standard input and TCP connections. Each carries Arrow IPC streams."""
 
 import os
 import select
@@ -10,10 +10,11 @@ import numpy as np
 
 from ddmlp.data.sources import Rows, unknown_source
 from ddmlp.data.sources.arrow_ipc import read_stream
+from ddmlp.data.sources.arrow_messages import END_OF_FILE
 from ddmlp.errors import ConfigError, DatasetError
 
 CONNECT_SECONDS = 10.0
-MAX_READ_BYTES = 1 << 30  # what a message says of its size is not believed without a bound
+ENOUGH_TO_TELL = 8  # bytes, of what comes next: a shorter stream is none
 
 
 class ByteStream:
@@ -32,10 +33,11 @@ class ByteStream:
     def __init__(self, name: str, descriptor: int, connection: socket.socket | None = None) -> None:
         self.name = name
         self.lost: str | None = None
-        self.stopped = self.closed = False
+        self.stopped = False
         self._idle: Callable[[], None] = lambda: None
         self._seconds = 1.0
         self._descriptor, self._connection = descriptor, connection
+        self._ahead = b""  # what `peek` has taken
         self._woken, self._waker = socket.socketpair()
         self._poll = select.poll()
         for each in (descriptor, self._woken):
@@ -47,26 +49,35 @@ class ByteStream:
         return read_stream(self, f"the stream from {self.name}", classes)
 
     def read(self, size: int) -> memoryview:
-        """`size` bytes, or fewer: then `lost` says why. Raises DatasetError for more than MAX_READ_BYTES."""
-        if size > MAX_READ_BYTES:
-            raise DatasetError(
-                f"the stream from {self.name} announces a message of {size:,} bytes, expected at most "
-                f"{MAX_READ_BYTES:,}: it is damaged, or no Arrow IPC stream (an Arrow file is none), or its record "
-                "batches are too large"
-            )
+        """`size` bytes, or fewer: then `lost` says why."""
         # Memory that is not touched before bytes come: a size that is not true costs nothing.
-        buffer, done = np.empty(size, np.uint8).data, 0
-        while done < size and self._wait():
+        buffer = np.empty(size, np.uint8).data
+        ahead, self._ahead = self._ahead[:size], self._ahead[size:]
+        buffer[: len(ahead)] = ahead
+        return buffer[: self._fill(buffer, len(ahead), size)]
+
+    def peek(self, size: int) -> bytes:
+        """The next bytes, which later reads give again: those that are there, `size` at most, but no less than
+        ENOUGH_TO_TELL unless `lost` says why."""
+        buffer = memoryview(bytearray(size))
+        done = len(self._ahead)
+        buffer[:done] = self._ahead
+        self._ahead = bytes(buffer[: self._fill(buffer, done, ENOUGH_TO_TELL)])
+        return self._ahead
+
+    def _fill(self, buffer: memoryview, done: int, enough: int) -> int:
+        """Fill `buffer`, which has `done` bytes, with `enough` or more; returns how many it has then."""
+        while done < enough and self._wait():
             try:
                 got = os.readv(self._descriptor, [buffer[done:]])
             except OSError as error:
                 self.lost = error.strerror
                 break
             if got == 0:
-                self.lost = "end of file"
+                self.lost = END_OF_FILE
                 break
             done += got
-        return buffer[:done]
+        return done
 
     def stop(self) -> None:
         """Let a read that waits, and every later one, end at once; from any thread."""
@@ -75,7 +86,6 @@ class ByteStream:
 
     def close(self) -> None:
         """Close what was opened for the source; standard input stays open."""
-        self.closed = True
         for each in (self._connection, self._woken, self._waker):
             if each is not None:
                 each.close()

@@ -13,7 +13,8 @@ from contextlib import closing, contextmanager, suppress
 import pytest
 
 from ddmlp.data.sources import open_source
-from ddmlp.data.sources.byte_stream import MAX_READ_BYTES, ByteStream
+from ddmlp.data.sources.arrow_messages import MAX_BODY_BYTES
+from ddmlp.data.sources.byte_stream import ByteStream
 from ddmlp.errors import ConfigError, DatasetError
 from tests.support.processes import own_bytes
 from tests.support.streams import batch, serving, source_of, stream, until
@@ -41,13 +42,33 @@ def labels(source: ByteStream) -> list[int]:
 
 
 def test_simple(tmp_path):
-    with source_of(stream(batch(7), batch(5, 7)) + b"more", tmp_path / "stream") as source:
+    with source_of(stream(batch(7), batch(5, 7)), tmp_path / "stream") as source:
         assert labels(source) == [number % 10 for number in range(12)]
-        assert (source.name, source.lost, source.stopped, source.closed) == ("file", None, False, False)
-        assert bytes(source.read(4)) == b"more"
-        assert bytes(source.read(4)) == b""
+        assert (source.name, source.lost, source.stopped) == ("file", None, False)
+
+
+def test_bytes_looked_at_are_read(tmp_path):
+    content = bytes(range(100))
+    with source_of(content, tmp_path / "stream") as source:
+        assert source.peek(60) == content[:60]
+        assert source.peek(60) == content[:60]
+        assert bytes(source.read(10)) == content[:10]
+        assert bytes(source.read(80)) == content[10:90]
+        assert source.peek(60) == content[90:]
+        assert source.lost is None
+        assert bytes(source.read(20)) == content[90:]
         assert source.lost == "end of file"
-    assert source.closed
+        assert source.peek(60) == b""
+
+
+def test_what_is_there_can_be_looked_at():
+    """A sender that waits after a few bytes does not keep us from knowing what it sends."""
+    reader, writer = os.pipe()
+    with closing(ByteStream("pipe", reader)) as source:
+        os.write(writer, b"label,pixel0\n")
+        assert source.peek(100) == b"label,pixel0\n"
+    os.close(reader)
+    os.close(writer)
 
 
 def test_standard_input(tmp_path):
@@ -110,12 +131,12 @@ def test_it_is_idle_while_it_waits():
         idle.append(None)
         if len(idle) == 3:  # nothing has come yet
             os.write(writer, stream(batch(1)))
+            os.close(writer)
 
     with closing(ByteStream("pipe", reader)) as source:
         assert [len(rows.labels) for rows in source.batches(10, count, 0.001)] == [1]
     assert len(idle) > 3
     os.close(reader)
-    os.close(writer)
 
 
 def test_stopping_ends_a_read_that_waits():
@@ -140,13 +161,13 @@ def test_stopping_ends_a_read_that_waits():
     os.close(writer)
 
 
-@pytest.mark.parametrize("size", [MAX_READ_BYTES + 1, 1 << 40, (1 << 62) - 1])
+@pytest.mark.parametrize("size", [MAX_BODY_BYTES + 1, 1 << 40, (1 << 62) - 1])
 def test_an_absurd_size_is_not_believed(tmp_path, size):
     """The length of the body, as the metadata of the record batch gives it."""
     content = stream(batch(100))
     (at,) = [place.start() for place in re.finditer(re.escape(struct.pack("<q", 1_200)), content)]
     content = content[:at] + struct.pack("<q", size) + content[at + 8 :]
-    found = f"file announces a message of {size:,} bytes, expected at most 1,073,741,824"
+    found = f"{size:,} bytes at byte 416, expected at most 1,073,741,824"
     with source_of(content, tmp_path / "stream") as source, pytest.raises(DatasetError, match=found):
         labels(source)
 

@@ -1,0 +1,136 @@
+"""Streams one behind the other: all of their rows, and nothing that is neither a stream nor the end."""
+
+import gzip
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from ddmlp.data.sources.arrow_ipc import read_stream
+from ddmlp.errors import DatasetError
+from tests.support.streams import MARKER, SCHEMA, Sent, batch, columns, ends, stream, tensor
+
+
+def numbers(*contents: bytes) -> list[int]:
+    source = Sent(b"".join(contents))
+    found = [int(pixel) for rows in read_stream(source, "it", 10) for pixel in rows.pixels[:, 0, 0]]
+    assert source.lost is None
+    return found
+
+
+def refusal(*contents: bytes) -> tuple[str, int]:
+    """Why streams are refused, and how many rows came before."""
+    taken = 0
+    with pytest.raises(DatasetError) as caught:  # noqa: PT012 - the rows before it count
+        for rows in read_stream(Sent(b"".join(contents)), "it", 10):
+            taken += len(rows.labels)
+    assert "\n" not in str(caught.value)
+    return str(caught.value), taken
+
+
+def other(count: int, start: int, **extra: pa.Array) -> pa.RecordBatch:
+    """Rows with more columns before and behind."""
+    whole = batch(count, start)
+    columns = {"who": pa.array(["a"] * count), **dict(zip(whole.schema.names, whole.columns, strict=True)), **extra}
+    return pa.record_batch(list(columns.values()), names=list(columns))
+
+
+def test_simple():
+    first, second = stream(batch(3), batch(2, 3)), stream(batch(4, 5))
+    assert numbers(first, second) == list(range(9))
+
+
+def test_a_stream_for_each_row():
+    assert numbers(*(stream(batch(1, row)) for row in range(50))) == list(range(50))
+
+
+def test_streams_without_rows_between():
+    none = stream(batch(0))
+    assert numbers(none, stream(batch(2)), none, none, stream(batch(1, 2)), none) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        stream(batch(4, 3), compression="zstd"),
+        stream(batch(4, 3), compression="lz4"),
+        stream(batch(4, 3).replace_schema_metadata({"author": "x" * 100_000})),
+        stream(other(4, 3)),
+        stream(other(4, 3, kind=pa.array(["x", "y", "x", "y"]).dictionary_encode())),
+        stream(other(4, 3, kind=pa.array(["x", "y", "x", "y"]).dictionary_encode()), compression="zstd"),
+        stream(batch(4, 3), use_legacy_format=True),
+        stream(batch(4, 3), metadata_version=pa.ipc.MetadataVersion.V4),
+        stream(pa.record_batch(batch(4, 3).columns, schema=pa.schema([each.with_nullable(False) for each in SCHEMA]))),
+    ],
+    ids=range(9),
+)
+def test_what_does_not_matter_may_differ(second):
+    assert numbers(stream(batch(3)), second) == list(range(7))
+    assert numbers(second, stream(batch(1, 7))) == list(range(3, 8))
+
+
+def test_dictionaries_that_change():
+    parts = [other(2, start, kind=pa.array([f"x{start}", "y"]).dictionary_encode()) for start in (0, 2, 4)]
+    assert numbers(stream(*parts), stream(*parts[:1])) == [0, 1, 2, 3, 4, 5, 0, 1]
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        columns(tensor(np.zeros((2, 2, 3), np.uint8))),
+        columns(tensor(np.zeros((2, 2, 2), np.uint8)), pa.array([1, 2], pa.int8())),
+        columns(pa.array([[1, 2, 3, 4]], pa.list_(pa.uint8()))),
+    ],
+)
+def test_other_columns_are_refused(second):
+    first = stream(batch(3))
+    message, taken = refusal(first, second)
+    assert f"at byte {len(first):,}" in message
+    assert taken == 3
+
+
+def test_lists_stay_as_long_as_in_row_0():
+    kind = pa.list_(pa.uint8())
+    message, taken = refusal(columns(pa.array([[1, 2], [3, 4]], kind)), columns(pa.array([[1, 2, 3]], kind)))
+    assert "row 2 has 3 pixels, expected 2" in message
+    assert taken == 2
+
+
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        (b"\n", "0a"),
+        (b"more", "text"),
+        (bytes(8), "00 00 00 00 00 00 00 00"),
+        (bytes(1_000), "00 00 00 00 00 00 00 00"),
+        (gzip.compress(b"x"), "gzip data"),
+        (b"ARROW1\0\0" + bytes(100), "an Arrow IPC file"),
+        (b"label,pixel0\n1,2\n", "CSV text"),
+    ],
+)
+def test_anything_else_is_refused(more, named):
+    first = stream(batch(3))
+    message, taken = refusal(first, more)
+    assert f"at byte {len(first):,}" in message
+    assert named in message
+    assert taken == 3
+
+
+def test_messages_without_a_schema_are_refused():
+    first, second = stream(batch(3)), stream(batch(4, 3), batch(2, 7))
+    begin = ends(second)[0]
+    for more in (second[begin:], MARKER):
+        message, taken = refusal(first, more)
+        assert f"at byte {len(first):,}" in message
+        assert taken == 3
+
+
+def test_cut_anywhere_behind_the_first():
+    """Only a cut directly behind a mark is an end."""
+    first, second = stream(batch(3)), stream(batch(4, 3))
+    complete = ends(second)[0]
+    for cut in range(1, len(second)):
+        source = Sent(first + second[:cut])
+        rows = sum(len(each.labels) for each in read_stream(source, "it", 10))
+        assert source.lost == "end of file"
+        assert rows == (7 if cut >= complete else 3)
