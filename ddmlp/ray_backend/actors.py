@@ -1,6 +1,7 @@
 """The server and the workers as they run in processes of their own: what a Ray actor is made of."""
 
 import os
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from ddmlp.nn import compiled
 from ddmlp.nn.known_answer import KNOWN_ANSWER, answer, machine
 from ddmlp.nn.weights import Shape
 from ddmlp.plan.plan import Plan
+from ddmlp.runs.versions import versions
 from ddmlp.training.job import Job
 from ddmlp.training.report import Report
 from ddmlp.training.setup import build_trainer
@@ -30,7 +32,17 @@ def hello(worker: int, job: Job, dataset: Dataset) -> protocol.Hello:
     """The hello of `worker`, made in the thread that computes. -1: the server, which has checked its arithmetic."""
     data = dataset.manifest.identity(growing=job.config.follow)
     found = KNOWN_ANSWER if worker < 0 else answer()
-    return protocol.Hello(worker, protocol.VERSION, found, data, job.config.as_dict(), machine())
+    return protocol.Hello(
+        worker,
+        protocol.VERSION,
+        found,
+        data,
+        job.config.as_dict(),
+        machine=machine(),
+        host=socket.gethostname(),
+        versions=versions(),
+        dataset=f"{dataset.path}, {len(dataset):,} rows",
+    )
 
 
 class ServerActor:

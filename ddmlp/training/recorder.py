@@ -52,6 +52,7 @@ class Recorder:
         # The steps that are applied and not yet accounted for, and the seconds that each took.
         self._applied: list[tuple[Update, RowStats, float]] = []
         self._evaluated: tuple[int, Evaluation] | None = None
+        self._lost = 0  # workers, as far as they are reported
 
     @property
     def saved_step(self) -> int:
@@ -145,6 +146,8 @@ class Recorder:
         plan, stats = self._data.plan, self._loop.stats
         self._account_for_steps(step)
         stretch, events = self._journal.report()
+        lost = stats.newest_lost[-(stats.lost - self._lost) :] if stats.lost > self._lost else []
+        self._lost = stats.lost
         stale, prequential = Staleness.from_counts(stretch.staleness), self._journal.prequential
         return Report(
             step=step,
@@ -163,6 +166,7 @@ class Recorder:
             depth=stats.high_water,
             workers=stats.workers,
             hung=stats.unresponsive,
+            lost=lost,
             events=events,
             result=result,
         )

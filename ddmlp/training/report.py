@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from ddmlp.runs.events import Event
 from ddmlp.runs.result import RunResult
+from ddmlp.training.worker_pool import LostWorker
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Report:
     were trained on, nan where rows are trained on more than once; asynchronous: whether the order of updates is not the
     plan's; staleness: mean and maximum since the last report; idle: seconds that it has been waiting for rows; depth:
     the most units that were on the books of the queue at a time; workers: how many there are; hung: those that have not
-    answered for long; events: what belongs into metrics.jsonl; result: where the trainer is where it was to end, what
+    answered for long; lost: workers that were lost or rejected since the last report; events: what belongs into metrics.jsonl; result: where the trainer is where it was to end, what
     there is to say of the run.
     """
 
@@ -37,6 +38,7 @@ class Report:
     depth: int
     workers: int
     hung: list[int]
+    lost: list[LostWorker]
     events: list[Event]
     result: RunResult | None
 

@@ -9,6 +9,26 @@ from ddmlp.training.messages import Gradient, Unit
 from ddmlp.training.weight_store import WeightStore
 
 
+EXITED, REJECTED, UNRESPONSIVE = "exited", "rejected", "unresponsive"  # why a pool has a worker no more
+
+
+@dataclass(frozen=True)
+class LostWorker:
+    """A worker that a pool has no more, or has not let in.
+
+    host: the name of its machine; cause: EXITED, its connection has ended; REJECTED, it cannot compute this run there,
+    and another worker on that host could not either; UNRESPONSIVE, it has not answered for long; reason: in words.
+    """
+
+    worker: int
+    host: str
+    cause: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"worker {self.worker} on {self.host or 'an unknown host'} {self.cause}: {self.reason}"
+
+
 @dataclass(frozen=True)
 class PoolStats:
     """What a pool has counted."""
@@ -23,6 +43,8 @@ class PoolStats:
     waited: float = 0.0  # seconds that workers waited for the units that they have answered
     answered: dict[int, int] = field(default_factory=dict)  # units, by worker
     unresponsive: list[int] = field(default_factory=list)  # workers that have not answered for long
+    lost: int = 0  # workers, so far
+    newest_lost: list[LostWorker] = field(default_factory=list)  # of them, in order, as many as are remembered
 
 
 class WorkerPool(Protocol):

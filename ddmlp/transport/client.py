@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client
 from multiprocessing.reduction import recv_handle
@@ -33,7 +34,7 @@ class WorkerClient:
             self._connection.send_bytes(protocol.pack(hello))
             welcome = protocol.unpack(self._connection.recv_bytes(), protocol.Welcome)
             if welcome.refused is not None:
-                raise ClusterError(f"the server refuses worker {hello.worker}: {welcome.refused}")
+                raise ClusterError(f"the server rejects worker {hello.worker}: {protocol.printable(welcome.refused)}")
             shared = self._mapped(welcome.slots, shape) if welcome.shared else []
             answers = self._mapped(CREDITS, shape) if welcome.shared else []
         # An assertion is how the standard library meets somebody else's service.
@@ -92,25 +93,30 @@ class WorkerClient:
 
     def fail(self, error: BaseException) -> None:
         """Tell the server why there will be no more answers."""
-        self._connection.send_bytes(protocol.pack_failure(error))
+        with suppress(OSError):  # it may be gone
+            self._connection.send_bytes(protocol.pack_failure(error))
 
     def close(self) -> None:
         self._connection.close()
 
 
 def run_worker(worker: Worker, client: WorkerClient) -> int:
-    """Answer units until there are no more; returns how many. An error of ours is told to the server, and raised."""
+    """Answer units until there are no more; returns how many. An error is told to the server, and raised as one of
+    ours."""
     answered = 0
     try:
         for unit, weights in client.units():
-            row_stats = worker.compute(unit, weights, client.gradient())
-            client.answer(unit, row_stats)
+            try:
+                row_stats = worker.compute(unit, weights, client.gradient())
+            except Exception as error:
+                found = error if isinstance(error, DdmlpError) else ClusterError(f"{type(error).__name__}: {error}")
+                client.fail(found)
+                raise found from (None if found is error else error)
+            try:
+                client.answer(unit, row_stats)
+            except OSError:
+                break  # the server is gone, and with it whoever waits for an answer
             answered += 1
-    except DdmlpError as error:
-        client.fail(error)
-        raise
-    except OSError:
-        pass  # the server is gone, and with it whoever waits for an answer
     finally:
         client.close()
     return answered

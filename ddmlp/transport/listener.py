@@ -14,6 +14,7 @@ from ddmlp.config import Timeouts
 from ddmlp.errors import ClusterError
 from ddmlp.nn.weights import Floats, Shape, zeros
 from ddmlp.training.messages import CREDITS
+from ddmlp.training.worker_pool import REJECTED, LostWorker
 from ddmlp.transport import protocol
 from ddmlp.transport.shared_memory import Region
 
@@ -26,6 +27,7 @@ class Peer:
     """A worker, as the server sees it: slots of shared memory, or a buffer and the version that it was sent."""
 
     worker: int
+    host: str
     connection: Connection
     region: Region | None
     buffers: Sequence[Floats]
@@ -61,6 +63,7 @@ class HandshakeListener:
         self._listeners: list[socket.socket] = []
         self._begun: set[Connection] = set()
         self._ready: deque[Peer] = deque()
+        self._rejected: deque[LostWorker] = deque()
         self._wakeup, self._notify = socket.socketpair()
         self._wakeup.setblocking(False)
         self._notify.setblocking(False)
@@ -77,7 +80,7 @@ class HandshakeListener:
 
     @property
     def wakeup(self) -> socket.socket:
-        """A socket that is readable when a worker is ready."""
+        """A socket that is readable when a worker is ready, or was rejected."""
         return self._wakeup
 
     def accept(self, listener: socket.socket) -> None:
@@ -93,11 +96,15 @@ class HandshakeListener:
         self._threads.submit(self._handshake, connection, shared=listener.family == socket.AF_UNIX)
 
     def take_ready(self) -> list[Peer]:
-        """The workers that were accepted since the last call."""
+        """The workers that were accepted since the last call; see `take_rejected`, too."""
         with suppress(BlockingIOError):
             while self._wakeup.recv(1024):
                 pass
         return [self._ready.popleft() for _ in range(len(self._ready))]
+
+    def take_rejected(self) -> list[LostWorker]:
+        """The workers that were rejected since the last call, because they would compute something else."""
+        return [self._rejected.popleft() for _ in range(len(self._rejected))]
 
     def close(self) -> None:
         for listener in self._listeners:
@@ -130,7 +137,10 @@ class HandshakeListener:
             answer_challenge(connection, self._secret)
             hello = protocol.unpack(connection.recv_bytes(protocol.HELLO_BYTES), protocol.Hello)
             refused = self._hello.difference(hello)
-            if refused is None and self._connected(hello.worker):
+            if refused is not None:
+                self._rejected.append(LostWorker(hello.worker, protocol.printable(hello.host), REJECTED, refused))
+                self._ring()
+            elif self._connected(hello.worker):
                 refused = f"there is a worker {hello.worker} already"
             connection.send_bytes(protocol.pack(protocol.Welcome(shared, self._weights.count, refused)))
             if refused is not None:
@@ -149,6 +159,10 @@ class HandshakeListener:
             clock.cancel()
             self._begun.discard(connection)
         buffers = region.buffers if region else [zeros(self._shape.size)]
-        self._ready.append(Peer(hello.worker, connection, region, buffers))
-        with suppress(BlockingIOError):  # the socket is readable already
+        self._ready.append(Peer(hello.worker, protocol.printable(hello.host), connection, region, buffers))
+        self._ring()
+
+    def _ring(self) -> None:
+        """Make `wakeup` readable."""
+        with suppress(OSError):  # it is readable already, or closed
             self._notify.send(b"!")

@@ -12,22 +12,23 @@ each array follows its frame as a message of its own. Nothing is pickled.
 
 import socket
 import struct
+from collections.abc import Mapping
 from multiprocessing import BufferTooShort
 from multiprocessing.connection import Connection
-from typing import Any, TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from ddmlp import errors
-from ddmlp.errors import ClusterError, DdmlpError
+from ddmlp.errors import ClusterError, DatasetError, DdmlpError, MachineError
 from ddmlp.nn.weights import Floats
 from ddmlp.plan.reduction_tree import Node
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.messages import Unit
 
-VERSION = 5  # of this protocol and of the layout of shared memory; both ends must have the same
+VERSION = 6  # of this protocol and of the layout of shared memory; both ends must have the same
 HELLO_BYTES = 1 << 16  # the longest hello
+LONGEST_TEXT = 2000  # characters of another process's words
 
 Address = str | tuple[str, int]  # a Unix socket's path, or host and port
 
@@ -39,30 +40,63 @@ T = TypeVar("T")
 
 
 class Hello(Struct, frozen=True):
-    """Which worker connects and what it would compute.
+    """Which worker connects, what it would compute, and where.
 
-    arithmetic: its answer to the known-answer test; machine: what computes, in words. All but this and `worker` must be
-    as the server has it.
+    arithmetic: its answer to the known-answer test. This, the protocol, the dataset and the settings must be as the
+    server has them; the others say in words what differs: what computes, on which host, with which versions of what, on
+    which data.
     """
 
-    worker: int
+    worker: Annotated[int, Meta(ge=-1, lt=2**31)]
     protocol: int
     arithmetic: str
     dataset_sha256: str
-    config: dict[str, Any]
+    config: dict[str, bool | int | float | str]
     machine: str = ""
+    host: str = ""
+    versions: dict[str, str] = {}
+    dataset: str = ""
 
     def difference(self, other: "Hello") -> str | None:
-        """The first thing that keeps the two from working on one run, in words; None if there is none."""
-        for name, what in _COMPARED.items():
-            mine, theirs = getattr(self, name), getattr(other, name)
-            if isinstance(mine, dict) and isinstance(theirs, dict):
-                names = [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
-                mine, theirs = ({key: settings.get(key) for key in names} for settings in (mine, theirs))
-            if mine != theirs:
-                by = f", by {other.machine}" if name == "arithmetic" else ""
-                return f"{what}: the server has {mine}, the worker {theirs}{by}"
+        """The first thing that keeps a worker from working for this server, in words; None if there is none."""
+        found = None
+        if other.protocol != self.protocol:
+            found = f"it speaks version {other.protocol} of the protocol, the server {self.protocol}: install one ddmlp on all hosts"
+        elif other.arithmetic != self.arithmetic:
+            found = (
+                "it computes other bits than the server, as the known-answer test of the kernels shows; it has "
+                f"{other.machine or 'an unknown processor'}, the server {self.machine}"
+            )
+        if found is not None:
+            named = {**self.versions, **other.versions}
+            differ = [name for name in named if name != "processor" and _differs(self.versions, other.versions, name)]
+            versions = [
+                f"{name} {other.versions.get(name)} (the server {self.versions.get(name)})" for name in differ
+            ]
+            return printable(f"{found}; {', '.join(versions) or 'their software has the same versions'}")
+        if other.dataset_sha256 != self.dataset_sha256:
+            return printable(
+                f"it has another dataset: {other.dataset or 'unknown'}, the server {self.dataset or 'unknown'}; copy "
+                "the server's to its host"
+            )
+        differ = [name for name in {**self.config, **other.config} if _differs(self.config, other.config, name)]
+        if differ:
+            theirs, mine = ({name: each.config.get(name) for name in differ} for each in (other, self))
+            return printable(f"it has other settings: {theirs}, the server {mine}")
         return None
+
+
+def _differs(mine: Mapping[str, object], theirs: Mapping[str, object], name: str) -> bool:
+    """Whether a member is missing in one of them, or has another type (1 is not True here) or value."""
+    one, other = mine.get(name), theirs.get(name)
+    return (type(one), one) != (type(other), other)
+
+
+def printable(text: str) -> str:
+    """What another process has said, as it may be printed: in one line, without control characters, not too long."""
+    if len(text) > LONGEST_TEXT:
+        text = text[:LONGEST_TEXT] + " ..."
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 class Welcome(Struct, frozen=True):
@@ -94,14 +128,6 @@ def unpack(frame: bytes, kind: type[T]) -> T:
         raise ValueError(f"this is no {kind.__name__.lower()}: {error}") from None
 
 
-_COMPARED = {
-    "protocol": "they speak different versions of the protocol",
-    "arithmetic": "the known-answer test of the kernels says that the worker computes other bits",
-    "dataset_sha256": "they see different datasets",
-    "config": "they have different settings",
-}
-
-
 def pack_unit(unit: Unit, slot: int, weights_follow: bool) -> bytes:
     return _UNIT.pack(UNIT, unit.step, unit.version, *unit.node, slot, weights_follow)
 
@@ -126,13 +152,11 @@ def pack_failure(error: BaseException) -> bytes:
     return FAILURE + pack(Failure(type(error).__name__, str(error)))
 
 
-def unpack_failure(frame: bytes, worker: int) -> DdmlpError:
+def unpack_failure(frame: bytes) -> DdmlpError:
     """The error that a worker has reported, as one of ours; raises ValueError if the frame makes no sense."""
     found = unpack(frame[1:], Failure)
-    kind = getattr(errors, found.error, None)
-    if not (isinstance(kind, type) and issubclass(kind, DdmlpError)):
-        kind = ClusterError
-    return kind(f"worker {worker}: {found.message}")
+    kind = {each.__name__: each for each in (DatasetError, MachineError)}.get(found.error, ClusterError)
+    return kind(printable(found.message))
 
 
 def receive_array(connection: Connection, out: Floats) -> None:

@@ -29,6 +29,7 @@ REPORT = Report(
     depth=4,
     workers=2,
     hung=[],
+    lost=[],
     events=[],
     result=None,
 )

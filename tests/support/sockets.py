@@ -70,7 +70,15 @@ def listening(dataset, timeouts=None):
 
 def hello(index, dataset):
     return protocol.Hello(
-        index, protocol.VERSION, answer(), Dataset(dataset).manifest.sha256(), {"seed": PLAN.seed}, machine()
+        index,
+        protocol.VERSION,
+        answer(),
+        Dataset(dataset).manifest.sha256(),
+        {"seed": PLAN.seed},
+        machine=machine(),
+        host="here",
+        versions={"ddmlp": "9.8.7"},
+        dataset="300 rows",
     )
 
 

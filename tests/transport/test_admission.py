@@ -1,5 +1,6 @@
 """The handshake: which workers are admitted, and what the others are told."""
 
+import re
 from contextlib import suppress
 from multiprocessing import connection
 from multiprocessing.connection import Client
@@ -9,7 +10,7 @@ from msgspec.structs import replace
 
 from ddmlp.config import Timeouts
 from ddmlp.errors import ClusterError
-from ddmlp.nn.known_answer import KNOWN_ANSWER
+from ddmlp.training.worker_pool import REJECTED
 from ddmlp.transport import protocol
 from ddmlp.transport.client import WorkerClient
 from tests.support.sockets import (
@@ -54,29 +55,33 @@ def test_no_hello(pool, dataset, threads, expected, said):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (
-            {"arithmetic": "f" * 64, "machine": "mips, flushed"},
-            rf"known-answer.* {KNOWN_ANSWER}, .* f{{64}}, by mips, flushed$",
-        ),
-        ({"dataset_sha256": "f" * 64}, "dataset.* [0-9a-f]{64}, .* f{64}$"),
-        ({"config": {"seed": 5}}, "settings.* {'seed': 4}, .* {'seed': 5}$"),
-        ({"protocol": 99}, "protocol.* [0-9]+, .* 99$"),
+        ({"arithmetic": "f" * 64, "machine": "mips, flushed"}, "known-answer.* mips, flushed, .*same versions"),
+        ({"arithmetic": "f" * 64, "versions": {"numba": "9"}}, r"numba 9 \(the server None\)"),
+        ({"dataset_sha256": "f" * 64, "dataset": "/mnt, 9 rows"}, "dataset: /mnt, 9 rows, the server 300 rows;"),
+        ({"config": {"seed": 5}}, "settings.* {'seed': 5}, .* {'seed': 4}$"),
+        ({"config": {"seed": True}}, "settings.* {'seed': True}, .* {'seed': 4}$"),
+        ({"protocol": 99}, "version 99 of the protocol.* ddmlp"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_other_workers(pool, dataset, kind, change, says):
-    """One that would compute something else is told so."""
-    different = replace(hello(3, dataset), **change)
+    """One that would compute something else is told so, and so is whoever runs the run."""
+    different = replace(hello(3, dataset), **change, host="far\x1b[31m")
     with pytest.raises(ClusterError, match=f"worker 3: .*{says}"):
         meet(pool, WorkerClient, pool.addresses[kind], SECRET, different, SHAPE, Timeouts())
     admit(pool, pool.addresses[kind], dataset, 4).close()
+    (lost,) = pool.stats.newest_lost[: pool.stats.lost]
+    assert (lost.worker, lost.host, lost.cause) == (3, r"far\x1b[31m", REJECTED)
+    assert re.search(says, lost.reason)
 
 
 def test_number_in_use(pool, dataset):
+    """Which is nobody's fault."""
     links = [admit(pool, pool.addresses[0], dataset, 0)]
     with pytest.raises(ClusterError, match="there is a worker 0 already"):
         meet(pool, join, pool.addresses[0], dataset, 0)
     links.append(admit(pool, pool.addresses[0], dataset, 1))
+    assert pool.stats.lost == 0
     for link in links:
         link.close()
 

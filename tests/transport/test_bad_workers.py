@@ -6,23 +6,29 @@ import signal
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
+from ddmlp.config import Timeouts
 from ddmlp.data.dataset import Dataset
-from ddmlp.errors import ClusterError, DatasetError, DdmlpError
+from ddmlp.errors import ClusterError, DatasetError, DdmlpError, MachineError
 from ddmlp.plan.reduction_tree import Node
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.messages import CREDITS, Unit
 from ddmlp.training.worker import Worker
+from ddmlp.training.worker_pool import REJECTED
 from ddmlp.transport import protocol
-from ddmlp.transport.client import run_worker
+from ddmlp.transport.client import WorkerClient, run_worker
 from tests.support.process_trainer import FORK
 from tests.support.sockets import (
     PLAN,
     SECONDS,
+    SECRET,
     SHAPE,
     Training,
     admit,
     both_kinds,
+    hello,
+    impatient,
     join,
     work,
 )
@@ -129,12 +135,65 @@ def test_gradient_of_another_size(pool, dataset, threads, expected):
     mad.close()
 
 
-@pytest.mark.parametrize("name", ["ClusterError", "DatasetError", "NoErrorOfOurs", "MemoryError", "__doc__"])
+class FailingWorker(Worker):
+    """Raises an error once a unit has come."""
+
+    def __init__(self, error, *arguments):
+        super().__init__(*arguments)
+        self.error = error
+
+    def compute(self, _unit, _weights, _out):
+        raise self.error
+
+
+def work_and_fail(address, dataset, index, error, host="far"):
+    client = WorkerClient(address, SECRET, replace(hello(index, dataset), host=host), SHAPE, Timeouts())
+    with pytest.raises(DdmlpError):
+        run_worker(FailingWorker(error, Dataset(dataset), PLAN, SHAPE), client)
+
+
+@pytest.mark.parametrize("error", [DatasetError("no shard 3"), OSError(5, "I/O"), MemoryError(), MachineError("flushed")])
+def test_host_that_cannot_compute(pool, dataset, threads, expected, error):
+    """Its worker is rejected, and the run goes on with the others."""
+    threads.submit(work, pool.addresses[0], dataset, 0)
+    failing = threads.submit(work_and_fail, pool.addresses[1], dataset, 1, error)
+    assert pool.gather(2, SECONDS)
+    assert Training(pool, 2).run() == expected
+    failing.result(SECONDS)
+    (lost,) = pool.stats.newest_lost
+    assert (lost.worker, lost.host, lost.cause) == (1, "far", REJECTED)
+    assert str(error) in lost.reason
+    assert pool.stats.lost == 1
+
+
+def test_no_host_can_compute(pool, dataset, threads):
+    """What workers on two hosts cannot compute is an error of the run."""
+    failing = [
+        threads.submit(work_and_fail, pool.addresses[1], dataset, index, DatasetError("row 5"), host)
+        for index, host in enumerate(["far", "far", "farther"])
+    ]
+    assert pool.gather(3, SECONDS)
+    with pytest.raises(DatasetError, match=r"^worker 2 on farther: row 5$"):
+        Training(pool, 1).run()
+    for each in failing:
+        each.result(SECONDS)
+
+
+def test_data_beside_the_server(pool, dataset, threads):
+    """They are the server's own: an error in them is one of the run."""
+    failing = threads.submit(work_and_fail, pool.addresses[0], dataset, 7, DatasetError("row\x1b 5"), "here")
+    assert pool.gather(1, SECONDS)
+    with pytest.raises(DatasetError, match=r"^worker 7 on here: row\\x1b 5$"):
+        Training(pool, 1).run()
+    failing.result(SECONDS)
+
+
+@impatient(join=0.1)
+@pytest.mark.parametrize("name", ["ClusterError", "RequestError", "NoErrorOfOurs", "MemoryError", "__doc__"])
 def test_failure_of_any_name(pool, dataset, name):
-    """No name makes anything but an error of ours, even where it is one of the module of errors."""
+    """No name makes anything but an error of ours, even if it is one of the module of errors."""
     link = admit(pool, pool.addresses[0], dataset, 7)
     link._connection.send_bytes(protocol.FAILURE + json.dumps({"error": name, "message": "words"}).encode())
-    with pytest.raises(DdmlpError, match=r"^worker 7: words$") as caught:
+    with pytest.raises(ClusterError, match=r"worker 7 on here rejected: words;"):
         Training(pool, 1).run()
-    assert type(caught.value) is (DatasetError if name == "DatasetError" else ClusterError)
     link.close()

@@ -125,7 +125,7 @@ def test_error_of_a_worker(pool, dataset, tmp_path, threads):
     shard.write_bytes(shard.read_bytes()[:-1] + b"!")
     serving = threads.submit(lambda: run_worker(worker, join(pool.addresses[0], dataset, 7)))
     assert pool.gather(1, SECONDS)
-    with pytest.raises(DatasetError, match=f"^worker 7: {re.escape(str(shard))} is damaged"):
+    with pytest.raises(DatasetError, match=f"^worker 7 on here: {re.escape(str(shard))} is damaged"):
         Training(pool, 1).run()
     with pytest.raises(DatasetError, match=f"^{re.escape(str(shard))} is damaged"):
         serving.result()

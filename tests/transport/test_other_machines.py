@@ -9,10 +9,24 @@ import pytest
 from ddmlp.config import Timeouts
 from ddmlp.errors import ClusterError, MachineError
 from ddmlp.nn.known_answer import KNOWN_ANSWER, answer, machine
+from ddmlp.training.worker_pool import REJECTED
 from ddmlp.transport.client import WorkerClient, run_worker
 from tests.support.floating_point import computing
 from tests.support.helpers import elsewhere
-from tests.support.sockets import SECRET, SHAPE, Training, admit, both_kinds, hello, join, listening, meet, work, worker
+from tests.support.sockets import (
+    SECRET,
+    SHAPE,
+    Training,
+    admit,
+    both_kinds,
+    hello,
+    impatient,
+    join,
+    listening,
+    meet,
+    work,
+    worker,
+)
 
 COMPILING = 60  # seconds that a worker may take to join which compiles the kernels first
 WORK = "import sys; from tests.support.sockets import work; print(work(sys.argv[1], sys.argv[2], 1))"
@@ -52,15 +66,17 @@ def test_flushed_to_zero(pool, dataset, threads, expected, kind):
 
     with pytest.raises(ClusterError) as caught:
         meet(pool, rejected)
-    for word in ("worker 0", KNOWN_ANSWER, "denormal", *said):
+    assert said[0] != KNOWN_ANSWER
+    for word in ("worker 0", "denormal", said[1]):
         assert word in str(caught.value)
     threads.submit(work, pool.addresses[kind], dataset)
     assert pool.gather(1, COMPILING)
     assert Training(pool, 1).run() == expected
 
 
+@impatient(join=0.1)
 def test_flushed_to_zero_later(pool, dataset, threads):
-    """A worker that is in stops, and says why, before it sends a gradient that is wrong."""
+    """A worker that is in stops, and says why, before it sends a gradient that is wrong. Nobody is left."""
 
     def change():
         client = join(pool.addresses[0], dataset)
@@ -69,9 +85,9 @@ def test_flushed_to_zero_later(pool, dataset, threads):
 
     ended = threads.submit(change)
     assert pool.gather(1, COMPILING)
-    with pytest.raises(MachineError, match=f"^worker 0: .*denormal.*{KNOWN_ANSWER}"):
+    with pytest.raises(ClusterError, match=rf"0\.1 s; worker 0 on here rejected: .*denormal.*{KNOWN_ANSWER}"):
         Training(pool, 1).run()
     with pytest.raises(MachineError):
         ended.result()
-    assert pool.stats.answered == {0: 0}
+    assert [lost.cause for lost in pool.stats.newest_lost] == [REJECTED]
     admit(pool, pool.addresses[1], dataset, 1).close()

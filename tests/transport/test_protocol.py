@@ -34,8 +34,10 @@ def test_simple():
     for follows in (True, False):
         assert protocol.unpack_unit(protocol.pack_unit(UNIT, 3, follows)) == (UNIT, 3, follows)
     assert protocol.unpack_answer(protocol.pack_answer(UNIT, row_stats, 1, 0.25)) == (UNIT, row_stats, 1, 0.25)
-    error = protocol.unpack_failure(protocol.pack_failure(DatasetError("row 3")), 7)
-    assert (type(error), str(error)) == (DatasetError, "worker 7: row 3")
+    error = protocol.unpack_failure(protocol.pack_failure(DatasetError("row\n3" + 9_999 * "!")))
+    assert type(error) is DatasetError
+    assert str(error).startswith(r"row\n3!")
+    assert len(str(error)) < protocol.LONGEST_TEXT + 10
     assert protocol.unpack(protocol.pack(HELLO), Hello) == HELLO
     for welcome in (Welcome(shared=True, slots=4), Welcome(shared=False, slots=7, refused="no")):
         assert protocol.unpack(protocol.pack(welcome), Welcome) == welcome
@@ -60,10 +62,17 @@ def test_what_is_no_hello_is_a_value_error(said):
 
 def test_a_hello_of_a_later_version_is_read_to_say_so():
     later = json.dumps({**json.loads(protocol.pack(HELLO)), "protocol": 99, "more": []}).encode()
-    assert "versions of the protocol" in HELLO.difference(protocol.unpack(later, Hello))
+    assert "version 99 of the protocol" in HELLO.difference(protocol.unpack(later, Hello))
 
 
-@pytest.mark.parametrize("worker", ["3", 3.0, True, None, [3]])
+@pytest.mark.parametrize("value", [None, [], {}, [1], {"a": 1}])
+def test_a_setting_of_another_type(value):
+    said = json.dumps({**json.loads(protocol.pack(HELLO)), "config": {"seed": value}}).encode()
+    with pytest.raises(ValueError, match=r"hello: .*config"):
+        protocol.unpack(said, Hello)
+
+
+@pytest.mark.parametrize("worker", ["3", 3.0, True, None, [3], -2, 2**31])
 def test_a_worker_has_a_whole_number(worker):
     with pytest.raises(ValueError, match=r"hello: .*worker"):
         protocol.unpack(json.dumps({**json.loads(protocol.pack(HELLO)), "worker": worker}).encode(), Hello)
@@ -74,18 +83,18 @@ def test_a_worker_has_a_whole_number(worker):
 )
 def test_what_is_no_failure_is_a_value_error(said):
     with pytest.raises(ValueError, match=r"."):
-        protocol.unpack_failure(protocol.FAILURE + said, 0)
+        protocol.unpack_failure(protocol.FAILURE + said)
 
 
 def test_settings_that_differ():
     mine, theirs = (
         replace(HELLO, config=TrainConfig(seed=seed, lr=lr).as_dict()) for seed, lr in ((1, 0.5), (2, 0.25))
     )
-    says = "settings: the server has %s, the worker %s"
-    assert mine.difference(theirs).endswith(says % ({"lr": 0.5, "seed": 1}, {"lr": 0.25, "seed": 2}))
+    says = "settings: %s, the server %s"
+    assert mine.difference(theirs).endswith(says % ({"lr": 0.25, "seed": 2}, {"lr": 0.5, "seed": 1}))
     more = replace(mine, config={**mine.config, "more": 5})
-    assert mine.difference(more).endswith(says % ({"more": None}, {"more": 5}))
-    assert more.difference(mine).endswith(says % ({"more": 5}, {"more": None}))
+    assert mine.difference(more).endswith(says % ({"more": 5}, {"more": None}))
+    assert more.difference(mine).endswith(says % ({"more": None}, {"more": 5}))
     assert mine.difference(replace(mine, worker=7)) is None
 
 
