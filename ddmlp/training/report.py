@@ -18,8 +18,8 @@ class Report:
     were trained on, nan where rows are trained on more than once; asynchronous: whether the order of updates is not the
     plan's; staleness: mean and maximum since the last report; idle: seconds that it has been waiting for rows; depth:
     the most units that were on the books of the queue at a time; workers: how many there are; hung: those that have not
-    answered for long; lost: workers that were lost or rejected since the last report; events: what belongs into metrics.jsonl; result: where the trainer is where it was to end, what
-    there is to say of the run.
+    answered for long; lost: workers that were lost or rejected since the last report; events: what belongs into
+    metrics.jsonl; result: where the trainer is where it was to end, what there is to say of the run.
     """
 
     step: int

@@ -8,7 +8,6 @@ from ddmlp.nn.weights import Weights
 from ddmlp.training.messages import Gradient, Unit
 from ddmlp.training.weight_store import WeightStore
 
-
 EXITED, REJECTED, UNRESPONSIVE = "exited", "rejected", "unresponsive"  # why a pool has a worker no more
 
 

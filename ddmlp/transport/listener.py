@@ -3,41 +3,23 @@
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from multiprocessing.connection import Connection, answer_challenge, deliver_challenge
 from multiprocessing.reduction import send_handle
 
 from ddmlp.config import Timeouts
 from ddmlp.errors import ClusterError
-from ddmlp.nn.weights import Floats, Shape, zeros
+from ddmlp.nn.weights import Shape, zeros
 from ddmlp.training.messages import CREDITS
-from ddmlp.training.worker_pool import REJECTED, LostWorker
+from ddmlp.training.worker_pool import REJECTED
 from ddmlp.transport import protocol
+from ddmlp.transport.peer import Peer
 from ddmlp.transport.shared_memory import Region
 
 THREADS = 8  # handshakes at a time
 MAX_HANDSHAKES = 64  # begun or waiting; a worker that connects then is rejected
-
-
-@dataclass
-class Peer:
-    """A worker, as the server sees it: slots of shared memory, or a buffer and the version that it was sent."""
-
-    worker: int
-    host: str
-    connection: Connection
-    region: Region | None
-    buffers: Sequence[Floats]
-    version: int = -1
-    answered: int = 0
-
-    def close(self) -> None:
-        self.connection.close()
-        if self.region is not None:
-            self.region.close()
 
 
 class HandshakeListener:
@@ -63,7 +45,7 @@ class HandshakeListener:
         self._listeners: list[socket.socket] = []
         self._begun: set[Connection] = set()
         self._ready: deque[Peer] = deque()
-        self._rejected: deque[LostWorker] = deque()
+        self._rejected: deque[tuple[int, str, str, str]] = deque()
         self._wakeup, self._notify = socket.socketpair()
         self._wakeup.setblocking(False)
         self._notify.setblocking(False)
@@ -102,7 +84,7 @@ class HandshakeListener:
                 pass
         return [self._ready.popleft() for _ in range(len(self._ready))]
 
-    def take_rejected(self) -> list[LostWorker]:
+    def take_rejected(self) -> list[tuple[int, str, str, str]]:
         """The workers that were rejected since the last call, because they would compute something else."""
         return [self._rejected.popleft() for _ in range(len(self._rejected))]
 
@@ -138,7 +120,7 @@ class HandshakeListener:
             hello = protocol.unpack(connection.recv_bytes(protocol.HELLO_BYTES), protocol.Hello)
             refused = self._hello.difference(hello)
             if refused is not None:
-                self._rejected.append(LostWorker(hello.worker, protocol.printable(hello.host), REJECTED, refused))
+                self._rejected.append((hello.worker, protocol.printable(hello.host), REJECTED, refused))
                 self._ring()
             elif self._connected(hello.worker):
                 refused = f"there is a worker {hello.worker} already"

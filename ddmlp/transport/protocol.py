@@ -61,7 +61,10 @@ class Hello(Struct, frozen=True):
         """The first thing that keeps a worker from working for this server, in words; None if there is none."""
         found = None
         if other.protocol != self.protocol:
-            found = f"it speaks version {other.protocol} of the protocol, the server {self.protocol}: install one ddmlp on all hosts"
+            found = (
+                f"it speaks version {other.protocol} of the protocol, the server {self.protocol}: install one ddmlp on "
+                "all hosts"
+            )
         elif other.arithmetic != self.arithmetic:
             found = (
                 "it computes other bits than the server, as the known-answer test of the kernels shows; it has "
@@ -70,9 +73,7 @@ class Hello(Struct, frozen=True):
         if found is not None:
             named = {**self.versions, **other.versions}
             differ = [name for name in named if name != "processor" and _differs(self.versions, other.versions, name)]
-            versions = [
-                f"{name} {other.versions.get(name)} (the server {self.versions.get(name)})" for name in differ
-            ]
+            versions = [f"{name} {other.versions.get(name)} (the server {self.versions.get(name)})" for name in differ]
             return printable(f"{found}; {', '.join(versions) or 'their software has the same versions'}")
         if other.dataset_sha256 != self.dataset_sha256:
             return printable(

@@ -2,27 +2,25 @@
 
 import os
 import selectors
-import struct
 import time
-from collections import deque
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 
 from ddmlp.config import Timeouts
-from ddmlp.errors import ClusterError, DatasetError, DdmlpError
+from ddmlp.errors import ClusterError, DdmlpError
 from ddmlp.nn.weights import Shape, Weights
 from ddmlp.training.messages import CREDITS, Gradient, Unit
 from ddmlp.training.unit_queue import UnitQueue
 from ddmlp.training.weight_store import WeightStore
-from ddmlp.training.worker_pool import EXITED, REJECTED, LostWorker, PoolStats
+from ddmlp.training.worker_pool import EXITED, REJECTED, PoolStats
 from ddmlp.transport import protocol
-from ddmlp.transport.listener import HandshakeListener, Peer
+from ddmlp.transport.listener import HandshakeListener
+from ddmlp.transport.lost_workers import LostWorkers
+from ddmlp.transport.peer import Peer
 from ddmlp.transport.shared_memory import Region
 
 SLOTS = 3  # versions beyond those that open steps read: the one being written, and two for workers that are behind
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # of this machine
-REMEMBERED = 1000  # lost workers
-CAUSES = 3  # of them that an error names
 TIME_SLICE = 256  # units after which workers that share a core take turns
 
 
@@ -54,8 +52,7 @@ class SocketWorkerPool:
         self._region = Region.create(SLOTS + window, shape.size)
         self.weights = WeightStore(shape, self._region.buffers)
         self._peers: dict[int, Peer] = {}
-        self._lost, self._newest_lost = 0, deque[LostWorker](maxlen=REMEMBERED)
-        self._failed_on: dict[Unit, str] = {}  # the host of the worker that could not compute an open unit
+        self._lost = LostWorkers()
         self._unread = self._unread_high_water = 0
         self._waited = self._silence = 0.0  # seconds: of workers for units; since a worker joined or answered
         self._selector = selectors.DefaultSelector()
@@ -98,8 +95,8 @@ class SocketWorkerPool:
             waited=self._waited,
             answered={peer.worker: peer.answered for peer in self._peers.values()},
             unresponsive=queue.unresponsive(),
-            lost=self._lost,
-            newest_lost=[*self._newest_lost],
+            lost=self._lost.count,
+            newest_lost=self._lost.newest,
         )
 
     def listen(self, address: protocol.Address) -> protocol.Address:
@@ -141,7 +138,7 @@ class SocketWorkerPool:
                 if (gradient := self._attend(ready[0][0])) is not None:
                     self._silence = 0.0
                     self._waited += gradient.waited
-                    self._failed_on.pop(gradient.unit, None)
+                    self._lost.answered(gradient.unit)
                     if queue.accept(gradient, time.monotonic()):
                         return gradient
             else:
@@ -184,8 +181,7 @@ class SocketWorkerPool:
         if self._silence > bound:
             numbers = sorted(self._peers)
             found = f"none of the workers {numbers} has answered" if numbers else "there has been no worker"
-            last = "".join(f"; {lost}" for lost in [*self._newest_lost][-CAUSES:] if not numbers)
-            raise ClusterError(f"{found} for {bound:g} s{last}; the last checkpoint stands")
+            raise ClusterError(f"{found} for {bound:g} s{self._lost}; the last checkpoint stands")
 
     def _attend(self, key: selectors.SelectorKey) -> Gradient | None:
         """Handle a socket that is ready; returns an answer if that is what has come."""
@@ -194,8 +190,7 @@ class SocketWorkerPool:
         if key.fileobj is not self._listener.wakeup:
             self._listener.accept(key.data)
             return None
-        for lost in self._listener.take_rejected():
-            self._note_lost(lost)
+        self._lost.add_all(self._listener.take_rejected())
         for peer in self._listener.take_ready():
             if peer.worker in self._peers:  # two have come at once
                 peer.close()
@@ -219,10 +214,9 @@ class SocketWorkerPool:
                 if (unit := queue.take(peer.worker, time.monotonic())) is None:
                     continue
                 try:
-                    peer.connection.send_bytes(protocol.pack_unit(unit, self.weights.slot(unit.version), behind))
-                    if behind:
-                        peer.connection.send_bytes(self.weights[unit.version].flat.data)
-                        peer.version = unit.version
+                    peer.send(
+                        unit, self.weights.slot(unit.version), self.weights[unit.version].flat if behind else None
+                    )
                 except OSError as error:
                     self._drop(peer, f"its connection has ended: {error}")
 
@@ -234,48 +228,23 @@ class SocketWorkerPool:
         return [peer for peer in peers if peer not in here[self._cores :]] + here[self._cores :]
 
     def _receive(self, peer: Peer) -> Gradient | None:
-        """The answer that has come from `peer`; None if the connection has ended instead."""
+        """The answer that has come from `peer`; None if it is lost instead. Raises its error if that is the run's."""
+        asked = self._queue.current_unit(peer.worker)
         try:
-            frame = peer.connection.recv_bytes()
-            if frame[:1] == protocol.FAILURE:
-                self._reject(peer, protocol.unpack_failure(frame))
-                return None
-            unit, row_stats, slot, waited = protocol.unpack_answer(frame)
-            if unit != self._queue.current_unit(peer.worker):
-                raise ValueError(f"{unit} was not asked for")
-            if peer.region is None:
-                protocol.receive_array(peer.connection, peer.buffers[slot])
-            answer = Gradient(unit, peer.buffers[slot], row_stats, peer.worker, waited)
-        except (EOFError, OSError) as error:
-            self._drop(peer, f"its connection has ended: {str(error) or 'by its end'}")
-            return None
-        except (struct.error, IndexError, ValueError) as error:
-            self._drop(peer, f"its answer makes no sense: {protocol.printable(str(error))}")
-            return None
-        peer.answered += 1
-        return answer
-
-    def _reject(self, peer: Peer, error: DdmlpError) -> None:
-        """A worker could not compute a unit. Raises the error if it is not the fault of its host.
-
-        A worker beside the server reads the server's own data; and what two hosts cannot compute, none can.
-        """
-        unit, beside = self._queue.current_unit(peer.worker), peer.region is not None
-        first = self._failed_on.setdefault(unit, peer.host) if unit else peer.host
-        if (beside and isinstance(error, DatasetError)) or first != peer.host:
-            raise type(error)(f"worker {peer.worker} on {peer.host}: {error}")
-        self._drop(peer, str(error), REJECTED)
-
-    def _note_lost(self, lost: LostWorker) -> None:
-        self._lost += 1
-        self._newest_lost.append(lost)
+            return peer.receive(asked)
+        except (EOFError, OSError, ValueError) as error:
+            self._drop(peer, protocol.printable(str(error)) or "its connection has ended")
+        except DdmlpError as error:
+            self._lost.check_failure(asked, peer.worker, peer.host, error, beside=peer.region is not None)
+            self._drop(peer, str(error), REJECTED)
+        return None
 
     def _drop(self, peer: Peer, reason: str, cause: str = EXITED) -> None:
         """Close a worker's connection; what it holds goes back to the queue."""
         if self._peers.pop(peer.worker, None) is not None:
             self._selector.unregister(peer.connection)
             peer.close()
-            self._note_lost(LostWorker(peer.worker, peer.host, cause, reason))
+            self._lost.add(peer.worker, peer.host, cause, reason)
             self._queue.remove_worker(peer.worker)
             if not self._peers:
                 self._silence = 0.0  # another bound begins, that for a new worker

@@ -16,7 +16,7 @@ def test_simple():
     assert (found["ddmlp"], found["numpy"], found["numba"]) == (ddmlp.__version__, np.__version__, numba.__version__)
     assert found["processor"].split()[0] == platform.machine()
     assert len(found["processor"].split()) == 2
-    assert found.keys() == {"ddmlp", "python", "processor", "numpy", "numba", "pyarrow", "ray"}
+    assert found.keys() == {"ddmlp", "python", "processor", "numpy", "numba", "llvmlite", "pyarrow", "ray"}
 
 
 def test_without_ray(monkeypatch: pytest.MonkeyPatch):

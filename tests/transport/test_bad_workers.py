@@ -152,7 +152,9 @@ def work_and_fail(address, dataset, index, error, host="far"):
         run_worker(FailingWorker(error, Dataset(dataset), PLAN, SHAPE), client)
 
 
-@pytest.mark.parametrize("error", [DatasetError("no shard 3"), OSError(5, "I/O"), MemoryError(), MachineError("flushed")])
+@pytest.mark.parametrize(
+    "error", [DatasetError("no shard 3"), OSError(5, "I/O"), MemoryError(), MachineError("flushed")]
+)
 def test_host_that_cannot_compute(pool, dataset, threads, expected, error):
     """Its worker is rejected, and the run goes on with the others."""
     threads.submit(work, pool.addresses[0], dataset, 0)

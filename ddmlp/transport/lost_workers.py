@@ -1,0 +1,51 @@
+"""The workers that a pool has no more, and whose fault it is if one cannot compute a unit."""
+
+from collections import deque
+
+from ddmlp.errors import DatasetError, DdmlpError
+from ddmlp.training.messages import Unit
+from ddmlp.training.worker_pool import LostWorker
+
+REMEMBERED = 1000  # of the newest
+NAMED = 3  # in an error
+
+
+class LostWorkers:
+    """Counts them all, and remembers the newest."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._newest: deque[LostWorker] = deque(maxlen=REMEMBERED)
+        self._failed_on: dict[Unit, str] = {}  # the host of the worker that could not compute an open unit
+
+    @property
+    def newest(self) -> list[LostWorker]:
+        """In the order in which they were lost."""
+        return [*self._newest]
+
+    def add(self, worker: int, host: str, cause: str, reason: str) -> None:
+        """A worker was lost."""
+        self.count += 1
+        self._newest.append(LostWorker(worker, host, cause, reason))
+
+    def add_all(self, lost: list[tuple[int, str, str, str]]) -> None:
+        """Workers were lost."""
+        for each in lost:
+            self.add(*each)
+
+    def check_failure(self, unit: Unit | None, worker: int, host: str, error: DdmlpError, *, beside: bool) -> None:
+        """Raise the error of a worker that could not compute a unit if it is the run's, and not that of its host.
+
+        A worker `beside` the server reads the server's own data; and what two hosts cannot compute, none can.
+        """
+        first = host if unit is None else self._failed_on.setdefault(unit, host)
+        if first != host or (beside and isinstance(error, DatasetError)):
+            raise type(error)(f"worker {worker} on {host}: {error}")
+
+    def answered(self, unit: Unit) -> None:
+        """A unit was computed: whoever could not, it was not the unit's fault."""
+        self._failed_on.pop(unit, None)
+
+    def __str__(self) -> str:
+        """The newest ones and why, to go on with in an error; empty if there are none."""
+        return "".join(f"; {lost}" for lost in self.newest[-NAMED:])
