@@ -5,7 +5,8 @@ from pathlib import Path
 
 from ddmlp.cli.terminal import Parser, command
 from ddmlp.errors import ConfigError
-from ddmlp.reporting import REPORT, write_report
+from ddmlp.reporting import write_report
+from ddmlp.runs import REPORT
 
 
 def report_on(run: Path) -> str | None:

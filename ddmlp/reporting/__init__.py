@@ -5,8 +5,6 @@ from pathlib import Path
 
 from ddmlp.errors import ConfigError
 
-REPORT = "report.html"
-
 
 def write_report(runs: Sequence[Path], out: Path, data: Path | None = None) -> None:
     """Write the page about `runs` to `out`.

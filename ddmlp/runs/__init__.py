@@ -1,1 +1,3 @@
 """What a run leaves on disk."""
+
+REPORT = "report.html"  # in the folder of a run: a page about it

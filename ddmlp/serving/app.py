@@ -15,12 +15,13 @@ from starlette.exceptions import HTTPException
 
 from ddmlp import __version__
 from ddmlp.errors import DdmlpError, ImageError, RequestError
+from ddmlp.runs import REPORT
 from ddmlp.runs.run import Run
 from ddmlp.serving.events import watch
 from ddmlp.serving.limits import Admission
 from ddmlp.serving.models import Served
 from ddmlp.serving.schemas import REQUEST, About, Answer, BatchAnswer, Prediction, errors
-from ddmlp.serving.security import Guard
+from ddmlp.serving.security import REPORT_POLICY, Guard
 from ddmlp.serving.uploads import body_of, kind_of, read_images
 
 T = TypeVar("T")
@@ -91,6 +92,12 @@ def application(
             """Server-sent events. again: forget what was told; events: lines of the run's metrics.jsonl; state: whether
             it has begun, for how many seconds nothing was written, and its result."""
             return StreamingResponse(watch(run, over), media_type="text/event-stream")
+
+        @app.get("/report", include_in_schema=False)
+        async def report() -> FileResponse:
+            if not (run.path / REPORT).is_file():
+                raise HTTPException(404, f"{run.path} has no report yet; it is written when the run ends")
+            return FileResponse(run.path / REPORT, headers={"Content-Security-Policy": REPORT_POLICY})
 
     return app
 

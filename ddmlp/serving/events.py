@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from ddmlp.errors import RunError
+from ddmlp.runs import REPORT
 from ddmlp.runs.events import Event, read_event
 from ddmlp.runs.run import Run
 
@@ -93,11 +94,13 @@ async def watch(run: Run, over: Callable[[], bool]) -> AsyncIterator[str]:
 def state(run: Run) -> dict[str, Any]:
     """What a run is at: it has not begun, it trains, or it has come to a result that no later line takes back.
 
-    quiet: for how many seconds nothing was written, in steps of QUIET_SECONDS.
+    quiet: for how many seconds nothing was written, in steps of QUIET_SECONDS; epochs: how many it comes to, None if it
+    has no end of its own; report: whether there is one.
     """
+    about = {"epochs": _epochs(run), "report": (run.path / REPORT).exists()}
     written = _written(run.path / "metrics.jsonl")
     if written is None:
-        return {"begun": run.exists, "quiet": 0, "result": None}
+        return {"begun": run.exists, "quiet": 0, "result": None, **about}
     ended = _written(run.path / "result.json")
     result = None
     if ended is not None and ended >= written:
@@ -106,7 +109,16 @@ def state(run: Run) -> dict[str, Any]:
         except RunError:  # it is no news of the run
             result = None
     quiet = max(0.0, time.time() - written)
-    return {"begun": True, "quiet": int(quiet / QUIET_SECONDS) * QUIET_SECONDS, "result": result}
+    return {"begun": True, "quiet": int(quiet / QUIET_SECONDS) * QUIET_SECONDS, "result": result, **about}
+
+
+def _epochs(run: Run) -> int | None:
+    """How many epochs the run comes to; None if nobody knows."""
+    try:
+        config = run.origin().config
+    except (RunError, OSError):  # it has not begun, or is none that can be read
+        return None
+    return None if config.follow else config.epochs
 
 
 def _written(path: Path) -> float | None:

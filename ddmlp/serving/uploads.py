@@ -85,6 +85,9 @@ def read_images(kind: str, body: bytes, shape: tuple[int, int]) -> tuple[Images,
         found = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise RequestError(400, f"the body is not JSON: {error}") from None
+    if _depth(found) == 1 and isinstance(found[0], int | float):
+        height, width = shape
+        raise RequestError(422, f"the body is a list of {len(found)} numbers, expected {height} rows of {width}")
     single = isinstance(found, str) or _depth(found) == 2
     try:
         images = [IMAGE.validate_python(found)] if single else BATCH.validate_python(found)

@@ -9,6 +9,7 @@ import pytest
 from ddmlp.inference.images import read_image
 from ddmlp.inference.model import load_model
 from ddmlp.serving.app import PAGES
+from ddmlp.serving.security import REPORT_POLICY
 from tests.support.servers import JSON, PNG, png
 
 
@@ -76,6 +77,14 @@ def test_errors_are_json(server):
     assert server.get("/predict").json == {"error": "Method Not Allowed"}
 
 
+def test_report(server, run_server, trained):
+    assert server.get("/report").status == 404  # it shows no run
+    found = run_server.get("/report")
+    assert found.body == (trained / "report.html").read_bytes()
+    assert found.headers["content-security-policy"] == REPORT_POLICY
+    assert found.headers["x-content-type-options"] == "nosniff"
+
+
 def test_files_elsewhere_are_not_served(server):
     for path in ("/pages/../serve.py", "/pages/..%2fserve.py", "/pages/%2e%2e/serve.py", "/pages//etc/passwd"):
         assert server.get(path).status == 404
@@ -92,7 +101,7 @@ def test_pages_need_nothing_from_elsewhere(server):
         assert not re.search(r"(?:src|href|url|from|import|fetch)\W{1,3}(?:\w+:)?//", text), name
         imported = [f"pages/{each}" for each in re.findall(r'from "\./([^"]+)"', text)]
         wanted = re.findall(r'(?:src|href)="([^"#]+)"', text) + imported
-        names += [each for each in wanted if each not in {*found, *names, "./"}]
+        names += [each for each in wanted if each not in {*found, *names, "./", "report"}]
     assert "openapi.json" in found
     unused = {path.name for path in PAGES.iterdir()} - {name.removeprefix("pages/") for name in found}
     assert unused == {"index.html", "docs.html"}

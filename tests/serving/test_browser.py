@@ -19,7 +19,7 @@ def test_simple(server, opened, digit_of):
     with answered(page):
         draw(page, digit_of[7])
     assert recognised(page) == 7
-    shares = [float(text.removesuffix(" %")) for text in page.locator("#classes output").all_inner_texts()]
+    shares = [float(text.removesuffix(" %")) for text in page.locator("#classes span").all_inner_texts()]
     assert sum(shares) == pytest.approx(100, abs=0.6)
     assert int(np.argmax(shares)) == 7
 
@@ -45,7 +45,7 @@ def test_live_probabilities(server, opened):
     for x, y in ((200, 40), (200, 200), (40, 200)):
         with answered(page):
             page.mouse.move(box["x"] + x, box["y"] + y, steps=4)
-        shown.append(tuple(page.locator("#classes output").all_inner_texts()))
+        shown.append(tuple(page.locator("#classes span").all_inner_texts()))
     assert len(set(shown)) == 3
     page.mouse.up()
 
@@ -144,10 +144,52 @@ def test_keyboard_and_names(server, opened):
     for control in page.locator("button, input, a, progress, canvas").all():
         assert control.evaluate("(each) => each.ariaLabel || each.labels?.[0]?.textContent || each.textContent").strip()
     reached = []
-    for _ in range(4):
+    for _ in range(5):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.id || document.activeElement.tagName"))
-    assert reached == ["clear", "undo", "file", "A"]
+    assert reached == ["pad", "clear", "undo", "file", "A"]
+
+
+def test_one_live_region(run_server, opened):
+    page = opened(run_server)
+    expect(page.locator("#classes li")).to_have_count(10)
+    live = page.locator("output, [role=status], [role=alert], [aria-live]")
+    assert live.evaluate_all("(all) => all.map((each) => each.id)") == ["spoken"]
+    expect(page.locator("#spoken")).to_have_text("It has ended.", timeout=SECONDS)
+
+
+def test_drawing_by_keys(server, opened):
+    page = opened(server)
+    expect(page.locator("#classes li")).to_have_count(10)
+    page.keyboard.press("Tab")
+    for _ in range(9):
+        page.keyboard.press("ArrowUp")
+    with answered(page):
+        page.keyboard.press("Space")
+        for _ in range(18):
+            page.keyboard.press("ArrowDown")
+        page.keyboard.press("Space")
+    assert recognised(page) == 1
+    expect(page.locator("#spoken")).to_contain_text("1", timeout=SECONDS)
+    with answered(page):
+        page.keyboard.press("Backspace")
+    expect(page.locator("#answer")).to_have_text("Draw, and see it recognised.", timeout=SECONDS)
+
+
+def test_unsure(server, opened):
+    page = opened(server)
+    cases = {
+        "99.5 %": (0.995, 0.001),
+        "probably: 92.0 %, or 0: 5.0 %": (0.92, 0.05),
+        "unsure: 50.0 %, or 0: 40.0 %": (0.5, 0.4),
+    }
+    for says, (best, second) in cases.items():
+        found = {"class": 1, "probabilities": [second, best, *[0] * 8], "seen": [[0]], "model": {"step": None}}
+        page.route("**/predict*", lambda route, *, found=found: route.fulfill(json=found))
+        with answered(page):
+            page.locator("#pad").click(position={"x": 50, "y": 50})
+        expect(page.locator("#answer")).to_have_text(f"1 {says}", timeout=SECONDS)
+        page.unroute("**/predict*")
 
 
 def test_docs(server, opened):

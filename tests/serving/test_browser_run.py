@@ -60,6 +60,8 @@ def test_run_that_trains(data, tmp_path, opened, digit_of):
                 answer = page.locator("#answer").inner_text()
                 assert re.search(r"says the version of step [\d,]+$", answer)
                 seen.append((step, curve, answer))
+                assert re.fullmatch(r"[\d,]+ of 5,000,000", step), step
+                assert re.search(r"\d (h|min|s)\b", fact(page, "Time left").inner_text())
                 expect(fact(page, "Step")).not_to_have_text(step, timeout=SECONDS)
                 expect(page.locator("#answer")).not_to_have_text(answer, timeout=SECONDS)
             for each in zip(*seen, strict=True):
@@ -72,4 +74,12 @@ def test_run_that_has_ended(run_server, trained, opened):
     result = json.loads((trained / "result.json").read_text())
     expect(page.locator("#facts")).to_contain_text(f"{result['steps']:,}")
     expect(page.locator("#facts")).to_contain_text(result["weights_sha256"][:12])
+    assert fact(page, "Step").inner_text() == f"{result['steps']:,} of {result['steps']:,}"
+    expect(fact(page, "Time left")).to_have_count(0)
+    page.get_by_role("link", name="The report").click()
+    expect(page.get_by_role("heading", name="Result")).to_be_visible(timeout=SECONDS)
+    assert result["weights_sha256"] in page.content()
+    assert page.locator("section").first.evaluate("(each) => getComputedStyle(each.ownerDocument.body).margin") != "8px"
+    page.go_back()
+    expect(page.locator("#curves svg:visible").first).to_be_visible(timeout=SECONDS)
     assert page.locator("#curves svg:visible").first.get_attribute("aria-label").startswith("Loss, E, nats: from ")

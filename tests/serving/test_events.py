@@ -12,15 +12,19 @@ from pathlib import Path
 
 import pytest
 
+from ddmlp.config import TrainConfig
 from ddmlp.files import write_whole
 from ddmlp.runs.events import Started
 from ddmlp.runs.json_text import to_json
+from ddmlp.runs.origin import Origin
 from ddmlp.runs.run import Run
 from ddmlp.serving import events as module
 from ddmlp.serving.app import MAX_WATCHERS
 from ddmlp.serving.events import Follower, state, watch
 from tests.support.events import progress, result
 from tests.support.servers import Server, serving
+
+UNBEGUN = {"begun": False, "quiet": 0, "result": None, "epochs": None, "report": False}
 
 
 def line(step: int, **more: object) -> str:
@@ -135,10 +139,10 @@ def test_not_finite(tmp_path):
 
 def test_state(tmp_path):
     run = Run(tmp_path / "run")
-    assert state(run) == {"begun": False, "quiet": 0, "result": None}
+    assert state(run) == UNBEGUN
     run.path.mkdir()
     (run.path / "config.json").touch()
-    assert state(run) == {"begun": True, "quiet": 0, "result": None}
+    assert state(run) == {**UNBEGUN, "begun": True}
     run.record([Started(0, [])])
     assert state(run)["result"] is None
     run.write_result(result())
@@ -151,6 +155,18 @@ def test_state(tmp_path):
     assert state(run)["quiet"] in (55, 60)
     (run.path / "result.json").write_text("{")
     assert state(run)["result"] is None
+    (run.path / "report.html").touch()
+    assert state(run)["report"] is True
+
+
+@pytest.mark.parametrize(
+    ("config", "epochs"),
+    [(TrainConfig(epochs=7), 7), (TrainConfig(epochs=1, lr_schedule="constant", follow=True), None)],
+)
+def test_epochs(tmp_path, config, epochs):
+    run = Run(tmp_path)
+    run.create(Origin(config, tmp_path, "0" * 64))
+    assert state(run)["epochs"] == epochs
 
 
 def messages(run: Run, looks: int) -> list[tuple[str, object]]:
@@ -171,11 +187,10 @@ def messages(run: Run, looks: int) -> list[tuple[str, object]]:
 def test_watch(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "POLL_SECONDS", 0)
     run = Run(tmp_path)
-    unbegun = {"begun": False, "quiet": 0, "result": None}
-    assert messages(run, looks=3) == [("again", None), ("state", unbegun)]
+    assert messages(run, looks=3) == [("again", None), ("state", UNBEGUN)]
     event = {"event": "start", "step": 0, "complaints": []}
     run.record([Started(0, [])])
-    assert messages(run, looks=3) == [("again", None), ("events", [event]), ("state", {**unbegun, "begun": True})]
+    assert messages(run, looks=3) == [("again", None), ("events", [event]), ("state", {**UNBEGUN, "begun": True})]
 
 
 @contextmanager

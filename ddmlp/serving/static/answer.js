@@ -2,7 +2,18 @@
 
 import { make } from "./make.js";
 
+const SURE = 0.99;
+const UNSURE = 0.9;
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
+
+// How sure the model is, in words: of its own probabilities.
+function sureness(probabilities, best) {
+  const share = probabilities[best];
+  if (share >= SURE) return percent(share);
+  const second = probabilities.indexOf(Math.max(...probabilities.filter((_, each) => each !== best)));
+  const other = `${second}: ${percent(probabilities[second])}`;
+  return `${share >= UNSURE ? "probably" : "unsure"}: ${percent(share)}, or ${other}`;
+}
 
 export class Answer {
   #said = document.getElementById("answer");
@@ -31,7 +42,7 @@ export class Answer {
       number.textContent = percent(probabilities[each]);
     });
     const by = model.step === null ? "" : `, says the version of step ${model.step.toLocaleString("en")}`;
-    this.#said.replaceChildren(make("strong", best), ` ${percent(probabilities[best])}${by}`);
+    this.#said.replaceChildren(make("strong", best), ` ${sureness(probabilities, best)}${by}`);
     this.#paint(seen);
     this.#seen.setAttribute("aria-label", `What the network saw: ${seen[0].length} by ${seen.length} pixels`);
   }
@@ -56,11 +67,11 @@ export class Answer {
 
   #make(classes) {
     this.#rows = Array.from({ length: classes }, (_, each) => {
-      const [bar, number] = [make("progress"), make("output")];
+      const [bar, number] = [make("progress"), make("span")];
       bar.max = 1;
       bar.value = 0;
       bar.setAttribute("aria-label", `probability of ${each}`);
-      return { row: make("li", "", make("span", each), bar, number), bar, number };
+      return { row: make("li", "", make("b", each), bar, number), bar, number };
     });
     this.#list.replaceChildren(...this.#rows.map(({ row }) => row));
   }

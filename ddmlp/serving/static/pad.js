@@ -1,12 +1,15 @@
-// Paper that is drawn on with mouse, pen or finger.
+// Paper that is drawn on with mouse, pen, finger or keys.
 
 const PEN = 22; // of the paper's 280: of a digit that fills most of it, about the two pixels of MNIST's strokes
+const KEY_STEP = 10; // that an arrow key moves the pen
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 export class Pad {
   #canvas;
   #changed;
   #strokes = []; // each a list of points [x, y], in the canvas's own units
-  #drawing = new Map(); // pointer id to its stroke: several fingers may draw at once
+  #drawing = new Map(); // pointer id, or "keys", to its stroke: several fingers may draw at once
+  #pen; // where the keys' pen is, as a point
 
   // changed(ended): the drawing is another; ended: no stroke is under way
   constructor(canvas, changed) {
@@ -17,6 +20,9 @@ export class Pad {
     for (const name of ["pointerup", "pointercancel"]) {
       canvas.addEventListener(name, (event) => this.#end(event));
     }
+    this.#pen = [canvas.width / 2, canvas.height / 2];
+    canvas.addEventListener("keydown", (event) => this.#key(event));
+    for (const name of ["focus", "blur"]) canvas.addEventListener(name, () => this.#lift());
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#draw());
   }
 
@@ -34,7 +40,10 @@ export class Pad {
 
   // The drawing as a PNG file: ink on nothing.
   picture() {
-    return new Promise((resolve) => this.#canvas.toBlob(resolve, "image/png"));
+    const copy = document.createElement("canvas"); // without the keys' pen
+    Object.assign(copy, { width: this.#canvas.width, height: this.#canvas.height });
+    this.#drawStrokes(copy.getContext("2d"));
+    return new Promise((resolve) => copy.toBlob(resolve, "image/png"));
   }
 
   #take(strokes) {
@@ -68,6 +77,40 @@ export class Pad {
     if (this.#drawing.delete(event.pointerId)) this.#changed(this.#drawing.size === 0);
   }
 
+  // Arrows move the pen, space puts it down and lifts it, Backspace takes the last stroke back.
+  #key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const way = ARROWS[event.key];
+    if (way) this.#movePen(way);
+    else if (event.key === " ") this.#drawing.has("keys") ? this.#lift() : this.#putDown();
+    else if (event.key === "Backspace") this.undo();
+    else return;
+    event.preventDefault();
+  }
+
+  #movePen(way) {
+    const most = [this.#canvas.width, this.#canvas.height];
+    this.#pen = this.#pen.map((at, axis) => Math.min(Math.max(at + KEY_STEP * way[axis], 0), most[axis]));
+    const stroke = this.#drawing.get("keys");
+    stroke?.push(this.#pen);
+    this.#draw();
+    if (stroke) this.#changed(false);
+  }
+
+  #putDown() {
+    const stroke = [this.#pen];
+    this.#drawing.set("keys", stroke);
+    this.#strokes.push(stroke);
+    this.#draw();
+    this.#changed(false);
+  }
+
+  #lift() {
+    const drew = this.#drawing.delete("keys");
+    this.#draw();
+    if (drew) this.#changed(this.#drawing.size === 0);
+  }
+
   #point(event) {
     const box = this.#canvas.getBoundingClientRect();
     const { width, height } = this.#canvas;
@@ -77,6 +120,11 @@ export class Pad {
   #draw() {
     const context = this.#canvas.getContext("2d");
     context.clearRect(0, 0, this.#canvas.width, this.#canvas.height);
+    this.#drawStrokes(context);
+    if (this.#canvas.matches(":focus-visible")) this.#drawPen(context);
+  }
+
+  #drawStrokes(context) {
     context.strokeStyle = getComputedStyle(this.#canvas).color;
     context.lineWidth = PEN;
     context.lineCap = context.lineJoin = "round";
@@ -87,5 +135,15 @@ export class Pad {
       for (const point of others) context.lineTo(...point);
       context.stroke();
     }
+  }
+
+  // A ring, filled if the pen is down.
+  #drawPen(context) {
+    context.beginPath();
+    context.arc(...this.#pen, PEN / 2, 0, 2 * Math.PI);
+    context.lineWidth = 2;
+    context.strokeStyle = context.fillStyle = getComputedStyle(this.#canvas).outlineColor;
+    context.stroke();
+    if (this.#drawing.has("keys")) context.fill();
   }
 }

@@ -81,14 +81,23 @@ export function watch(fresh) {
   });
   source.addEventListener("state", ({ data }) => {
     told.state = JSON.parse(data);
-    document.getElementById("state").textContent = sentence(told.state);
+    document.getElementById("report").hidden = !told.state.report;
+    say(sentence(told.state));
     show();
   });
   source.addEventListener("error", () => {
-    document.getElementById("state").textContent = "The server does not answer; asking again.";
+    say("The server does not answer; asking again.");
     told.state = null;
   });
   addEventListener("resize", show);
+}
+
+// What the run is at, and once for those who hear the page.
+function say(sentence) {
+  const state = document.getElementById("state");
+  if (state.textContent === sentence) return;
+  state.textContent = sentence;
+  document.getElementById("spoken").textContent = sentence;
 }
 
 const nothing = () => ({ progress: [], tests: [], saved: null, state: null });
@@ -111,6 +120,16 @@ function sentence({ begun, quiet, result }) {
   return quiet ? `It has said nothing for ${whole(quiet)} s.` : "It trains.";
 }
 
+// Of training, at the speed of the last rows; tests and checkpoints come on top.
+function left({ epoch, rows, rows_per_second: speed }, epochs) {
+  if (!speed) return null;
+  const seconds = Math.ceil(((epochs - epoch) * (rows / epoch)) / speed);
+  const parts = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
+  const [hours, minutes] = parts;
+  if (hours) return `${whole(hours)} h ${minutes} min`;
+  return minutes ? `${minutes} min ${parts[2]} s` : `${seconds} s`;
+}
+
 class Facts {
   #list;
 
@@ -121,9 +140,12 @@ class Facts {
   show({ progress, tests, saved, state }) {
     const now = progress.at(-1);
     const result = state?.result;
+    const epochs = state?.epochs; // null if the run has no end of its own
+    const of = (number) => (epochs ? ` of ${whole(number)}` : "");
     const facts = [
-      ["Step", now && whole(now.step)],
-      ["Epoch", now && now.epoch.toFixed(2)],
+      ["Step", now && whole(now.step) + of(Math.round((now.step / now.epoch) * epochs))],
+      ["Epoch", now && now.epoch.toFixed(2) + of(epochs)],
+      ["Time left", now && epochs && !result && left(now, epochs)],
       ["Rows seen", now && whole(now.rows)],
       ["Speed", now && `${whole(now.rows_per_second ?? 0)} rows/s`],
       ["Workers", now && whole(now.workers)],
