@@ -5,7 +5,9 @@ from typing import NamedTuple
 
 from ddmlp.reporting.plots import Curve, curves, histogram
 from ddmlp.reporting.summary import RunSummary
-from ddmlp.runs.events import Epoch, Progress, Queue
+from ddmlp.runs.events import Epoch, Progress
+
+WAITS = 20  # points of the curves of waiting: workers tell of a wait when it has ended, so shorter stretches are uneven
 
 
 class Chart(NamedTuple):
@@ -28,11 +30,6 @@ def charts(names: Sequence[str], runs: Sequence[RunSummary]) -> list[Chart]:
         return [_curve(run, [(rows, value(test)) for rows, test in _tests(summary)], "dots")
                 for run, summary in enumerate(runs)]  # fmt: skip
 
-    def queue(select: Callable[[Progress], Queue]) -> list[Curve]:
-        """The depth and the high-water mark; nothing if no queue ever held more than one."""
-        drawn = [*lines(lambda each: select(each).depth), *lines(lambda each: select(each).high_water, "limit")]
-        return drawn if any(value > 1 for curve in drawn for value in curve.y) else []
-
     found = [
         _chart(names, "Loss", "Mean error E of a row, in nats. Lines: training rows, just before they are trained on, "
                "each point the mean since the one before. Dots: test rows, after an epoch.", "E, nats",
@@ -45,10 +42,10 @@ def charts(names: Sequence[str], runs: Sequence[RunSummary]) -> list[Chart]:
                lines(lambda each: 100 * each.prequential.error if each.prequential else None)),
         _chart(names, "Speed", "Rows a second of training, each point since the one before.", "rows/s",
                lines(lambda each: each.speed)),
-        _chart(names, "Queue of units", "Units asked for and not yet answered, at the end of a step. Dotted: the most "
-               "so far.", "units", queue(lambda each: each.units)),
-        _chart(names, "Queue of gradients", "Workers whose answer had not been read yet, when the server last looked. "
-               "Dotted: the most so far.", "answers", queue(lambda each: each.gradients)),
+        _chart(names, "Waiting", "Lines: how much of the time the server waited for gradients. If it is much, more "
+               "workers help. Dotted: how much of it a worker, on average, waited for a unit. If it is much, the "
+               "server or the messages are the limit, and more workers do not help.", "of the time, %",
+               [curve for run, summary in enumerate(runs) for curve in _waits(run, summary)]),
         _staleness(names, runs),
     ]  # fmt: skip
     return [chart for chart in found if chart]
@@ -58,6 +55,23 @@ def _tests(summary: RunSummary) -> list[tuple[int, Epoch]]:
     """The tests after epochs, each with the rows that the run had seen."""
     rows = {each.step: each.rows for each in summary.records.progress}
     return [(rows[test.step], test) for test in summary.records.epochs if test.step in rows]
+
+
+def _waits(run: int, summary: RunSummary) -> list[Curve]:
+    """How much of the time the server waited, and a worker on average; nothing without workers."""
+    if not summary.workers:
+        return []
+    server, worker = [], []
+    seconds = waited = starved = 0.0
+    for before, after in summary.records.neighbours():
+        seconds += after.seconds - before.seconds
+        waited += after.waited - before.waited
+        starved += (after.gradients.blocked - before.gradients.blocked) / max(1, after.workers)
+        if seconds > 0 and seconds >= summary.records.progress[-1].seconds / WAITS:
+            server.append((after.rows, 100 * min(1.0, waited / seconds)))
+            worker.append((after.rows, 100 * min(1.0, starved / seconds)))
+            seconds = waited = starved = 0.0
+    return [_curve(run, server, "line"), _curve(run, worker, "limit")]
 
 
 def _curve(run: int, points: Sequence[tuple[float, float | None]], form: str) -> Curve:

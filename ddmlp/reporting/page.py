@@ -50,11 +50,28 @@ def page(summaries: Sequence[RunSummary]) -> str:
         title=names[0] if len(names) == 1 else f"{len(names)} runs",
         runs=runs,
         parts={part for run in runs if run.time for part in run.time.shares},
+        verdict=verdict(names, summaries),
         charts=charts(names, summaries),
         result=facts.compared([facts.result(summary) for summary in summaries]),
         time=facts.compared([facts.time(summary) for summary in summaries]),
         settings=facts.compared([facts.settings(summary) for summary in summaries]),
     )
+
+
+def verdict(names: Sequence[str], summaries: Sequence[RunSummary]) -> str:
+    """Whether the weights of several runs are equal, bit for bit, and if not of all, of which; "" if there is one."""
+    if len(summaries) == 1:
+        return ""
+    groups: dict[str, list[str]] = {}
+    for name, summary in zip(names, summaries, strict=True):
+        if summary.weights_sha256 is None:
+            return f"Whether the weights are equal cannot be told: {name} has neither a result nor a checkpoint."
+        groups.setdefault(summary.weights_sha256, []).append(name)
+    if len(groups) == 1:
+        return f"The weights of these {len(names)} runs are equal, bit for bit."
+    equal = [", ".join(group) for group in groups.values() if len(group) > 1]
+    others = f" Equal, bit for bit, are those of {'; and those of '.join(equal)}." if equal else ""
+    return f"The weights of these {len(names)} runs differ.{others}"
 
 
 def labels(paths: Sequence[Path]) -> list[str]:

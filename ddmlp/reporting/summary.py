@@ -52,6 +52,24 @@ class RunSummary:
         return max(self.last.step if self.last else 0, lines[-1].step if lines else 0)
 
     @property
+    def weights_sha256(self) -> str | None:
+        """Of the weights of its end, or else of its last checkpoint; None if there are none."""
+        if self.result:
+            return self.result.weights_sha256
+        return self.last.weights_sha256 if self.last else None
+
+    @property
+    def headline(self) -> str:
+        """The test error, or how far it is if there is none."""
+        if self.result and self.result.test_error is not None:
+            return f"{self.result.test_error:.2%} test error"
+        if self.result is None and self.evaluation:
+            return f"{self.evaluation.error:.2%} test error at step {self.model_step:,}"
+        if self.result and (first := self.result.prequential):
+            return f"{first.error:.2%} mistaken before trained on"
+        return self.state
+
+    @property
     def state(self) -> str:
         if self.result is None:
             return f"not ended: at step {self.step:,} or later"

@@ -1,9 +1,14 @@
 """Which charts runs have, and what these say in words."""
 
-import pytest
+from dataclasses import replace
 
-from ddmlp.reporting.charts import Chart, charts
+import pytest
+from msgspec import structs
+
+from ddmlp.reporting.charts import WAITS, Chart, _waits, charts
 from ddmlp.reporting.summary import read_summary
+from ddmlp.runs.events import Queue, Queues, Records, Started
+from tests.support.events import progress
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +22,7 @@ def drawn(runs) -> dict[str, dict[str, Chart]]:
 
 def test_simple(drawn):
     assert drawn["plain"].keys() == {"Loss", "Error", "Speed"}
-    assert drawn["late"].keys() == {"Loss", "Error", "Speed", "Queue of units", "Staleness"}  # a queue of more than one
+    assert drawn["late"].keys() == {"Loss", "Error", "Speed", "Staleness"}
     assert drawn["stream"].keys() == {"Loss", "Error", "Speed", "Prequential error"}
     for chart in drawn["late"].values():
         assert chart.svg.startswith("<svg")
@@ -44,3 +49,20 @@ def test_several_runs_in_one(runs):
 def test_no_lines(runs, tmp_path):
     (tmp_path / "config.json").write_bytes((runs / "late" / "config.json").read_bytes())
     assert charts(["late"], [read_summary(tmp_path)]) == []
+
+
+def test_waiting(runs):
+    late = read_summary(runs / "late")
+    summary = replace(late, result=structs.replace(late.result, workers=2))
+    lines = [
+        progress(100 * n, seconds=1.0 * n, waited=0.25 * n, rows=1_000 * n, workers=2,
+                 queues=Queues(Queue(1, 1, 0.0), Queue(0, 1, 1.5 * n)))
+        for n in range(1, 41)
+    ]  # fmt: skip
+    records = Records([*lines[:20], Started(2_000, []), *lines[20:]])
+    found = {chart.title: chart for chart in charts(["late"], [replace(summary, records=records)])}
+    assert found["Waiting"].alternative == "Waiting over rows seen, of the time, %: late 25 to 25"
+    server, worker = _waits(0, replace(summary, records=records))
+    assert {*server.y} == {25}
+    assert {*worker.y} == {75}  # each of two
+    assert len(server.x) == WAITS - 1  # over the start nothing is counted

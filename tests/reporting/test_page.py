@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from ddmlp.data.dataset import Dataset
 from ddmlp.inference.evaluation import Evaluation, evaluate
 from ddmlp.inference.model import load_model
 from ddmlp.reporting import write_report
-from ddmlp.reporting.page import MAX_MATRIX, page
+from ddmlp.reporting.page import MAX_MATRIX, page, verdict
 from ddmlp.reporting.summary import RunSummary, read_summary
 from ddmlp.runs.events import Records
 from tests.support.html import Page
@@ -50,6 +51,32 @@ def test_simple(pages, runs):
     assert "Not shown" not in page.text
     assert page.marked == []
     assert len(page.html) < 500_000
+
+
+def test_result_comes_first(pages, plain):
+    first = pages["plain"].text.split("Over rows seen")[0]
+    assert f"{plain.result.test_error:.2%} test error" in first
+    assert "bit for bit" not in first
+
+
+def test_headline(plain, runs):
+    stream = read_summary(runs / "stream")
+    untested = replace(stream, result=structs.replace(stream.result, test_error=None, test_rows=None))
+    assert untested.headline == f"{stream.result.prequential.error:.2%} mistaken before trained on"
+    going = replace(plain, result=None, model_step=7)
+    assert going.headline == f"{plain.evaluation.error:.2%} test error at step 7"
+    assert replace(going, evaluation=None).headline.startswith("not ended")
+
+
+def test_verdict(plain, runs):
+    late, part = read_summary(runs / "late"), read_summary(runs / "part")
+    assert verdict(["a"], [plain]) == ""
+    assert verdict(["a", "b"], [plain, plain]).endswith("2 runs are equal, bit for bit.")
+    assert verdict(["a", "b"], [plain, late]).endswith("2 runs differ.")
+    assert "of a, c; and those of b, e." in verdict(list("abcde"), [plain, late, plain, part, late])
+    chain = replace(plain, result=None)  # of the same end
+    assert "equal" in verdict(["a", "b"], [plain, chain])
+    assert "b has neither" in verdict(["a", "b"], [plain, replace(chain, last=None)])
 
 
 @pytest.mark.parametrize("key", ["plain", "stream", "four"])

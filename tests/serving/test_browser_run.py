@@ -48,7 +48,7 @@ def test_run_that_trains(data, tmp_path, opened, digit_of):
         with training(data, run, "--epochs", "10000", "--hidden", "100", "--checkpoint-every", "200"):
             expect(page.locator("#state")).to_have_text("It trains.", timeout=SECONDS)
             expect(page.locator("#facts")).to_contain_text("Last checkpoint", timeout=SECONDS)
-            expect(page.locator("#curves figure:visible")).to_have_count(6, timeout=SECONDS)
+            expect(page.locator("#curves figure:visible")).to_have_count(4, timeout=SECONDS)
             with answered(page):
                 draw(page, digit_of[0])
             seen = []

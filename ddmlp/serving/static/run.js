@@ -11,10 +11,12 @@ const percent = (share) => (share === null ? "not finite" : `${(100 * share).toF
 const line = (tell, form = "line", colour = 0) => ({ of: "progress", tell, form, colour });
 const dots = (tell) => ({ of: "tests", tell, form: "dots", colour: 1 });
 const times = (value, factor) => (value === null ? null : value * factor);
-const queue = (name) => [
-  line((p) => p.queues[name].depth),
-  line((p) => p.queues[name].high_water, "limit", 1),
-];
+// Seconds of waiting since the line before, as a share of the time; null without workers, or after a new start.
+const share = (count) => (p, before) => {
+  if (!before || p.seconds <= before.seconds || !p.queues.gradients.blocked_seconds) return null;
+  const seconds = count(p) - count(before);
+  return seconds < 0 ? null : 100 * Math.min(1, seconds / (p.seconds - before.seconds));
+};
 const CHARTS = [
   {
     title: "Loss", unit: "E, nats", log: true,
@@ -37,14 +39,13 @@ const CHARTS = [
     curves: [line((p) => p.rows_per_second)],
   },
   {
-    title: "Queue of units", unit: "units", whole: true,
-    about: "Units asked for and not yet answered. Dotted: the most so far.",
-    curves: queue("units"),
-  },
-  {
-    title: "Queue of gradients", unit: "answers", whole: true,
-    about: "Workers whose answer lay unread. Dotted: the most so far.",
-    curves: queue("gradients"),
+    title: "Waiting", unit: "of the time, %",
+    about: "Line: the server waited for gradients. If it is much, more workers help. Dotted: a worker, on average, waited " +
+      "for a unit. If it is much, the server or the messages are the limit.",
+    curves: [
+      line(share((p) => p.wait_seconds)),
+      line(share((p) => p.queues.gradients.blocked_seconds / Math.max(1, p.workers)), "limit", 1),
+    ],
   },
   {
     title: "Workers", unit: "processes", whole: true,
@@ -176,10 +177,10 @@ class Figure {
   show(told) {
     const curves = this.#chart.curves.map(({ of, tell, ...how }) => ({
       ...how,
-      points: told[of].map((each) => [each.rows, tell(each) ?? null]),
+      points: told[of].map((each, at, all) => [each.rows, tell(each, all[at - 1]) ?? null]),
     }));
     const values = curves[0].points.map(([, y]) => y).filter((y) => y !== null);
-    this.#figure.hidden = !values.length;
+    this.#figure.hidden = values.length < 2;
     if (this.#figure.hidden) return;
     draw(this.#svg, curves, this.#chart);
     const said = `${this.#chart.title}, ${this.#chart.unit}: from ${Number(values[0].toPrecision(3))} to `;
