@@ -84,7 +84,8 @@ def open_trainer(
     check_arithmetic()  # so that the kernels are compiled once, and not by each process of a node
     cluster = connect(address, dashboard=dashboard)
     try:
-        note(f"{'started a local Ray' if cluster.own else f'using the Ray at {cluster.address}'}: {cluster.room()}")
+        name = "started a local Ray" if cluster.own else f"using the Ray at {cluster.address}"
+        note(f"{name} ({cluster.why}): {cluster.room()}")
         if dashboard and cluster.own:
             note(f"dashboard: {cluster.dashboard} (it asks for this token: {os.environ['RAY_AUTH_TOKEN']})")
         if (share := cluster.share(job.fewest)) < 1:

@@ -103,6 +103,7 @@ class FakeCluster:
     dashboard: str | None = None
     left: bool = False
     address: str = "there:6379"
+    why: str = "because"
 
     def room(self) -> str:
         return "some room"
@@ -147,14 +148,14 @@ def test_notes_of_an_own_ray(opened):
     notes, asked = opened(FakeCluster())
     assert asked == (None, {"dashboard": False})
     assert len(notes) == 1
-    assert notes[0].endswith("local Ray: some room")
+    assert notes[0].endswith("local Ray (because): some room")
 
 
 def test_notes_of_another_ray(opened):
     notes, asked = opened(FakeCluster(own=False, dashboard="http://there"), address="there:6379", dashboard=True)
     assert asked == ("there:6379", {"dashboard": True})
     assert len(notes) == 1, "the dashboard is not ours"
-    assert "there:6379: some room" in notes[0]
+    assert "there:6379 (because): some room" in notes[0]
 
 
 def test_note_of_the_dashboard(opened, monkeypatch: pytest.MonkeyPatch):

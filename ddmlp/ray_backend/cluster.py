@@ -1,9 +1,10 @@
 """Ray: the cluster that is running, or one of our own, and how much room it has for actors."""
 
+import logging
 import os
 import secrets
 import socket
-import sys
+import time
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,15 @@ from types import ModuleType
 from typing import Any
 
 from ddmlp.errors import ClusterError, DdmlpError
+from ddmlp.ray_backend.choice import Choice, choose
+from ddmlp.ray_backend.head import ask_head, find_token
 from ddmlp.ray_backend.process_groups import own_process_groups
+from ddmlp.ray_backend.temporary import has_room, ray_folder
 
 OBJECT_STORE_BYTES = 100 << 20  # of our own Ray: our arrays do not travel through its store
-CONNECT_SECONDS = 3
+SHARED_MEMORY = Path("/dev/shm")
+LOOPBACK = "127.0.0.1"
+CPU_SECONDS = 5  # until a Ray that runs must have a CPU
 # A process that Ray starts again would have to be told what to do again, so that is not left to Ray.
 NEVER_AGAIN: dict[str, Any] = {"max_restarts": 0, "max_task_retries": 0}
 INSTALLED = "if this is at the start: every node needs this ddmlp, and the RAY_AUTH_MODE that its Ray was started with"
@@ -31,6 +37,7 @@ ALWAYS = {
 }
 # For a Ray that runs, and has answered: one that refuses us is not to be asked 20 times.
 ATTACHED = {"RAY_NUM_REDIS_GET_RETRIES": "3"}
+_token = secrets.token_hex(32)  # one a process, because Ray keeps the first
 # For a Ray of our own: listen on loopback only, demand a token of everyone, measure nothing.
 OWN = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
@@ -45,12 +52,14 @@ OWN = {
 class Cluster:
     """A Ray that this process is connected to.
 
-    own: whether it was started here, and ends with `leave`; dashboard: where its dashboard is, if it has one.
+    own: whether it was started here, and ends with `leave`; why: why it was chosen, in words; dashboard: where its
+    dashboard is, if it has one.
     """
 
     ray: ModuleType
     address: str
     own: bool
+    why: str = ""
     dashboard: str | None = None
 
     @property
@@ -86,45 +95,86 @@ class Cluster:
 
 
 def connect(address: str | None = None, *, dashboard: bool = False) -> Cluster:
-    """Attach to the Ray at `address`, at RAY_ADDRESS, or to the one running on this machine; else start one here.
+    """Attach to the Ray that `choose` finds, or start one here. The environment of this process is changed for that.
 
-    `address` is HOST:PORT; "local" always starts one. Raises ClusterError if a Ray that was asked for does not answer,
-    or rejects this process.
+    Raises what `choose`, `ask_head` and `temporary_folder` raise, and ClusterError if Ray does not start, rejects this
+    process, or has no CPUs.
     """
-    address = address or os.environ.get("RAY_ADDRESS")
-    if address in (None, "auto"):
-        running = _running()
-        if running is None and address == "auto":
-            raise ClusterError("no Ray is running on this machine; start one with: ray start --head")
-        address = running
-    elif address != "local" and not _answers(address):
-        raise ClusterError(f"no Ray answers at {address}; start one with ray start, or leave out --address")
-    own = address in (None, "local")
-    for name, value in {**ALWAYS, **(OWN if own else ATTACHED)}.items():
+    choice = choose(address)
+    return _start(choice, dashboard=dashboard) if choice.own else _join(choice)
+
+
+def _start(choice: Choice, *, dashboard: bool) -> Cluster:
+    """A Ray of our own."""
+    folder = ray_folder()
+    _check_loopback()
+    for name, value in {**ALWAYS, **OWN}.items():
         os.environ.setdefault(name, value)
-    if own:
-        os.environ["RAY_AUTH_MODE"] = "token"
-        # A token of this process's own: nothing is written to the user's home, and it ends with us.
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    elif has_token():
-        # `ray start --head` demands the token where there is one; Ray offers it by itself only where no address is
-        # given. A Ray that was started before there was one needs RAY_AUTH_MODE=disabled.
+    os.environ["RAY_AUTH_MODE"] = "token"
+    # Nothing is written to the user's home, and it ends with us.
+    os.environ["RAY_AUTH_TOKEN"] = _token
+    options: dict[str, Any] = {
+        "address": "local",
+        "include_dashboard": dashboard,
+        "object_store_memory": OBJECT_STORE_BYTES,
+        "_temp_dir": str(folder),
+    }
+    if not has_room(SHARED_MEMORY, OBJECT_STORE_BYTES):
+        options["_plasma_directory"] = str(folder)  # on disk, which costs nothing: see OBJECT_STORE_BYTES
+    try:
+        return _connected(choice, options)
+    except Exception as error:  # Ray raises many kinds here, RuntimeError and ConnectionError among them
+        raise ClusterError(f"a local Ray could not be started, its logs are in {folder}: {one_line(error)}") from error
+
+
+def _join(choice: Choice) -> Cluster:
+    """A Ray that runs."""
+    assert choice.address is not None
+    head = ask_head(choice.address)
+    for name, value in {**ALWAYS, **ATTACHED}.items():
+        os.environ.setdefault(name, value)
+    if head is not None:
+        # As the head has it: a Ray that was started before this user had a token takes none, and Ray would send it.
+        os.environ["RAY_AUTH_MODE"] = head.authentication
+    elif find_token()[0]:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
+    try:
+        found = _connected(choice, {"address": choice.address})
+    except Exception as error:
+        reason = head.differs if head is not None and head.differs else one_line(error)
+        raise ClusterError(f"the Ray at {choice.address} ({choice.why}) could not be joined: {reason}") from error
+    for _ in range(CPU_SECONDS):
+        if found.cpus:
+            return found
+        time.sleep(1)
+    found.leave()
+    raise ClusterError(
+        f"the Ray at {choice.address} ({choice.why}) has no CPUs, and the workers need some; start a node that has: "
+        f"ray start --address {choice.address}"
+    )
+
+
+def _connected(choice: Choice, options: dict[str, Any]) -> Cluster:
     import ray
 
-    quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
-    starting = {"include_dashboard": dashboard, "object_store_memory": OBJECT_STORE_BYTES}
-    options: dict[str, Any] = {"address": "local", **starting} if own else {"address": address}
-    try:
-        with own_process_groups() if own else nullcontext():
-            found: Any = ray.init(**options, **quiet)
-    except Exception as error:  # Ray raises many kinds here, RuntimeError and ConnectionError among them
-        where = "a local Ray" if own else f"the Ray at {address}"
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        hint = "" if own else "; if it demands a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH"
-        raise ClusterError(f"{where} could not be {'started' if own else 'joined'}: {reason}{hint}") from error
+    with own_process_groups() if choice.own else nullcontext():
+        found: Any = ray.init(**options, logging_level=logging.ERROR, log_to_driver=False)
     url = found.address_info.get("webui_url")
-    return Cluster(ray, str(found.address_info["gcs_address"]), own, f"http://{url}" if url else None)
+    return Cluster(
+        ray, str(found.address_info["gcs_address"]), choice.own, choice.why, f"http://{url}" if url else None
+    )
+
+
+def _check_loopback() -> None:
+    """Raise ClusterError if this machine cannot reach itself, which Ray takes a minute to find out."""
+    try:
+        with socket.create_server((LOOPBACK, 0)) as server:
+            socket.create_connection(server.getsockname(), timeout=1).close()
+    except OSError as error:
+        raise ClusterError(
+            f"this machine cannot reach itself at {LOOPBACK}: {error.strerror or error}; Ray's processes need that to "
+            "talk to each other: ip link set lo up, or name a Ray elsewhere by --address, or train by --workers 0"
+        ) from None
 
 
 def get_answer(ray: ModuleType, asked: Any) -> Any:
@@ -144,30 +194,3 @@ def one_line(error: BaseException) -> str:
     """An error of Ray's in one line."""
     lines = [line for line in str(error).splitlines() if line.strip()] or [""]
     return f"{type(error).__name__}: {lines[0].strip()}"
-
-
-def _running() -> str | None:
-    """The address of the Ray that `ray start` made on this machine, if it still answers."""
-    # Where Ray itself looks; read here, because what may be set before `import ray` depends on the answer.
-    folder = os.environ.get("RAY_TMPDIR") or (sys.platform == "linux" and os.environ.get("TMPDIR")) or "/tmp"
-    try:
-        address = Path(folder, "ray", "ray_current_cluster").read_text().strip()
-    except OSError:
-        return None
-    return address if _answers(address) else None
-
-
-def has_token() -> bool:
-    """Whether this user has a token for Ray, in the places where Ray looks."""
-    if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
-        return True
-    return Path("~/.ray/auth_token").expanduser().exists()
-
-
-def _answers(address: str) -> bool:
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
-    except (OSError, ValueError, OverflowError):
-        return False
-    return True

@@ -1,33 +1,46 @@
-"""The folder for temporary files, if its path leaves room for those of sockets: they have 103 bytes at most."""
+"""The folder for temporary files, if its path leaves room for those of sockets."""
 
 import os
+import sys
 from pathlib import Path
 
 from ddmlp.errors import ClusterError
 
-# Ray's are the longest: /ray/session_2026-11-28_10-19-43_123456_1234567/sockets/plasma_store has 68.
-LONGEST = 103 - 68
+# Ray's are the longest: /ray-1234567890/session_2026-11-28_10-19-43_123456_1234567/sockets/plasma_store has 79 bytes.
+LONGEST = (107 if sys.platform == "linux" else 103) - 79
 LEAST_FREE = 16 << 20  # bytes; a Ray writes about 1 MB of logs and records
+SYSTEM = Path("/tmp")
 
 
-def temporary_folder(asked: str | None = None) -> Path:
-    """The folder that was `asked` for, or TMPDIR, or /tmp; a shorter one of the system instead of one that is too long.
+def temporary_folder(variable: str = "TMPDIR") -> Path:
+    """The folder that a variable of the environment names, or TMPDIR, or /tmp; /tmp also if that has too long a path.
 
     Raises ClusterError if it is missing, full, or not writable.
     """
-    named = asked or os.environ.get("TMPDIR") or "/tmp"
-    folder = Path(named).absolute()
-    if len(os.fsencode(folder)) > LONGEST:
-        folder = Path("/tmp")
-    hint = "set TMPDIR to another folder"
+    variable = variable if os.environ.get(variable) else "TMPDIR"
+    folder = Path(os.environ.get(variable) or SYSTEM).absolute()
+    hint = f"or set {variable} to another folder"
     if not folder.is_dir():
-        raise ClusterError(f"the temporary folder {folder} is missing; make it, or {hint}")
+        raise ClusterError(f"the temporary folder {folder} is missing; make it, {hint}")
+    if len(os.fsencode(folder)) > LONGEST:
+        folder = SYSTEM
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise ClusterError(f"the temporary folder {folder} is not writable; {hint}")
-    found = os.statvfs(folder)
-    if (free := found.f_bavail * found.f_frsize) < LEAST_FREE:
-        raise ClusterError(
-            f"the temporary folder {folder} is full: {free >> 20} MiB are free, expected {LEAST_FREE >> 20} MiB or "
-            f"more; free some, or {hint}"
-        )
+        raise ClusterError(f"the temporary folder {folder} is not writable; make it so, {hint}")
+    if not has_room(folder, LEAST_FREE):
+        raise ClusterError(f"the temporary folder {folder} is full; free {LEAST_FREE >> 20} MiB or more there, {hint}")
     return folder
+
+
+def ray_folder() -> Path:
+    """The folder in which a Ray of our own keeps its sessions: Ray's usual one, or another if that is not writable,
+    because another user's Ray was the first here."""
+    usual = temporary_folder("RAY_TMPDIR") / "ray"
+    return usual if not usual.exists() or os.access(usual, os.W_OK | os.X_OK) else Path(f"{usual}-{os.getuid()}")
+
+
+def has_room(folder: Path, size: int) -> bool:
+    """Whether so many bytes can be written to a folder."""
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return False
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize >= size

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ddmlp.errors import ClusterError
-from ddmlp.ray_backend.cluster import Cluster, connect, has_token
+from ddmlp.ray_backend.cluster import Cluster, connect
 from tests.support.processes import descendants
 
 
@@ -63,16 +63,6 @@ def test_own_ray_is_private(cluster: Cluster):
     refused = subprocess.run(command, env={**without, **bounded}, capture_output=True, text=True, timeout=60)
     assert refused.returncode != 0
     assert "uthenticat" in refused.stderr or "Failed to connect" in refused.stderr
-
-
-def test_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert not has_token()
-    (tmp_path / ".ray").mkdir()
-    (tmp_path / ".ray" / "auth_token").write_text("0" * 64)
-    assert has_token()
 
 
 def test_no_ray_at_the_address():

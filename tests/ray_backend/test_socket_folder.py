@@ -147,5 +147,5 @@ def test_no_place(short: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.undo()
     monkeypatch.setenv("TMPDIR", str(short))
     monkeypatch.setattr("ddmlp.ray_backend.temporary.LEAST_FREE", 1 << 60)
-    with pytest.raises(ClusterError, match=f"{short} is full: .* MiB"):
+    with pytest.raises(ClusterError, match=f"{short} is full; .* MiB"):
         SocketFolder()

@@ -1,0 +1,119 @@
+"""Which Ray to train on: one that is named, this program's, one of this user's that runs here, or a new one."""
+
+import os
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from ddmlp.errors import ClusterError, ConfigError
+
+CONNECT_SECONDS = 3.0
+PROC = Path("/proc")
+SHOWN = "expected HOST:PORT of its head, as `ray start --head` shows it (the port is 6379 if none is given there)"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A Ray to attach to, or None for a new one; and why, in words."""
+
+    address: str | None
+    why: str
+
+    @property
+    def own(self) -> bool:
+        return self.address is None
+
+
+def choose(address: str | None = None) -> Choice:
+    """Choose by `address` ("local": a new one), RAY_ADDRESS, and what runs, in this order.
+
+    A Ray that is not named is attached to only if it is this user's. Raises ConfigError if an address has another form
+    than HOST:PORT, and ClusterError if no Ray that may be used answers.
+    """
+    source = "--address" if address else "RAY_ADDRESS"
+    named = (address or os.environ.get("RAY_ADDRESS", "")).strip()
+    if named == "local":
+        return Choice(None, source)
+    if named not in ("", "auto"):
+        return Choice(_answering(named, source), source)
+    if program := _of_this_program():
+        return Choice(program, "this program is connected to it")
+    found = _running()
+    if found.own and named == "auto":
+        raise ClusterError(f"{found.why}; start one with: ray start --head")
+    return found
+
+
+def _answering(address: str, source: str) -> str:
+    """The address, if it has the form of one, and something answers there."""
+    scheme, has_scheme, _ = address.partition("://")
+    if has_scheme:
+        kinds = {"ray": "a Ray Client server", "http": "a dashboard", "https": "a dashboard"}
+        raise ConfigError(f"{source} is {address}, the address of {kinds.get(scheme, 'no Ray')}; {SHOWN}")
+    if not (parts := _parts(address)):
+        raise ConfigError(f"{source} is {address}; {SHOWN}")
+    try:
+        socket.create_connection(parts, timeout=CONNECT_SECONDS).close()
+    except OSError as error:
+        remedy = "leave out --address" if source == "--address" else "unset RAY_ADDRESS"
+        reason = error.strerror or str(error) or type(error).__name__
+        raise ClusterError(f"no Ray answers at {address} ({source}): {reason}; start it, or {remedy}") from None
+    return address
+
+
+def _parts(address: str) -> tuple[str, int] | None:
+    """Host and port of HOST:PORT or [HOST]:PORT."""
+    host, _, port = address.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    if (
+        not host
+        or not (port.isascii() and port.isdecimal())
+        or not 0 < int(port) < 65536
+        or (":" in host) == (bare == host)
+    ):
+        return None
+    return bare, int(port)
+
+
+def _of_this_program() -> str | None:
+    """The address of the Ray that this process is connected to, which it is by no code of ours."""
+    ray = sys.modules.get("ray")
+    if ray is None or not ray.is_initialized():
+        return None
+    return str(ray.get_runtime_context().gcs_address)
+
+
+def _running() -> Choice:
+    """The Ray that `ray start` made on this machine, if it answers and is this user's."""
+    # Where Ray itself looks.
+    folder = os.environ.get("RAY_TMPDIR") or (sys.platform == "linux" and os.environ.get("TMPDIR")) or "/tmp"
+    record = Path(folder, "ray", "ray_current_cluster")
+    try:
+        address, owner = record.read_text().strip(), record.stat().st_uid
+    except (OSError, UnicodeDecodeError):
+        return Choice(None, "no Ray is running on this machine")
+    parts = _parts(address)
+    try:
+        socket.create_connection(parts or ("", 0), timeout=CONNECT_SECONDS).close()
+    except OSError:
+        return Choice(None, f"no Ray answers at {address}, which {record} names")
+    assert parts is not None
+    # Ray leaves the record as it is if another user's Ray has the same address, so its owner is second best.
+    if _listener(parts[1], owner) != os.getuid():
+        return Choice(None, f"the Ray at {address} is another user's; join it by --address {address}")
+    return Choice(address, "it is yours, and runs here")
+
+
+def _listener(port: int, default: int) -> int:
+    """The user whose process listens at a TCP port of this machine, or the `default` if that cannot be known."""
+    for table in ("tcp", "tcp6"):
+        try:
+            lines = (PROC / "net" / table).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            _, local, _, state, _, _, _, user, *_ = line.split()
+            if state == "0A" and int(local.rpartition(":")[2], 16) == port:
+                return int(user)
+    return default

@@ -1,0 +1,88 @@
+"""What a Ray tells before this process attaches to it: whether it is one, what it demands, and its versions.
+
+Ray itself keeps for good what it reads when it is imported, and takes long to give up. So its head is asked first, by
+one message of its protocol.
+"""
+
+import json
+import os
+import re
+import sys
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from ddmlp.errors import ClusterError
+
+ANSWER_SECONDS = 4.0
+LEFT_TO_RAY = ("RAY_USE_TLS", "RAY_ENABLE_K8S_TOKEN_AUTH")  # certificates, and tokens that Kubernetes gives
+METHOD = "/ray.rpc.InternalKVGcsService/InternalKVGet"
+# Protocol Buffers: field 1, the key; field 2, its namespace.
+REQUEST = b"\x0a\x10CLUSTER_METADATA\x12\x07cluster"
+
+
+@dataclass(frozen=True)
+class Head:
+    """The head of a Ray. authentication: the value of RAY_AUTH_MODE that it takes; versions: of Ray and Python, if it
+    has told them."""
+
+    address: str
+    authentication: str
+    versions: tuple[str, str] | None = None
+
+    @property
+    def differs(self) -> str:
+        """In what versions it differs from this process; empty if in none."""
+        here = version("ray"), ".".join(map(str, sys.version_info[:3]))
+        if self.versions in (None, here):
+            return ""
+        assert self.versions is not None
+        there = "Ray {} and Python {}".format(*self.versions)
+        return f"{there} at {self.address}, Ray {here[0]} and Python {here[1]} here ({sys.executable})"
+
+
+def ask_head(address: str) -> Head | None:
+    """The head at an address; None if it cannot be asked in this way.
+
+    Raises ClusterError if there is none, or if it demands another token than this user has.
+    """
+    if any(os.environ.get(name) == "1" for name in LEFT_TO_RAY):
+        return None
+    import grpc
+
+    token, source = find_token()
+    offers = [(), (("authorization", f"Bearer {token}"),)] if token else [()]
+    with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
+        for metadata in offers:
+            try:
+                answer = channel.unary_unary(METHOD)(REQUEST, timeout=ANSWER_SECONDS, metadata=metadata)
+            except grpc.RpcError as error:
+                if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+                    continue
+                reason = error.details().splitlines()[0][:200] if error.details() else error.code().name
+                raise ClusterError(f"what answers at {address} is not the head of a Ray: {reason}") from None
+            return Head(address, "token" if metadata else "disabled", _versions(answer))
+    raise ClusterError(
+        f"the Ray at {address} demands a token, and {source} has {'another' if token else 'none'}; set "
+        "RAY_AUTH_TOKEN_PATH to a file with the token that its head was started with (whoever started it has it in "
+        "~/.ray/auth_token)"
+    )
+
+
+def find_token() -> tuple[str, str]:
+    """This user's token for Ray, and where it is from, in the places and the order in which Ray looks; or nothing."""
+    if token := os.environ.get("RAY_AUTH_TOKEN", "").strip():
+        return token, "RAY_AUTH_TOKEN"
+    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token").expanduser()
+    try:
+        return path.read_text().strip(), str(path)
+    except (OSError, UnicodeDecodeError):
+        return "", str(path)
+
+
+def _versions(answer: bytes) -> tuple[str, str] | None:
+    try:
+        found = json.loads(re.search(rb"\{.*\}", answer)[0])  # type: ignore[index]
+        return str(found["ray_version"]), str(found["python_version"])
+    except (TypeError, ValueError, KeyError):
+        return None
