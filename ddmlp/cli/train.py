@@ -129,6 +129,8 @@ def main(arguments: list[str] | None = None) -> int:
         with spooling(args, config, run) as spool:
             if config.follow:
                 wait_for_rows(data, spool, progress, args.idle_timeout)
+                if spool and spool.odd:
+                    progress.note(f"warning: {args.data}: {spool.odd}")
             job, origin = prepare(args, config, data, run)
             with api.open_trainer(job, address=args.address, dashboard=args.dashboard, note=progress.note) as trainer:
                 if args.resume:

@@ -9,6 +9,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 from ddmlp.data.manifest import NAME, Manifest
+from ddmlp.data.oddities import odd_pixels
 from ddmlp.data.sources import Rows, Source
 from ddmlp.data.writer import SHARD_ROWS, DatasetWriter
 from ddmlp.errors import DatasetError
@@ -31,6 +32,8 @@ class StreamIngest:
         The stream has ended, with the sender's mark, and with it the dataset.
     error : Exception or None
         What went wrong: a DatasetError for the stream, an OSError if the dataset cannot be written.
+    odd : str or None
+        What is unusual in the first rows, in words; known before they are published.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class StreamIngest:
         self.rows = 0
         self.ended = False
         self.error: Exception | None = None
+        self.odd: str | None = None
         self._source, self._classes = source, classes
         self._publish_rows, self._publish_seconds = publish_rows, publish_seconds
         self._writer: DatasetWriter | None = None
@@ -118,6 +122,8 @@ class StreamIngest:
 
     def _append(self, rows: Rows) -> None:
         assert self._writer is not None
+        if not self.rows:
+            self.odd = odd_pixels(rows.pixels)
         for begin in range(0, len(rows.labels), SHARD_ROWS):
             labels = rows.labels[begin : begin + SHARD_ROWS]
             self._writer.append(rows.pixels[begin : begin + SHARD_ROWS], labels)

@@ -17,12 +17,12 @@ def odd_pixels(pixels: NDArray[np.uint8]) -> str | None:
     if most < DIM:
         return (
             f"the largest pixel of {rows} is {most}, where 255 is usual: learning is slow, and pictures will look "
-            f"different; if {most} stands for white, give --pixel-max {most} when converting"
+            f"different; if {most} stands for white, scale them (convert --pixel-max {most})"
         )
     if (light := float((pixels >= LIGHT).mean())) > 0.5:
         return (
-            f"{light:.0%} of the pixels of {rows} are white, where a black background is usual: learning is slow; give "
-            "--invert when converting"
+            f"{light:.0%} of the pixels of {rows} are white, where a black background is usual: learning is slow; "
+            "exchange black and white (convert --invert)"
         )
     return None
 

@@ -144,6 +144,14 @@ def test_socket(rows: tuple[Any, Any], expected: str, tmp_path: Path):
     assert result(tmp_path / "run")["weights_sha256"] == expected
 
 
+def test_binarised_pixels_are_told(rows: tuple[Any, Any], tmp_path: Path):
+    pixels, labels = rows
+    with sending(stream(((pixels > 127).astype(np.uint8), labels))) as address:
+        done = command("--data", address, *FLAGS, "--run", tmp_path / "run")
+    assert done.returncode == 0
+    assert f"warning: {address}: the largest pixel of the first 300 rows is 1" in done.stderr + done.stdout
+
+
 def test_stream_breaks_off(rows: tuple[Any, Any], expected: str, tmp_path: Path):
     run = tmp_path / "run"
     with sending(stream(rows, cut=8 + 300 * 784 * 4)) as address:

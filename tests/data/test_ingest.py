@@ -168,3 +168,12 @@ def test_nothing_stays_open(tmp_path):
     refusal(b"", tmp_path / "other")
     assert len(list(Path("/proc/self/fd").iterdir())) == before
     assert threading.active_count() == threads
+
+
+@pytest.mark.parametrize(("counts", "said"), [((100, 200), "the first 100 rows is 99"), ((200, 100), None)])
+def test_unusual_pixels_are_told(tmp_path, counts, said):
+    """The pixels of row n are n: dim in the first record batch, or not."""
+    first, second = counts
+    odd = receive(stream(batch(first), batch(second, first)), tmp_path / "data").odd
+    assert (odd is None) == (said is None)
+    assert said is None or said in odd

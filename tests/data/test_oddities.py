@@ -17,9 +17,9 @@ STROKES = np.where(RANDOM.random((200, 8, 8)) < 0.2, RANDOM.integers(0, 256, (20
         (STROKES, None),
         (255 * (STROKES > 0), None),
         (RANDOM.integers(0, 256, (200, 8, 8)), None),
-        (STROKES > 0, "--pixel-max 1 "),
-        (STROKES // 16, "--pixel-max 15 "),
-        (STROKES // 2, "--pixel-max 127 "),
+        (STROKES > 0, "(convert --pixel-max 1)"),
+        (STROKES // 16, "--pixel-max 15)"),
+        (STROKES // 2, "--pixel-max 127)"),
         (255 - STROKES, "--invert"),
         (STROKES * 0, "all pixels of the first 200 rows are 0"),
         (STROKES * 0 + 255, "all pixels of the first 200 rows are 255"),
@@ -54,7 +54,7 @@ def test_converting_tells(tmp_path, sample):
     pair, told = put(tmp_path, images, labels), []
     convert({tmp_path / "a": pair, tmp_path / "b": pair}, warn=told.append)
     assert [each.split(": ")[0] for each in told] == [f"{tmp_path}/{name}" for name in "aabb"]
-    assert "--pixel-max 1 " in told[0]
+    assert "(convert --pixel-max 1)" in told[0]
     assert "--first-label 1 " in told[1]
     told.clear()
     convert({tmp_path / "a": put(tmp_path, STROKES, labels % 2)}, extend=True, warn=told.append)
