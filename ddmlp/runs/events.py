@@ -69,6 +69,8 @@ class Progress(
         Seconds that the server waited for gradients, since the last start.
     reissued
         Units given to a second worker, since the last start.
+    answered
+        Units that each worker has answered, by its number, since the last start; none in one process.
     """
 
     step: int
@@ -84,6 +86,7 @@ class Progress(
     queues: Queues
     waited: float
     reissued: int
+    answered: dict[int, int] = {}
 
     @property
     def units(self) -> Queue:
@@ -124,7 +127,17 @@ class Saved(Struct, frozen=True, tag_field="event", tag="checkpoint"):
     chain: str
 
 
-Event: TypeAlias = Started | Progress | Epoch | Saved
+class Lost(Struct, frozen=True, kw_only=True, tag_field="event", tag="lost"):
+    """A worker was lost, or not let in; see `LostWorker`."""
+
+    step: int
+    worker: int
+    host: str
+    cause: str
+    reason: str
+
+
+Event: TypeAlias = Started | Progress | Epoch | Saved | Lost
 
 
 class _AnyEvent(Struct):
@@ -134,7 +147,7 @@ class _AnyEvent(Struct):
     step: int
 
 
-_KINDS = {kind.__struct_config__.tag for kind in (Started, Progress, Epoch, Saved)}
+_KINDS = {kind.__struct_config__.tag for kind in (Started, Progress, Epoch, Saved, Lost)}
 
 
 def read_event(line: str | bytes) -> Event | None:

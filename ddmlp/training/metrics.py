@@ -2,16 +2,16 @@
 
 import math
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from ddmlp.inference.evaluation import Evaluation
 from ddmlp.plan.plan import Plan
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.runs.checkpoint import Header, PrequentialState
-from ddmlp.runs.events import Epoch, Event, Progress, Queue, Queues, Saved, Started
+from ddmlp.runs.events import Epoch, Event, Lost, Progress, Queue, Queues, Saved, Started
 from ddmlp.runs.measures import PrequentialError, Staleness
 from ddmlp.training.loop import WaitTimes
-from ddmlp.training.worker_pool import PoolStats
+from ddmlp.training.worker_pool import LostWorker, PoolStats
 
 RECORDS_PER_EPOCH = 50  # progress lines in metrics.jsonl
 WINDOW = 10_000  # rows of the prequential error
@@ -135,6 +135,7 @@ class Journal:
             ),
             waited=waits.results,
             reissued=pool.reissued,
+            answered=dict(pool.answered),
         )
         self._events.append(event)
 
@@ -158,6 +159,10 @@ class Journal:
     def checkpoint(self, step: int, seconds: float, chain: str) -> None:
         """A checkpoint was written, in so many seconds; chain: the digest of its entry."""
         self._events.append(Saved(step, seconds, chain))
+
+    def lost(self, step: int, workers: list[LostWorker]) -> None:
+        """Workers were lost, or not let in."""
+        self._events += [Lost(step=step, **asdict(worker)) for worker in workers]
 
     @property
     def header(self) -> Header:

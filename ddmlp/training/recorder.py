@@ -145,9 +145,10 @@ class Recorder:
         """What there is to say since the last report; result: of `finish`, if this was the end."""
         plan, stats = self._data.plan, self._loop.stats
         self._account_for_steps(step)
-        stretch, events = self._journal.report()
         lost = stats.newest_lost[-(stats.lost - self._lost) :] if stats.lost > self._lost else []
         self._lost = stats.lost
+        self._journal.lost(step, lost)
+        stretch, events = self._journal.report()
         stale, prequential = Staleness.from_counts(stretch.staleness), self._journal.prequential
         return Report(
             step=step,

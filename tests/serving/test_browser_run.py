@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ddmlp.config import TrainConfig
+from ddmlp.runs.events import Lost, Started
+from ddmlp.runs.origin import Origin
+from ddmlp.runs.run import Run
 from tests.support.browser import SECONDS, answered, draw, expect
+from tests.support.events import progress
 from tests.support.servers import serving
 
 if TYPE_CHECKING:
@@ -64,6 +69,8 @@ def test_run_that_trains(data, tmp_path, opened, digit_of):
                 assert re.search(r"\d (h|min|s)\b", fact(page, "Time left").inner_text())
                 expect(fact(page, "Step")).not_to_have_text(step, timeout=SECONDS)
                 expect(page.locator("#answer")).not_to_have_text(answer, timeout=SECONDS)
+            expect(page.locator("#log li").last).to_have_text("step 0 Began.")
+            expect(page.locator("#log li", has_text="Wrote a checkpoint").first).to_be_visible()
             for each in zip(*seen, strict=True):
                 assert len(set(each)) == 3
 
@@ -83,3 +90,37 @@ def test_run_that_has_ended(run_server, trained, opened):
     page.go_back()
     expect(page.locator("#curves svg:visible").first).to_be_visible(timeout=SECONDS)
     assert page.locator("#curves svg:visible").first.get_attribute("aria-label").startswith("Loss, E, nats: from ")
+
+
+def test_workers_one_by_one(data, tmp_path, opened):
+    path = Run(tmp_path)
+    path.create(Origin(TrainConfig(), data, "0" * 64))
+    lost = Lost(step=7, worker=1, host="far<b>", cause="exited", reason="its connection ended")
+    path.record(
+        [
+            Started(0, ["a <note>"]),
+            progress(4, answered={0: 30, 1: 10}),
+            lost,
+            progress(8, answered={0: 50, 1: 12, 2: 3}),
+        ]
+    )
+    with serving("--run", tmp_path) as server:
+        page = opened(server)
+        expect(page.locator("#workers li")).to_have_count(3, timeout=SECONDS)
+        assert page.locator("#workers li").all_inner_texts() == [
+            "Worker 0\n50 units",
+            "Worker 1\n12 units; exited on far<b>",
+            "Worker 2\n3 units",
+        ]
+        assert page.locator("#workers progress").evaluate_all("(all) => all.map((each) => each.value / each.max)") == [
+            1,
+            12 / 50,
+            3 / 50,
+        ]
+        assert page.locator("#log li").all_inner_texts() == [
+            "step 7 Worker 1 on far<b> exited: its connection ended",
+            "step 0 Began. a <note>",
+        ]
+        path.record([Started(4, [])])  # it is taken back to that step
+        expect(page.locator("#workers li")).to_have_count(2, timeout=SECONDS)
+        expect(page.locator("#log li").first).to_have_text("step 4 Went on.")

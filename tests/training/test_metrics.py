@@ -1,5 +1,6 @@
 """Sums over steps and the means they give, and the events that are made of them."""
 
+import dataclasses
 import math
 from collections import Counter
 from unittest import mock
@@ -14,13 +15,13 @@ from ddmlp.inference.evaluation import Evaluation
 from ddmlp.plan.plan import Plan
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.runs.checkpoint import Header, PrequentialState
-from ddmlp.runs.events import Epoch, Progress, Queue, Queues, Saved, Started
+from ddmlp.runs.events import Epoch, Lost, Progress, Queue, Queues, Saved, Started, read_event
 from ddmlp.runs.json_text import from_json, to_json
 from ddmlp.runs.measures import PrequentialError, Staleness
 from ddmlp.training import metrics
 from ddmlp.training.metrics import RECORDS_PER_EPOCH, Journal, Prequential, Stretch
 from ddmlp.training.step_loop import WaitTimes
-from ddmlp.training.worker_pool import PoolStats
+from ddmlp.training.worker_pool import EXITED, LostWorker, PoolStats
 
 BEGIN = Header(train_seconds=0.0, staleness={})
 ONE = PoolStats(workers=1)
@@ -149,6 +150,22 @@ def test_next_record(steps):
 
 def test_the_last_step_is_noted():
     assert steps_noted(plan_of(237), last=101) == [*range(5, 101, 5), 101]
+
+
+def test_lost_workers():
+    journal = journal_at()
+    journal.lost(3, [LostWorker(1, "far", EXITED, "its connection has ended")])
+    lost = Lost(step=3, worker=1, host="far", cause="exited", reason="its connection has ended")
+    assert events_of(journal) == [Started(0, []), lost]
+    assert read_event(to_json(lost)) == lost
+
+
+def test_units_of_each_worker():
+    journal = journal_at()
+    journal.applied(RowStats(10, 0, 1.0, 1, 1.0), 0.5)
+    journal.progress(1, plan_of(2), dataclasses.replace(ONE, answered={0: 4, 3: 1}), WaitTimes(), last=True)
+    written = to_json(events_of(journal)[-1])
+    assert read_event(written).answered == {0: 4, 3: 1}
 
 
 def test_a_tested_epoch():

@@ -1,7 +1,9 @@
 // A run while it trains: its news, its curves.
 
 import { draw } from "./chart.js";
+import { Log } from "./log.js";
 import { make } from "./make.js";
+import { Workers } from "./workers.js";
 
 const POINTS = 2000; // of what is kept: when there are more, every second is let go
 const whole = (number) => number.toLocaleString("en", { maximumFractionDigits: 0 });
@@ -58,6 +60,8 @@ const CHARTS = [
 export function watch(fresh) {
   const facts = new Facts(document.getElementById("facts"));
   const figures = CHARTS.map((chart) => new Figure(chart, document.getElementById("curves")));
+  const at = (id) => document.getElementById(id);
+  const [workers, log] = [new Workers(at("workers"), at("workers-title")), new Log(at("log"))];
   let told = nothing();
   let due = false;
   const show = () => {
@@ -66,17 +70,22 @@ export function watch(fresh) {
     requestAnimationFrame(() => {
       due = false;
       facts.show(told);
+      workers.show(told.progress.at(-1)?.answered ?? {}, told.lost);
       for (const figure of figures) figure.show(told);
     });
   };
   const source = new EventSource("events");
   source.addEventListener("again", () => {
     told = { ...nothing(), state: told.state };
+    log.clear();
     show();
   });
   source.addEventListener("events", ({ data }) => {
     const saved = told.saved;
-    for (const event of JSON.parse(data)) take(told, event);
+    for (const event of JSON.parse(data)) {
+      take(told, event);
+      log.take(event);
+    }
     if (told.saved !== saved) fresh();
     show();
   });
@@ -101,7 +110,7 @@ function say(sentence) {
   document.getElementById("spoken").textContent = sentence;
 }
 
-const nothing = () => ({ progress: [], tests: [], saved: null, state: null });
+const nothing = () => ({ progress: [], tests: [], lost: [], saved: null, state: null });
 
 function take(told, event) {
   if (event.event === "progress") {
@@ -112,6 +121,10 @@ function take(told, event) {
     if (told.tests.length > POINTS) told.tests = told.tests.filter((_, each) => each % 2);
   } else if (event.event === "checkpoint") {
     told.saved = event;
+  } else if (event.event === "lost") {
+    told.lost = [...told.lost, event].slice(-POINTS);
+  } else if (event.event === "start") {
+    told.lost = [];
   }
 }
 

@@ -1,0 +1,31 @@
+// What has happened in a run, newest first.
+
+import { make } from "./make.js";
+
+const MOST = 200; // lines; older ones are let go
+const whole = (number) => number.toLocaleString("en");
+const SENTENCES = {
+  start: ({ step, complaints }) => [step ? "Went on." : "Began.", ...complaints].join(" "),
+  epoch: ({ epoch, test_error: error }) => `Epoch ${epoch} ended: ${(100 * error).toFixed(2)} % test error.`,
+  checkpoint: () => "Wrote a checkpoint.",
+  lost: ({ worker, host, cause, reason }) => `Worker ${worker} on ${host || "an unknown host"} ${cause}: ${reason}`,
+};
+
+export class Log {
+  #list;
+
+  constructor(list) {
+    this.#list = list;
+  }
+
+  clear() {
+    this.#list.replaceChildren();
+  }
+
+  take(event) {
+    const said = SENTENCES[event.event]?.(event);
+    if (!said) return;
+    this.#list.prepend(make("li", "", make("span", `step ${whole(event.step)}`), ` ${said}`));
+    if (this.#list.children.length > MOST) this.#list.lastChild.remove();
+  }
+}

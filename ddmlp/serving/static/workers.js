@@ -1,0 +1,33 @@
+// The workers of a run, one by one: how many units each has answered, and what has become of it.
+
+import { make } from "./make.js";
+
+const MOST = 64; // that are shown: those with the highest numbers, which are the newest
+const whole = (number) => number.toLocaleString("en");
+
+export class Workers {
+  #list;
+  #title;
+
+  constructor(list, title) {
+    this.#list = list;
+    this.#title = title;
+  }
+
+  // answered: units by worker, since the last start; lost: what events tell of workers that are gone
+  show(answered, lost) {
+    const gone = new Map(lost.map((each) => [String(each.worker), each]));
+    const numbers = [...new Set([...Object.keys(answered), ...gone.keys()])].sort((a, b) => a - b).slice(-MOST);
+    this.#list.hidden = this.#title.hidden = !numbers.length;
+    const most = Math.max(1, ...Object.values(answered));
+    this.#list.replaceChildren(...numbers.map((number) => row(number, answered[number] ?? 0, most, gone.get(number))));
+  }
+}
+
+function row(number, units, most, lost) {
+  const bar = make("progress");
+  Object.assign(bar, { max: most, value: units });
+  bar.setAttribute("aria-label", `units that worker ${number} has answered`);
+  const said = lost ? `${whole(units)} units; ${lost.cause} on ${lost.host || "an unknown host"}` : `${whole(units)} units`;
+  return make("li", "", make("b", `Worker ${number}`), bar, make("span", said));
+}
