@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from ddmlp.config import TrainConfig
+from ddmlp.config import Timeouts, TrainConfig, check_workers
 from ddmlp.data.manifest import Manifest
 from ddmlp.errors import ConfigError, RunError
+from ddmlp.nn.weights import Weights
 from ddmlp.runs.origin import Origin
 from ddmlp.runs.run import Run
 from ddmlp.training.audit import RecordedRun, Show
@@ -27,6 +28,7 @@ if TYPE_CHECKING:  # not every training needs them
 
     AnyTrainer: TypeAlias = Trainer | RayTrainer
 
+CROWDED = 0.25  # CPUs a worker
 ADVANCE_SECONDS = 0.2  # between looks at the progress and at what asks to stop
 
 
@@ -41,15 +43,32 @@ def prepare_job(
     keep: int = 3,
     stop_after: int | None = None,
     idle_timeout: float = math.inf,
+    timeouts: Timeouts | None = None,
+    init: Weights | None = None,
 ) -> tuple[Job, Origin]:
     """A job, checked against its data and, if it is resumed, against the run; and what its result is a function of.
 
-    workers: the fewest and the most; the others: see `Job`. Raises ConfigError, DatasetError and RunError.
+    workers: the fewest and the most; init: the weights that the run is to begin with, whose hash is in the settings
+    (see `Run.write_initial_weights`); the others: see `Job`. Raises ConfigError, DatasetError and RunError.
     """
+    check_workers(*workers)
     train = Manifest.read(data / "train")
     config.check_rows(train.rows)
     fewest, most = workers
-    job = Job(config, data, run.path.resolve(), most, checkpoint_every, keep, stop_after, idle_timeout, least=fewest)
+    job = Job(
+        config,
+        data,
+        run.path.resolve(),
+        most,
+        checkpoint_every,
+        keep,
+        stop_after,
+        idle_timeout,
+        least=fewest,
+        timeouts=timeouts or Timeouts(),
+    )
+    if init is not None and init.shape != job.shape(train):
+        raise ConfigError(f"--init has weights of {init.shape}, but --hidden and the data need {job.shape(train)}")
     test = Manifest.read(job.test) if job.test else train
     if test.image_shape != train.image_shape or test.classes > train.classes:
         raise ConfigError(
@@ -90,6 +109,8 @@ def open_trainer(
             note(f"dashboard: {cluster.dashboard} (it asks for this token: {os.environ['RAY_AUTH_TOKEN']})")
         if (share := cluster.share(job.fewest)) < 1:
             note(f"{job.fewest} workers share {cluster.cpus:g} CPUs: {share:g} each")
+        if share < CROWDED:
+            note("warning: so many are slower than one process, and each needs about 200 MB of memory")
         remote = RayTrainer(job, cluster)
         try:
             yield remote
@@ -190,6 +211,6 @@ def replay(path: Path, *, data: Path | None = None, show: Show = lambda *_: None
     if (found := redone.weights.sha256()) != end.weights_sha256:
         raise RunError(
             f"{path}: {end.step} updates done again come to the weights {found[:16]}..., the run says "
-            f"{end.weights_sha256[:16]}...; python -m ddmlp.verify tells where they part"
+            f"{end.weights_sha256[:16]}...; `ddmlp verify {path}` tells where they part"
         )
     return Replayed(end.step, redone.staleness, found)

@@ -1,7 +1,8 @@
 """The settings of a run, checked before anything heavy is imported."""
 
 import math
-from dataclasses import asdict, dataclass, fields
+import re
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from ddmlp.errors import ConfigError
@@ -9,6 +10,7 @@ from ddmlp.errors import ConfigError
 SCHEDULES = ("constant", "linear", "inverse")
 ENDLESS = "inf"
 MAX_DELAY = 64  # each version between is kept, and lies in every checkpoint
+MAX_WORKERS = 1024  # each is a process
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class TrainConfig:
     staleness_lr: bool = False  # whether a gradient of staleness s > 1 counts 1/s
     delay: int = 0  # D: the gradient of version v is applied to version v + D
     follow: bool = False  # one pass over rows that may still be coming, in the order of their publication
+    init_sha256: str = ""  # of the weights that it begins with; "": they are drawn by the seed
+    begun_epochs: int = 0  # that the run was begun for, if it was given more later on; else 0
 
     def __post_init__(self) -> None:
         for name, least, most in [
@@ -39,6 +43,7 @@ class TrainConfig:
             ("window", 1, 2**40),
             ("lr_half", 1, 2**40),
             ("delay", 0, MAX_DELAY),
+            ("begun_epochs", 0, 2**31),
         ]:
             value = getattr(self, name)
             if type(value) is not int or not least <= value <= most:
@@ -56,6 +61,10 @@ class TrainConfig:
             raise ConfigError("--delay and --staleness exclude each other: a fixed delay is synchronous")
         if self.staleness_lr and not self.asynchronous:
             raise ConfigError("--staleness-lr goes with --staleness 1 or more")
+        if type(self.init_sha256) is not str or not re.fullmatch(r"([0-9a-f]{64})?", self.init_sha256):
+            raise ConfigError(f"init_sha256 is {self.init_sha256!r}, expected 64 hexadecimal digits, or none")
+        if self.begun_epochs and (self.lr_schedule == "linear" or not self.begun_epochs < self.epochs):
+            raise ConfigError(f"begun_epochs is {self.begun_epochs}, expected 0: the run cannot have been extended")
         if self.follow and (self.epochs != 1 or self.lr_schedule == "linear"):
             raise ConfigError("--follow has neither epochs nor an end: leave out --epochs, and --lr-schedule linear")
 
@@ -63,6 +72,24 @@ class TrainConfig:
         """Raise ConfigError where a dataset of `rows` rows has no global batch of the size asked for."""
         if self.batch > rows and not self.follow:
             raise ConfigError(f"--batch is {self.batch}, expected at most the {rows} rows of the training data")
+
+    def extended_to(self, epochs: int) -> "TrainConfig":
+        """The settings of this run with more epochs. Raises ConfigError if its steps so far would then be others."""
+        if epochs == self.epochs:
+            return self
+        if epochs < self.epochs:
+            raise ConfigError(f"--epochs is {epochs}, expected at least the {self.epochs} that the run has already")
+        if self.lr_schedule == "linear":
+            raise ConfigError(
+                f"--epochs is {epochs}, but the run has {self.epochs}, at whose end its learning rate comes to zero "
+                "(--lr-schedule linear): of a longer run all steps are others; begin one with its weights by --init RUN"
+            )
+        return replace(self, epochs=epochs, begun_epochs=self.begun_epochs or self.epochs)
+
+    @property
+    def begun(self) -> "TrainConfig":
+        """The settings that the run was begun with."""
+        return replace(self, epochs=self.begun_epochs, begun_epochs=0) if self.begun_epochs else self
 
     @property
     def asynchronous(self) -> bool:
@@ -80,6 +107,15 @@ class TrainConfig:
     @classmethod
     def names(cls) -> list[str]:
         return [field.name for field in fields(cls)]
+
+
+def check_workers(fewest: int, most: int) -> None:
+    """Raise ConfigError for numbers of workers that cannot be."""
+    if not 0 <= fewest <= most <= MAX_WORKERS or (fewest == 0 < most):
+        found = most if fewest == most else f"{fewest}:{most}"
+        raise ConfigError(
+            f"--workers is {found}, expected 0 to {MAX_WORKERS}, or MIN:MAX with 1 <= MIN <= MAX <= {MAX_WORKERS}"
+        )
 
 
 def flag(name: str) -> str:

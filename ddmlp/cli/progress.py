@@ -21,7 +21,7 @@ class RunProgress:
 
     def __init__(self, *, quiet: bool, console: Console | None = None) -> None:
         self._quiet = quiet
-        self._console = console or Console(highlight=False, soft_wrap=True)
+        self._console = console or Console(highlight=False, soft_wrap=True, emoji=False)
         self._live = self._console.is_terminal and not quiet
         columns = (
             TextColumn("{task.fields[where]}"),

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from ddmlp.cli.shell import python_command
 from ddmlp.cli.terminal import Parser, command
 from ddmlp.errors import ConfigError
 from ddmlp.reporting import write_report
@@ -16,7 +17,7 @@ def report_on(run: Path) -> str | None:
         write_report([run], run / REPORT)
     except (Exception, KeyboardInterrupt) as error:
         why = " ".join(str(error).split()) or type(error).__name__
-        print(f"note: there is no report: {why}; try python -m ddmlp.report {run}")
+        print(f"note: there is no report: {why}; try: {python_command('report', run)}")
         return None
     return REPORT
 

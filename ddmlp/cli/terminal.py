@@ -1,6 +1,7 @@
 """What a command shows a person: one clear line for an error, and a bar for what takes long."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -8,6 +9,8 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from ddmlp.errors import DdmlpError
+
+CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"}
 
 
 class Parser(argparse.ArgumentParser):
@@ -20,32 +23,39 @@ class Parser(argparse.ArgumentParser):
 
 
 def command(main: Callable[[], int | None]) -> NoReturn:
-    """Run `main` as a command: exit with what it returns, or print one line for an error that a user can mend.
+    """Run `main` as a command: exit with what it returns, or print one line for an error that a user can mend, and the
+    notes that were added to it.
 
     Exit status 0 is success, 1 an error, 2 a bad flag or setting, 130 Ctrl-C.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name need not be of an alphabet that it can show, nor UTF-8
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = main() or 0
         sys.stdout.flush()
     except DdmlpError as error:
-        fail(str(error))
+        fail(str(error), error)
         status = error.exit_status
     except BrokenPipeError:
         # The reader of our output (head, less) went away: leave as other commands do, without a second complaint.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 1
     except OSError as error:
-        fail(f"{error.filename or 'input/output'}: {error.strerror or error}")
+        name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "input/output"
+        fail(f"{name}: {error.strerror or error}", error)
         status = 1
-    except KeyboardInterrupt:
-        fail("interrupted")
+    except KeyboardInterrupt as error:
+        fail("interrupted", error)
         status = 130
     sys.exit(status)
 
 
-def fail(message: str) -> None:
-    """Print `message` on standard error, as what a command that failed has to say: one line, but for a hint."""
-    print(f"error: {message.strip()}", file=sys.stderr)
+def fail(message: str, error: BaseException | None = None) -> None:
+    """Print `message` on standard error, as what a command that failed has to say: one line, but for a hint, and the
+    notes of the error. Control characters, which may come from a name or from another process, are escaped."""
+    text = "\n".join([f"error: {message.strip()}", *getattr(error, "__notes__", ())])
+    print(text.translate(CONTROL), file=sys.stderr)
 
 
 @contextmanager

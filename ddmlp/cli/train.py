@@ -8,10 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ddmlp.cli.continuation import Continuation
 from ddmlp.cli.report import report_on
+from ddmlp.cli.shell import python_command
 from ddmlp.cli.signals import stop_requests
 from ddmlp.cli.terminal import command
-from ddmlp.cli.train_arguments import parse, streamed, workers_text
+from ddmlp.cli.train_arguments import parse, streamed
 from ddmlp.config import TrainConfig
 from ddmlp.data.manifest import NAME, Manifest
 from ddmlp.errors import ConfigError, DatasetError
@@ -20,6 +22,7 @@ from ddmlp.runs.event_sinks import recording
 if TYPE_CHECKING:  # these import NumPy, which --help and a bad flag need not wait for
     from ddmlp.cli.progress import RunProgress
     from ddmlp.data.ingest import StreamIngest
+    from ddmlp.nn.weights import Weights
     from ddmlp.runs.origin import Origin
     from ddmlp.runs.result import RunResult
     from ddmlp.runs.run import Run
@@ -27,28 +30,34 @@ if TYPE_CHECKING:  # these import NumPy, which --help and a bad flag need not wa
 
 POLL_SECONDS = 0.2  # between looks for the first rows
 INTERRUPTED = 130
-GET_DATA = """no data: there is no folder data/
-get some with: python tools/fetch_mnist.py mnist && python tools/idx2arrow.py mnist data   (or name yours by --data)"""
+RAY_JOB = "working_dir_files"  # of the path of a job's working directory, which is a copy of the user's
 
 
 def find_data(asked: Path | None, *, follow: bool) -> Path:
     """The folder with train/ and, where rows are not still coming, test/; raises ConfigError where there is none."""
     data = asked or Path("data")
     if asked is None and not data.exists():
-        raise ConfigError(GET_DATA)
+        commands = python_command("fetch", "mnist"), python_command("convert", "mnist", "data")
+        raise ConfigError(
+            f"no data: there is no folder data/; name yours by --data, or get MNIST by:\n{' && '.join(commands)}"
+        )
     for part in () if follow else ("train", "test"):
         if not (data / part / NAME).exists():
-            raise ConfigError(f"{data} has no dataset {part}/; expected the folder that tools/idx2arrow.py wrote")
+            raise ConfigError(f"{data} has no dataset {part}/; expected a folder that `ddmlp convert` wrote")
     return data.resolve()
 
 
-def configure(args: argparse.Namespace, begun: "Origin | None") -> TrainConfig:
-    """The settings: those given, and for the rest those that the run was begun with, or else the defaults."""
+def configure(args: argparse.Namespace, begun: "Origin | None", init: "Weights | None" = None) -> TrainConfig:
+    """The settings: those given, and for the rest those that the run was begun with, or else the defaults.
+
+    init: the weights to begin with, if they are given.
+    """
     given = {name: value for name in TrainConfig.names() if (value := getattr(args, name, None)) is not None}
     if begun:
-        return replace(begun.config, **given)
+        return replace(begun.config.extended_to(given.pop("epochs", begun.config.epochs)), **given)
     stream = {"epochs": 1, "lr_schedule": "constant"} if args.follow else {}
-    return TrainConfig(**{**stream, **given})
+    weights = {"hidden": init.shape.hidden, "init_sha256": init.sha256()} if init else {}
+    return TrainConfig(**{**stream, **weights, **given})
 
 
 @contextmanager
@@ -85,7 +94,9 @@ def wait_for_rows(data: Path, spool: "StreamIngest | None", progress: "RunProgre
         time.sleep(POLL_SECONDS)
 
 
-def prepare(args: argparse.Namespace, config: TrainConfig, data: Path, run: "Run") -> tuple["Job", "Origin"]:
+def prepare(
+    args: argparse.Namespace, config: TrainConfig, data: Path, run: "Run", init: "Weights | None"
+) -> tuple["Job", "Origin"]:
     """The job that the flags describe, and what its result is a function of."""
     from ddmlp.api import prepare_job
 
@@ -99,6 +110,7 @@ def prepare(args: argparse.Namespace, config: TrainConfig, data: Path, run: "Run
         keep=args.keep,
         stop_after=args.stop_after,
         idle_timeout=args.idle_timeout,
+        init=init,
     )
 
 
@@ -106,35 +118,45 @@ def main(arguments: list[str] | None = None) -> int:
     args = parse(arguments)
     from ddmlp import api
     from ddmlp.cli.progress import RunProgress
+    from ddmlp.inference.model import load_weights
     from ddmlp.runs.run import Run
 
-    run = Run(args.run or Path("runs", time.strftime("%Y%m%d-%H%M%S")))
-    resume = f"python -m ddmlp.train --run {run.path} --resume --workers {workers_text(args.workers)}"
+    run = Run((args.run or Path("runs", time.strftime("%Y%m%d-%H%M%S"))).absolute())
     begun = run.require_arithmetic() if args.resume else None
-    config = configure(args, begun)
+    init = load_weights(args.init) if args.init else None
+    config = configure(args, begun, init)
     data = find_data(
         run.spool if streamed(args) else Path(args.data) if args.data else begun.data if begun else None,
         follow=config.follow,
     ).resolve()
     if not config.follow:
-        prepare(args, config, data, run)
+        prepare(args, config, data, run, init)
+    moved = data if begun and begun.data != data and not streamed(args) else None
+    continuation = Continuation(args, run.path, moved, follow=config.follow)
     writing = recording(run, tensorboard=args.tensorboard)
     with run, RunProgress(quiet=args.quiet) as progress, writing as record:
         if not args.resume:
             run.refuse_old()
-        elif (before := run.result()) and before.finished:
+        elif (before := run.result()) and before.finished and (config.follow or before.epochs >= config.epochs):
             progress.note("the run has ended already")
-            show_result(before, run, resume)
+            show_result(before, run, continuation)
             return 0
+        if RAY_JOB in run.path.parts:
+            progress.note(f"note: Ray deletes {run.path} some time after this job; name a --run elsewhere")
+        if init:
+            run.write_initial_weights(init)
         with spooling(args, config, run) as spool:
             if config.follow:
                 wait_for_rows(data, spool, progress, args.idle_timeout)
                 if spool and spool.odd:
                     progress.note(f"warning: {args.data}: {spool.odd}")
-            job, origin = prepare(args, config, data, run)
-            with api.open_trainer(job, address=args.address, dashboard=args.dashboard, note=progress.note) as trainer:
-                if args.resume:
+            job, origin = prepare(args, config, data, run, init)
+            opened = api.open_trainer(job, address=args.address, dashboard=args.dashboard, note=progress.note)
+            with continuation.told(run), opened as trainer:
+                if begun:
                     progress.note(f"resuming after step {trainer.step}")
+                    if config != begun.config:
+                        run.extend(origin)
                 else:
                     run.create(origin)
                 with stop_requests() as stopping:
@@ -142,14 +164,14 @@ def main(arguments: list[str] | None = None) -> int:
                         trainer, record, progress.show, stopping=stopping, follow=config.follow, ingest=spool
                     )
         if report.result is None:
-            progress.note(f"interrupted after step {report.step}; go on with: {resume}")
+            progress.note(f"interrupted after step {report.step}; {continuation.text()}")
             return INTERRUPTED
         run.write_result(report.result)
-        show_result(report.result, run, resume, report=not args.no_report)
+        show_result(report.result, run, continuation, report=not args.no_report)
     return 0
 
 
-def show_result(result: "RunResult", run: "Run", resume: str, *, report: bool = False) -> None:
+def show_result(result: "RunResult", run: "Run", continuation: Continuation, *, report: bool = False) -> None:
     """Say what the run came to. report: write one, too; it takes half a second, so the figures come before it."""
     if result.test_error is not None and result.test_rows is not None:
         mistakes = round(result.test_error * result.test_rows)
@@ -165,7 +187,7 @@ def show_result(result: "RunResult", run: "Run", resume: str, *, report: bool = 
     written = f" ({name})" if report and (name := report_on(run.path)) else ""
     print(f"run             {run.path}{written}")
     if not result.finished:
-        print(f"unfinished: stopped after step {result.steps}; go on with: {resume}")
+        print(f"unfinished: stopped after step {result.steps}; {continuation.text(stopped=True)}")
 
 
 if __name__ == "__main__":

@@ -7,13 +7,37 @@ from pathlib import Path
 from typing import Any
 
 from ddmlp.cli.terminal import Parser
-from ddmlp.config import ENDLESS, SCHEDULES, TrainConfig, flag
+from ddmlp.config import ENDLESS, SCHEDULES, TrainConfig, check_workers, flag
 from ddmlp.data.sources import is_source
 from ddmlp.errors import ConfigError
+
+STANDARD_INPUT = "-"  # as --data
+# Flags that going on with a run does not take over as they are; nor those of settings, which the run has.
+OF_THIS_COMMAND = {"data", "run", "resume", "init", "stop_after"}
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The flags; those under 'result' are None where they are not given. Exits with status 2 for bad ones."""
+    args = _parser().parse_args(arguments)
+    if streamed(args):
+        args.follow = True
+    _check(args)
+    return args
+
+
+def flags_again(args: argparse.Namespace) -> list[str]:
+    """The flags to give again if the run is gone on with: those that differ from the default, and that no run keeps."""
+    parser, words = _parser(), []
+    for name, value in vars(args).items():
+        if name in OF_THIS_COMMAND or name in TrainConfig.names() or value == parser.get_default(name):
+            continue
+        words.append(flag(name))
+        if value is not True:
+            words.append(workers_text(value) if name == "workers" else str(value))
+    return words
+
+
+def _parser() -> Parser:
     parser = Parser(
         prog="python -m ddmlp.train",
         description="Train the 784-n-10 network. The result depends on the data and on the settings under 'result', "
@@ -24,6 +48,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
                         "stream to follow: - for standard input, tcp://HOST:PORT to connect to")  # fmt: skip
     parser.add_argument("--run", type=Path, help="folder of the run (default: a new one under runs/)")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --run where it stopped")
+    parser.add_argument("--init", type=Path, metavar="MODEL", help="begin with the weights of this run or .npz file, "
+                        "and its --hidden, instead of random ones")  # fmt: skip
     parser.add_argument("--tensorboard", action="store_true", help="write the curves for TensorBoard, too: into "
                         "tensorboard/ in the run's folder")  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="print only the result")
@@ -56,7 +82,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     how.add_argument("--workers", type=_workers, default=(0, 0), metavar="N", help="Ray workers; 0: in this process; "
                      "MIN:MAX: as many as there is room for, also later (default: 0)")  # fmt: skip
     how.add_argument("--address", help="HOST:PORT of the Ray to use (default: RAY_ADDRESS, or the one running on this "
-                     "machine, or one of our own)")  # fmt: skip
+                     "machine, or one of our own); local: always one of our own")  # fmt: skip
     how.add_argument("--dashboard", action="store_true", help="a Ray of our own shows its dashboard")
     how.add_argument("--checkpoint-every", type=int, default=10_000, metavar="STEPS", help="besides one at the end of "
                      "each epoch (default: %(default)s)")  # fmt: skip
@@ -64,13 +90,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     how.add_argument("--stop-after", type=int, metavar="STEPS", help="stop there, with a checkpoint and a model")
     how.add_argument("--idle-timeout", type=float, default=math.inf, metavar="SECONDS", help="with --follow: stop "
                      "after so long without a new row (default: never)")  # fmt: skip
+    how.add_argument("--end", dest="idle_timeout", action="store_const", const=0.0, help="with --follow: train on the "
+                     "rows that are there, and stop")  # fmt: skip
     how.add_argument("--no-report", action="store_true", help="write no report.html when it ends")
     how.add_argument("--classes", type=int, default=10, help="of a stream (default: %(default)s)")
-    args = parser.parse_args(arguments)
-    if streamed(args):
-        args.follow = True
-    _check(args)
-    return args
+    return parser
 
 
 def streamed(args: argparse.Namespace) -> bool:
@@ -107,16 +131,16 @@ def _check(args: argparse.Namespace) -> None:
         value = getattr(args, name)
         if value is not None and not value >= least:
             raise ConfigError(f"{flag(name)} is {value}, expected {least} or more")
-    fewest, most = args.workers
-    if not 0 <= fewest <= most or (fewest == 0 < most):
-        raise ConfigError(
-            f"--workers is {workers_text(args.workers)}, expected 0 or more, or MIN:MAX with 1 <= MIN <= MAX"
-        )
-    if most == 0 and (args.address or args.dashboard):
+    check_workers(*args.workers)
+    if args.workers == (0, 0) and (args.address or args.dashboard):
         raise ConfigError("--address and --dashboard go with --workers 1 or more")
     if not 1 <= args.classes <= 256:
         raise ConfigError(f"--classes is {args.classes}, expected 1 to 256")
     if args.resume and args.run is None:
         raise ConfigError("--resume needs --run, the folder of the run to go on with")
     if args.idle_timeout != math.inf and not (args.follow or args.resume):
-        raise ConfigError("--idle-timeout goes with --follow")
+        raise ConfigError("--idle-timeout and --end go with --follow")
+    if args.idle_timeout == 0 and streamed(args):
+        raise ConfigError(f"--end goes without --data {args.data}: it waits for no more rows")
+    if args.resume and args.init:
+        raise ConfigError("--init begins a new run: give it without --resume")

@@ -74,7 +74,7 @@ class RayTrainer:
             self._group.watch(asked, self._job.timeouts.server)
             folder: Path = get_answer(self._ray, asked)
         except self._ray.exceptions.RayActorError:
-            raise ClusterError("the server has died before the checkpoint was written; go on by --resume") from None
+            raise ClusterError("the server has died before the checkpoint was written") from None
         return folder
 
     def close(self) -> None:
@@ -134,7 +134,7 @@ class RayTrainer:
             if self._since_checkpoint > self._job.max_deaths:
                 raise ClusterError(
                     f"the server has died {self._since_checkpoint} times without a newer checkpoint between, at last "
-                    f"so: {one_line(error)}; go on by --resume"
+                    f"so: {one_line(error)}"
                 ) from error
             self._ray.kill(self._server)
             try:

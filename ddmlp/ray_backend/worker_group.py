@@ -179,7 +179,6 @@ class WorkerGroup:
         self._without_step += 1
         if self._without_step > self._job.max_deaths * self._most:
             raise ClusterError(
-                f"{self._without_step} workers have gone without a step between, the last one so: {self._reason}; "
-                "go on by --resume"
+                f"{self._without_step} workers have gone without a step between, the last one so: {self._reason}"
             )
         self._add()

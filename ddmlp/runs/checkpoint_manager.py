@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ddmlp.data.manifest import Manifest
 from ddmlp.errors import RunError
 from ddmlp.nn.known_answer import check_mode
-from ddmlp.nn.weights import Shape, Weights
+from ddmlp.nn.weights import Shape
 from ddmlp.plan.plan import Update
 from ddmlp.plan.row_audit import RowAudit
 from ddmlp.plan.row_stats import RowStats
@@ -33,8 +33,8 @@ class CheckpointManager:
         found, self.complaints = run.checkpoints.newest()
         if found:
             self._check_same_run(found, data)
-        drawn = Weights.draw(Shape(data.pixels, origin.config.hidden, data.classes), origin.config.seed)
-        self.start = found or Checkpoint(drawn, 0)
+        shape = Shape(data.pixels, origin.config.hidden, data.classes)
+        self.start = found or Checkpoint(run.initial_weights(origin.config, shape), 0)
         self.saved = found.step if found else -1
         self._audit = _audit_of(found) if found else RowAudit()
         self._chain = HashChain(run.chain, self.origin)

@@ -16,7 +16,7 @@ from ddmlp.runs.json_text import from_json
 
 # Settings by the version of config.json that they came with, each with the value that stands for what every run did
 # before. A file of an earlier version does not have the setting, and its run did that. Version 1 has all others.
-ADDED: dict[int, dict[str, Any]] = {}
+ADDED: dict[int, dict[str, Any]] = {2: {"init_sha256": "", "begun_epochs": 0}}
 
 
 class _Frame(msgspec.Struct):
@@ -77,11 +77,14 @@ class Origin:
     def fixed(self) -> dict[str, Any]:
         """What the result is a function of, wherever the data lie: settings, data and arithmetic, as JSON.
 
-        Hashes are made of it, so a setting that was added later is in it only if the run does anything new.
+        Hashes are made of it, so a setting that was added later is in it only if the run does anything new. Epochs that
+        are added to a run change none of the steps that it was begun for, and so it stays the same run.
         """
         before = {name: value for values in ADDED.values() for name, value in values.items()}
         config = {
-            name: value for name, value in self.config.as_dict().items() if name not in before or value != before[name]
+            name: value
+            for name, value in self.config.begun.as_dict().items()
+            if name not in before or value != before[name]
         }
         return {"config": config, "dataset_sha256": self.dataset_sha256, "arithmetic": self.arithmetic}
 

@@ -12,9 +12,9 @@ from ddmlp import __version__
 from ddmlp.config import TrainConfig, flag
 from ddmlp.errors import RunError
 from ddmlp.files import naming, write_whole
-from ddmlp.nn.weights import Weights
+from ddmlp.nn.weights import Shape, Weights
 from ddmlp.numerics import ARITHMETIC
-from ddmlp.runs.arrays import save_arrays, weight_arrays
+from ddmlp.runs.arrays import join_weights, load_arrays, save_arrays, weight_arrays
 from ddmlp.runs.checkpoint import Checkpoints
 from ddmlp.runs.events import Event, Started
 from ddmlp.runs.json_text import from_json, to_json
@@ -32,6 +32,7 @@ class Run:
     metrics.jsonl   a line for each event, see events
     chain.jsonl     a line for each checkpoint, see HashChain
     updates.txt     a line for each update, see UpdateLog; if their order is not the plan's
+    init.npz        the weights that it began with, if they were given
     checkpoints/    the newest few
     data/           what came as a stream, as a dataset
     tensorboard/    event files, where they were asked for
@@ -46,6 +47,7 @@ class Run:
         self.chain = path / "chain.jsonl"
         self.updates = path / "updates.txt"
         self.spool = path / "data"
+        self._initial = path / "init.npz"
         self._lock = filelock.FileLock(path / ".lock")
         self._writing = filelock.FileLock(path / ".writing")
 
@@ -64,6 +66,7 @@ class Run:
         if not self.exists:  # it did not come to a run
             with suppress(OSError):
                 (self.path / ".lock").unlink()
+                self._initial.unlink(missing_ok=True)
                 if self._made:
                     self.path.rmdir()
 
@@ -90,6 +93,11 @@ class Run:
     def create(self, origin: Origin) -> None:
         """Begin the run; raises RunError where the folder holds one already."""
         self.refuse_old()
+        origin.write(self.path / "config.json")
+
+    def extend(self, origin: Origin) -> None:
+        """Let the run, which is of this origin, have more epochs: those of `origin`."""
+        self.require_origin(origin)
         origin.write(self.path / "config.json")
 
     def origin(self) -> Origin:
@@ -121,9 +129,11 @@ class Run:
         """Raise RunError if going on with `asked` would give another result than the run was begun for."""
         begun = self.require_arithmetic()
         for name in TrainConfig.names():
-            was, now = getattr(begun.config, name), getattr(asked.config, name)
+            was, now = getattr(begun.config.begun, name), getattr(asked.config.begun, name)
             if was != now:
                 raise RunError(f"{self.path} was begun with {flag(name)} {was}; it cannot be resumed with {now}")
+        if (has := begun.config.epochs) > asked.config.epochs:
+            raise RunError(f"{self.path} has {has} epochs by now; it cannot be resumed with {asked.config.epochs}")
         if begun.dataset_sha256 != asked.dataset_sha256:
             raise RunError(
                 f"{self.path} was begun on the dataset {begun.dataset_sha256[:16]}... ({begun.data}); "
@@ -145,6 +155,22 @@ class Run:
         if path.exists():
             lines = path.read_text(errors="replace").splitlines(keepends=True)
             write_whole(path, "".join(line for line in lines if _step(line) <= step))
+
+    def write_initial_weights(self, weights: Weights) -> None:
+        """Keep the weights that the run is to begin with."""
+        save_arrays(self._initial, weight_arrays(weights))
+
+    def initial_weights(self, config: TrainConfig, shape: Shape) -> Weights:
+        """The weights that the run began with; raises RunError if those that are kept are not they."""
+        if not config.init_sha256:
+            return Weights.draw(shape, config.seed)
+        weights = join_weights(self._initial, load_arrays(self._initial, "W1", "W2"))
+        if (found := weights.sha256()) != config.init_sha256 or weights.shape != shape:
+            raise RunError(
+                f"{self._initial} has the weights {found[:16]}... of {weights.shape}, but the run was begun with "
+                f"{config.init_sha256[:16]}... of {shape}; restore the file"
+            )
+        return weights
 
     def write_model(self, weights: Weights) -> None:
         save_arrays(self.path / "model.npz", weight_arrays(weights))

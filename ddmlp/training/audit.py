@@ -6,7 +6,6 @@ from pathlib import Path
 from ddmlp.data.dataset import Dataset
 from ddmlp.errors import RunError
 from ddmlp.inference.model import load_weights
-from ddmlp.nn.weights import Weights
 from ddmlp.runs.checkpoint import Checkpoint, load_checkpoint
 from ddmlp.runs.checkpoint_manager import check_trained_on
 from ddmlp.runs.hash_chain import ChainEntry, HashChain
@@ -57,7 +56,7 @@ class RecordedRun:
         if before:
             start = self.checkpoints[max(before)]
         else:
-            start = Checkpoint(Weights.draw(job.shape(dataset.manifest), config.seed), 0)
+            start = Checkpoint(self.run.initial_weights(config, job.shape(dataset.manifest)), 0)
         updates = UpdateLog(self.run.updates).load(last) if config.asynchronous else None
         return Recomputation(job, dataset, start, updates)
 

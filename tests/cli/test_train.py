@@ -1,6 +1,7 @@
 """The command, in one process: what a run leaves behind, and what it refuses."""
 
 import hashlib
+import shlex
 import shutil
 import subprocess
 import sys
@@ -86,7 +87,7 @@ def test_help_does_without_numpy():
     [
         (["--batch", "4001"], ["--batch is 4001", "4000 rows"]),
         (["--hidden", "1.5"], ["--hidden", "1.5"]),
-        (["--data", "/nowhere"], ["/nowhere", "train/", "idx2arrow.py"]),
+        (["--data", "/nowhere"], ["/nowhere", "train/", "ddmlp convert"]),
     ],
 )
 def test_bad_values(arguments, words, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -101,8 +102,11 @@ def test_no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     done = inside(main)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 2
-    assert "tools/fetch_mnist.py" in done.stderr
-    assert "tools/idx2arrow.py" in done.stderr
+    commands = done.stderr.splitlines()[1].split(" && ")
+    assert [shlex.split(each)[1:] for each in commands] == [
+        ["-m", "ddmlp.fetch", "mnist"],
+        ["-m", "ddmlp.convert", "mnist", "data"],
+    ]
 
 
 def test_no_epochs(train: Train, tmp_path: Path):

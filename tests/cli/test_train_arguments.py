@@ -62,7 +62,8 @@ def test_every_setting_has_a_flag():
     found = configured(*flags, "--staleness-lr", "--follow")
     assert found == TrainConfig(**given, staleness_lr=True, follow=True)
     assert configured("--delay", "3") == TrainConfig(delay=3)
-    assert {*given, "staleness_lr", "follow", "delay", "window"} == {*TrainConfig.names()}, "window has none"
+    others = {"window", "init_sha256", "begun_epochs"}  # have none
+    assert {*given, "staleness_lr", "follow", "delay", *others} == {*TrainConfig.names()}
 
 
 @pytest.mark.parametrize(
@@ -105,9 +106,14 @@ def test_a_folder_is_no_stream():
         (["--delay", "65"], ["--delay is 65", "0 to 64"]),
         (["--follow", "--epochs", "2"], ["--follow", "--epochs"]),
         (["--data", "-", "--epochs", "2"], ["--epochs"]),
-        (["--idle-timeout", "5"], ["--idle-timeout goes with --follow"]),
+        (["--idle-timeout", "5"], ["--idle-timeout", "--end", "--follow"]),
         (["--follow", "--idle-timeout=-1"], ["--idle-timeout is -1"]),
         (["--follow", "--idle-timeout", "nan"], ["--idle-timeout is nan"]),
+        (["--end"], ["--end", "--follow"]),
+        (["--data", "-", "--end"], ["--end", "--data -"]),
+        (["--run", "r", "--resume", "--init", "m"], ["--init", "--resume"]),
+        (["--workers", "1025"], ["--workers is 1025", "1024"]),
+        (["--workers", "1:100000"], ["--workers is 1:100000", "1024"]),
         (["--keep", "0"], ["--keep is 0"]),
         (["--checkpoint-every", "0"], ["--checkpoint-every is 0"]),
         (["--stop-after=-1"], ["--stop-after is -1"]),

@@ -14,6 +14,7 @@ from ddmlp.plan.plan import Update
 from ddmlp.plan.row_audit import AuditState, all_rows
 from ddmlp.plan.row_stats import RowStats, row_hash_sum
 from ddmlp.runs.checkpoint import Checkpoint, Header, load_checkpoint, save_checkpoint
+from ddmlp.runs.origin import Origin
 from ddmlp.runs.run import Run
 from ddmlp.runs.versions import versions
 from ddmlp.training.job import Job
@@ -30,7 +31,7 @@ def test_simple(job: Job):
     again = manager_of(job)
     assert (again.start.step, again.saved, again.chain) == (0, 0, manager.chain)
     assert again.start.header == Header(
-        config=job.config.as_dict(),
+        config=Origin(job.config, job.data, "").fixed["config"],
         dataset_sha256=Manifest.read(job.data / "train").sha256(),
         arithmetic=ARITHMETIC,
         train_seconds=1.5,

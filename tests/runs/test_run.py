@@ -31,6 +31,7 @@ OTHERS = {
     "staleness_lr": True,
     "delay": 2,
     "follow": True,
+    "init_sha256": "f" * 64,
 }
 BESIDE = {"staleness_lr": {"staleness": 1}, "follow": {"epochs": 1, "lr_schedule": "constant"}}  # what they need
 HOLD = """
@@ -81,7 +82,7 @@ def test_a_folder_without_a_run(tmp_path):
     )
 
 
-@pytest.mark.parametrize("name", TrainConfig.names())
+@pytest.mark.parametrize("name", OTHERS)
 def test_another_setting(tmp_path, name):
     begun = Run(tmp_path / "begun")
     beside = BESIDE.get(name, {})
@@ -92,6 +93,27 @@ def test_another_setting(tmp_path, name):
         begun.require_origin(replace(origin, config=replace(origin.config, **{name: OTHERS[name]})))
     was, now = getattr(ORIGIN.config, name), OTHERS[name]
     assert str(caught.value) == f"{begun.path} was begun with {flag(name)} {was}; it cannot be resumed with {now}"
+
+
+def test_every_setting_is_compared():
+    assert {*TrainConfig.names()} - {*OTHERS} == {"begun_epochs"}, "more epochs are no other run"
+
+
+def test_more_epochs(tmp_path):
+    origin = replace(ORIGIN, config=replace(ORIGIN.config, lr_schedule="constant"))
+    longer = replace(origin, config=origin.config.extended_to(40))
+    assert longer.config == replace(origin.config, epochs=40, begun_epochs=origin.config.epochs)
+    assert (longer.fixed, longer.config.begun) == (origin.fixed, origin.config), "it is the same run"
+    with Run(tmp_path / "run") as run:
+        run.create(origin)
+        run.require_origin(longer)
+        run.extend(longer)
+        assert run.origin() == longer
+        run.require_origin(replace(origin, config=longer.config.extended_to(50)))
+        with pytest.raises(RunError, match=rf"has 40 epochs .* {origin.config.epochs}$"):
+            run.require_origin(origin)
+        with pytest.raises(RunError, match="--epochs"):
+            run.extend(replace(origin, config=replace(origin.config, epochs=41)))
 
 
 def test_another_dataset(run):

@@ -89,7 +89,7 @@ def test_another_order_is_found(change: Callable[[list[str]], None], copy: Job):
     path = Run(copy.run).updates
     change(lines := path.read_text().splitlines())
     path.write_text("\n".join([*lines, ""]))
-    refused(copy, "54 updates done again come to the weights", "verify tells where they part")
+    refused(copy, "54 updates done again come to the weights", "where they part", "ddmlp verify")
     done = inside(verify.main, copy.run)
     assert (done.returncode, "differs in steps 30..40" in done.stderr) == (1, True)
     assert inside(verify.main, copy.run, "--steps", "0..30").returncode == 0

@@ -1,0 +1,72 @@
+"""How to go on with a run: the commands that its messages show."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ddmlp.cli.shell import command_line, interpreter
+from ddmlp.cli.train_arguments import STANDARD_INPUT, flags_again, streamed
+from ddmlp.errors import DdmlpError, TrainingError
+
+if TYPE_CHECKING:  # it imports NumPy, which a bad flag need not wait for
+    from ddmlp.runs.run import Run
+
+
+class Continuation:
+    """What goes on with the run of this command, pasted anywhere on this machine.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        The command's flags. Those that the run does not keep are given again.
+    run : Path
+        The run's folder, absolute.
+    moved : Path or None
+        The folder of the data, if it is another than the run was begun with.
+    follow : bool
+        Whether rows may still come.
+    """
+
+    def __init__(self, args: argparse.Namespace, run: Path, moved: Path | None, *, follow: bool) -> None:
+        self._resume = [*_called(), "--run", run, "--resume"]
+        self._moved = ["--data", moved] if moved else []
+        self._stream = args.data if streamed(args) else None
+        self._flags = flags_again(args)
+        self._stop = [] if args.stop_after is None else ["--stop-after", args.stop_after]
+        self._follow = follow
+
+    def text(self, *, stopped: bool = False) -> str:
+        """A line with the command; if rows may still come, another that ends the run with those that are there.
+
+        stopped: --stop-after has been reached.
+        """
+        data = ["--data", self._stream] if self._stream else self._moved
+        more = f"go on with: {command_line([*self._resume, *data, *self._flags, *([] if stopped else self._stop)])}"
+        if self._stream == STANDARD_INPUT:
+            more = more.replace("go on with:", "go on by piping the rest of the stream into:", 1)
+        if not self._follow:
+            return more
+        return f"{more}\nor end with the rows that are there: {command_line([*self._resume, *self._moved, '--end'])}"
+
+    @contextmanager
+    def told(self, run: "Run") -> Iterator[None]:
+        """Say it with an error from the block, if there is something to go on with."""
+        try:
+            yield
+        except TrainingError:  # it would come again
+            raise
+        except (DdmlpError, OSError, KeyboardInterrupt) as error:
+            if run.exists and run.checkpoints.paths():
+                error.add_note(self.text())
+            raise
+
+
+def _called() -> list[str]:
+    """The words up to the flags with which the user called this command."""
+    words = sys.orig_argv[: len(sys.orig_argv) - len(sys.argv) + 1]
+    if words and words[-1] in ("train", "ddmlp.train", "ddmlp.cli.train"):
+        return words
+    return [interpreter(), "-m", "ddmlp.train"]  # it was called as a function
