@@ -48,7 +48,7 @@ class TrainConfig:
             value = getattr(self, name)
             if type(value) is not int or not least <= value <= most:
                 raise ConfigError(f"{flag(name)} is {value!r}, expected a whole number from {least} to {most}")
-        if not (isinstance(self.lr, float | int) and math.isfinite(self.lr) and self.lr > 0):
+        if not (type(self.lr) in (int, float) and 0 < self.lr < math.inf):
             raise ConfigError(f"--lr is {self.lr!r}, expected a finite number above 0")
         if self.lr_schedule not in SCHEDULES:
             raise ConfigError(f"--lr-schedule is {self.lr_schedule!r}, expected one of {', '.join(SCHEDULES)}")

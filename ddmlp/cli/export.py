@@ -11,9 +11,11 @@ FORMATS = ("onnx", "safetensors")  # those of inference.export, for which --help
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(prog="python -m ddmlp.export", description="Write a model in a format that other tools read.")
-    parser.add_argument("--model", type=Path, required=True, help="a run's folder, or an .npz file with W1 and W2")
+    parser.add_argument("--model", type=Path, required=True, help="a run's folder, or an .npz file of weights")
     parser.add_argument("--to", choices=FORMATS, required=True, help="onnx: a graph from uint8 images to "
                         "probabilities; safetensors: the weights, and what they mean")  # fmt: skip
+    parser.add_argument("--float32", action="store_true", help="the graph computes in float32, not in float64: for "
+                        "runtimes that have no float64, as OpenCV's")  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="replace OUT where it is there already")
     parser.add_argument("out", type=Path, metavar="OUT", help="the file to write")
     return parser.parse_args(arguments)
@@ -28,7 +30,7 @@ def main() -> None:
     from ddmlp.inference.model import load_model
 
     model = load_model(args.model)
-    written = export(model, args.to)
+    written = export(model, args.to, float32=args.float32)
     write_whole(args.out, written)
     print(f"{args.out}  {len(written):,} bytes, weights sha256 {model.weights.sha256()}")
 

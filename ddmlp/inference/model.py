@@ -14,6 +14,7 @@ from ddmlp.data.manifest import Manifest
 from ddmlp.errors import DatasetError, ImageError, RunError
 from ddmlp.nn.weights import Weights
 from ddmlp.runs.arrays import join_weights, load_arrays
+from ddmlp.runs.checkpoint import EARLIER, load_checkpoint
 from ddmlp.runs.json_text import from_json
 
 if TYPE_CHECKING:
@@ -82,11 +83,12 @@ class _Images(Struct):
 
 
 def load_weights(path: Path) -> Weights:
-    """The weights in an .npz file of W1 and W2, or in a run's folder; raises RunError."""
+    """The weights in an .npz file of just these, in a checkpoint, or in a run's folder; raises RunError."""
     file = path / "model.npz" if path.is_dir() else path
     if path.is_dir() and not file.exists():
         raise RunError(f"{path} has no model.npz: its run has not ended; go on with it by --resume")
-    weights = join_weights(file, load_arrays(file, "W1", "W2"))
+    arrays = load_arrays(file)
+    weights = load_checkpoint(file).weights if EARLIER in arrays else join_weights(file, arrays)
     if not weights.finite:
         raise RunError(f"{file} has weights that are not finite")
     return weights

@@ -17,6 +17,10 @@ import numpy as np
 
 from ddmlp.nn.weights import Floats
 
+FORMULA = (
+    "softmax(logistic(x W1) W2)"  # what `forward` computes; its arguments are the parameters, in their order, and x
+)
+
 
 def forward(w1: Floats, w2: Floats, x: Floats) -> tuple[Floats, Floats]:
     """The hidden units y1 (B, n) and the probabilities y2 (B, o) of rows x (B, m), 0..1."""

@@ -21,8 +21,8 @@ _CHUNK = 1 << 16  # rows whose fingerprints are computed at a time
 class AuditState(Struct, frozen=True):
     """An audit as a checkpoint has it: the rows, and the sum of their fingerprints in hexadecimal."""
 
-    rows: int
-    fingerprints: Annotated[str, Meta(pattern="^[0-9a-f]{16}$")]
+    rows: Annotated[int, Meta(ge=0, le=2**53)]
+    fingerprints: Annotated[str, Meta(pattern=r"^[0-9a-f]{16}\Z")]
 
 
 class RowAudit:

@@ -14,25 +14,28 @@ from ddmlp.errors import RunError
 from ddmlp.nn.weights import Weights
 from ddmlp.plan.row_audit import AuditState
 from ddmlp.runs.arrays import Array, array_sha256, join_weights, load_arrays, save_arrays, weight_arrays
-from ddmlp.runs.json_text import from_json, to_json
+from ddmlp.runs.json_text import Amount, Count, Digest, Positive, Sha256, from_json, to_json
 
 KEEP = 3  # checkpoints
+EARLIER, ABOUT = "earlier", "about"
 STATE = "state."  # the names of the state's arrays begin with it
+
+_NOTHING: Array = np.zeros(())
 
 
 class PrequentialState(Struct, frozen=True):
     """rows, mistakes: of all rows; steps: rows and mistakes of each step in the window, oldest first."""
 
-    rows: int
-    mistakes: int
-    steps: list[tuple[int, int]]
+    rows: Count
+    mistakes: Count
+    steps: list[tuple[Positive, Count]]
 
 
 class DataPrefix(Struct, frozen=True):
     """The shards that the applied rows came from: how many, and the SHA-256 of a dataset of only these."""
 
-    shards: int
-    sha256: str
+    shards: Count
+    sha256: Digest
 
 
 class Header(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -57,13 +60,13 @@ class Header(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     config: dict[str, Any] = {}
-    dataset_sha256: str = ""
-    arithmetic: int = 1
-    train_seconds: float
-    staleness: dict[int, int]
+    dataset_sha256: Digest = ""
+    arithmetic: Positive = 1
+    train_seconds: Amount
+    staleness: dict[Count, Positive]
     prequential: PrequentialState | None = None
     data: DataPrefix | None = None
-    chain: str = ""
+    chain: Digest = ""
     ledger: AuditState | None = None
     versions: dict[str, str] = {}
 
@@ -71,10 +74,10 @@ class Header(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class _Arrays(Struct, frozen=True, omit_defaults=True):
     """What the description in a file says of the arrays beside it; the header is in the same JSON object."""
 
-    step: int
-    weights_sha256: str
-    earlier_sha256: list[str]
-    state_sha256: dict[str, str] = {}
+    step: Count
+    weights_sha256: Sha256
+    earlier_sha256: list[Sha256]
+    state_sha256: dict[str, Sha256] = {}
 
 
 _BEGIN = Header(train_seconds=0.0, staleness={})
@@ -106,8 +109,8 @@ class Checkpoint:
 class Checkpoints:
     """The newest few checkpoints of a run, in a folder.
 
-    A checkpoint is an .npz file of W1, W2, `earlier` (versions, m n + n o), an array state.NAME for each of the state,
-    and `about`: a JSON text as UTF-8 bytes, with the position, the header and a SHA-256 of every array.
+    A checkpoint is an .npz file of the parameters, `earlier` (versions, m n + n o), an array state.NAME for each of the
+    state, and `about`: a JSON text as UTF-8 bytes, with the position, the header and a SHA-256 of every array.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -152,21 +155,25 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         path,
         {
             **weight_arrays(weights),
-            "earlier": earlier,
+            EARLIER: earlier,
             **{STATE + name: array for name, array in state.items()},
-            "about": np.frombuffer(to_json(about).encode(), np.uint8),
+            ABOUT: np.frombuffer(to_json(about).encode(), np.uint8),
         },
     )
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint and check its arrays against their SHA-256; raises RunError."""
-    arrays = load_arrays(path, "W1", "W2", "earlier", "about", prefix=STATE)
+    arrays = load_arrays(path)
+    state = {name.removeprefix(STATE): arrays.pop(name) for name in list(arrays) if name.startswith(STATE)}
+    versions, text = (arrays.pop(name, _NOTHING) for name in (EARLIER, ABOUT))
     weights = join_weights(path, arrays)
     try:
-        earlier = tuple(Weights.from_values(weights.shape, values) for values in arrays["earlier"])
+        if versions.ndim != 2 or versions.dtype.kind != "f" or text.dtype != np.uint8 or text.ndim != 1:
+            raise ValueError(f"{EARLIER} is {versions.dtype} {versions.shape}, {ABOUT} {text.dtype} {text.shape}")
+        earlier = tuple(Weights.from_values(weights.shape, values) for values in versions)
         # A checkpoint that says nothing of these is good: they are only measured.
-        about = {"train_seconds": 0.0, "staleness": {}} | from_json(arrays["about"].tobytes(), dict[str, Any])
+        about = {"train_seconds": 0.0, "staleness": {}} | from_json(text.tobytes(), dict[str, Any])
         expected = msgspec.convert(about, _Arrays)
         header = msgspec.convert(about, Header, str_keys=True)
     except (ValueError, TypeError) as error:
@@ -179,7 +186,6 @@ def load_checkpoint(path: Path) -> Checkpoint:
     digests = [expected.weights_sha256, *expected.earlier_sha256]
     for found, digest in zip((weights, *earlier), digests, strict=True):
         _check_digest(path, "weights", found.sha256(), digest)
-    state = {name.removeprefix(STATE): array for name, array in arrays.items() if name.startswith(STATE)}
     if state.keys() != expected.state_sha256.keys():
         raise RunError(f"{path} is damaged: its state is {sorted(state)}, expected {sorted(expected.state_sha256)}")
     for name, array in state.items():

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 import msgspec
 from msgspec import Struct
 
-from ddmlp.runs.json_text import from_json
+from ddmlp.runs.json_text import Amount, Count, Digest, Fraction, Positive, Real, from_json
 from ddmlp.runs.measures import PrequentialError, Staleness
 
 T = TypeVar("T")
@@ -21,9 +21,9 @@ class Queue(Struct, frozen=True, rename={"blocked": "blocked_seconds"}):
     """depth: when the line was written; high_water: the most so far; blocked: seconds that its sender has waited, since
     the last start."""
 
-    depth: int
-    high_water: int
-    blocked: float
+    depth: Count
+    high_water: Count
+    blocked: Amount
 
 
 class Queues(Struct, frozen=True):
@@ -36,7 +36,7 @@ class Queues(Struct, frozen=True):
 class Started(Struct, frozen=True, tag_field="event", tag="start"):
     """Training began after `step`, with these complaints about what it found. It takes back what lies past `step`."""
 
-    step: int
+    step: Count
     complaints: list[str]
 
 
@@ -73,20 +73,20 @@ class Progress(
         Units that each worker has answered, by its number, since the last start; none in one process.
     """
 
-    step: int
-    epoch: float
-    rows: int
+    step: Count
+    epoch: Amount
+    rows: Count
     error: float
-    mistakes: float
+    mistakes: Fraction
     prequential: PrequentialError | None = None
     speed: float
-    seconds: float
+    seconds: Amount
     staleness: Staleness
-    workers: int
+    workers: Count
     queues: Queues
-    waited: float
-    reissued: int
-    answered: dict[int, int] = {}
+    waited: Amount
+    reissued: Count
+    answered: dict[Count, Count] = {}
 
     @property
     def units(self) -> Queue:
@@ -111,20 +111,20 @@ class Epoch(
     there are; seconds: trained so far.
     """
 
-    step: int
-    epoch: int
-    error: float
-    cross_entropy: float
-    rows: int
-    seconds: float
+    step: Count
+    epoch: Count
+    error: Fraction
+    cross_entropy: Real
+    rows: Positive
+    seconds: Amount
 
 
 class Saved(Struct, frozen=True, tag_field="event", tag="checkpoint"):
     """A checkpoint was written, in so many seconds; chain: the digest of its entry in the hash chain."""
 
-    step: int
-    seconds: float
-    chain: str
+    step: Count
+    seconds: Amount
+    chain: Digest
 
 
 class Lost(Struct, frozen=True, kw_only=True, tag_field="event", tag="lost"):
@@ -144,7 +144,7 @@ class _AnyEvent(Struct):
     """What every event has, also one of a later version."""
 
     event: str
-    step: int
+    step: Count
 
 
 _KINDS = {kind.__struct_config__.tag for kind in (Started, Progress, Epoch, Saved, Lost)}

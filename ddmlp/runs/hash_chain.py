@@ -11,16 +11,16 @@ from msgspec import Struct
 
 from ddmlp.errors import RunError
 from ddmlp.files import naming, write_whole
-from ddmlp.runs.json_text import from_json, to_json
+from ddmlp.runs.json_text import Count, Sha256, from_json, to_json
 
 
 class ChainEntry(Struct, frozen=True, forbid_unknown_fields=True):
     """step: the position; weights_sha256: of the weights there; digest: SHA-256 over the digest of the entry before,
     the position and the weights' hash. So one digest stands for the whole history up to it."""
 
-    step: int
-    weights_sha256: str
-    digest: str
+    step: Count
+    weights_sha256: Sha256
+    digest: Sha256
 
     @classmethod
     def after(cls, before: str, step: int, weights_sha256: str) -> "ChainEntry":

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from ddmlp.runs.json_text import Amount, Count, Fraction, Positive
+
 
 class Staleness(Struct, frozen=True):
     """Versions between the weights that gradients were computed with and those that they were applied to.
@@ -16,9 +18,9 @@ class Staleness(Struct, frozen=True):
         How many updates there were of each staleness, in ascending order.
     """
 
-    mean: float
-    max: int
-    histogram: dict[int, int]
+    mean: Amount
+    max: Count
+    histogram: dict[Count, Positive]
 
     @classmethod
     def from_counts(cls, counts: Mapping[int, int]) -> "Staleness":
@@ -31,6 +33,6 @@ class Staleness(Struct, frozen=True):
 class PrequentialError(Struct, frozen=True):
     """The fraction of rows recognised wrongly before they were trained on: of the newest `window` rows, and of all."""
 
-    window: int
-    error: float
-    overall: float
+    window: Positive
+    error: Fraction
+    overall: Fraction

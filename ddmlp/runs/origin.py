@@ -3,16 +3,17 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from ddmlp.config import TrainConfig
 from ddmlp.data.manifest import Manifest
 from ddmlp.errors import ConfigError, RunError
 from ddmlp.files import write_whole
 from ddmlp.numerics import ARITHMETIC
-from ddmlp.runs.json_text import from_json
+from ddmlp.runs.json_text import Positive, Sha256, from_json
 
 # Settings by the version of config.json that they came with, each with the value that stands for what every run did
 # before. A file of an earlier version does not have the setting, and its run did that. Version 1 has all others.
@@ -22,10 +23,10 @@ ADDED: dict[int, dict[str, Any]] = {2: {"init_sha256": "", "begun_epochs": 0}}
 class _Frame(msgspec.Struct):
     """What config.json has besides settings. Files of the first releases have no version, and no arithmetic."""
 
-    data: str
-    dataset_sha256: str
-    version: int = 1
-    arithmetic: int = 1
+    data: Annotated[str, Meta(pattern=r"^[^\0]*\Z")]
+    dataset_sha256: Sha256
+    version: Positive = 1
+    arithmetic: Positive = 1
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Origin:
     def read(cls, path: Path) -> "Origin":
         """From a config.json. Raises FileNotFoundError, and RunError if it is damaged or a newer ddmlp wrote it."""
         try:
-            settings = from_json(path.read_bytes(), dict[str, Any])
+            settings = from_json(path.read_bytes(), dict[str, Any], file_names=True)
             frame = msgspec.convert(settings, _Frame)
             for name in _Frame.__struct_fields__:
                 settings.pop(name, None)

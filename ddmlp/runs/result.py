@@ -1,18 +1,23 @@
 """The result of a run, which is result.json."""
 
-from msgspec import Struct
+from typing import Annotated
 
+from msgspec import Meta, Struct
+
+from ddmlp.runs.json_text import Amount, Count, Digest, Fraction, Positive, Real, Sha256
 from ddmlp.runs.measures import PrequentialError
+
+Side = Annotated[int, Meta(ge=1, le=2**24)]  # of an image, in pixels
 
 
 class RunStaleness(Struct, frozen=True):
     """The staleness of all updates, as `Staleness` has it, and what the settings allowed: `--staleness`, `--delay`."""
 
-    bound: int | str
-    delay: int
-    mean: float
-    max: int
-    histogram: dict[int, int]
+    bound: Count | Annotated[str, Meta(pattern=r"^inf\Z")]
+    delay: Count
+    mean: Amount
+    max: Count
+    histogram: dict[Count, Positive]
 
 
 class RunResult(
@@ -50,26 +55,26 @@ class RunResult(
         The most that there might be.
     """
 
-    weights_sha256: str
-    chain: str
-    test_error: float | None = None
-    test_cross_entropy: float | None = None
-    test_rows: int | None = None
-    image_shape: tuple[int, int]
-    steps: int
+    weights_sha256: Sha256
+    chain: Digest
+    test_error: Fraction | None = None
+    test_cross_entropy: Real | None = None
+    test_rows: Positive | None = None
+    image_shape: tuple[Side, Side]
+    steps: Count
     finished: bool
-    rows: int
-    epochs: int
-    seconds: float
-    speed: float
+    rows: Count
+    epochs: Count
+    seconds: Amount
+    speed: Amount
     staleness: RunStaleness
     prequential: PrequentialError | None = None
-    dataset_sha256: str
-    answered: dict[int, int]
-    reissued: int
-    compared: int
+    dataset_sha256: Sha256
+    answered: dict[Count, Count]
+    reissued: Count
+    compared: Count
     versions: dict[str, str]
-    worker_deaths: int | None = None
-    server_deaths: int | None = None
-    workers: int
-    seed: int
+    worker_deaths: Count | None = None
+    server_deaths: Count | None = None
+    workers: Count
+    seed: Annotated[int, Meta(ge=0)]

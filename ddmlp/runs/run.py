@@ -17,7 +17,7 @@ from ddmlp.numerics import ARITHMETIC
 from ddmlp.runs.arrays import join_weights, load_arrays, save_arrays, weight_arrays
 from ddmlp.runs.checkpoint import Checkpoints
 from ddmlp.runs.events import Event, Started
-from ddmlp.runs.json_text import from_json, to_json
+from ddmlp.runs.json_text import Count, from_json, to_json
 from ddmlp.runs.origin import Origin
 from ddmlp.runs.result import RunResult
 
@@ -153,8 +153,9 @@ class Run:
         """Drop from metrics.jsonl what lies past `step`, and lines that a crash has damaged."""
         path = self.path / "metrics.jsonl"
         if path.exists():
-            lines = path.read_text(errors="replace").splitlines(keepends=True)
-            write_whole(path, "".join(line for line in lines if _step(line) <= step))
+            with path.open("rb") as file:
+                kept = [line for line in file if _step(line) <= step]
+            write_whole(path, b"".join(kept))
 
     def write_initial_weights(self, weights: Weights) -> None:
         """Keep the weights that the run is to begin with."""
@@ -164,7 +165,7 @@ class Run:
         """The weights that the run began with; raises RunError if those that are kept are not they."""
         if not config.init_sha256:
             return Weights.draw(shape, config.seed)
-        weights = join_weights(self._initial, load_arrays(self._initial, "W1", "W2"))
+        weights = join_weights(self._initial, load_arrays(self._initial))
         if (found := weights.sha256()) != config.init_sha256 or weights.shape != shape:
             raise RunError(
                 f"{self._initial} has the weights {found[:16]}... of {weights.shape}, but the run was begun with "
@@ -195,12 +196,12 @@ class Run:
 class _Position(Struct):
     """What every line of metrics.jsonl has."""
 
-    step: int
+    step: Count
 
 
-def _step(line: str) -> float:
+def _step(line: bytes) -> float:
     """The step of a line of metrics; infinity if the line is damaged."""
     try:
-        return from_json(line, _Position).step if line.endswith("\n") else math.inf
+        return from_json(line, _Position).step if line.endswith(b"\n") else math.inf
     except ValueError:
         return math.inf

@@ -99,7 +99,9 @@ class Journal:
         self.seconds = header.train_seconds
         self._staleness = Counter(header.staleness)
         self._prequential = Prequential(header.prequential) if follow else None
-        self._events: list[Event] = [Started(step, complaints)]
+        # A file's name may have bytes that are no text.
+        texts = [text.encode(errors="backslashreplace").decode() for text in complaints]
+        self._events: list[Event] = [Started(step, texts)]
         self._since_record, self._since_report = Stretch(), Stretch()
 
     def applied(self, row_stats: RowStats, seconds: float, staleness: int = 0) -> None:

@@ -60,18 +60,15 @@ def test_no_model(data: Path, tmp_path: Path):
     assert "invalid choice" in refusal(2, "--model", data, "--to", "pickle", tmp_path / "out")
 
 
-def test_without_the_compiler(trained: Path, tmp_path: Path):
-    """Nor does a report about a run need it whose data are gone."""
+def test_a_report_without_the_compiler(trained: Path, tmp_path: Path):
+    """A report about a run whose data are gone computes nothing."""
     run = shutil.copytree(trained, tmp_path / "run")
     about = json.loads((run / "config.json").read_bytes())
     (run / "config.json").write_text(json.dumps(about | {"data": str(tmp_path / "gone")}))
     script = """if True:
         import sys
-        from ddmlp.cli import export, report
-        run = sys.argv[1]
-        sys.argv[1:] = ["--model", run, "--to", "safetensors", f"{run}/model"]
-        export.main()
-        report.main([run])
+        from ddmlp.cli import report
+        report.main([sys.argv[1]])
         assert "numpy" in sys.modules
         assert "numba" not in sys.modules
     """
@@ -102,5 +99,13 @@ def test_simple(to: str, trained: Path, tmp_path: Path):
     assert out.stat().st_size == len(export.export(model, to))
 
 
+def test_float32(trained: Path, tmp_path: Path):
+    done = inside(main, "--model", trained, "--to", "onnx", "--float32", out := tmp_path / "model")
+    assert done.returncode == 0, done.stderr
+    assert out.read_bytes() == export.export(load_model(trained), "onnx", float32=True)
+    assert "--to onnx" in refusal(2, "--model", trained, "--to", "safetensors", "--float32", tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
 def test_formats():
-    assert tuple(export.ENCODERS) == FORMATS
+    assert tuple(export.FORMATS) == FORMATS

@@ -70,6 +70,7 @@ def test_onnx_on_mnist(session: "InferenceSession", model: Model, mnist: Path):
     assert_the_same(session, model, images)
 
 
+@pytest.mark.usefixtures("session")  # onnxruntime keeps files open from the first one on
 def test_onnx_is_exact(images: np.ndarray):
     weights = Weights.draw(Shape(784, 400, 10), seed=1)
     weights.flat *= 8
@@ -77,6 +78,23 @@ def test_onnx_is_exact(images: np.ndarray):
     session = session_of(model)
     assert np.abs(model.predict(images) - exact(model, images)).max() > 1e-6
     assert np.abs(session.run(["probabilities"], {"images": images})[0] - exact(model, images)).max() < 1e-7
+
+
+@pytest.mark.usefixtures("session")  # onnxruntime keeps files open from the first one on
+def test_float32(model: Model, images: np.ndarray):
+    """No number in the graph has 64 bits, and it recognises the same."""
+    from onnx import TensorProto, load_from_string
+    from onnxruntime import InferenceSession
+
+    written = export(model, "onnx", float32=True)
+    graph = load_from_string(written).graph
+    kinds = {each.data_type for each in graph.initializer}
+    kinds |= {attribute.i for node in graph.node for attribute in node.attribute if attribute.name == "to"}
+    assert kinds == {TensorProto.FLOAT}
+    session = InferenceSession(written)
+    probabilities, classes = session.run(["probabilities", "class"], {"images": images})
+    assert np.abs(probabilities - exact(model, images)).max() < 1e-5
+    assert classes.tolist() == model.predict(images).argmax(axis=1).tolist()
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
@@ -95,6 +113,7 @@ def test_onnx_metadata(session: "InferenceSession", model: Model):
     assert about.custom_metadata_map == metadata_of(model)
 
 
+@pytest.mark.usefixtures("session")  # onnxruntime keeps files open from the first one on
 def test_onnx_no_squares():
     draw = np.random.default_rng(0)
     w1, w2 = draw.normal(size=(6, 4)).astype(np.float32), draw.normal(size=(4, 3)).astype(np.float32)

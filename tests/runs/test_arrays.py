@@ -21,28 +21,125 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_simple(path):
-    found = load_arrays(path, "a", "b.d")
-    assert {name: array.tolist() for name, array in found.items()} == {"a": [0, 1, 2], "b.d": 1.5}
+    found = load_arrays(path)
+    assert {name: array.tolist() for name, array in found.items()} == {"a": [0, 1, 2], "b.c": [[0, 0]] * 2, "b.d": 1.5}
+    assert {name: array.dtype for name, array in found.items()} == {name: each.dtype for name, each in ARRAYS.items()}
+    assert all(array.flags.writeable for array in found.values())
     assert [*path.parent.iterdir()] == [path]
 
 
-@pytest.mark.parametrize(("prefix", "names"), [(None, ["a"]), ("b.", ["a", "b.c", "b.d"]), ("x", ["a"])])
-def test_by_prefix(path, prefix, names):
-    assert [*load_arrays(path, "a", prefix=prefix)] == names
+@pytest.mark.parametrize(
+    "array",
+    [np.asfortranarray(np.arange(6).reshape(2, 3)), np.zeros((0, 3)), np.array(True), np.arange(2, dtype=">f2")],
+)
+def test_as_numpy_reads_them(path, array):
+    np.savez(path, array)
+    found, expected = load_arrays(path)["arr_0"], np.load(path)["arr_0"]
+    assert (found.dtype, found.shape, found.tolist()) == (expected.dtype, expected.shape, expected.tolist())
 
 
-def test_a_missing_array(path):
-    with pytest.raises(RunError) as caught:
-        load_arrays(path, "a", "W1")
-    assert str(caught.value).startswith(f"{path} holds no such array: ")
-    assert "W1" in str(caught.value)
-
-
-def test_no_pickle(path):
-    with pytest.raises(ValueError, match="allow_pickle"):
+def test_objects_are_not_saved(path):
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="a has the type object"):
         save_arrays(path, {"a": np.array([object()])})
-    with zipfile.ZipFile(path) as archive:
-        assert archive.namelist() == ["a.npy", "b.c.npy", "b.d.npy"], "it is what it was"
+    assert path.read_bytes() == before
+
+
+HEADER = "{'descr': '<i8', 'fortran_order': False, 'shape': (1,), }"
+
+
+def member(header: str, numbers: bytes = bytes(8)) -> bytes:
+    """An array in NumPy's format, whatever its header says."""
+    text = header.encode().ljust(117) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + numbers
+
+
+def test_an_array_of_ones_own(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.npy", member(HEADER))
+    assert load_arrays(path)["a"].tolist() == np.load(path)["a"].tolist() == [0]
+
+
+MEMBERS = {
+    "empty": b"",
+    "text": b"hello",
+    "another version": member(HEADER).replace(b"\x01\x00", b"\x02\x00", 1),
+    "objects": member(HEADER.replace("<i8", "|O")),
+    "a record": member(HEADER.replace("'<i8'", "[('x', '<i8')]")),
+    "too few numbers": member(HEADER, bytes(7)),
+    "too many numbers": member(HEADER, bytes(16)),
+    "a negative side": member(HEADER.replace("(1,)", "(-1,)")),
+    "huge": member(HEADER.replace("(1,)", f"({10**17}, {10**17})")),
+    "many sides": member(HEADER.replace("(1,)", f"({'1, ' * 39}1)")),
+    "no shape": member("{'descr': '<i8', 'fortran_order': False}"),
+    "an expression": member("[0 for _ in [1]]"),
+    "a header that does not end": member(HEADER)[:100],
+}
+
+
+@pytest.mark.parametrize("kind", MEMBERS)
+def test_no_array(path, kind):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.npy", MEMBERS[kind])
+    with pytest.raises(RunError, match=f"^{path} is damaged"):
+        load_arrays(path)
+
+
+def twice(path: Path) -> None:
+    with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("a.npy", member(HEADER))
+
+
+def with_a_comment(path: Path) -> None:
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.comment = b"hello"
+
+
+def with_a_gap(path: Path) -> None:
+    """A member that the directory does not name any more lies between."""
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.infolist().pop(1)
+        del archive.NameToInfo["b.c.npy"]
+        archive._didModify = True
+
+
+CHANGES = {
+    "a byte before": lambda path: path.write_bytes(b"x" + path.read_bytes()),
+    "a byte behind": lambda path: path.write_bytes(path.read_bytes() + b"x"),
+    "itself behind": lambda path: path.write_bytes(2 * path.read_bytes()),
+    "a comment": with_a_comment,
+    "a name twice": twice,
+    "a gap": with_a_gap,
+    "compressed": lambda path: np.savez_compressed(path, **ARRAYS),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-1]),
+    "without its begin": lambda path: path.write_bytes(path.read_bytes()[1:]),
+    "empty": lambda path: path.write_bytes(b""),
+    "a single array": lambda path: path.write_bytes(member(HEADER)),
+}
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_another_archive(path, kind):
+    CHANGES[kind](path)
+    with pytest.raises(RunError, match=f"^{path} is damaged, or no .npz file: "):
+        load_arrays(path)
+
+
+def test_every_bit(path):
+    """Whatever bit is flipped: an error of ours, or the same arrays."""
+    good = path.read_bytes()
+    expected = {name: (array.dtype, array.shape, array.tobytes()) for name, array in ARRAYS.items()}
+    refused = 0
+    for bit in range(0, 8 * len(good), 13):
+        path.write_bytes(good[: bit // 8] + bytes([good[bit // 8] ^ 1 << bit % 8]) + good[bit // 8 + 1 :])
+        try:
+            found = load_arrays(path)
+        except RunError:
+            refused += 1
+        else:
+            values = [(array.dtype, array.shape, array.tobytes()) for array in found.values()]
+            assert values == [*expected.values()]
+    assert refused > len(good) / 4
 
 
 @pytest.mark.parametrize("hidden", [4, 64, 65])
@@ -50,7 +147,7 @@ def test_weights(path, hidden):
     """They lie row by row, without what pads the rows in memory."""
     weights = Weights.draw(Shape(5, hidden, 3), 0)
     save_arrays(path, weight_arrays(weights))
-    arrays = load_arrays(path, "W1", "W2")
+    arrays = load_arrays(path)
     assert [(each.shape, each.flags.c_contiguous) for each in arrays.values()] == [
         ((5, hidden), True),
         ((hidden, 3), True),
@@ -58,6 +155,24 @@ def test_weights(path, hidden):
     assert hashlib.sha256(arrays["W1"].tobytes() + arrays["W2"].tobytes()).hexdigest() == weights.sha256()
     found = join_weights(path, arrays)
     assert (found.shape, found.flat.tobytes()) == (weights.shape, weights.flat.tobytes())
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda arrays: arrays.pop("W2"), ["W1", "W2"]),
+        (lambda arrays: arrays.update(b1=np.zeros(4, np.float32)), ["b1"]),
+        (lambda arrays: arrays.update(W1=np.zeros((0, 4), np.float32)), ["(0, 4)"]),
+        (lambda arrays: arrays.clear(), ["W1", "W2"]),
+    ],
+)
+def test_other_parameters(path, change, named):
+    """Neither a missing array nor an unknown one is overlooked."""
+    arrays = weight_arrays(Weights.draw(Shape(5, 4, 3), 0))
+    change(arrays)
+    with pytest.raises(RunError) as caught:
+        join_weights(path, arrays)
+    assert all(fact in str(caught.value) for fact in [str(path), *named])
 
 
 def test_weights_do_not_share_memory():

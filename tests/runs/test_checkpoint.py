@@ -69,7 +69,7 @@ def test_no_pickle_is_loaded(checkpoints, tmp_path):
     with np.load(path) as file:
         arrays = dict(file)
     np.savez(path, allow_pickle=True, **{**arrays, "W1": np.array([Trap()], object)})
-    assert "Object arrays cannot be loaded when allow_pickle=False" in refusal(path)
+    assert "W1 is no array of numbers" in refusal(path)
     path.write_bytes(pickle.dumps(Trap()))
     assert "is damaged, or no .npz file" in refusal(path)
     assert not marker.exists()

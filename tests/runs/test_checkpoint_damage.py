@@ -1,7 +1,6 @@
 """Damaged checkpoints, and files that are none: each is refused, and nothing is read wrongly."""
 
 import dataclasses
-import io
 
 import numpy as np
 import pytest
@@ -77,16 +76,30 @@ def test_other_weights(checkpoints):
 @pytest.mark.parametrize(
     ("name", "array", "found"),
     [
-        ("W1", np.zeros((5, 3), np.float32), "W1 is float32 (5, 3) and W2 float32 (4, 3)"),
-        ("W1", np.zeros(20, np.float32), "W1 is float32 (20,) and W2 float32 (4, 3)"),
-        ("W2", np.zeros((4, 3), np.float64), "W1 is float32 (5, 4) and W2 float64 (4, 3)"),
-        ("W1", np.zeros((5, 4), np.int32), "W1 is int32 (5, 4) and W2 float32 (4, 3)"),
+        ("W1", np.zeros((5, 3), np.float32), "W1 (5, 3), W2 (4, 3)"),
+        ("W1", np.zeros(20, np.float32), "W1 (20,), W2 (4, 3)"),
+        ("W2", np.zeros((4, 3), np.float64), "W1 is float32, W2 is float64"),
+        ("W1", np.zeros((5, 4), np.int32), "W1 is int32, W2 is float32"),
     ],
 )
 def test_weights_that_do_not_fit(checkpoints, name, array, found):
     path = checkpoints.save(some(1))
     rewrite(path, **{name: array})
-    assert refusal(path) == f": {found}, expected floats of (m, n) and (n, o)"
+    assert found in refusal(path)
+
+
+OTHERS = {
+    "earlier": [np.zeros(32, np.float32), np.zeros((0, 32), np.int32), np.zeros((10**9, 0))],
+    "about": [np.zeros(0, np.int8), np.array(7, np.uint8), np.frombuffer(b"{}", np.uint8).reshape(1, 2)],
+    "b1": [np.zeros(4, np.float32)],
+}
+
+
+@pytest.mark.parametrize(("name", "array"), [(name, array) for name, arrays in OTHERS.items() for array in arrays])
+def test_other_arrays(checkpoints, name, array):
+    path = checkpoints.save(some(1))
+    rewrite(path, **{name: array})
+    refusal(path)
 
 
 @pytest.mark.parametrize(
@@ -132,14 +145,6 @@ def test_no_json(checkpoints, said):
     path = checkpoints.save(some(1))
     rewrite(path, about=np.frombuffer(said, np.uint8))
     assert " is no checkpoint: its description is damaged (" in refusal(path)
-
-
-def test_a_single_array(tmp_path):
-    path = tmp_path / "array.npz"
-    buffer = io.BytesIO()
-    np.save(buffer, np.zeros(3))
-    path.write_bytes(buffer.getvalue())
-    assert "no .npz file" in refusal(path)
 
 
 def test_a_missing_file(tmp_path):

@@ -13,7 +13,7 @@ from tests.support.helpers import inside
 
 # Lines of ddmlp 0.1.0.
 START = '{"event": "start", "step": 0, "complaints": ["a"]}'
-SAVED = '{"event": "checkpoint", "step": 4, "seconds": 0.5, "chain": "c"}'
+SAVED = f'{{"event": "checkpoint", "step": 4, "seconds": 0.5, "chain": "{"c" * 64}"}}'
 TESTED = (
     '{"event": "epoch", "step": 4, "epoch": 1, "test_error": 0.1, "test_cross_entropy": 0.3, "test_rows": 10, '
     '"seconds": 4.0}'
@@ -29,7 +29,7 @@ STREAMED = PROGRESS.replace(
 )
 LINES = {
     START: Started(0, ["a"]),
-    SAVED: Saved(4, 0.5, "c"),
+    SAVED: Saved(4, 0.5, "c" * 64),
     TESTED: Epoch(step=4, epoch=1, error=0.1, cross_entropy=0.3, rows=10, seconds=4.0),
     PROGRESS: Progress(
         step=4,

@@ -128,7 +128,10 @@ def test_a_newer_file(path, members):
     "text",
     ["", "{", "[]", "null", "{}", '"x"', b"\xff", '{"hidden": 7}', pytest.param(b"[" * 100_000, id="deep")]
     + [{name: "x"} for name in [*TrainConfig.names(), "version", "arithmetic"]]
-    + [{"data": 5}, {"dataset_sha256": 5}, {"version": 1.5}],
+    + [{"data": 5}, {"dataset_sha256": 5}, {"version": 1.5}]
+    + [{"data": "a\0b"}, {"data": "\ud800"}, {"dataset_sha256": "b"}, {"dataset_sha256": "a" * 64 + "\n"}]
+    + [{"lr": 10**400}, {"lr": True}, {"lr": 1e400}, {"lr": float("nan")}, {"seed": 2**64}, {"arithmetic": 10**400}]
+    + ['{"hidden": 7, "hidden": 7}'],
 )
 def test_a_damaged_file(path, text):
     ORIGIN.write(path)

@@ -20,7 +20,7 @@ from ddmlp.serving.models import Newest, fixed
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     run = Run(tmp_path)
-    run.create(Origin(TrainConfig(), tmp_path / "gone", ""))
+    run.create(Origin(TrainConfig(), tmp_path / "gone", "a" * 64))
     return run
 
 

@@ -42,7 +42,7 @@ FIRST = {
 
 
 def some(step: int) -> Checkpoint:
-    return Checkpoint(Weights.draw(SHAPE, step), step, replace(HEADER, chain=f"nr {step}"))
+    return Checkpoint(Weights.draw(SHAPE, step), step, replace(HEADER, chain=f"{step:064x}"))
 
 
 def refusal(path: Path) -> str:
