@@ -1,5 +1,6 @@
 """The names of classes, as a user gives them."""
 
+import os
 import re
 from pathlib import Path
 
@@ -22,7 +23,9 @@ def parse_class_names(given: str) -> tuple[tuple[str, ...], int | None]:
     ConfigError
         The file cannot be read, or there are no names in it.
     """
-    lines = _lines(Path(given)) if "," not in given or Path(given).is_file() else given.split(",")
+    # A list may be longer than the name of a file can be, which Path.is_file() answers with an error.
+    is_list = "," in given and not os.path.isfile(given)  # noqa: PTH113
+    lines = given.split(",") if is_list else _lines(Path(given))
     names = [line.strip() for line in lines]
     while names and not names[-1]:
         names.pop()

@@ -27,6 +27,8 @@ def test_a_file(tmp_path, content, expected):
 
 def test_a_list():
     assert parse_class_names("cat, no cat,dog") == (("cat", "no cat", "dog"), None)
+    many = tuple(f"class {number}" for number in range(256))
+    assert parse_class_names(",".join(many)) == (many, None)
 
 
 @pytest.mark.parametrize(
