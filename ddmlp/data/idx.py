@@ -18,7 +18,7 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, Self, TypeAlias, cast
@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddmlp.data.manifest import MAX_PIXELS
+from ddmlp.data.signatures import BEGIN, kind_of, remedy_of
 from ddmlp.errors import IdxError
 from ddmlp.files import whole_file
 
@@ -128,6 +129,8 @@ class IdxReader:
 
     def _read_header(self) -> tuple[int, ...]:
         magic = self._read_bytes(0, 4)
+        if magic[:2] != b"\0\0" or magic[2] != UINT8 or magic[3] not in (LABELS, IMAGES):
+            self._refuse_other(bytes(magic))
         if magic[:2] != b"\0\0":
             raise self._error(0, f"the bytes {magic.hex(' ')}", "00 00, a type and a rank", NOT_IDX)
         if magic[2] != UINT8:
@@ -139,6 +142,13 @@ class IdxReader:
             found = f"images of {shape[1]} x {shape[2]} pixels"
             raise self._error(8, found, f"{MAX_PIXELS:,} pixels at most", NOT_IDX)
         return shape
+
+    def _refuse_other(self, begin: bytes) -> None:
+        """Raise IdxError if the file is of a kind that its first bytes tell: `begin`, and those to be read next."""
+        with suppress(OSError, EOFError, zlib.error):  # what is damaged behind these bytes is not the question here
+            begin += cast(BufferedReader, self._stream).peek(BEGIN)[: BEGIN - len(begin)]
+        if (kind := kind_of(begin)) not in (None, "an IDX file"):
+            raise self._error(0, str(kind), "an IDX file", remedy_of(kind) or NOT_IDX)
 
     def _read_bytes(self, offset: int, size: int) -> bytearray:
         # In blocks, because `size` may be what a damaged header claims: only bytes that arrive take memory.

@@ -112,3 +112,30 @@ def test_missing_file_and_folder(tmp_path):
         IdxReader(tmp_path / "absent")
     with pytest.raises(IdxError, match=rf"{tmp_path}: Is a directory; expected an IDX file"):
         IdxReader(tmp_path)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    ("content", "found", "remedy"),
+    [
+        (b"<!DOCTYPE html><html><body>Sign in", "a web page (HTML)", "download the file itself"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a Git LFS pointer", "git lfs pull"),
+        (b"PK\x03\x04" + bytes(50), "a zip archive", "unpack it"),
+        (b"\0\0\0\x18ftypheic", "an HEIC picture", "check that this is an IDX file"),
+        (b"\x89PNG\r\n\x1a\n", "a PNG picture", "check that this is an IDX file"),
+    ],
+)
+def test_another_kind_of_file_is_named(tmp_path, content, found, remedy, packed):
+    path = tmp_path / "images"
+    path.write_bytes(gzip.compress(content) if packed else content)
+    with pytest.raises(IdxError) as caught:
+        IdxReader(path)
+    assert f": found {found}, expected an IDX file; " in str(caught.value)
+    assert remedy in str(caught.value)
+
+
+def test_gzip_in_gzip_is_named(tmp_path):
+    path = tmp_path / "images"
+    path.write_bytes(gzip.compress(gzip.compress(bytes(100))))
+    with pytest.raises(IdxError, match="found gzip data, expected an IDX file; decompress it by gunzip"):
+        IdxReader(path)
