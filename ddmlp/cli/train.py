@@ -2,7 +2,7 @@
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -61,7 +61,9 @@ def configure(args: argparse.Namespace, begun: "Origin | None", init: "Weights |
 
 
 @contextmanager
-def spooling(args: argparse.Namespace, config: TrainConfig, run: "Run") -> "Iterator[StreamIngest | None]":
+def spooling(
+    args: argparse.Namespace, config: TrainConfig, run: "Run", note: Callable[[str], None]
+) -> "Iterator[StreamIngest | None]":
     """The spool that puts a stream on disk, where the data are one."""
     if not streamed(args):
         yield None
@@ -74,12 +76,21 @@ def spooling(args: argparse.Namespace, config: TrainConfig, run: "Run") -> "Iter
         if not args.resume:
             raise ConfigError(f"{path} holds rows of a run that did not begin; remove it, or choose another --run")
         classes = Manifest.read(path).classes
-    spool = StreamIngest(open_source(args.data), path, classes, config.batch)
+    spool = StreamIngest(open_source(args.data), path, classes, config.batch, note=note)
     try:
         spool.start()
         yield spool
     finally:
         spool.stop()
+
+
+def end_followed(data: Path, config: TrainConfig) -> None:
+    """Mark the end of the training data, if rows of theirs might still come; raises ConfigError if none can."""
+    from ddmlp.data.ingest import mark_end
+
+    if not config.follow:
+        raise ConfigError(f"--end goes with a run of --follow or of a stream: {data} is whole")
+    mark_end(data / "train")
 
 
 def wait_for_rows(data: Path, spool: "StreamIngest | None", progress: "RunProgress", seconds: float) -> None:
@@ -145,11 +156,11 @@ def main(arguments: list[str] | None = None) -> int:
             progress.note(f"note: Ray deletes {run.path} some time after this job; name a --run elsewhere")
         if init:
             run.write_initial_weights(init)
-        with spooling(args, config, run) as spool:
+        if args.end:
+            end_followed(data, config)
+        with spooling(args, config, run, progress.note) as spool:
             if config.follow:
                 wait_for_rows(data, spool, progress, args.idle_timeout)
-                if spool and spool.odd:
-                    progress.note(f"warning: {args.data}: {spool.odd}")
             job, origin = prepare(args, config, data, run, init)
             opened = api.open_trainer(job, address=args.address, dashboard=args.dashboard, note=progress.note)
             with continuation.told(run), opened as trainer:

@@ -13,7 +13,7 @@ from ddmlp.errors import ConfigError
 
 STANDARD_INPUT = "-"  # as --data
 # Flags that going on with a run does not take over as they are; nor those of settings, which the run has.
-OF_THIS_COMMAND = {"data", "run", "resume", "init", "stop_after"}
+OF_THIS_COMMAND = {"end", "data", "run", "resume", "init", "stop_after"}
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -90,8 +90,8 @@ def _parser() -> Parser:
     how.add_argument("--stop-after", type=int, metavar="STEPS", help="stop there, with a checkpoint and a model")
     how.add_argument("--idle-timeout", type=float, default=math.inf, metavar="SECONDS", help="with --follow: stop "
                      "after so long without a new row (default: never)")  # fmt: skip
-    how.add_argument("--end", dest="idle_timeout", action="store_const", const=0.0, help="with --follow: train on the "
-                     "rows that are there, and stop")  # fmt: skip
+    how.add_argument("--end", action="store_true", help="with --follow: no more rows will come; those that are there "
+                     "are the data, and their end is marked")  # fmt: skip
     how.add_argument("--no-report", action="store_true", help="write no report.html when it ends")
     how.add_argument("--classes", type=int, default=10, help="of a stream (default: %(default)s)")
     return parser
@@ -138,9 +138,9 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError(f"--classes is {args.classes}, expected 1 to 256")
     if args.resume and args.run is None:
         raise ConfigError("--resume needs --run, the folder of the run to go on with")
-    if args.idle_timeout != math.inf and not (args.follow or args.resume):
+    if (args.end or args.idle_timeout != math.inf) and not (args.follow or args.resume):
         raise ConfigError("--idle-timeout and --end go with --follow")
-    if args.idle_timeout == 0 and streamed(args):
+    if args.end and streamed(args):
         raise ConfigError(f"--end goes without --data {args.data}: it waits for no more rows")
     if args.resume and args.init:
         raise ConfigError("--init begins a new run: give it without --resume")

@@ -1,96 +1,26 @@
-"""Training on what is still arriving: the same weights as from a file, however it comes and whatever dies meanwhile."""
+"""Training on a dataset that grows: the same weights as from one that is whole, whatever dies meanwhile."""
 
-import io
 import itertools
 import json
 import os
 import signal
-import socket
 import subprocess
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import pytest
 
-from ddmlp.cli.train import main
 from ddmlp.config import TrainConfig
 from ddmlp.data.dataset import Dataset
 from ddmlp.data.writer import DatasetWriter
 from ddmlp.runs.run import Run
-from ddmlp.training.setup import build_trainer
 from tests.support.faults import ANY, Fault, fired
-from tests.support.helpers import inside
+from tests.support.followed import BATCH, COMMAND, CONFIG, FLAGS, ROWS, SECONDS, command, publish, result
 from tests.support.process_trainer import ProcessTrainer
 from tests.support.processes import descendants
 from tests.support.runs import begin, job, train, verified
-
-ROWS, BATCH = 4_000, 150  # 26 whole steps, and 100 rows
-FLAGS = ["--follow", "--hidden", "20", "--batch", str(BATCH), "--microbatch", "32"]
-CONFIG = TrainConfig(hidden=20, batch=BATCH, microbatch=32, epochs=1, lr_schedule="constant", follow=True)
-COMMAND = [sys.executable, "-m", "ddmlp.train", "--no-report"]
-SECONDS = 60  # the longest that anything may take
-
-
-@pytest.fixture(scope="module")
-def rows(data: Path) -> tuple[Any, Any]:
-    """The pixels (rows, 28, 28) and the labels of the sample."""
-    pixels, labels = Dataset(data / "train").gather(np.arange(ROWS))
-    return pixels.reshape(-1, 28, 28), labels
-
-
-@pytest.fixture(scope="module")
-def ended(rows: tuple[Any, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with all rows in train/, and the end marked."""
-    folder = tmp_path_factory.mktemp("ended")
-    publish(folder, rows, 0, ROWS, end=True)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def expected(ended: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The hash of the weights after a run in one process on all rows."""
-    run = tmp_path_factory.mktemp("expected") / "run"
-    begin(run, CONFIG, ended)
-    found = train(build_trainer(job(ended, run, 0, CONFIG)), run)
-    assert (found["steps"], found["rows"], found["finished"]) == (27, ROWS, True)
-    return str(found["weights_sha256"])
-
-
-def publish(folder: Path, rows: tuple[Any, Any], first: int, last: int, *, end: bool = False) -> None:
-    pixels, labels = rows
-    with DatasetWriter(folder / "train", (28, 28), 10, extend=True, shard_rows=700) as writer:
-        writer.append(pixels[first:last], labels[first:last])
-        if end:
-            writer.end()
-
-
-def stream(rows: tuple[Any, Any], first: int = 0, *, cut: int = 0) -> bytes:
-    """Rows as an Arrow IPC stream of lists, as other programs have them; without its last `cut` bytes."""
-    pixels, labels = rows
-    sink = io.BytesIO()
-    kind = pa.schema([("label", pa.int32()), ("pixels", pa.list_(pa.uint8(), 784))])
-    with pa.ipc.new_stream(sink, kind) as writer:
-        for start in range(first, ROWS, 300):
-            flat = pa.array(pixels[start : start + 300].ravel())
-            batch = [pa.array(labels[start : start + 300], pa.int32()), pa.FixedSizeListArray.from_arrays(flat, 784)]
-            writer.write_batch(pa.record_batch(batch, schema=kind))
-    return sink.getvalue()[: -cut or None]
-
-
-def command(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return inside(main, "--no-report", *arguments)
-
-
-def result(run: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((run / "result.json").read_bytes())
-    return found
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -105,68 +35,6 @@ def steps_noted(run: Path) -> int:
     path = run / "metrics.jsonl"
     events = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     return max((event["step"] for event in events), default=-1)
-
-
-def test_simple(rows: tuple[Any, Any], expected: str, tmp_path: Path):
-    words = [*COMMAND, "--data", "-", *FLAGS, "--run", tmp_path / "run"]
-    done = subprocess.run(words, input=stream(rows), capture_output=True, timeout=SECONDS)
-    assert (done.returncode, done.stderr) == (0, b"")
-    found = result(tmp_path / "run")
-    assert found["weights_sha256"] == expected
-    assert (found["rows"], found["finished"]) == (ROWS, True)
-    assert "test_error" not in found
-    assert b"tested first" in done.stdout
-    assert len(Dataset(tmp_path / "run" / "data" / "train")) == ROWS, "it was put on disk"
-    assert verified(tmp_path / "run")
-
-
-@contextmanager
-def sending(content: bytes) -> Iterator[str]:
-    """The address at which one who connects is sent this."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(SECONDS)
-
-        def serve() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                connection.sendall(content)
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        yield f"tcp://127.0.0.1:{listener.getsockname()[1]}"
-        thread.join()
-
-
-def test_socket(rows: tuple[Any, Any], expected: str, tmp_path: Path):
-    with sending(stream(rows)) as address:
-        done = command("--data", address, *FLAGS, "--run", tmp_path / "run", "--quiet")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert result(tmp_path / "run")["weights_sha256"] == expected
-
-
-def test_binarised_pixels_are_told(rows: tuple[Any, Any], tmp_path: Path):
-    with sending(stream(((rows[0] > 127).astype(np.uint8), rows[1]))) as address:
-        done = command("--data", address, *FLAGS, "--run", tmp_path / "run")
-    assert f"warning: {address}: the largest pixel of the first 300 rows is 1" in done.stderr + done.stdout
-
-
-def test_stream_breaks_off(rows: tuple[Any, Any], expected: str, tmp_path: Path):
-    run = tmp_path / "run"
-    with sending(stream(rows, cut=8 + 300 * 784 * 4)) as address:
-        done = command("--data", address, *FLAGS, "--run", run)
-    assert done.returncode == 1
-    assert f" -m ddmlp.train --run {run} --resume --data {address} --no-report\n" in done.stderr
-    kept = len(Dataset(run / "data" / "train"))
-    assert 0 < kept < ROWS
-    assert f"broke off after {kept:,} rows" in done.stderr
-    with sending(stream(rows, first=kept)) as address:
-        done = command("--data", address, *FLAGS, "--run", run)
-        assert done.returncode == 1, "--resume is missing"
-        assert "--resume" in done.stderr
-        done = command("--data", address, "--run", run, "--resume")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert result(run)["weights_sha256"] == expected
-    assert verified(run)
 
 
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.cluster)])
@@ -201,6 +69,18 @@ def test_idle_timeout(rows: tuple[Any, Any], expected: str, tmp_path: Path):
     assert (result(run)["steps"], result(run)["rows"], result(run)["finished"]) == (6, 900, False)
     publish(folder, rows, 1_000, ROWS, end=True)
     assert command("--run", run, "--resume").returncode == 0
+    assert result(run)["weights_sha256"] == expected
+
+
+def test_the_user_marks_the_end(rows: tuple[Any, Any], expected: str, tmp_path: Path):
+    folder, run = tmp_path / "data", tmp_path / "run"
+    publish(folder, rows, 0, ROWS)
+    assert command("--data", folder, *FLAGS, "--run", run, "--idle-timeout", "0.1").returncode == 0
+    assert (result(run)["steps"], result(run)["finished"]) == (26, False)
+    with DatasetWriter(folder / "train", (28, 28), 10, extend=True):
+        assert command("--run", run, "--resume", "--end").returncode == 1, "rows are still coming"
+    assert command("--run", run, "--resume", "--end").returncode == 0
+    assert (result(run)["steps"], result(run)["finished"]) == (27, True)
     assert result(run)["weights_sha256"] == expected
 
 

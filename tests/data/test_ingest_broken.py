@@ -21,10 +21,8 @@ def test_a_broken_connection_keeps_the_rows(tmp_path):
         until(lambda: ingest.rows == 5)
         reset.set()
         until(lambda: ingest.error)
-    assert str(ingest.error) == (
-        f"the stream from {address} broke off after 5 rows, without Arrow's end-of-stream marker (Connection reset by "
-        "peer); the rows are kept: go on by --resume with the rest"
-    )
+    for part in (address, "5 rows", "Connection reset by peer", "--resume"):
+        assert part in str(ingest.error)
     assert not Manifest.read(tmp_path / "data").ended
     assert numbers(tmp_path / "data") == list(range(5))
 
@@ -34,10 +32,8 @@ def test_a_broken_connection_keeps_the_rows(tmp_path):
 )
 def test_a_broken_stream_keeps_its_rows(tmp_path, cut, rows):
     message = refusal(stream(batch(3), batch(4, 3))[:cut], tmp_path / "data", rows=100)
-    assert message.startswith(
-        f"the stream from file broke off after {rows} rows, without Arrow's end-of-stream marker (end of file); "
-    )
-    assert message.endswith("go on by --resume with the rest" if rows else "expected an Arrow IPC stream")
+    assert f"broke off after {rows} rows" in message
+    assert ("--resume --end" in message) == (rows > 0)
     assert numbers(tmp_path / "data") == list(range(rows))
     assert not rows or not Manifest.read(tmp_path / "data").ended
 
@@ -50,7 +46,7 @@ def test_a_stream_goes_on(tmp_path):
     assert receive(stream(batch(2, 9)), path).ended
     assert numbers(path) == list(range(11))
     assert Manifest.read(path).ended
-    message = refusal(stream(batch(1)), path)
+    message = refusal(stream(batch(1, 11)), path)
     assert message.startswith(f"{path} has had its end marked, nothing can be added to it; ")
     assert numbers(path) == list(range(11))
 
@@ -75,8 +71,8 @@ def test_a_dataset_that_does_not_fit(tmp_path):
     other = columns(tensor(np.zeros((2, 2, 3), np.uint8)))
     assert "data has images of (2, 2) in 10 classes; found images of (2, 3) in 10" in refusal(other, path)
     assert "data has images of (2, 2) in 10 classes; found images of (2, 2) in 9" in refusal(
-        stream(batch(1)), path, classes=9
+        stream(batch(1, 5)), path, classes=9
     )
     with DatasetWriter(path, (2, 2), 10, extend=True):
-        assert "data is being written by another process" in refusal(stream(batch(1)), path)
+        assert "data is being written by another process" in refusal(stream(batch(1, 5)), path)
     assert numbers(path) == list(range(5))

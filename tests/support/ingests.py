@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,9 +18,11 @@ from tests.support.streams import source_of, until
 
 @contextmanager
 def ingesting(
-    source: Source, path: Path, rows: int = 1, classes: int = 10, seconds: float = 1.0
+    source: Source, path: Path, rows: int = 1, classes: int = 10, seconds: float = 1.0, notes: list[str] | None = None
 ) -> Iterator[StreamIngest]:
-    ingest = StreamIngest(source, path, classes, rows, publish_seconds=seconds)
+    """notes: where to put what it says."""
+    notes = [] if notes is None else notes
+    ingest = StreamIngest(source, path, classes, rows, publish_seconds=seconds, note=notes.append)
     ingest.start()
     try:
         yield ingest
@@ -27,14 +30,14 @@ def ingesting(
         ingest.stop()
 
 
-def receive(content: bytes, path: Path, **options: float) -> StreamIngest:
+def receive(content: bytes, path: Path, **options: Any) -> StreamIngest:
     """Ingest a whole file; returns when it is done."""
     with source_of(content, path.with_name("stream")) as source, ingesting(source, path, **options) as ingest:
         until(lambda: ingest.ended or ingest.error)
     return ingest
 
 
-def refusal(content: bytes, path: Path, **options: float) -> str:
+def refusal(content: bytes, path: Path, **options: Any) -> str:
     ingest = receive(content, path, **options)
     assert not ingest.ended
     with pytest.raises(DatasetError) as caught:
