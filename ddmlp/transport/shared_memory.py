@@ -30,13 +30,13 @@ class Region:
         for folder in ("/dev/shm", tempfile.gettempdir()):
             if not Path(folder).is_dir():
                 continue
-            with tempfile.TemporaryFile(dir=folder) as file:
-                try:
+            try:
+                with tempfile.TemporaryFile(dir=folder) as file:
                     # Room is taken now: a page that is missing later would kill the process that touches it.
                     _allocate(file.fileno(), length)
-                except OSError:
-                    continue
-                return cls(os.dup(file.fileno()), count, size)
+                    return cls(os.dup(file.fileno()), count, size)
+            except OSError:  # full, or not writable
+                continue
         raise ClusterError(
             f"no room for {length:,} bytes that the server and the workers share, neither in /dev/shm nor in "
             f"{tempfile.gettempdir()}; in a container, give it more by --shm-size"

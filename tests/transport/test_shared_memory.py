@@ -67,3 +67,18 @@ def test_no_room_for_a_region_is_an_error(monkeypatch):
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(ClusterError, match=r"no room for 4,096 bytes .* neither in /dev/shm nor in .* --shm-size"):
         Region.create(count=1, size=1024)
+
+
+def test_shared_memory_is_read_only(monkeypatch):
+    """The region is elsewhere."""
+    temporary_file = tempfile.TemporaryFile
+
+    def read_only(dir):
+        if str(dir) == "/dev/shm":
+            raise OSError(errno.EROFS, "Read-only file system", f"{dir}/tmp")
+        return temporary_file(dir=dir)
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", read_only)
+    region = Region.create(count=1, size=16)
+    assert place_of(region).startswith(tempfile.gettempdir())
+    region.close()
