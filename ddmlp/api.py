@@ -1,7 +1,6 @@
 """Training, verify and replay as functions, which the commands of these names call."""
 
 import math
-import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,12 +22,11 @@ from ddmlp.training.trainer import Trainer
 
 if TYPE_CHECKING:  # not every training needs them
     from ddmlp.data.ingest import StreamIngest
-    from ddmlp.ray_backend.trainer import RayTrainer
+    from ddmlp.ray_backend.driver_process import DriverProcess
     from ddmlp.runs.event_sinks import EventSink
 
-    AnyTrainer: TypeAlias = Trainer | RayTrainer
+    AnyTrainer: TypeAlias = Trainer | DriverProcess
 
-CROWDED = 0.25  # CPUs a worker
 ADVANCE_SECONDS = 0.2  # between looks at the progress and at what asks to stop
 
 
@@ -83,11 +81,17 @@ def prepare_job(
 
 @contextmanager
 def open_trainer(
-    job: Job, *, address: str | None = None, dashboard: bool = False, note: Callable[[str], None] = lambda _: None
+    job: Job,
+    *,
+    address: str | None = None,
+    dashboard: bool = False,
+    note: Callable[[str], None] = lambda _: None,
+    stopping: Sequence[int] = (),
 ) -> "Iterator[AnyTrainer]":
     """The trainer of a job, in this process or on Ray; nothing of it is left behind.
 
-    address, dashboard: see `ray_backend.cluster.connect`; note: called with lines for the user.
+    address, dashboard: see `ray_backend.cluster.connect`; note: called with lines for the user; stopping: signals that
+    ask to stop, as they come. Raises KeyboardInterrupt if there are some, and Ray cannot be waited for.
     """
     if job.workers == 0:
         local = build_trainer(job)
@@ -97,27 +101,14 @@ def open_trainer(
             local.close()
         return
     from ddmlp.nn.known_answer import check_arithmetic
-    from ddmlp.ray_backend.cluster import connect
-    from ddmlp.ray_backend.trainer import RayTrainer
+    from ddmlp.ray_backend.driver_process import DriverProcess
 
     check_arithmetic()  # so that the kernels are compiled once, and not by each process of a node
-    cluster = connect(address, dashboard=dashboard)
+    remote = DriverProcess(job, address=address, dashboard=dashboard, note=note, stopping=stopping)
     try:
-        name = "started a local Ray" if cluster.own else f"using the Ray at {cluster.address}"
-        note(f"{name} ({cluster.why}): {cluster.room()}")
-        if dashboard and cluster.own:
-            note(f"dashboard: {cluster.dashboard} (it asks for this token: {os.environ['RAY_AUTH_TOKEN']})")
-        if (share := cluster.share(job.fewest)) < 1:
-            note(f"{job.fewest} workers share {cluster.cpus:g} CPUs: {share:g} each")
-        if share < CROWDED:
-            note("warning: so many are slower than one process, and each needs about 200 MB of memory")
-        remote = RayTrainer(job, cluster)
-        try:
-            yield remote
-        finally:
-            remote.close()
+        yield remote
     finally:
-        cluster.leave()
+        remote.close()
 
 
 def train(

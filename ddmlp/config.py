@@ -141,7 +141,15 @@ class Timeouts:
     handshake: float = 10.0  # from connecting to being accepted
     message: float = 5.0  # that a message which has begun to arrive or leave may stand still
     rows: float = 30.0  # until rows that another node has published must be visible here
+    # Ray, as the process that trains sees it.
+    start: float = 180.0  # until Ray, and a trainer on it, are there
+    ray: float = 5.0  # without a connection to Ray's GCS, or to the raylet here, after which it counts as gone
+    driver: float = 1_800.0  # without an answer of the driver, after which the run ends
+    stop: float = 8.0  # after a signal, until an answer that does not come is waited for no more
+    close: float = 30.0  # until the driver has let everything go
     # Ray's actors.
     place: float = 60.0  # until the workers have their CPUs
     worker_start: float = 20.0  # that a worker which is still starting is waited for before it is killed
     server: float = 600.0  # without an answer of the server; testing the weights or saving them is one silence
+    ping: float = 10.0  # that a silent server has to say that it lives
+    death: float = 20.0  # until Ray says that a server which was killed is dead

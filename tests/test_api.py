@@ -1,6 +1,6 @@
 """What the commands do, as functions: a job is checked against its data, and a trainer leaves nothing behind."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,7 @@ import pytest
 from ddmlp import api
 from ddmlp.config import TrainConfig
 from ddmlp.data.writer import DatasetWriter
-from ddmlp.errors import ClusterError, ConfigError, DatasetError
-from ddmlp.ray_backend import cluster as ray_cluster
-from ddmlp.ray_backend import trainer as ray_trainer
+from ddmlp.errors import ConfigError, DatasetError
 from ddmlp.runs.run import Run
 from ddmlp.training.job import Job
 from ddmlp.training.setup import build_trainer
@@ -92,6 +90,7 @@ def test_trainer_here_is_closed(job: Job, monkeypatch: pytest.MonkeyPatch):
         raise KeyError
     build_trainer(alone).close()
     assert notes == []
+<<<<<<< HEAD
 
 
 @dataclass
@@ -181,3 +180,5 @@ def test_ray_is_left_if_no_trainer_starts(job: Job, monkeypatch: pytest.MonkeyPa
     with pytest.raises(ClusterError, match="no place"), api.open_trainer(job):
         pass
     assert cluster.left
+=======
+>>>>>>> 907d163 (Ray: the driver is a child process; the death of Ray is an error within seconds, and signals reach the command alone)

@@ -145,7 +145,7 @@ def main(arguments: list[str] | None = None) -> int:
     moved = data if begun and begun.data != data and not streamed(args) else None
     continuation = Continuation(args, run.path, moved, follow=config.follow)
     writing = recording(run, tensorboard=args.tensorboard)
-    with run, RunProgress(quiet=args.quiet) as progress, writing as record:
+    with run, RunProgress(quiet=args.quiet) as progress, writing as record, stop_requests() as stop:
         if not args.resume:
             run.refuse_old()
         elif (before := run.result()) and before.finished and (config.follow or before.epochs >= config.epochs):
@@ -162,7 +162,8 @@ def main(arguments: list[str] | None = None) -> int:
             if config.follow:
                 wait_for_rows(data, spool, progress, args.idle_timeout)
             job, origin = prepare(args, config, data, run, init)
-            opened = api.open_trainer(job, address=args.address, dashboard=args.dashboard, note=progress.note)
+            ray = {"address": args.address, "dashboard": args.dashboard}
+            opened = api.open_trainer(job, **ray, note=progress.note, stopping=stop.signals)
             with continuation.told(run), opened as trainer:
                 if begun:
                     progress.note(f"resuming after step {trainer.step}")
@@ -170,14 +171,15 @@ def main(arguments: list[str] | None = None) -> int:
                         run.extend(origin)
                 else:
                     run.create(origin)
-                with stop_requests() as stopping:
-                    report = api.train(
-                        trainer, record, progress.show, stopping=stopping, follow=config.follow, ingest=spool
-                    )
+                stop.note()
+                report = api.train(
+                    trainer, record, progress.show, stopping=stop.signals, follow=config.follow, ingest=spool
+                )
+                if report.result is not None:
+                    run.write_result(report.result)  # before Ray is left, which takes a while
         if report.result is None:
             progress.note(f"interrupted after step {report.step}; {continuation.text()}")
             return INTERRUPTED
-        run.write_result(report.result)
         show_result(report.result, run, continuation, report=not args.no_report)
     return 0
 

@@ -72,6 +72,10 @@ class ServerActor:
         self.trainer = build_trainer(job, connect)
         return self.trainer.step
 
+    def ping(self) -> int:
+        """Its process. Answered in a thread beside the one that all else is done in."""
+        return os.getpid()
+
     def listen(self, address: protocol.Address) -> protocol.Address:
         return self.pool.listen(address)
 

@@ -5,7 +5,6 @@ import os
 import secrets
 import socket
 import time
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -14,7 +13,6 @@ from typing import Any
 from ddmlp.errors import ClusterError, DdmlpError
 from ddmlp.ray_backend.choice import Choice, choose
 from ddmlp.ray_backend.head import ask_head, find_token
-from ddmlp.ray_backend.process_groups import own_process_groups
 from ddmlp.ray_backend.temporary import has_room, ray_folder
 
 OBJECT_STORE_BYTES = 100 << 20  # of our own Ray: our arrays do not travel through its store
@@ -52,13 +50,14 @@ OWN = {
 class Cluster:
     """A Ray that this process is connected to.
 
-    own: whether it was started here, and ends with `leave`; why: why it was chosen, in words; dashboard: where its
-    dashboard is, if it has one.
+    own: whether it was started here, and ends with `leave`; raylet: its socket on this machine; why: why it was
+    chosen, in words; dashboard: where its dashboard is, if it has one.
     """
 
     ray: ModuleType
     address: str
     own: bool
+    raylet: str
     why: str = ""
     dashboard: str | None = None
 
@@ -157,12 +156,9 @@ def _join(choice: Choice) -> Cluster:
 def _connected(choice: Choice, options: dict[str, Any]) -> Cluster:
     import ray
 
-    with own_process_groups() if choice.own else nullcontext():
-        found: Any = ray.init(**options, logging_level=logging.ERROR, log_to_driver=False)
-    url = found.address_info.get("webui_url")
-    return Cluster(
-        ray, str(found.address_info["gcs_address"]), choice.own, choice.why, f"http://{url}" if url else None
-    )
+    at: Any = ray.init(**options, logging_level=logging.ERROR, log_to_driver=False).address_info
+    url = f"http://{at['webui_url']}" if at.get("webui_url") else None
+    return Cluster(ray, str(at["gcs_address"]), choice.own, str(at["raylet_socket_name"]), choice.why, url)
 
 
 def _check_loopback() -> None:

@@ -5,7 +5,11 @@ driver: server and workers talk to each other directly (ddmlp/transport).
 """
 
 import math
+import os
 import secrets
+import signal
+import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +27,8 @@ from ddmlp.training.report import Report
 from ddmlp.transport import protocol
 
 WATCH_SECONDS = 1.0  # between looks at the workers while they join
+SILENT_SECONDS = 2.0  # without the server's answer, after which it is asked whether it lives
+BESIDE = "ping"  # the concurrency group of calls that are answered while another is being done
 
 
 class RayTrainer:
@@ -35,9 +41,12 @@ class RayTrainer:
         """Place and start the actors. Raises ClusterError where that does not come about within a bound, and what an
         actor raised; no actor is left then."""
         self._ray, self._cluster, self._job = cluster.ray, cluster, job
-        self._server_kind = cluster.ray.remote(self.server_class)  # once, as the group's
+        self._server_kind = cluster.ray.remote(concurrency_groups={BESIDE: 1})(
+            self.server_class
+        )  # once, as the group's
         self._folder = SocketFolder()
         self._server: Any = None
+        self._process: Any = None  # the server's
         self._endpoint: Endpoint
         self._started = self._deaths = self._since_checkpoint = 0
         self._began = self.step = -1  # the step that the last server began at, and the last one reported
@@ -71,8 +80,7 @@ class RayTrainer:
         """Write a checkpoint; see `Trainer.checkpoint`. Raises ClusterError where the server dies meanwhile."""
         try:
             asked = self._server.checkpoint.remote()
-            self._group.watch(asked, self._job.timeouts.server)
-            folder: Path = get_answer(self._ray, asked)
+            folder: Path = self._answer(asked)
         except self._ray.exceptions.RayActorError:
             raise ClusterError("the server has died before the checkpoint was written") from None
         return folder
@@ -99,12 +107,34 @@ class RayTrainer:
         asked again."""
         while True:
             try:
-                asked = getattr(self._server, method).remote(*arguments)
-                if not self._group.watch(asked, self._job.timeouts.server):
-                    self._ray.kill(self._server)
-                return get_answer(self._ray, asked)
+                return self._answer(getattr(self._server, method).remote(*arguments))
             except self._ray.exceptions.RayActorError as error:
                 self._restart_server(error)
+
+    def _answer(self, asked: Any) -> Any:
+        """The server's answer to what was `asked`; see `get_answer`. A server that does not answer a ping either, or
+        not for very long, is killed."""
+        timeouts, begin = self._job.timeouts, time.monotonic()
+        while not self._group.watch(asked, SILENT_SECONDS):
+            if self._ray.wait([self._process], timeout=0)[0]:
+                ping = self._server.ping.options(concurrency_group=BESIDE).remote()
+                bound = timeouts.server if self._group.watch(ping, timeouts.ping) else 0.0
+            else:
+                bound = timeouts.place
+            if time.monotonic() > begin + bound:
+                self._kill_server()
+                if not self._group.watch(asked, timeouts.death):
+                    raise ClusterError(
+                        f"Ray does not say that the server is dead, {timeouts.death:g} s after it was killed"
+                    )
+        return get_answer(self._ray, asked)
+
+    def _kill_server(self) -> None:
+        """Kill the server, whatever state it is in."""
+        if self._ray.wait([self._process], timeout=0)[0]:  # Ray would ask it first, and wait
+            with suppress(ProcessLookupError, self._ray.exceptions.RayError):
+                os.kill(self._ray.get(self._process), signal.SIGKILL)
+        self._ray.kill(self._server)
 
     def _start_server(self) -> tuple[Any, Endpoint]:
         """Have a new server go on from the newest checkpoint: its position, once it is there, and where to meet it."""
@@ -113,13 +143,14 @@ class RayTrainer:
         beside = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(self._cluster.here, soft=False)
         options = {"num_cpus": 0, "scheduling_strategy": beside, **NEVER_AGAIN}
         self._server = self._server_kind.options(**options).remote()
+        self._process = self._server.ping.remote()
         self._started += 1
         endpoint = Endpoint(str(self._folder.path / f"server-{self._started}"), None, secrets.token_bytes(32))
         return self._server.start.remote(self._job, endpoint.secret, [endpoint.local]), endpoint
 
     def _connect(self, starting: Any, endpoint: Endpoint) -> None:
         """Wait until the server has started, and send the workers to it."""
-        step = get_answer(self._ray, starting)
+        step = self._answer(starting)
         if step > self._began:
             self._since_checkpoint = 0
         self._began = self.step = step
@@ -147,7 +178,7 @@ class RayTrainer:
         """Have the server listen for workers on other nodes: only now has the user asked for more than this one."""
         if self._endpoint.far is None:
             address: protocol.Address = (self._ray.util.get_node_ip_address(), 0)
-            self._endpoint = replace(self._endpoint, far=get_answer(self._ray, self._server.listen.remote(address)))
+            self._endpoint = replace(self._endpoint, far=self._answer(self._server.listen.remote(address)))
         return self._endpoint
 
     def _gather(self) -> None:

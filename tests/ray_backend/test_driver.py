@@ -1,6 +1,5 @@
 """The driver's own end: killed, or its terminal closed. No actor stays, and the run goes on where it was."""
 
-import json
 import os
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from ddmlp.ray_backend.trainer import RayTrainer
 from ddmlp.runs.checkpoint import Checkpoints
 from tests.support.helpers import inside
 from tests.support.processes import actors, alive, assert_no_actor_is_left, descendants, in_terminal
-from tests.support.runs import job, train
+from tests.support.runs import job, train, weights_of
 
 COMMAND = [sys.executable, "-m", "ddmlp.train", "--no-report"]
 SETTINGS = ["--hidden", "20", "--batch", "150", "--epochs", "40", "--checkpoint-every", "10"]
@@ -28,11 +27,6 @@ def expected(data: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     run = tmp_path_factory.mktemp("whole") / "run"
     assert inside(main, "--no-report", "--data", data, *SETTINGS, "--run", run).returncode == 0
     return weights_of(run)
-
-
-def weights_of(run: Path) -> str:
-    found: str = json.loads((run / "result.json").read_bytes())["weights_sha256"]
-    return found
 
 
 def newest(run: Path) -> int:

@@ -1,5 +1,6 @@
 """Runs under trial: begun, trained, and computed again to see whether they came to what they should."""
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -56,6 +57,12 @@ def train(trainer: Any, path: Path, until: Callable[[], bool] = lambda: False, s
         return {}
     finally:
         trainer.close()
+
+
+def weights_of(run: Path) -> str:
+    """The hash of the weights that a run has come to."""
+    found: str = json.loads((run / "result.json").read_bytes())["weights_sha256"]
+    return found
 
 
 def assert_computed_again(path: Path, result: dict[str, Any]) -> None:

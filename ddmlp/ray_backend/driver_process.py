@@ -1,0 +1,167 @@
+"""A trainer on Ray, whose driver is a child process: its death, and Ray's, are errors here, and a wait can be ended."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing import Pipe
+from pathlib import Path
+from typing import Any
+
+from ddmlp.errors import ClusterError
+from ddmlp.ray_backend.probe import RayProbe
+from ddmlp.training.job import Job
+from ddmlp.training.report import Report
+
+BOOT = """import sys
+descriptor, parent, __file__, *sys.path[:] = sys.argv[1:]
+from ddmlp.ray_backend.driver import main
+main(int(descriptor), int(parent), __file__)"""
+STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+LOG_BYTES = 4096  # of what the driver has printed, that are looked at
+LOOK_SECONDS = 0.1  # between looks at signals and at Ray
+
+
+class DriverProcess:
+    """Used as the local trainer is; `RayTrainer`, whose driver is in the process that this one starts.
+
+    A signal that asks all processes to stop is for this one alone: it is blocked in the driver, and in all that the
+    driver starts, a Ray of our own included. Without Ray no checkpoint could be written any more.
+    """
+
+    def __init__(
+        self, job: Job, *, address: str | None, dashboard: bool, note: Callable[[str], None], stopping: Sequence[int]
+    ) -> None:
+        """address, dashboard: see `cluster.connect`; note: called with lines for the user; stopping: signals that ask
+        to stop, as they come. Raises ClusterError, and what an actor raised."""
+        self._timeouts, self._note, self._stopping = job.timeouts, note, stopping
+        self._probe: RayProbe | None = None
+        self._asked_to_stop: float | None = None  # when
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - what Ray prints, until `close`
+        self._connection, theirs = Pipe()
+        words = [str(theirs.fileno()), str(os.getpid()), sys.argv[0], *sys.path]
+        with theirs, _blocked(STOP_SIGNALS):
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", BOOT, *words],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=self._log,
+                start_new_session=True,
+            )
+        try:
+            self._connection.send((job, address, dashboard))
+            self.step: int = self._answer(job.timeouts.start)
+        except BaseException:
+            self.close()
+            raise
+
+    def advance(self, seconds: float) -> Report:
+        """See `Trainer.advance`. Raises KeyboardInterrupt if it is asked to stop, and nothing comes for long."""
+        report: Report = self._ask("advance", seconds)
+        self.step = report.step
+        return report
+
+    def end(self) -> Report:
+        """See `Trainer.end`."""
+        report: Report = self._ask("end", stoppable=False)
+        return report
+
+    def checkpoint(self) -> Path:
+        """See `Trainer.checkpoint`."""
+        folder: Path = self._ask("checkpoint", stoppable=False)
+        return folder
+
+    def close(self) -> None:
+        """Let the driver and all that it has started go, whatever state they are in."""
+        if self._connection.closed:
+            return
+        try:
+            self._connection.send(None)
+            self._answer(self._timeouts.close)
+        except (ClusterError, OSError, KeyboardInterrupt):
+            pass  # it is ended all the same
+        finally:
+            self._end()
+
+    def _ask(self, method: str, *arguments: Any, stoppable: bool = True) -> Any:
+        """What the driver answers; raises what it raised."""
+        with suppress(OSError):  # it has ended, and perhaps said why
+            self._connection.send((method, arguments))
+        return self._answer(self._timeouts.driver, stoppable=stoppable)
+
+    def _answer(self, seconds: float, *, stoppable: bool = True) -> Any:
+        """The driver's next answer. All waits for Ray are here: whatever happens to it, each has an end."""
+        deadline = time.monotonic() + seconds
+        while True:
+            if self._connection.closed:
+                raise ClusterError("the driver of Ray has ended")
+            if self._connection.poll(LOOK_SECONDS):
+                try:
+                    kind, value = self._connection.recv()
+                except (EOFError, OSError):
+                    raise self._lost(self._missing or f"the driver of Ray has ended{self._last_words()}") from None
+                match kind:
+                    case "note":
+                        self._note(value)
+                    case "cluster":
+                        self._probe = RayProbe(*value, patience=self._timeouts.ray)
+                    case "answer":
+                        return value
+                    case "error":
+                        if isinstance(value, ClusterError) and (missing := self._missing):
+                            raise self._lost(missing)
+                        raise value
+            elif self._probe and (missing := self._probe.lost()):
+                raise self._lost(missing)
+            elif stoppable and self._stop_is_overdue():
+                self._end()
+                raise KeyboardInterrupt
+            if time.monotonic() > deadline:
+                raise self._lost(f"the driver of Ray has not answered for {seconds:g} s")
+
+    def _last_words(self) -> str:
+        """The last line that the driver has printed."""
+        self._log.seek(max(0, self._log.seek(0, os.SEEK_END) - LOG_BYTES))
+        lines = self._log.read().decode(errors="replace").split("\n")
+        words = [printable for line in lines if (printable := "".join(filter(str.isprintable, line)).strip())]
+        return f"; its last words: {words[-1]}" if words else ""
+
+    @property
+    def _missing(self) -> str | None:
+        return self._probe.missing() if self._probe else None
+
+    def _stop_is_overdue(self) -> bool:
+        """Whether it was asked to stop, and no answer has come for long since."""
+        if self._stopping and self._asked_to_stop is None:
+            self._asked_to_stop = time.monotonic()
+        return self._asked_to_stop is not None and time.monotonic() > self._asked_to_stop + self._timeouts.stop
+
+    def _lost(self, what: str) -> ClusterError:
+        """The error of what has come to an end; the driver's process has then, too."""
+        self._end()
+        return ClusterError(what)
+
+    def _end(self) -> None:
+        """Kill the driver and what it has started that is not gone yet. A Ray of our own is in its process group."""
+        if not self._connection.closed:
+            os.killpg(self._process.pid, signal.SIGKILL)  # it is our child: while it is not waited for, it has its id
+            self._process.wait()
+            self._connection.close()
+            self._log.close()
+            if self._probe:
+                self._probe.close()
+
+
+@contextmanager
+def _blocked(signals: set[signal.Signals]) -> Iterator[None]:
+    """Have what this thread starts be born with these signals blocked."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

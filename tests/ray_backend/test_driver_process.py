@@ -1,0 +1,235 @@
+"""The driver as a child process: its answers and errors arrive, its end is an error, and nothing is left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from multiprocessing import Pipe
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from ddmlp.config import Timeouts
+from ddmlp.errors import ClusterError, DatasetError
+from ddmlp.ray_backend import driver, driver_process
+from ddmlp.ray_backend.driver import Message
+from ddmlp.ray_backend.driver_process import DriverProcess
+from ddmlp.training.job import Job
+from tests.support.runs import CONFIG
+
+
+@dataclass
+class FakeCluster:
+    """Takes the place of a Ray: notes what is done with it."""
+
+    cpus: float = 4.0
+    own: bool = True
+    dashboard: str | None = None
+    left: bool = False
+    address: str = "there:6379"
+    raylet: str = "/raylet"
+    why: str = "some reason"
+
+    def room(self) -> str:
+        return "some room"
+
+    def share(self, workers: int) -> float:
+        return min(1.0, self.cpus / workers)
+
+    def leave(self) -> None:
+        self.left = True
+
+
+class FakeTrainer:
+    closed = False
+    step = 7
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def advance(self, seconds: float) -> float:
+        return 2 * seconds
+
+    def checkpoint(self) -> None:
+        raise DatasetError("a shard is damaged")
+
+    def end(self) -> None:
+        raise ValueError("not ours")
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    return Job(CONFIG, tmp_path, tmp_path, workers=2, checkpoint_every=10)
+
+
+@pytest.fixture
+def opened(job: Job, monkeypatch: pytest.MonkeyPatch):
+    """Opens a trainer on a fake Ray and closes it; returns the notes, and what was asked of `connect`."""
+
+    def opened(cluster: FakeCluster, address: str | None = None, dashboard: bool = False) -> tuple[list[str], Any]:
+        asked: list[Any] = []
+        said: list[Message] = []
+        monkeypatch.setattr(driver, "connect", lambda *of, **more: asked.append((*of, more)) or cluster)
+        monkeypatch.setattr(driver, "RayTrainer", FakeTrainer)
+        with driver.on_ray(job, address, dashboard, said.append) as trainer:
+            assert not trainer.closed
+            assert not cluster.left
+        assert trainer.closed
+        assert cluster.left == (not cluster.own), "one of our own ends with its process"
+        assert said[0] == Message("cluster", ("there:6379", "/raylet"))
+        return [message.value for message in said[1:] if message.kind == "note"], asked[0]
+
+    return opened
+
+
+def test_notes_of_an_own_ray(opened):
+    notes, asked = opened(FakeCluster())
+    assert asked == (None, {"dashboard": False})
+    assert len(notes) == 1
+    assert notes[0].endswith("local Ray (some reason): some room")
+
+
+def test_notes_of_another_ray(opened):
+    notes, asked = opened(FakeCluster(own=False, dashboard="http://there"), address="there:6379", dashboard=True)
+    assert asked == ("there:6379", {"dashboard": True})
+    assert len(notes) == 1, "the dashboard is not ours"
+    assert "there:6379 (some reason): some room" in notes[0]
+
+
+def test_note_of_the_dashboard(opened, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "a secret")
+    notes, _ = opened(FakeCluster(dashboard="http://here:8265"), dashboard=True)
+    assert len(notes) == 2
+    assert "http://here:8265" in notes[1]
+    assert "a secret" in notes[1]
+
+
+def test_note_of_shared_cpus(opened):
+    notes, _ = opened(FakeCluster(cpus=1.5))
+    assert notes[1:] == ["2 workers share 1.5 CPUs: 0.75 each"]
+
+
+def test_ray_is_left_if_no_trainer_starts(job: Job, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: object) -> None:
+        raise ClusterError("no place")
+
+    cluster = FakeCluster(own=False)
+    monkeypatch.setattr(driver, "connect", lambda *_, **__: cluster)
+    monkeypatch.setattr(driver, "RayTrainer", refuse)
+    with pytest.raises(ClusterError, match="no place"), driver.on_ray(job, None, False, lambda _: None):
+        pass
+    assert cluster.left
+
+
+def test_answers(job: Job, monkeypatch: pytest.MonkeyPatch):
+    """An error is an answer, too, and does not end the driver unless it is not one of ours."""
+    monkeypatch.setattr(driver, "connect", lambda *_, **__: FakeCluster())
+    monkeypatch.setattr(driver, "RayTrainer", FakeTrainer)
+    ours, theirs = Pipe()
+    with ours, theirs:
+        (serving := Thread(target=driver.serve, args=[theirs])).start()
+        for message in ((job, None, False), ("advance", (3,)), ("checkpoint", ()), ("end", ())):
+            ours.send(message)
+        said = [ours.recv() for _ in range(6)]
+        serving.join()
+    assert [kind for kind, _ in said] == ["cluster", "note", "answer", "answer", "error", "error"]
+    assert (said[2].value, said[3].value) == (7, 6)
+    assert isinstance(said[4].value, DatasetError)
+    assert isinstance(said[5].value, ClusterError)
+    assert "not ours" in str(said[5].value)
+
+
+CHILD = """import os, signal, sys, time
+from multiprocessing.connection import Connection
+connection = Connection(int(sys.argv[1]))
+connection.recv()
+connection.send(("answer", 7))
+"""
+
+
+@pytest.fixture
+def started(job: Job, monkeypatch: pytest.MonkeyPatch):
+    """Starts a driver that does as the code says after it has begun at step 7."""
+
+    def started(code: str, stopping: list[int] | None = None, **timeouts: float) -> DriverProcess:
+        monkeypatch.setattr(driver_process, "BOOT", CHILD + code)
+        bounded = replace(job, timeouts=Timeouts(**timeouts))
+        return DriverProcess(
+            bounded, address=None, dashboard=False, note=print, stopping=[] if stopping is None else stopping
+        )
+
+    return started
+
+
+def test_dies(started: Callable[..., DriverProcess]):
+    """As C++ lets it: the error has its last words."""
+    trainer = started("print('begin', flush=True); os.write(2, b'[core] the raylet\\x1b is gone\\n'); os.abort()")
+    assert trainer.step == 7
+    with pytest.raises(ClusterError, match="the raylet is gone"):
+        trainer.advance(0.1)
+    trainer.close()
+    with pytest.raises(ClusterError):
+        trainer.checkpoint()
+
+
+def test_asked_to_stop(started: Callable[..., DriverProcess]):
+    """Nothing comes: it is not waited for."""
+    trainer = started("time.sleep(600)", stopping := [], stop=0.01)
+    stopping.append(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.advance(0.1)
+    trainer.close()
+
+
+def test_no_answer(started: Callable[..., DriverProcess]):
+    trainer = started("time.sleep(600)", driver=0.01, close=0.01)
+    with pytest.raises(ClusterError, match=r"0\.01 s"):
+        trainer.checkpoint()
+    trainer.close()
+
+
+def test_signals_and_its_own_group(started: Callable[..., DriverProcess]):
+    """What it starts gets none of the signals that ask to stop, and ends with it."""
+    code = """
+import subprocess
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+    os.kill(child.pid, number)
+connection.recv()
+connection.send(("answer", (child.pid, child.poll(), os.getsid(0), os.getpid())))
+time.sleep(600)"""
+    trainer = started(code, close=0.01)
+    child, status, session, process = trainer.end()
+    assert status is None
+    assert session == process != os.getsid(0)
+    trainer.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
+    while Path(f"/proc/{child}/exe").exists():  # pytest's timeout is the bound
+        pass
+
+
+def test_ends_with_its_parent(short: Path):
+    """The process that has started it is killed."""
+    code = f"""import os, subprocess, sys, threading
+if len(sys.argv) == 1:
+    child = subprocess.Popen([sys.executable, {str(short / "code.py")!r}, str(os.getpid())], start_new_session=True)
+    print(child.pid, flush=True)
+    threading.Event().wait()
+from ddmlp.ray_backend.driver import end_with
+end_with(int(sys.argv[1]))"""
+    (short / "code.py").write_text(code)
+    with subprocess.Popen([sys.executable, short / "code.py"], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        child = int(parent.stdout.readline())
+        assert Path(f"/proc/{child}/exe").exists()
+        parent.kill()
+    while Path(f"/proc/{child}/exe").exists():
+        pass

@@ -1,0 +1,62 @@
+"""Whether Ray lives, as sockets tell it: no Ray is needed."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ddmlp.ray_backend.probe import RayProbe
+
+
+class FakeRay:
+    """What listens where a GCS and a raylet do."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = str(folder / "raylet")
+        self.raylet = socket.socket(socket.AF_UNIX)
+        self.raylet.bind(self.path)
+        self.raylet.listen()
+        self.gcs = socket.create_server(("127.0.0.1", 0))
+        self.probe = RayProbe(f"127.0.0.1:{self.gcs.getsockname()[1]}", self.path, every=0, patience=0)
+        self.connected, _ = self.raylet.accept()
+
+    def close(self) -> None:
+        for each in (self.probe, self.connected, self.raylet, self.gcs):
+            each.close()
+
+
+@pytest.fixture
+def ray(short: Path) -> Iterator[FakeRay]:
+    found = FakeRay(short)
+    yield found
+    found.close()
+
+
+def test_simple(ray: FakeRay):
+    assert ray.probe.missing() is None
+    assert ray.probe.lost() is None
+
+
+def test_gcs_gone(ray: FakeRay):
+    ray.gcs.close()
+    assert "GCS" in str(ray.probe.lost())
+
+
+def test_raylet_gone(ray: FakeRay):
+    ray.connected.close()
+    assert "raylet" in str(ray.probe.lost())
+
+
+def test_no_raylet_at_first(ray: FakeRay, short: Path):
+    other = RayProbe(f"[::ffff:127.0.0.1]:{ray.gcs.getsockname()[1]}", str(short / "none"))
+    assert "raylet" in str(other.missing())
+    other.close()
+
+
+def test_patience(ray: FakeRay):
+    patient = RayProbe(f"127.0.0.1:{ray.gcs.getsockname()[1]}", ray.path, every=0, patience=3600)
+    ray.gcs.close()
+    assert patient.missing() is not None
+    assert patient.lost() is None, "it may come back"
+    patient.close()

@@ -1,0 +1,176 @@
+"""What becomes of the command if the Ray under it dies or hangs, or signals reach all processes: real ones."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from ddmlp.cli.train import main
+from ddmlp.runs.checkpoint import Checkpoints
+from tests.support.helpers import inside
+from tests.support.processes import alive, descendants
+from tests.support.runs import weights_of
+
+pytestmark = [pytest.mark.cluster, pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")]
+
+SETTINGS = ["--hidden", "20", "--batch", "150", "--epochs", "40", "--checkpoint-every", "10"]
+ENDLESS = ["--hidden", "20", "--batch", "150", "--epochs", "5000", "--checkpoint-every", "100"]
+GCS, RAYLET, SERVER, AGENT = b"gcs_server", b"raylet", b"ray::ServerActor", b"ray::DashboardAgent"
+
+
+class Running:
+    """The command in a process of its own, on a Ray of its own."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process, self.pid = process, process.pid
+        self.said: list[str] = []
+
+    def wait_for(self, text: str) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self.said.append(line)
+            if text in line:
+                return
+        raise AssertionError(
+            f"{text!r} was not said: {self.said}, {self.process.stderr and self.process.stderr.read()}"
+        )
+
+    def below(self, *titles: bytes) -> list[int]:
+        """The processes below it; with titles those whose program, or title, is one of them."""
+        found = []
+        for each in sorted(descendants(self.pid)):
+            try:
+                program = Path(f"/proc/{each}/cmdline").read_bytes().split(b"\0")[0].rpartition(b"/")[2]
+            except OSError:
+                continue
+            if program.startswith(titles or b""):
+                found.append(each)
+        return found
+
+    def end(self, seconds: float) -> tuple[int, str]:
+        """Its exit status, and what it has said; it must end in time."""
+        out, err = self.process.communicate(timeout=seconds)
+        return self.process.returncode, "".join(self.said) + out + err
+
+
+@contextmanager
+def running(data: Path, run: Path, *settings: str, workers: str = "2") -> Iterator[Running]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    command = [sys.executable, "-m", "ddmlp.train", "--no-report", "--data", str(data), "--run", str(run)]
+    command += [*settings, "--workers", workers, "--address", "local"]
+    with subprocess.Popen(command, env=clean, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        found = Running(process)
+        below: list[int] = []
+        try:
+            yield found
+        finally:
+            below = found.below()
+            process.kill()
+    deadline = time.monotonic() + 20
+    while alive(below) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert alive(below) == [], "something of it is left"
+
+
+def assert_goes_on(run: Path, data: Path, tmp_path: Path) -> None:
+    """Assert that the run goes on from a checkpoint, and comes to the weights of an undisturbed one."""
+    checkpoint, complaints = Checkpoints(run / "checkpoints").newest()
+    assert checkpoint is not None
+    assert complaints == []
+    stop = ["--stop-after", str(checkpoint.step + 5)]
+    assert inside(main, "--no-report", "--run", run, "--resume", *stop).returncode == 0
+    alone = tmp_path / "alone"
+    assert inside(main, "--no-report", "--data", data, *ENDLESS, "--run", alone, *stop).returncode == 0
+    assert weights_of(run) == weights_of(alone)
+
+
+def kill(processes: list[int], number: int) -> None:
+    assert processes, "there is nobody to be killed"
+    for each in processes:
+        os.kill(each, number)
+
+
+@pytest.mark.parametrize("title", [GCS, RAYLET, AGENT])
+def test_ray_dies(title: bytes, data: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    with running(data, run, *ENDLESS) as command:
+        command.wait_for("epoch 8/")
+        (victim,) = command.below(title)
+        kill([victim], signal.SIGKILL)
+        status, said = command.end(30 if title == AGENT else 15)
+    assert status == 1
+    assert re.search(r"error: Ray's (GCS|raylet)", said), said
+    assert "--resume" in said
+    assert_goes_on(run, data, tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_signal_to_all(number: int, data: Path, tmp_path: Path):
+    """As systemd, Slurm and a terminal send it."""
+    run = tmp_path / "run"
+    with running(data, run, *ENDLESS[:-1], "1000000") as command:
+        command.wait_for("epoch 8/")
+        kill([*command.below(), command.pid], number)
+        status, said = command.end(15)
+    assert status == 130, said
+    assert "--resume" in said
+    stopped = int(re.findall(r"interrupted after step (\d+)", said)[0])
+    assert (run / "checkpoints" / f"step-{stopped:012d}.npz").exists()
+    assert_goes_on(run, data, tmp_path)
+
+
+@pytest.mark.parametrize("title", [None, GCS, RAYLET, SERVER])
+def test_signal_while_it_starts(title: bytes | None, data: Path, tmp_path: Path):
+    """title: of the newest process then; None: there is none."""
+    with running(data, tmp_path / "run", *ENDLESS) as command:
+        while not command.below(*[title] if title else ()):
+            time.sleep(0.02)
+        kill([*command.below(), command.pid], signal.SIGTERM)
+        status, said = command.end(15)
+    assert status == 130, said
+    assert not (tmp_path / "run" / "result.json").exists()
+
+
+def test_signal_at_the_end(data: Path, tmp_path: Path):
+    """The result is there."""
+    run = tmp_path / "run"
+    with running(data, run, *SETTINGS) as command:
+        command.wait_for("epoch 40/40")
+        kill([*command.below(), command.pid], signal.SIGTERM)
+        status, said = command.end(15)
+    assert (status, (run / "result.json").exists()) in ((0, True), (130, False)), said
+
+
+def test_server_hangs(data: Path, tmp_path: Path):
+    with running(data, tmp_path / "run", *ENDLESS) as command:
+        command.wait_for("epoch 8/")
+        (server,) = command.below(SERVER)
+        start = time.monotonic()
+        kill([server], signal.SIGSTOP)
+        command.wait_for("the server has died")
+        assert time.monotonic() - start < 40
+        command.wait_for("epoch")
+        command.process.send_signal(signal.SIGINT)
+        status, said = command.end(15)
+    assert status == 130, said
+    assert_goes_on(tmp_path / "run", data, tmp_path)
+
+
+def test_signal_while_ray_hangs(data: Path, tmp_path: Path):
+    """All of Ray stands still: neither an answer nor a checkpoint can come."""
+    with running(data, tmp_path / "run", *ENDLESS) as command:
+        command.wait_for("epoch 8/")
+        below = command.below()
+        kill(below, signal.SIGSTOP)
+        command.process.send_signal(signal.SIGTERM)
+        status, said = command.end(15)
+        kill(alive(below) or below, signal.SIGKILL) if alive(below) else None
+    assert status == 130, said
+    assert "--resume" in said
