@@ -156,7 +156,8 @@ def _join(choice: Choice) -> Cluster:
 def _connected(choice: Choice, options: dict[str, Any]) -> Cluster:
     import ray
 
-    at: Any = ray.init(**options, logging_level=logging.ERROR, log_to_driver=False).address_info
+    found: Any = ray.init(**options, logging_level=logging.ERROR, log_to_driver=False)
+    at = found.address_info
     url = f"http://{at['webui_url']}" if at.get("webui_url") else None
     return Cluster(ray, str(at["gcs_address"]), choice.own, str(at["raylet_socket_name"]), choice.why, url)
 
