@@ -25,7 +25,7 @@ class RowStats(NamedTuple):
             (self.fingerprints + other.fingerprints) % 2**64,
             self.error + other.error,
             self.mistakes + other.mistakes,
-            max(self.steepest, other.steepest),
+            float(np.maximum(self.steepest, other.steepest)),  # nan, if one of them is
         )
 
 

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from ddmlp.config import TrainConfig
 from ddmlp.data.dataset import Dataset
-from ddmlp.errors import TrainingError
 from ddmlp.nn.network import Steps
 from ddmlp.nn.optimizer import SGD
 from ddmlp.nn.steps import is_finite
@@ -18,7 +17,7 @@ from ddmlp.plan.row_stats import RowStats
 from ddmlp.runs.checkpoint import Checkpoint
 from ddmlp.training.batch_reader import LOT, BatchReader
 from ddmlp.training.loop import Applied, WaitTimes
-from ddmlp.training.nonfinite import find_nonfinite_microbatch
+from ddmlp.training.nonfinite import nonfinite_error
 from ddmlp.training.reduction import NOTHING
 from ddmlp.training.version_stack import VersionStack
 from ddmlp.training.worker import network_for
@@ -97,7 +96,7 @@ class LocalSteps:
             )
         ]
         if not applied:
-            self._refuse(plan, updates[0])
+            raise nonfinite_error(self._dataset, plan, updates[0], self._versions[updates[0].read])
         self._versions.publish(self.step, slots[: len(applied)])
         self.step += len(applied)
         self._made += len(applied)
@@ -130,9 +129,3 @@ class LocalSteps:
                 return
             self.optimizer.update(source, self._gradient.flat, NOTHING, step_size, target)
             yield counted
-
-    def _refuse(self, plan: Plan, update: Update) -> None:
-        found = find_nonfinite_microbatch(self._dataset, plan, update, self._versions[update.read])
-        raise TrainingError(
-            f"the weights are no longer finite after step {update.step}: {found}; the last checkpoint is kept"
-        )

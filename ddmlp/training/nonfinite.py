@@ -3,11 +3,21 @@
 import math
 
 from ddmlp.data.dataset import Dataset
+from ddmlp.errors import TrainingError
 from ddmlp.nn.weights import Weights
 from ddmlp.plan.plan import Plan, Update
 from ddmlp.plan.reduction_tree import Node
 from ddmlp.training.messages import Unit
 from ddmlp.training.worker import Worker
+
+
+def nonfinite_error(dataset: Dataset, plan: Plan, update: Update, weights: Weights) -> TrainingError:
+    """The error that ends a run at an update which would leave weights that are not finite; weights: those that its step
+    has read."""
+    found = find_nonfinite_microbatch(dataset, plan, update, weights)
+    return TrainingError(
+        f"the weights are no longer finite after step {update.step}: {found}; the last checkpoint is kept"
+    )
 
 
 def find_nonfinite_microbatch(dataset: Dataset, plan: Plan, update: Update, weights: Weights) -> str:

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from ddmlp.errors import TrainingError
 from ddmlp.nn.optimizer import SGD
 from ddmlp.nn.steps import is_finite
 from ddmlp.nn.weights import Weights
@@ -58,7 +57,7 @@ class ParameterServer:
         """Make the next version, in `into`: dW = -step_size * the step's sum; step_size: alpha / B. It may be `weights`
         itself, if nobody reads them any more.
 
-        Returns what is counted of the step's rows. Raises TrainingError where the weights would no longer be finite;
+        Returns what is counted of the step's rows. Raises FloatingPointError if the weights would no longer be finite;
         the version before stays as it was. AssertionError: `ready_step` did not allow it.
         """
         chosen = self._open[step]
@@ -68,7 +67,7 @@ class ParameterServer:
             )
         left, right, row_stats = chosen.halves
         if not is_finite(np.float32(step_size), row_stats.rows, row_stats.steepest):
-            raise TrainingError(f"the weights are no longer finite after step {step}")
+            raise FloatingPointError(f"the gradient of step {step} is not finite, or too large")
         self._optimizer.update(self.weights, left, right, step_size, into)
         self._open.pop(step).release()
         del self.open[step]

@@ -16,7 +16,7 @@ from ddmlp.runs.run import Run
 from ddmlp.training.job import Job
 from ddmlp.training.local_steps import LocalSteps
 from ddmlp.training.loop import Loop
-from ddmlp.training.nonfinite import find_nonfinite_microbatch
+from ddmlp.training.nonfinite import nonfinite_error
 from ddmlp.training.parameter_server import ParameterServer
 from ddmlp.training.recorder import Recorder
 from ddmlp.training.schedule import Schedule
@@ -53,7 +53,7 @@ def build_trainer(job: Job, connect: Connect | None = None) -> Trainer:
         if pool:
             optimizer = SGD(job.config, start.state)
             server = start_server(job, optimizer, start, pool)
-            loop = StepLoop(optimizer, schedule, server, pool, partial(find_nonfinite_microbatch, data.dataset))
+            loop = StepLoop(optimizer, schedule, server, pool, partial(nonfinite_error, data.dataset))
         else:
             loop = LocalSteps(job.config, data.dataset, data.plan, start)
         recorder = Recorder(job, run, data, loop, checkpoints)

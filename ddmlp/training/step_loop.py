@@ -20,7 +20,8 @@ from ddmlp.training.parameter_server import ParameterServer
 from ddmlp.training.schedule import Schedule
 from ddmlp.training.worker_pool import PoolStats, WorkerPool
 
-Diagnose = Callable[[Plan, Update, Weights], str]  # why a step that read these weights gave values that are not finite
+# What ends the run if a step that read these weights gave values that are not finite.
+Diagnose = Callable[[Plan, Update, Weights], TrainingError]
 
 
 class StepLoop:
@@ -104,8 +105,7 @@ class StepLoop:
         weights = pool.reserve_weights({*others, *self._schedule.versions_read(version + 1)})
         try:
             row_stats = server.apply_step(update.step, step_size, weights)
-        except TrainingError as error:
-            found = self._diagnose(plan, update, pool.weights[update.read])
-            raise TrainingError(f"{error}: {found}; the last checkpoint is kept") from None
+        except FloatingPointError:
+            raise self._diagnose(plan, update, pool.weights[update.read]) from None
         pool.publish_weights(version + 1)
         return row_stats

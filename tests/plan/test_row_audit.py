@@ -119,6 +119,8 @@ def test_plus():
     one, two = RowStats(2, 2**64 - 1, 0.1, 1, 0.5), RowStats(3, 5, 0.2, 2, math.inf)
     assert one.plus(two) == two.plus(one) == RowStats(5, 4, 0.1 + 0.2, 3, math.inf)
     assert math.isnan(one.plus(two._replace(error=math.nan)).error)
+    steep = one._replace(steepest=math.nan)
+    assert math.isnan(two.plus(steep).steepest) and math.isnan(steep.plus(two).steepest), "none of them hides it"
 
 
 def test_any_rows_may_be_due():

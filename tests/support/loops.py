@@ -9,6 +9,7 @@ import numpy as np
 from ddmlp.config import TrainConfig
 from ddmlp.data.dataset import Dataset
 from ddmlp.data.writer import DatasetWriter
+from ddmlp.errors import TrainingError
 from ddmlp.nn.optimizer import SGD
 from ddmlp.nn.weights import Shape, Weights
 from ddmlp.plan.plan import Plan
@@ -16,7 +17,7 @@ from ddmlp.runs.checkpoint import Checkpoint
 from ddmlp.training.job import Job
 from ddmlp.training.local_steps import LocalSteps
 from ddmlp.training.loop import Applied, Loop
-from ddmlp.training.nonfinite import find_nonfinite_microbatch
+from ddmlp.training.nonfinite import nonfinite_error
 from ddmlp.training.schedule import Schedule
 from ddmlp.training.setup import start_server
 from ddmlp.training.step_loop import StepLoop
@@ -65,8 +66,8 @@ def looped(job: Job, dataset: Dataset, start: Checkpoint | None = None) -> StepL
     pool, optimizer = LocalWorkerPool(Worker(dataset, plan, SHAPE)), SGD(job.config, start.state)
     server = start_server(job, optimizer, start, pool)
 
-    def diagnose(*asked: Any) -> str:
-        return find_nonfinite_microbatch(dataset, *asked)
+    def diagnose(*asked: Any) -> TrainingError:
+        return nonfinite_error(dataset, *asked)
 
     return StepLoop(optimizer, Schedule(job, start.step), server, pool, diagnose)
 

@@ -6,7 +6,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ddmlp.config import TrainConfig
-from ddmlp.errors import TrainingError
 from ddmlp.nn.optimizer import SGD
 from ddmlp.nn.weights import Weights
 from ddmlp.plan.reduction_tree import Node
@@ -120,7 +119,7 @@ def test_version_before_stays_readable():
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-@pytest.mark.parametrize("steepest", [np.inf, 1e30])
+@pytest.mark.parametrize("steepest", [np.inf, 1e30, np.nan])
 def test_too_steep(steepest, count):
     """The weights might not be finite then, so they stay as they were."""
     server = server_at(version=3)
@@ -128,7 +127,7 @@ def test_too_steep(steepest, count):
     before = server.weights.sha256()
     leaves = leaves_of(count)
     leaves[0] = (*leaves[0][:-1], steepest)
-    with pytest.raises(TrainingError, match=r"^the weights are no longer finite after step 4$"):
+    with pytest.raises(FloatingPointError, match="step 4"):
         train(server, leaves, [Node(index, index + 1) for index in range(count)], server.weights)
     assert (server.version, server.weights.sha256()) == (4, before)
 
@@ -140,7 +139,7 @@ def test_too_large_a_rate():
     begin(server, 1)
     server.receive(answer(leaves_of(1), Node(0, 1)))
     for rate in (1e30, np.inf):
-        with pytest.raises(TrainingError), np.errstate(over="ignore"):
+        with pytest.raises(FloatingPointError), np.errstate(over="ignore"):
             server.apply_step(0, rate, server.weights)
     assert (server.version, server.weights.sha256()) == (0, before)
 

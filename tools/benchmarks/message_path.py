@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ddmlp.config import Timeouts, TrainConfig
+from ddmlp.errors import TrainingError
 from ddmlp.nn.known_answer import KNOWN_ANSWER
 from ddmlp.nn.optimizer import SGD
 from ddmlp.nn.weights import Floats, Shape, Weights
@@ -108,7 +109,7 @@ def through_sockets(shared: bool, shape: Shape) -> Iterator[Steps]:
             assert pool.gather(WORKERS, SECONDS), f"a worker did not join within {SECONDS:g} s"
             optimizer = SGD(config)
             server = start_server(job, optimizer, Checkpoint(Weights.draw(shape, 0), 0), pool)
-            loop = StepLoop(optimizer, Schedule(job, 0), server, pool, lambda *_: "")
+            loop = StepLoop(optimizer, Schedule(job, 0), server, pool, lambda *_: TrainingError())
 
             def steps(count: int) -> int:
                 for _ in range(count):
