@@ -146,11 +146,29 @@ def train(
 
 @dataclass(frozen=True)
 class Verified:
-    """What was computed again: steps first..last with so many checkpoints, whose weights are the run's."""
+    """What was computed again, and is what the run says.
+
+    Parameters
+    ----------
+    first, last, checkpoints
+        The steps, and how many checkpoints they have.
+    lines, damaged
+        Of metrics.jsonl, so many; and how many of all cannot be read.
+    result
+        Whether result.json was compared: it is there, and its step was reached.
+    tested
+        Whether the test errors were: there are test data.
+    weights_sha256, chain
+        Of the last of the steps.
+    """
 
     first: int
     last: int
     checkpoints: int
+    lines: int
+    damaged: int
+    result: bool
+    tested: bool
     weights_sha256: str
     chain: str
 
@@ -158,10 +176,11 @@ class Verified:
 def verify(
     path: Path, *, steps: tuple[int, int] | None = None, data: Path | None = None, show: Show = lambda *_: None
 ) -> Verified:
-    """Compute a run again in this process, and compare the weights of each checkpoint with the hash in its chain.
+    """Compute a run again in this process, and compare the weights of each checkpoint with the hash in its chain, and
+    what the run has recorded with what it comes to.
 
-    steps: only from one checkpoint to another; data: folder of train/ if the run does not find it any more. Raises
-    RunError with the first stretch that differs.
+    steps: only from one checkpoint to another; data: folder of train/ and test/ if the run does not find them any more.
+    Raises RunError with the first stretch, or the first figure, that differs.
     """
     recorded = RecordedRun(path)
     first, last = steps or (0, recorded.steps[-1])
@@ -169,16 +188,20 @@ def verify(
         if step not in recorded.steps:
             nearest = sorted(sorted(recorded.steps, key=lambda other: abs(other - step))[:2])
             raise ConfigError(f"--steps: {path} has no checkpoint of step {step}; the nearest are of {nearest}")
-    redone = recorded.recomputation(recorded.open_dataset(data), first, last)
+    dataset, test = recorded.open_dataset(data), recorded.open_test(data)
+    redone, figures = recorded.recomputation(dataset, first, last), recorded.figures(dataset, test, first)
     begin = redone.step
-    if differs := recorded.first_difference(redone, last, show):
+    if differs := recorded.first_difference(redone, last, show, figures):
         before = max([step for step in recorded.steps if step < differs.step], default=0)
         raise RunError(
             f"{path} differs in steps {before}..{differs.step}: computed again they come to the weights "
             f"{redone.weights.sha256()[:16]}..., the run says {differs.weights_sha256[:16]}..."
         )
     compared = [entry for entry in recorded.entries if begin <= entry.step <= last]
-    return Verified(begin, last, len(compared), redone.weights.sha256(), compared[-1].digest)
+    fixed = {"image_shape": dataset.manifest.image_shape, "dataset_sha256": recorded.origin.dataset_sha256}
+    result = last == recorded.steps[-1] and figures.finish(last, redone.weights, fixed)
+    digests = redone.weights.sha256(), compared[-1].digest
+    return Verified(begin, last, len(compared), figures.compared, figures.damaged, result, test is not None, *digests)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(
         prog="python -m ddmlp.verify",
         description="Compute a run again in this process and compare the weights of each checkpoint that it wrote "
-        "with the hash on its chain. Says 'verified', or names the first stretch of steps that differs. An "
+        "with the hash on its chain, and what it has recorded with what it comes to. Says 'verified', and what that "
+        "does not cover; or names the first stretch of steps, or the first figure, that differs. An "
         "asynchronous run is computed in the order of its updates.",
     )
     parser.add_argument("run", type=Path, help="folder of the run")
@@ -32,12 +33,18 @@ def steps(text: str) -> tuple[int, int]:
 def main() -> None:
     args = parse()
     from ddmlp.api import verify
+    from ddmlp.training.figures import NOT_COVERED
 
     with bar("computing again", "steps") as show:
         found = verify(args.run, steps=args.steps, data=args.data, show=show)
     print(f"verified        steps {found.first}..{found.last}, {found.checkpoints} checkpoints")
     print(f"weights sha256  {found.weights_sha256}")
     print(f"chain           {found.chain}")
+    print(f"metrics         {found.lines} lines{f', and {found.damaged} that cannot be read' if found.damaged else ''}")
+    print(
+        f"result          {'as recorded' if found.result else 'not compared: it is of a later step, or not there yet'}"
+    )
+    print(f"not covered     {NOT_COVERED}{'' if found.tested else '; tests, for there are no test data'}")
 
 
 if __name__ == "__main__":

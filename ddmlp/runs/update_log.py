@@ -55,8 +55,7 @@ class UpdateLog:
         try:
             with self.path.open("rb") as file:
                 text = file.read(count * _LINE)
-            cells = np.frombuffer(text, "S13").reshape(count, 2)
-            found: NDArray[np.int64] = np.char.strip(cells).astype(np.int64)
+            found = _parse(np.frombuffer(text, np.uint8).reshape(count, 2, _LINE // 2))
         except FileNotFoundError:
             raise RunError(f"{self.path} is missing: without it the run cannot be computed again") from None
         except ValueError as error:
@@ -73,3 +72,15 @@ class UpdateLog:
             line = int(again.min())
             raise RunError(f"{self.path} is damaged: line {line + 1} says step {steps[line]} once more")
         return found
+
+
+def _parse(cells: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Two numbers a line, given as characters (lines, 2, 13), each with the one that ends it. Raises ValueError."""
+    digits, ends = cells[..., :-1], cells[..., -1]
+    number = (digits >= ord("0")) & (digits <= ord("9"))
+    right = (number | (digits == ord(" "))).all(axis=2) & (number[..., 1:] >= number[..., :-1]).all(axis=2)
+    right &= number[..., -1] & (ends == np.frombuffer(b" \n", np.uint8))
+    if not right.all():
+        raise ValueError(f"line {int(np.argmin(right.all(axis=1))) + 1} is not two numbers of 12 digits at most")
+    values = np.where(number, digits - np.uint8(ord("0")), 0).astype(np.int64)
+    return values @ 10 ** np.arange(_LINE // 2 - 2, -1, -1)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ddmlp.data.dataset import Dataset
+from ddmlp.data.manifest import NAME
 from ddmlp.errors import RunError
 from ddmlp.inference.model import load_weights
 from ddmlp.runs.checkpoint import Checkpoint, load_checkpoint
@@ -11,6 +12,7 @@ from ddmlp.runs.checkpoint_manager import check_trained_on
 from ddmlp.runs.hash_chain import ChainEntry, HashChain
 from ddmlp.runs.run import Run
 from ddmlp.runs.update_log import UpdateLog
+from ddmlp.training.figures import Figures
 from ddmlp.training.job import Job
 from ddmlp.training.recompute import Recomputation
 
@@ -48,26 +50,51 @@ class RecordedRun:
         dataset.verify()
         return dataset
 
+    def open_test(self, data: Path | None) -> Dataset | None:
+        """The test data, verified; None if there are none any more. A run does not say which they were."""
+        path = (data or self.origin.data) / "test"
+        if not (path / NAME).exists():
+            return None
+        dataset = Dataset(path)
+        dataset.verify()
+        return dataset
+
     def recomputation(self, dataset: Dataset, first: int, last: int) -> Recomputation:
         """What computes the run again up to step `last`, from the newest kept checkpoint that is not after `first`."""
-        config = self.origin.config
-        job = Job(config, self.origin.data, self.run.path, workers=0, checkpoint_every=1)
-        before = [step for step in self.checkpoints if 0 < step <= first]
-        if before:
-            start = self.checkpoints[max(before)]
-        else:
-            start = Checkpoint(self.run.initial_weights(config, job.shape(dataset.manifest)), 0)
-        updates = UpdateLog(self.run.updates).load(last) if config.asynchronous else None
-        return Recomputation(job, dataset, start, updates)
+        updates = UpdateLog(self.run.updates).load(last) if self.origin.config.asynchronous else None
+        return Recomputation(self._job, dataset, self._start(dataset, first), updates)
 
-    def first_difference(self, redone: Recomputation, last: int, show: Show) -> ChainEntry | None:
-        """Go on with `redone` to step `last`; the first entry of the chain whose weights differ, if any does."""
+    def figures(self, dataset: Dataset, test: Dataset | None, first: int) -> Figures:
+        """What compares the figures of the run with those of such a recomputation."""
+        chain = {entry.step: entry.digest for entry in self.entries}
+        plan = self._job.plan(dataset.manifest)
+        return Figures(self.run, self.origin.config, plan, self._start(dataset, first), chain, test)
+
+    def first_difference(
+        self, redone: Recomputation, last: int, show: Show, figures: Figures | None = None
+    ) -> ChainEntry | None:
+        """Go on with `redone` to step `last`; the first entry of the chain whose weights differ, if any does. Raises
+        RunError for a figure that differs."""
         begin, due = redone.step, [entry for entry in self.entries if redone.step <= entry.step <= last]
+        note = figures.record_step if figures else lambda *_: None
         for entry in due:
-            redone.advance(entry.step, lambda step: show(step - begin, due[-1].step - begin))
+            redone.advance(entry.step, lambda step: show(step - begin, due[-1].step - begin), note)
             if redone.weights.sha256() != entry.weights_sha256:
                 return entry
+            if figures:
+                figures.reach(entry.step, redone.weights)
         return None
+
+    @property
+    def _job(self) -> Job:
+        return Job(self.origin.config, self.origin.data, self.run.path, workers=0, checkpoint_every=1)
+
+    def _start(self, dataset: Dataset, first: int) -> Checkpoint:
+        """The newest kept checkpoint that is not after `first`, or the beginning."""
+        before = [step for step in self.checkpoints if 0 < step <= first]
+        if before:
+            return self.checkpoints[max(before)]
+        return Checkpoint(self.run.initial_weights(self.origin.config, self._job.shape(dataset.manifest)), 0)
 
     def _read_chain(self) -> list[ChainEntry]:
         """The entries of the chain, which must agree with the result and the model."""

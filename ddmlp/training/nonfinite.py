@@ -12,8 +12,8 @@ from ddmlp.training.worker import Worker
 
 
 def nonfinite_error(dataset: Dataset, plan: Plan, update: Update, weights: Weights) -> TrainingError:
-    """The error that ends a run at an update which would leave weights that are not finite; weights: those that its step
-    has read."""
+    """The error that ends a run at an update which would leave weights that are not finite; weights: those that it has
+    read."""
     found = find_nonfinite_microbatch(dataset, plan, update, weights)
     return TrainingError(
         f"the weights are no longer finite after step {update.step}: {found}; the last checkpoint is kept"

@@ -12,6 +12,7 @@ from ddmlp.nn.weights import Weights
 from ddmlp.runs.checkpoint import Checkpoint
 from ddmlp.training.job import Job
 from ddmlp.training.local_steps import LocalSteps
+from ddmlp.training.loop import Applied
 
 
 class Recomputation:
@@ -34,8 +35,11 @@ class Recomputation:
     def weights(self) -> Weights:
         return self._steps.weights
 
-    def advance(self, upto: int, show: Callable[[int], None]) -> None:
-        """Compute and apply the next updates, up to the position `upto`; show: called with the position now and then.
+    def advance(
+        self, upto: int, show: Callable[[int], None], note: Callable[[int, Applied], None] = lambda *_: None
+    ) -> None:
+        """Compute and apply the next updates, up to the position `upto`; show: called with the position now and then;
+        note: with each update, and the version that it was applied to.
 
         Raises TrainingError if the weights would not be finite.
         """
@@ -43,4 +47,5 @@ class Recomputation:
             version = self.step
             for now, applied in enumerate(self._steps.advance(self._plan, upto), version):
                 self.staleness[now - applied.update.read] += 1
+                note(now, applied)
             show(self.step)

@@ -15,6 +15,7 @@ from ddmlp.cli import train, verify
 from ddmlp.runs.checkpoint import Checkpoint, Checkpoints, load_checkpoint
 from ddmlp.runs.hash_chain import HashChain
 from ddmlp.runs.run import Run
+from ddmlp.training.figures import NOT_COVERED
 from tests.support.helpers import inside
 
 SETTINGS = ["--hidden", "8", "--batch", "200", "--epochs", "2", "--checkpoint-every", "15", "--keep", "2"]
@@ -59,6 +60,9 @@ def test_simple(whole: Path):
         "verified        steps 0..40, 5 checkpoints",
         f"weights sha256  {result(whole)['weights_sha256']}",
         f"chain           {result(whole)['chain']}",
+        "metrics         47 lines",  # 40 of progress, 2 of epochs, 5 of checkpoints
+        "result          as recorded",
+        f"not covered     {NOT_COVERED}",
     ]
 
 
@@ -89,6 +93,8 @@ def test_data_that_were_moved(data: Path, run: Path, tmp_path: Path):
     (run / "config.json").write_text(json.dumps(config | {"data": str(tmp_path / "gone")}))
     refused(verified(run), 1, "gone/train")
     assert verified(run, "--data", data).returncode == 0
+    shutil.copytree(data / "train", tmp_path / "gone" / "train")
+    assert "no test data" in verified(run).stdout
     (tmp_path / "other").mkdir()
     shutil.copytree(data / "test", tmp_path / "other" / "train")
     refused(verified(run, "--data", tmp_path / "other"), 1, "other/train", "is not the dataset that")

@@ -110,13 +110,13 @@ def test_a_missing_file(tmp_path):
         (3, (4, 0), "is damaged: line 4 says step 4 read version 0"),
         (0, (0, 1), "is damaged: line 1 says step 0 read version 1"),
         (2, (1, 3), "is damaged: line 3 says step 1 read version 3"),
-        (2, (1, -1), "is damaged: line 3 says step 1 read version -1"),
-        (2, (-1, 1), "is damaged: line 3 says step -1 read version 1"),
+        (2, (1, -1), "is damaged, or has fewer than 4 lines: line 3"),
+        (2, (-1, 1), "is damaged, or has fewer than 4 lines: line 3"),
         (0, b"x" * 26, "is damaged, or has fewer than 4 lines"),
         (1, b"\xff" * 26, "is damaged, or has fewer than 4 lines"),
         (2, b"\0" * 26, "is damaged, or has fewer than 4 lines"),
         (3, b" " * 26, "is damaged, or has fewer than 4 lines"),
-        (3, b"9" * 26, "is damaged: line 4 says step 9999999999999"),
+        (3, b"9" * 26, "is damaged, or has fewer than 4 lines: line 4"),
     ],
 )
 def test_impossible_lines(updates, line, text, says):

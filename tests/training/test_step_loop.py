@@ -8,7 +8,7 @@ import pytest
 from ddmlp.config import TrainConfig
 from ddmlp.errors import TrainingError
 from ddmlp.nn.optimizer import SGD
-from ddmlp.nn.weights import Shape
+from ddmlp.nn.weights import Shape, Weights
 from ddmlp.plan.plan import Plan, Update
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.training import step_loop
