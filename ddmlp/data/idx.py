@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddmlp.data.manifest import MAX_PIXELS
-from ddmlp.data.signatures import BEGIN, kind_of, remedy_of
+from ddmlp.data.signatures import BEGIN, IDX, kind_of, remedy_of
 from ddmlp.errors import IdxError
 from ddmlp.files import whole_file
 
@@ -39,6 +39,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 GZIP_LEVEL = 6  # gzip's own default; Python's, 9, is far slower for hardly smaller files
 BLOCK_BYTES = 1 << 20
 NOT_IDX = "check that this is an IDX file"
+WRITE_IDX = "write its pixels and labels by ddmlp.data.idx.write_idx"
 DAMAGED = "get a fresh copy of the file"
 
 
@@ -147,8 +148,8 @@ class IdxReader:
         """Raise IdxError if the file is of a kind that its first bytes tell: `begin`, and those to be read next."""
         with suppress(OSError, EOFError, zlib.error):  # what is damaged behind these bytes is not the question here
             begin += cast(BufferedReader, self._stream).peek(BEGIN)[: BEGIN - len(begin)]
-        if (kind := kind_of(begin)) not in (None, "an IDX file"):
-            raise self._error(0, str(kind), "an IDX file", remedy_of(kind) or NOT_IDX)
+        if (kind := kind_of(begin)) not in (None, IDX):
+            raise self._error(0, str(kind), IDX, remedy_of(kind) or WRITE_IDX)
 
     def _read_bytes(self, offset: int, size: int) -> bytearray:
         # In blocks, because `size` may be what a damaged header claims: only bytes that arrive take memory.
@@ -156,7 +157,8 @@ class IdxReader:
         while len(data) < size:
             block = self._read_block(offset + len(data), min(BLOCK_BYTES, size - len(data)))
             if not block:
-                raise self._error(offset + len(data), "the end of the file", f"{size - len(data):,} more bytes")
+                found = "the end of the file" if offset + len(data) else "an empty file"
+                raise self._error(offset + len(data), found, f"{size - len(data):,} more bytes")
             data += block
         return data
 

@@ -5,6 +5,8 @@ from codecs import getincrementaldecoder
 
 BEGIN = 512  # bytes that are enough to tell: a tar archive's mark is at byte 257
 
+IDX = "an IDX file"
+
 _NPZ = rb"PK\x03\x04.{22}(?s:.){4}[^/]{1,60}\.npy"  # a zip archive whose first member is an array
 _KINDS = [  # what it is called, the bytes that it begins with
     ("a NumPy .npz file", _NPZ),
@@ -43,7 +45,7 @@ _KINDS = [  # what it is called, the bytes that it begins with
     ("an ORC file", rb"ORC"),
     ("an SQLite database", rb"SQLite format 3\x00"),
     ("a safetensors file", rb'.{4}\x00{4}\{"'),
-    ("an IDX file", rb"\x00\x00[\x08\x09\x0b-\x0e][\x01-\x04]"),
+    (IDX, rb"\x00\x00[\x08\x09\x0b-\x0e][\x01-\x04]"),
 ]
 _SIGNATURES = [(kind, re.compile(begin, re.DOTALL)) for kind, begin in _KINDS]
 

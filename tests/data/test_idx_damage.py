@@ -10,13 +10,14 @@ import pytest
 from ddmlp.data.idx import IdxReader, read_idx, write_idx
 from ddmlp.errors import IdxError
 from tests.support.idx import header, put
+from tests.support.signatures import tarred, zipped
 
 
 @pytest.mark.parametrize("compress", [False, True])
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", r"byte 0{u}: found the end of the file, expected 4 more bytes; get a fresh copy"),
+        (b"", r"byte 0{u}: found an empty file, expected 4 more bytes; get a fresh copy"),
         (b"\0\0\x08", r"byte 3{u}: found the end of the file, expected 1 more bytes"),
         (b"\0\0\x08\x03\0\0\0\1\0\0", r"byte 10{u}: found the end of the file, expected 6 more bytes"),
         (b"\x89PNG....", r"byte 0{u}: found the bytes 89 50 4e 47, expected 00 00, a type and a rank; check"),
@@ -59,6 +60,38 @@ def test_overlong_gzip(tmp_path):
             reader.read(1)
         with pytest.raises(IdxError, match="found the end of the file"):
             reader.read(1)  # a second try does not pass either
+
+
+@pytest.mark.parametrize(
+    ("tail", "good"),
+    [
+        (gzip.compress(b""), True),
+        (bytes(512), True),  # padding, which gzip allows
+        (gzip.compress(b"x"), False),
+        (b"x", False),
+        (bytes(512) + b"x", False),
+        (gzip.compress(b"")[:-1], False),
+    ],
+)
+def test_what_may_follow_a_gzip_member(tmp_path, tail, good):
+    path = put(tmp_path, gzip.compress(header(0x08, 3) + b"abc") + tail)
+    if good:
+        assert read_idx(path).tobytes() == b"abc"
+        return
+    with pytest.raises(IdxError, match=r"byte 11 of the uncompressed data"):
+        read_idx(path)
+
+
+@pytest.mark.parametrize("begin", [header(0x08, 3), b"\0\0\x01", b""])
+def test_a_bomb_takes_no_memory(tmp_path, begin):
+    path = put(tmp_path, begin + bytes(1 << 24), compress=True)
+    tracemalloc.start()
+    try:
+        with pytest.raises(IdxError):
+            read_idx(path)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_overlong_gzip_without_items(tmp_path):
@@ -120,10 +153,16 @@ def test_missing_file_and_folder(tmp_path):
     [
         (b"<!DOCTYPE html><html><body>Sign in", "a web page (HTML)", "download the file itself"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a Git LFS pointer", "git lfs pull"),
-        (b"PK\x03\x04" + bytes(50), "a zip archive", "unpack it"),
-        (b"\0\0\0\x18ftypheic", "an HEIC picture", "check that this is an IDX file"),
-        (b"\x89PNG\r\n\x1a\n", "a PNG picture", "check that this is an IDX file"),
+        (zipped("train-images-idx3-ubyte"), "a zip archive", "unpack it"),
+        (zipped("images.npy"), "a NumPy .npz file", "write_idx"),
+        (tarred("train-images-idx3-ubyte"), "a tar archive", "unpack it"),
+        (b"\0\0\0\x18ftypheic", "an HEIC picture", "write_idx"),
+        (b"\0\0\x01\0\x01\0\x20\x20\0\0\x01\0", "an icon (ICO)", "write_idx"),
+        (b"\x89PNG\r\n\x1a\n", "a PNG picture", "write_idx"),
+        (b"PAR1\x15\x04", "a Parquet file", "write_idx"),
+        (b"label,pixel0\n5,0\n", "CSV text", "write_idx"),
     ],
+    ids=range(10),
 )
 def test_another_kind_of_file_is_named(tmp_path, content, found, remedy, packed):
     path = tmp_path / "images"

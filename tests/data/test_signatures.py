@@ -2,13 +2,9 @@
 
 import bz2
 import gzip
-import io
 import lzma
 import pickle
 import sqlite3
-import tarfile
-import zipfile
-from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
@@ -17,20 +13,8 @@ from PIL import Image
 
 from ddmlp.data.signatures import BEGIN, kind_of, remedy_of
 from tests.support.idx import header
+from tests.support.signatures import tarred, written, zipped
 from tests.support.streams import batch, stream
-
-
-def written(write: Callable[[io.BytesIO], object]) -> bytes:
-    write(out := io.BytesIO())
-    return out.getvalue()
-
-
-def zipped(name: str) -> bytes:
-    return written(lambda out: zipfile.ZipFile(out, "w").writestr(name, "x"))
-
-
-def tarred() -> bytes:
-    return written(lambda out: tarfile.open(fileobj=out, mode="w").addfile(tarfile.TarInfo("images")))
 
 
 def picture(form: str) -> bytes:
@@ -48,7 +32,7 @@ KINDS = [
     ("a NumPy .npz file", written(lambda out: np.savez_compressed(out, x=np.zeros(3)))),
     ("a zip archive", zipped("train-images.txt")),
     ("a zip archive", zipped("folder/a.npy")),
-    ("a tar archive", tarred()),
+    ("a tar archive", tarred("images")),
     ("gzip data", gzip.compress(b"x")),
     ("bzip2 data", bz2.compress(b"x")),
     ("xz data", lzma.compress(b"x")),

@@ -12,6 +12,7 @@ from pyarrow import feather, parquet
 from ddmlp.data.sources import arrow_messages
 from ddmlp.data.sources.arrow_ipc import read_stream
 from ddmlp.errors import DatasetError
+from tests.support.signatures import written
 from tests.support.streams import MARKER, SCHEMA, Sent, batch, columns, stream, tensor
 
 COMPRESSIONS = ["zstd", "lz4"]
@@ -105,12 +106,6 @@ def test_a_false_size_of_a_buffer(size):
     refusal(content[:at] + struct.pack("<q", size) + content[at + 8 :])
 
 
-def written(write: object, *arguments: object) -> bytes:
-    out = io.BytesIO()
-    write(*arguments, out)
-    return out.getvalue()
-
-
 TABLE = pa.table({"pixels": [[1, 2]], "label": [1]})
 FILE = io.BytesIO()
 with pa.ipc.new_file(FILE, SCHEMA) as writer:
@@ -121,8 +116,8 @@ with pa.ipc.new_file(FILE, SCHEMA) as writer:
     ("content", "named"),
     [
         (FILE.getvalue(), ["an Arrow IPC file", "new_stream"]),
-        (written(feather.write_feather, TABLE), ["an Arrow IPC file", "new_stream"]),
-        (written(parquet.write_table, TABLE), ["a Parquet file", "new_stream"]),
+        (written(lambda out: feather.write_feather(TABLE, out)), ["an Arrow IPC file", "new_stream"]),
+        (written(lambda out: parquet.write_table(TABLE, out)), ["a Parquet file", "new_stream"]),
         (b"label,pixel0\n5,0\n", ["CSV text", "new_stream"]),
         (b'{"label": 5, "pixels": [0]}\n', ["JSON text", "new_stream"]),
         (b"Obj\x01\x04\x16avro.schema", ["an Avro file", "new_stream"]),
