@@ -93,13 +93,13 @@ class Cluster:
         self.ray.shutdown()
 
 
-def connect(address: str | None = None, *, dashboard: bool = False) -> Cluster:
-    """Attach to the Ray that `choose` finds, or start one here. The environment of this process is changed for that.
+def connect(asked: Choice | str | None = None, *, dashboard: bool = False) -> Cluster:
+    """Attach to the Ray of a choice, or that `choose` finds for an address, or start one here.
 
-    Raises what `choose`, `ask_head` and `temporary_folder` raise, and ClusterError if Ray does not start, rejects this
-    process, or has no CPUs.
+    The environment of this process is changed for that. Raises what `choose`, `ask_head` and `temporary_folder` raise,
+    and ClusterError if Ray does not start, rejects this process, or has no CPUs.
     """
-    choice = choose(address)
+    choice = asked if isinstance(asked, Choice) else choose(asked)
     return _start(choice, dashboard=dashboard) if choice.own else _join(choice)
 
 

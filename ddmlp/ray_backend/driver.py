@@ -14,6 +14,7 @@ from threading import Thread
 from typing import Any, Literal, NamedTuple
 
 from ddmlp.errors import ClusterError, DdmlpError
+from ddmlp.ray_backend.choice import Choice
 from ddmlp.ray_backend.cluster import Cluster, connect, one_line
 from ddmlp.ray_backend.trainer import RayTrainer
 from ddmlp.training.job import Job
@@ -31,9 +32,9 @@ class Message(NamedTuple):
 
 
 @contextmanager
-def on_ray(job: Job, address: str | None, dashboard: bool, send: Callable[[Message], None]) -> Iterator[RayTrainer]:
+def on_ray(job: Job, choice: Choice, dashboard: bool, send: Callable[[Message], None]) -> Iterator[RayTrainer]:
     """A trainer on Ray; nothing of it is left behind. A Ray of our own ends with this process."""
-    cluster = connect(address, dashboard=dashboard)
+    cluster = connect(choice, dashboard=dashboard)
     try:
         send(Message("cluster", (cluster.address, cluster.raylet)))
         for line in notes(job, cluster, dashboard=dashboard):
@@ -67,8 +68,8 @@ def serve(connection: Connection) -> None:
         connection.send(message)
 
     try:
-        job, address, dashboard = connection.recv()
-        with on_ray(job, address, dashboard, send) as trainer:
+        job, choice, dashboard = connection.recv()
+        with on_ray(job, choice, dashboard, send) as trainer:
             send(Message("answer", trainer.step))
             while asked := connection.recv():
                 method, arguments = asked

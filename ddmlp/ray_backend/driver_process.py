@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ddmlp.errors import ClusterError
+from ddmlp.ray_backend.choice import choose
 from ddmlp.ray_backend.probe import RayProbe
 from ddmlp.training.job import Job
 from ddmlp.training.report import Report
@@ -36,8 +37,9 @@ class DriverProcess:
     def __init__(
         self, job: Job, *, address: str | None, dashboard: bool, note: Callable[[str], None], stopping: Sequence[int]
     ) -> None:
-        """address, dashboard: see `cluster.connect`; note: called with lines for the user; stopping: signals that ask
-        to stop, as they come. Raises ClusterError, and what an actor raised."""
+        """address: see `choose`; dashboard: see `connect`; note: called with lines for the user; stopping: signals that
+        ask to stop, as they come. Raises ClusterError, and what an actor raised."""
+        choice = choose(address)  # here, because this program may be connected to a Ray
         self._timeouts, self._note, self._stopping = job.timeouts, note, stopping
         self._probe: RayProbe | None = None
         self._asked_to_stop: float | None = None  # when
@@ -54,7 +56,7 @@ class DriverProcess:
                 start_new_session=True,
             )
         try:
-            self._connection.send((job, address, dashboard))
+            self._connection.send((job, choice, dashboard))
             self.step: int = self._answer(job.timeouts.start)
         except BaseException:
             self.close()
