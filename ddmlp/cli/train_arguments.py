@@ -81,8 +81,8 @@ def _parser() -> Parser:
     how = parser.add_argument_group("how it is computed")
     how.add_argument("--workers", type=_workers, default=(0, 0), metavar="N", help="Ray workers; 0: in this process; "
                      "MIN:MAX: as many as there is room for, also later (default: 0)")  # fmt: skip
-    how.add_argument("--address", help="HOST:PORT of the Ray to use (default: RAY_ADDRESS, or the one running on this "
-                     "machine, or one of our own); local: always one of our own")  # fmt: skip
+    how.add_argument("--address", help="HOST:PORT of the Ray to use; local: a new one, whatever runs here; auto: only "
+                     "one that runs (default: RAY_ADDRESS, or one of yours that runs here, or a new one)")  # fmt: skip
     how.add_argument("--dashboard", action="store_true", help="a Ray of our own shows its dashboard")
     how.add_argument("--checkpoint-every", type=int, default=10_000, metavar="STEPS", help="besides one at the end of "
                      "each epoch (default: %(default)s)")  # fmt: skip
