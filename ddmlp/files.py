@@ -41,10 +41,15 @@ def naming(path: Path) -> Iterator[None]:
         raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
 
 
+def shown(path: Path | str) -> str:
+    """The name of a file as text that UTF-8 can have: its other bytes are escaped."""
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
 def write_whole(path: Path, text: str | bytes) -> None:
-    """Write `text`, as UTF-8, to `path`, whole or not at all."""
+    """Write `text`, as UTF-8, to `path`, whole or not at all. What is no text, but bytes of a name, is escaped."""
     with whole_file(path) as file:
-        file.write(text.encode() if isinstance(text, str) else text)
+        file.write(text.encode(errors="backslashreplace") if isinstance(text, str) else text)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 from ddmlp import __version__
 from ddmlp.errors import DdmlpError, ImageError, RequestError
+from ddmlp.files import shown
 from ddmlp.runs import REPORT
 from ddmlp.runs.run import Run
 from ddmlp.serving.events import watch
@@ -81,7 +82,7 @@ def application(
             model = (await in_thread(served)).info
         except RequestError:
             model = None
-        return About(name=name, live=run is not None, model=model)
+        return About(name=shown(name), live=run is not None, model=model)
 
     if run is not None:
 
@@ -96,7 +97,7 @@ def application(
         @app.get("/report", include_in_schema=False)
         async def report() -> FileResponse:
             if not (run.path / REPORT).is_file():
-                raise HTTPException(404, f"{run.path} has no report yet; it is written when the run ends")
+                raise HTTPException(404, f"{shown(run.path)} has no report yet; it is written when the run ends")
             return FileResponse(run.path / REPORT, headers={"Content-Security-Policy": REPORT_POLICY})
 
     return app

@@ -41,6 +41,8 @@ class RecordedRun:
 
         Raises DatasetError, and RunError if it is another dataset than the run's.
         """
+        if data is None and not self.origin.data.exists():
+            raise RunError(f"{self.origin.data}, the data of {self.run.path}, is gone; name its place by --data")
         dataset = Dataset((data or self.origin.data) / "train")
         follow = self.origin.config.follow
         if dataset.manifest.identity(growing=follow) != self.origin.dataset_sha256:

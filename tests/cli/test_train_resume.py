@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from ddmlp.cli import train as train_command
+from ddmlp.cli import verify
 from ddmlp.data.convert import convert, find_pairs
+from tests.support.helpers import inside
 from tests.support.training import SMALL, Train, events, refused, result
 
 
@@ -35,6 +38,23 @@ def test_resume_keeps_the_settings(train: Train, sample: Path, tmp_path: Path):
     other = train("--run", tmp_path / "run", "--resume", "--data", tmp_path / "other")
     refused(other, 1, "another", str(tmp_path / "other"))
     assert sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir()) == kept
+
+
+def test_moved_data(data: Path, whole: Path, tmp_path: Path):
+    """They are asked for, and the command that goes on with the run has them."""
+    run, was, now = tmp_path / "run", tmp_path / "was", tmp_path / "now"
+    was.symlink_to(data)
+    shutil.copytree(data, now)
+    flags = ["--run", run, "--no-report", "--quiet"]
+    assert inside(train_command.main, "--data", was, *SMALL, *flags, "--stop-after", "9").returncode == 0
+    config = (run / "config.json").read_text()
+    (run / "config.json").write_text(config.replace(str(data), str(tmp_path / "gone")))
+    refused(inside(train_command.main, "--resume", *flags), 2, str(tmp_path / "gone"), "--data")
+    refused(inside(verify.main, run), 1, str(tmp_path / "gone"), "--data")
+    done = inside(train_command.main, "--resume", *flags, "--data", now, "--stop-after", "12")
+    assert f"--run {run} --resume --data {now} --quiet --no-report\n" in done.stdout
+    assert inside(train_command.main, "--resume", *flags, "--data", now).returncode == 0
+    assert result(run)["weights_sha256"] == result(whole)["weights_sha256"]
 
 
 def test_begun_once(train: Train, tmp_path: Path):

@@ -116,6 +116,13 @@ def test_note_of_shared_cpus(opened):
     assert notes[1:] == ["2 workers share 1.5 CPUs: 0.75 each"]
 
 
+def test_warning_of_too_many_workers(opened):
+    notes, _ = opened(FakeCluster(cpus=0.4))
+    assert len(notes) == 3
+    assert notes[1] == "2 workers share 0.4 CPUs: 0.2 each"
+    assert notes[2].startswith("warning: ")
+
+
 def test_ray_is_left_if_no_trainer_starts(job: Job, monkeypatch: pytest.MonkeyPatch):
     def refuse(*_: object) -> None:
         raise ClusterError("no place")
