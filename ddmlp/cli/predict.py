@@ -1,55 +1,82 @@
 """Recognise digits: python -m ddmlp.predict --model RUN_OR_NPZ FILE..."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ddmlp.cli.terminal import Parser, command
-from ddmlp.errors import ImageError
+from ddmlp.cli.terminal import CONTROL, Parser, command, fail
+from ddmlp.errors import DataError, ImageError
+from ddmlp.files import shown
 
 if TYPE_CHECKING:  # --help need not wait for it
     import numpy as np
     from numpy.typing import NDArray
 
+    from ddmlp.inference.images import Fit
+    from ddmlp.inference.model import Model
+
+ESCAPED = CONTROL | {ord("\n"): "\\n"}  # in names of files: an answer is one line
 MENTIONED = 0.01  # a class less probable than that is not mentioned
 
 
-def images(path: Path, shape: tuple[int, int]) -> "Iterator[tuple[list[str], NDArray[np.uint8]]]":
-    """The images in a file with their names, up to PREDICT_ROWS at a time; raises ImageError and IdxError."""
+def images(path: Path, model: "Model", fit: "Fit") -> "Iterator[tuple[list[str], NDArray[np.uint8], Sequence[str]]]":
+    """The images in a file with their names, up to PREDICT_ROWS at a time, and what was done to a picture; raises
+    ImageError and IdxError."""
     from ddmlp.data.idx import IdxReader, is_idx
     from ddmlp.inference.images import read_image
     from ddmlp.inference.model import PREDICT_ROWS
 
+    shape = model.image_shape
     if not is_idx(path):
-        yield [str(path)], read_image(path, shape)[None]
+        pixels, done = read_image(path, shape, model.look, fit)
+        yield [str(path)], pixels[None], done
         return
     with IdxReader(path) as reader:
         if reader.shape[1:] != shape:
             raise ImageError(f"{path} has uint8 of shape {reader.shape}, but the model takes uint8 images of {shape}")
         for first, chunk in zip(range(0, len(reader), PREDICT_ROWS), reader.chunks(PREDICT_ROWS), strict=True):
-            yield [f"{path}[{first + row}]" for row in range(len(chunk))], chunk
+            yield [f"{path}[{first + row}]" for row in range(len(chunk))], chunk, ()
 
 
-def describe(probabilities: "NDArray[np.floating]") -> str:
-    """The most probable class with its probability, and the others worth mentioning."""
+def describe(
+    probabilities: "NDArray[np.floating]", names: Sequence[str] | None = None, done: Sequence[str] = ()
+) -> str:
+    """The most probable class with its probability, the others worth mentioning, and what was done to a picture."""
+    names = names or list(map(str, range(len(probabilities))))
     best, *others = (-probabilities).argsort(kind="stable").tolist()
-    mentioned = [f"{other}: {probabilities[other]:.1%}" for other in others if probabilities[other] >= MENTIONED]
-    return f"{best}  {probabilities[best]:.1%}" + (f"  ({', '.join(mentioned)})" if mentioned else "")
+    mentioned = [f"{names[other]}: {probabilities[other]:.1%}" for other in others if probabilities[other] >= MENTIONED]
+    parts = [f"{names[best]}  {probabilities[best]:.1%}"]
+    parts += [f"({', '.join(mentioned)})"] if mentioned else []
+    parts += [f"[{', '.join(done)}]"] if done else []
+    return "  ".join(parts)
 
 
-def main() -> None:
-    parser = Parser(prog="python -m ddmlp.predict", description="Recognise digits in images.")
+def main() -> int:
+    parser = Parser(prog="python -m ddmlp.predict", description="Recognise digits in images.",
+                    epilog="A picture is fitted to how the images that the model learnt look, unless it looks so "
+                    "already; what was done to it is said in brackets. The exit status is 1 if a file has no "
+                    "answer.")  # fmt: skip
     parser.add_argument("--model", type=Path, required=True, help="a run's folder, or an .npz file with W1 and W2")
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a picture of one digit (PNG, JPEG, GIF, "
-                        "BMP), dark on light or light on dark; or an IDX file of images")  # fmt: skip
+                        "BMP, WebP, TIFF, AVIF), dark on light or light on dark; or an IDX file of images")  # fmt: skip
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--as-is", action="store_true", help="take the pixels of pictures as they are")
+    how.add_argument("--fit", action="store_true", help="fit every picture, also one that looks as it should")
     args = parser.parse_args()
+    from ddmlp.inference.images import Fit
     from ddmlp.inference.model import load_model
 
-    model = load_model(args.model)
+    model, status = load_model(args.model), 0
+    fit = Fit.NEVER if args.as_is else Fit.ALWAYS if args.fit else Fit.AUTO
     for path in args.files:
-        for names, lot in images(path, model.image_shape):
-            for name, probabilities in zip(names, model.predict(lot), strict=True):
-                print(f"{name}  {describe(probabilities)}")
+        try:
+            for names, lot, done in images(path, model, fit):
+                for name, probabilities in zip(names, model.predict(lot), strict=True):
+                    print(f"{shown(name).translate(ESCAPED)}  {describe(probabilities, model.class_names, done)}")
+        except DataError as error:
+            fail(str(error))
+            status = error.exit_status
+    return status
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ Pixels: TypeAlias = NDArray[np.uint8]
 UINT8 = 0x08
 LABELS, IMAGES = 1, 3  # ranks
 GZIP_MAGIC = b"\x1f\x8b"
+TYPES = [bytes((0, 0, kind)) for kind in (0x08, 0x09, 0x0B, 0x0C, 0x0D, 0x0E)]  # two zeros alone may begin HEIC
 GZIP_LEVEL = 6  # gzip's own default; Python's, 9, is far slower for hardly smaller files
 BLOCK_BYTES = 1 << 20
 NOT_IDX = "check that this is an IDX file"
@@ -191,7 +192,8 @@ def is_idx(path: Path) -> bool:
     """Whether a file begins as an IDX file does, plain or gzip; raises IdxError if it cannot be read."""
     try:
         with path.open("rb") as file:
-            return file.read(2) in (b"\0\0", GZIP_MAGIC)
+            begin = file.read(3)
+            return begin[:2] == GZIP_MAGIC or begin in TYPES
     except OSError as error:
         raise IdxError(f"{path}: {error.strerror}") from None
 

@@ -1,109 +1,137 @@
-"""Pictures of digits, made into what the network was trained on: light strokes on black, in the middle."""
+"""Pictures of digits, made into images as the model learnt them."""
 
-import warnings
+from enum import StrEnum
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from ddmlp.errors import ImageError
+from ddmlp.inference.digit import NoDigitError, find_digit
+from ddmlp.inference.image_file import MAX_FILE_PIXELS, Grey, decode
+from ddmlp.inference.look import FAINT, MNIST, Look
+from ddmlp.inference.paper import ink_on_paper
 
-IMAGE_FORMATS = ("PNG", "JPEG", "GIF", "BMP")
-MAX_FILE_PIXELS = 50_000_000
-FAINT = 0.15  # of the strongest stroke: what is fainter is paper, not ink
 MIN_CONTRAST = 24  # of 255, between paper and ink
 
-Grey = NDArray[np.floating]
+Box = tuple[float, float, float, float]  # of a picture: left, top, right, bottom
 
 
-def read_image(path: Path, shape: tuple[int, int]) -> NDArray[np.uint8]:
-    """The picture of one digit in an image file, as pixels of `shape` (height, width), uint8, ink 255 on paper 0.
+class Fit(StrEnum):
+    """Whether a picture is fitted to how the model's images look: if it looks otherwise, never, always."""
 
-    Dark ink on light paper is inverted. A picture that is not drawn as MNIST's digits are is fitted as they were: the
-    digit is scaled to a box of 20/28 of the side, its proportions kept, and put with its centre of mass in the middle
-    (LeCun et al. 1998, and the page of the data set). Raises ImageError.
+    AUTO = "auto"
+    NEVER = "never"
+    ALWAYS = "always"
+
+
+class Picture(NamedTuple):
+    """pixels: (height, width) uint8, as the model takes them; done: what was done to the picture, in words."""
+
+    pixels: NDArray[np.uint8]
+    done: tuple[str, ...]
+
+
+def read_image(path: Path, shape: tuple[int, int], look: Look = MNIST, fit: Fit = Fit.AUTO) -> Picture:
+    """The picture of one digit in an image file, as pixels of `shape` (height, width), with the look of a dataset.
+
+    A picture of this size that has the look already is taken as it is, or inverted. From any other the digit is cut,
+    scaled and placed as those of the dataset are: MNIST's with their centre of mass in the middle of the image, for
+    example (LeCun et al. 1998). Raises ImageError, also if there is no single digit.
     """
-    return read_picture(path, str(path), shape)
+    return read_picture(path, str(path), shape, look, fit)
 
 
 def read_picture(
-    source: Path | IO[bytes], name: str, shape: tuple[int, int], max_pixels: int = MAX_FILE_PIXELS
-) -> NDArray[np.uint8]:
+    source: Path | IO[bytes],
+    name: str,
+    shape: tuple[int, int],
+    look: Look = MNIST,
+    fit: Fit = Fit.AUTO,
+    max_pixels: int = MAX_FILE_PIXELS,
+) -> Picture:
     """The same of any source, called `name` in errors, of so many pixels at most."""
-    ink = _ink(_grey(source, name, max_pixels), name)
-    rows, columns = (np.flatnonzero((ink > FAINT).any(axis=axis)) for axis in (1, 0))
-    height, width = int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1
-    box = round(min(shape) * 20 / 28)
-    if ink.shape == shape and max(height, width) <= box:
-        return _pixels(ink)
-    digit = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    scale = box / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    resample = Image.Resampling.BOX if scale < 0.5 else Image.Resampling.BICUBIC
-    return _centred(np.asarray(Image.fromarray(digit).resize(size, resample), np.float32), shape)
-
-
-def _grey(source: Path | IO[bytes], name: str, max_pixels: int) -> Grey:
-    """The picture's brightness, 0 to 255: (height, width)."""
+    grey, done = decode(source, name, max_pixels)
+    if grey.shape == shape and fit != Fit.ALWAYS:
+        pixels = np.rint(np.clip(grey, 0, 255)).astype(np.uint8)
+        if fit == Fit.NEVER or look.holds(pixels):
+            return Picture(pixels, done)
+        if look.holds(inverted := 255 - pixels):
+            return Picture(inverted, (*done, "inverted"))
+    elif fit == Fit.NEVER:
+        raise ImageError(
+            f"{name} has {grey.shape[1]} x {grey.shape[0]} pixels, but the model takes {shape[1]} x {shape[0]}: as it "
+            "is, it does not fit"
+        )
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(source, formats=IMAGE_FORMATS) as image:
-                if image.width * image.height > max_pixels:
-                    raise ImageError(
-                        f"{name} has {image.width} x {image.height} pixels, expected {max_pixels:,} at most"
-                    )
-                if image.mode.startswith("I"):  # 16 bits a pixel
-                    return np.asarray(image, np.float32) / 257
-                picture = image.convert("RGBA")
-                # More than that is of no use, and a photograph as floating-point numbers is large.
-                colours = np.asarray(picture.reduce(max(1, max(picture.size) // 1024)), np.float32)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise ImageError(f"{name} is too large, expected {max_pixels:,} pixels at most") from None
-    except UnidentifiedImageError:
-        files = " or IDX" if isinstance(source, Path) else ""
-        raise ImageError(f"{name} is no image, expected {', '.join(IMAGE_FORMATS)}{files}") from None
-    except (OSError, ValueError, SyntaxError) as error:
-        raise ImageError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    red, green, blue, alpha = np.moveaxis(colours, 2, 0)
-    brightness: Grey = red * 0.299 + green * 0.587 + blue * 0.114
-    alpha = alpha / 255
-    if alpha.min() == 1:
-        return brightness
-    # Behind transparent parts goes what makes the opaque ones stand out.
-    paper = 255.0 if (brightness * alpha).sum() < 127.5 * alpha.sum() else 0.0
-    mixed: Grey = brightness * alpha + np.float32(paper) * (1 - alpha)
-    return mixed
+        fitted = _scaled(grey, shape) if look.background is None else _fitted(grey, shape, look, fit)
+    except NoDigitError as error:
+        raise ImageError(f"{name}: no single digit found: {error}") from None
+    return Picture(fitted.pixels, (*done, *fitted.done))
 
 
-def _ink(grey: Grey, name: str) -> Grey:
-    """How much ink each pixel has, 0 to 1, the paper being what most of the border shows."""
-    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-    paper = float(np.median(border))
-    ink = paper - grey if paper > 127.5 else grey - paper
-    strongest = float(ink.max())
-    if strongest < MIN_CONTRAST:
-        raise ImageError(f"{name} shows no digit: its pixels are all about the same")
-    # A stroke of full strength stays as it is; a faint one is strengthened.
-    clipped: Grey = np.clip(ink / strongest, 0, 1).astype(np.float32)
-    return clipped
+def _scaled(grey: Grey, shape: tuple[int, int]) -> Picture:
+    """The middle of a picture."""
+    height, width = grey.shape
+    scale = min(height / shape[0], width / shape[1])
+    tall, wide = shape[0] * scale, shape[1] * scale
+    top, left = (height - tall) / 2, (width - wide) / 2
+    found = _resized(grey, (left, top, left + wide, top + tall), shape)
+    done = ["cut"] * (max(top, left) >= 1) + ["scaled"] * (scale != 1)
+    return Picture(np.rint(np.clip(found, 0, 255)).astype(np.uint8), tuple(done))
 
 
-def _centred(digit: Grey, shape: tuple[int, int]) -> NDArray[np.uint8]:
-    """The digit on a canvas of `shape`, its centre of mass in the middle as far as it fits."""
-    places = []
+def _fitted(grey: Grey, shape: tuple[int, int], look: Look, fit: Fit) -> Picture:
+    """The digit in a picture, with the look of a dataset that has a background."""
+    if np.ptp(grey) < MIN_CONTRAST:
+        raise NoDigitError("its pixels are all about the same")
+    background = look.background or 0
+    inked = ink_on_paper(grey)
+    digit, alone = find_digit(inked.ink)
+    whole: Box = (0, 0, grey.shape[1], grey.shape[0])
+    frame, looks = _frame(digit, shape, look)
+    if looks and fit != Fit.ALWAYS and grey.shape[0] * shape[1] == grey.shape[1] * shape[0]:
+        frame = whole
+    found = np.clip(_resized(digit, frame, shape), 0, None)
+    levels = background + found / max(float(found.max()), 1e-9) * (look.ink.median - background)
+    done = ["inverted"] * (inked.dark != (look.ink.median < background))
+    done += ["light evened"] * (not inked.even) + ["cleaned"] * (not alone)
+    done += ["cut and scaled"] * (frame != whole) or ["scaled"] * (grey.shape != shape)
+    return Picture(np.rint(np.clip(levels, 0, 255)).astype(np.uint8), tuple(done))
+
+
+def _frame(ink: Grey, shape: tuple[int, int], look: Look) -> tuple[Box, bool]:
+    """Which part of a picture becomes the image if the digit is placed as those of a dataset are; and whether it
+    already is."""
+    drawn = ink > FAINT
+    first, last = np.empty(2), np.empty(2)
+    centre = np.empty(2)
     for axis in (0, 1):
-        weight = digit.sum(axis=1 - axis)
-        centre = float((weight * np.arange(len(weight))).sum() / weight.sum())
-        place = round((shape[axis] - 1) / 2 - centre)
-        places.append(min(max(place, 0), shape[axis] - len(weight)))
-    canvas = np.zeros(shape, np.float32)
-    top, left = places
-    canvas[top : top + digit.shape[0], left : left + digit.shape[1]] = digit
-    return _pixels(canvas)
+        marked = np.flatnonzero(drawn.any(axis=1 - axis))
+        first[axis], last[axis] = marked[0], marked[-1] + 1
+        weight = ink.sum(axis=1 - axis)
+        mass = float(weight @ (np.arange(len(weight)) + 0.5) / weight.sum())
+        centre[axis] = mass if look.by_mass else (first[axis] + last[axis]) / 2
+    sides, size = np.array(ink.shape), last - first
+    looks = look.places(
+        float((size / sides).max()), float(centre[0] / sides[0]), float(centre[1] / sides[1]), 1.5 / min(shape)
+    )
+    frame = np.array(shape) * (size / shape).max() / look.extent.median
+    begin = centre - np.array([look.down.median, look.across.median]) * frame
+    begin = np.clip(begin, last - frame, first)
+    end = begin + frame
+    return (float(begin[1]), float(begin[0]), float(end[1]), float(end[0])), looks
 
 
-def _pixels(ink: Grey) -> NDArray[np.uint8]:
-    return np.rint(np.clip(ink, 0, 1) * 255).astype(np.uint8)
+def _resized(levels: Grey, box: Box, shape: tuple[int, int]) -> Grey:
+    """A part of a picture as an image of `shape`; zero where it goes beyond the picture."""
+    left, top, right, bottom = box
+    before = max(0, int(np.ceil(-top))), max(0, int(np.ceil(-left)))
+    after = (max(0, int(np.ceil(bottom - levels.shape[0]))), max(0, int(np.ceil(right - levels.shape[1]))))
+    padded = np.pad(levels, list(zip(before, after, strict=True)))
+    moved = left + before[1], top + before[0], right + before[1], bottom + before[0]
+    resample = Image.Resampling.BOX if right - left > 2 * shape[1] else Image.Resampling.BICUBIC
+    found: Grey = np.asarray(Image.fromarray(padded).resize(shape[::-1], resample, moved), np.float32)
+    return found

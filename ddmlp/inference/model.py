@@ -1,6 +1,7 @@
-"""A trained model: its weights, and the shape of the images that it takes."""
+"""A trained model: its weights, and what there is to know of the images that it takes."""
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,8 +11,10 @@ import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
-from ddmlp.data.manifest import Manifest
+from ddmlp.data.dataset import Dataset
+from ddmlp.data.manifest import Manifest, check_names
 from ddmlp.errors import DatasetError, ImageError, RunError
+from ddmlp.inference.look import MNIST, Look
 from ddmlp.nn.weights import Weights
 from ddmlp.runs.arrays import join_weights, load_arrays
 from ddmlp.runs.checkpoint import EARLIER, load_checkpoint
@@ -20,6 +23,7 @@ from ddmlp.runs.json_text import from_json
 if TYPE_CHECKING:
     from ddmlp.nn.network import Network
 
+ABOUT = "about"  # the name of an array in model.npz, see About
 PREDICT_ROWS = 100  # images that are recognised at a time, if there are many
 
 
@@ -33,10 +37,20 @@ class Model:
         float32, as training leaves them.
     image_shape
         Height and width of the images that it takes, in pixels.
+    look
+        How the images that it learnt look: pictures are fitted to that.
+    class_names
+        What the classes are called, if they have names.
     """
 
     weights: Weights
     image_shape: tuple[int, int]
+    look: Look = MNIST
+    class_names: tuple[str, ...] | None = None
+
+    def class_name(self, label: int) -> str:
+        """The name of a class; its number if the classes have none."""
+        return self.class_names[label] if self.class_names else str(label)
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.floating]:
         """The probability of each class. Not for two threads at once.
@@ -82,21 +96,62 @@ class _Images(Struct):
     image_shape: tuple[_Side, _Side]
 
 
+class About(Struct, frozen=True):
+    """What is to be known of the images that a model has learnt: see Model. It is in model.npz as the array `about`, a
+    JSON text as UTF-8 bytes."""
+
+    image_shape: tuple[_Side, _Side]
+    look: Look
+    class_names: tuple[str, ...] | None = None
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> "About":
+        """Of a dataset; raises DatasetError."""
+        manifest = dataset.manifest
+        return cls(manifest.image_shape, Look.of(dataset), manifest.class_names)
+
+    def model(self, weights: Weights) -> Model:
+        """The model of these weights; raises ValueError if they do not fit."""
+        if math.prod(self.image_shape) != weights.shape.inputs:
+            raise ValueError(f"image_shape is {self.image_shape}, but the weights take {weights.shape.inputs} pixels")
+        if self.class_names is not None:
+            check_names(self.class_names, weights.shape.outputs)
+        return Model(weights, self.image_shape, self.look, self.class_names)
+
+
 def load_weights(path: Path) -> Weights:
     """The weights in an .npz file of just these, in a checkpoint, or in a run's folder; raises RunError."""
+    return _load(path)[0]
+
+
+def _load(path: Path) -> tuple[Weights, bytes | None]:
+    """The weights, and what a model.npz tells of its images, if anything."""
     file = path / "model.npz" if path.is_dir() else path
     if path.is_dir() and not file.exists():
         raise RunError(f"{path} has no model.npz: its run has not ended; go on with it by --resume")
-    arrays = load_arrays(file)
-    weights = load_checkpoint(file).weights if EARLIER in arrays else join_weights(file, arrays)
+    arrays, about = load_arrays(file), None
+    if EARLIER in arrays:
+        weights = load_checkpoint(file).weights
+    else:
+        about = arrays.pop(ABOUT, None)
+        weights = join_weights(file, arrays)
     if not weights.finite:
         raise RunError(f"{file} has weights that are not finite")
-    return weights
+    return weights, None if about is None else about.tobytes()
 
 
 def load_model(path: Path) -> Model:
-    """The weights, with the image shape that the run's result names; square images where there is no such file."""
-    weights = load_weights(path)
+    """The model in a run's folder, or in an .npz file.
+
+    If the file does not tell of the images, as those of ddmlp 0.1 do not, the run's result says their shape;
+    without one they are square. They are then taken to look like MNIST's. Raises RunError.
+    """
+    weights, about = _load(path)
+    if about is not None:
+        try:
+            return from_json(about, About).model(weights)
+        except ValueError as error:
+            raise RunError(f"{path} is damaged: what it tells of the images does not hold: {error}") from None
     inputs = weights.shape.inputs
     result = (path if path.is_dir() else path.parent) / "result.json"
     if not result.exists():
@@ -111,15 +166,16 @@ def load_model(path: Path) -> Model:
 
 
 def model_of(run: Path, weights: Weights, data: Path) -> Model:
-    """The weights of a run that has not ended, with the image shape of its training data; square images where these are
-    not within reach. Raises RunError where the pixels make no square."""
+    """The weights of a run that has not ended, with what its training data tell of the images; if these are not within
+    reach, the images are square, and look like MNIST's. Raises RunError if the pixels make no square."""
     inputs = weights.shape.inputs
-    try:
+    with suppress(DatasetError, OSError):
         manifest = Manifest.read(data / "train")
-        if manifest.pixels == inputs:
-            return Model(weights, manifest.image_shape)
-    except (DatasetError, OSError):
-        pass
+        if (manifest.pixels, manifest.classes) == (inputs, weights.shape.outputs):
+            look = MNIST
+            with suppress(DatasetError):
+                look = Look.of(Dataset(data / "train"))
+            return Model(weights, manifest.image_shape, look, manifest.class_names)
     return Model(weights, _square(run, inputs, f"its data are not in {data}"))
 
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import filelock
+import numpy as np
 from msgspec import Struct
 
 from ddmlp import __version__
@@ -173,8 +174,10 @@ class Run:
             )
         return weights
 
-    def write_model(self, weights: Weights) -> None:
-        save_arrays(self.path / "model.npz", weight_arrays(weights))
+    def write_model(self, weights: Weights, about: Struct | None = None) -> None:
+        """Write model.npz; about: what it tells of its images, see `inference.model.About`."""
+        text = {"about": np.frombuffer(to_json(about).encode(), np.uint8)} if about else {}
+        save_arrays(self.path / "model.npz", weight_arrays(weights) | text)
 
     def write_result(self, result: RunResult) -> None:
         write_whole(self.path / "result.json", to_json(result, indent=1) + "\n")

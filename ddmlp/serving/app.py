@@ -7,15 +7,19 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
+import numpy as np
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
+from numpy.typing import NDArray
 from starlette.exceptions import HTTPException
 
 from ddmlp import __version__
 from ddmlp.errors import DdmlpError, ImageError, RequestError
 from ddmlp.files import shown
+from ddmlp.inference.images import Fit, Picture
+from ddmlp.inference.model import Model
 from ddmlp.runs import REPORT
 from ddmlp.runs.run import Run
 from ddmlp.serving.events import watch
@@ -33,6 +37,8 @@ PAGES = Path(__file__).parent / "static"
 MAX_REQUESTS, MAX_WAITING = 16, 256  # each of the former may hold uploads.MAX_BYTES; the latter of each client
 MAX_WATCHERS = 16
 Seen = Annotated[bool, Query(description="Whether to answer with the pixels that the network saw, too.")]
+Fitted = Annotated[Fit, Query(description="Whether a picture is fitted to how the model's images look: if it looks "
+                              "otherwise, never, always.")]  # fmt: skip
 
 
 def application(
@@ -69,11 +75,11 @@ def application(
     @app.post("/predict", summary="Recognise digits", openapi_extra=REQUEST,
               response_description="the answer: of one image, or of each of a batch",
               responses=errors(400, 408, 413, 415, 422, 429, 503), response_model_exclude_unset=True)  # fmt: skip
-    async def predict(request: Request, seen: Seen = False) -> Answer | BatchAnswer:
+    async def predict(request: Request, seen: Seen = False, fit: Fitted = Fit.AUTO) -> Answer | BatchAnswer:
         """Of one image, or of a batch of them."""
         kind = kind_of(request)
         async with body_of(request, requests) as body:
-            return await in_thread(recognised, served, kind, body, seen)
+            return await in_thread(recognised, served, kind, body, seen, fit)
 
     @app.get("/about", summary="What is served", dependencies=[Depends(requests.turn)], responses=errors(429),
              response_description="what is served; model is null while the run has no checkpoint")  # fmt: skip
@@ -115,17 +121,26 @@ def _add_pages(app: FastAPI) -> None:
     app.mount("/pages", StaticFiles(directory=PAGES))
 
 
-def recognised(served: Served, kind: str, body: bytes, seen: bool) -> Answer | BatchAnswer:
+def recognised(served: Served, kind: str, body: bytes, seen: bool, fit: Fit) -> Answer | BatchAnswer:
     """The answer to a body; raises RequestError and ImageError."""
     version = served()
-    images, batch = read_images(kind, body, version.model.image_shape)
-    found = [
-        {"class": int(each.argmax()), "probabilities": each.tolist(), **({"seen": image.tolist()} if seen else {})}
-        for each, image in zip(version.model.predict(images), images, strict=True)
-    ]
+    images, batch = read_images(kind, body, version.model, fit)
+    probabilities = version.model.predict(np.stack([image.pixels for image in images]))
+    found = [_prediction(version.model, *each, seen) for each in zip(images, probabilities, strict=True)]
     if batch:
         return BatchAnswer(predictions=[Prediction(**each) for each in found], model=version.info)
     return Answer(**found[0], model=version.info)
+
+
+def _prediction(model: Model, image: Picture, probabilities: NDArray[np.floating], seen: bool) -> dict[str, Any]:
+    label = int(probabilities.argmax())
+    return {
+        "class": label,
+        **({"name": model.class_names[label]} if model.class_names else {}),
+        "probabilities": probabilities.tolist(),
+        **({"done": list(image.done)} if image.done else {}),
+        **({"seen": image.pixels.tolist()} if seen else {}),
+    }
 
 
 async def _refusal(_request: Request, error: Exception) -> JSONResponse:

@@ -17,7 +17,9 @@ PixelRows = Annotated[
         "They are taken as they are.",
     ),
 ]
-DRAWN = "a picture of one digit, dark on light or light on dark. It is scaled and centred as MNIST's digits were."
+DRAWN = (
+    "a picture of one digit, dark on light or light on dark. It is fitted to how the images that the model learnt look."
+)
 Picture = Annotated[str, Field(description=DRAWN, json_schema_extra={"contentEncoding": "base64"})]
 
 Image = PixelRows | Picture
@@ -50,7 +52,9 @@ class Prediction(BaseModel):
     """What an image shows."""
 
     class_: int = Field(alias="class", description="the most probable class")
+    name: str = Field("", description="what that class is called, if the model knows")
     probabilities: list[float] = Field(description="of each class")
+    done: list[str] = Field([], description="what was done to a picture before the network saw it, if anything was")
     seen: PixelRows = Field([], description="the pixels that the network saw, if asked for")
 
 
@@ -86,7 +90,7 @@ ERRORS = {
     408: "the body came too slowly",
     413: "the body is too large",
     415: "the body is of another type",
-    422: "the body holds no images, or others than the model takes",
+    422: "the body holds no images, others than the model takes, or a picture without a single digit",
     429: "too many requests at once",
     503: "the run has no checkpoint yet",
 }

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 from fastapi import Request
-from numpy.typing import NDArray
 from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 
 from ddmlp.errors import RequestError
-from ddmlp.inference.images import read_picture
+from ddmlp.inference.image_file import FORMATS
+from ddmlp.inference.images import Fit, Picture, read_picture
+from ddmlp.inference.model import Model
 from ddmlp.serving.limits import Admission
 from ddmlp.serving.schemas import BATCH, IMAGE
 
@@ -26,10 +27,8 @@ FREE_BYTES = 64 << 10  # of a body that are read before the request has its turn
 READ_SECONDS = 10.0  # for these, and once more for the rest
 MAX_PICTURE_PIXELS = 4_000_000
 MAX_BATCH_PIXELS = 16_000_000  # of the pictures of a batch, which share them equally
-JSON, PICTURES = "application/json", ("image/png", "image/jpeg", "image/gif", "image/bmp")
+JSON, PICTURES = "application/json", tuple(f"image/{kind.lower()}" for kind in FORMATS)
 EXPECTED = "expected one image or a list of images, each rows of whole numbers or a picture in base64"
-
-Images = NDArray[np.uint8]
 
 
 def kind_of(request: Request) -> str:
@@ -76,17 +75,16 @@ async def _read(stream: AsyncIterator[bytes], body: bytearray, most: int) -> int
     return size
 
 
-def read_images(kind: str, body: bytes, shape: tuple[int, int]) -> tuple[Images, bool]:
-    """The images in a body, (B, height, width) of `shape`, and whether it was a batch; raises RequestError and
-    ImageError."""
+def read_images(kind: str, body: bytes, model: Model, fit: Fit = Fit.AUTO) -> tuple[list[Picture], bool]:
+    """The images in a body, as a model takes them, and whether it was a batch; raises RequestError and ImageError."""
     if kind != JSON:
-        return _picture(body, "the picture", shape, MAX_PICTURE_PIXELS)[None], False
+        return [_picture(body, "the picture", model, fit, MAX_PICTURE_PIXELS)], False
     try:
         found = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise RequestError(400, f"the body is not JSON: {error}") from None
     if _depth(found) == 1 and isinstance(found[0], int | float):
-        height, width = shape
+        height, width = model.image_shape
         raise RequestError(422, f"the body is a list of {len(found)} numbers, expected {height} rows of {width}")
     single = isinstance(found, str) or _depth(found) == 2
     try:
@@ -95,7 +93,7 @@ def read_images(kind: str, body: bytes, shape: tuple[int, int]) -> tuple[Images,
         raise RequestError(422, _described(error, ("row", "pixel") if single else ("image", "row", "pixel"))) from None
     share = min(MAX_PICTURE_PIXELS, MAX_BATCH_PIXELS // len(images))
     names = ["the image"] if single else [f"image {number}" for number in range(len(images))]
-    return np.stack([_image(*each, shape, share) for each in zip(images, names, strict=True)]), not single
+    return [_image(*each, model, fit, share) for each in zip(images, names, strict=True)], not single
 
 
 def _depth(found: Any) -> int:
@@ -114,21 +112,21 @@ def _described(error: ValidationError, names: tuple[str, ...]) -> str:
     return f"{place or 'the body'}: {first['msg']}, found {reprlib.repr(first['input']):.60}; {EXPECTED}"
 
 
-def _image(found: list[list[int]] | str, name: str, shape: tuple[int, int], max_pixels: int) -> Images:
-    """An image of a JSON text (height, width): as it is, if it is numbers; fitted, if it is a picture."""
+def _image(found: list[list[int]] | str, name: str, model: Model, fit: Fit, max_pixels: int) -> Picture:
+    """An image of a JSON text: as it is, if it is numbers; fitted, if it is a picture."""
     if isinstance(found, str):
         try:
             file = base64.b64decode(found, validate=True)
         except ValueError as error:
             raise RequestError(422, f"{name} is a text that is not base64: {error}") from None
-        return _picture(file, name, shape, max_pixels)
-    height, width = shape
+        return _picture(file, name, model, fit, max_pixels)
+    height, width = model.image_shape
     lengths = {len(row) for row in found} or {0}
     if len(found) != height or lengths != {width}:
         widths = " to ".join(map(str, sorted({min(lengths), max(lengths)})))
         raise RequestError(422, f"{name} has {len(found)} rows of {widths} numbers, expected {height} rows of {width}")
-    return np.array(found, np.uint8)
+    return Picture(np.array(found, np.uint8), ())
 
 
-def _picture(file: bytes, name: str, shape: tuple[int, int], max_pixels: int) -> Images:
-    return read_picture(io.BytesIO(file), name, shape, max_pixels)
+def _picture(file: bytes, name: str, model: Model, fit: Fit, max_pixels: int) -> Picture:
+    return read_picture(io.BytesIO(file), name, model.image_shape, model.look, fit, max_pixels)

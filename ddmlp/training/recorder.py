@@ -9,6 +9,7 @@ from msgspec.structs import asdict, replace
 from ddmlp.data.dataset import Dataset
 from ddmlp.errors import TrainingError
 from ddmlp.inference.evaluation import Evaluation, evaluate
+from ddmlp.inference.model import About
 from ddmlp.nn.weights import Weights
 from ddmlp.plan.plan import Update
 from ddmlp.plan.row_audit import all_rows
@@ -115,7 +116,7 @@ class Recorder:
         self.record_progress(step, last=True)
         seconds, epoch, rows = self._journal.seconds, plan.epoch(step), plan.rows_before(step)
         self._checkpoints.verify_rows(f"epoch {epoch + 1}, up to step {step}", plan.epoch_rows(step))
-        self._run.write_model(weights)
+        self._run.write_model(weights, About.of(self._data.dataset))
         found = self._evaluate(self._test, step, weights) if self._test else None
         return RunResult(
             weights_sha256=weights.sha256(),

@@ -15,6 +15,7 @@ from ddmlp.data.convert import find_pairs
 from ddmlp.data.idx import read_idx, write_idx
 from ddmlp.inference.model import load_model
 from tests.support.helpers import inside
+from tests.support.photographs import sheet
 from tests.support.pictures import digits_of, png, save
 
 
@@ -35,7 +36,9 @@ def test_simple(trained, digits, tmp_path):
     command = [sys.executable, "-m", "ddmlp.predict", "--model", trained, path]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert re.fullmatch(rf"{path}  0  \d+\.\d%(  \(\d: \d+\.\d%(, \d: \d+\.\d%)*\))?\n", done.stdout)
+    assert re.fullmatch(
+        rf"{path}  0  \d+\.\d%(  \(\d: \d+\.\d%(, \d: \d+\.\d%)*\))?  \[inverted, cut and scaled\]\n", done.stdout
+    )
 
 
 def test_what_is_printed():
@@ -66,7 +69,25 @@ def test_several_files(trained, digits, tmp_path):
     assert [line.split()[:2] for line in done.stdout.splitlines()] == [[str(path), "1"] for path in files]
 
 
-@pytest.mark.parametrize("bad", ["missing", "folder", "text", "empty", "blank", "bomb", "many", "cut", "tiff"])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "missing",
+        "folder",
+        "text",
+        "empty",
+        "blank",
+        "bomb",
+        "many",
+        "cut",
+        "jpeg 2000",
+        "heic",
+        "page",
+        "pointer",
+        "two",
+        "sheet",
+    ],
+)
 def test_no_picture_of_a_digit(trained, digits, tmp_path, bad):
     path = tmp_path / "file"
     whole = save(tmp_path, "large.png", digits[0]).read_bytes()
@@ -85,18 +106,33 @@ def test_no_picture_of_a_digit(trained, digits, tmp_path, bad):
             path.write_bytes(png(8_000, 8_000))
         case "cut":
             path.write_bytes(whole[: len(whole) // 2])
-        case "tiff":
-            Image.fromarray(digits[0]).save(path, "TIFF")
+        case "jpeg 2000":
+            Image.fromarray(digits[0]).save(path, "JPEG2000")
+        case "heic":
+            path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40))
+        case "page":
+            path.write_text("<!DOCTYPE html><html><body>Not found</body></html>")
+        case "pointer":
+            path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n")
+        case "two":
+            sheet("two", digits, np.random.default_rng(0)).save(path, "PNG")
+        case "sheet":
+            sheet("empty", digits, np.random.default_rng(0)).save(path, "PNG")
     expected = {
         "missing": ": No such file or directory",
         "folder": ": Is a directory",
-        "text": " is no image, expected PNG, JPEG, GIF, BMP or IDX",
-        "empty": " is no image, expected PNG, JPEG, GIF, BMP or IDX",
-        "blank": " shows no digit: its pixels are all about the same",
+        "text": " is text, expected PNG, JPEG, GIF, BMP, WebP, TIFF, AVIF or IDX",
+        "empty": " is no image, expected PNG, JPEG, GIF, BMP, WebP, TIFF, AVIF or IDX",
+        "blank": ": no single digit found: its pixels are all about the same",
         "bomb": " is too large, expected 50,000,000 pixels at most",
         "many": " has 8000 x 8000 pixels, expected 50,000,000 at most",
         "cut": " cannot be read: ",
-        "tiff": " is no image, expected PNG, JPEG, GIF, BMP or IDX",
+        "jpeg 2000": " is a JPEG 2000 picture, expected PNG, JPEG, GIF, BMP, WebP, TIFF, AVIF or IDX",
+        "heic": " is an HEIC picture, which needs the package pillow-heif",
+        "page": " is a web page (HTML), expected PNG, JPEG, GIF, BMP, WebP, TIFF, AVIF or IDX; download",
+        "pointer": " is a Git LFS pointer, expected PNG, JPEG, GIF, BMP, WebP, TIFF, AVIF or IDX; get the file",
+        "two": ": no single digit found: it has 2 marks beside each other",
+        "sheet": ": no single digit found: it is empty",
     }
     assert refusal(trained, path).startswith(f"{path}{expected[bad]}")
 

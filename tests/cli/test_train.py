@@ -36,7 +36,7 @@ def test_simple(data: Path, tmp_path: Path):
 
 def test_model_is_plain_arrays(whole: Path):
     with np.load(whole / "model.npz", allow_pickle=False) as model:
-        assert sorted(model.files) == ["W1", "W2"]
+        assert sorted(model.files) == ["W1", "W2", "about"]
         w1, w2 = model["W1"], model["W2"]
     assert (w1.shape, w2.shape, w1.dtype, w2.dtype) == ((784, 16), (16, 10), np.float32, np.float32)
     bits = w1.astype("<f4").tobytes() + w2.astype("<f4").tobytes()

@@ -3,10 +3,13 @@
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
+from ddmlp.data.dataset import Dataset
 from ddmlp.errors import ImageError, RunError
+from ddmlp.inference.look import MNIST, Look
 from ddmlp.inference.model import PREDICT_ROWS, Model, load_model, load_weights, model_of
 from ddmlp.nn.weights import Shape, Weights
 
@@ -83,6 +86,48 @@ def test_a_run_that_has_not_ended(data, tmp_path):
     assert model_of(tmp_path, weights, tmp_path / "nowhere").image_shape == (28, 28)
     with pytest.raises(RunError, match="6 pixels"):
         model_of(tmp_path, WEIGHTS, data)
+
+
+def saved(folder: Path, **about: object) -> Path:
+    """A model.npz that tells of its images; about: what is to be changed in that."""
+    told = {"image_shape": [2, 3], "look": msgspec.to_builtins(MNIST), "class_names": None} | about
+    text = np.frombuffer(json.dumps(told).encode(), np.uint8)
+    np.savez(folder / "model.npz", **WEIGHTS.parameters, about=text)
+    return folder / "model.npz"
+
+
+def test_a_run_tells_of_its_images(trained, data):
+    model = load_model(trained)
+    assert (model.image_shape, model.look) == ((28, 28), Look.of(Dataset(data / "train")))
+    assert model.look != MNIST
+    assert load_model(trained / "model.npz").look == model.look
+
+
+def test_names_of_classes(tmp_path):
+    found = load_model(saved(tmp_path, class_names=["no", "yes", "perhaps"]))
+    assert (found.image_shape, found.class_name(2)) == ((2, 3), "perhaps")
+    assert load_model(saved(tmp_path)).class_name(2) == "2"
+    assert found.weights.sha256() == WEIGHTS.sha256()
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"image_shape": [3, 3]},
+        {"image_shape": [-2, -3]},
+        {"class_names": ["no", "yes"]},
+        {"class_names": ["no", "yes", "yes"]},
+        {"look": None},
+        {"look": {}},
+        {"look": {**msgspec.to_builtins(MNIST), "background": 256}},
+        {"look": {**msgspec.to_builtins(MNIST), "ink": {"least": 1, "median": float("nan"), "greatest": 2}}},
+    ],
+)
+def test_damaged_about(tmp_path, about):
+    path = saved(tmp_path, **about)
+    with pytest.raises(RunError) as caught:
+        load_model(path)
+    assert str(caught.value).startswith(f"{path} is damaged: what it tells of the images does not hold: ")
 
 
 def file_of(path: Path, inputs: int) -> Path:

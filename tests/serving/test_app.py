@@ -48,10 +48,11 @@ def test_pictures_are_fitted(server, digits, tmp_path, kind):
     sheet[40:264, 130:354] = 255 - digits[1].repeat(8, 0).repeat(8, 1)
     file = png(sheet)
     (tmp_path / "sheet.png").write_bytes(file)
-    seen = read_image(tmp_path / "sheet.png", (28, 28)).tolist()
+    seen = read_image(tmp_path / "sheet.png", (28, 28)).pixels.tolist()
     text = base64.b64encode(file).decode()
     if kind == "mixed":
         found = server.predict([seen, text], path="/predict?seen=true").json["predictions"]
+        assert found[1].pop("done") == ["inverted", "cut and scaled"]
         assert found[0] == found[1]
         assert found[0]["seen"] == seen
         return

@@ -13,6 +13,8 @@ import pytest
 from starlette.requests import ClientDisconnect, Request
 
 from ddmlp.errors import ImageError, RequestError
+from ddmlp.inference.model import Model
+from ddmlp.nn.weights import Shape, Weights
 from ddmlp.serving import uploads
 from ddmlp.serving.limits import Admission
 from tests.support.servers import JSON, PNG, png
@@ -80,14 +82,15 @@ HOSTILE = {
     "many bombs": (
         [base64.b64encode(bomb(1_000, 1_000)).decode()] * 100, JSON, 422, ["image 0", "1000 x 1000", "160,000"],
     ),
-    "long": (bomb(4_000_000, 1), PNG, 422, ["the picture shows no digit"]),
+    "long": (bomb(4_000_000, 1), PNG, 422, ["the picture: no single digit"]),
     "text bomb": (bomb(28, 28, chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(100 * MEGABYTE)))), PNG, 422, ["the pic"]),
     "profile bomb": (
         bomb(28, 28, chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(100 * MEGABYTE)))), PNG, 422, ["the picture"],
     ),
     "cut": (png(np.eye(28, dtype=np.uint8) * 255)[:-30], PNG, 422, ["the picture cannot be read"]),
-    "blank": (png(np.zeros((28, 28), np.uint8)), PNG, 422, ["the picture shows no digit"]),
+    "blank": (png(np.zeros((28, 28), np.uint8)), PNG, 422, ["the picture: no single digit"]),
 }  # fmt: skip
+MODEL = Model(Weights.draw(Shape(784, 2, 10), 0), (28, 28))
 BODIES = {name: body if isinstance(body, bytes) else json.dumps(body).encode() for name, (body, *_) in HOSTILE.items()}
 
 
@@ -116,7 +119,8 @@ def read(body: bytes, kind: str) -> tuple[np.ndarray, bool]:
         return {"type": "http.request", "body": body}
 
     kind = uploads.kind_of(request(receive, kind))
-    return uploads.read_images(kind, read_body(receive), (28, 28))
+    found, batch = uploads.read_images(kind, read_body(receive), MODEL)
+    return np.stack([each.pixels for each in found]), batch
 
 
 def test_simple(digits):

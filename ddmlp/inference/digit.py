@@ -1,0 +1,105 @@
+"""The digit in a picture: which of the ink is it, and whether it is the only one."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddmlp.inference.components import Components
+from ddmlp.inference.image_file import Grey
+from ddmlp.inference.paper import blurred, otsu, running
+
+MIN_INK = 0.12  # of the paper's light: what is fainter is no ink
+NOISE = 6  # times the standard deviation of the paper
+MIN_SIDE = 8  # pixels of a digit in a picture that is larger than itself
+LONG = 8  # times as wide as high, and no digit is
+SPECK = 0.03  # of the digit's ink
+NEAR, APART = 0.3, 0.1  # of the digit's height: how far parts of it may be from each other, and beside each other
+EDGE, SOFT = 6.0, 0.1  # pixels, or of the digit's size, if that is more: how wide an edge of ink may be
+OTHER = 0.15  # of the digit's edges: what has as much may be another digit
+TALL = 0.5  # of the digit's height, and a part may be another digit
+
+
+class NoDigitError(Exception):
+    """There is no digit, or more than one. The text says what there is instead."""
+
+
+class Digit(NamedTuple):
+    """ink: how much of its ink is at each place of the picture, 0 to 1, (height, width); alone: whether there was
+    nothing else to be removed."""
+
+    ink: Grey
+    alone: bool
+
+
+def find_digit(ink: Grey) -> Digit:
+    """The one digit in a picture, of which it is known how much ink is where, (height, width) 0 to 1.
+
+    Lines across the picture, specks, and what is at its border beside a digit, are not taken for one. Raises
+    NoDigitError.
+    """
+    smooth = blurred(ink * 255) / 255
+    smooth = smooth - np.float32(np.median(smooth))
+    noise = 1.4826 * float(np.median(np.abs(smooth)))
+    inked = smooth[smooth > max(MIN_INK, NOISE * noise)]
+    if not len(inked):
+        raise NoDigitError("it is empty")
+    threshold = otsu(inked)
+    parts = Components.of(smooth > threshold)
+    slope = np.hypot(*np.gradient(smooth))
+    weight: NDArray[Any] = np.bincount(parts.labels.ravel(), slope.ravel() ** 2)[1:]
+    chosen = _chosen(parts, weight, ink.shape)
+    mask = np.isin(parts.labels, chosen)
+    size = 1 + max(int(np.ptp(places)) for places in mask.nonzero())
+    strength = float(smooth[mask].max())
+    if strength > float(np.percentile(slope[mask], 95)) * max(EDGE, size * SOFT):
+        raise NoDigitError("what it shows has no edges")
+    edge = 2 * max(1, size // 16) + 1
+    near = running(np.maximum, mask, edge)
+    beside = smooth[~running(np.maximum, near, edge)]
+    clutter = min(threshold / 2, float(np.percentile(beside, 99.5))) if len(beside) else 0.0
+    shown: Grey = np.where(near, np.clip((ink - clutter) / (strength - clutter), 0, 1), 0)
+    return Digit(shown, bool(clutter < 0.05 and len(parts.area) == len(chosen)))
+
+
+def _chosen(parts: Components, weight: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.intp]:
+    """The numbers of the parts that are the digit.
+
+    weight: of each part, how much edge it has, which is much for ink and little for a shadow of the same size.
+    """
+    height, width = parts.bottom - parts.top, parts.right - parts.left
+    across = (parts.left == 0) & (parts.right == shape[1]) | (parts.top == 0) & (parts.bottom == shape[0])
+    at_border = (parts.left == 0) | (parts.right == shape[1]) | (parts.top == 0) | (parts.bottom == shape[0])
+    line = across & (parts.area < 0.1 * height * width) | (width > LONG * height)
+    large = (np.maximum(height, width) >= min(MIN_SIDE, max(shape) / 4)) & ~line
+    if not large.any():
+        raise NoDigitError("it has only specks and lines" if len(parts.area) else "it is empty")
+    inside = large & ~at_border
+    candidates = inside if (weight * inside).max() >= 0.1 * (weight * large).max() else large
+    main = int((weight * candidates).argmax())
+    weight = weight / weight[main]
+    ink = candidates & (weight / parts.area >= 0.1 / parts.area[main])
+    box = np.array([parts.top[main], parts.left[main], parts.bottom[main], parts.right[main]])
+    chosen, rest = [main], [each for each in (-weight).argsort().tolist() if ink[each] and each != main]
+    for _ in range(2):  # the second time for those that are near a part
+        others, rest = rest, []
+        for each in others:
+            if weight[each] < SPECK:
+                continue
+            tall = height[each] >= TALL * (box[2] - box[0])
+            beside = max(parts.left[each] - box[3], box[1] - parts.right[each], 0)
+            above = max(parts.top[each] - box[2], box[0] - parts.bottom[each], 0)
+            size = max(box[2] - box[0], box[3] - box[1])
+            if max(beside, above) <= (APART if tall else NEAR) * size:
+                chosen.append(each)
+                box[:2] = np.minimum(box[:2], (parts.top[each], parts.left[each]))
+                box[2:] = np.maximum(box[2:], (parts.bottom[each], parts.right[each]))
+            else:
+                rest.append(each)
+    others = [each for each in rest if height[each] >= TALL * (box[2] - box[0]) and weight[each] >= OTHER]
+    if others:
+        raise NoDigitError(f"it has {len(others) + 1} marks beside each other")
+    border = parts.labels == main + 1
+    if np.concatenate([border[0], border[-1], border[:, 0], border[:, -1]]).mean() > 0.4:
+        raise NoDigitError("what it shows goes beyond its border")
+    return np.array(chosen) + 1
