@@ -44,8 +44,8 @@ def find_data(asked: Path | None, *, follow: bool) -> Path:
     for part in () if follow else ("train", "test"):
         if not (data / part / NAME).exists():
             raise ConfigError(
-                f"{data} has no dataset {part}/; name by --data a folder that `ddmlp convert` wrote, also if the data of "
-                "the run are elsewhere now"
+                f"{data} has no dataset {part}/; name by --data a folder that `ddmlp convert` wrote, also if the "
+                "data of the run are elsewhere now"
             )
     return data.resolve()
 
