@@ -1,0 +1,65 @@
+"""The programs in examples/ run, and do what they say."""
+
+import io
+import runpy
+import socket
+import sys
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from ddmlp.cli.train import main
+from ddmlp.data.dataset import Dataset
+from ddmlp.data.idx import write_idx
+from ddmlp.data.sources.arrow_ipc import read_stream
+from tests.support.helpers import inside
+from tests.support.streams import Sent
+
+PRODUCER = Path(__file__).parents[2] / "examples" / "produce_stream.py"
+PIXELS = np.random.default_rng(0).integers(0, 256, (1_000, 28, 28), np.uint8)
+LABELS = (np.arange(1_000) % 10).astype(np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    for stem in ("train", "t10k"):
+        write_idx(tmp_path / f"{stem}-images-idx3-ubyte.gz", PIXELS, compress=True)
+        write_idx(tmp_path / f"{stem}-labels-idx1-ubyte.gz", LABELS, compress=True)
+    return tmp_path
+
+
+def produce(monkeypatch, *arguments: object) -> None:
+    monkeypatch.setattr(sys, "argv", [str(PRODUCER), *map(str, arguments)])
+    runpy.run_path(str(PRODUCER), run_name="__main__")
+
+
+def test_simple(folder, monkeypatch):
+    sent = io.BytesIO()
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", SimpleNamespace(buffer=sent))
+        produce(patched, folder, "--rows", 300, "--pause", 0)
+    source = Sent(sent.getvalue())
+    found = [*read_stream(source, "it", 10)]
+    assert source.lost is None
+    assert [len(rows.labels) for rows in found] == [300, 300, 300, 100]
+    assert (np.concatenate([rows.pixels for rows in found]) == PIXELS).all()
+    assert (np.concatenate([rows.labels for rows in found]) == LABELS).all()
+
+
+def test_a_training_takes_it(folder, monkeypatch):
+    run = folder / "run"
+    with socket.create_server(("localhost", 0)) as server:
+        address = f"tcp://localhost:{server.getsockname()[1]}"
+        listens = threading.Event()
+        monkeypatch.setattr(socket, "create_server", lambda _: listens.set() or server)
+        thread = threading.Thread(target=produce, args=(monkeypatch, folder, "--port", 5000, "--pause", 0))
+        thread.start()
+        assert listens.wait(30)  # and has read its arguments, which the training's will replace
+        done = inside(main, "--no-report", "--hidden", 8, "--data", address, "--run", run)
+        thread.join(30)
+    assert not thread.is_alive()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(Dataset(run / "data" / "train")) == 1_000
