@@ -12,7 +12,7 @@ from typing import Any
 
 from ddmlp.errors import ClusterError, DdmlpError
 from ddmlp.ray_backend.choice import Choice, choose
-from ddmlp.ray_backend.head import ask_head, find_token
+from ddmlp.ray_backend.head import ask_head, check_node, find_token
 from ddmlp.ray_backend.temporary import has_room, ray_folder
 
 OBJECT_STORE_BYTES = 100 << 20  # of our own Ray: our arrays do not travel through its store
@@ -133,6 +133,7 @@ def _join(choice: Choice) -> Cluster:
     for name, value in {**ALWAYS, **ATTACHED}.items():
         os.environ.setdefault(name, value)
     if head is not None:
+        check_node(head)
         # As the head has it: a Ray that was started before this user had a token takes none, and Ray would send it.
         os.environ["RAY_AUTH_MODE"] = head.authentication
     elif find_token()[0]:

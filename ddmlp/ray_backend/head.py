@@ -8,7 +8,9 @@ import json
 import os
 import re
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,17 +20,20 @@ ANSWER_SECONDS = 4.0
 LEFT_TO_RAY = ("RAY_USE_TLS", "RAY_ENABLE_K8S_TOKEN_AUTH")  # certificates, and tokens that Kubernetes gives
 METHOD = "/ray.rpc.InternalKVGcsService/InternalKVGet"
 # Protocol Buffers: field 1, the key; field 2, its namespace.
-REQUEST = b"\x0a\x10CLUSTER_METADATA\x12\x07cluster"
+VERSIONS = b"\x0a\x10CLUSTER_METADATA\x12\x07cluster"
+SESSION = b"\x0a\x0csession_name\x12\x07session"
+PROC = Path("/proc")
 
 
 @dataclass(frozen=True)
 class Head:
-    """The head of a Ray. authentication: the value of RAY_AUTH_MODE that it takes; versions: of Ray and Python, if it
-    has told them."""
+    """The head of a Ray. authentication: the value of RAY_AUTH_MODE that it takes; versions: of Ray and Python, and
+    session: a name that no other Ray has, if it has told them."""
 
     address: str
     authentication: str
     versions: tuple[str, str] | None = None
+    session: str = ""
 
     @property
     def differs(self) -> str:
@@ -55,13 +60,14 @@ def ask_head(address: str) -> Head | None:
     with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
         for metadata in offers:
             try:
-                answer = channel.unary_unary(METHOD)(REQUEST, timeout=ANSWER_SECONDS, metadata=metadata)
+                ask = partial(channel.unary_unary(METHOD), timeout=ANSWER_SECONDS, metadata=metadata)
+                versions, session = _versions(ask(VERSIONS)), _session(ask(SESSION))
             except grpc.RpcError as error:
                 if error.code() is grpc.StatusCode.UNAUTHENTICATED:
                     continue
                 reason = error.details().splitlines()[0][:200] if error.details() else error.code().name
                 raise ClusterError(f"what answers at {address} is not the head of a Ray: {reason}") from None
-            return Head(address, "token" if metadata else "disabled", _versions(answer))
+            return Head(address, "token" if metadata else "disabled", versions, session)
     raise ClusterError(
         f"the Ray at {address} demands a token, and {source} has {'another' if token else 'none'}; set "
         "RAY_AUTH_TOKEN_PATH to a file with the token that its head was started with (whoever started it has it in "
@@ -78,6 +84,45 @@ def find_token() -> tuple[str, str]:
         return path.read_text().strip(), str(path)
     except (OSError, UnicodeDecodeError):
         return "", str(path)
+
+
+def check_node(head: Head) -> None:
+    """Raise ClusterError if no node of a Ray is on this machine, or this user cannot use it: Ray waits for a minute
+    then, or aborts this process."""
+    if not head.session or not PROC.is_dir():
+        return
+    found = list(_nodes(head.session))
+    if not found:
+        raise ClusterError(
+            f"the Ray at {head.address} has no node on this machine; run this on one that has, or make this one a "
+            f"node: ray start --address {head.address}"
+        )
+    for process, logs in found:
+        for folder in (logs, logs / "events"):  # Ray lets all users write in the first
+            if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
+                raise ClusterError(
+                    f"the Ray at {head.address} is of user {process.stat().st_uid}, and cannot be joined by you: {folder} "
+                    "is not writable; start one of your own: --address local"
+                )
+
+
+def _nodes(session: str) -> Iterator[tuple[Path, Path]]:
+    """The processes of the nodes of that session on this machine, and the folders of their logs. Ray itself finds
+    them so."""
+    for path in PROC.glob("[0-9]*/cmdline"):
+        try:
+            program, *words = path.read_bytes().split(b"\0")
+        except OSError:
+            continue  # it has ended
+        if program.endswith(b"/raylet") and f"--session-name={session}".encode() in words:
+            for word in words:
+                if word.startswith(b"--log_dir="):
+                    yield path.parent, Path(os.fsdecode(word.partition(b"=")[2]))
+
+
+def _session(answer: bytes) -> str:
+    found = re.search(rb"session_[\w.-]+", answer)
+    return found[0].decode() if found else ""
 
 
 def _versions(answer: bytes) -> tuple[str, str] | None:

@@ -1,9 +1,11 @@
 """What the head of a Ray is asked: by a server that answers as one does."""
 
+import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import pytest
 from ddmlp.errors import ClusterError
 from ddmlp.ray_backend import head
 from ddmlp.ray_backend.cluster import Cluster
-from ddmlp.ray_backend.head import METHOD, REQUEST, Head, ask_head, find_token
+from ddmlp.ray_backend.head import METHOD, SESSION, VERSIONS, Head, ask_head, check_node, find_token
 
 HERE = version("ray"), ".".join(map(str, sys.version_info[:3]))
 ANSWER = b'\n\x00\x12P{"ray_version": "%s", "python_version": "%s", "ray_init_cluster": false}'
@@ -25,17 +27,15 @@ class Server(grpc.GenericRpcHandler):
 
     def __init__(self) -> None:
         self.answer, self.token = ANSWER % tuple(each.encode() for each in HERE), ""
-        self.delay: Callable[[], object] = lambda: None
+        self.session = b"\n\x00\x12(session_2026-11-28_10-54-51_396731_21538"
 
     def service(self, details: Any) -> Any:
         return grpc.unary_unary_rpc_method_handler(self.reply) if details.method == METHOD else None
 
     def reply(self, request: bytes, context: grpc.ServicerContext) -> bytes:
-        assert request == REQUEST
-        self.delay()
         if self.token and ("authorization", f"Bearer {self.token}") not in context.invocation_metadata():
             context.abort(grpc.StatusCode.UNAUTHENTICATED, "InvalidAuthToken")
-        return self.answer
+        return {VERSIONS: self.answer, SESSION: self.session}[request]
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_simple(server: Server):
     found = ask_head(server.address)
-    assert found == Head(server.address, "disabled", HERE)
+    assert found == Head(server.address, "disabled", HERE, "session_2026-11-28_10-54-51_396731_21538")
     assert found.differs == ""
 
 
@@ -106,7 +106,7 @@ def test_versions(server: Server):
 
 @pytest.mark.parametrize("answer", [b"", b"{", b"{}", b"[1]", b"\xff{\xff}", b'{"ray_version": 1}'])
 def test_versions_that_are_not_told(server: Server, answer: bytes):
-    server.answer = answer
+    server.answer = server.session = answer
     assert ask_head(server.address) == Head(server.address, "disabled", None)
     assert ask_head(server.address).differs == ""
 
@@ -145,4 +145,27 @@ def test_a_real_one(cluster: Cluster, monkeypatch: pytest.MonkeyPatch):
     from ddmlp.ray_backend import cluster as module
 
     monkeypatch.setenv("RAY_AUTH_TOKEN", module._token)
-    assert ask_head(cluster.address) == Head(cluster.address, "token", HERE)
+    found = ask_head(cluster.address)
+    assert (found.authentication, found.versions) == ("token", HERE)
+    check_node(found)
+    with pytest.raises(ClusterError, match=f"{cluster.address} has no node on this machine"):
+        check_node(replace(found, session="session_another"))
+
+
+def test_a_node_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """It has a folder in which this user cannot write."""
+    monkeypatch.setattr(head, "PROC", tmp_path)
+    found, logs = Head("there:6379", "disabled", HERE, "session_1"), tmp_path / "logs"
+    for number, program in (("7", b"/ray/raylet"), ("8", b"/ray/gcs_server")):
+        (tmp_path / number).mkdir()
+        words = [program, b"--session-name=session_1", b"--log_dir=" + bytes(logs)]
+        (tmp_path / number / "cmdline").write_bytes(b"\0".join(words))
+    (logs / "events").mkdir(parents=True)
+    check_node(found)
+    for sealed in (logs, logs / "events"):
+        monkeypatch.setattr(os, "access", lambda path, _mode, sealed=sealed: path != sealed)
+        with pytest.raises(ClusterError, match=f"user {os.getuid()}, .* {sealed} .* --address local"):
+            check_node(found)
+    with pytest.raises(ClusterError, match="has no node on this machine"):
+        check_node(replace(found, session="session_2"))
+    check_node(replace(found, session=""))
