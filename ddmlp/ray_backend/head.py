@@ -101,8 +101,8 @@ def check_node(head: Head) -> None:
         for folder in (logs, logs / "events"):  # Ray lets all users write in the first
             if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
                 raise ClusterError(
-                    f"the Ray at {head.address} is of user {process.stat().st_uid}, and cannot be joined by you: {folder} "
-                    "is not writable; start one of your own: --address local"
+                    f"the Ray at {head.address} is of user {process.stat().st_uid}, and you cannot join it, because "
+                    f"you cannot write to {folder}; start one of your own: --address local"
                 )
 
 
