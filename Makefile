@@ -15,7 +15,7 @@ SIZE_bench := and PyTorch and scikit-learn, several GB on disk
 # All tests that need Ray share one, and so one of the two processes.
 PYTEST := $(BIN)/python -m pytest -n 2
 
-.PHONY: help train test test-all portability bench bench-test chaos check format clean
+.PHONY: help train test test-all portability bench bench-test chaos fuzz check format clean
 
 ## Say what there is to make.
 help:
@@ -44,6 +44,10 @@ bench-test: $(VENV)/.installed-dev
 ## Kill and stop everything at every moment that matters, for an hour; docs/chaos.md is its output.
 chaos: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.chaos --out docs/chaos.md
+
+## Change every kind of file and message 100,000 times: each is read as it was, or refused. FUZZ="--inputs 1000": fewer.
+fuzz: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 ## Measure ddmlp beside its peers; docs/benchmarks/ has the output. BENCH="--only one-process": what tools/bench.py takes.
 bench: $(VENV)/.installed-bench

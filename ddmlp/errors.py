@@ -76,6 +76,11 @@ class ClusterError(DdmlpError):
     """Ray, an actor, or the messages between the actors failed."""
 
 
+def printable(text: str) -> str:
+    """A text that may come from a stranger, or from a damaged file, with all escaped that a terminal would not show."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
 @contextmanager
 def require_extra(name: str) -> Iterator[None]:
     """What is imported in the block comes with the extra `name`; raises ConfigError where it is not installed."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from ddmlp.errors import DatasetError
+from ddmlp.errors import DatasetError, printable
 from ddmlp.files import write_whole
 
 NAME = "dataset.json"
@@ -114,7 +114,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
         except OSError as error:
             raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
-            why = " ".join(str(error).split())
+            why = printable(" ".join(str(error).split()))
             raise DatasetError(f"{path} is damaged: {why}; convert the data again") from error
 
     def _fields(self) -> dict[str, Any]:

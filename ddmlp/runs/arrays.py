@@ -16,7 +16,7 @@ from typing import IO, Any, TypeAlias
 
 import numpy as np
 
-from ddmlp.errors import RunError
+from ddmlp.errors import RunError, printable
 from ddmlp.files import whole_file
 from ddmlp.nn.weights import Weights
 
@@ -54,7 +54,7 @@ def load_arrays(path: Path) -> dict[str, Array]:
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror or error}") from None
     except _NOT_ZIP as error:
-        raise RunError(f"{path} is damaged, or no .npz file: {error}") from None
+        raise RunError(f"{path} is damaged, or no .npz file: {printable(str(error))}") from None
 
 
 def _read(file: IO[bytes]) -> Iterator[tuple[str, Array]]:
@@ -111,7 +111,7 @@ def join_weights(path: Path, arrays: Mapping[str, Array]) -> Weights:
             raise ValueError(f"{found}, expected floats of one type")
         return Weights.of(arrays)
     except ValueError as error:
-        raise RunError(f"{path} has no weights of this network: {error}") from None
+        raise RunError(f"{path} has no weights of this network: {printable(str(error))}") from None
 
 
 def array_sha256(array: Array) -> str:

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from ddmlp.errors import RunError
+from ddmlp.errors import RunError, printable
 from ddmlp.nn.weights import Weights
 from ddmlp.plan.row_audit import AuditState
 from ddmlp.runs.arrays import Array, array_sha256, join_weights, load_arrays, save_arrays, weight_arrays
@@ -177,7 +177,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         expected = msgspec.convert(about, _Arrays)
         header = msgspec.convert(about, Header, str_keys=True)
     except (ValueError, TypeError) as error:
-        raise RunError(f"{path} is no checkpoint: its description is damaged ({error})") from None
+        raise RunError(f"{path} is no checkpoint: its description is damaged ({printable(str(error))})") from None
     if len(earlier) != len(expected.earlier_sha256):
         raise RunError(
             f"{path} is damaged: it has {len(earlier) + 1} versions of the weights, expected "

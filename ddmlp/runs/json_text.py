@@ -8,6 +8,8 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta
 
+from ddmlp.errors import printable
+
 T = TypeVar("T")
 
 # What a number or a text of a file may be at all: nobody is to compute with anything else.
@@ -45,8 +47,8 @@ def from_json(text: str | bytes, kind: type[T], *, file_names: bool = False) -> 
         raise ValueError("it is nested too deeply") from None
     except UnicodeError:
         raise ValueError("it has a text that is not UTF-8") from None
-    except OverflowError as error:
-        raise ValueError(str(error)) from None
+    except (ValueError, OverflowError) as error:
+        raise ValueError(printable(str(error))) from None
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from ddmlp.config import TrainConfig
 from ddmlp.data.manifest import Manifest
-from ddmlp.errors import ConfigError, RunError
+from ddmlp.errors import ConfigError, RunError, printable
 from ddmlp.files import write_whole
 from ddmlp.numerics import ARITHMETIC
 from ddmlp.runs.json_text import Positive, Sha256, from_json
@@ -66,7 +66,7 @@ class Origin:
                 raise RunError(f"{path} has no {missing[0]!r}: it is damaged")
             return cls(TrainConfig(**settings), Path(frame.data), frame.dataset_sha256, frame.arithmetic)
         except (ValueError, TypeError, ConfigError) as error:
-            raise RunError(f"{path} is damaged: {error}") from None
+            raise RunError(f"{path} is damaged: {printable(str(error))}") from None
 
     def write(self, path: Path) -> None:
         """To a config.json."""

@@ -4,6 +4,7 @@ import math
 from collections import Counter, deque
 from dataclasses import asdict, dataclass, field
 
+from ddmlp.errors import printable
 from ddmlp.inference.evaluation import Evaluation
 from ddmlp.plan.plan import Plan
 from ddmlp.plan.row_stats import RowStats
@@ -100,8 +101,7 @@ class Journal:
         self._staleness = Counter(header.staleness)
         self._prequential = Prequential(header.prequential) if follow else None
         # A file's name may have bytes that are no text.
-        texts = [text.encode(errors="backslashreplace").decode() for text in complaints]
-        self._events: list[Event] = [Started(step, texts)]
+        self._events: list[Event] = [Started(step, [*map(printable, complaints)])]
         self._since_record, self._since_report = Stretch(), Stretch()
 
     def applied(self, row_stats: RowStats, seconds: float, staleness: int = 0) -> None:

@@ -20,6 +20,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from ddmlp import errors
 from ddmlp.errors import ClusterError, DatasetError, DdmlpError, MachineError
 from ddmlp.nn.weights import Floats
 from ddmlp.plan.reduction_tree import Node
@@ -97,7 +98,7 @@ def printable(text: str) -> str:
     """What another process has said, as it may be printed: in one line, without control characters, not too long."""
     if len(text) > LONGEST_TEXT:
         text = text[:LONGEST_TEXT] + " ..."
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+    return errors.printable(text)
 
 
 class Welcome(Struct, frozen=True):

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ddmlp.data.manifest import MAX_PIXELS
 from ddmlp.data.sources import Rows
-from ddmlp.errors import DatasetError
+from ddmlp.errors import DatasetError, printable
 
 ANY = -1  # length
 
@@ -177,5 +177,5 @@ def _first_null(array: pa.Array) -> int | None:
 
 def shown(found: object) -> str:
     """What a stranger has sent, fit for one line on a terminal."""
-    text = "".join(each if each.isprintable() else repr(each)[1:-1] for each in str(found)[:201])
+    text = printable(str(found)[:201])
     return text if len(text) <= 200 else f"{text[:200]}..."

@@ -1,0 +1,55 @@
+"""Every kind of file and message, 100,000 times changed: python -m tests.fuzz [--inputs N] [KIND ...]
+
+Each kind is read in a process of its own, so that one that dies is seen. Prints a table in Markdown, and exits with 1
+if there is a fault. An input is a function of its kind and its number: --first N --inputs 1 KIND does one again.
+"""
+
+import argparse
+import multiprocessing
+import sys
+import tempfile
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+from tests.fuzz.kinds import kinds
+from tests.fuzz.run import FAULT, OTHER, REFUSED, SAME, Outcome, one_kind
+
+
+def table(names: Iterable[str], numbers: range) -> bool:
+    """Print what comes of each kind; whether there was no fault."""
+    good = True
+    columns = SAME, OTHER, REFUSED, FAULT
+    print(f"| kind | {' | '.join(columns)} | inputs/s |\n| --- |{' --- |' * (len(columns) + 1)}", flush=True)
+    for name in names:
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            try:
+                outcome, seconds = pool.submit(one_kind, name, numbers).result()
+            except BrokenProcessPool:
+                outcome, seconds = Outcome(), 0.0
+                outcome.fault(numbers[0], "the process died")
+        cells = [f"{outcome.counts[column]:,}" for column in columns]
+        print(f"| {name} | {' | '.join(cells)} | {len(numbers) / seconds if seconds else 0:,.0f} |", flush=True)
+        for fault in outcome.faults:
+            print(f"{name}: {fault}", file=sys.stderr, flush=True)
+        good = good and not outcome.counts[FAULT]
+    return good
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("--inputs", type=int, default=100_000, metavar="N", help="of each kind")
+    parser.add_argument("--first", type=int, default=0, metavar="N", help="the number of the first one")
+    parser.add_argument("kind", nargs="*", help="only these (default: all)")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        names = [kind.name for kind in kinds(Path(folder))]
+    if unknown := set(args.kind) - set(names):
+        parser.error(f"no such kind: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    numbers = range(args.first, args.first + args.inputs)
+    sys.exit(0 if table(args.kind or names, numbers) else 1)
+
+
+if __name__ == "__main__":
+    main()

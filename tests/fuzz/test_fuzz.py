@@ -1,0 +1,52 @@
+"""A short `make fuzz`: whatever is read is read as it was written, or refused by an error of ours."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ddmlp.errors import RunError
+from tests.fuzz.kind import Kind
+from tests.fuzz.kinds import kinds
+from tests.fuzz.run import FAULT, OTHER, REFUSED, changed, fuzz
+
+INPUTS = 200  # of each kind
+GOOD = b"\0" * 8
+
+
+def test_every_kind(tmp_path: Path):
+    found = {kind.name: fuzz(kind, range(INPUTS)) for kind in [*kinds(tmp_path)]}
+    assert {name: outcome.faults for name, outcome in found.items() if outcome.faults} == {}
+    assert all(outcome.counts.total() == INPUTS for outcome in found.values())
+    assert all(outcome.counts[REFUSED] for outcome in found.values())
+
+
+def raising(error: Exception) -> Callable[[bytes], bytes]:
+    """Reads only the good content."""
+
+    def read(content: bytes) -> bytes:
+        if content != GOOD:
+            raise error
+        return content
+
+    return read
+
+
+@pytest.mark.parametrize(
+    ("read", "word"),
+    [(raising(KeyError("x")), "KeyError"), (raising(RunError("a\nb")), "cannot be shown"), (bytes, "another content")],
+)
+def test_faults_are_found(read: Callable[[bytes], bytes], word: str):
+    """Of each sort: an error that is none of ours, a message of two lines, and a content that is read as another."""
+    outcome = fuzz(Kind("a", [GOOD], read, sealed=True), range(200))
+    assert (outcome.counts[OTHER], outcome.counts[REFUSED], outcome.counts[FAULT] > 100) == (0, 0, True)
+    assert all(word in fault for fault in outcome.faults)
+    allowed = fuzz(Kind("a", [GOOD], raising(RunError("a")), sealed=True), range(200))
+    assert (allowed.counts[FAULT], allowed.counts[REFUSED] > 100) == (0, True)
+
+
+@pytest.mark.parametrize("number", [0, 1, 7])
+def test_an_input_again(number: int):
+    kind = Kind("a", [b"abc" * 9, b"xyz" * 9], bytes)
+    assert changed(kind, number) == changed(kind, number)
+    assert changed(kind, number)[0] == kind.good[number % 2]
