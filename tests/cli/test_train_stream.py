@@ -27,7 +27,8 @@ def test_simple(rows: tuple[Any, Any], expected: str, tmp_path: Path):
 
 
 def test_socket(rows: tuple[Any, Any], expected: str, tmp_path: Path):
-    with serving(stream(rows)) as address:
+    """Streams one behind the other, as from a program that opens a writer for some rows at a time."""
+    with serving(b"".join(stream(rows, first, first + 800) for first in range(0, ROWS, 800))) as address:
         done = command("--data", address, *FLAGS, "--run", tmp_path / "run", "--quiet")
     assert (done.returncode, done.stderr) == (0, "")
     assert result(tmp_path / "run")["weights_sha256"] == expected

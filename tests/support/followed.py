@@ -29,15 +29,16 @@ def publish(folder: Path, rows: tuple[Any, Any], first: int, last: int, *, end: 
             writer.end()
 
 
-def stream(rows: tuple[Any, Any], first: int = 0, *, cut: int = 0) -> bytes:
+def stream(rows: tuple[Any, Any], first: int = 0, last: int = ROWS, *, cut: int = 0) -> bytes:
     """Rows as an Arrow IPC stream of lists, as other programs have them; without its last `cut` bytes."""
     pixels, labels = rows
     sink = io.BytesIO()
     kind = pa.schema([("label", pa.int32()), ("pixels", pa.list_(pa.uint8(), 784))])
     with pa.ipc.new_stream(sink, kind) as writer:
-        for start in range(first, ROWS, 300):
-            flat = pa.array(pixels[start : start + 300].ravel())
-            batch = [pa.array(labels[start : start + 300], pa.int32()), pa.FixedSizeListArray.from_arrays(flat, 784)]
+        for start in range(first, last, 300):
+            some = slice(start, min(start + 300, last))
+            flat = pa.array(pixels[some].ravel())
+            batch = [pa.array(labels[some], pa.int32()), pa.FixedSizeListArray.from_arrays(flat, 784)]
             writer.write_batch(pa.record_batch(batch, schema=kind))
     return sink.getvalue()[: -cut or None]
 

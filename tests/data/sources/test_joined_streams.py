@@ -74,6 +74,15 @@ def test_dictionaries_that_change():
     assert numbers(stream(*parts), stream(*parts[:1])) == [0, 1, 2, 3, 4, 5, 0, 1]
 
 
+def test_nested_dictionaries():
+    """Also of lists of words, which are a dictionary of their own."""
+    for word in "ab":
+        words = pa.array([word * 9, "y"]).dictionary_encode()
+        lists = pa.ListArray.from_arrays([0, 1, 2], words)
+        parts = [other(2, start, kind=pa.DictionaryArray.from_arrays([0, 1], lists)) for start in (0, 2)]
+        assert numbers(stream(*parts[:1]), stream(*parts)) == [0, 1, 0, 1, 2, 3]
+
+
 @pytest.mark.parametrize(
     "second",
     [
