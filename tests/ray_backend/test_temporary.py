@@ -1,0 +1,111 @@
+"""The folder for temporary files, and what a Ray of our own is started with if a machine lacks something."""
+
+import logging
+import os
+import socket
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ddmlp.errors import ClusterError
+from ddmlp.ray_backend import cluster
+from ddmlp.ray_backend.temporary import LONGEST, has_room, ray_folder, temporary_folder
+
+
+def test_simple(short: Path, monkeypatch: pytest.MonkeyPatch):
+    """RAY_TMPDIR is Ray's alone; TMPDIR is for both; an empty one is none."""
+    monkeypatch.setenv("RAY_TMPDIR", "")
+    monkeypatch.setenv("TMPDIR", "")
+    assert temporary_folder() == Path("/tmp")
+    monkeypatch.setenv("TMPDIR", str(short))
+    assert (temporary_folder(), ray_folder()) == (short, short / "ray")
+    monkeypatch.setenv("RAY_TMPDIR", "/tmp")
+    assert (temporary_folder(), ray_folder().parent) == (short, Path("/tmp"))
+
+
+def test_a_long_path(short: Path, monkeypatch: pytest.MonkeyPatch):
+    long = short / ("x" * LONGEST)
+    long.mkdir()
+    monkeypatch.setenv("TMPDIR", str(long))
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    assert temporary_folder() == ray_folder().parent == Path("/tmp")
+    session = "session_2026-11-28_10-19-43_123456_1234567/sockets/plasma_store"
+    assert len(f"{'x' * LONGEST}/ray-{1 << 30}/{session}") <= 107
+
+
+def test_missing(short: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("RAY_TMPDIR", f"{short}/gone")
+    with pytest.raises(ClusterError, match=f"{short}/gone is missing.* RAY_TMPDIR"):
+        ray_folder()
+
+
+def test_another_users_ray_was_the_first(short: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("RAY_TMPDIR", str(short))
+    (short / "ray").mkdir()
+    assert ray_folder() == short / "ray"
+    monkeypatch.setattr(os, "access", lambda path, _mode: path != short / "ray")
+    assert ray_folder() == short / f"ray-{os.getuid()}"
+
+
+def test_room(short: Path):
+    assert has_room(short, 1)
+    assert not has_room(short, 1 << 60)
+    assert not has_room(short / "gone", 1)
+
+
+@pytest.fixture
+def options(short: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What a fake Ray is started with."""
+    asked: dict[str, Any] = {}
+    address = {"gcs_address": "127.0.0.1:1", "raylet_socket_name": "/raylet", "webui_url": ""}
+    ray = SimpleNamespace(init=lambda **options: asked.update(options) or SimpleNamespace(address_info=address))
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    os.environ["RAY_TMPDIR"] = str(short)
+    return asked
+
+
+def test_options(options: dict[str, Any], short: Path):
+    assert cluster.connect("local").own
+    assert options["_temp_dir"] == str(short / "ray")
+    assert "_plasma_directory" not in options
+    assert options["logging_level"] == logging.ERROR
+
+
+def test_little_shared_memory(options: dict[str, Any], short: Path, monkeypatch: pytest.MonkeyPatch):
+    """Or one that is read-only: the object store is elsewhere, as nothing of ours is in it."""
+    monkeypatch.setattr(cluster, "OBJECT_STORE_BYTES", 1 << 60)
+    cluster.connect("local")
+    assert options["_plasma_directory"] == str(short / "ray")
+
+
+def test_no_loopback(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(101, "Network is unreachable")
+
+    monkeypatch.setattr(socket, "create_server", refuse)
+    with pytest.raises(ClusterError, match=r"127\.0\.0\.1: Network is unreachable.*--workers 0"):
+        cluster.connect("local")
+    assert options == {}
+
+
+def test_one_token_a_process(options: dict[str, Any]):
+    """Ray keeps the first."""
+    cluster.connect("local")
+    first = os.environ.pop("RAY_AUTH_TOKEN")
+    cluster.connect("local")
+    assert os.environ["RAY_AUTH_TOKEN"] == first
+    assert options["address"] == "local"
+
+
+def test_no_cpus(monkeypatch: pytest.MonkeyPatch):
+    found = cluster.Cluster(SimpleNamespace(cluster_resources=dict, shutdown=lambda: None), "there:6379", False, "")
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    monkeypatch.setattr(cluster, "ask_head", lambda _: None)
+    monkeypatch.setattr(cluster, "_connected", lambda *_: found)
+    monkeypatch.setattr(cluster.time, "sleep", lambda _: None)
+    with pytest.raises(ClusterError, match=r"there:6379 .* no CPUs.* ray start --address there:6379"):
+        cluster.connect(cluster.Choice("there:6379", "--address"))
