@@ -49,7 +49,8 @@ class Continuation:
             more = more.replace("go on with:", "go on by piping the rest of the stream into:", 1)
         if not self._follow:
             return more
-        return f"{more}\nor end with the rows that are there: {command_line([*self._resume, *self._moved, '--end'])}"
+        end = command_line([*self._resume, *self._moved, *self._flags, "--end"])
+        return f"{more}\nor end with the rows that are there: {end}"
 
     @contextmanager
     def told(self, run: "Run") -> Iterator[None]:

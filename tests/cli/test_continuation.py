@@ -67,7 +67,7 @@ def test_moved_data():
 def test_streams(stream: str):
     assert told("--data", stream, "--keep", "2", follow=True) == [
         ["--run", str(RUN), "--resume", "--data", stream, "--keep", "2"],
-        ["--run", str(RUN), "--resume", "--end"],
+        ["--run", str(RUN), "--resume", "--keep", "2", "--end"],
     ]
 
 

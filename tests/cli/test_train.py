@@ -155,6 +155,13 @@ def test_weights_not_finite(train: Train, tmp_path: Path):
     assert not (tmp_path / "run" / "result.json").exists()
 
 
+def test_folder_of_a_ray_job(train: Train, tmp_path: Path):
+    """Ray has copied the working directory there, and will delete it."""
+    for place, told in [("runtime_resources/working_dir_files/_ray_pkg_1", True), ("here", False)]:
+        done = train(*SMALL, "--epochs", "0", "--run", tmp_path / place / "run")
+        assert (f"note: Ray deletes {tmp_path / place / 'run'}" in done.stdout) == told
+
+
 def test_quiet(train: Train, tmp_path: Path):
     done = train(*SMALL, "--run", tmp_path / "run", "--quiet")
     assert len(done.stdout.splitlines()) == 4
