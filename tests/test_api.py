@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ddmlp import api
-from ddmlp.config import TrainConfig
+from ddmlp.config import Timeouts, TrainConfig
 from ddmlp.data.writer import DatasetWriter
 from ddmlp.errors import ConfigError, DatasetError
 from ddmlp.runs.run import Run
@@ -45,6 +45,18 @@ def test_simple(folder: Path):
     assert (job.checkpoint_every, job.keep, job.stop_after) == (7, 3, 3)
     assert (origin.config, origin.data) == (CONFIG, folder)
     assert not (folder / "run").exists()
+
+
+def test_timeouts(folder: Path):
+    limits = Timeouts(join=1.5)
+    assert api.prepare_job(CONFIG, folder, Run(folder / "run"), timeouts=limits)[0].timeouts == limits
+    assert api.prepare_job(CONFIG, folder, Run(folder / "run"))[0].timeouts == Timeouts()
+
+
+@pytest.mark.parametrize("workers", [(0, 2), (3, 2), (1, 1025), (100_000, 100_000), (-1, -1)])
+def test_workers_that_cannot_be(folder: Path, workers: tuple[int, int]):
+    with pytest.raises(ConfigError, match="--workers"):
+        api.prepare_job(CONFIG, folder, Run(folder / "run"), workers=workers)
 
 
 def test_run_is_an_absolute_path(folder: Path, monkeypatch: pytest.MonkeyPatch):
