@@ -1,6 +1,7 @@
 """A Python that cannot run ddmlp says so in one line, with what to do; and one that it is installed for finds it."""
 
 import ast
+import os
 import shutil
 import subprocess
 import sys
@@ -99,5 +100,6 @@ def test_checkout_named_ddmlp(tmp_path: Path):
     with zipfile.ZipFile(tmp_path / done.stdout.splitlines()[-1]) as wheel:
         wheel.extractall(site)
     script = f"import site; site.addsitedir({str(site)!r}); import ddmlp.config as found; print(found.__file__)"
-    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=clean, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == (f"{checkout}/ddmlp/config.py\n", "")
