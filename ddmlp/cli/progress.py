@@ -9,10 +9,18 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ddmlp.runs.events import Epoch, Event, Started
+from ddmlp.runs.events import Epoch, Event, Lost, Started
 from ddmlp.training.report import Report
+from ddmlp.training.worker_pool import EXITED, REJECTED, SLOW, UNRESPONSIVE
 
 LINE_SECONDS = 10  # between plain lines
+ANOTHER = "another is to come"
+LOST = {  # by cause: what has happened, and what will
+    EXITED: ("has died", ANOTHER),
+    UNRESPONSIVE: ("did not answer", ANOTHER),
+    SLOW: ("was too slow", ANOTHER),
+    REJECTED: ("was rejected", "{host} gets no other"),
+}
 IDLE_SECONDS = 1  # without rows, after which that is said
 
 
@@ -72,9 +80,7 @@ class RunProgress:
         for event in report.events:
             self._show_event(event, report)
         before, self._workers = self._workers, report.workers
-        if before is not None and report.workers < before:
-            self.note(f"a worker has died: {report.workers or 'none'} left, another is to come")
-        elif before is not None and report.workers > before:
+        if before is not None and report.workers > before:
             self.note(f"a worker has joined: {report.workers} now")
         fields: dict[str, Any] = {
             "where": where(report),
@@ -99,6 +105,10 @@ class RunProgress:
                 self._workers = None  # they come to the new server one by one
                 self.note(f"the server has died and was started again: going on after step {event.step}")
             self._started = True
+        elif isinstance(event, Lost):
+            happened, then = LOST.get(event.cause, (f"was lost ({event.cause})", ANOTHER))
+            then = then.format(host=event.host)
+            self.note(f"worker {event.worker} on {event.host} {happened}: {event.reason}; {then}, {left(report)}")
         elif isinstance(event, Epoch):
             of = f"epoch {event.epoch}/{report.epochs}" if report.epochs else f"rows {report.rows:,}"
             self.note(f"{of}  test error {event.error:.2%}")
@@ -109,6 +119,11 @@ class RunProgress:
             return "?"
         seconds = (time.monotonic() - began) / (report.step - step) * (steps - report.step)
         return timedelta(seconds=round(seconds))
+
+
+def left(report: Report) -> str:
+    """How many workers there are after some were lost."""
+    return f"{report.workers or 'none'} left"
 
 
 def where(report: Report) -> str:

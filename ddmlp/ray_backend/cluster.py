@@ -5,6 +5,7 @@ import os
 import secrets
 import socket
 import time
+from bisect import bisect_right
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +22,8 @@ LOOPBACK = "127.0.0.1"
 CPU_SECONDS = 5  # until a Ray that runs must have a CPU
 # A process that Ray starts again would have to be told what to do again, so that is not left to Ray.
 NEVER_AGAIN: dict[str, Any] = {"max_restarts": 0, "max_task_retries": 0}
+SHARES = 10_000  # of a CPU: Ray counts in these
+EXIT, EXIT_CHARACTERS = "Worker exit type:", 400  # how Ray says why a process has ended
 INSTALLED = "if this is at the start: every node needs this ddmlp, and the RAY_AUTH_MODE that its Ray was started with"
 
 # Read by Ray when it is imported. No `uv run` among this process's ancestors is to change how the workers start; no
@@ -67,6 +70,19 @@ class Cluster:
         return float(self.ray.cluster_resources().get("CPU", 0))
 
     @property
+    def cpus_by_node(self) -> dict[str, float]:
+        """CPUs of each node that is alive and has some, by its number."""
+        found = {node["NodeID"]: float(node["Resources"].get("CPU", 0)) for node in self.ray.nodes() if node["Alive"]}
+        return {node: cpus for node, cpus in found.items() if cpus}
+
+    def host(self, node: str) -> str:
+        """The name of a node's machine, and its address."""
+        for each in self.ray.nodes():
+            if each["NodeID"] == node:
+                return f"{each['NodeManagerHostname']} ({each['NodeManagerAddress']})"
+        return "an unknown host"
+
+    @property
     def here(self) -> str:
         """This process's node."""
         return str(self.ray.get_runtime_context().get_node_id())
@@ -77,11 +93,15 @@ class Cluster:
         return sum(node["Alive"] for node in self.ray.nodes())
 
     def share(self, workers: int) -> float:
-        """CPUs to reserve for each of so many workers: one, or a fraction where there are fewer."""
-        if not self.cpus:
-            return 1.0  # which no node has now
-        # Ray counts in ten-thousandths; rounded down, so that the shares fit.
-        return min(1.0, int(self.cpus / workers * 10_000) / 10_000)
+        """CPUs to reserve for each of so many workers, one if there are so many: the most with which each fits on a
+        node, whatever else runs there."""
+        nodes = [round(cpus * SHARES) for cpus in self.cpus_by_node.values()]
+        if sum(nodes) < workers:
+            return 1.0 if not nodes else 1 / SHARES  # which no node has now
+        # The more for each, the fewer fit. This many shares do, and no more.
+        return (
+            bisect_right(range(1, SHARES + 1), -workers, key=lambda share: -sum(node // share for node in nodes))
+        ) / SHARES
 
     def room(self) -> str:
         """What the cluster has, in words."""
@@ -175,20 +195,25 @@ def _check_loopback() -> None:
         ) from None
 
 
+class ActorLostError(Exception):
+    """An actor is dead, or out of reach; why, in a line."""
+
+
 def get_answer(ray: ModuleType, asked: Any) -> Any:
-    """The answer of an actor; raises what it raised, where that is an error of ours or of the operating system, and
-    ClusterError for others. Its death is Ray's RayActorError."""
+    """The answer of an actor, which is there; raises what it raised, if that is an error of ours or of the operating
+    system, ClusterError for others, and ActorLostError."""
     try:
         return ray.get(asked)
-    except ray.exceptions.RayActorError:
-        raise
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, DdmlpError | OSError):
             raise error.cause from None
         raise ClusterError(f"an actor failed: {one_line(error.cause)}; {INSTALLED}") from error
+    except ray.exceptions.RayError as error:  # of many kinds: it has died, its node has, or the memory was full
+        raise ActorLostError(one_line(error)) from error
 
 
 def one_line(error: BaseException) -> str:
-    """An error of Ray's in one line."""
-    lines = [line for line in str(error).splitlines() if line.strip()] or [""]
-    return f"{type(error).__name__}: {lines[0].strip()}"
+    """An error of Ray's in one line: its first one, and what Ray knows of why a process has ended."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+    _, found, why = " ".join(lines[1:]).partition(EXIT)
+    return f"{type(error).__name__}: {lines[0]}" + (f" {EXIT} {why.strip()[:EXIT_CHARACTERS]}" if found else "")

@@ -10,7 +10,7 @@ import secrets
 import signal
 import time
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +18,20 @@ from msgspec import structs
 
 from ddmlp.errors import ClusterError
 from ddmlp.ray_backend.actors import Endpoint, ServerActor
-from ddmlp.ray_backend.cluster import INSTALLED, NEVER_AGAIN, Cluster, get_answer, one_line
+from ddmlp.ray_backend.cluster import INSTALLED, NEVER_AGAIN, ActorLostError, Cluster, get_answer
 from ddmlp.ray_backend.prometheus import RayMetrics
 from ddmlp.ray_backend.socket_folder import SocketFolder
-from ddmlp.ray_backend.worker_group import WorkerGroup
+from ddmlp.ray_backend.worker_group import CAUSES, WorkerGroup
+from ddmlp.runs.events import Event, Lost
 from ddmlp.training.job import Job
 from ddmlp.training.report import Report
+from ddmlp.training.worker_pool import EXITED
 from ddmlp.transport import protocol
 
 WATCH_SECONDS = 1.0  # between looks at the workers while they join
 SILENT_SECONDS = 2.0  # without the server's answer, after which it is asked whether it lives
+# As Prometheus has them.
+WORKERS = {cause: "worker" if cause == EXITED else f"{cause} worker" for cause in CAUSES}
 BESIDE = "ping"  # the concurrency group of calls that are answered while another is being done
 
 
@@ -57,9 +61,9 @@ class RayTrainer:
             self._group.start()
             self._connect(*starting)
             self._gather()
-        except cluster.ray.exceptions.RayActorError as error:
+        except ActorLostError as error:
             self.close()
-            raise ClusterError(f"an actor has died: {one_line(error)}; {INSTALLED}") from error
+            raise ClusterError(f"an actor has died: {error}; {INSTALLED}") from error
         except BaseException:
             self.close()
             raise
@@ -67,7 +71,7 @@ class RayTrainer:
     def advance(self, seconds: float) -> Report:
         """Train for about so many seconds, replacing what dies meanwhile; see `Trainer.advance`."""
         report: Report = self._ask("advance", seconds)
-        self._group.replace_released(stepped=report.step > self.step)
+        self._group.replace_released(report.lost, stepped=report.step > self.step)
         self._group.kill(report.hung)
         self.step = report.step
         return self._noted(report)
@@ -81,7 +85,7 @@ class RayTrainer:
         try:
             asked = self._server.checkpoint.remote()
             folder: Path = self._answer(asked)
-        except self._ray.exceptions.RayActorError:
+        except ActorLostError:
             raise ClusterError("the server has died before the checkpoint was written") from None
         return folder
 
@@ -94,12 +98,21 @@ class RayTrainer:
         self._folder.remove()
 
     def _noted(self, report: Report) -> Report:
-        """The report, shown to Prometheus; its result tells of deaths, too."""
-        deaths = {"worker": self._group.deaths, "server": self._deaths}
-        self._metrics.show(report, deaths)
+        """The report, with what the server does not know of the workers, and shown to Prometheus."""
+        lost, known = self._group.lost, {each.worker for each in report.lost}
+        more: list[Event] = [
+            Lost(step=report.step, **asdict(each)) for each in self._group.rejected() if each.worker not in known
+        ]
+        report = replace(report, events=report.events + more)
+        self._metrics.show(report, {**{WORKERS[cause]: lost[cause] for cause in CAUSES}, "server": self._deaths})
         if report.result is None:
             return report
-        result = structs.replace(report.result, worker_deaths=self._group.deaths, server_deaths=self._deaths)
+        result = structs.replace(
+            report.result,
+            worker_deaths=lost[EXITED],
+            workers_lost={cause: lost[cause] for cause in CAUSES},
+            server_deaths=self._deaths,
+        )
         return replace(report, result=result)
 
     def _ask(self, method: str, *arguments: Any) -> Any:
@@ -108,7 +121,7 @@ class RayTrainer:
         while True:
             try:
                 return self._answer(getattr(self._server, method).remote(*arguments))
-            except self._ray.exceptions.RayActorError as error:
+            except ActorLostError as error:
                 self._restart_server(error)
 
     def _answer(self, asked: Any) -> Any:
@@ -165,13 +178,13 @@ class RayTrainer:
             if self._since_checkpoint > self._job.max_deaths:
                 raise ClusterError(
                     f"the server has died {self._since_checkpoint} times without a newer checkpoint between, at last "
-                    f"so: {one_line(error)}"
+                    f"so: {error}"
                 ) from error
             self._ray.kill(self._server)
             try:
                 self._connect(*self._start_server())
                 return
-            except self._ray.exceptions.RayActorError as another:
+            except ActorLostError as another:
                 error = another
 
     def _listen(self) -> Endpoint:
@@ -185,6 +198,6 @@ class RayTrainer:
         """Wait until enough workers have joined the server. Raises ClusterError if they do not in time."""
         join = self._job.timeouts.join
         for _ in range(math.ceil(join / WATCH_SECONDS)):
-            if self._ask("gather", self._job.fewest, WATCH_SECONDS):
+            if self._ask("gather", min(self._job.fewest, max(1, self._group.placed)), WATCH_SECONDS):
                 return
         raise ClusterError(f"the workers did not reach the server within {join:g} s; can their nodes connect?")

@@ -3,15 +3,20 @@
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from ddmlp.errors import ClusterError
+from ddmlp.errors import ClusterError, DdmlpError
 from ddmlp.ray_backend.actors import Endpoint, WorkerActor
-from ddmlp.ray_backend.cluster import NEVER_AGAIN, Cluster, get_answer, one_line
+from ddmlp.ray_backend.cluster import NEVER_AGAIN, ActorLostError, Cluster, get_answer
 from ddmlp.training.job import Job
+from ddmlp.training.worker_pool import EXITED, REJECTED, SLOW, UNRESPONSIVE, LostWorker
+
+CAUSES = (EXITED, UNRESPONSIVE, SLOW, REJECTED)  # for which a worker is no more
+NODE = "ray.io/node-id"  # the label that Ray gives each node
 
 
 @dataclass(eq=False)
@@ -22,6 +27,7 @@ class _Member:
     node: str = ""
     process: int = 0
     endpoint: Endpoint | None = None  # that it was sent to
+    cause: str = SLOW  # why the server has dropped it, if it has
 
 
 class WorkerGroup:
@@ -29,6 +35,8 @@ class WorkerGroup:
 
     A fixed number of them is started at once, and waits for CPUs as actors do. An elastic group has Ray reserve a
     placement group for each, and starts the worker once it is ready: no actor waits for CPUs.
+
+    A node on which a worker comes to an error gets no other: it has not the data, or computes other bits.
     """
 
     worker_class = WorkerActor
@@ -44,7 +52,9 @@ class WorkerGroup:
         self._endpoint: Endpoint | None = None
         self._started = self._most = 0  # ever, and at a time
         self._reason = ""
-        self.deaths = 0
+        self.lost: Counter[str] = Counter()  # workers, by cause
+        self._rejecting: set[str] = set()  # nodes that get no more workers
+        self._rejected: list[LostWorker] = []  # and not told yet
         self._without_step = 0
 
     def start(self) -> None:
@@ -82,21 +92,38 @@ class WorkerGroup:
                 return True
             self._ended(ready[0])
 
-    def replace_released(self, *, stepped: bool) -> None:
-        """The server is well: replace the workers that it has dropped because their answers made no sense."""
+    def replace_released(self, lost: list[LostWorker], *, stepped: bool) -> None:
+        """The server is well: replace the workers that it has dropped. lost: those that it says are no more."""
         if stepped:
             self._without_step = 0
+        causes = {each.worker: each.cause for each in lost}
+        for member in [*self._calls.values(), *self._free]:
+            member.cause = causes.get(member.number, member.cause)
         while self._free:
-            self._replace(self._free.pop())
+            member = self._free.pop()
+            self._replace(member, member.cause)
 
     def kill(self, numbers: list[int]) -> None:
-        """Kill unresponsive workers; they are replaced when their calls end."""
-        for member in self._calls.values():
+        """Kill and replace unresponsive workers. That their calls end is not waited for: a node that is cut off may
+        keep Ray waiting for a minute."""
+        for call, member in list(self._calls.items()):
             if member.number in numbers:
                 if member.node == self._here:  # Ray would ask it first, and wait
                     with suppress(ProcessLookupError):
                         os.kill(member.process, signal.SIGKILL)
-                self._ray.kill(member.actor)
+                del self._calls[call]
+                self._reason = "it did not answer"
+                self._replace(member, UNRESPONSIVE)
+
+    def rejected(self) -> list[LostWorker]:
+        """The workers that were rejected since the last call."""
+        found, self._rejected = self._rejected, []
+        return found
+
+    @property
+    def placed(self) -> int:
+        """How many workers have a node."""
+        return sum(bool(member.node) for member in [*self._calls.values(), *self._free])
 
     def close(self) -> None:
         """Kill all workers, and reserve nothing more."""
@@ -121,10 +148,15 @@ class WorkerGroup:
     def _add(self) -> None:
         """One worker more: at once, or as soon as its placement group is ready."""
         if self._job.elastic:
-            place = self._ray.util.placement_group([{"CPU": self._share}])
+            place = self._ray.util.placement_group([{"CPU": self._share}], bundle_label_selector=self._selectors)
             self._places[place.ready()] = place
         else:
-            self._start({"num_cpus": self._share})
+            self._start({"num_cpus": self._share, "label_selector": self._selectors[0] if self._selectors else None})
+
+    @property
+    def _selectors(self) -> list[dict[str, str]] | None:
+        """Which nodes may get a worker, as Ray wants to have it; None if all may."""
+        return [{NODE: f"!in({', '.join(sorted(self._rejecting))})"}] if self._rejecting else None
 
     def _start(self, options: dict[str, Any], place: Any = None) -> None:
         """A new worker, with a number of its own."""
@@ -144,12 +176,16 @@ class WorkerGroup:
         self._free.append(member)
         try:
             found = get_answer(self._ray, call)
-        except self._ray.exceptions.RayActorError as error:
+        except ActorLostError as error:
             if self._endpoint is None:  # at the start: this is no accident
                 raise
             self._free.remove(member)
-            self._reason = one_line(error)
-            self._replace(member)
+            self._reason = str(error)
+            self._replace(member, EXITED)
+            return
+        except (DdmlpError, OSError) as error:
+            self._free.remove(member)
+            self._reject(member, error)
             return
         if not member.node:
             member.node, member.process = found
@@ -173,9 +209,26 @@ class WorkerGroup:
         if member.place is not None:
             self._ray.util.remove_placement_group(member.place)
 
-    def _replace(self, member: _Member) -> None:
+    def _reject(self, member: _Member, error: DdmlpError | OSError) -> None:
+        """A worker could not do its work where it is. Raises the error if that leaves no worker, nor a node for one."""
+        self._rejecting.add(member.node)
+        self._reason = str(error)
+        self._rejected.append(LostWorker(member.number, self._cluster.host(member.node), REJECTED, self._reason))
+        for ready, place in list(self._places.items()):  # none of them is to be found there
+            del self._places[ready]
+            self._ray.util.remove_placement_group(place)
+            self._add()
+        if self._cluster.cpus_by_node.keys() - self._rejecting:
+            self._replace(member, REJECTED)
+        else:
+            self._release(member)
+            self.lost[REJECTED] += 1
+            if not self._calls and not self._free:
+                raise error
+
+    def _replace(self, member: _Member, cause: str) -> None:
         self._release(member)  # it may only have stopped serving
-        self.deaths += 1
+        self.lost[cause] += 1
         self._without_step += 1
         if self._without_step > self._job.max_deaths * self._most:
             raise ClusterError(

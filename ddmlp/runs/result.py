@@ -50,7 +50,9 @@ class RunResult(
     versions
         Of ddmlp and the libraries; see `versions`.
     worker_deaths, server_deaths
-        None if they cannot die: all is one process.
+        How many processes have ended by themselves. None if they cannot: all is one process.
+    workers_lost
+        Workers that had to be replaced, by cause: exited, unresponsive, slow, rejected. None as above.
     workers
         The most that there might be.
     """
@@ -75,6 +77,7 @@ class RunResult(
     compared: Count
     versions: dict[str, str]
     worker_deaths: Count | None = None
+    workers_lost: dict[str, Count] | None = None
     server_deaths: Count | None = None
     workers: Count
     seed: Annotated[int, Meta(ge=0)]

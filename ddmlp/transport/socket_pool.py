@@ -12,7 +12,7 @@ from ddmlp.nn.weights import Shape, Weights
 from ddmlp.training.messages import CREDITS, Gradient, Unit
 from ddmlp.training.unit_queue import UnitQueue
 from ddmlp.training.weight_store import WeightStore
-from ddmlp.training.worker_pool import EXITED, REJECTED, PoolStats
+from ddmlp.training.worker_pool import EXITED, REJECTED, SLOW, PoolStats
 from ddmlp.transport import protocol
 from ddmlp.transport.listener import HandshakeListener
 from ddmlp.transport.lost_workers import LostWorkers
@@ -153,7 +153,7 @@ class SocketWorkerPool:
             weights = self.weights.reserve(self._queue.versions_in_use().union(keep))
             if weights is not None:
                 return weights
-            self._drop(self._peers[self._queue.furthest_behind()], "it was too far behind: its weights had to go")
+            self._drop(self._peers[self._queue.furthest_behind()], "it was too far behind: its weights had to go", SLOW)
 
     def publish_weights(self, version: int) -> None:
         """Let workers read the reserved slot as the weights of `version`."""

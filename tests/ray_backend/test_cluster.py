@@ -5,11 +5,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ddmlp.errors import ClusterError
-from ddmlp.ray_backend.cluster import Cluster, connect
+from ddmlp.ray_backend.cluster import Cluster, connect, one_line
 from tests.support.processes import descendants
 
 
@@ -21,11 +22,46 @@ def test_simple(cluster: Cluster):
     assert cluster.room().startswith(f"1 node with {cluster.cpus:g} CPUs, ")
 
 
-def test_shares_fit_the_cluster(cluster: Cluster):
-    assert cluster.share(1) == 1
-    for workers in (3, 4, 7, 100):
-        assert 0 < cluster.share(workers) * workers <= max(cluster.cpus, workers)
-        assert cluster.share(workers) <= 1
+class FakeRay:
+    """Nodes that are alive, and have so many CPUs."""
+
+    def __init__(self, *cpus: float) -> None:
+        self._nodes = [{"NodeID": str(i), "Alive": True, "Resources": {"CPU": each}} for i, each in enumerate(cpus)]
+
+    def nodes(self) -> list[dict[str, Any]]:
+        gone = {"NodeID": "gone", "Alive": False, "Resources": {"CPU": 64.0}}
+        return [gone, {"NodeID": "none", "Alive": True, "Resources": {}}, *self._nodes]
+
+
+@pytest.mark.parametrize(
+    ("cpus", "workers", "share"),
+    [
+        ((2,), 1, 1.0),
+        ((2,), 2, 1.0),
+        ((2,), 3, 0.6666),
+        ((2,), 7, 0.2857),
+        ((1, 1, 1), 4, 0.5),  # of 3 CPUs each could have 0.75, but no node has room for two of those
+        ((4, 1), 6, 0.8),
+        ((0.5,), 1, 0.5),
+        ((), 3, 1.0),
+    ],
+)
+def test_shares_fit_the_nodes(cpus: tuple[float, ...], workers: int, share: float):
+    ray: Any = FakeRay(*cpus)
+    assert Cluster(ray, "", True, "").share(workers) == share
+
+
+def test_a_death_has_its_cause():
+    error = RuntimeError(
+        "The actor died unexpectedly before finishing this task.\n\tclass_name: WorkerActor\n\tactor_id: 01\n"
+        "The actor is dead because its worker process has died. Worker exit type: NODE_OUT_OF_MEMORY Worker exit "
+        "detail: Task was killed due to the node running low on memory.\nMemory on the node was 15.2GB / 16GB."
+    )
+    found = one_line(error)
+    assert "\n" not in found
+    for words in ("The actor died unexpectedly", "NODE_OUT_OF_MEMORY", "15.2GB / 16GB"):
+        assert words in found
+    assert one_line(ValueError("first\nsecond")) == "ValueError: first"
 
 
 def listening(processes: set[int]) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:

@@ -1,0 +1,144 @@
+"""Nodes that cannot compute the run: they are named and not used again, and the run goes on."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.cluster, pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Ray elsewhere")]
+
+# In a process of its own, which has a Ray with so many nodes of one CPU each.
+SCRIPT = """
+import json, os, sys
+os.environ.update(RAY_AUTH_MODE="disabled")
+import logging
+from dataclasses import replace
+from pathlib import Path
+from ray.cluster_utils import Cluster as Nodes
+from ddmlp.config import TrainConfig
+from ddmlp.errors import DatasetError, DdmlpError
+from ddmlp.nn import known_answer
+from ddmlp.ray_backend import actors
+from ddmlp.ray_backend.cluster import connect
+from ddmlp.ray_backend.trainer import RayTrainer
+from ddmlp.ray_backend.worker_group import WorkerGroup
+from ddmlp.training.worker import Worker
+from tests.support.helpers import plain
+from tests.support.runs import begin, job
+
+def log(node):
+    with (marks / node).open("a") as file:
+        file.write("x")
+
+class NoData(actors.WorkerActor):
+    def work(self, job, endpoint, *, far):
+        if far:
+            log("far")
+            raise DatasetError("/data/train is no dataset")
+        return super().work(job, endpoint, far=far)
+
+class NobodyHasData(actors.WorkerActor):
+    def work(self, job, endpoint, *, far):
+        raise DatasetError("/data/train is no dataset")
+
+class OtherArithmetic(actors.WorkerActor):
+    def work(self, job, endpoint, *, far):
+        if far:
+            log("far")
+            actors.answer = lambda: "f" * 64
+        return super().work(job, endpoint, far=far)
+
+class Torn(Worker):
+    def compute(self, *_):
+        log("far")
+        raise DatasetError("shard-00001.arrow is damaged")
+
+class DamagedShard(actors.WorkerActor):
+    def work(self, job, endpoint, *, far):
+        if far:
+            self.worker_class = Torn
+        return super().work(job, endpoint, far=far)
+
+kind, nodes, workers, data, run, marks = sys.argv[1], *map(int, sys.argv[2:4]), *map(Path, sys.argv[4:])
+marks.mkdir()
+quiet = {"include_dashboard": False, "num_cpus": 1}
+started = Nodes(initialize_head=True, head_node_args=quiet)
+for _ in range(nodes - 1):
+    started.add_node(num_cpus=1)
+cluster = connect(started.address)
+config = TrainConfig(hidden=20, batch=150, microbatch=32, epochs=40)
+begin(run, config, data)
+worker = globals().get(kind, actors.WorkerActor)
+Group = type("Group", (WorkerGroup,), {"worker_class": worker})
+found = {"lost": []}
+try:
+    trainer = type("Trainer", (RayTrainer,), {"group_class": Group})(job(data, run, workers, config), cluster)
+    try:
+        while True:
+            report = trainer.advance(0.2)
+            found["lost"] += [plain(event) for event in report.events if type(event).__name__ == "Lost"]
+            if report.result is not None:
+                found["result"] = plain(report.result)
+                break
+    finally:
+        trainer.close()
+except DdmlpError as error:
+    found["error"] = [type(error).__name__, str(error)]
+cluster.leave()
+started.shutdown()
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture
+def on_nodes(data: Path, tmp_path: Path):
+    """Trains with workers of such a kind on so many nodes; what has come of it, and how often the far node was used."""
+
+    def on_nodes(kind: str, nodes: int, workers: int) -> tuple[dict[str, Any], int]:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+        marks = tmp_path / "marks"
+        words = [kind, nodes, workers, data, tmp_path / "run", marks]
+        done = subprocess.run(
+            [sys.executable, "-c", SCRIPT, *map(str, words)], capture_output=True, text=True, env=clean, timeout=200
+        )
+        assert done.returncode == 0, done.stderr
+        used = len((marks / "far").read_text()) if (marks / "far").exists() else 0
+        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return found, used
+
+    return on_nodes
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [("NoData", "no dataset"), ("OtherArithmetic", "known-answer"), ("DamagedShard", "shard-00001.arrow")]
+)
+def test_node_is_rejected(kind: str, words: str, on_nodes: Any):
+    found, used = on_nodes(kind, 2, 2)
+    assert "error" not in found, found
+    assert used == 1, "it is not used again"
+    (lost,) = found["lost"]
+    assert lost["cause"] == "rejected"
+    assert lost["host"]
+    assert words in lost["reason"]
+    assert found["result"]["workers_lost"]["rejected"] == 1
+    assert found["result"]["worker_deaths"] == 0
+    assert found["result"]["steps"] == 40 * 27
+
+
+def test_all_are_rejected(on_nodes: Any):
+    found, _ = on_nodes("NobodyHasData", 2, 2)
+    kind, message = found["error"]
+    assert kind == "DatasetError"
+    assert "no dataset" in message
+
+
+def test_more_workers_than_cpus(on_nodes: Any):
+    """4 on 3 nodes with 1 CPU each."""
+    found, _ = on_nodes("WorkerActor", 3, 4)
+    assert "error" not in found, found
+    assert found["lost"] == []
+    assert len(found["result"]["answered"]) == 4
