@@ -114,7 +114,8 @@ def on_nodes(data: Path, tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("kind", "words"), [("NoData", "no dataset"), ("OtherArithmetic", "known-answer"), ("DamagedShard", "shard-00001.arrow")]
+    ("kind", "words"),
+    [("NoData", "no dataset"), ("OtherArithmetic", "known-answer"), ("DamagedShard", "shard-00001.arrow")],
 )
 def test_node_is_rejected(kind: str, words: str, on_nodes: Any):
     found, used = on_nodes(kind, 2, 2)
