@@ -121,7 +121,7 @@ def test_server_dies_before_a_checkpoint(cluster: Cluster, data: Path, expected:
     trainer = RayTrainer(job(data, tmp_path, 1), cluster)
     trainer.advance(0)
     kill(b"ray::ServerActor")
-    with pytest.raises(ClusterError, match=r"server has died.* checkpoint .*--resume"):
+    with pytest.raises(ClusterError, match=r"server has died.* checkpoint"):
         trainer.checkpoint()
     found = train(trainer)  # whoever goes on all the same gets another server
     assert found["weights_sha256"] == expected["weights_sha256"]
@@ -134,7 +134,7 @@ def test_server_dies_again_and_again(cluster: Cluster, data: Path, tmp_path: Pat
     for _ in range(2):
         trainer.advance(0)
         kill(b"ray::ServerActor")
-    with pytest.raises(ClusterError, match=r"server has died 2 times .*ActorDied.* --resume$"):
+    with pytest.raises(ClusterError, match=r"server has died 2 times .*ActorDied"):
         trainer.advance(0)
     trainer.close()
     assert_no_actor_is_left()
@@ -168,7 +168,7 @@ def test_workers_die_again_and_again(cluster: Cluster, data: Path, tmp_path: Pat
     class MortalTrainer(RayTrainer):
         group_class = MortalGroup
 
-    with pytest.raises(ClusterError, match=r"^2 workers .*ActorDied.* --resume$"):
+    with pytest.raises(ClusterError, match=r"^2 workers .*ActorDied"):
         MortalTrainer(job(data, tmp_path, 1, max_deaths=1), cluster)
     assert_no_actor_is_left()
 
