@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ddmlp.errors import DatasetError
+from ddmlp.errors import DatasetError, printable
 from ddmlp.files import naming
 
 MAGIC, END = b"ARROW1\0\0", b"\xff\xff\xff\xff\0\0\0\0"  # what a file begins with; the marker behind its batches
@@ -215,4 +215,4 @@ def _begin(array: NDArray[Any]) -> int:
 
 
 def _columns(found: pa.Schema) -> str:
-    return ", ".join(f"{field.name!r}: {field.type}{'' if field.nullable else ' not null'}" for field in found)
+    return printable(", ".join(f"{each.name!r}: {each.type}{'' if each.nullable else ' not null'}" for each in found))

@@ -10,6 +10,8 @@ from PIL import Image
 
 from ddmlp.errors import RunError
 from ddmlp.inference.images import read_picture
+from ddmlp.inference.model import Model
+from ddmlp.nn.weights import Shape, Weights
 from ddmlp.plan.reduction_tree import Node
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.serving.uploads import read_images
@@ -28,12 +30,15 @@ def requests() -> Iterator[Kind]:
         pictures.append(out.getvalue())
 
     def picture(content: bytes) -> Meaning:
-        return np.asarray(read_picture(io.BytesIO(content), "the picture", (28, 28))).tobytes()
+        return read_picture(io.BytesIO(content), "the picture", (28, 28)).pixels.tobytes()
 
     yield Kind("pictures", pictures, picture)
 
+    model = Model(Weights.draw(Shape(6, 4, 3), 0), (3, 2))
+
     def body(content: bytes) -> Meaning:
-        return repr(read_images("application/json", content, (3, 2)))
+        found, several = read_images("application/json", content, model)
+        return [each.pixels.tolist() for each in found], several
 
     image = [[0, 255], [1, 2], [3, 4]]
     yield Kind("bodies of requests", [msgspec.json.encode(each) for each in (image, [image, image])], body, JSON)
