@@ -28,6 +28,7 @@ class Version:
             weights_sha256=model.weights.sha256(),
             image_shape=model.image_shape,
             classes=model.weights.shape.outputs,
+            class_names=None if model.class_names is None else list(model.class_names),
         )
         return cls(model, info)
 

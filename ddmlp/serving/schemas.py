@@ -46,6 +46,7 @@ class ModelInfo(BaseModel):
     weights_sha256: str
     image_shape: tuple[int, int] = Field(description="height and width")
     classes: int
+    class_names: list[str] | None = Field(None, description="what they are called, if the model knows")
 
 
 class Prediction(BaseModel):

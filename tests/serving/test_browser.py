@@ -5,8 +5,11 @@ import re
 import numpy as np
 import pytest
 
+from ddmlp.inference.model import ABOUT, About, load_model
+from ddmlp.runs.arrays import save_arrays, weight_arrays
+from ddmlp.runs.json_text import to_json
 from tests.support.browser import SECONDS, answered, draw, expect, recognised
-from tests.support.servers import png
+from tests.support.servers import png, serving
 from tests.support.strokes import strokes
 
 pytestmark = pytest.mark.browser
@@ -190,6 +193,37 @@ def test_unsure(server, opened):
             page.locator("#pad").click(position={"x": 50, "y": 50})
         expect(page.locator("#answer")).to_have_text(f"1 {says}", timeout=SECONDS)
         page.unroute("**/predict*")
+
+
+def test_class_names(trained, tmp_path, opened, digit_of):
+    model = load_model(trained)
+    names = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine<b>")
+    about = About(model.image_shape, model.look, names)
+    save_arrays(
+        tmp_path / "named.npz",
+        {**weight_arrays(model.weights), ABOUT: np.frombuffer(to_json(about).encode(), np.uint8)},
+    )
+    with serving("--model", tmp_path / "named.npz") as server:
+        page = opened(server)
+        expect(page.locator("#classes b").last).to_have_text("nine<b>", timeout=SECONDS)
+        with answered(page):
+            draw(page, digit_of[7])
+        expect(page.locator("#answer strong")).to_have_text("seven")
+
+
+def test_what_was_done(server, opened, digit_of):
+    page = opened(server)
+    with answered(page):
+        draw(page, digit_of[7])
+    expect(page.locator("figcaption")).to_contain_text("What the network saw: inverted, ")
+    with answered(page):
+        page.locator("#file").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": png(digit_of[7])})
+    expect(page.locator("figcaption")).to_have_text("What the network saw")
+    with answered(page):
+        page.locator("#file").set_input_files(
+            {"name": "a.png", "mimeType": "image/png", "buffer": png(digit_of[7] * 0)}
+        )
+    expect(page.locator("#answer")).to_contain_text("no single digit found")
 
 
 def test_docs(server, opened):

@@ -7,12 +7,17 @@ const UNSURE = 0.9;
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
 
 // How sure the model is, in words: of its own probabilities.
-function sureness(probabilities, best) {
+function sureness(probabilities, best, names) {
   const share = probabilities[best];
   if (share >= SURE) return percent(share);
   const second = probabilities.indexOf(Math.max(...probabilities.filter((_, each) => each !== best)));
-  const other = `${second}: ${percent(probabilities[second])}`;
+  const other = `${names[second]}: ${percent(probabilities[second])}`;
   return `${share >= UNSURE ? "probably" : "unsure"}: ${percent(share)}, or ${other}`;
+}
+
+// What the classes of a model are called: their numbers if it has no names.
+export function namesOf(model, classes) {
+  return model?.class_names ?? Array.from({ length: classes }, (_, each) => String(each));
 }
 
 export class Answer {
@@ -20,10 +25,12 @@ export class Answer {
   #spoken = document.getElementById("spoken");
   #seen = document.getElementById("seen");
   #list = document.getElementById("classes");
+  #done = document.getElementById("done");
+  #names = [];
   #rows = [];
 
-  constructor(classes) {
-    this.#make(classes);
+  constructor(names) {
+    this.#make(names);
   }
 
   // found, more: see Recogniser; ended: nothing is being drawn, so it may be read out
@@ -34,21 +41,24 @@ export class Answer {
     if (ended && !more) this.#spoken.textContent = this.#said.textContent;
   }
 
-  #show({ class: best, probabilities, seen, model }) {
-    if (probabilities.length !== this.#rows.length) this.#make(probabilities.length);
+  #show({ class: best, probabilities, seen, done, model }) {
+    const names = namesOf(model, probabilities.length);
+    if (names.join("\n") !== this.#names.join("\n")) this.#make(names);
     this.#rows.forEach(({ row, bar, number }, each) => {
       row.classList.toggle("best", each === best);
       bar.value = probabilities[each];
       number.textContent = percent(probabilities[each]);
     });
     const by = model.step === null ? "" : `, says the version of step ${model.step.toLocaleString("en")}`;
-    this.#said.replaceChildren(make("strong", best), ` ${sureness(probabilities, best)}${by}`);
+    this.#said.replaceChildren(make("strong", names[best]), ` ${sureness(probabilities, best, names)}${by}`);
+    this.#done.textContent = done?.length ? `: ${done.join(", ")}` : "";
     this.#paint(seen);
     this.#seen.setAttribute("aria-label", `What the network saw: ${seen[0].length} by ${seen.length} pixels`);
   }
 
   #clear(said) {
     this.#said.textContent = said;
+    this.#done.textContent = "";
     for (const { row, bar, number } of this.#rows) {
       row.classList.remove("best");
       bar.value = 0;
@@ -65,8 +75,9 @@ export class Answer {
     this.#seen.getContext("2d").putImageData(new ImageData(new Uint8ClampedArray(pixels), width, height), 0, 0);
   }
 
-  #make(classes) {
-    this.#rows = Array.from({ length: classes }, (_, each) => {
+  #make(names) {
+    this.#names = names;
+    this.#rows = names.map((each) => {
       const [bar, number] = [make("progress"), make("span")];
       bar.max = 1;
       bar.value = 0;

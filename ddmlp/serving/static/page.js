@@ -1,6 +1,6 @@
 // The page: paper, the answer, and a run's news where there is one.
 
-import { Answer } from "./answer.js";
+import { Answer, namesOf } from "./answer.js";
 import { Pad } from "./pad.js";
 import { Recogniser } from "./recogniser.js";
 import { watch } from "./run.js";
@@ -22,7 +22,7 @@ async function start() {
   if (about.error) return (at("model").textContent = about.error);
   introduce(about);
   let ended = true;
-  const answer = new Answer(about.model?.classes ?? 10);
+  const answer = new Answer(namesOf(about.model, about.model?.classes ?? 10));
   const recogniser = new Recogniser((found, more) => answer.show(found, more, ended));
   const picture = async () => (pad.blank ? null : pad.picture());
   const pad = new Pad(at("pad"), (over) => {
