@@ -14,6 +14,7 @@ from ddmlp.inference.model import Model
 from ddmlp.inference.probes import probe_images
 from ddmlp.nn import reference
 from ddmlp.runs.arrays import weight_arrays
+from ddmlp.runs.json_text import to_json
 
 OPSET, IR = 17, 8  # ONNX's, of 2022, when they came together: runtimes since then read them
 # The most that a probability of the file may differ from the model's. Both round: those of models of MNIST were 1e-6
@@ -71,6 +72,8 @@ def metadata_of(model: Model) -> dict[str, str]:
         "pixels": "uint8, row by row, 0 for paper to 255 for ink",
         "input_scale": "1/255",
         "image_shape": json.dumps(list(model.image_shape)),
+        "look": to_json(model.look),
+        **({"class_names": json.dumps(model.class_names)} if model.class_names else {}),
         "hidden_activation": "logistic",
         "output_activation": "softmax",
         "biases": ", ".join(name for name, shape in shapes.items() if len(shape) == 1) or "none",

@@ -9,7 +9,7 @@ from PIL import Image, ImageFilter
 from ddmlp.inference.image_file import Grey
 
 EVEN = 0.12  # of the paper's brightness: by so much it may differ along the border, if the light is even
-STROKE = 0.25  # of the shorter side: no stroke is wider
+STROKE = 0.15  # of the shorter side: no stroke is wider
 EXTREME = 1  # percent of the pixels
 DARKEST = 16  # of 255: paper is not taken for darker, or its noise would be ink
 
@@ -18,7 +18,7 @@ Level = TypeVar("Level", bound=np.generic)
 
 
 class Inked(NamedTuple):
-    """ink: the share of the paper's light that is missing at each place, 0 to 1, (height, width); dark: whether it is
+    """ink: how much there is at each place, 0 to 1, (height, width), as a share of the light; dark: whether it is
     dark on light; even: whether the light is the same everywhere."""
 
     ink: Grey
@@ -46,9 +46,14 @@ def ink_on_paper(grey: Grey) -> Inked:
         opened = running(np.maximum, running(np.minimum, levels, window), window)
         dark = _ink_is_dark(levels, closed, opened)
         paper = closed if dark else opened
-    shown, paper = (grey, paper) if dark else (255 - grey, 255 - paper)
-    ink: Grey = np.clip(1 - shown / np.maximum(paper, DARKEST).astype(np.float32), 0, 1)
-    return Inked(ink, dark, even)
+    level_of_paper = paper.astype(np.float32)
+    if dark:
+        left, light = grey, level_of_paper
+    elif even:
+        left, light = 255 - grey, 255 - level_of_paper
+    else:
+        left, light = level_of_paper, grey
+    return Inked(np.clip(1 - left / np.maximum(light, DARKEST), 0, 1), dark, even)
 
 
 def _ink_is_dark(levels: Levels, closed: Levels, opened: Levels) -> bool:

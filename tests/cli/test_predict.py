@@ -1,5 +1,7 @@
 """The command that recognises digits: a line for each, and one for what is none."""
 
+import json
+import os
 import re
 import subprocess
 import sys
@@ -158,3 +160,46 @@ def test_a_damaged_gzip(trained, tmp_path):
     assert message.startswith(
         f"{tmp_path}/file, byte 3,936 of the uncompressed data: found the end of a truncated gzip"
     )
+
+
+def test_one_bad_picture_among_others(trained, digits, tmp_path):
+    good = [save(tmp_path, kind, digits[4]) for kind in ("plain.png", "large.jpg")]
+    (tmp_path / "bad").write_text("hello")
+    done = inside(predict.main, "--model", trained, good[0], tmp_path / "bad", tmp_path / "none", good[1])
+    assert done.returncode == 1
+    assert [line.split()[:2] for line in done.stdout.splitlines()] == [[str(path), "1"] for path in good]
+    assert [line.split()[1] for line in done.stderr.splitlines()] == [str(tmp_path / "bad"), f"{tmp_path}/none:"]
+
+
+def test_as_it_is_and_fitted(trained, digits, tmp_path):
+    path = save(tmp_path, "inverted.png", digits[0])
+    shown = [inside(predict.main, "--model", trained, path, *how).stdout for how in ((), ("--as-is",), ("--fit",))]
+    assert [line.partition("[")[2] for line in shown] == ["inverted]\n", "", "inverted, cut and scaled]\n"]
+    assert "28 x 28" in refusal(trained, save(tmp_path, "large.png", digits[0]), "--as-is")
+    assert inside(predict.main, "--model", trained, path, "--as-is", "--fit").returncode == 2
+
+
+def test_names_of_classes(trained, digits, tmp_path):
+    names = [f"the {digit}" for digit in range(10)]
+    with np.load(trained / "model.npz") as arrays:
+        about = json.loads(arrays["about"].tobytes()) | {"class_names": names}
+        text = np.frombuffer(json.dumps(about).encode(), np.uint8)
+        np.savez(tmp_path / "model.npz", **{**arrays, "about": text})
+    path = save(tmp_path, "plain.png", digits[4])
+    assert inside(predict.main, "--model", tmp_path, path).stdout.startswith(f"{path}  the 1  ")
+
+
+def test_names_of_files(trained, digits, tmp_path):
+    """Bytes that are no UTF-8, and a new line: escaped, in answers and errors."""
+    good, bad = (os.fsencode(tmp_path) + name for name in (b"/\xff\n.png", b"/\xfe.png"))
+    save(tmp_path, "plain.png", digits[4]).rename(Path(os.fsdecode(good)))
+    Path(os.fsdecode(bad)).write_text("hello")
+    done = subprocess.run(
+        [sys.executable, "-m", "ddmlp.predict", "--model", trained, good, bad],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.count("\n"), done.stderr.count("\n")) == (1, 1, 1), done
+    assert done.stdout.startswith(f"{tmp_path}/\\xff\\n.png  1  ")
+    assert done.stderr.startswith(f"error: {tmp_path}/")

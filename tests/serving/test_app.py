@@ -106,3 +106,16 @@ def test_pages_need_nothing_from_elsewhere(server):
     assert "openapi.json" in found
     unused = {path.name for path in PAGES.iterdir()} - {name.removeprefix("pages/") for name in found}
     assert unused == {"index.html", "docs.html"}
+
+
+def test_no_single_digit(server, digits):
+    """A status of its own, and what there is instead; ?fit=never takes the pixels as they are."""
+    two = np.zeros((40, 80), np.uint8)
+    two[6:34, 4:32], two[6:34, 46:74] = digits[0], digits[1]
+    found = server.predict(png(255 - two), PNG)
+    assert found.status == 422
+    assert "no single digit" in found.json["error"]
+    seen = server.predict(png(255 - digits[0]), PNG, "/predict?seen=true&fit=never").json["seen"]
+    assert seen == (255 - digits[0]).tolist()
+    assert server.predict(png(digits[0]), PNG, "/predict?fit=always").json["done"] == ["cut and scaled"]
+    assert server.predict(png(digits[0]), PNG, "/predict?fit=perhaps").status == 422
