@@ -139,7 +139,8 @@ class Timeouts:
     join: float = 60.0  # without any worker, after which the run ends
     # Messages between processes.
     handshake: float = 10.0  # from connecting to being accepted
-    message: float = 5.0  # that a message which has begun to arrive or leave may stand still
+    message: float = 5.0  # that a whole message may take; an array's over a network also what `bytes_per_second` allows
+    bytes_per_second: float = 100_000.0  # over a network, at least
     rows: float = 30.0  # until rows that another node has published must be visible here
     # Ray, as the process that trains sees it.
     start: float = 180.0  # until Ray, and a trainer on it, are there

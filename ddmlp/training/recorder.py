@@ -167,7 +167,7 @@ class Recorder:
             idle=self._data.idle,
             depth=stats.high_water,
             workers=stats.workers,
-            hung=stats.unresponsive,
+            overdue=stats.overdue,
             lost=lost,
             events=events,
             result=result,

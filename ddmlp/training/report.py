@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ddmlp.runs.events import Event
 from ddmlp.runs.result import RunResult
-from ddmlp.training.worker_pool import LostWorker
+from ddmlp.training.worker_pool import UNRESPONSIVE, LostWorker
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,9 @@ class Report:
     applied since the last report; prequential: the fraction of the newest rows that was recognised wrongly before they
     were trained on, nan where rows are trained on more than once; asynchronous: whether the order of updates is not the
     plan's; staleness: mean and maximum since the last report; idle: seconds that it has been waiting for rows; depth:
-    the most units that were on the books of the queue at a time; workers: how many there are; hung: those that have not
-    answered for long; lost: workers that were lost or rejected since the last report; events: what belongs into
-    metrics.jsonl; result: where the trainer is where it was to end, what there is to say of the run.
+    the most units that were on the books of the queue at a time; workers: how many there are; overdue: those that are
+    slow now; lost: workers that were lost or rejected since the last report; events: what belongs into metrics.jsonl;
+    result: where the trainer is where it was to end, what there is to say of the run.
     """
 
     step: int
@@ -37,10 +37,15 @@ class Report:
     idle: float
     depth: int
     workers: int
-    hung: list[int]
+    overdue: int
     lost: list[LostWorker]
     events: list[Event]
     result: RunResult | None
+
+    @property
+    def hung(self) -> list[int]:
+        """The workers that were lost because they do not answer: they may be there."""
+        return [each.worker for each in self.lost if each.cause == UNRESPONSIVE]
 
     @property
     def done(self) -> bool:

@@ -26,7 +26,8 @@ class UnitQueue:
         self._stragglers = StragglerDetector(timeouts or Timeouts())
         self._waiting: deque[Unit] = deque()
         self._open: set[Unit] = set()
-        self._held: dict[int, dict[Unit, None]] = {}  # by worker, in the order in which they were taken
+        # By worker, in the order in which they were taken; and whether the answer counts, or is compared.
+        self._held: dict[int, dict[Unit, bool]] = {}
         self._firsts: dict[Unit, tuple[int, bytes]] = {}  # worker and digest of the first answer, while others compute
 
     @property
@@ -60,7 +61,7 @@ class UnitQueue:
         held = self._held.setdefault(worker, {})
         if not held:
             self._stragglers.begin_unit(worker, now)
-        held[unit] = None
+        held[unit] = True
         return unit
 
     def credit(self, worker: int) -> int:
@@ -77,14 +78,24 @@ class UnitQueue:
 
     def versions_in_use(self) -> set[int]:
         """The versions of the weights that open units, and units that workers hold, are computed with."""
-        return {unit.version for held in self._held.values() for unit in held} | {unit.version for unit in self._open}
+        held = {unit.version for held in self._held.values() for unit, counts in held.items() if counts}
+        return held | {unit.version for unit in self._open}
 
-    def furthest_behind(self) -> int:
-        """The worker that holds the unit of the oldest version, of those that others have answered if there are any.
-        Some worker must hold a unit."""
-        return min((unit in self._open, unit.version, worker) for worker, held in self._held.items() for unit in held)[
-            2
+    def give_up_oldest(self) -> int:
+        """Give up the late answers to the oldest version that only they need, which there must be: they may be computed
+        from any weights, and are not compared. Returns the version."""
+        late = [
+            (unit.version, worker, unit)
+            for worker, held in self._held.items()
+            for unit, counts in held.items()
+            if counts and unit not in self._open
         ]
+        oldest = min(version for version, _, _ in late)
+        for version, worker, unit in late:
+            if version == oldest:
+                self._held[worker][unit] = False
+                self._firsts.pop(unit, None)
+        return oldest
 
     def accept(self, gradient: Gradient, now: float = 0.0) -> bool:
         """Enter an answer to a unit that its worker holds; whether it is the unit's first, which alone counts.
@@ -93,7 +104,7 @@ class UnitQueue:
         """
         unit, worker = gradient.unit, gradient.worker
         held = self._held[worker]
-        del held[unit]
+        counts = held.pop(unit)
         self._stragglers.end_unit(worker, unit.microbatches, now, idle=not held)
         first = unit in self._open
         if first:
@@ -102,7 +113,7 @@ class UnitQueue:
                 self._waiting.remove(unit)
             if self._holders(unit):
                 self._firsts[unit] = worker, gradient.sha256()
-        else:
+        elif counts:
             self._compare(gradient)
             if not self._holders(unit):
                 del self._firsts[unit]
@@ -112,8 +123,8 @@ class UnitQueue:
         """Put back, in front and in order, what only a worker that is gone holds in time; returns it."""
         held = self._held.pop(worker, {})
         self._stragglers.remove(worker)
-        for unit in held:
-            if unit not in self._open and not self._holders(unit):
+        for unit, counts in held.items():
+            if counts and unit not in self._open and not self._holders(unit):
                 del self._firsts[unit]
         overdue = self._stragglers.overdue
         return self._put_back({unit for unit in held if unit in self._open and overdue.issuperset(self._holders(unit))})
@@ -137,7 +148,7 @@ class UnitQueue:
         return {worker: next(iter(held)).microbatches for worker, held in self._held.items() if held}
 
     def _holders(self, unit: Unit) -> list[int]:
-        return [worker for worker, held in self._held.items() if unit in held]
+        return [worker for worker, held in self._held.items() if held.get(unit)]
 
     def _put_back(self, units: set[Unit]) -> list[Unit]:
         first = sorted(units.difference(self._waiting))

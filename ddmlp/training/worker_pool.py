@@ -42,7 +42,7 @@ class PoolStats:
     compared: int = 0  # second answers that were compared with the first, and agreed
     waited: float = 0.0  # seconds that workers waited for the units that they have answered
     answered: dict[int, int] = field(default_factory=dict)  # units, by worker
-    unresponsive: list[int] = field(default_factory=list)  # workers that have not answered for long
+    overdue: int = 0  # workers that are slow now: others do their units
     lost: int = 0  # workers, so far
     newest_lost: list[LostWorker] = field(default_factory=list)  # of them, in order, as many as are remembered
 

@@ -1,12 +1,12 @@
 """A worker's end of the message path: takes units from the parameter server, and answers them."""
 
 import os
+import select
+import socket
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from multiprocessing import AuthenticationError
-from multiprocessing.connection import Client
-from multiprocessing.reduction import recv_handle
 
 from ddmlp.config import Timeouts
 from ddmlp.errors import ClusterError, DdmlpError
@@ -15,6 +15,8 @@ from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.messages import CREDITS, Unit
 from ddmlp.training.worker import Worker
 from ddmlp.transport import protocol
+from ddmlp.transport.frames import FrameSocket
+from ddmlp.transport.handshake import Handshake
 from ddmlp.transport.shared_memory import Region
 
 # Spin this long, yielding the CPU, before blocking: a blocked worker wakes late and may move to a busy core.
@@ -28,17 +30,23 @@ class WorkerClient:
         self, address: protocol.Address, secret: bytes, hello: protocol.Hello, shape: Shape, timeouts: Timeouts
     ) -> None:
         """Raises ClusterError if the server rejects the worker, and ConnectionError if it cannot be reached."""
+        self._silence = timeouts.server
         try:
-            self._connection = Client(address, authkey=secret)
-            protocol.bound_waits(self._connection, timeouts.message, receiving=False)
-            self._connection.send_bytes(protocol.pack(hello))
-            welcome = protocol.unpack(self._connection.recv_bytes(), protocol.Welcome)
-            if welcome.refused is not None:
-                raise ClusterError(f"the server rejects worker {hello.worker}: {protocol.printable(welcome.refused)}")
-            shared = self._mapped(welcome.slots, shape) if welcome.shared else []
-            answers = self._mapped(CREDITS, shape) if welcome.shared else []
-        # An assertion is how the standard library meets somebody else's service.
-        except (OSError, EOFError, ValueError, TypeError, AssertionError, AuthenticationError) as error:
+            self._wire = FrameSocket(protocol.connect(address, timeouts.handshake))
+            self._readable, self._writable = select.poll(), select.poll()
+            self._readable.register(self._wire, select.POLLIN)
+            self._writable.register(self._wire, select.POLLOUT)
+            try:
+                welcome = self._shake_hands(secret, hello)
+                if welcome.refused is not None:
+                    raise ClusterError(
+                        f"the server rejects worker {hello.worker}: {protocol.printable(welcome.refused)}"
+                    )
+                shared, answers = self._map(welcome, shape)
+            except BaseException:
+                self._wire.close()
+                raise
+        except (OSError, EOFError, ValueError) as error:
             raise ConnectionError(
                 f"worker {hello.worker} cannot reach the server at {address}: {error!r}; can their nodes connect?"
             ) from None
@@ -49,35 +57,67 @@ class WorkerClient:
         self._next = 0
         self._waited = 0.0  # seconds for the unit that is being computed
 
-    def _mapped(self, count: int, shape: Shape) -> list[Weights]:
-        """The buffers of a region whose descriptor comes next; it is gone with the last of them."""
-        region = Region(recv_handle(self._connection), count, shape.size)
-        region.close()
-        return [Weights(shape, buffer) for buffer in region.buffers]
+    def _shake_hands(self, secret: bytes, hello: protocol.Hello) -> protocol.Welcome:
+        """What a server says that knows the secret, too."""
+        handshake = Handshake(secret)
+        self._wire.send(handshake.hello(self._frame(), protocol.pack(hello)))
+        self._flush()
+        return protocol.unpack(handshake.read_welcome(self._frame()), protocol.Welcome)
+
+    def _map(self, welcome: protocol.Welcome, shape: Shape) -> tuple[list[Weights], list[Weights]]:
+        """The buffers that are shared with the server: of weights, and of gradients. They are gone with the last of
+        each."""
+        if not welcome.shared:
+            return [], []
+        self._readable.poll(1000 * self._silence)
+        _, descriptors, *_ = socket.recv_fds(self._wire.socket, 1, 2)
+        if len(descriptors) != 2:
+            raise ValueError(f"{len(descriptors)} descriptors came, expected 2")
+        regions = [
+            Region(descriptor, count, shape.size)
+            for descriptor, count in zip(descriptors, (welcome.slots, CREDITS), strict=True)
+        ]
+        for region in regions:
+            region.close()
+        weights, gradients = ([Weights(shape, buffer) for buffer in region.buffers] for region in regions)
+        return weights, gradients
+
+    def _frame(self) -> bytes:
+        """The next frame of the handshake. Raises TimeoutError if none comes for as long as the server may be busy."""
+        deadline = time.monotonic() + self._silence
+        while (frame := self._wire.receive()) is None:
+            if not self._readable.poll(1000 * max(0.0, deadline - time.monotonic())):
+                raise TimeoutError(f"no answer within {self._silence:g} s")
+        return frame
+
+    def _flush(self) -> None:
+        """Wait until all is sent."""
+        while self._wire.unsent:
+            self._writable.poll()
+            self._wire.flush()
 
     def units(self) -> Iterator[tuple[Unit, Weights]]:
         """Units and their weights as they come, until the server says that there are no more, or goes away."""
         while True:
+            start = time.monotonic()
             try:
-                start = time.monotonic()
-                while not self.waiting and time.monotonic() < start + SPIN_SECONDS:
-                    os.sched_yield()
-                frame = self._connection.recv_bytes()
+                while (frame := self._wire.receive(protocol.UNIT_BYTES)) is None:
+                    if time.monotonic() < start + SPIN_SECONDS:
+                        os.sched_yield()
+                    else:
+                        self._readable.poll()
                 if not frame:
                     return
-                unit, slot, weights_follow = protocol.unpack_unit(frame)
+                unit, slot, follows = protocol.unpack_unit(frame)
                 weights = self._weights[slot if self._shared else 0]
-                if weights_follow:
-                    protocol.receive_array(self._connection, weights.flat)
-                self._waited = time.monotonic() - start
-            except (EOFError, OSError):
-                return
+                if follows not in (0, weights.flat.nbytes):
+                    raise ValueError(f"{follows:,} bytes of weights are announced, expected {weights.flat.nbytes:,}")
+                while follows and not self._wire.receive_array(weights.flat):
+                    self._readable.poll()
+            except (EOFError, OSError, ValueError, IndexError, struct.error):
+                return  # it is gone, or this is no server
+            self._waited = time.monotonic() - start
             yield unit, weights
-
-    @property
-    def waiting(self) -> bool:
-        """Whether there is a unit to be taken."""
-        return self._connection.poll()
 
     def gradient(self) -> Weights:
         """Where the next answer's gradient is to be written."""
@@ -85,19 +125,21 @@ class WorkerClient:
 
     def answer(self, unit: Unit, row_stats: RowStats) -> None:
         """Send the gradient in `gradient` as the answer to `unit`."""
-        self._connection.send_bytes(protocol.pack_answer(unit, row_stats, self._next, self._waited))
-        if not self._shared:
-            self._connection.send_bytes(self.gradient().flat.data)
+        array = None if self._shared else self.gradient().flat
+        follows = 0 if array is None else array.nbytes
+        self._wire.send(protocol.pack_answer(unit, row_stats, self._next, follows, self._waited), array)
+        self._flush()
         self._next = (self._next + 1) % len(self._gradients)
         os.sched_yield()  # to the server, if it has to share this core
 
     def fail(self, error: BaseException) -> None:
         """Tell the server why there will be no more answers."""
         with suppress(OSError):  # it may be gone
-            self._connection.send_bytes(protocol.pack_failure(error))
+            self._wire.send(protocol.pack_failure(error))
+            self._flush()
 
     def close(self) -> None:
-        self._connection.close()
+        self._wire.close()
 
 
 def run_worker(worker: Worker, client: WorkerClient) -> int:

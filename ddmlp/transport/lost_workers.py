@@ -28,11 +28,6 @@ class LostWorkers:
         self.count += 1
         self._newest.append(LostWorker(worker, host, cause, reason))
 
-    def add_all(self, lost: list[tuple[int, str, str, str]]) -> None:
-        """Workers were lost."""
-        for each in lost:
-            self.add(*each)
-
     def check_failure(self, unit: Unit | None, worker: int, host: str, error: DdmlpError, *, beside: bool) -> None:
         """Raise the error of a worker that could not compute a unit if it is the run's, and not that of its host.
 

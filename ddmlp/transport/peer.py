@@ -2,54 +2,85 @@
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
-from multiprocessing.connection import Connection
 
+from ddmlp.config import Timeouts
 from ddmlp.nn.weights import Floats
+from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.messages import Gradient, Unit
 from ddmlp.transport import protocol
+from ddmlp.transport.frames import FrameSocket
 from ddmlp.transport.shared_memory import Region
 
 
-@dataclass
 class Peer:
-    """A worker that is connected: slots of shared memory, or a buffer and the version that it was sent."""
+    """A worker that is connected: slots of shared memory, or a buffer and the version that it was sent.
 
-    worker: int
-    host: str
-    connection: Connection
-    region: Region | None
-    buffers: Sequence[Floats]
-    version: int = -1
-    answered: int = 0
+    Nothing here waits: a message may be under way for a while, in each direction. Times are on the clock of
+    `Connections`.
+    """
+
+    def __init__(
+        self, worker: int, host: str, wire: FrameSocket, region: Region | None, buffers: Sequence[Floats]
+    ) -> None:
+        self.worker, self.host, self.wire, self.region = worker, host, wire, region
+        self.version = -1
+        self.answered = 0
+        self.active = 0.0  # when it was last given something, or heard
+        self.begun: float | None = None  # when the message that is under way began
+        self._buffers = buffers
+        self._arriving: tuple[Unit, RowStats, int, float] | None = None  # an answer whose gradient follows
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a message is, in either direction."""
+        return self._arriving is not None or self.wire.unsent or self.wire.unread
+
+    def transfer_seconds(self, timeouts: Timeouts) -> float:
+        """How long an array may take over the network; none if it lies in shared memory."""
+        return 0.0 if self.region else self._buffers[0].nbytes / timeouts.bytes_per_second
 
     def send(self, unit: Unit, slot: int, weights: Floats | None) -> None:
         """Give it a unit; weights: what to send with it, if they lie in no shared slot and it does not have them.
         Raises OSError."""
-        self.connection.send_bytes(protocol.pack_unit(unit, slot, weights is not None))
+        self.wire.send(protocol.pack_unit(unit, slot, 0 if weights is None else weights.nbytes), weights)
         if weights is not None:
-            self.connection.send_bytes(weights.data)
             self.version = unit.version
 
-    def receive(self, asked: Unit | None) -> Gradient:
-        """The answer to the unit that it was asked for first. Raises EOFError and OSError if the connection has ended,
-        ValueError if what came makes no sense, and the error of a worker that fails."""
-        frame = self.connection.recv_bytes()
+    def receive(self, asked: Unit | None) -> Gradient | None:
+        """The answer to the unit that it was asked for first; None if it has not come whole.
+
+        Raises EOFError and OSError if the connection has ended, ValueError if what came makes no sense, and the error
+        of a worker that fails.
+        """
+        if self._arriving is None:
+            frame = self.wire.receive(protocol.ANSWER_BYTES)
+            if frame is None:
+                return None
+            self._arriving = self._answer(frame, asked)
+        unit, row_stats, slot, waited = self._arriving
+        buffer = self._buffers[slot]
+        if self.region is None and not self.wire.receive_array(buffer):
+            return None
+        self._arriving = None
+        self.answered += 1
+        return Gradient(unit, buffer, row_stats, self.worker, waited)
+
+    def _answer(self, frame: bytes, asked: Unit | None) -> tuple[Unit, RowStats, int, float]:
         if frame[:1] == protocol.FAILURE:
             raise protocol.unpack_failure(frame)
         try:
-            unit, row_stats, slot, waited = protocol.unpack_answer(frame)
-            buffer = self.buffers[slot]
+            unit, row_stats, slot, follows, waited = protocol.unpack_answer(frame)
+            expected = 0 if self.region else self._buffers[slot].nbytes
+            self._buffers[slot]
         except (struct.error, IndexError) as error:
             raise ValueError(f"its answer makes no sense: {error}") from None
         if unit != asked:
             raise ValueError(f"its answer is to {unit}, which it was not asked for")
-        if self.region is None:
-            protocol.receive_array(self.connection, buffer)
-        self.answered += 1
-        return Gradient(unit, buffer, row_stats, self.worker, waited)
+        if follows != expected:
+            raise ValueError(f"its answer announces {follows:,} bytes of a gradient, expected {expected:,}")
+        return unit, row_stats, slot, waited
 
     def close(self) -> None:
-        self.connection.close()
+        self.wire.close()
         if self.region is not None:
             self.region.close()

@@ -1,10 +1,9 @@
-"""What the parameter server and a worker say to each other, over a socket: the frames, and the handshake.
+"""What the parameter server and a worker say to each other, over a socket.
 
-A connection is one of the standard library's multiprocessing.connection, which frames messages and authenticates
-both ends by a secret (HMAC). On one machine the arrays lie in shared memory and only keys are sent; between machines
-each array follows its frame as a message of its own. Nothing is pickled.
+On one machine the arrays lie in shared memory and only keys are sent; between machines each array follows its frame.
+Nothing is pickled.
 
-    worker  -> server   hello: JSON, see `Hello`
+    worker  -> server   hello: JSON, see `Hello`, after a challenge (handshake.py)
     server  -> worker   welcome: JSON, see `Welcome`, and where arrays are shared two descriptors
     server  -> worker   UNIT [weights], ... , an empty message at the end
     worker  -> server   ANSWER [gradient], ... , or FAILURE: JSON {"error": class, "message": text}
@@ -13,8 +12,6 @@ each array follows its frame as a message of its own. Nothing is pickled.
 import socket
 import struct
 from collections.abc import Mapping
-from multiprocessing import BufferTooShort
-from multiprocessing.connection import Connection
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -22,19 +19,21 @@ from msgspec import Meta, Struct
 
 from ddmlp import errors
 from ddmlp.errors import ClusterError, DatasetError, DdmlpError, MachineError
-from ddmlp.nn.weights import Floats
 from ddmlp.plan.reduction_tree import Node
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.messages import Unit
 
-VERSION = 6  # of this protocol and of the layout of shared memory; both ends must have the same
-HELLO_BYTES = 1 << 16  # the longest hello
+VERSION = 7  # of this protocol and of the layout of shared memory; both ends must have the same
+BACKLOG = 1024  # connections that the system takes while the server does something else
 LONGEST_TEXT = 2000  # characters of another process's words
 
 Address = str | tuple[str, int]  # a Unix socket's path, or host and port
 
-_UNIT = struct.Struct("<cqqIII?")  # kind, step, version, lo, hi, slot of the weights; whether the weights follow
-_ANSWER = struct.Struct("<cqqIIIdqQdqd")  # kind, step, version, lo, hi, slot of the gradient, seconds waited; RowStats
+# kind, step, version, lo, hi, slot of the weights; bytes of them that follow
+_UNIT = struct.Struct("<cqqIIIQ")
+# kind, step, version, lo, hi, slot of the gradient; bytes of it that follow, seconds waited; RowStats
+_ANSWER = struct.Struct("<cqqIIIQdqQdqd")
+UNIT_BYTES, ANSWER_BYTES = _UNIT.size, _ANSWER.size
 UNIT, ANSWER, FAILURE = b"U", b"A", b"F"
 
 T = TypeVar("T")
@@ -130,28 +129,29 @@ def unpack(frame: bytes, kind: type[T]) -> T:
         raise ValueError(f"this is no {kind.__name__.lower()}: {error}") from None
 
 
-def pack_unit(unit: Unit, slot: int, weights_follow: bool) -> bytes:
-    return _UNIT.pack(UNIT, unit.step, unit.version, *unit.node, slot, weights_follow)
+def pack_unit(unit: Unit, slot: int, follows: int) -> bytes:
+    return _UNIT.pack(UNIT, unit.step, unit.version, *unit.node, slot, follows)
 
 
-def unpack_unit(frame: bytes) -> tuple[Unit, int, bool]:
-    """The unit, the slot of shared memory that its weights lie in, and whether the weights follow instead."""
-    _, step, version, lo, hi, slot, weights_follow = _UNIT.unpack(frame)
-    return Unit(step, version, Node(lo, hi)), slot, weights_follow
+def unpack_unit(frame: bytes) -> tuple[Unit, int, int]:
+    """The unit, the slot of shared memory that its weights lie in, and how many bytes of weights follow instead."""
+    _, step, version, lo, hi, slot, follows = _UNIT.unpack(frame)
+    return Unit(step, version, Node(lo, hi)), slot, follows
 
 
-def pack_answer(unit: Unit, row_stats: RowStats, slot: int, waited: float) -> bytes:
-    return _ANSWER.pack(ANSWER, unit.step, unit.version, *unit.node, slot, waited, *row_stats)
+def pack_answer(unit: Unit, row_stats: RowStats, slot: int, follows: int, waited: float) -> bytes:
+    return _ANSWER.pack(ANSWER, unit.step, unit.version, *unit.node, slot, follows, waited, *row_stats)
 
 
-def unpack_answer(frame: bytes) -> tuple[Unit, RowStats, int, float]:
-    """The unit, what was counted, the slot of shared memory that its gradient lies in, and the seconds waited."""
-    _, step, version, lo, hi, slot, waited, *row_stats = _ANSWER.unpack(frame)
-    return Unit(step, version, Node(lo, hi)), RowStats(*row_stats), slot, waited
+def unpack_answer(frame: bytes) -> tuple[Unit, RowStats, int, int, float]:
+    """The unit, what was counted, the slot of shared memory that its gradient lies in, how many bytes of it follow
+    instead, and the seconds waited."""
+    _, step, version, lo, hi, slot, follows, waited, *row_stats = _ANSWER.unpack(frame)
+    return Unit(step, version, Node(lo, hi)), RowStats(*row_stats), slot, follows, waited
 
 
 def pack_failure(error: BaseException) -> bytes:
-    return FAILURE + pack(Failure(type(error).__name__, str(error)))
+    return FAILURE + pack(Failure(type(error).__name__, printable(str(error))))
 
 
 def unpack_failure(frame: bytes) -> DdmlpError:
@@ -161,46 +161,34 @@ def unpack_failure(frame: bytes) -> DdmlpError:
     return kind(printable(found.message))
 
 
-def receive_array(connection: Connection, out: Floats) -> None:
-    """Receive an array into `out`; raises OSError where one of another size comes."""
-    try:
-        received = connection.recv_bytes_into(out.data)
-    except BufferTooShort:
-        received = -1
-    if received != out.nbytes:
-        raise OSError(f"an array of another size came, expected {out.nbytes} bytes")
-
-
 def listen(address: Address) -> socket.socket:
     """A socket that listens at a Unix socket's path, or at host and port (0: any free one)."""
     if isinstance(address, tuple):
-        return socket.create_server(address, backlog=64)
+        return socket.create_server(address, backlog=BACKLOG)
     listener = socket.socket(socket.AF_UNIX)
     try:
         listener.bind(address)
-        listener.listen(64)
+        listener.listen(BACKLOG)
     except OSError:
         listener.close()
         raise
     return listener
 
 
+def connect(address: Address, seconds: float) -> socket.socket:
+    """A connection to what listens there. Raises OSError if there is none, over a network within so many seconds."""
+    if isinstance(address, tuple):
+        return socket.create_connection(address, seconds)
+    end = socket.socket(socket.AF_UNIX)
+    try:
+        end.connect(address)
+    except OSError:
+        end.close()
+        raise
+    return end
+
+
 def address_of(listener: socket.socket) -> Address:
     """Where a socket listens, with the port that a port of 0 has become."""
     found: Address = listener.getsockname()
     return found
-
-
-def bound_waits(connection: Connection, timeout: float, *, receiving: bool = True) -> None:
-    """Raise OSError if a message that has begun to arrive or leave stands still for `timeout` seconds.
-
-    Without `receiving` a wait for a message has no end, but for the other end's.
-    """
-    seconds = struct.pack("ll", int(timeout), max(1, int(timeout % 1 * 1e6)))  # zero would be without end
-    with socket.socket(fileno=connection.fileno()) as view:
-        view.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, seconds)
-        view.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, seconds if receiving else struct.pack("ll", 0, 0))
-        if view.family != socket.AF_UNIX:
-            view.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            view.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        view.detach()

@@ -1,7 +1,6 @@
 """The parameter server's end of the message path: workers in other processes, reached by sockets."""
 
 import os
-import selectors
 import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
@@ -12,9 +11,9 @@ from ddmlp.nn.weights import Shape, Weights
 from ddmlp.training.messages import CREDITS, Gradient, Unit
 from ddmlp.training.unit_queue import UnitQueue
 from ddmlp.training.weight_store import WeightStore
-from ddmlp.training.worker_pool import EXITED, REJECTED, SLOW, PoolStats
+from ddmlp.training.worker_pool import EXITED, REJECTED, UNRESPONSIVE, PoolStats
 from ddmlp.transport import protocol
-from ddmlp.transport.listener import HandshakeListener
+from ddmlp.transport.connections import READ, WRITE, Connections
 from ddmlp.transport.lost_workers import LostWorkers
 from ddmlp.transport.peer import Peer
 from ddmlp.transport.shared_memory import Region
@@ -51,13 +50,12 @@ class SocketWorkerPool:
         self._queue = UnitQueue(capacity, self._timeouts)
         self._region = Region.create(SLOTS + window, shape.size)
         self.weights = WeightStore(shape, self._region.buffers)
-        self._peers: dict[int, Peer] = {}
         self._lost = LostWorkers()
+        self._connections = Connections(shape, hello, secret, self._region, self._lost, self._timeouts)
+        self._peers = self._connections.peers
         self._unread = self._unread_high_water = 0
-        self._waited = self._silence = 0.0  # seconds: of workers for units; since a worker joined or answered
-        self._selector = selectors.DefaultSelector()
-        self._listener = HandshakeListener(shape, hello, secret, self._region, self._peers.__contains__, self._timeouts)
-        self._selector.register(self._listener.wakeup, selectors.EVENT_READ)
+        self._waited = 0.0  # seconds of workers for units
+        self._heard = 0.0  # when a worker joined or answered last, on the connections' clock
         try:
             self.addresses = [self.listen(address) for address in addresses]
         except BaseException:
@@ -94,26 +92,25 @@ class SocketWorkerPool:
             compared=queue.compared,
             waited=self._waited,
             answered={peer.worker: peer.answered for peer in self._peers.values()},
-            unresponsive=queue.unresponsive(),
+            overdue=queue.overdue,
             lost=self._lost.count,
             newest_lost=self._lost.newest,
         )
 
     def listen(self, address: protocol.Address) -> protocol.Address:
         """Accept workers at `address`, too; returns it, with the port that a port of 0 has become."""
-        listener = self._listener.open(address)
-        self._selector.register(listener, selectors.EVENT_READ, listener)
-        return protocol.address_of(listener)
+        return self._connections.listen(address)
 
     def gather(self, workers: int, timeout: float) -> bool:
         """Accept workers until there are so many, or `timeout` seconds have passed; whether they are all here."""
         deadline = time.monotonic() + timeout
         while len(self._peers) < workers:
-            ready = self._selector.select(max(0.0, deadline - time.monotonic()))
+            ready = self._connections.wait(deadline)
+            for key, events in ready:
+                self._attend(key.data, events)  # nothing is asked for: a failure, or a connection's end
             if not ready:
+                self._drop_late()
                 return False
-            for key, _ in ready:
-                self._attend(key)  # nothing is asked for: a failure, or a connection's end
         return True
 
     def submit(self, unit: Unit) -> None:
@@ -131,29 +128,35 @@ class SocketWorkerPool:
         while True:
             self._hand_out()
             # Fast path: an answer is usually ready, so skip the straggler check.
-            ready = self._selector.select(0) or self._wait(min(deadline, queue.next_deadline()))
+            ready = self._connections.look() or self._connections.wait(min(deadline, queue.next_deadline()))
             if ready:
-                self._unread = sum(type(key.data) is Peer for key, _ in ready)
+                self._unread = sum(type(key.data) is Peer and events & READ for key, events in ready)
                 self._unread_high_water = max(self._unread, self._unread_high_water)
-                if (gradient := self._attend(ready[0][0])) is not None:
-                    self._silence = 0.0
+                key, events = ready[0]
+                if (gradient := self._attend(key.data, events)) is not None:
+                    self._heard = self._connections.waited
                     self._waited += gradient.waited
                     self._lost.answered(gradient.unit)
                     if queue.accept(gradient, time.monotonic()):
                         return gradient
             else:
                 queue.reissue_overdue(time.monotonic())
+                self._drop_late()
                 if time.monotonic() >= deadline:
                     self._check_silence()
                     return None
 
     def reserve_weights(self, keep: Collection[int]) -> Weights:
-        """A slot for the next version that no worker reads; a worker that is too far behind is dropped for it."""
+        """A slot for the next version that nobody needs. If there is none, the late answers to the oldest version are
+        given up: they will not be compared."""
         while True:
             weights = self.weights.reserve(self._queue.versions_in_use().union(keep))
             if weights is not None:
                 return weights
-            self._drop(self._peers[self._queue.furthest_behind()], "it was too far behind: its weights had to go", SLOW)
+            version = self._queue.give_up_oldest()
+            for peer in self._peers.values():
+                if peer.version == version:  # it has them, or is on the way to have a mixture
+                    peer.version = -1
 
     def publish_weights(self, version: int) -> None:
         """Let workers read the reserved slot as the weights of `version`."""
@@ -161,43 +164,30 @@ class SocketWorkerPool:
 
     def close(self) -> None:
         """Tell the workers that there are no more units, and close everything."""
-        self._listener.close()
-        for peer in list(self._peers.values()):
+        for peer in self._peers.values():
             with suppress(OSError):  # it may be gone already
-                peer.connection.send_bytes(b"")
-            self._drop(peer, "the run has ended")
-        self._selector.close()
+                peer.wire.send(b"")
+        self._connections.close()
         self._region.close()
-
-    def _wait(self, until: float) -> list[tuple[selectors.SelectorKey, int]]:
-        """What is ready, after waiting for it at most until then."""
-        start = time.monotonic()
-        ready = self._selector.select(max(0.0, until - start))
-        self._silence += time.monotonic() - start
-        return ready
 
     def _check_silence(self) -> None:
         bound = self._timeouts.answer if self._peers else self._timeouts.join
-        if self._silence > bound:
+        if self._connections.waited - self._heard > bound:
             numbers = sorted(self._peers)
             found = f"none of the workers {numbers} has answered" if numbers else "there has been no worker"
             raise ClusterError(f"{found} for {bound:g} s{self._lost}; the last checkpoint stands")
 
-    def _attend(self, key: selectors.SelectorKey) -> Gradient | None:
-        """Handle a socket that is ready; returns an answer if that is what has come."""
-        if isinstance(key.data, Peer):
-            return self._receive(key.data)
-        if key.fileobj is not self._listener.wakeup:
-            self._listener.accept(key.data)
-            return None
-        self._lost.add_all(self._listener.take_rejected())
-        for peer in self._listener.take_ready():
-            if peer.worker in self._peers:  # two have come at once
-                peer.close()
-                continue
-            self._peers[peer.worker] = peer
-            self._selector.register(peer.connection, selectors.EVENT_READ, peer)
-            self._silence = 0.0
+    def _drop_late(self) -> None:
+        for peer, reason in self._connections.late(self._queue.unresponsive()):
+            self._drop(peer, UNRESPONSIVE, reason)
+
+    def _attend(self, source: object, events: int) -> Gradient | None:
+        """Handle a socket that is ready; returns an answer if one has come whole. Raises a worker's error if it is the
+        run's."""
+        if isinstance(source, Peer):
+            return self._exchange(source, events)
+        if self._connections.attend(source):
+            self._heard = self._connections.waited
         return None
 
     def _hand_out(self) -> None:
@@ -207,18 +197,19 @@ class SocketWorkerPool:
             for peer in self._turns():
                 if (following := queue.peek()) is None:
                     return
-                # An array goes only to a worker that waits for a unit, and so reads: neither end can block the other.
+                # An array goes only to a worker that waits for a unit: it has one at a time to receive, or to send.
                 behind = peer.region is None and peer.version != following.version
                 if behind and queue.current_unit(peer.worker) is not None:
                     continue
                 if (unit := queue.take(peer.worker, time.monotonic())) is None:
                     continue
+                slot, weights = self.weights.slot(unit.version), self.weights[unit.version].flat if behind else None
                 try:
-                    peer.send(
-                        unit, self.weights.slot(unit.version), self.weights[unit.version].flat if behind else None
-                    )
+                    peer.send(unit, slot, weights)
                 except OSError as error:
-                    self._drop(peer, f"its connection has ended: {error}")
+                    self._drop(peer, EXITED, f"its connection has ended: {error}")
+                else:
+                    self._connections.note_active(peer)
 
     def _turns(self) -> list[Peer]:
         """The workers as they are given units: as many here as there are cores come first, and the same ones for a time
@@ -227,24 +218,26 @@ class SocketWorkerPool:
         here = [peer for peer in peers if peer.region is not None]
         return [peer for peer in peers if peer not in here[self._cores :]] + here[self._cores :]
 
-    def _receive(self, peer: Peer) -> Gradient | None:
-        """The answer that has come from `peer`; None if it is lost instead. Raises its error if that is the run's."""
-        asked = self._queue.current_unit(peer.worker)
+    def _exchange(self, peer: Peer, events: int) -> Gradient | None:
+        """Send what is left for a worker, and receive."""
+        asked, gradient = self._queue.current_unit(peer.worker), None
         try:
-            return peer.receive(asked)
+            if events & WRITE:
+                peer.wire.flush()
+            if events & READ:
+                gradient = peer.receive(asked)
         except (EOFError, OSError, ValueError) as error:
-            self._drop(peer, protocol.printable(str(error)) or "its connection has ended")
+            self._drop(peer, EXITED, protocol.printable(str(error)))
         except DdmlpError as error:
             self._lost.check_failure(asked, peer.worker, peer.host, error, beside=peer.region is not None)
-            self._drop(peer, str(error), REJECTED)
-        return None
+            self._drop(peer, REJECTED, str(error))
+        else:
+            self._connections.note_active(peer)
+        return gradient
 
-    def _drop(self, peer: Peer, reason: str, cause: str = EXITED) -> None:
+    def _drop(self, peer: Peer, cause: str, reason: str) -> None:
         """Close a worker's connection; what it holds goes back to the queue."""
-        if self._peers.pop(peer.worker, None) is not None:
-            self._selector.unregister(peer.connection)
-            peer.close()
-            self._lost.add(peer.worker, peer.host, cause, reason)
+        if self._connections.remove(peer, cause, reason):
             self._queue.remove_worker(peer.worker)
             if not self._peers:
-                self._silence = 0.0  # another bound begins, that for a new worker
+                self._heard = self._connections.waited  # another bound begins, that for a new worker

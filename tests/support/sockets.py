@@ -1,5 +1,6 @@
 """Socket pools and workers without Ray, for tests of the message path."""
 
+import select
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,8 @@ from ddmlp.training.step_loop import StepLoop
 from ddmlp.training.worker import Worker
 from ddmlp.transport import protocol, socket_pool
 from ddmlp.transport.client import WorkerClient, run_worker
+from ddmlp.transport.frames import FrameSocket
+from ddmlp.transport.handshake import Handshake
 from ddmlp.transport.socket_pool import SocketWorkerPool
 
 ROWS, SECRET = 300, b"known to both ends"
@@ -112,14 +115,33 @@ def admit(pool, address, dataset, index):
     return link
 
 
-def heard(connection):
-    """The messages of the other end until it hangs up."""
-    messages = []
+def dial(address):
+    """A connection that says nothing."""
+    return FrameSocket(protocol.connect(address, SECONDS))
+
+
+def next_frame(wire):
+    """The next frame of the other end; it must come."""
+    while (frame := wire.receive()) is None:
+        assert select.select([wire], [], [], SECONDS)[0], "nothing has come"
+    return frame
+
+
+def heard(wire):
+    """The frames of the other end until it hangs up."""
+    frames = []
     try:
         while True:
-            messages.append(connection.recv_bytes())
+            frames.append(next_frame(wire))
     except (EOFError, ConnectionResetError):
-        return messages
+        return frames
+
+
+def introduce(wire, secret, message):
+    """Say a hello; returns the handshake, to read the welcome with."""
+    handshake = Handshake(secret)
+    wire.send(handshake.hello(next_frame(wire), message))
+    return handshake
 
 
 def publish(pool, version=0):

@@ -170,7 +170,20 @@ def test_versions_in_use():
     queue.accept(answer(unit(0, step=4), worker=2), FIRST)
     queue.put(unit(0, step=5))
     assert queue.versions_in_use() == {4, 5}
-    queue.take(1, FIRST)
-    assert queue.furthest_behind() == 3
     queue.accept(answer(unit(0, step=4), worker=3), FIRST)
-    assert (queue.versions_in_use(), queue.furthest_behind()) == ({5}, 1)
+    assert queue.versions_in_use() == {5}
+
+
+def test_late_answer_that_is_given_up():
+    """Its version may go, and so it is not compared; the worker is as good as others are afterwards."""
+    queue = shared()
+    for each in (unit(0), unit(1)):
+        queue.accept(answer(each, worker=1), FIRST)
+    assert queue.versions_in_use() == {0}
+    assert queue.give_up_oldest() == 0
+    assert queue.versions_in_use() == set()
+    assert (queue.overdue, queue.credit(0)) == (1, 0), "it still has to answer"
+    wrong = answer(unit(0), worker=0)._replace(flat=np.zeros(3, np.float32))
+    assert queue.accept(wrong, FIRST) is False
+    assert queue.accept(answer(unit(1), worker=0), FIRST) is False
+    assert (queue.compared, queue.overdue, queue.credit(0)) == (0, 0, CREDITS)

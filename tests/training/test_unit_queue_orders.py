@@ -23,6 +23,7 @@ class Script(RuleBasedStateMachine):
         self.units, self.waiting, self.done, self.compared = [], [], [], 0
         self.held = {worker: [] for worker in range(4)}
         self.since, self.overdue, self.reissued = {}, set(), 0
+        self.given_up = set()  # workers and units
 
     def open(self, units):
         return {each for each in units if each not in self.done}
@@ -45,7 +46,7 @@ class Script(RuleBasedStateMachine):
     def take(self, worker):
         while self.waiting and len(self.held[worker]) < CREDITS and worker not in self.overdue:
             taken = self.waiting.pop(0)
-            self.reissued += taken in self.all_held()
+            self.reissued += taken in self.all_held()  # it is open, and so nobody's answer to it is given up
             assert taken not in self.held[worker]
             if not self.held[worker]:
                 self.since[worker] = self.now
@@ -68,12 +69,26 @@ class Script(RuleBasedStateMachine):
         if first:
             self.done.append(unit)
             self.waiting = [other for other in self.waiting if other != unit]
-        else:
+        elif (worker, unit) not in self.given_up:
             self.compared += 1
+        self.given_up.discard((worker, unit))
+
+    def late(self):
+        """Who holds what others have answered."""
+        held = {(worker, each) for worker, held in self.held.items() for each in held if each in self.done}
+        return held - self.given_up
+
+    @precondition(late)
+    @rule()
+    def give_up(self):
+        oldest = min(each.version for _, each in self.late())
+        assert self.queue.give_up_oldest() == oldest
+        self.given_up |= {(worker, each) for worker, each in self.late() if each.version == oldest}
 
     @rule(worker=workers)
     def die(self, worker):
         mine = self.open(self.held[worker])
+        self.given_up -= {(worker, each) for each in self.held[worker]}
         self.held[worker] = []
         self.overdue.discard(worker)
         lost = self.queue.remove_worker(worker)
@@ -104,14 +119,10 @@ class Script(RuleBasedStateMachine):
         assert queue.reissued == self.reissued
         assert queue.depth == len(due) <= queue.high_water <= self.capacity
         assert (queue.compared, queue.overdue) == (self.compared, len(self.overdue))
-        assert queue.versions_in_use() == {each.version for each in [*due, *self.all_held()]}
+        assert queue.versions_in_use() == {each.version for each in due} | {each.version for _, each in self.late()}
         for worker, held in self.held.items():
             assert queue.credit(worker) == (0 if worker in self.overdue else CREDITS - len(held))
             assert queue.current_unit(worker) == (held[0] if held else None)
-        if self.all_held():
-            late = [each for each in self.all_held() if each in self.done]
-            oldest = min(each.version for each in late or self.all_held())
-            assert oldest in {each.version for each in self.held[queue.furthest_behind()]}
         silent = {worker for worker in self.overdue if self.now > self.since[worker] + HANG}
         assert silent.issuperset(queue.unresponsive())
 

@@ -15,9 +15,10 @@ from ddmlp.plan.reduction_tree import Node
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.messages import CREDITS, Unit
 from ddmlp.training.worker import Worker
-from ddmlp.training.worker_pool import REJECTED
+from ddmlp.training.worker_pool import REJECTED, UNRESPONSIVE
 from ddmlp.transport import protocol
 from ddmlp.transport.client import WorkerClient, run_worker
+from ddmlp.transport.frames import LONGEST
 from tests.support.process_trainer import FORK
 from tests.support.sockets import (
     PLAN,
@@ -85,17 +86,36 @@ def test_killed(pool, dataset, threads, start, expected):
         lambda _: b"",
         lambda _: b"?",
         lambda _: bytes(1_000),
-        lambda unit: protocol.pack_answer(unit, TALLY, 0, 0.0)[:-1],
-        lambda unit: protocol.pack_answer(unit, TALLY, CREDITS, 0.0),
-        lambda unit: protocol.pack_answer(unit, TALLY, 2**32 - 1, 0.0),
-        lambda unit: protocol.pack_answer(unit._replace(step=unit.step + 1), TALLY, 0, 0.0),
-        lambda unit: protocol.pack_answer(unit._replace(node=Node(0, 1)), TALLY, 0, 0.0),
+        lambda unit: protocol.pack_answer(unit, TALLY, 0, 0, 0.0)[:-1],
+        lambda unit: protocol.pack_answer(unit, TALLY, CREDITS, 0, 0.0),
+        lambda unit: protocol.pack_answer(unit, TALLY, 2**32 - 1, 0, 0.0),
+        lambda unit: protocol.pack_answer(unit, TALLY, 0, 2**62, 0.0),
+        lambda unit: protocol.pack_answer(unit, TALLY, 0, 4 * SHAPE.size - 4, 0.0),
+        lambda _: bytes(LONGEST + 1),
+        lambda unit: protocol.pack_answer(unit._replace(step=unit.step + 1), TALLY, 0, 0, 0.0),
+        lambda unit: protocol.pack_answer(unit._replace(node=Node(0, 1)), TALLY, 0, 0, 0.0),
         lambda _: protocol.FAILURE,
         lambda _: protocol.FAILURE + b"[]",
         lambda _: protocol.FAILURE + b"[" * 100_000,
         lambda _: protocol.FAILURE + b'{"error": 5, "message": "six"}',
     ],
-    ids=["empty", "byte", "zeros", "cut", "slot", "large", "step", "node", "no failure", "list", "nested", "number"],
+    ids=[
+        "empty",
+        "byte",
+        "zeros",
+        "cut",
+        "slot",
+        "large",
+        "2^62",
+        "short",
+        "long",
+        "step",
+        "node",
+        "no failure",
+        "list",
+        "nested",
+        "number",
+    ],
 )
 def test_nonsense(pool, dataset, threads, expected, kind, said):
     """Whoever sends it is dropped, and its units go to another."""
@@ -105,7 +125,7 @@ def test_nonsense(pool, dataset, threads, expected, kind, said):
 
     def talk_nonsense():
         units = mad.units()
-        mad._connection.send_bytes(said(next(units)[0]))
+        mad._wire.send(said(next(units)[0]))
         return [*units]
 
     talking = threads.submit(talk_nonsense)
@@ -117,21 +137,26 @@ def test_nonsense(pool, dataset, threads, expected, kind, said):
     mad.close()
 
 
-def test_gradient_of_another_size(pool, dataset, threads, expected):
+@impatient(message=0.1, bytes_per_second=1e9)
+def test_gradient_that_stops(pool, dataset, threads, expected):
+    """Whoever sends only a part of it has so many seconds for the whole; the units go to another at once."""
     mad = admit(pool, pool.addresses[1], dataset, 0)
     threads.submit(work, pool.addresses[1], dataset, 1)
     assert pool.gather(2, SECONDS)
 
     def send_too_little():
         units = mad.units()
-        mad._connection.send_bytes(protocol.pack_answer(next(units)[0], TALLY, 0, 0.0))
-        mad._connection.send_bytes(bytes(4 * SHAPE.size - 4))
+        mad._wire.send(protocol.pack_answer(next(units)[0], TALLY, 0, 4 * SHAPE.size, 0.0), np.zeros(9, np.float32))
         return [*units]
 
     talking = threads.submit(send_too_little)
     assert Training(pool, 2).run() == expected
-    assert len(talking.result(SECONDS)) < CREDITS, "it was hung up on"
-    assert list(pool.stats.answered) == [1]
+    while pool.count > 1:
+        pool.gather(1_000, 0.01)
+    assert talking.result(SECONDS) == [], "it was hung up on"
+    (lost,) = pool.stats.newest_lost
+    assert (lost.worker, lost.cause) == (0, UNRESPONSIVE)
+    assert pool.stats.reissued > 0
     mad.close()
 
 
@@ -195,7 +220,7 @@ def test_data_beside_the_server(pool, dataset, threads):
 def test_failure_of_any_name(pool, dataset, name):
     """No name makes anything but an error of ours, even if it is one of the module of errors."""
     link = admit(pool, pool.addresses[0], dataset, 7)
-    link._connection.send_bytes(protocol.FAILURE + json.dumps({"error": name, "message": "words"}).encode())
+    link._wire.send(protocol.FAILURE + json.dumps({"error": name, "message": "words"}).encode())
     with pytest.raises(ClusterError, match=r"worker 7 on here rejected: words;"):
         Training(pool, 1).run()
     link.close()

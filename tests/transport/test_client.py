@@ -16,7 +16,6 @@ from ddmlp.data.manifest import Manifest
 from ddmlp.errors import DatasetError
 from ddmlp.plan.plan import Plan
 from ddmlp.plan.reduction_tree import Node
-from ddmlp.training.messages import Unit
 from ddmlp.training.worker import Worker
 from ddmlp.transport.client import run_worker
 from tests.support import sockets
@@ -69,17 +68,6 @@ def test_few_rows(dataset, threads, monkeypatch, kind, batch, microbatch):
         assert pool.gather(2, SECONDS)
         assert Training(pool, 2).run(to=few.steps) == alone
     assert sum(working.result() for working in workers) >= few.steps
-
-
-@both_kinds
-def test_a_unit_is_seen_when_it_has_come(pool, dataset, kind):
-    link = sockets.admit(pool, pool.addresses[kind], dataset, 0)
-    assert not link.waiting
-    sockets.hand_out(pool, Node(0, 1))
-    assert link.waiting
-    assert next(link.units())[0] == Unit(0, 0, Node(0, 1))
-    assert not link.waiting
-    link.close()
 
 
 def test_no_server_is_a_connection_error(dataset, tmp_path):
@@ -139,13 +127,6 @@ def test_nothing_is_pickled(pool, dataset, threads, expected, monkeypatch):
     monkeypatch.setattr(pickle, "loads", refuse)
     monkeypatch.setattr(connection._ForkingPickler, "dumps", refuse)
     monkeypatch.setattr(connection._ForkingPickler, "loads", refuse)
-    one, other = socket.socketpair()
-    with (
-        connection.Connection(one.detach()) as sender,
-        connection.Connection(other.detach()),
-        pytest.raises(AssertionError, match="something is pickled"),
-    ):
-        sender.send([1])
     for index, address in enumerate(pool.addresses):
         threads.submit(work, address, dataset, index)
     assert pool.gather(2, SECONDS)

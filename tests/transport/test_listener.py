@@ -1,37 +1,29 @@
-"""The listener: who connects and is silent, or talks nonsense, does not stop the training."""
+"""The listener: who connects and is silent, or talks nonsense, does not stop the training, and keeps nobody out."""
 
 import os
 import select
-import socket
-import struct
-import tempfile
-import threading
-from multiprocessing.connection import Connection, answer_challenge, deliver_challenge
 
 import pytest
 
 from ddmlp.config import Timeouts
 from ddmlp.errors import ClusterError
-from ddmlp.training.messages import CREDITS
-from ddmlp.transport.listener import MAX_HANDSHAKES, THREADS, HandshakeListener
-from ddmlp.transport.shared_memory import Region
+from ddmlp.transport.handshake import CHALLENGE
+from ddmlp.transport.listener import MAX_HANDSHAKES
 from tests.support.sockets import (
     SECONDS,
     SECRET,
-    SHAPE,
-    SLOTS,
     Training,
     both_kinds,
+    dial,
     heard,
     hello,
     impatient,
-    join,
+    introduce,
     listening,
     meet,
+    next_frame,
     work,
 )
-
-patient = impatient(message=3_600)  # no handshake ends because of the time that it takes
 
 
 @pytest.fixture
@@ -40,10 +32,7 @@ def stranger():
     strangers = []
 
     def stranger(address):
-        with socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET) as one:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", SECONDS, 0))
-            one.connect(address)
-            strangers.append(Connection(one.detach()))
+        strangers.append(dial(address))
         return strangers[-1]
 
     yield stranger
@@ -53,45 +42,14 @@ def stranger():
 
 def is_open(stranger):
     """Whether the other end has neither hung up nor said more."""
-    return not stranger.poll()
-
-
-def handshake_threads():
-    return [thread for thread in threading.enumerate() if thread.name.startswith("handshake")]
-
-
-def test_simple(dataset, threads):
-    weights = Region.create(SLOTS, SHAPE.size)
-    door = HandshakeListener(SHAPE, hello(-1, dataset), SECRET, weights, set().__contains__, Timeouts())
-    with tempfile.TemporaryDirectory(prefix="ddd", dir="/tmp") as folder:
-        listener = door.open(f"{folder}/door")
-        joining = threads.submit(join, f"{folder}/door", dataset, 3)
-        assert select.select([listener], [], [], SECONDS)[0]
-        door.accept(listener)
-        assert select.select([door.wakeup], [], [], SECONDS)[0]
-        (peer,) = door.take_ready()
-        link = joining.result()
-    assert (peer.worker, peer.answered, len(peer.buffers)) == (3, 0, CREDITS)
-    weights.buffers[SLOTS - 1][:] = 7
-    assert link._weights[SLOTS - 1].flat[-1] == 7, "the weights are shared"
-    link.gradient().flat[:] = 5
-    assert peer.buffers[0][-1] == 5, "and so are the worker's answers"
-    assert door.take_ready() == []
-    assert not select.select([door.wakeup], [], [], 0)[0], "it rings no more"
-    for each in (door, peer, link, weights):
-        each.close()
+    return not select.select([stranger], [], [], 0)[0]
 
 
 @both_kinds
-@pytest.mark.parametrize("secret", [b"", SECRET], ids=["a stranger", "one of us"])
-@patient
-def test_silent_strangers_delay_nothing(pool, dataset, threads, expected, stranger, kind, secret):
+def test_silent_stranger(pool, dataset, threads, expected, stranger, kind):
+    """It delays nothing."""
     silent = stranger(pool.addresses[kind])
-    if secret:
-        meet(pool, answer_challenge, silent, secret)
-        meet(pool, deliver_challenge, silent, secret)
-    else:
-        assert b"#CHALLENGE#" in meet(pool, silent.recv_bytes)
+    assert len(meet(pool, next_frame, silent)) == CHALLENGE
     threads.submit(work, pool.addresses[kind], dataset)
     assert pool.gather(1, SECONDS)
     assert Training(pool, 1).run() == expected
@@ -99,59 +57,65 @@ def test_silent_strangers_delay_nothing(pool, dataset, threads, expected, strang
 
 
 @both_kinds
-@patient
 def test_too_many_strangers(pool, dataset, threads, expected, stranger, kind):
-    """As many as may wait do not delay the training, and more are turned away."""
+    """The oldest is turned away, and so a worker is let in."""
     address = pool.addresses[kind]
+    waiting = [stranger(address) for _ in range(MAX_HANDSHAKES + 3)]
+    for each in waiting:
+        assert len(meet(pool, next_frame, each)) == CHALLENGE
+    assert [meet(pool, heard, each) for each in waiting[:3]] == [[], [], []]
+    assert all(map(is_open, waiting[3:]))
     threads.submit(work, address, dataset)
     assert pool.gather(1, SECONDS)
-    waiting = [meet(pool, stranger, address) for _ in range(MAX_HANDSHAKES)]
-    for more in [meet(pool, stranger, address) for _ in range(3)]:
-        assert meet(pool, heard, more) == []
-    for begun in waiting[:THREADS]:
-        assert b"#CHALLENGE#" in meet(pool, begun.recv_bytes)
     assert Training(pool, 1).run() == expected
-    assert all(map(is_open, waiting)), "they are still there, and only so many handshakes have begun"
-    for each in waiting:
-        each.close()
-    while pool.count < 2:  # until the door has seen that they are gone, the worker is turned away
-        try:
-            link = meet(pool, join, address, dataset, 1)
-        except ConnectionError:
-            continue
-        assert pool.gather(2, SECONDS)
-    link.close()
+    assert heard(waiting[3]) == []
+    assert all(map(is_open, waiting[4:]))
 
 
 @both_kinds
 def test_close_during_handshakes(dataset, stranger, kind):
-    """It leaves no thread."""
-    with listening(dataset, Timeouts(message=3_600)) as pool:
-        silent = [meet(pool, stranger, pool.addresses[kind]) for _ in range(THREADS + 5)]
-        for begun in silent[:THREADS]:
-            assert b"#CHALLENGE#" in meet(pool, begun.recv_bytes)
-        assert len(handshake_threads()) == THREADS
-    assert handshake_threads() == []
-    for each in silent:
-        assert [message for message in heard(each) if b"#CHALLENGE#" not in message] == []
+    with listening(dataset, Timeouts(handshake=3_600)) as pool:
+        silent = [stranger(pool.addresses[kind]) for _ in range(5)]
+        for each in silent:
+            meet(pool, next_frame, each)
+    assert [heard(each) for each in silent] == [[]] * 5
 
 
-@impatient(message=0.2)
-@pytest.mark.parametrize(
-    ("kind", "said"),
-    [
-        (0, b""),  # it says nothing more, and so does the last: each takes the second that the door waits
-        *((kind, said) for kind in (0, 1) for said in (b"GET / HTTP/1.1\r\n\r\n", b"\0\0\0\x04none")),
-        (1, b"\0\0"),
-    ],
-)
-def test_strangers_are_hung_up_on(pool, dataset, threads, expected, stranger, kind, said):
+@impatient(handshake=0.1)
+@both_kinds
+@pytest.mark.parametrize("said", [b"", b"\0\0", b"\0\1\0\0none"])
+def test_slow_strangers(pool, dataset, threads, expected, stranger, kind, said):
+    """They have so many seconds in all."""
     strange = stranger(pool.addresses[kind])
     os.write(strange.fileno(), said)
-    assert b"#CHALLENGE#" in meet(pool, heard, strange)[0]
+    assert len(meet(pool, heard, strange)) == 1
     threads.submit(work, pool.addresses[kind], dataset)
     assert pool.gather(1, SECONDS)
     assert Training(pool, 1).run() == expected
+
+
+@both_kinds
+@pytest.mark.parametrize("said", [b"GET / HTTP/1.1\r\n\r\n", b"\4\0\0\0none", b"\0\0\0\0", b"\xff\xff\xff\xff"])
+def test_nonsense(pool, stranger, kind, said):
+    """It is hung up on at once."""
+    strange = stranger(pool.addresses[kind])
+    os.write(strange.fileno(), said)
+    assert len(meet(pool, heard, strange)) == 1
+    assert pool.stats.lost == 0, "nobody has proved that it is a worker"
+
+
+def test_no_room_to_share(pool, dataset, stranger, monkeypatch):
+    """The worker is told."""
+
+    def no_room(*_):
+        raise ClusterError("no room")
+
+    monkeypatch.setattr("ddmlp.transport.listener.Region.create", no_room)
+    with pytest.raises(ClusterError, match="no room"):
+        meet(pool, lambda: work(pool.addresses[0], dataset))
+    strange = stranger(pool.addresses[1])
+    meet(pool, introduce, strange, SECRET, b"{}")
+    assert hello(0, dataset).worker == 0
 
 
 def test_address_is_taken(pool):

@@ -1,7 +1,6 @@
 """What a step sends, counted: messages, and bytes."""
 
-from multiprocessing.connection import Connection
-
+from ddmlp.transport.frames import FrameSocket
 from tests.support.sockets import PLAN, SECONDS, SHAPE, Training, both_kinds, listening, work
 
 FRAME = 250  # bytes of a message without arrays, at most
@@ -12,17 +11,17 @@ def test_simple(dataset, threads, monkeypatch, kind):
     """Each worker gets the weights once, and sends the sum of a unit."""
     sent: list[int] = []
 
-    def send_bytes(self, data, *rest):
-        sent.append(len(memoryview(data).cast("B")))
-        before(self, data, *rest)
+    def send(self, frame, array=None):
+        sent.extend([len(frame)] if array is None else [len(frame), array.nbytes])
+        before(self, frame, array)
 
-    before = Connection.send_bytes
+    before = FrameSocket.send
     with listening(dataset) as pool:
         workers = [threads.submit(work, pool.addresses[kind], dataset, index) for index in range(2)]
         assert pool.gather(2, SECONDS)
         training = Training(pool, 2)
         training.run(to=2)
-        monkeypatch.setattr(Connection, "send_bytes", send_bytes)
+        monkeypatch.setattr(FrameSocket, "send", send)
         training.run(to=6)
         monkeypatch.undo()
     assert [working.result() > 0 for working in workers] == [True, True]

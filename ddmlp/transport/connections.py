@@ -1,0 +1,104 @@
+"""A pool's connections: workers, and who may become one, watched by one selector."""
+
+import selectors
+import time
+from collections.abc import Collection, Iterator
+
+from ddmlp.config import Timeouts
+from ddmlp.nn.weights import Shape
+from ddmlp.transport import protocol
+from ddmlp.transport.listener import HandshakeListener
+from ddmlp.transport.lost_workers import LostWorkers
+from ddmlp.transport.peer import Peer
+from ddmlp.transport.shared_memory import Region
+
+READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+
+Ready = list[tuple[selectors.SelectorKey, int]]  # sockets, and what each is ready for
+
+
+class Connections:
+    """Waits for all sockets at once, and for none alone.
+
+    Bounds are on a clock of its own, `waited`: the seconds in which it waited and nothing came. So nobody is late
+    because the server had something else to do.
+    """
+
+    def __init__(
+        self, shape: Shape, hello: protocol.Hello, secret: bytes, weights: Region, lost: LostWorkers, timeouts: Timeouts
+    ) -> None:
+        """See `HandshakeListener`."""
+        self.peers: dict[int, Peer] = {}
+        self.waited = 0.0
+        self._lost, self._timeouts = lost, timeouts
+        self._selector = selectors.DefaultSelector()
+        self._listener = HandshakeListener(
+            shape, hello, secret, weights, self._selector, lost, self.peers.__contains__, timeouts
+        )
+
+    def listen(self, address: protocol.Address) -> protocol.Address:
+        """Accept workers at `address`; returns it, with the port that a port of 0 has become. Raises ClusterError."""
+        return self._listener.open(address)
+
+    def look(self) -> Ready:
+        """What is ready now."""
+        return self._selector.select(0)
+
+    def wait(self, until: float) -> Ready:
+        """What is ready, after waiting for it at most until then, a time of `time.monotonic`."""
+        start = time.monotonic()
+        ready = self._selector.select(max(0.0, until - start))
+        self.waited += time.monotonic() - start
+        return ready
+
+    def attend(self, source: object) -> bool:
+        """Handle a socket that is ready and no worker's; whether there is a worker more."""
+        peer = self._listener.attend(source, self.waited)
+        if peer is None:
+            return False
+        self.peers[peer.worker] = peer
+        self._selector.register(peer.wire, READ, peer)
+        peer.active = self.waited
+        return True
+
+    def note_active(self, peer: Peer) -> None:
+        """Something was sent to a worker, or came from it: watch for what is still under way."""
+        peer.active = self.waited
+        if peer.under_way:
+            if peer.begun is None:
+                peer.begun = self.waited
+            self._selector.modify(peer.wire, READ | WRITE if peer.wire.unsent else READ, peer)
+        elif peer.begun is not None:
+            peer.begun = None
+            self._selector.modify(peer.wire, READ, peer)
+
+    def late(self, overdue: Collection[int]) -> Iterator[tuple[Peer, str]]:
+        """The workers that take too long with a message, and those of the `overdue` ones that take too long with an
+        answer, and why. Who takes too long with the handshake is dropped. To be called if nothing is ready."""
+        self._listener.drop_late(self.waited)
+        for peer in [*self.peers.values()]:
+            transfer = peer.transfer_seconds(self._timeouts)
+            message = self._timeouts.message + transfer
+            # What was sent may still be in the buffers of its host or of this one.
+            answer = self._timeouts.unresponsive + 2 * transfer
+            if peer.begun is not None and self.waited > peer.begun + message:
+                yield peer, f"a message to or from it takes longer than {message:g} s"
+            elif peer.worker in overdue and self.waited > peer.active + answer:
+                yield peer, f"it has not answered for {answer:g} s"
+
+    def remove(self, peer: Peer, cause: str, reason: str) -> bool:
+        """Close a worker's connection; whether it was still there."""
+        if self.peers.pop(peer.worker, None) is None:
+            return False
+        self._selector.unregister(peer.wire)
+        peer.close()
+        self._lost.add(peer.worker, peer.host, cause, reason)
+        return True
+
+    def close(self) -> None:
+        """Close all."""
+        self._listener.close()
+        for peer in self.peers.values():
+            peer.close()
+        self.peers.clear()
+        self._selector.close()

@@ -1,0 +1,53 @@
+"""Slow links: a worker behind one does not hold up the others, whichever way it is slow."""
+
+import pytest
+
+from ddmlp.training.worker_pool import UNRESPONSIVE
+from tests.support.slow_link import slow_link
+from tests.support.sockets import PLAN, SECONDS, Training, impatient, work
+
+ENDLESS = 10**12
+HELLO, WELCOME = 1_500, 300  # bytes that a handshake takes, and a little of an array more
+ways = pytest.mark.parametrize("limits", [(HELLO, ENDLESS), (ENDLESS, WELCOME)], ids=["to server", "to worker"])
+gaps = pytest.mark.parametrize("gap", [None, 0.01], ids=["never", "byte by byte"])
+
+
+@pytest.fixture
+def run(pool, dataset, threads, expected):
+    """Trains with a good worker and one behind a slow link, which is given the first unit; checks the result."""
+
+    def run(link):
+        slow = threads.submit(work, link.address, dataset, 0)
+        assert pool.gather(1, SECONDS)
+        threads.submit(work, pool.addresses[1], dataset, 1)
+        assert pool.gather(2, SECONDS)
+        assert Training(pool, 2).run() == expected
+        assert link.slow.is_set()
+        assert pool.stats.reissued > 0
+        return slow
+
+    return run
+
+
+@ways
+@gaps
+def test_simple(pool, run, limits, gap):
+    """The run ends all the same; nobody is lost."""
+    with slow_link(pool.addresses[1], limits, gap) as link:
+        slow = run(link)
+        assert (pool.count, pool.stats.lost, pool.stats.overdue) == (2, 0, 1)
+    assert slow.result(SECONDS) < PLAN.steps
+
+
+@impatient(message=0.05, unresponsive=0.05, bytes_per_second=1e9)
+@ways
+@gaps
+def test_bound_on_a_whole_message(pool, run, limits, gap):
+    """Then the worker is lost, and it is said why."""
+    with slow_link(pool.addresses[1], limits, gap) as link:
+        slow = run(link)
+        while pool.count > 1:
+            assert pool.next_result(0.01) is None
+        (lost,) = pool.stats.newest_lost
+        assert (lost.worker, lost.host, lost.cause) == (0, "here", UNRESPONSIVE)
+    assert slow.result(SECONDS) < PLAN.steps
