@@ -137,7 +137,7 @@ def test_nonsense(pool, dataset, threads, expected, kind, said):
     mad.close()
 
 
-@impatient(message=0.1, bytes_per_second=1e9)
+@impatient(message=0.5, bytes_per_second=1e9)
 def test_gradient_that_stops(pool, dataset, threads, expected):
     """Whoever sends only a part of it has so many seconds for the whole; the units go to another at once."""
     mad = admit(pool, pool.addresses[1], dataset, 0)

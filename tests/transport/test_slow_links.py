@@ -2,9 +2,10 @@
 
 import pytest
 
+from ddmlp.config import Timeouts
 from ddmlp.training.worker_pool import UNRESPONSIVE
 from tests.support.slow_link import slow_link
-from tests.support.sockets import PLAN, SECONDS, Training, impatient, work
+from tests.support.sockets import PLAN, SECONDS, Training, work
 
 ENDLESS = 10**12
 HELLO, WELCOME = 1_500, 300  # bytes that a handshake takes, and a little of an array more
@@ -22,7 +23,7 @@ def run(pool, dataset, threads, expected):
         threads.submit(work, pool.addresses[1], dataset, 1)
         assert pool.gather(2, SECONDS)
         assert Training(pool, 2).run() == expected
-        assert link.slow.is_set()
+        assert link.slow.wait(SECONDS)
         assert pool.stats.reissued > 0
         return slow
 
@@ -39,13 +40,14 @@ def test_simple(pool, run, limits, gap):
     assert slow.result(SECONDS) < PLAN.steps
 
 
-@impatient(message=0.05, unresponsive=0.05, bytes_per_second=1e9)
 @ways
 @gaps
 def test_bound_on_a_whole_message(pool, run, limits, gap):
     """Then the worker is lost, and it is said why."""
     with slow_link(pool.addresses[1], limits, gap) as link:
         slow = run(link)
+        short = Timeouts(message=0.05, unresponsive=0.05, bytes_per_second=1e9)
+        pool._connections._timeouts = pool._queue._stragglers._timeouts = short
         while pool.count > 1:
             assert pool.next_result(0.01) is None
         (lost,) = pool.stats.newest_lost
