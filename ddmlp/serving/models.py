@@ -28,7 +28,7 @@ class Version:
             weights_sha256=model.weights.sha256(),
             image_shape=model.image_shape,
             classes=model.weights.shape.outputs,
-            class_names=None if model.class_names is None else list(model.class_names),
+            **({"class_names": list(model.class_names)} if model.class_names else {}),
         )
         return cls(model, info)
 
