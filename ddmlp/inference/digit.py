@@ -16,6 +16,7 @@ LONG = 8  # times as wide as high, and no digit is
 SPECK = 0.03  # of the digit's ink
 NEAR, APART = 0.3, 0.1  # of the digit's height: how far parts of it may be from each other, and beside each other
 EDGE, SOFT = 6.0, 0.1  # pixels, or of the digit's size, if that is more: how wide an edge of ink may be
+PRINTED, ALIKE, MANY = 0.35, 0.1, 3  # fainter ink with so many pieces beside it, of as much edge: printed lines
 OTHER = 0.15  # of the digit's edges: what has as much may be another digit
 TALL = 0.5  # of the digit's height, and a part may be another digit
 
@@ -52,12 +53,15 @@ def find_digit(ink: Grey) -> Digit:
     mask = np.isin(parts.labels, chosen)
     size = 1 + max(int(np.ptp(places)) for places in mask.nonzero())
     strength = float(smooth[mask].max())
+    beside = np.delete(weight, chosen - 1) >= ALIKE * weight[chosen - 1].sum()
+    if strength < PRINTED and np.count_nonzero(beside) >= MANY:
+        raise NoDigitError("it has only specks and lines")
     if strength > float(np.percentile(slope[mask], 95)) * max(EDGE, size * SOFT):
         raise NoDigitError("what it shows has no edges")
     edge = 2 * max(1, size // 16) + 1
     near = running(np.maximum, mask, edge)
-    beside = smooth[~running(np.maximum, near, edge)]
-    clutter = min(threshold / 2, float(np.percentile(beside, 99.5))) if len(beside) else 0.0
+    around = smooth[~running(np.maximum, near, edge)]
+    clutter = min(threshold / 2, float(np.percentile(around, 99.5))) if len(around) else 0.0
     shown: Grey = np.where(near, np.clip((ink - clutter) / (strength - clutter), 0, 1), 0)
     return Digit(shown, bool(clutter < 0.05 and len(parts.area) == len(chosen)))
 
