@@ -39,6 +39,8 @@ def find_digit(ink: Grey) -> Digit:
     Lines across the picture, specks, and what is at its border beside a digit, are not taken for one. Raises
     NoDigitError.
     """
+    if min(ink.shape) < 2:
+        raise NoDigitError("it is one pixel wide or high")
     smooth = blurred(ink * 255) / 255
     smooth = smooth - np.float32(np.median(smooth))
     noise = 1.4826 * float(np.median(np.abs(smooth)))

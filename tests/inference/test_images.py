@@ -83,3 +83,13 @@ def test_any_damage(digits, tmp_path, kind):
         assert complaint is None or complaint.startswith(str(path))
         assert "\n" not in (complaint or "")
     assert refused
+
+
+@pytest.mark.parametrize("size", [(1, 40), (40, 1), (2, 40), (40, 2), (3, 3), (1, 1)])
+def test_thin_pictures(tmp_path, size):
+    pixels = np.zeros(size, np.uint8)
+    pixels[: size[0] // 2 + 1, : size[1] // 2 + 1] = 255
+    Image.fromarray(pixels).save(tmp_path / "thin.png")
+    found = complaint_of(tmp_path / "thin.png")
+    assert found is None or "thin.png" in found
+    assert found or min(size) > 1

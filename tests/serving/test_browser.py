@@ -235,3 +235,5 @@ def test_docs(server, opened):
     assert "probabilities" in shown
     assert "weights_sha256" in shown
     assert "$ref" not in shown
+    expect(page.get_by_text("?fit=auto or never or always: ")).to_have_count(1)
+    expect(page.get_by_text("?seen=true: ")).to_have_count(1)

@@ -18,7 +18,10 @@ function content(found = {}) {
 function route(path, method, about) {
   const section = make("section", "", make("h2", `${method.toUpperCase()} ${path}`), make("p", about.summary));
   if (about.description) section.append(make("p", about.description));
-  for (const { name, description } of about.parameters ?? []) section.append(make("p", `?${name}=true: ${description}`));
+  for (const { name, schema, description } of about.parameters ?? []) {
+    const values = (schema.$ref ? components.schemas[schema.$ref.split("/").at(-1)].enum : ["true"]).join(" or ");
+    section.append(make("p", `?${name}=${values}: ${description}`));
+  }
   if (about.requestBody) section.append(make("h3", "The body"), ...content(about.requestBody.content));
   section.append(make("h3", "Answers"));
   for (const [status, { description, content: found }] of Object.entries(about.responses)) {
