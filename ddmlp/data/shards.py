@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ddmlp.data.flatbuffers import Table
 from ddmlp.errors import DatasetError, printable
 from ddmlp.files import naming
 
@@ -157,8 +158,9 @@ def _batches(content: NDArray[np.uint8], source: pa.MemoryMappedFile, expected: 
 
 def _block(path: Path, index: int, reader: pa.RecordBatchFileReader, message: pa.Message, expected: int) -> Block:
     """The record batch of that index; its rows, and nothing else, must be the body of `message`."""
-    rows, compressed = _header(message)
-    if compressed:  # asked first: what is unpacked may be larger than the memory
+    header = Table.root(memoryview(message.metadata)).table(2)
+    rows = header.number(0, "<q")
+    if header.has(3):  # asked first: what is unpacked may be larger than the memory
         raise DatasetError(f"{path} has a compressed record batch {index}, expected none; convert the data again")
     if rows != expected:
         raise DatasetError(
@@ -181,27 +183,6 @@ def _block(path: Path, index: int, reader: pa.RecordBatchFileReader, message: pa
     ):
         raise pa.ArrowInvalid(f"record batch {index} is not just its pixels and then its labels")
     return Block(np.frombuffer(pixel_data, np.uint8, size).reshape(rows, -1), np.frombuffer(label_data, np.uint8, rows))
-
-
-def _header(message: pa.Message) -> tuple[int, bool]:
-    """The rows of a record batch, and whether it is compressed, from its metadata: Flatbuffers tables, which Arrow's
-    format/Message.fbs defines. Arrow has checked that they are sound."""
-    data = message.metadata.to_pybytes()
-
-    def follow(at: int) -> int:
-        return at + int(struct.unpack_from("<I", data, at)[0])
-
-    def field(table: int, number: int) -> int | None:
-        """Where a field of a table is; None if it is left out."""
-        index = table - struct.unpack_from("<i", data, table)[0]
-        (size,) = struct.unpack_from("<H", data, index)
-        place = struct.unpack_from("<H", data, index + 4 + 2 * number)[0] if size > 4 + 2 * number else 0
-        return table + place if place else None
-
-    header = field(follow(0), 2)
-    batch = follow(header) if header is not None else 0
-    length = field(batch, 0)
-    return (struct.unpack_from("<q", data, length)[0] if length is not None else 0), field(batch, 3) is not None
 
 
 def _uint8(numbers: NDArray[np.uint8]) -> pa.Array:

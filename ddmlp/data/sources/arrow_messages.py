@@ -1,16 +1,16 @@
 """The messages of Arrow IPC streams, each checked before Arrow reads it, so that no stranger makes the memory grow.
 
 A message is a prefix (ff ff ff ff and the size of the metadata, int32; before Arrow 0.15 the size alone), the metadata,
-and a body. A size of 0 is the mark of a stream's end. The metadata are a FlatBuffers table, `Message` in Arrow's
-Message.fbs: of it we read the sizes, and leave all else to Arrow.
+and a body. A size of 0 is the mark of a stream's end. Of the metadata we read the sizes, and leave all else to Arrow.
 """
 
 import struct
 from collections import deque
-from typing import Any, Protocol
+from typing import Protocol
 
 import pyarrow as pa
 
+from ddmlp.data.flatbuffers import Table, unpack
 from ddmlp.data.signatures import BEGIN, kind_of, remedy_of
 from ddmlp.errors import DatasetError
 
@@ -106,7 +106,7 @@ class Messages:
         self._bound(size, MAX_METADATA_BYTES, "bytes of metadata")
         metadata = self._take(size)
         try:
-            message = _Table.root(metadata)
+            message = Table.root(metadata)
             self._type, length = message.number(1, "<B"), message.number(3, "<q")
             self._bound(length, MAX_BODY_BYTES, "bytes")
             body = self._take(length)
@@ -115,7 +115,7 @@ class Messages:
             raise self._damaged() from None
         self._parts.extend([memoryview(prefix), metadata, *([body] if length else [])])
 
-    def _check(self, message: "_Table", body: memoryview) -> None:
+    def _check(self, message: Table, body: memoryview) -> None:
         """Raise DatasetError if Arrow would need too much memory for the message; struct.error if it is damaged."""
         if self._type not in (_DICTIONARY, _BATCH):
             return
@@ -125,7 +125,7 @@ class Messages:
         size = len(body)
         if batch.has(3):  # it is compressed, and each buffer begins with its size; -1 if it is not compressed after all
             buffers = [(begin, length) for begin, length in batch.structs(2, "<qq") if length]
-            size = sum(max(0, _unpack("<q", body, begin)) for begin, _ in buffers)
+            size = sum(max(0, unpack("<q", body, begin)) for begin, _ in buffers)
             self._bound(size, MAX_BODY_BYTES, "bytes, once it is decompressed,")
         if self._type == _DICTIONARY:
             key, delta = header.number(0, "<q"), header.number(2, "<B")
@@ -177,54 +177,3 @@ def _may_begin_stream(begin: bytes) -> bool:
 
 class _Lost(Exception):
     """No more bytes come, in the middle of a message or between two."""
-
-
-class _Table:
-    """A FlatBuffers table. Its fields are known by their numbers in the schema; a field may be left out."""
-
-    def __init__(self, data: memoryview, at: int) -> None:
-        self._data, self._at = data, at
-        self._fields = at - _unpack("<i", data, at)
-        self._fields_size = _unpack("<H", data, self._fields)
-
-    @classmethod
-    def root(cls, data: memoryview) -> "_Table":
-        return cls(data, _unpack("<I", data, 0))
-
-    def has(self, field: int) -> bool:
-        return self._place(field) > 0
-
-    def number(self, field: int, form: str) -> int:
-        return _unpack(form, self._data, place) if (place := self._place(field)) else 0
-
-    def table(self, field: int) -> "_Table":
-        return _Table(self._data, self._target(field))
-
-    def structs(self, field: int, form: str) -> list[tuple[Any, ...]]:
-        """A vector of structs of that form."""
-        if not self.has(field):
-            return []
-        at = self._target(field)
-        end = at + 4 + _unpack("<I", self._data, at) * struct.calcsize(form)
-        return list(struct.iter_unpack(form, self._data[at + 4 : end]))
-
-    def _target(self, field: int) -> int:
-        if not (place := self._place(field)):
-            raise struct.error("a field is missing")
-        return place + _unpack("<I", self._data, place)
-
-    def _place(self, field: int) -> int:
-        """Where the field begins; 0 if it is left out."""
-        entry = 4 + 2 * field
-        if entry + 2 > self._fields_size:
-            return 0
-        offset = _unpack("<H", self._data, self._fields + entry)
-        return self._at + offset if offset else 0
-
-
-def _unpack(form: str, data: memoryview, at: int) -> int:
-    """A number; raises struct.error if it is not inside the data."""
-    if at < 0:
-        raise struct.error("it is before the data")
-    number: int = struct.unpack_from(form, data, at)[0]
-    return number
