@@ -131,8 +131,7 @@ class IdxReader:
 
     def _read_header(self) -> tuple[int, ...]:
         magic = self._read_bytes(0, 4)
-        if magic[:2] != b"\0\0" or magic[2] != UINT8 or magic[3] not in (LABELS, IMAGES):
-            self._refuse_other(bytes(magic))
+        self._refuse_other(bytes(magic))
         if magic[:2] != b"\0\0":
             raise self._error(0, f"the bytes {magic.hex(' ')}", "00 00, a type and a rank", NOT_IDX)
         if magic[2] != UINT8:

@@ -100,7 +100,9 @@ class StreamIngest:
                 for rows in source.batches(self._classes, self._publish_when_due, self._publish_seconds):
                     for new in self._new(rows):
                         if self._writer is None:
-                            self._writer = stack.enter_context(self._open(new.pixels.shape[1:]))
+                            height, width = new.pixels.shape[1:]
+                            writer = DatasetWriter(self.path, (height, width), self._classes, extend=True)
+                            self._writer = stack.enter_context(writer)
                         self._append(new)
                 if not source.lost and self._repetition is not None:
                     self._repetition.check_end()
@@ -108,10 +110,13 @@ class StreamIngest:
                 fault = error
             if fault is None and source.lost and not source.stopped:
                 fault = self._broke_off()
-            elif fault is None and not source.lost and (self._writer is not None or not self._ended_there()):
-                if self._writer is None:
-                    self._writer = stack.enter_context(self._open(self._shape_there()))
-                self._writer.end()
+            elif fault is None and not source.lost:
+                if self._writer is not None:
+                    self._writer.end()
+                elif self._repetition is not None:  # the rest of a stream may be its end alone
+                    mark_end(self.path)
+                else:
+                    fault = DatasetError(f"the stream from {source.name} ended without rows, expected at least one")
         self.ended = fault is None and not source.lost
         if fault is not None:
             raise fault
@@ -128,23 +133,9 @@ class StreamIngest:
             )
         return new
 
-    def _open(self, shape: tuple[int, ...]) -> DatasetWriter:
-        height, width = shape
-        return DatasetWriter(self.path, (height, width), self._classes, extend=True)
-
     def _rows_there(self) -> int:
         """In the dataset, as it is published."""
         return Manifest.read(self.path).rows if (self.path / NAME).exists() else 0
-
-    def _ended_there(self) -> bool:
-        """Whether the end has been marked before: a stream that begins again may have no more than is there."""
-        return (self.path / NAME).exists() and Manifest.read(self.path).ended
-
-    def _shape_there(self) -> tuple[int, int]:
-        """The shape of the images that are there already: the rest of a stream may be its end alone."""
-        if (self.path / NAME).exists():
-            return Manifest.read(self.path).image_shape
-        raise DatasetError(f"the stream from {self._source.name} ended without rows, expected at least one")
 
     def _broke_off(self) -> DatasetError:
         skipped = self._repetition.skipped if self._repetition else 0

@@ -16,12 +16,12 @@ def odd_pixels(pixels: NDArray[np.uint8]) -> str | None:
         return f"all pixels of {rows} are {most}: nothing can be learnt from them; look at the source"
     if most < DIM:
         return (
-            f"the largest pixel of {rows} is {most}, where 255 is usual: learning is slow, and pictures will look "
+            f"the largest pixel of {rows} is {most}, but 255 is usual: learning is slow, and pictures will look "
             f"different; if {most} stands for white, scale them (convert --pixel-max {most})"
         )
     if (light := float((pixels >= LIGHT).mean())) > 0.5:
         return (
-            f"{light:.0%} of the pixels of {rows} are white, where a black background is usual: learning is slow; "
+            f"{light:.0%} of the pixels of {rows} are white, but a black background is usual: learning is slow; "
             "exchange black and white (convert --invert)"
         )
     return None

@@ -65,9 +65,8 @@ def decode(source: Path | IO[bytes], name: str, max_pixels: int = MAX_FILE_PIXEL
 
 def _decoded(image: Image.Image) -> Decoded:
     frames, turned = getattr(image, "n_frames", 1), image.getexif().get(ORIENTATION, 1) in range(2, 9)
-    done = (
-        [f"first of {frames} pictures"] if frames > 1 and image.format != "MPO" else []
-    )  # MPO: a photograph, and maps
+    # An MPO file has one photograph, and maps that go with it.
+    done = [f"first of {frames} pictures"] if frames > 1 and image.format != "MPO" else []
     if turned:
         done.append("turned as the camera says")
         image = ImageOps.exif_transpose(image)

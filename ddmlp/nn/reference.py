@@ -17,9 +17,8 @@ import numpy as np
 
 from ddmlp.nn.weights import Floats
 
-FORMULA = (
-    "softmax(logistic(x W1) W2)"  # what `forward` computes; its arguments are the parameters, in their order, and x
-)
+# What `forward` computes. Its arguments are the parameters, in their order, and x.
+FORMULA = "softmax(logistic(x W1) W2)"
 
 
 def forward(w1: Floats, w2: Floats, x: Floats) -> tuple[Floats, Floats]:

@@ -140,7 +140,7 @@ class Lost(Struct, frozen=True, kw_only=True, tag_field="event", tag="lost"):
 Event: TypeAlias = Started | Progress | Epoch | Saved | Lost
 
 
-class _AnyEvent(Struct):
+class AnyEvent(Struct):
     """What every event has, also one of a later version."""
 
     event: str
@@ -153,7 +153,7 @@ _KINDS = {kind.__struct_config__.tag for kind in (Started, Progress, Epoch, Save
 def read_event(line: str | bytes) -> Event | None:
     """The event of a line; None if it is of an unknown kind. Raises ValueError if the line is damaged."""
     found = from_json(line, dict[str, Any])
-    known = msgspec.convert(found, _AnyEvent).event in _KINDS
+    known = msgspec.convert(found, AnyEvent).event in _KINDS
     return msgspec.convert(found, Event, str_keys=True) if known else None
 
 

@@ -17,8 +17,8 @@ from ddmlp.nn.weights import Shape, Weights
 from ddmlp.numerics import ARITHMETIC
 from ddmlp.runs.arrays import join_weights, load_arrays, save_arrays, weight_arrays
 from ddmlp.runs.checkpoint import Checkpoints
-from ddmlp.runs.events import Event, Started
-from ddmlp.runs.json_text import Count, from_json, to_json
+from ddmlp.runs.events import AnyEvent, Event, Started
+from ddmlp.runs.json_text import from_json, to_json
 from ddmlp.runs.origin import Origin
 from ddmlp.runs.result import RunResult
 
@@ -196,15 +196,9 @@ class Run:
             ) from None
 
 
-class _Position(Struct):
-    """What every line of metrics.jsonl has."""
-
-    step: Count
-
-
 def _step(line: bytes) -> float:
     """The step of a line of metrics; infinity if the line is damaged."""
     try:
-        return from_json(line, _Position).step if line.endswith(b"\n") else math.inf
+        return from_json(line, AnyEvent).step if line.endswith(b"\n") else math.inf
     except ValueError:
         return math.inf

@@ -13,9 +13,8 @@ def versions() -> dict[str, str]:
     """For checkpoints and results: name to version. Only that of ddmlp can change the bits."""
     from ddmlp.nn.compiled import processor  # late, because it loads the compiler
 
-    found = [
-        name for name in ("numpy", "numba", "llvmlite", "pyarrow", "ray") if find_spec(name)
-    ]  # one process needs no Ray
+    # One process needs no Ray.
+    found = [name for name in ("numpy", "numba", "llvmlite", "pyarrow", "ray") if find_spec(name)]
     return {
         "ddmlp": __version__,
         "python": platform.python_version(),

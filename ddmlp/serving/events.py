@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -104,10 +105,8 @@ def state(run: Run) -> dict[str, Any]:
     ended = _written(run.path / "result.json")
     result = None
     if ended is not None and ended >= written:
-        try:
+        with suppress(RunError):  # a damaged one is no news of the run
             result = run.result()
-        except RunError:  # it is no news of the run
-            result = None
     quiet = max(0.0, time.time() - written)
     return {"begun": True, "quiet": int(quiet / QUIET_SECONDS) * QUIET_SECONDS, "result": result, **about}
 
