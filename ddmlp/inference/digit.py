@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from ddmlp.inference.components import Components
 from ddmlp.inference.image_file import Grey
 from ddmlp.inference.paper import blurred, otsu, running
+from ddmlp.inference.placement import border
 
 MIN_INK = 0.12  # of the paper's light: what is fainter is no ink
 NOISE = 6  # times the standard deviation of the paper
@@ -105,7 +106,6 @@ def _chosen(parts: Components, weight: NDArray[Any], shape: tuple[int, ...]) -> 
     others = [each for each in rest if height[each] >= TALL * (box[2] - box[0]) and weight[each] >= OTHER]
     if others:
         raise NoDigitError(f"it has {len(others) + 1} marks beside each other")
-    border = parts.labels == main + 1
-    if np.concatenate([border[0], border[-1], border[:, 0], border[:, -1]]).mean() > 0.4:
+    if border(parts.labels == main + 1).mean() > 0.4:
         raise NoDigitError("what it shows goes beyond its border")
     return np.array(chosen) + 1

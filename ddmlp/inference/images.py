@@ -11,8 +11,9 @@ from PIL import Image
 from ddmlp.errors import ImageError
 from ddmlp.inference.digit import NoDigitError, find_digit
 from ddmlp.inference.image_file import MAX_FILE_PIXELS, Grey, decode
-from ddmlp.inference.look import FAINT, MNIST, Look
+from ddmlp.inference.look import MNIST, Look
 from ddmlp.inference.paper import ink_on_paper
+from ddmlp.inference.placement import placement
 
 MIN_CONTRAST = 24  # of 255, between paper and ink
 
@@ -105,21 +106,12 @@ def _fitted(grey: Grey, shape: tuple[int, int], look: Look, fit: Fit) -> Picture
 def _frame(ink: Grey, shape: tuple[int, int], look: Look) -> tuple[Box, bool]:
     """Which part of a picture becomes the image if the digit is placed as those of a dataset are; and whether it
     already is."""
-    drawn = ink > FAINT
-    first, last = np.empty(2), np.empty(2)
-    centre = np.empty(2)
-    for axis in (0, 1):
-        marked = np.flatnonzero(drawn.any(axis=1 - axis))
-        first[axis], last[axis] = marked[0], marked[-1] + 1
-        weight = ink.sum(axis=1 - axis)
-        mass = float(weight @ (np.arange(len(weight)) + 0.5) / weight.sum())
-        centre[axis] = mass if look.by_mass else (first[axis] + last[axis]) / 2
-    sides, size = np.array(ink.shape), last - first
-    looks = look.places(
-        float((size / sides).max()), float(centre[0] / sides[0]), float(centre[1] / sides[1]), 1.5 / min(shape)
-    )
-    frame = np.array(shape) * (size / shape).max() / look.extent.median
-    begin = centre - np.array([look.down.median, look.across.median]) * frame
+    placed, sides = placement(ink[None], 0), np.array(ink.shape)
+    first, last = placed.begin[0] * sides, placed.end[0] * sides
+    centre = placed.centres(by_mass=look.by_mass)[0]
+    looks = look.places(float(placed.extent[0]), float(centre[0]), float(centre[1]), 1.5 / min(shape))
+    frame = np.array(shape) * ((last - first) / shape).max() / look.extent.median
+    begin = centre * sides - np.array([look.down.median, look.across.median]) * frame
     begin = np.clip(begin, last - frame, first)
     end = begin + frame
     return (float(begin[1]), float(begin[0]), float(end[1]), float(end[0])), looks

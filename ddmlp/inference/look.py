@@ -1,15 +1,15 @@
 """How the images of a dataset look: what a picture is fitted to."""
 
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from ddmlp.data.dataset import Dataset
+from ddmlp.inference.placement import Placement, border, placement
 
 MEASURED_ROWS = 2_000  # evenly spaced, if there are more
-FAINT = 0.15  # of the strongest contrast in an image: what is fainter is background
 MIN_MARGIN = 0.25  # of the border is background, or it is not known which level that is
 
 Images = NDArray[np.uint8]
@@ -72,12 +72,12 @@ class Look(Struct, frozen=True):
     @classmethod
     def measure(cls, images: Images) -> "Look":
         """How images (B, height, width) look, B >= 1."""
-        background = int(np.median(_border(images)))
-        found = _measured(images, background)
+        background = int(np.median(border(images)))
+        found = placement(images, background)
         seen = found.ink != background
         if not seen.any() or float(np.median(found.margin)) < 2 * MIN_MARGIN:
             return _PLAINLESS
-        found = Measured(*(each[seen] for each in found))
+        found = Placement(*(each[seen] for each in found))
         spread = {by_mass: float(np.std(found.centres(by_mass=by_mass), axis=0).sum()) for by_mass in (True, False)}
         by_mass = spread[True] <= spread[False]
         down, across = found.centres(by_mass=by_mass).T
@@ -102,7 +102,7 @@ class Look(Struct, frozen=True):
         """Whether an image (height, width) looks like these."""
         if self.background is None:
             return True
-        found = _measured(image[None], self.background)
+        found = placement(image[None], self.background)
         side = 1.5 / min(image.shape)
         down, across = found.centres(by_mass=self.by_mass)[0]
         return bool(
@@ -116,50 +116,6 @@ class Look(Struct, frozen=True):
     def places(self, extent: float, down: float, across: float, slack: float) -> bool:
         """Whether an object of this extent and centre is one of these."""
         return self.extent.holds(extent, slack) and self.down.holds(down, slack) and self.across.holds(across, slack)
-
-
-class Measured(NamedTuple):
-    """Of each of B images: see Look; mass, box: the centres, (B, 2), down and across."""
-
-    margin: NDArray[np.floating]
-    ink: NDArray[np.integer]
-    extent: NDArray[np.floating]
-    mass: NDArray[np.floating]
-    box: NDArray[np.floating]
-
-    def centres(self, *, by_mass: bool) -> NDArray[np.floating]:
-        return self.mass if by_mass else self.box
-
-
-def _measured(images: Images, background: int) -> Measured:
-    """What there is to measure in images (B, height, width)."""
-    count, *shape = images.shape
-    contrast = np.abs(images.astype(np.float32) - background)
-    strongest = contrast.reshape(count, -1).argmax(axis=1)
-    greatest = contrast.reshape(count, -1).max(axis=1)
-    faint = FAINT * np.maximum(greatest, 1e-9)[:, None, None]
-    drawn = contrast > faint
-    extents, boxes, masses = [], [], []
-    for axis, side in enumerate(shape):
-        marked = drawn.any(axis=2 - axis)  # (B, side)
-        first, last = marked.argmax(axis=1), side - marked[:, ::-1].argmax(axis=1)
-        weight = contrast.sum(axis=2 - axis)
-        places = (np.arange(side) + 0.5) / side
-        extents.append((last - first) / side)
-        boxes.append((first + last) / 2 / side)
-        masses.append(weight @ places / np.maximum(weight.sum(axis=1), 1e-9))
-    return Measured(
-        margin=1 - _border(drawn).mean(axis=1),
-        ink=images.reshape(count, -1)[np.arange(count), strongest],
-        extent=np.maximum(*extents),
-        mass=np.stack(masses, axis=1),
-        box=np.stack(boxes, axis=1),
-    )
-
-
-def _border(images: NDArray[Any]) -> NDArray[Any]:
-    """The border's pixels of images (B, height, width): (B, 2 height + 2 width)."""
-    return np.concatenate([images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]], axis=1)
 
 
 def _range(found: NDArray[Any]) -> Range:

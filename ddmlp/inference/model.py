@@ -5,10 +5,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import numpy as np
-from msgspec import Meta, Struct
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from ddmlp.data.dataset import Dataset
@@ -16,14 +16,14 @@ from ddmlp.data.manifest import Manifest, check_names
 from ddmlp.errors import DatasetError, ImageError, RunError
 from ddmlp.inference.look import MNIST, Look
 from ddmlp.nn.weights import Weights
-from ddmlp.runs.arrays import join_weights, load_arrays
+from ddmlp.runs.arrays import ABOUT, Array, join_weights, load_arrays, to_record
 from ddmlp.runs.checkpoint import EARLIER, load_checkpoint
 from ddmlp.runs.json_text import from_json
+from ddmlp.runs.result import Side
 
 if TYPE_CHECKING:
     from ddmlp.nn.network import Network
 
-ABOUT = "about"  # the name of an array in model.npz, see About
 PREDICT_ROWS = 100  # images that are recognised at a time, if there are many
 
 
@@ -87,20 +87,16 @@ class Model:
         return Network(self.weights.shape)
 
 
-_Side = Annotated[int, Meta(gt=0)]
-
-
 class _Images(Struct):
     """What result.json says of the images; of a model that was made elsewhere it may say nothing else."""
 
-    image_shape: tuple[_Side, _Side]
+    image_shape: tuple[Side, Side]
 
 
 class About(Struct, frozen=True):
-    """What is to be known of the images that a model has learnt: see Model. It is in model.npz as the array `about`, a
-    JSON text as UTF-8 bytes."""
+    """What is to be known of the images that a model has learnt: see Model. It is in model.npz as the array `about`."""
 
-    image_shape: tuple[_Side, _Side]
+    image_shape: tuple[Side, Side]
     look: Look
     class_names: tuple[str, ...] | None = None
 
@@ -124,7 +120,7 @@ def load_weights(path: Path) -> Weights:
     return _load(path)[0]
 
 
-def _load(path: Path) -> tuple[Weights, bytes | None]:
+def _load(path: Path) -> tuple[Weights, Array | None]:
     """The weights, and what a model.npz tells of its images, if anything."""
     file = path / "model.npz" if path.is_dir() else path
     if path.is_dir() and not file.exists():
@@ -137,7 +133,7 @@ def _load(path: Path) -> tuple[Weights, bytes | None]:
         weights = join_weights(file, arrays)
     if not weights.finite:
         raise RunError(f"{file} has weights that are not finite")
-    return weights, None if about is None else about.tobytes()
+    return weights, about
 
 
 def load_model(path: Path) -> Model:
@@ -149,7 +145,7 @@ def load_model(path: Path) -> Model:
     weights, about = _load(path)
     if about is not None:
         try:
-            return from_json(about, About).model(weights)
+            return to_record(about, About).model(weights)
         except ValueError as error:
             raise RunError(f"{path} is damaged: what it tells of the images does not hold: {error}") from None
     inputs = weights.shape.inputs

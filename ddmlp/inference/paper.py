@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from ddmlp.inference.image_file import Grey
+from ddmlp.inference.placement import border
 
 EVEN = 0.12  # of the paper's brightness: by so much it may differ along the border, if the light is even
 STROKE = 0.15  # of the shorter side: no stroke is wider
@@ -34,8 +35,7 @@ def ink_on_paper(grey: Grey) -> Inked:
     and narrower than STROKE is filled with the light around it, while a shadow keeps its edge.
     """
     levels = np.rint(blurred(grey)).astype(np.uint8)
-    border = np.concatenate([levels[0], levels[-1], levels[:, 0], levels[:, -1]])
-    low, level, high = np.percentile(border, (10, 50, 90))
+    low, level, high = np.percentile(border(levels), (10, 50, 90))
     # The third moment: a few large differences outweigh many small ones.
     dark = float(((level - grey) ** 3).sum()) >= 0
     even = bool(high - low <= EVEN * max(level if dark else 255 - level, DARKEST))

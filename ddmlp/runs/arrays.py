@@ -12,15 +12,19 @@ import struct
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import IO, Any, TypeAlias, TypeVar
 
 import numpy as np
 
 from ddmlp.errors import RunError, printable
 from ddmlp.files import whole_file
 from ddmlp.nn.weights import Weights
+from ddmlp.runs.json_text import from_json, to_json
 
 Array: TypeAlias = np.ndarray[Any, Any]
+T = TypeVar("T")
+
+ABOUT = "about"  # the name of an array that describes the others, see `from_record`
 
 _TYPE = r"[<>|](?:f[248]|[iu][1248]|b1)"
 _HEADER = re.compile(  # of an array in NumPy's format .npy 1.0, as it writes them
@@ -93,6 +97,18 @@ def _array(name: str, member: bytes) -> Array:
     numbers = np.frombuffer(member, np.dtype(found["type"].decode()), offset=found.end())
     shape = tuple(int(part) for part in found["shape"].split(b",") if part)
     return numbers.reshape(shape, order="F" if found["columns"] == b"True" else "C").copy("K")
+
+
+def from_record(record: object) -> Array:
+    """A record as its JSON text, UTF-8 bytes (n,) uint8."""
+    return np.frombuffer(to_json(record).encode(), np.uint8)
+
+
+def to_record(array: Array, kind: type[T]) -> T:
+    """The record of this kind that an array holds; raises ValueError."""
+    if array.dtype != np.uint8 or array.ndim != 1:
+        raise ValueError(f"its description is {array.dtype} {array.shape}, expected bytes of a text")
+    return from_json(array.tobytes(), kind)
 
 
 def weight_arrays(weights: Weights) -> dict[str, Array]:

@@ -13,11 +13,21 @@ from msgspec import Struct
 from ddmlp.errors import RunError, printable
 from ddmlp.nn.weights import Weights
 from ddmlp.plan.row_audit import AuditState
-from ddmlp.runs.arrays import Array, array_sha256, join_weights, load_arrays, save_arrays, weight_arrays
-from ddmlp.runs.json_text import Amount, Count, Digest, Positive, Sha256, from_json, to_json
+from ddmlp.runs.arrays import (
+    ABOUT,
+    Array,
+    array_sha256,
+    from_record,
+    join_weights,
+    load_arrays,
+    save_arrays,
+    to_record,
+    weight_arrays,
+)
+from ddmlp.runs.json_text import Amount, Count, Digest, Positive, Sha256
 
 KEEP = 3  # checkpoints
-EARLIER, ABOUT = "earlier", "about"
+EARLIER = "earlier"
 STATE = "state."  # the names of the state's arrays begin with it
 
 _NOTHING: Array = np.zeros(())
@@ -110,7 +120,7 @@ class Checkpoints:
     """The newest few checkpoints of a run, in a folder.
 
     A checkpoint is an .npz file of the parameters, `earlier` (versions, m n + n o), an array state.NAME for each of the
-    state, and `about`: a JSON text as UTF-8 bytes, with the position, the header and a SHA-256 of every array.
+    state, and `about`: a record with the position, the header and a SHA-256 of every array.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -157,7 +167,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
             **weight_arrays(weights),
             EARLIER: earlier,
             **{STATE + name: array for name, array in state.items()},
-            ABOUT: np.frombuffer(to_json(about).encode(), np.uint8),
+            ABOUT: from_record(about),
         },
     )
 
@@ -166,14 +176,14 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint and check its arrays against their SHA-256; raises RunError."""
     arrays = load_arrays(path)
     state = {name.removeprefix(STATE): arrays.pop(name) for name in list(arrays) if name.startswith(STATE)}
-    versions, text = (arrays.pop(name, _NOTHING) for name in (EARLIER, ABOUT))
+    versions, description = (arrays.pop(name, _NOTHING) for name in (EARLIER, ABOUT))
     weights = join_weights(path, arrays)
     try:
-        if versions.ndim != 2 or versions.dtype.kind != "f" or text.dtype != np.uint8 or text.ndim != 1:
-            raise ValueError(f"{EARLIER} is {versions.dtype} {versions.shape}, {ABOUT} {text.dtype} {text.shape}")
+        if versions.ndim != 2 or versions.dtype.kind != "f":
+            raise ValueError(f"{EARLIER} is {versions.dtype} {versions.shape}, expected versions of the weights")
         earlier = tuple(Weights.from_values(weights.shape, values) for values in versions)
         # A checkpoint that says nothing of these is good: they are only measured.
-        about = {"train_seconds": 0.0, "staleness": {}} | from_json(text.tobytes(), dict[str, Any])
+        about = {"train_seconds": 0.0, "staleness": {}} | to_record(description, dict[str, Any])
         expected = msgspec.convert(about, _Arrays)
         header = msgspec.convert(about, Header, str_keys=True)
     except (ValueError, TypeError) as error:

@@ -6,7 +6,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import filelock
-import numpy as np
 from msgspec import Struct
 
 from ddmlp import __version__
@@ -15,7 +14,7 @@ from ddmlp.errors import RunError
 from ddmlp.files import naming, write_whole
 from ddmlp.nn.weights import Shape, Weights
 from ddmlp.numerics import ARITHMETIC
-from ddmlp.runs.arrays import join_weights, load_arrays, save_arrays, weight_arrays
+from ddmlp.runs.arrays import ABOUT, from_record, join_weights, load_arrays, save_arrays, weight_arrays
 from ddmlp.runs.checkpoint import Checkpoints
 from ddmlp.runs.events import AnyEvent, Event, Started
 from ddmlp.runs.json_text import from_json, to_json
@@ -176,8 +175,8 @@ class Run:
 
     def write_model(self, weights: Weights, about: Struct | None = None) -> None:
         """Write model.npz; about: what it tells of its images, see `inference.model.About`."""
-        text = {"about": np.frombuffer(to_json(about).encode(), np.uint8)} if about else {}
-        save_arrays(self.path / "model.npz", weight_arrays(weights) | text)
+        description = {ABOUT: from_record(about)} if about else {}
+        save_arrays(self.path / "model.npz", weight_arrays(weights) | description)
 
     def write_result(self, result: RunResult) -> None:
         write_whole(self.path / "result.json", to_json(result, indent=1) + "\n")

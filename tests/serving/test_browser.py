@@ -5,9 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from ddmlp.inference.model import ABOUT, About, load_model
-from ddmlp.runs.arrays import save_arrays, weight_arrays
-from ddmlp.runs.json_text import to_json
+from ddmlp.inference.model import About, load_model
+from ddmlp.runs.arrays import ABOUT, from_record, save_arrays, weight_arrays
 from tests.support.browser import SECONDS, answered, draw, expect, recognised
 from tests.support.servers import png, serving
 from tests.support.strokes import strokes
@@ -201,7 +200,7 @@ def test_class_names(trained, tmp_path, opened, digit_of):
     about = About(model.image_shape, model.look, names)
     save_arrays(
         tmp_path / "named.npz",
-        {**weight_arrays(model.weights), ABOUT: np.frombuffer(to_json(about).encode(), np.uint8)},
+        {**weight_arrays(model.weights), ABOUT: from_record(about)},
     )
     with serving("--model", tmp_path / "named.npz") as server:
         page = opened(server)
