@@ -50,7 +50,7 @@ def frames() -> Iterator[Kind]:
     for name, good, read, changes in [
         ("hello", hello, lambda frame: protocol.unpack(frame, protocol.Hello), JSON),
         ("unit", protocol.pack_unit(unit, 1, False), protocol.unpack_unit, BYTES),
-        ("answer", protocol.pack_answer(unit, RowStats(4, 5, 0.5, 1, 0.25), 1, 0.5), protocol.unpack_answer, BYTES),
+        ("answer", protocol.pack_answer(unit, RowStats(4, 5, 0.5, 1, 0.25), 1, 9, 0.5), protocol.unpack_answer, BYTES),
         ("failure", protocol.pack_failure(RunError("x")), lambda frame: str(protocol.unpack_failure(frame)), JSON),
     ]:
         yield Kind(f"frame: {name}", [good], read, changes, refusals=(ValueError, struct.error))
