@@ -1,5 +1,6 @@
 """What the tests share: the real sample as IDX files and as datasets, one Ray for all, and the watch for leaks."""
 
+import gc
 import os
 import shutil
 import signal
@@ -36,6 +37,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(MARKERS[fixture])
         if item.get_closest_marker("ray") or item.get_closest_marker("cluster"):
             item.add_marker(pytest.mark.xdist_group("ray"))  # one process, so one Ray, and no two clusters at a time
+
+
+def pytest_collection_finish() -> None:
+    """The watch for leaks collects garbage after tests: it need not look at all that is imported by now."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
