@@ -3,7 +3,7 @@
 import math
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -88,27 +88,23 @@ def open_trainer(
     note: Callable[[str], None] = lambda _: None,
     stopping: Sequence[int] = (),
 ) -> "Iterator[AnyTrainer]":
-    """The trainer of a job, in this process or on Ray; nothing of it is left behind.
+    """The trainer of a job, in this process or on Ray; it is closed at the end.
 
-    address, dashboard: see `ray_backend.cluster.connect`; note: called with lines for the user; stopping: signals that
-    ask to stop, as they come. Raises KeyboardInterrupt if there are some, and Ray cannot be waited for.
+    address: see `ray_backend.choice.choose`; dashboard: whether a Ray that is started here has one; note: called with
+    lines for the user; stopping: receives the numbers of signals that ask to stop. Raises KeyboardInterrupt if there is
+    one, and Ray does not answer.
     """
+    trainer: AnyTrainer
     if job.workers == 0:
-        local = build_trainer(job)
-        try:
-            yield local
-        finally:
-            local.close()
-        return
-    from ddmlp.nn.known_answer import check_arithmetic
-    from ddmlp.ray_backend.driver_process import DriverProcess
+        trainer = build_trainer(job)
+    else:
+        from ddmlp.nn.known_answer import check_arithmetic
+        from ddmlp.ray_backend.driver_process import DriverProcess
 
-    check_arithmetic()  # so that the kernels are compiled once, and not by each process of a node
-    remote = DriverProcess(job, address=address, dashboard=dashboard, note=note, stopping=stopping)
-    try:
-        yield remote
-    finally:
-        remote.close()
+        check_arithmetic()  # so that the kernels are compiled once, and not by each process of a node
+        trainer = DriverProcess(job, address=address, dashboard=dashboard, note=note, stopping=stopping)
+    with closing(trainer):
+        yield trainer
 
 
 def train(
@@ -120,9 +116,12 @@ def train(
     follow: bool = False,
     ingest: "StreamIngest | None" = None,
 ) -> Report:
-    """Train to the end, or until `stopping` holds a signal's number, which leaves a checkpoint; returns how far it
-    went. A run that follows a dataset has no end of
-    its own: SIGTERM ends it. An ingest that fails is an error, once all rows that have arrived are safe."""
+    """Train to the end, or until `stopping` holds the number of a signal, and then write a checkpoint; returns the last
+    report.
+
+    SIGTERM is the end of a run that follows a dataset, which has no other. Raises the error of an ingest that fails,
+    once all rows that have arrived are safe.
+    """
     while True:
         report = trainer.advance(ADVANCE_SECONDS)
         record(report.events)
@@ -146,7 +145,7 @@ def train(
 
 @dataclass(frozen=True)
 class Verified:
-    """What was computed again, and is what the run says.
+    """What was computed again, and found to be as recorded.
 
     Parameters
     ----------
@@ -206,7 +205,8 @@ def verify(
 
 @dataclass(frozen=True)
 class Replayed:
-    """What was done again: so many updates, how many with which staleness, and the weights, which are the run's."""
+    """The updates that were done again: how many, how many with each staleness, and their weights, which are the
+    run's."""
 
     updates: int
     staleness: Mapping[int, int]

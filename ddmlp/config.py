@@ -69,7 +69,7 @@ class TrainConfig:
             raise ConfigError("--follow has neither epochs nor an end: leave out --epochs, and --lr-schedule linear")
 
     def check_rows(self, rows: int) -> None:
-        """Raise ConfigError where a dataset of `rows` rows has no global batch of the size asked for."""
+        """Raise ConfigError if a dataset of `rows` rows has no global batch of the size asked for."""
         if self.batch > rows and not self.follow:
             raise ConfigError(f"--batch is {self.batch}, expected at most the {rows} rows of the training data")
 

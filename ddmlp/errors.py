@@ -21,7 +21,7 @@ from contextlib import contextmanager
 
 
 class DdmlpError(Exception):
-    """The root of the tree: whatever ddmlp itself has to complain about."""
+    """Base class of all errors that ddmlp raises on purpose."""
 
     exit_status = 1
 
@@ -77,13 +77,13 @@ class ClusterError(DdmlpError):
 
 
 def printable(text: str) -> str:
-    """A text that may come from a stranger, or from a damaged file, with all escaped that a terminal would not show."""
+    """A text, perhaps from another process or a damaged file, with all that is not printable escaped."""
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 @contextmanager
 def require_extra(name: str) -> Iterator[None]:
-    """What is imported in the block comes with the extra `name`; raises ConfigError where it is not installed."""
+    """What is imported in the block comes with the extra `name`; raises ConfigError if it is not installed."""
     try:
         yield
     except ModuleNotFoundError as error:

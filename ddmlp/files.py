@@ -13,7 +13,7 @@ LOCK = ".writer.lock"  # the file in a folder that its holder has locked
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
     """A binary file to write that appears at `path`, replacing what was there, only once it is complete and on disk.
 
-    An exception in the block, or a crash, leaves what was at `path` as it was. Raises OSError where the file cannot
+    An exception in the block, or a crash, leaves what was at `path` as it was. Raises OSError if the file cannot
     be written.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -42,7 +42,7 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def shown(path: Path | str) -> str:
-    """The name of a file as text that UTF-8 can have: its other bytes are escaped."""
+    """The name of a file as text that can be encoded in UTF-8: other bytes are escaped."""
     return os.fsencode(path).decode(errors="backslashreplace")
 
 

@@ -16,7 +16,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
                         "probabilities; safetensors: the weights, and what they mean")  # fmt: skip
     parser.add_argument("--float32", action="store_true", help="the graph computes in float32, not in float64: for "
                         "runtimes that have no float64, as OpenCV's")  # fmt: skip
-    parser.add_argument("--overwrite", action="store_true", help="replace OUT where it is there already")
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
     parser.add_argument("out", type=Path, metavar="OUT", help="the file to write")
     return parser.parse_args(arguments)
 

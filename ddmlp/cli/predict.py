@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ddmlp.cli.terminal import CONTROL, Parser, command, fail
-from ddmlp.errors import DataError, ImageError
+from ddmlp.cli.terminal import Parser, command, fail
+from ddmlp.errors import DataError, ImageError, printable
 from ddmlp.files import shown
 
 if TYPE_CHECKING:  # --help need not wait for it
@@ -15,7 +15,6 @@ if TYPE_CHECKING:  # --help need not wait for it
     from ddmlp.inference.images import Fit
     from ddmlp.inference.model import Model
 
-ESCAPED = CONTROL | {ord("\n"): "\\n"}  # in names of files: an answer is one line
 MENTIONED = 0.01  # a class less probable than that is not mentioned
 
 
@@ -72,7 +71,7 @@ def main() -> int:
         try:
             for names, lot, done in images(path, model, fit):
                 for name, probabilities in zip(names, model.predict(lot), strict=True):
-                    print(f"{shown(name).translate(ESCAPED)}  {describe(probabilities, model.class_names, done)}")
+                    print(f"{printable(shown(name))}  {describe(probabilities, model.class_names, done)}")
         except DataError as error:
             fail(str(error))
             status = error.exit_status

@@ -1,4 +1,4 @@
-"""The progress of a run on the terminal: a live bar, or plain lines where nobody watches."""
+"""The progress of a run on the terminal: a live bar, or plain lines if standard output is no terminal."""
 
 import math
 import time

@@ -9,8 +9,8 @@ from threading import current_thread, main_thread
 class StopRequests:
     """The SIGINT, SIGTERM and SIGHUP (the terminal was closed) that have come so far.
 
-    Each is a KeyboardInterrupt where it comes, until `note` is called. From then on the first is only noted: what goes
-    on looks at `signals`, and ends in its own time. A second one is not waited for.
+    Each raises KeyboardInterrupt until `note` is called. From then on the first is only appended to `signals`, so that
+    whoever looks there can end in an orderly way; a second one raises KeyboardInterrupt again.
     """
 
     def __init__(self) -> None:

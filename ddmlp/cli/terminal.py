@@ -9,9 +9,7 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from ddmlp import wrong_python
-from ddmlp.errors import DdmlpError
-
-CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"}
+from ddmlp.errors import DdmlpError, printable
 
 
 class Parser(argparse.ArgumentParser):
@@ -60,14 +58,15 @@ def command(main: Callable[[], int | None]) -> NoReturn:
 
 def fail(message: str, error: BaseException | None = None) -> None:
     """Print `message` on standard error, as what a command that failed has to say: one line, but for a hint, and the
-    notes of the error. Control characters, which may come from a name or from another process, are escaped."""
+    notes of the error. What is not printable, which may come from a name or from another process, is escaped."""
     text = "\n".join([f"error: {message.strip()}", *getattr(error, "__notes__", ())])
-    print(text.translate(CONTROL), file=sys.stderr)
+    text = "\n".join(map(printable, text.split("\n")))
+    print(text, file=sys.stderr)
 
 
 @contextmanager
 def bar(what: str, unit: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A progress bar on standard error, moved by calling what it yields with (done, total); silent where standard
+    """A progress bar on standard error, moved by calling what it yields with (done, total); silent if standard
     error is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

@@ -34,7 +34,7 @@ RAY_JOB = "working_dir_files"  # of the path of a job's working directory, which
 
 
 def find_data(asked: Path | None, *, follow: bool) -> Path:
-    """The folder with train/ and, where rows are not still coming, test/; raises ConfigError where there is none."""
+    """The folder with train/ and, unless rows may still come, test/; raises ConfigError if there is none."""
     data = asked or Path("data")
     if asked is None and not data.exists():
         commands = python_command("fetch", "mnist"), python_command("convert", "mnist", "data")
@@ -67,7 +67,7 @@ def configure(args: argparse.Namespace, begun: "Origin | None", init: "Weights |
 def spooling(
     args: argparse.Namespace, config: TrainConfig, run: "Run", note: Callable[[str], None]
 ) -> "Iterator[StreamIngest | None]":
-    """The spool that puts a stream on disk, where the data are one."""
+    """What puts a stream on disk, if the data are one."""
     if not streamed(args):
         yield None
         return
@@ -97,7 +97,7 @@ def end_followed(data: Path, config: TrainConfig) -> None:
 
 
 def wait_for_rows(data: Path, spool: "StreamIngest | None", progress: "RunProgress", seconds: float) -> None:
-    """Wait until the first rows to follow are there; raises DatasetError where none come in time."""
+    """Wait until the first rows to follow are there; raises DatasetError if none come in time."""
     manifest, start = data / "train" / NAME, time.monotonic()
     while not manifest.exists():
         if spool:

@@ -17,7 +17,7 @@ OF_THIS_COMMAND = {"end", "data", "run", "resume", "init", "stop_after"}
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """The flags; those under 'result' are None where they are not given. Exits with status 2 for bad ones."""
+    """The flags; those under 'result' are None if they are not given. Exits with status 2 for bad ones."""
     args = _parser().parse_args(arguments)
     if streamed(args):
         args.follow = True

@@ -163,7 +163,7 @@ class Journal:
         self._events.append(Saved(step, seconds, chain))
 
     def lost(self, step: int, workers: list[LostWorker]) -> None:
-        """Workers were lost, or not let in."""
+        """Workers were lost or rejected."""
         self._events += [Lost(step=step, **asdict(worker)) for worker in workers]
 
     @property

@@ -50,7 +50,7 @@ class WorkerClient:
             raise ConnectionError(
                 f"worker {hello.worker} cannot reach the server at {address}: {error!r}; can their nodes connect?"
             ) from None
-        # Where nothing is shared one buffer each is enough: an array is sent on before the next one comes.
+        # If nothing is shared one buffer each is enough: an array is sent on before the next one comes.
         self._weights = shared or [Weights(shape)]
         self._gradients = answers or [Weights(shape)]
         self._shared = welcome.shared
@@ -58,15 +58,14 @@ class WorkerClient:
         self._waited = 0.0  # seconds for the unit that is being computed
 
     def _shake_hands(self, secret: bytes, hello: protocol.Hello) -> protocol.Welcome:
-        """What a server says that knows the secret, too."""
+        """The server's welcome. Raises ValueError if it does not know the secret."""
         handshake = Handshake(secret)
         self._wire.send(handshake.hello(self._frame(), protocol.pack(hello)))
         self._flush()
         return protocol.unpack(handshake.read_welcome(self._frame()), protocol.Welcome)
 
     def _map(self, welcome: protocol.Welcome, shape: Shape) -> tuple[list[Weights], list[Weights]]:
-        """The buffers that are shared with the server: of weights, and of gradients. They are gone with the last of
-        each."""
+        """The buffers that are shared with the server: of weights, and of gradients."""
         if not welcome.shared:
             return [], []
         self._readable.poll(1000 * self._silence)
@@ -115,7 +114,7 @@ class WorkerClient:
                 while follows and not self._wire.receive_array(weights.flat):
                     self._readable.poll()
             except (EOFError, OSError, ValueError, IndexError, struct.error):
-                return  # it is gone, or this is no server
+                return  # the connection has ended, or this is no server
             self._waited = time.monotonic() - start
             yield unit, weights
 

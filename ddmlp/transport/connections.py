@@ -1,4 +1,4 @@
-"""A pool's connections: workers, and who may become one, watched by one selector."""
+"""A pool's connections: with workers, and with clients that may become workers, watched by one selector."""
 
 import selectors
 import time
@@ -20,8 +20,8 @@ Ready = list[tuple[selectors.SelectorKey, int]]  # sockets, and what each is rea
 class Connections:
     """Waits for all sockets at once, and for none alone.
 
-    Bounds are on a clock of its own, `waited`: the seconds in which it waited and nothing came. So nobody is late
-    because the server had something else to do.
+    Bounds are on a clock of its own, `waited`: the seconds in which it waited and nothing came. So no worker is late
+    because the server was busy.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Connections:
         return ready
 
     def attend(self, source: object) -> bool:
-        """Handle a socket that is ready and no worker's; whether there is a worker more."""
+        """Handle a socket that is ready and not a worker's; returns whether a worker has joined."""
         peer = self._listener.attend(source, self.waited)
         if peer is None:
             return False
@@ -62,7 +62,7 @@ class Connections:
         return True
 
     def note_active(self, peer: Peer) -> None:
-        """Something was sent to a worker, or came from it: watch for what is still under way."""
+        """To be called if something was sent to a worker, or came from it: watches for the rest of a message."""
         peer.active = self.waited
         if peer.under_way:
             if peer.begun is None:
@@ -74,7 +74,7 @@ class Connections:
 
     def late(self, overdue: Collection[int]) -> Iterator[tuple[Peer, str]]:
         """The workers that take too long with a message, and those of the `overdue` ones that take too long with an
-        answer, and why. Who takes too long with the handshake is dropped. To be called if nothing is ready."""
+        answer, and why. Clients that take too long with the handshake are dropped. To be called if nothing is ready."""
         self._listener.drop_late(self.waited)
         for peer in [*self.peers.values()]:
             transfer = peer.transfer_seconds(self._timeouts)

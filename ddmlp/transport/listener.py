@@ -22,7 +22,7 @@ MAX_HANDSHAKES = 64  # under way; if another client connects, the oldest one is 
 
 @dataclass(eq=False)
 class Guest:
-    """Who has connected, and has not proved anything yet."""
+    """A client that has connected, and has not proved yet that it is a worker."""
 
     wire: FrameSocket
     handshake: Handshake
@@ -47,7 +47,7 @@ class HandshakeListener:
         connected: Callable[[int], bool],
         timeouts: Timeouts,
     ) -> None:
-        """hello: what a worker must agree with; weights: what is shared with workers on this machine; selector: where
+        """hello: what a worker must agree with; weights: shared with workers on this machine; selector: where
         sockets are watched; lost: who was rejected; connected: whether a worker of that number is connected already."""
         self._shape, self._hello, self._secret, self._weights = shape, hello, secret, weights
         self._selector, self._lost, self._connected, self._timeouts = selector, lost, connected, timeouts
@@ -63,7 +63,8 @@ class HandshakeListener:
         listener.setblocking(False)
         self._listeners.append(listener)
         self._selector.register(listener, selectors.EVENT_READ, listener)
-        return protocol.address_of(listener)
+        bound: protocol.Address = listener.getsockname()
+        return bound
 
     def attend(self, source: object, now: float) -> Peer | None:
         """Handle what is ready: a listener of this, or a guest; returns a worker if it has become one."""

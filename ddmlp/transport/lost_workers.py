@@ -1,4 +1,4 @@
-"""The workers that a pool has no more, and whose fault it is if one cannot compute a unit."""
+"""The workers that a pool has lost, and whether the run or a host is at fault if one cannot compute a unit."""
 
 from collections import deque
 
@@ -11,7 +11,7 @@ NAMED = 3  # in an error
 
 
 class LostWorkers:
-    """Counts them all, and remembers the newest."""
+    """Counts all of them, and keeps the newest."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -38,9 +38,9 @@ class LostWorkers:
             raise type(error)(f"worker {worker} on {host}: {error}")
 
     def answered(self, unit: Unit) -> None:
-        """A unit was computed: whoever could not, it was not the unit's fault."""
+        """A unit was computed, so an earlier failure on it was the fault of a host."""
         self._failed_on.pop(unit, None)
 
     def __str__(self) -> str:
-        """The newest ones and why, to go on with in an error; empty if there are none."""
+        """The newest ones and why, for the end of a message; empty if there are none."""
         return "".join(f"; {lost}" for lost in self.newest[-NAMED:])

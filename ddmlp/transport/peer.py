@@ -25,7 +25,7 @@ class Peer:
         self.worker, self.host, self.wire, self.region = worker, host, wire, region
         self.version = -1
         self.answered = 0
-        self.active = 0.0  # when it was last given something, or heard
+        self.active = 0.0  # when something was last sent to it, or came from it
         self.begun: float | None = None  # when the message that is under way began
         self._buffers = buffers
         self._arriving: tuple[Unit, RowStats, int, float] | None = None  # an answer whose gradient follows
@@ -70,13 +70,12 @@ class Peer:
             raise protocol.unpack_failure(frame)
         try:
             unit, row_stats, slot, follows, waited = protocol.unpack_answer(frame)
-            expected = 0 if self.region else self._buffers[slot].nbytes
-            self._buffers[slot]
+            buffer = self._buffers[slot]
         except (struct.error, IndexError) as error:
             raise ValueError(f"its answer makes no sense: {error}") from None
         if unit != asked:
             raise ValueError(f"its answer is to {unit}, which it was not asked for")
-        if follows != expected:
+        if follows != (expected := 0 if self.region else buffer.nbytes):
             raise ValueError(f"its answer announces {follows:,} bytes of a gradient, expected {expected:,}")
         return unit, row_stats, slot, waited
 

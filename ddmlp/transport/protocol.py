@@ -4,7 +4,7 @@ On one machine the arrays lie in shared memory and only keys are sent; between m
 Nothing is pickled.
 
     worker  -> server   hello: JSON, see `Hello`, after a challenge (handshake.py)
-    server  -> worker   welcome: JSON, see `Welcome`, and where arrays are shared two descriptors
+    server  -> worker   welcome: JSON, see `Welcome`, and two descriptors if arrays are shared
     server  -> worker   UNIT [weights], ... , an empty message at the end
     worker  -> server   ANSWER [gradient], ... , or FAILURE: JSON {"error": class, "message": text}
 """
@@ -94,7 +94,7 @@ def _differs(mine: Mapping[str, object], theirs: Mapping[str, object], name: str
 
 
 def printable(text: str) -> str:
-    """What another process has said, as it may be printed: in one line, without control characters, not too long."""
+    """A text from another process: in one line, without control characters, and cut if it is long."""
     if len(text) > LONGEST_TEXT:
         text = text[:LONGEST_TEXT] + " ..."
     return errors.printable(text)
@@ -186,9 +186,3 @@ def connect(address: Address, seconds: float) -> socket.socket:
         end.close()
         raise
     return end
-
-
-def address_of(listener: socket.socket) -> Address:
-    """Where a socket listens, with the port that a port of 0 has become."""
-    found: Address = listener.getsockname()
-    return found

@@ -25,7 +25,7 @@ class Region:
 
     @classmethod
     def create(cls, count: int, size: int) -> "Region":
-        """A new region of zeros, in memory where the machine has room for it; raises ClusterError."""
+        """A new region of zeros, in memory if there is room, else on disk; raises ClusterError."""
         length = count * _stride(size)
         for folder in ("/dev/shm", tempfile.gettempdir()):
             if not Path(folder).is_dir():

@@ -25,7 +25,7 @@ print(*{"numpy", "fastapi", "jinja2", "matplotlib", "PIL", "pydantic"} & sys.mod
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
 def test_simple(trained, number):
     with ExitStack() as stack, serving("--model", trained, end=number) as server:
         stack.enter_context(socket.create_connection(server.address, timeout=60))  # it does not delay the end

@@ -17,10 +17,11 @@ from ddmlp.data.dataset import Dataset
 from ddmlp.data.writer import DatasetWriter
 from ddmlp.runs.run import Run
 from tests.support.faults import ANY, Fault, fired
-from tests.support.followed import BATCH, COMMAND, CONFIG, FLAGS, ROWS, SECONDS, command, publish, result
+from tests.support.followed import BATCH, CONFIG, FLAGS, ROWS, SECONDS, command, publish
 from tests.support.process_trainer import ProcessTrainer
 from tests.support.processes import descendants
 from tests.support.runs import begin, job, train, verified
+from tests.support.training import COMMAND, result
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -94,7 +95,10 @@ def test_no_row_at_all(tmp_path: Path):
     "faults",
     [
         [Fault("kill", ANY, 5, "computed"), Fault("kill", None, 14, "half")],
-        [Fault("kill", None, 10, "saved"), Fault("stop", ANY, 17, "taken"), Fault("kill", None, 26, "applied")],
+        pytest.param(
+            [Fault("kill", None, 10, "saved"), Fault("stop", ANY, 17, "taken"), Fault("kill", None, 26, "applied")],
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_deaths_meanwhile(faults: list[Fault], rows: tuple[Any, Any], expected: str, tmp_path: Path):

@@ -23,7 +23,13 @@ def sha256(run: Path) -> str:
     return str(result(run)["weights_sha256"])
 
 
-@pytest.mark.parametrize(("flags", "stop"), [(CONSTANT, []), (INVERSE, ["--stop-after", "50"]), (DELAYED, [])])
+@pytest.mark.parametrize(
+    ("flags", "stop"),
+    [
+        (INVERSE, ["--stop-after", "50"]),
+        *(pytest.param(flags, [], marks=pytest.mark.slow) for flags in (CONSTANT, DELAYED)),
+    ],
+)
 def test_more_epochs(flags: list[str], stop: list[str], train: Train, tmp_path: Path):
     """It comes to the weights that a run of so many epochs comes to, also in two goes, and can be verified."""
     whole, run = tmp_path / "whole", tmp_path / "run"

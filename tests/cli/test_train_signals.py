@@ -15,7 +15,7 @@ from tests.support.training import COMMAND, SMALL, Train, result
 ENDLESS = [*SMALL, "--epochs", "5000"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_ctrl_c_in_a_terminal(number: int, train: Train, data: Path, tmp_path: Path):
     run = tmp_path / "run"
     with in_terminal([*COMMAND, "--data", data, *ENDLESS, "--run", run]) as terminal:

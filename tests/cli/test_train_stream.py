@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from ddmlp.data.dataset import Dataset
-from tests.support.followed import COMMAND, FLAGS, ROWS, SECONDS, command, publish, result, stream
+from tests.support.followed import FLAGS, ROWS, SECONDS, command, publish, stream
 from tests.support.runs import verified
 from tests.support.streams import serving
+from tests.support.training import COMMAND, result
 
 
 def test_simple(rows: tuple[Any, Any], expected: str, tmp_path: Path):

@@ -91,7 +91,7 @@ def test_unfinished_run(data: Path, tmp_path: Path):
 def test_data_that_were_moved(data: Path, run: Path, tmp_path: Path):
     config = json.loads((run / "config.json").read_bytes())
     (run / "config.json").write_text(json.dumps(config | {"data": str(tmp_path / "gone")}))
-    refused(verified(run), 1, "gone/train")
+    refused(verified(run), 1, f"{tmp_path}/gone", "--data")
     assert verified(run, "--data", data).returncode == 0
     shutil.copytree(data / "train", tmp_path / "gone" / "train")
     assert "no test data" in verified(run).stdout

@@ -83,6 +83,7 @@ def test_lines_that_cannot_be_read(run: Path):
     assert "47 lines, and 1 that cannot be read" in verified(run).stdout
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_often(data: Path, tmp_path: Path):
     """What is counted since the line before is counted from where the run went on."""
     run = tmp_path / "run"

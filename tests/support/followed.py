@@ -1,9 +1,7 @@
 """Rows that come one after the other, as a dataset that grows and as a stream, and runs that follow them."""
 
 import io
-import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,6 @@ from tests.support.helpers import inside
 ROWS, BATCH = 4_000, 150  # 26 whole steps, and 100 rows
 FLAGS = ["--follow", "--hidden", "20", "--batch", str(BATCH), "--microbatch", "32"]
 CONFIG = TrainConfig(hidden=20, batch=BATCH, microbatch=32, epochs=1, lr_schedule="constant", follow=True)
-COMMAND = [sys.executable, "-m", "ddmlp.train", "--no-report"]
 SECONDS = 60  # the longest that anything may take
 
 
@@ -45,8 +42,3 @@ def stream(rows: tuple[Any, Any], first: int = 0, last: int = ROWS, *, cut: int 
 
 def command(*arguments: object) -> subprocess.CompletedProcess[str]:
     return inside(main, "--no-report", *arguments)
-
-
-def result(run: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((run / "result.json").read_bytes())
-    return found

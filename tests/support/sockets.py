@@ -28,22 +28,11 @@ from ddmlp.transport.handshake import Handshake
 from ddmlp.transport.socket_pool import SocketWorkerPool
 
 ROWS, SECRET = 300, b"known to both ends"
-
-
 SHAPE = Shape(784, 8, 10)
-
-
 PLAN = Plan(rows=ROWS, batch=60, microbatch=8, epochs=2, seed=4, block=100, window=ROWS)
-
-
 SECONDS = 15  # the longest that a worker may take to join
-
-
-SLOTS = socket_pool.SLOTS + 1  # where one step is open at a time
-
-
+SLOTS = socket_pool.SLOTS + 1  # if one step is open at a time
 CAPACITY = 4 * CREDITS
-
 
 both_kinds = pytest.mark.parametrize("kind", [0, 1], ids=["unix", "tcp"])  # of address
 
@@ -99,7 +88,7 @@ def work(address, dataset, index=0):
 
 
 def meet(pool, call, *arguments):
-    """What a call comes to that needs the hub to attend to its sockets."""
+    """The result of a call in a thread, while the pool attends to its sockets."""
     with ThreadPoolExecutor(1) as thread:
         calling = thread.submit(call, *arguments)
         while not calling.done():
@@ -108,7 +97,7 @@ def meet(pool, call, *arguments):
 
 
 def admit(pool, address, dataset, index):
-    """The link of a worker that is in."""
+    """The client of a worker that has joined."""
     link = meet(pool, join, address, dataset, index)
     assert pool.gather(pool.count + (index not in pool.stats.answered), SECONDS)
     assert index in pool.stats.answered

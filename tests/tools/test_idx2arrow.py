@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_simple(tmp_path):
     assert idx2arrow.main is convert.main
-    write_idx(tmp_path / "images", np.zeros((3, 5, 7), np.uint8))
+    write_idx(tmp_path / "images", np.linspace(0, 255, 105).astype(np.uint8).reshape(3, 5, 7))
     write_idx(tmp_path / "labels", np.arange(3, dtype=np.uint8))
     flags = ["--images", tmp_path / "images", "--labels", tmp_path / "labels", tmp_path / "out"]
     command = [sys.executable, ROOT / "tools" / "idx2arrow.py", *flags]

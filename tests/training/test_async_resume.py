@@ -16,7 +16,7 @@ from tests.support.helpers import inside, plain
 from tests.support.runs import assert_computed_again
 
 
-@pytest.mark.parametrize("stop", [0, 1, 4, 11, 26, 27, 53])
+@pytest.mark.parametrize("stop", [0, 11, 27, *(pytest.param(stop, marks=pytest.mark.slow) for stop in (1, 4, 26, 53))])
 def test_stopped_anywhere(stop: int, async_job: Job):
     """It stops where the open steps have come to their end, which is a position, and goes on with every row once."""
     first = trainer_of(async_job)
@@ -47,7 +47,7 @@ def test_end_that_is_asked_for(async_job: Job):
     assert_computed_again(async_job.run, result)
 
 
-@pytest.mark.parametrize("stop", [0, 1, 13, 27, 40])
+@pytest.mark.parametrize("stop", [0, 13, *(pytest.param(stop, marks=pytest.mark.slow) for stop in (1, 27, 40))])
 def test_stop_after(stop: int, async_job: Job):
     result = train(replace(async_job, stop_after=stop))
     assert (result["steps"], result["finished"]) == (stop, False)

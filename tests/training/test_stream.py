@@ -21,7 +21,7 @@ def test_simple(stream: Stream, whole_stream: dict[str, Any]):
         assert found[name] == whole_stream[name], name
 
 
-@pytest.mark.parametrize("shard_rows", [1_000, 61, 7])
+@pytest.mark.parametrize("shard_rows", [1_000, 61, pytest.param(7, marks=pytest.mark.slow)])
 def test_any_shards(shard_rows: int, stream: Stream, whole_stream: dict[str, Any]):
     assert grown(stream, [500, 500], shard_rows=shard_rows)["weights_sha256"] == whole_stream["weights_sha256"]
 

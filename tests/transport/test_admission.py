@@ -55,7 +55,7 @@ def test_no_hello(pool, dataset, threads, expected, said):
 
 @both_kinds
 def test_digests_are_of_one_handshake(pool, dataset, kind):
-    """One that was overheard does not open the door again."""
+    """One that was overheard is of no use in another."""
     wires = [dial(pool.addresses[kind]) for _ in range(2)]
     challenges = [meet(pool, next_frame, wire) for wire in wires]
     overheard = Handshake(SECRET).hello(challenges[0], protocol.pack(hello(3, dataset)))
@@ -119,7 +119,7 @@ def test_number_in_use(pool, dataset):
 
 
 def test_one_number_at_once(pool, dataset):
-    """Of two workers with it, one is let in."""
+    """Of two workers with it, one is admitted."""
     both = [dial(pool.addresses[1]) for _ in range(2)]
     shakes = [meet(pool, introduce, each, SECRET, protocol.pack(hello(5, dataset))) for each in both]
     welcomes = [

@@ -58,7 +58,7 @@ def test_silent_stranger(pool, dataset, threads, expected, stranger, kind):
 
 @both_kinds
 def test_too_many_strangers(pool, dataset, threads, expected, stranger, kind):
-    """The oldest is turned away, and so a worker is let in."""
+    """The oldest is dropped, so a worker is admitted."""
     address = pool.addresses[kind]
     waiting = [stranger(address) for _ in range(MAX_HANDSHAKES + 3)]
     for each in waiting:

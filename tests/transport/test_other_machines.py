@@ -1,4 +1,4 @@
-"""Workers on processors of another kind, which are let in, and on one that computes otherwise, which are not."""
+"""Workers on processors of another kind, which are admitted, and on one that computes otherwise, which are not."""
 
 import os
 import subprocess
