@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from ddmlp.cli.terminal import Parser, bar, command
+from ddmlp.cli.terminal import Parser, bar, check_range, command
 from ddmlp.data.class_names import parse_class_names
 from ddmlp.data.convert import Changes, Pair, convert, find_pairs
 from ddmlp.data.emnist import FIRST_LABELS, SETS, set_of, sets_in
@@ -105,14 +105,9 @@ def interpret(args: argparse.Namespace, images: Path) -> tuple[int | None, tuple
     return args.classes, names, Changes(transpose, first, args.pixel_max, args.invert)
 
 
-def check_range(flag: str, value: int | None, least: int, most: int | None) -> None:
-    if value is not None and not least <= value <= (value if most is None else most):
-        raise ConfigError(f"{flag} is {value}, expected {least} {'or more' if most is None else f'to {most}'}")
-
-
 def main() -> None:
     args = parse()
-    check_range("--shard-rows", args.shard_rows, 1, None)
+    check_range("--shard-rows", args.shard_rows, 1)
     check_range("--classes", args.classes, 1, 256)
     check_range("--first-label", args.first_label, 0, 255)
     check_range("--pixel-max", args.pixel_max, 1, 255)

@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ddmlp.cli.terminal import Parser, command
+from ddmlp.cli.terminal import Parser, check_range, command
 from ddmlp.errors import ConfigError, require_extra
 
 if TYPE_CHECKING:  # --help need not wait for it
@@ -31,8 +31,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
                         "to this machine's own (may be repeated)")  # fmt: skip
     parser.add_argument("--port", type=int, default=PORT, help="the port; 0 for a free one (default %(default)s)")
     args = parser.parse_args(arguments)
-    if not 0 <= args.port < 1 << 16:
-        raise ConfigError(f"--port is {args.port}, expected 0 to 65535")
+    check_range("--port", args.port, 0, 65535)
     args.allow_host = [name.lower() for name in args.allow_host]
     if wrong := [name for name in args.allow_host if not re.fullmatch(r"[\w.-]+|[0-9a-f:]+", name)]:
         raise ConfigError(f"--allow-host is {wrong[0]!r}, expected the name alone, without scheme and port")

@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from ddmlp import wrong_python
-from ddmlp.errors import DdmlpError, printable
+from ddmlp.errors import ConfigError, DdmlpError, printable
 
 
 class Parser(argparse.ArgumentParser):
@@ -19,6 +20,12 @@ class Parser(argparse.ArgumentParser):
         """Exit with status 2."""
         fail(f"{message}; see {self.prog} --help")
         sys.exit(2)
+
+
+def check_range(flag: str, value: float | None, least: int, most: float = math.inf) -> None:
+    """Raise ConfigError if the value of a flag is given, and is not from `least` to `most`."""
+    if value is not None and not least <= value <= most:
+        raise ConfigError(f"{flag} is {value}, expected {least} {'or more' if most == math.inf else f'to {most}'}")
 
 
 def command(main: Callable[[], int | None]) -> NoReturn:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ddmlp.cli.terminal import Parser
+from ddmlp.cli.terminal import Parser, check_range
 from ddmlp.config import ENDLESS, SCHEDULES, TrainConfig, check_workers, flag
 from ddmlp.data.sources import is_source
 from ddmlp.errors import ConfigError
@@ -128,14 +128,11 @@ def _whole(text: str) -> int:
 def _check(args: argparse.Namespace) -> None:
     """Raise ConfigError for values that cannot work."""
     for name, least in [("checkpoint_every", 1), ("keep", 1), ("stop_after", 0), ("idle_timeout", 0)]:
-        value = getattr(args, name)
-        if value is not None and not value >= least:
-            raise ConfigError(f"{flag(name)} is {value}, expected {least} or more")
+        check_range(flag(name), getattr(args, name), least)
+    check_range("--classes", args.classes, 1, 256)
     check_workers(*args.workers)
     if args.workers == (0, 0) and (args.address or args.dashboard):
         raise ConfigError("--address and --dashboard go with --workers 1 or more")
-    if not 1 <= args.classes <= 256:
-        raise ConfigError(f"--classes is {args.classes}, expected 1 to 256")
     if args.resume and args.run is None:
         raise ConfigError("--resume needs --run, the folder of the run to go on with")
     if (args.end or args.idle_timeout != math.inf) and not (args.follow or args.resume):
