@@ -39,7 +39,7 @@ def test_simple(path, sizes):
     assert ["20" in note for note in notes if "warning" not in note] == [True]
 
 
-@pytest.mark.parametrize("same", range(ENOUGH))
+@pytest.mark.parametrize("same", [0, 1, ENOUGH - 1])
 @pytest.mark.parametrize("size", [1, 3, 50])
 def test_rest_that_begins_alike(path, same, size):
     """Fewer rows than are enough may be alike by accident: they go on, too."""

@@ -30,7 +30,7 @@ from tests.fuzz.messages import frames, requests
 from tests.fuzz.mutations import BYTES, JSON
 from tests.support.checkpoints import some
 from tests.support.events import progress, result
-from tests.support.streams import batch, stream
+from tests.support.streams import Sent, batch, stream
 
 
 def kinds(folder: Path) -> Iterator[Kind]:
@@ -93,26 +93,8 @@ def _data(folder: Path) -> Iterator[Kind]:
     yield Kind("Arrow stream", [stream(batch(5), batch(3, 5)), stream(batch(4), compression="zstd")], _stream)
 
 
-class _Bytes:
-    """A content as a source of bytes."""
-
-    lost: str | None = None
-
-    def __init__(self, content: bytes) -> None:
-        self._rest = memoryview(content)
-
-    def read(self, size: int) -> memoryview:
-        found, self._rest = self._rest[:size], self._rest[size:]
-        if len(found) < size:
-            self.lost = "it has ended"
-        return found
-
-    def peek(self, size: int) -> bytes:
-        return bytes(self._rest[:size])
-
-
 def _stream(content: bytes) -> Meaning:
-    found = list(read_stream(_Bytes(content), "stream", 10))
+    found = list(read_stream(Sent(content), "stream", 10))
     return [(rows.pixels.tobytes(), rows.labels.tobytes()) for rows in found]
 
 

@@ -10,7 +10,7 @@ from tests.fuzz.kind import Kind
 from tests.fuzz.kinds import kinds
 from tests.fuzz.run import FAULT, OTHER, REFUSED, changed, fuzz
 
-INPUTS = 100  # of each kind
+INPUTS = 50  # of each kind
 GOOD = b"\0" * 8
 
 

@@ -130,7 +130,7 @@ def test_every_bit(path):
     good = path.read_bytes()
     expected = {name: (array.dtype, array.shape, array.tobytes()) for name, array in ARRAYS.items()}
     refused = 0
-    for bit in range(0, 8 * len(good), 13):
+    for bit in range(0, 8 * len(good), 29):
         path.write_bytes(good[: bit // 8] + bytes([good[bit // 8] ^ 1 << bit % 8]) + good[bit // 8 + 1 :])
         try:
             found = load_arrays(path)
@@ -139,7 +139,7 @@ def test_every_bit(path):
         else:
             values = [(array.dtype, array.shape, array.tobytes()) for array in found.values()]
             assert values == [*expected.values()]
-    assert refused > len(good) / 4
+    assert refused > len(good) / 8
 
 
 @pytest.mark.parametrize("hidden", [4, 64, 65])

@@ -28,7 +28,9 @@ def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Job, Ru
     return job, train(build_trainer(job))[1]
 
 
-@pytest.mark.parametrize("stop", range(STEPS + 1))
+@pytest.mark.parametrize(
+    "stop", [pytest.param(stop, marks=[pytest.mark.slow] if 3 < stop < STEPS - 1 else []) for stop in range(STEPS + 1)]
+)
 def test_stopped_anywhere_with_a_delay(stop: int, job: Job, whole: tuple[Job, RunResult]):
     _, stopped = train(build_trainer(replace(job, stop_after=stop)))
     assert (stopped.steps, stopped.finished) == (stop, stop == STEPS)

@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,16 @@ def save(folder: Path, kind: str, digit: np.ndarray) -> Path:
     path = folder / kind
     KINDS[kind](digit).save(path)
     return path
+
+
+def damaged(whole: bytes) -> Iterator[bytes]:
+    """A file, cut at some place and with some bits flipped: 60 times, always the same."""
+    random = np.random.default_rng(0)
+    for _ in range(60):
+        found = bytearray(whole[: random.integers(1, len(whole) + 1)])
+        for at in random.integers(0, len(found), 3):
+            found[at] ^= 1 << random.integers(8)
+        yield bytes(found)
 
 
 def png(width: int, height: int) -> bytes:
