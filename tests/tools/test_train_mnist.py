@@ -11,7 +11,7 @@ from ddmlp.data.manifest import Manifest
 from ddmlp.errors import DownloadError, MachineError
 from tests.support.readme import PROMISED
 from tools import sample_mnist, train_mnist
-from tools.train_mnist import KNOWN, SAMPLE, Known, get_data, main
+from tools.train_mnist import KNOWN, SAMPLE, Known, compare, get_data, main
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_hashes_are_the_readmes():
 
 
 @pytest.mark.usefixtures("place")
-def test_simple(capfd: pytest.CaptureFixture[str]):
+def test_simple(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     assert main([]) == 0
     out = capfd.readouterr().out
     assert KNOWN[sha256()] == KNOWN[SAMPLE]
@@ -57,6 +57,10 @@ def test_simple(capfd: pytest.CaptureFixture[str]):
     assert all(str(run.absolute()) in shlex.split(each) for each in commands)
     done = subprocess.run(["bash", "-c", commands[1]], cwd="/", capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
+    assert "as expected" in out
+    monkeypatch.setitem(KNOWN, SAMPLE, Known("the sample", "0" * 64))
+    with pytest.raises(MachineError, match=f"{PROMISED['the 5,000 digits']}, expected {'0' * 64}"):
+        compare(Path("data"), run)
 
 
 @pytest.mark.usefixtures("place")
@@ -81,10 +85,3 @@ def test_files_that_are_named(sample: Path):
     main(["--mnist", str(sample), "--only-data"])
     assert sha256() == SAMPLE
     assert not Path("runs").exists()
-
-
-@pytest.mark.usefixtures("place")
-def test_another_hash(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(KNOWN, SAMPLE, Known("the sample", "0" * 64))
-    with pytest.raises(MachineError, match=f"{PROMISED['the 5,000 digits']}, expected {'0' * 64}"):
-        main([])
