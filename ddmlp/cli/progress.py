@@ -134,7 +134,7 @@ def where(report: Report) -> str:
 
 
 def more(report: Report) -> Iterator[str]:
-    """What only some runs have to tell."""
+    """Figures that only some runs have."""
     mean, most = report.staleness
     if report.asynchronous and not math.isnan(report.error):
         yield f"staleness {mean:.1f}, {most} at most"

@@ -1,4 +1,4 @@
-"""Commands that a message tells the user to run: what is shown can be pasted into the shell."""
+"""Commands in messages, which can be pasted into a shell."""
 
 import os
 import shlex
@@ -17,7 +17,7 @@ def interpreter() -> str:
 
 
 def command_line(words: Iterable[object]) -> str:
-    """Words as the line that a shell cuts into the same words."""
+    """A line that a shell splits into these words."""
     return " ".join(_quoted(str(word)) for word in words)
 
 

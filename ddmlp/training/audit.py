@@ -62,12 +62,12 @@ class RecordedRun:
         return dataset
 
     def recomputation(self, dataset: Dataset, first: int, last: int) -> Recomputation:
-        """What computes the run again up to step `last`, from the newest kept checkpoint that is not after `first`."""
+        """A recomputation of the run up to step `last`, from the newest kept checkpoint that is not after `first`."""
         updates = UpdateLog(self.run.updates).load(last) if self.origin.config.asynchronous else None
         return Recomputation(self._job, dataset, self._start(dataset, first), updates)
 
     def figures(self, dataset: Dataset, test: Dataset | None, first: int) -> Figures:
-        """What compares the figures of the run with those of such a recomputation."""
+        """A comparison of the figures of the run with those of such a recomputation."""
         chain = {entry.step: entry.digest for entry in self.entries}
         plan = self._job.plan(dataset.manifest)
         return Figures(self.run, self.origin.config, plan, self._start(dataset, first), chain, test)

@@ -26,8 +26,8 @@ ERROR_OFF = 1e-9  # by which a mean error may differ, as a part of it
 
 
 class Figures:
-    """Follows a recomputation, and raises RunError for the first figure that is not what is recorded: at a checkpoint,
-    so that weights which differ are told first.
+    """Follows a recomputation, and raises RunError for the first recorded figure that differs. It does so at a
+    checkpoint, so that weights that differ are reported first.
 
     compared, damaged: how many lines of metrics.jsonl were compared, and cannot be read.
     """
