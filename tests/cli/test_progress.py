@@ -3,6 +3,7 @@
 import io
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -55,7 +56,8 @@ def test_simple(monkeypatch: pytest.MonkeyPatch):
     assert lines[2].startswith("epoch 2/2  step 60/100")
 
 
-def test_not_a_line_for_each_report():
+def test_not_a_line_for_each_report(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(progress, "LINE_SECONDS", 3_600)
     assert shown(*[REPORT] * 20) == ""
 
 
@@ -109,11 +111,17 @@ def test_a_server_started_again():
     ]
 
 
-def test_unknown_time_left(monkeypatch: pytest.MonkeyPatch):
+def test_time_left(monkeypatch: pytest.MonkeyPatch):
+    """As many seconds as the steps to come take if they go on as they went; unknown before one is done."""
+    now = 7.0
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: now))
     monkeypatch.setattr(progress, "LINE_SECONDS", 0)
-    lines = shown(REPORT, replace(REPORT, step=20), replace(REPORT, step=31)).splitlines()
-    assert [line.endswith("left ?") for line in lines] == [True, True, False]
-    assert lines[2].endswith("left 0:00:00")
+    output = io.StringIO()
+    with RunProgress(quiet=False, console=Console(file=output, width=200)) as shows:
+        for step in (30, 20, 31, 35):
+            shows.show(replace(REPORT, step=step))
+            now += 20
+    assert [line.rpartition("left ")[2] for line in output.getvalue().splitlines()] == ["?", "?", "0:46:00", "0:13:00"]
 
 
 def test_a_stream_has_rows_and_no_end(monkeypatch: pytest.MonkeyPatch):

@@ -1,14 +1,16 @@
 """What ddmlp is sent: pictures, bodies of requests, and frames between its own processes."""
 
 import io
+import socket
 import struct
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
 import msgspec
 import numpy as np
 from PIL import Image
 
-from ddmlp.errors import RunError
+from ddmlp.errors import DdmlpError, RunError
 from ddmlp.inference.images import read_picture
 from ddmlp.inference.model import Model
 from ddmlp.nn.weights import Shape, Weights
@@ -17,8 +19,15 @@ from ddmlp.plan.row_stats import RowStats
 from ddmlp.serving.uploads import read_images
 from ddmlp.training.messages import Unit
 from ddmlp.transport import protocol
+from ddmlp.transport.frames import FrameSocket
+from ddmlp.transport.handshake import Handshake
+from ddmlp.transport.peer import Peer
 from tests.fuzz.kind import Kind, Meaning
 from tests.fuzz.mutations import BYTES, JSON
+from tests.support.sockets import SECRET, packed
+
+TALLY = RowStats(4, 5, 0.5, 1, 0.25)
+ANSWER = protocol.ANSWER_BYTES
 
 
 def requests() -> Iterator[Kind]:
@@ -45,12 +54,58 @@ def requests() -> Iterator[Kind]:
 
 
 def frames() -> Iterator[Kind]:
-    unit = Unit(3, 2, Node(0, 4))
+    unit, shape = Unit(3, 2, Node(0, 4)), Shape(6, 4, 3)
     hello = protocol.pack(protocol.Hello(1, protocol.VERSION, "a" * 64, "b" * 64, {"hidden": 4}))
+    welcome = protocol.pack(protocol.Welcome(True, 4, "so"))
+    answer = protocol.pack_answer(unit, TALLY, 0, 4 * shape.size, 0.5)
+    failure = protocol.pack_failure(RunError("x"))
     for name, good, read, changes in [
         ("hello", hello, lambda frame: protocol.unpack(frame, protocol.Hello), JSON),
-        ("unit", protocol.pack_unit(unit, 1, False), protocol.unpack_unit, BYTES),
-        ("answer", protocol.pack_answer(unit, RowStats(4, 5, 0.5, 1, 0.25), 1, 9, 0.5), protocol.unpack_answer, BYTES),
-        ("failure", protocol.pack_failure(RunError("x")), lambda frame: str(protocol.unpack_failure(frame)), JSON),
+        ("welcome", welcome, lambda frame: protocol.unpack(frame, protocol.Welcome), JSON),
+        ("unit", protocol.pack_unit(unit, 1, 0), protocol.unpack_unit, BYTES),
+        ("answer", answer, protocol.unpack_answer, BYTES),
+        ("failure", failure, lambda frame: str(protocol.unpack_failure(frame)), JSON),
     ]:
         yield Kind(f"frame: {name}", [good], read, changes, refusals=(ValueError, struct.error))
+    server, worker = Handshake(SECRET), Handshake(SECRET)
+    said = worker.hello(server.challenge, hello)
+    server.read_hello(said)
+    replied = server.welcome(welcome)
+    for name, good, read in [("hello", said, server.read_hello), ("welcome", replied, worker.read_welcome)]:
+        yield Kind(f"handshake: {name}", [good], read, sealed=True, refusals=(ValueError,))
+
+    def whole(sent: bytes) -> Meaning:
+        with _arriving(sent) as wire:
+            return wire.receive(), wire.receive(5)
+
+    lost = ValueError, OSError, EOFError
+    two = packed(b"three") + packed(b"")
+    yield Kind("connection: frames", [two], whole, refusals=lost)
+
+    def of_peer(sent: bytes) -> Meaning:
+        with _arriving(sent) as wire:
+            found = Peer(0, "here", wire, None, [np.zeros(shape.size, np.float32)]).receive(unit)
+            assert found is not None, "it has been closed"
+            return found._replace(flat=found.flat.tobytes())
+
+    array = np.arange(shape.size, dtype=np.float32)
+    answered = [packed(answer, array)]
+    refusals = *lost, DdmlpError
+    yield Kind("connection: answers", answered, of_peer, sealed=True, refusals=refusals)
+
+    def adapted(content: bytes) -> Meaning:
+        rest = content[ANSWER:].ljust(array.nbytes, b"\0")[: array.nbytes]
+        return of_peer(packed(content[:ANSWER], np.frombuffer(rest, np.float32)))
+
+    yield Kind("connection: answers, its checksum adapted", [answer + array.tobytes()], adapted, refusals=refusals)
+
+
+@contextmanager
+def _arriving(sent: bytes) -> Iterator[FrameSocket]:
+    """A connection whose other end has sent that, and has closed it."""
+    one, end = socket.socketpair()
+    with one, closing(FrameSocket(end)) as wire:
+        one.setblocking(False)
+        one.send(sent)
+        one.close()
+        yield wire

@@ -1,21 +1,25 @@
-"""A link between a worker and the server that lets only so many bytes through, each way."""
+"""A link between a worker and the server that lets only so many bytes through, in all or in a second, each way."""
 
 import socket
 import threading
+import time
 from contextlib import contextmanager, suppress
 
 PIECE = 65_536  # bytes
+ENDLESS = 10**12  # bytes
+TICK = 0.01  # seconds between the pieces of a link that has a rate
 
 
 class SlowLink:
     """Forwards one connection, made to `address`, to a server, in threads.
 
     limits: bytes to the server and to the worker after which no more goes that way, though the connection stays; gap:
-    then a byte goes through each time that so many seconds have passed.
+    then a byte goes through each time that so many seconds have passed; rate: bytes a second before that, each way.
     """
 
-    def __init__(self, server, limits, gap=None):
+    def __init__(self, server, limits=(ENDLESS, ENDLESS), gap=None, rate=None):
         self._server, self._limits, self._gap = server, limits, gap
+        self._piece, self._pause = (PIECE, 0.0) if rate is None else (max(1, round(rate * TICK)), TICK)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = self._listener.getsockname()
         self.slow = threading.Event()  # a limit was reached
@@ -46,9 +50,13 @@ class SlowLink:
 
     def _forward(self, source, target, left):
         with suppress(OSError):
-            while left and (data := source.recv(min(PIECE, left))):
+            due = time.monotonic()
+            while left and (data := source.recv(min(self._piece, left))):
                 target.sendall(data)
                 left -= len(data)
+                # The time that a piece takes does not begin before it has come: a link saves nothing while it is idle.
+                due = max(due, time.monotonic() - self._pause) + self._pause * len(data) / self._piece
+                self._over.wait(max(0.0, due - time.monotonic()))
             if not left:
                 self.slow.set()
                 while not self._over.wait(self._gap) and (data := source.recv(1)):
@@ -57,8 +65,8 @@ class SlowLink:
 
 
 @contextmanager
-def slow_link(server, limits, gap=None):
-    link = SlowLink(server, limits, gap)
+def slow_link(server, limits=(ENDLESS, ENDLESS), gap=None, rate=None):
+    link = SlowLink(server, limits, gap, rate)
     try:
         yield link
     finally:

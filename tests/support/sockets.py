@@ -1,8 +1,10 @@
 """Socket pools and workers without Ray, for tests of the message path."""
 
 import select
+import struct
 import tempfile
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 
 from ddmlp.config import Timeouts, TrainConfig
 from ddmlp.data.dataset import Dataset
+from ddmlp.errors import TrainingError
 from ddmlp.nn.known_answer import answer, machine
 from ddmlp.nn.optimizer import SGD
 from ddmlp.nn.weights import Shape, Weights
@@ -23,7 +26,7 @@ from ddmlp.training.step_loop import StepLoop
 from ddmlp.training.worker import Worker
 from ddmlp.transport import protocol, socket_pool
 from ddmlp.transport.client import WorkerClient, run_worker
-from ddmlp.transport.frames import FrameSocket
+from ddmlp.transport.frames import FrameSocket, checksum
 from ddmlp.transport.handshake import Handshake
 from ddmlp.transport.socket_pool import SocketWorkerPool
 
@@ -109,6 +112,12 @@ def dial(address):
     return FrameSocket(protocol.connect(address, SECONDS))
 
 
+def packed(frame, array=None):
+    """What goes over the wire for a frame, and for an array behind it."""
+    sums = zlib.crc32(frame), 0 if array is None else checksum(array)
+    return struct.pack("<III", len(frame), *sums) + frame + (b"" if array is None else array.tobytes())
+
+
 def next_frame(wire):
     """The next frame of the other end; it must come."""
     while (frame := wire.receive()) is None:
@@ -169,7 +178,7 @@ class Training:
         self.nothing = 0  # times that no answer came in time
         publish(pool).flat[:] = Weights.draw(SHAPE, PLAN.seed).flat
         server = ParameterServer(SGD(config), 0, pool.weights[0])
-        self.loop = StepLoop(SGD(config), self.schedule, server, pool, lambda *_: "")
+        self.loop = StepLoop(SGD(config), self.schedule, server, pool, lambda *_: TrainingError("not finite"))
 
     @property
     def queue(self):

@@ -7,9 +7,11 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from ddmlp.transport.frames import LONGEST, FrameSocket
+from ddmlp.transport.frames import COLUMNS, LONGEST, FrameSocket, checksum
 
 ARRAY = np.arange(300_000, dtype=np.float32)  # more than a socket takes at once
+PAIR = np.array([1, 2], np.float32)
+SENT = b"\3\0\0\0" + b"\xc2\x41\x24\x35" + checksum(PAIR).to_bytes(4, "little") + b"abc" + PAIR.tobytes()
 
 
 @contextmanager
@@ -59,20 +61,76 @@ def test_array_in_pieces():
 def test_byte_by_byte():
     one, end = socket.socketpair()
     other, found = FrameSocket(end), np.zeros(2, np.float32)
-    for byte in b"\3\0\0\0ab":
+    *before, last = SENT[: -PAIR.nbytes]
+    for byte in before:
         one.send(bytes([byte]))
         assert other.receive(3) is None
     assert other.unread
-    one.send(b"c")
+    one.send(bytes([last]))
     assert other.receive(3) == b"abc"
-    for byte in np.float32(1).tobytes() + np.float32(2).tobytes()[:-1]:
+    assert not other.unread
+    *before, last = SENT[-PAIR.nbytes :]
+    for byte in before:
         one.send(bytes([byte]))
         assert not other.receive_array(found)
-    one.send(np.float32(2).tobytes()[-1:])
+        assert other.unread
+    one.send(bytes([last]))
     assert other.receive_array(found)
+    assert not other.unread
     assert found.tolist() == [1, 2]
     one.close()
     other.close()
+
+
+def received(sent):
+    """A frame and an array, when this was all that the other end has sent."""
+    one, end = socket.socketpair()
+    one.sendall(sent)
+    one.close()
+    other, found = FrameSocket(end), np.zeros(2, np.float32)
+    try:
+        frame = other.receive(3)
+        assert other.receive_array(found)
+        return frame, found.tolist()
+    finally:
+        other.close()
+
+
+def test_damaged():
+    """Whatever bit has flipped, it is seen."""
+    assert received(SENT) == (b"abc", [1, 2])
+    for bit in range(8 * len(SENT)):
+        damaged = bytearray(SENT)
+        damaged[bit // 8] ^= 1 << bit % 8
+        with pytest.raises((ValueError, EOFError)):  # the end comes too soon for a length that has grown
+            received(damaged)
+
+
+@pytest.mark.parametrize("size", [1, 2 * COLUMNS - 1, 2 * COLUMNS, 2 * COLUMNS + 1, 300_000])
+def test_checksum(size):
+    """Another number anywhere is seen, and two that have changed places."""
+    array = ARRAY[:size].copy()
+    before, draw = checksum(array), np.random.default_rng(size)
+    assert before == checksum(array.copy())
+    for at in {0, size - 1, *draw.integers(0, size, 20)}:
+        array.view(np.uint32)[at] ^= np.uint32(1 << int(draw.integers(32)))
+        assert checksum(array) != before
+        array[at] = ARRAY[at]
+        if at:
+            array[[0, at]] = array[[at, 0]]
+            assert checksum(array) != before
+            array[[0, at]] = array[[at, 0]]
+    assert checksum(array) == before
+
+
+def test_cut():
+    """No part of a message goes on in another one, and the other end is gone at its end."""
+    for end in range(len(SENT)):
+        with pytest.raises(EOFError):
+            received(SENT[:end])
+        if end:
+            with pytest.raises((ValueError, EOFError)):
+                received(SENT[:end] + SENT)
 
 
 @pytest.mark.parametrize("length", [LONGEST + 1, 2**32 - 1])
@@ -81,7 +139,7 @@ def test_too_long(length, usual):
     """Nothing is kept for it."""
     one, end = socket.socketpair()
     other = FrameSocket(end)
-    one.send(struct.pack("<I", length))
+    one.send(struct.pack("<III", length, 0, 0))
     with pytest.raises(ValueError, match=f"{length:,} bytes .* {LONGEST:,}"):
         other.receive(usual)
     one.close()
@@ -89,7 +147,7 @@ def test_too_long(length, usual):
 
 
 def test_closed_in_the_middle():
-    for sent in (b"", b"\3\0", b"\3\0\0\0ab"):
+    for sent in (b"", b"\3\0", SENT[:10]):
         one, end = socket.socketpair()
         other = FrameSocket(end)
         one.sendall(sent)

@@ -1,5 +1,6 @@
 """What a step sends, counted: messages, and bytes."""
 
+from ddmlp.config import Timeouts
 from ddmlp.transport.frames import FrameSocket
 from tests.support.sockets import PLAN, SECONDS, SHAPE, Training, both_kinds, listening, work
 
@@ -16,7 +17,7 @@ def test_simple(dataset, threads, monkeypatch, kind):
         before(self, frame, array)
 
     before = FrameSocket.send
-    with listening(dataset) as pool:
+    with listening(dataset, Timeouts(overdue=3_600)) as pool:  # nobody is overtaken, however busy the machine is
         workers = [threads.submit(work, pool.addresses[kind], dataset, index) for index in range(2)]
         assert pool.gather(2, SECONDS)
         training = Training(pool, 2)
