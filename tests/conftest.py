@@ -14,6 +14,7 @@ from hypothesis import settings
 
 from ddmlp.cli import train
 from ddmlp.data.convert import convert, find_pairs
+from ddmlp.ray_backend.choice import choose
 from ddmlp.ray_backend.cluster import Cluster, connect
 from tests.support.leaks import no_leaks
 from tests.support.processes import ACTORS, HOLDERS, actors, assert_no_actor_is_left
@@ -128,6 +129,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """The one Ray of the session, whatever the number of processes that run the tests."""
     if "PYTEST_XDIST_WORKER" in os.environ:  # their folders are beside each other
         (tmp_path_factory.getbasetemp().parent / "has-a-ray").touch(exist_ok=False)
-    found = connect("local")
+    found = connect(choose("local"))
     yield found
     found.leave()

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ddmlp.data.dataset import Dataset
-from ddmlp.nn import compiled
 from ddmlp.nn.known_answer import KNOWN_ANSWER, answer, machine
 from ddmlp.nn.weights import Shape
 from ddmlp.plan.plan import Plan
@@ -21,11 +20,6 @@ from ddmlp.training.worker import Worker
 from ddmlp.transport import protocol
 from ddmlp.transport.client import WorkerClient, run_worker
 from ddmlp.transport.socket_pool import SocketWorkerPool
-
-
-def compile_quietly() -> None:
-    """Say nothing when kernels are compiled: the driver has said it, and each line of an actor goes to its terminal."""
-    compiled.announce = lambda _: None
 
 
 def hello(worker: int, job: Job, dataset: Dataset) -> protocol.Hello:
@@ -54,7 +48,6 @@ class ServerActor:
 
     def start(self, job: Job, secret: bytes, addresses: Sequence[protocol.Address]) -> int:
         """Returns the position. Not in the constructor: an error there would reach the driver as an actor's death."""
-        compile_quietly()
 
         def connect(dataset: Dataset, _plan: Plan, shape: Shape) -> SocketWorkerPool:
             self.pool = SocketWorkerPool(
@@ -73,7 +66,7 @@ class ServerActor:
         return self.trainer.step
 
     def ping(self) -> int:
-        """Its process. Answered in a thread beside the one that all else is done in."""
+        """The number of its process. Answered by a thread of its own, so also while another call is being done."""
         return os.getpid()
 
     def listen(self, address: protocol.Address) -> protocol.Address:
@@ -119,7 +112,6 @@ class WorkerActor:
 
     def work(self, job: Job, endpoint: Endpoint, *, far: bool) -> str:
         """Answer the server's units until there are no more; returns why there are none."""
-        compile_quietly()
         # The server verifies its own node's copy, not that of another.
         dataset = self._dataset = self._dataset or Dataset(job.data / "train", verify=far)
         shape = job.shape(dataset.manifest)

@@ -53,13 +53,19 @@ def _answering(address: str, source: str) -> str:
         raise ConfigError(f"{source} is {address}, the address of {kinds.get(scheme, 'no Ray')}; {SHOWN}")
     if not (parts := _parts(address)):
         raise ConfigError(f"{source} is {address}; {SHOWN}")
+    if reason := _refusal(parts):
+        remedy = "leave out --address" if source == "--address" else "unset RAY_ADDRESS"
+        raise ClusterError(f"no Ray answers at {address} ({source}): {reason}; start it, or {remedy}")
+    return address
+
+
+def _refusal(parts: tuple[str, int]) -> str | None:
+    """Why nothing can be reached at a host and port; None if something can."""
     try:
         socket.create_connection(parts, timeout=CONNECT_SECONDS).close()
     except OSError as error:
-        remedy = "leave out --address" if source == "--address" else "unset RAY_ADDRESS"
-        reason = error.strerror or str(error) or type(error).__name__
-        raise ClusterError(f"no Ray answers at {address} ({source}): {reason}; start it, or {remedy}") from None
-    return address
+        return error.strerror or str(error) or type(error).__name__
+    return None
 
 
 def _parts(address: str) -> tuple[str, int] | None:
@@ -94,11 +100,8 @@ def _running() -> Choice:
     except (OSError, UnicodeDecodeError):
         return Choice(None, "no Ray is running on this machine")
     parts = _parts(address)
-    try:
-        socket.create_connection(parts or ("", 0), timeout=CONNECT_SECONDS).close()
-    except OSError:
+    if not parts or _refusal(parts):
         return Choice(None, f"no Ray answers at {address}, which {record} names")
-    assert parts is not None
     # Ray leaves the record as it is if another user's Ray has the same address, so its owner is second best.
     if _listener(parts[1], owner) != os.getuid():
         return Choice(None, f"the Ray at {address} is another user's; join it by --address {address}")

@@ -1,4 +1,4 @@
-"""Ray: the cluster that is running, or one of our own, and how much room it has for actors."""
+"""Attaches to a Ray or starts one; how much room it has for actors, and what its actors answer."""
 
 import logging
 import os
@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from ddmlp.errors import ClusterError, DdmlpError
-from ddmlp.ray_backend.choice import Choice, choose
+from ddmlp.ray_backend.choice import Choice
 from ddmlp.ray_backend.head import ask_head, check_node, find_token
 from ddmlp.ray_backend.temporary import has_room, ray_folder
 
@@ -20,7 +20,7 @@ OBJECT_STORE_BYTES = 100 << 20  # of our own Ray: our arrays do not travel throu
 SHARED_MEMORY = Path("/dev/shm")
 LOOPBACK = "127.0.0.1"
 CPU_SECONDS = 5  # until a Ray that runs must have a CPU
-# A process that Ray starts again would have to be told what to do again, so that is not left to Ray.
+# Ray must not restart actors or repeat calls: a new process would not know its job.
 NEVER_AGAIN: dict[str, Any] = {"max_restarts": 0, "max_task_retries": 0}
 SHARES = 10_000  # of a CPU: Ray counts in these
 EXIT, EXIT_CHARACTERS = "Worker exit type:", 400  # how Ray says why a process has ended
@@ -33,16 +33,13 @@ ALWAYS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_USAGE_STATS_PROMPT_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    # Ray would print long paragraphs into our standard output; we say it ourselves, in a line.
-    "RAY_DEDUP_LOGS_SKIP_REGEX": "A worker died or was killed|has been marked dead|Raylet is terminated",
 }
 # For a Ray that runs, and has answered: one that refuses us is not to be asked 20 times.
 ATTACHED = {"RAY_NUM_REDIS_GET_RETRIES": "3"}
 _token = secrets.token_hex(32)  # one a process, because Ray keeps the first
-# For a Ray of our own: listen on loopback only, demand a token of everyone, measure nothing.
+# For a Ray of our own: listen on loopback only, measure nothing.
 OWN = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-    "RAY_AUTH_MODE": "token",
     "RAY_enable_metrics_collection": "0",
     "RAY_prestart_worker_first_driver": "0",
     "RAY_worker_niceness": "0",
@@ -93,11 +90,11 @@ class Cluster:
         return sum(node["Alive"] for node in self.ray.nodes())
 
     def share(self, workers: int) -> float:
-        """CPUs to reserve for each of so many workers, one if there are so many: the most with which each fits on a
-        node, whatever else runs there."""
+        """CPUs to reserve for each worker: at most 1, and the most with which all fit on the nodes, if nothing else
+        runs there."""
         nodes = [round(cpus * SHARES) for cpus in self.cpus_by_node.values()]
         if sum(nodes) < workers:
-            return 1.0 if not nodes else 1 / SHARES  # which no node has now
+            return 1.0 if not nodes else 1 / SHARES  # no node has that now
         # The more for each, the fewer fit. This many shares do, and no more.
         return (
             bisect_right(range(1, SHARES + 1), -workers, key=lambda share: -sum(node // share for node in nodes))
@@ -113,13 +110,12 @@ class Cluster:
         self.ray.shutdown()
 
 
-def connect(asked: Choice | str | None = None, *, dashboard: bool = False) -> Cluster:
-    """Attach to the Ray of a choice, or that `choose` finds for an address, or start one here.
+def connect(choice: Choice, *, dashboard: bool = False) -> Cluster:
+    """Attach to a Ray, or start one here.
 
-    The environment of this process is changed for that. Raises what `choose`, `ask_head` and `temporary_folder` raise,
-    and ClusterError if Ray does not start, rejects this process, or has no CPUs.
+    This changes the environment of this process. Raises ClusterError if Ray does not start, rejects this process, or
+    has no CPUs; also what `ask_head`, `check_node` and `ray_folder` raise.
     """
-    choice = asked if isinstance(asked, Choice) else choose(asked)
     return _start(choice, dashboard=dashboard) if choice.own else _join(choice)
 
 
@@ -129,9 +125,8 @@ def _start(choice: Choice, *, dashboard: bool) -> Cluster:
     _check_loopback()
     for name, value in {**ALWAYS, **OWN}.items():
         os.environ.setdefault(name, value)
-    os.environ["RAY_AUTH_MODE"] = "token"
-    # Nothing is written to the user's home, and it ends with us.
-    os.environ["RAY_AUTH_TOKEN"] = _token
+    # Demand a token of everyone. Nothing is written to the user's home, and it ends with us.
+    os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=_token)
     options: dict[str, Any] = {
         "address": "local",
         "include_dashboard": dashboard,
@@ -196,12 +191,12 @@ def _check_loopback() -> None:
 
 
 class ActorLostError(Exception):
-    """An actor is dead, or out of reach; why, in a line."""
+    """An actor is dead or cannot be reached; the reason, in a line."""
 
 
 def get_answer(ray: ModuleType, asked: Any) -> Any:
-    """The answer of an actor, which is there; raises what it raised, if that is an error of ours or of the operating
-    system, ClusterError for others, and ActorLostError."""
+    """The answer to a call of an actor, once it has come. Raises what the actor raised if that is a DdmlpError or an
+    OSError, ClusterError for other errors, and ActorLostError."""
     try:
         return ray.get(asked)
     except ray.exceptions.RayTaskError as error:
@@ -213,7 +208,7 @@ def get_answer(ray: ModuleType, asked: Any) -> Any:
 
 
 def one_line(error: BaseException) -> str:
-    """An error of Ray's in one line: its first one, and what Ray knows of why a process has ended."""
+    """An error of Ray's in one line: its first line, and why a process has ended, if it says so."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
     _, found, why = " ".join(lines[1:]).partition(EXIT)
     return f"{type(error).__name__}: {lines[0]}" + (f" {EXIT} {why.strip()[:EXIT_CHARACTERS]}" if found else "")

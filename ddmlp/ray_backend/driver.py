@@ -1,6 +1,6 @@
-"""The driver of Ray: a process of its own that does what it is asked, and answers.
+"""The child process that is Ray's driver: it does what `DriverProcess` asks over a pipe, and answers.
 
-If its raylet or its GCS is gone, Ray's C++ ends the process that holds a driver. So no process of a user's is one.
+If its raylet or its GCS is gone, Ray's C++ ends the process of a driver. So the process of a user is never one.
 """
 
 import os
@@ -20,12 +20,12 @@ from ddmlp.ray_backend.trainer import RayTrainer
 from ddmlp.training.job import Job
 
 CROWDED = 0.25  # CPUs a worker
-LOOK_SECONDS = 0.25  # between looks whether the process that started this one is there
+LOOK_SECONDS = 0.25  # between looks whether the parent process still runs
 
 
 class Message(NamedTuple):
-    """What the driver says: a line for the user; where Ray's GCS and its raylet here are; the answer to what it was
-    asked; or the error that this has come to."""
+    """note: a line for the user; cluster: the addresses of Ray's GCS and of the raylet on this machine; answer and
+    error: what a request returned or raised."""
 
     kind: Literal["note", "cluster", "answer", "error"]
     value: Any
@@ -33,7 +33,7 @@ class Message(NamedTuple):
 
 @contextmanager
 def on_ray(job: Job, choice: Choice, dashboard: bool, send: Callable[[Message], None]) -> Iterator[RayTrainer]:
-    """A trainer on Ray; nothing of it is left behind. A Ray of our own ends with this process."""
+    """A trainer on Ray, closed at the end. A Ray of our own ends with this process."""
     cluster = connect(choice, dashboard=dashboard)
     try:
         send(Message("cluster", (cluster.address, cluster.raylet)))
@@ -50,7 +50,7 @@ def on_ray(job: Job, choice: Choice, dashboard: bool, send: Callable[[Message], 
 
 
 def notes(job: Job, cluster: Cluster, *, dashboard: bool) -> Iterator[str]:
-    """What the user is told of the cluster."""
+    """Lines about the cluster for the user."""
     name = "started a local Ray" if cluster.own else f"using the Ray at {cluster.address}"
     yield f"{name} ({cluster.why}): {cluster.room()}"
     if dashboard and cluster.own:
@@ -63,16 +63,13 @@ def notes(job: Job, cluster: Cluster, *, dashboard: bool) -> Iterator[str]:
 
 def serve(connection: Connection) -> None:
     """Open a trainer as the first message says, and answer the others until there are no more."""
-
-    def send(message: Message) -> None:
-        connection.send(message)
-
+    send = connection.send
     try:
         job, choice, dashboard = connection.recv()
         with on_ray(job, choice, dashboard, send) as trainer:
             send(Message("answer", trainer.step))
-            while asked := connection.recv():
-                method, arguments = asked
+            while request := connection.recv():
+                method, arguments = request
                 try:
                     send(Message("answer", getattr(trainer, method)(*arguments)))
                 except DdmlpError as error:
@@ -80,20 +77,20 @@ def serve(connection: Connection) -> None:
         send(Message("answer", None))
     except (DdmlpError, OSError) as error:
         send(Message("error", error))
-    except Exception as error:  # what Ray raises if it is not well
+    except Exception as error:  # Ray raises many kinds
         send(Message("error", ClusterError(f"the driver of Ray has failed: {one_line(error)}")))
 
 
 def end_with(parent: int) -> None:
-    """Once that process has ended, end this one and all that it has started."""
+    """Kill this process group once the process `parent` has ended."""
     while os.getppid() == parent:
         time.sleep(LOOK_SECONDS)
     os.killpg(0, signal.SIGKILL)
 
 
 def main(descriptor: int, parent: int, program: str) -> None:
-    """The driver's process, which leads a group of its own. program: what Ray is to take it for."""
+    """Run in a process that leads its own process group. program: the name of the script, as Ray shows it."""
     sys.argv[:] = [program]
     Thread(target=end_with, args=[parent], daemon=True).start()
-    with suppress(EOFError, OSError):  # whoever asks is gone
+    with suppress(EOFError, OSError):  # the parent has ended
         serve(Connection(descriptor))

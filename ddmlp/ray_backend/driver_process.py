@@ -1,4 +1,4 @@
-"""A trainer on Ray, whose driver is a child process: its death, and Ray's, are errors here, and a wait can be ended."""
+"""The trainer on Ray as a command uses it: the driver is a child process, so its death, and Ray's, are errors here."""
 
 import os
 import signal
@@ -23,15 +23,15 @@ descriptor, parent, __file__, *sys.path[:] = sys.argv[1:]
 from ddmlp.ray_backend.driver import main
 main(int(descriptor), int(parent), __file__)"""
 STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-LOG_BYTES = 4096  # of what the driver has printed, that are looked at
+LOG_BYTES = 4096  # at the end of the driver's output, in which its last line is looked for
 LOOK_SECONDS = 0.1  # between looks at signals and at Ray
 
 
 class DriverProcess:
-    """Used as the local trainer is; `RayTrainer`, whose driver is in the process that this one starts.
+    """Starts the driver, and forwards the methods of a trainer to its `RayTrainer`.
 
-    A signal that asks all processes to stop is for this one alone: it is blocked in the driver, and in all that the
-    driver starts, a Ray of our own included. Without Ray no checkpoint could be written any more.
+    Signals that ask to stop are blocked in the driver and in all that it starts, a Ray of our own included: they may be
+    sent to all processes at once (by a terminal, systemd, Slurm), and without Ray no checkpoint could be written.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class DriverProcess:
     ) -> None:
         """address: see `choose`; dashboard: see `connect`; note: called with lines for the user; stopping: signals that
         ask to stop, as they come. Raises ClusterError, and what an actor raised."""
-        choice = choose(address)  # here, because this program may be connected to a Ray
+        choice = choose(address)  # in this process, which may be connected to a Ray
         self._timeouts, self._note, self._stopping = job.timeouts, note, stopping
         self._probe: RayProbe | None = None
         self._asked_to_stop: float | None = None  # when
@@ -79,29 +79,29 @@ class DriverProcess:
         return folder
 
     def close(self) -> None:
-        """Let the driver and all that it has started go, whatever state they are in."""
+        """End the driver and all that it has started, whatever state they are in."""
         if self._connection.closed:
             return
         try:
             self._connection.send(None)
             self._answer(self._timeouts.close)
         except (ClusterError, OSError, KeyboardInterrupt):
-            pass  # it is ended all the same
+            pass  # it is killed below
         finally:
             self._end()
 
     def _ask(self, method: str, *arguments: Any, stoppable: bool = True) -> Any:
-        """What the driver answers; raises what it raised."""
-        with suppress(OSError):  # it has ended, and perhaps said why
+        """What a method of the driver's trainer returns; raises what it raises."""
+        if self._connection.closed:
+            raise ClusterError("the driver of Ray has ended")
+        with suppress(OSError):  # it has ended; its last message may say why
             self._connection.send((method, arguments))
         return self._answer(self._timeouts.driver, stoppable=stoppable)
 
     def _answer(self, seconds: float, *, stoppable: bool = True) -> Any:
-        """The driver's next answer. All waits for Ray are here: whatever happens to it, each has an end."""
+        """The driver's next answer. All waits for Ray are here, so that each is bounded."""
         deadline = time.monotonic() + seconds
         while True:
-            if self._connection.closed:
-                raise ClusterError("the driver of Ray has ended")
             if self._connection.poll(LOOK_SECONDS):
                 try:
                     kind, value = self._connection.recv()
@@ -127,7 +127,7 @@ class DriverProcess:
                 raise self._lost(f"the driver of Ray has not answered for {seconds:g} s")
 
     def _last_words(self) -> str:
-        """The last line that the driver has printed."""
+        """The last line that the driver has printed, for the end of a message."""
         self._log.seek(max(0, self._log.seek(0, os.SEEK_END) - LOG_BYTES))
         lines = self._log.read().decode(errors="replace").split("\n")
         words = [printable for line in lines if (printable := "".join(filter(str.isprintable, line)).strip())]
@@ -138,20 +138,20 @@ class DriverProcess:
         return self._probe.missing() if self._probe else None
 
     def _stop_is_overdue(self) -> bool:
-        """Whether it was asked to stop, and no answer has come for long since."""
+        """Whether no answer has come for `Timeouts.stop` seconds after the first signal."""
         if self._stopping and self._asked_to_stop is None:
             self._asked_to_stop = time.monotonic()
         return self._asked_to_stop is not None and time.monotonic() > self._asked_to_stop + self._timeouts.stop
 
     def _lost(self, what: str) -> ClusterError:
-        """The error of what has come to an end; the driver's process has then, too."""
+        """End the driver; returns the error to raise."""
         self._end()
         return ClusterError(what)
 
     def _end(self) -> None:
-        """Kill the driver and what it has started that is not gone yet. A Ray of our own is in its process group."""
+        """Kill the driver's process group, in which a Ray of our own is, too."""
         if not self._connection.closed:
-            os.killpg(self._process.pid, signal.SIGKILL)  # it is our child: while it is not waited for, it has its id
+            os.killpg(self._process.pid, signal.SIGKILL)  # a child keeps its id until it is waited for
             self._process.wait()
             self._connection.close()
             self._log.close()
@@ -161,7 +161,7 @@ class DriverProcess:
 
 @contextmanager
 def _blocked(signals: set[signal.Signals]) -> Iterator[None]:
-    """Have what this thread starts be born with these signals blocked."""
+    """Block signals in the processes that this thread starts in the block."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield

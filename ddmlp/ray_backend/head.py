@@ -1,7 +1,7 @@
-"""What a Ray tells before this process attaches to it: whether it is one, what it demands, and its versions.
+"""Asks the head of a Ray, before this process attaches to it, whether it demands a token, and for its versions.
 
-Ray itself keeps for good what it reads when it is imported, and takes long to give up. So its head is asked first, by
-one message of its protocol.
+What Ray reads when it is imported it keeps, and its own attempts take long to fail. So its head is asked first, by
+messages of its protocol.
 """
 
 import json
@@ -87,8 +87,8 @@ def find_token() -> tuple[str, str]:
 
 
 def check_node(head: Head) -> None:
-    """Raise ClusterError if no node of a Ray is on this machine, or this user cannot use it: Ray waits for a minute
-    then, or aborts this process."""
+    """Raise ClusterError if no node of a Ray is on this machine, or this user cannot use it: Ray would wait for a
+    minute, or abort this process."""
     if not head.session or not PROC.is_dir():
         return
     found = list(_nodes(head.session))

@@ -7,10 +7,8 @@ CONNECT_SECONDS = 1.0
 
 
 class RayProbe:
-    """Asks the operating system whether Ray's GCS and the raylet of this machine are there; it needs no Ray.
-
-    It connects to the GCS at each look, and to the raylet once: a raylet writes a line into its log for each.
-    """
+    """Connects to Ray's GCS at each look, and to the raylet of this machine once, because a raylet writes a line into
+    its log for each connection. Needs no Ray in this process."""
 
     def __init__(self, gcs: str, raylet: str, *, every: float = 1.0, patience: float = 5.0) -> None:
         """gcs: host:port; raylet: a Unix socket's path; patience: seconds until what does not answer counts as dead."""
@@ -27,7 +25,7 @@ class RayProbe:
             self._raylet.setblocking(False)
 
     def lost(self) -> str | None:
-        """What has not answered for long, in words; None if all is well. Cheap if called often."""
+        """What has not answered for `patience` seconds, in words; None if all is well. Cheap if called often."""
         if time.monotonic() < self._looked + self._every:
             return None
         self._looked = time.monotonic()
@@ -43,7 +41,7 @@ class RayProbe:
         except OSError:
             return "Ray's GCS, at {}:{}, is gone".format(*self._gcs)
         try:
-            if self._raylet.recv(1):  # it says nothing to who says nothing, so this is its end
+            if self._raylet.recv(1):  # a raylet sends nothing here, so this is the end of it
                 return None
         except BlockingIOError:
             return None

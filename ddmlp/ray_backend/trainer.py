@@ -42,12 +42,11 @@ class RayTrainer:
     group_class = WorkerGroup
 
     def __init__(self, job: Job, cluster: Cluster) -> None:
-        """Place and start the actors. Raises ClusterError where that does not come about within a bound, and what an
-        actor raised; no actor is left then."""
+        """Place and start the actors. Raises ClusterError if that takes too long, and what an actor raised; no actor is
+        left then."""
         self._ray, self._cluster, self._job = cluster.ray, cluster, job
-        self._server_kind = cluster.ray.remote(concurrency_groups={BESIDE: 1})(
-            self.server_class
-        )  # once, as the group's
+        remote = cluster.ray.remote(concurrency_groups={BESIDE: 1})
+        self._server_kind = remote(self.server_class)  # once: Ray's driver keeps all that it has defined
         self._folder = SocketFolder()
         self._server: Any = None
         self._process: Any = None  # the server's
@@ -81,7 +80,7 @@ class RayTrainer:
         return self._noted(self._ask("end"))
 
     def checkpoint(self) -> Path:
-        """Write a checkpoint; see `Trainer.checkpoint`. Raises ClusterError where the server dies meanwhile."""
+        """Write a checkpoint; see `Trainer.checkpoint`. Raises ClusterError if the server dies meanwhile."""
         try:
             asked = self._server.checkpoint.remote()
             folder: Path = self._answer(asked)
@@ -90,7 +89,7 @@ class RayTrainer:
         return folder
 
     def close(self) -> None:
-        """Let the workers go, and leave no actor behind, whatever state they are in."""
+        """Kill all actors, whatever state they are in."""
         if self._server is not None:
             self._ray.kill(self._server)
             self._server = None
@@ -98,7 +97,7 @@ class RayTrainer:
         self._folder.remove()
 
     def _noted(self, report: Report) -> Report:
-        """The report, with what the server does not know of the workers, and shown to Prometheus."""
+        """The report, with what the server does not know of the workers; also sets the metrics of Prometheus."""
         lost, known = self._group.lost, {each.worker for each in report.lost}
         more: list[Event] = [
             Lost(step=report.step, **asdict(each)) for each in self._group.rejected() if each.worker not in known
@@ -150,7 +149,8 @@ class RayTrainer:
         self._ray.kill(self._server)
 
     def _start_server(self) -> tuple[Any, Endpoint]:
-        """Have a new server go on from the newest checkpoint: its position, once it is there, and where to meet it."""
+        """Have a new server go on from the newest checkpoint; returns the call that answers with its position, and
+        where workers reach it."""
         # The server is on this node, where the run's folder is. It needs no CPU of its own: while it computes, the
         # workers wait.
         beside = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(self._cluster.here, soft=False)

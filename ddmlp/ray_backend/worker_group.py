@@ -36,7 +36,7 @@ class WorkerGroup:
     A fixed number of them is started at once, and waits for CPUs as actors do. An elastic group has Ray reserve a
     placement group for each, and starts the worker once it is ready: no actor waits for CPUs.
 
-    A node on which a worker comes to an error gets no other: it has not the data, or computes other bits.
+    A node on which a worker raises an error gets no other: it lacks the data, or computes other bits.
     """
 
     worker_class = WorkerActor
@@ -45,7 +45,7 @@ class WorkerGroup:
         """listen: has the server listen for workers on other nodes; returns the endpoint with its address."""
         self._ray, self._cluster, self._job, self._listen = cluster.ray, cluster, job, listen
         self._here = cluster.here
-        self._worker = self._ray.remote(self.worker_class)  # once: the driver keeps what it has defined for good
+        self._worker = self._ray.remote(self.worker_class)  # once: Ray's driver keeps all that it has defined
         self._calls: dict[Any, _Member] = {}
         self._places: dict[Any, Any] = {}  # placement groups for missing workers, by what is ready when they are
         self._free: list[_Member] = []  # placed, and in no call
@@ -54,7 +54,7 @@ class WorkerGroup:
         self._reason = ""
         self.lost: Counter[str] = Counter()  # workers, by cause
         self._rejecting: set[str] = set()  # nodes that get no more workers
-        self._rejected: list[LostWorker] = []  # and not told yet
+        self._rejected: list[LostWorker] = []  # since the last call of `rejected`
         self._without_step = 0
 
     def start(self) -> None:
@@ -173,7 +173,7 @@ class WorkerGroup:
             self._start({"num_cpus": place.bundle_specs[0]["CPU"], "scheduling_strategy": there}, place)
             return
         member = self._calls.pop(call)
-        self._free.append(member)
+        self._free.append(member)  # from here on, for `close`, and for a server that is started meanwhile
         try:
             found = get_answer(self._ray, call)
         except ActorLostError as error:
@@ -214,7 +214,7 @@ class WorkerGroup:
         self._rejecting.add(member.node)
         self._reason = str(error)
         self._rejected.append(LostWorker(member.number, self._cluster.host(member.node), REJECTED, self._reason))
-        for ready, place in list(self._places.items()):  # none of them is to be found there
+        for ready, place in list(self._places.items()):  # reserve anew, elsewhere
             del self._places[ready]
             self._ray.util.remove_placement_group(place)
             self._add()

@@ -15,6 +15,7 @@ from pathlib import Path
 from ddmlp.cli.terminal import bar
 from ddmlp.config import TrainConfig
 from ddmlp.data.convert import convert, find_pairs
+from ddmlp.ray_backend.choice import choose
 from ddmlp.ray_backend.cluster import Cluster, connect
 from ddmlp.runs.run import Run
 from ddmlp.training.setup import build_trainer
@@ -145,7 +146,7 @@ def main() -> int:
         train_pair, test_pair = find_pairs(folder / "sample")
         data = folder / "data"
         convert({data / "train": train_pair, data / "test": test_pair}, shard_rows=1_500)
-        cluster = connect("local")
+        cluster = connect(choose("local"))
         parts: dict[str, Callable[[], Iterable[Row]]] = {
             "matrix": lambda: matrix(cluster, data, folder),
             "modes": lambda: modes(cluster, data, folder),

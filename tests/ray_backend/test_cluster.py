@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from ddmlp.errors import ClusterError
-from ddmlp.ray_backend.cluster import Cluster, connect, one_line
+from ddmlp.ray_backend.cluster import Cluster, one_line
 from tests.support.processes import descendants
 
 
@@ -99,8 +98,3 @@ def test_own_ray_is_private(cluster: Cluster):
     refused = subprocess.run(command, env={**without, **bounded}, capture_output=True, text=True, timeout=60)
     assert refused.returncode != 0
     assert "uthenticat" in refused.stderr or "Failed to connect" in refused.stderr
-
-
-def test_no_ray_at_the_address():
-    with pytest.raises(ClusterError, match=r"no Ray answers at 127\.0\.0\.1:9"):
-        connect("127.0.0.1:9")

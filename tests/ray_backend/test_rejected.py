@@ -23,6 +23,7 @@ from ddmlp.config import TrainConfig
 from ddmlp.errors import DatasetError, DdmlpError
 from ddmlp.nn import known_answer
 from ddmlp.ray_backend import actors
+from ddmlp.ray_backend.choice import choose
 from ddmlp.ray_backend.cluster import connect
 from ddmlp.ray_backend.trainer import RayTrainer
 from ddmlp.ray_backend.worker_group import WorkerGroup
@@ -69,7 +70,7 @@ quiet = {"include_dashboard": False, "num_cpus": 1}
 started = Nodes(initialize_head=True, head_node_args=quiet)
 for _ in range(nodes - 1):
     started.add_node(num_cpus=1)
-cluster = connect(started.address)
+cluster = connect(choose(started.address))
 config = TrainConfig(hidden=20, batch=150, microbatch=32, epochs=40)
 begin(run, config, data)
 worker = globals().get(kind, actors.WorkerActor)

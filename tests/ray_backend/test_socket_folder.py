@@ -134,18 +134,3 @@ def test_a_long_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     bind(folder.path / "server-999999")
     folder.remove()
     assert list(long.iterdir()) == []
-
-
-def test_no_place(short: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("TMPDIR", str(short / "gone"))
-    with pytest.raises(ClusterError, match=f"{short}/gone is missing"):
-        SocketFolder()
-    monkeypatch.setenv("TMPDIR", str(short))
-    monkeypatch.setattr(os, "access", lambda *_: False)
-    with pytest.raises(ClusterError, match=f"{short} is not writable"):
-        SocketFolder()
-    monkeypatch.undo()
-    monkeypatch.setenv("TMPDIR", str(short))
-    monkeypatch.setattr("ddmlp.ray_backend.temporary.LEAST_FREE", 1 << 60)
-    with pytest.raises(ClusterError, match=f"{short} is full; .* MiB"):
-        SocketFolder()

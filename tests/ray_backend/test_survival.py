@@ -171,6 +171,7 @@ def test_signal_while_ray_hangs(data: Path, tmp_path: Path):
         kill(below, signal.SIGSTOP)
         command.process.send_signal(signal.SIGTERM)
         status, said = command.end(15)
-        kill(alive(below) or below, signal.SIGKILL) if alive(below) else None
+        if left := alive(below):
+            kill(left, signal.SIGKILL)
     assert status == 130, said
     assert "--resume" in said

@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 
 from ddmlp.errors import ClusterError
-from ddmlp.ray_backend import cluster
+from ddmlp.ray_backend import cluster, temporary
+from ddmlp.ray_backend.choice import Choice
 from ddmlp.ray_backend.temporary import LONGEST, has_room, ray_folder, temporary_folder
+
+LOCAL = Choice(None, "--address")
 
 
 def test_simple(short: Path, monkeypatch: pytest.MonkeyPatch):
@@ -36,10 +39,18 @@ def test_a_long_path(short: Path, monkeypatch: pytest.MonkeyPatch):
     assert len(f"{'x' * LONGEST}/ray-{1 << 30}/{session}") <= 107
 
 
-def test_missing(short: Path, monkeypatch: pytest.MonkeyPatch):
+def test_no_place(short: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("RAY_TMPDIR", f"{short}/gone")
     with pytest.raises(ClusterError, match=f"{short}/gone is missing.* RAY_TMPDIR"):
         ray_folder()
+    monkeypatch.setenv("TMPDIR", str(short))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", lambda *_: False)
+        with pytest.raises(ClusterError, match=f"{short} is not writable.* TMPDIR"):
+            temporary_folder()
+    monkeypatch.setattr(temporary, "LEAST_FREE", 1 << 60)
+    with pytest.raises(ClusterError, match=f"{short} is full; .* MiB"):
+        temporary_folder()
 
 
 def test_another_users_ray_was_the_first(short: Path, monkeypatch: pytest.MonkeyPatch):
@@ -69,7 +80,7 @@ def options(short: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def test_options(options: dict[str, Any], short: Path):
-    assert cluster.connect("local").own
+    assert cluster.connect(LOCAL).own
     assert options["_temp_dir"] == str(short / "ray")
     assert "_plasma_directory" not in options
     assert options["logging_level"] == logging.ERROR
@@ -78,7 +89,7 @@ def test_options(options: dict[str, Any], short: Path):
 def test_little_shared_memory(options: dict[str, Any], short: Path, monkeypatch: pytest.MonkeyPatch):
     """Or one that is read-only: the object store is elsewhere, as nothing of ours is in it."""
     monkeypatch.setattr(cluster, "OBJECT_STORE_BYTES", 1 << 60)
-    cluster.connect("local")
+    cluster.connect(LOCAL)
     assert options["_plasma_directory"] == str(short / "ray")
 
 
@@ -88,15 +99,15 @@ def test_no_loopback(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setattr(socket, "create_server", refuse)
     with pytest.raises(ClusterError, match=r"127\.0\.0\.1: Network is unreachable.*--workers 0"):
-        cluster.connect("local")
+        cluster.connect(LOCAL)
     assert options == {}
 
 
 def test_one_token_a_process(options: dict[str, Any]):
     """Ray keeps the first."""
-    cluster.connect("local")
+    cluster.connect(LOCAL)
     first = os.environ.pop("RAY_AUTH_TOKEN")
-    cluster.connect("local")
+    cluster.connect(LOCAL)
     assert os.environ["RAY_AUTH_TOKEN"] == first
     assert options["address"] == "local"
 
@@ -108,4 +119,4 @@ def test_no_cpus(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(cluster, "_connected", lambda *_: found)
     monkeypatch.setattr(cluster.time, "sleep", lambda _: None)
     with pytest.raises(ClusterError, match=r"there:6379 .* no CPUs.* ray start --address there:6379"):
-        cluster.connect(cluster.Choice("there:6379", "--address"))
+        cluster.connect(Choice("there:6379", "--address"))

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from ddmlp.config import TrainConfig
+from ddmlp.ray_backend.choice import choose
 from ddmlp.ray_backend.cluster import Cluster, connect
 from ddmlp.ray_backend.prometheus import RayMetrics
 from ddmlp.ray_backend.trainer import RayTrainer
@@ -58,7 +59,7 @@ def main() -> None:
     data, run = map(Path, sys.argv[1:])
     run.mkdir()
     config = TrainConfig(hidden=20, batch=150, microbatch=32, epochs=30)
-    cluster = connect("local")
+    cluster = connect(choose("local"))
     try:
         report = train(Job(config, data, run, 2, checkpoint_every=1000), cluster)
         RayMetrics("everything").show(replace(report, trained=1, events=EVENTS), {"worker": 1, "server": 1})

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddmlp.nn.weights import Floats, Shape, Weights
+from ddmlp.ray_backend.choice import choose
 from ddmlp.ray_backend.cluster import connect
 from tools.benchmarks.peers.baseline import Baseline, Rows, stretches
 from tools.benchmarks.peers.dense import Dense
@@ -49,7 +50,7 @@ class RayPattern(Baseline):
     Worker: type = DataWorker
 
     def __init__(self, rows: Rows, weights: Weights, batch: int, rate: float) -> None:
-        self._cluster = connect("local")
+        self._cluster = connect(choose("local"))
         self.ray: Any = self._cluster.ray
         actor, shared, each = self.ray.remote(num_cpus=0), self.ray.put(rows), batch // WORKERS
         self.rate, self._batch = rate, batch
