@@ -18,11 +18,12 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with naming(path), temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with naming(path, temporary):
+            with temporary.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
     except BaseException:
         with suppress(OSError):
             temporary.unlink()
@@ -31,12 +32,13 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Let an OSError from the block name `path`: a failed write, a full disk's say, does not know its file."""
+def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Let an OSError from the block name `path`: a failed write, a full disk's say, does not know its file, and nobody
+    knows the name of a temporary one."""
     try:
         yield
     except OSError as error:
-        if error.errno is None or error.filename is not None:
+        if error.errno is None or error.filename not in (None, temporary and str(temporary)):
             raise
         raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
 

@@ -3,7 +3,6 @@
 python examples/produce_stream.py mnist | python -m ddmlp.train --data - --run runs/stream
 """
 
-import argparse
 import socket
 import sys
 import time
@@ -12,6 +11,7 @@ from typing import IO
 
 import pyarrow as pa
 
+from ddmlp.cli.terminal import Parser, command
 from ddmlp.data.idx import read_idx
 from ddmlp.data.sources.idx_pair import find_pairs
 
@@ -26,15 +26,21 @@ def send(out: IO[bytes], folder: Path, rows: int, pause: float) -> None:
             time.sleep(pause)
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Send the training rows of four IDX files as an Arrow IPC stream.")
+def main() -> None:
+    parser = Parser(description="Send the training rows of four IDX files as an Arrow IPC stream.")
     parser.add_argument("folder", type=Path, help="with the four files")
     parser.add_argument("--rows", type=int, default=500, help="of a record batch")
     parser.add_argument("--pause", type=float, default=0.1, help="seconds after each")
     parser.add_argument("--port", type=int, help="send to the first who connects: --data tcp://localhost:PORT")
     args = parser.parse_args()
+    if args.rows < 1 or args.pause < 0:
+        parser.error("--rows must be 1 or more, and --pause 0 or more")
     if args.port is None:
         send(sys.stdout.buffer, args.folder, args.rows, args.pause)
     else:
         with socket.create_server(("localhost", args.port)) as port, port.accept()[0] as to, to.makefile("wb") as out:
             send(out, args.folder, args.rows, args.pause)
+
+
+if __name__ == "__main__":
+    command(main)

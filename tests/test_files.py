@@ -132,6 +132,14 @@ def test_a_missing_folder_is_named(tmp_path):
     assert str(tmp_path / "nowhere") in str(caught.value)
 
 
+def test_the_temporary_name_is_not_shown(tmp_path):
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "missing" / "file", tmp_path / "folder"):
+        with pytest.raises(OSError, match=f"'{path}'") as caught:
+            write_whole(path, "text")
+        assert caught.value.filename == str(path)
+
+
 def test_a_folder_at_the_path_is_not_replaced(tmp_path):
     (tmp_path / "file").mkdir()
     with pytest.raises(IsADirectoryError):

@@ -22,6 +22,7 @@ from ddmlp.runs.run import Run
 from tools import sample_mnist
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+PICTURE = CHECKOUT / "examples" / "photo-of-a-7.jpg"
 
 
 class Known(NamedTuple):
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     status = train.main(["--data", str(args.data), "--workers", args.workers, "--run", str(run)])
     if status == 0:
         compare(args.data, run)
-        show_next(args.data, run)
+        show_next(run)
     return status
 
 
@@ -102,20 +103,14 @@ def compare(data: Path, run: Path) -> None:
     print(f"as expected     this is the hash of {known.name}, on every machine")
 
 
-def show_next(data: Path, run: Path) -> None:
+def show_next(run: Path) -> None:
     """Print commands for the run, which work wherever they are pasted."""
     python = [sys.executable, "-m"]
-    pictures = sorted((CHECKOUT / "examples").glob("*.png"))
-    use = (
-        ["ddmlp.predict", "--model", run, *pictures]
-        if pictures
-        else ["ddmlp.evaluate", "--model", run, "--data", data.absolute() / "test"]
-    )
     install = command_line([*python, "pip", "install", "--editable", f"{CHECKOUT}[serve]"])
     serve = command_line([*python, "ddmlp.serve", "--model", run])
     print("\nnext:")
     print(f"  {command_line([*python, 'ddmlp.verify', run])}\n    computes it again, and compares each checkpoint")
-    print(f"  {command_line([*python, *use])}\n    {'recognises a picture' if pictures else 'tests the model'}")
+    print(f"  {command_line([*python, 'ddmlp.predict', '--model', run, PICTURE])}\n    recognises the picture of a 7")
     print(f"  {install} && {serve}\n    is a page in the browser: draw a digit")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ddmlp.cli.terminal import Parser, command
 from ddmlp.data.manifest import NAME
+from ddmlp.errors import RunError
 
 if TYPE_CHECKING:  # --help need not wait for it
     import numpy as np
@@ -26,9 +27,25 @@ def table(confusion: "NDArray[np.int64]", names: Sequence[str] | None = None) ->
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(prog="python -m ddmlp.evaluate", description="Evaluate a model on a dataset.")
     parser.add_argument("--model", type=Path, required=True, help="a run's folder, or an .npz file with W1 and W2")
-    parser.add_argument("--data", type=Path, default=Path("data"), help="a dataset, or a folder with test/ "
-                        "(default: %(default)s)")  # fmt: skip
+    parser.add_argument("--data", type=Path, help="a dataset, or a folder with test/ (default: that of the run; of a "
+                        "model without one: data)")  # fmt: skip
     return parser.parse_args(arguments)
+
+
+def test_data(model: Path, data: Path | None) -> Path:
+    """The dataset `data`, or the one in it; if it is not named, that of the model's run. Raises RunError if a run has
+    none."""
+    from ddmlp.runs.run import Run
+
+    run = Run(model if model.is_dir() else model.parent)
+    own = data is None and run.exists
+    if own:
+        data = run.origin().data
+    data = data or Path("data")
+    path = data if (data / NAME).exists() else data / "test"
+    if own and not (path / NAME).exists():
+        raise RunError(f"{path}, the test data of {run.path}, is not there; name a dataset by --data")
+    return path
 
 
 def main() -> None:
@@ -37,10 +54,10 @@ def main() -> None:
     from ddmlp.inference.evaluation import evaluate
     from ddmlp.inference.model import load_weights
 
-    path = args.data if (args.data / NAME).exists() else args.data / "test"
-    dataset = Dataset(path)
+    weights = load_weights(args.model)
+    dataset = Dataset(test_data(args.model, args.data))
     dataset.verify()
-    found = evaluate(load_weights(args.model), dataset)
+    found = evaluate(weights, dataset)
     print(table(found.confusion, dataset.manifest.class_names))
     print(f"\nerror          {found.error:.2%} ({found.mistakes} of {found.rows} rows)")
     print(f"cross-entropy  {found.cross_entropy:.4f} nats a row")

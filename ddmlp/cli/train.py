@@ -13,7 +13,7 @@ from ddmlp.cli.report import report_on
 from ddmlp.cli.shell import python_command
 from ddmlp.cli.signals import stop_requests
 from ddmlp.cli.terminal import command
-from ddmlp.cli.train_arguments import parse, streamed
+from ddmlp.cli.train_arguments import CLASSES, parse, streamed
 from ddmlp.config import TrainConfig
 from ddmlp.data.manifest import NAME, Manifest
 from ddmlp.errors import ConfigError, DatasetError
@@ -74,7 +74,7 @@ def spooling(
     from ddmlp.data.ingest import StreamIngest
     from ddmlp.data.sources import open_source
 
-    path, classes = run.spool / "train", args.classes
+    path, classes = run.spool / "train", CLASSES if args.classes is None else args.classes
     if (path / NAME).exists():
         if not args.resume:
             raise ConfigError(f"{path} holds rows of a run that did not begin; remove it, or choose another --run")

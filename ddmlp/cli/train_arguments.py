@@ -12,6 +12,7 @@ from ddmlp.data.sources import is_source
 from ddmlp.errors import ConfigError
 
 STANDARD_INPUT = "-"  # as --data
+CLASSES = 10  # of a stream, if nothing says more
 # Flags that going on with a run does not take over as they are; nor those of settings, which the run has.
 OF_THIS_COMMAND = {"end", "data", "run", "resume", "init", "stop_after"}
 
@@ -93,7 +94,7 @@ def _parser() -> Parser:
     how.add_argument("--end", action="store_true", help="with --follow: no more rows will come; those that are there "
                      "are the data, and their end is marked")  # fmt: skip
     how.add_argument("--no-report", action="store_true", help="write no report.html when it ends")
-    how.add_argument("--classes", type=int, default=10, help="of a stream (default: %(default)s)")
+    how.add_argument("--classes", type=int, help=f"of a stream (default: {CLASSES})")
     return parser
 
 
@@ -133,6 +134,8 @@ def _check(args: argparse.Namespace) -> None:
     check_workers(*args.workers)
     if args.workers == (0, 0) and (args.address or args.dashboard):
         raise ConfigError("--address and --dashboard go with --workers 1 or more")
+    if args.classes is not None and not (streamed(args) or args.resume):
+        raise ConfigError("--classes goes with a stream: a dataset says how many classes it has")
     if args.resume and args.run is None:
         raise ConfigError("--resume needs --run, the folder of the run to go on with")
     if (args.end or args.idle_timeout != math.inf) and not (args.follow or args.resume):

@@ -110,7 +110,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(f"its `format` and `version` are {kind}, expected {(FORMAT, VERSION)}")
             return msgspec.convert(found, cls)
         except (FileNotFoundError, NotADirectoryError):
-            raise DatasetError(f"{folder} is no dataset: it has no {NAME}; make one with tools/idx2arrow.py") from None
+            raise DatasetError(f"{folder} is no dataset: it has no {NAME}; `ddmlp convert` makes one") from None
         except OSError as error:
             raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
         except (msgspec.DecodeError, ValueError, RecursionError) as error:

@@ -6,10 +6,11 @@ from codecs import getincrementaldecoder
 BEGIN = 512  # bytes that are enough to tell: a tar archive's mark is at byte 257
 
 IDX = "an IDX file"
+NPZ = "a NumPy .npz file"
 
-_NPZ = rb"PK\x03\x04.{22}(?s:.){4}[^/]{1,60}\.npy"  # a zip archive whose first member is an array
+_ARRAY_FIRST = rb"PK\x03\x04.{22}(?s:.){4}[^/]{1,60}\.npy"  # a zip archive whose first member is an array
 _KINDS = [  # what it is called, the bytes that it begins with
-    ("a NumPy .npz file", _NPZ),
+    (NPZ, _ARRAY_FIRST),
     ("a zip archive", rb"PK(\x03\x04|\x05\x06|\x07\x08)"),
     ("gzip data", rb"\x1f\x8b"),
     ("Zstandard data", rb"\x28\xb5\x2f\xfd"),

@@ -20,6 +20,7 @@ from ddmlp.runs.arrays import ABOUT, Array, join_weights, load_arrays, to_record
 from ddmlp.runs.checkpoint import EARLIER, load_checkpoint
 from ddmlp.runs.json_text import from_json
 from ddmlp.runs.result import Side
+from ddmlp.runs.run import Run
 
 if TYPE_CHECKING:
     from ddmlp.nn.network import Network
@@ -124,6 +125,8 @@ def _load(path: Path) -> tuple[Weights, Array | None]:
     """The weights, and what a model.npz tells of its images, if anything."""
     file = path / "model.npz" if path.is_dir() else path
     if path.is_dir() and not file.exists():
+        if not Run(path).exists:
+            raise RunError(f"{path} holds no model: it has no model.npz; expected a run's folder, or an .npz file")
         raise RunError(f"{path} has no model.npz: its run has not ended; go on with it by --resume")
     arrays, about = load_arrays(file), None
     if EARLIER in arrays:

@@ -16,6 +16,7 @@ from typing import IO, Any, TypeAlias, TypeVar
 
 import numpy as np
 
+from ddmlp.data.signatures import BEGIN, NPZ, kind_of
 from ddmlp.errors import RunError, printable
 from ddmlp.files import whole_file
 from ddmlp.nn.weights import Weights
@@ -58,6 +59,10 @@ def load_arrays(path: Path) -> dict[str, Array]:
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror or error}") from None
     except _NOT_ZIP as error:
+        with path.open("rb") as file:
+            kind = kind_of(file.read(BEGIN))
+        if kind not in (None, NPZ):
+            raise RunError(f"{path} is {kind}, expected an .npz file") from None
         raise RunError(f"{path} is damaged, or no .npz file: {printable(str(error))}") from None
 
 

@@ -104,10 +104,11 @@ class Run:
         """What the run is a function of, from config.json; raises RunError where there is no run."""
         try:
             return Origin.read(self.path / "config.json")
-        except FileNotFoundError:
-            raise RunError(
-                f"{self.path} holds no run: it has no config.json; training without --resume begins one"
-            ) from None
+        except (FileNotFoundError, NotADirectoryError):
+            if self.path.exists() and not self.path.is_dir():
+                raise RunError(f"{self.path} is a file, expected the folder of a run") from None
+            why = "it has no config.json" if self.path.exists() else "there is no such folder"
+            raise RunError(f"{self.path} holds no run: {why}; training without --resume begins one") from None
 
     def require_arithmetic(self) -> Origin:
         """What the run is a function of; raises RunError also if this ddmlp would go on with it to other bits."""

@@ -161,6 +161,6 @@ class UnitQueue:
             raise TrainingError(
                 f"workers {worker} and {gradient.worker} computed different gradients of {gradient.unit}, from the "
                 f"same rows and weights: the machine of one of them cannot be trusted, nor the checkpoints since then; "
-                "python -m ddmlp.verify tells which are good"
+                "`ddmlp verify` tells which are good"
             )
         self.compared += 1

@@ -44,7 +44,7 @@ def test_simple():
 
 
 def test_flags_that_no_run_keeps():
-    (found,) = told("--follow", *KEPT)
+    (found,) = told("--run", "here", "--resume", "--follow", *KEPT)
     assert parse(found) == parse(["--run", str(RUN), "--resume", *KEPT])
     missing = {name for name in vars(parse([])) if parse(found).__dict__[name] == _parser().get_default(name)}
     assert missing == ({*TrainConfig.names(), *OF_THIS_COMMAND} & {*vars(parse([]))}) - {"run", "resume"}

@@ -1,5 +1,6 @@
 """The command that tests a model: its table, and one line for what it cannot test."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -52,9 +53,27 @@ def test_simple(trained, data):
     )
 
 
+@pytest.mark.parametrize("name", ["", "model.npz"])
+def test_a_runs_own_data(trained, data, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = inside(main, "--model", trained / name)
+    assert (found.returncode, found.stderr) == (0, "")
+    assert found.stdout == inside(main, "--model", trained, "--data", data).stdout
+
+
+def test_a_runs_own_data_are_gone(trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "run")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config | {"data": str(tmp_path / "gone")}))
+    done = inside(main, "--model", tmp_path / "run")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{tmp_path}/gone/test" in done.stderr
+    assert "--data" in done.stderr
+
+
 def test_no_data(trained, tmp_path):
     assert refusal(trained, tmp_path) == (
-        f"{tmp_path}/test is no dataset: it has no dataset.json; make one with tools/idx2arrow.py"
+        f"{tmp_path}/test is no dataset: it has no dataset.json; `ddmlp convert` makes one"
     )
 
 
@@ -82,9 +101,19 @@ def test_a_damaged_model(trained, data, tmp_path, damage):
                 np.save(file, np.zeros(3))
     message = refusal(path, data)
     assert message.startswith(f"{path} ")
-    expected = "cannot be read: No such file or directory" if damage == "missing" else "is damaged, or no .npz file"
-    assert expected in message
+    damaged = "is damaged, or no .npz file"
+    found = {
+        "missing": "cannot be read: No such file or directory",
+        "text": "is text,",
+        "array": "is a NumPy .npy file,",
+    }
+    assert found.get(damage, damaged) in message
 
 
-def test_a_run_without_a_model(data, tmp_path):
+def test_a_folder_that_is_no_run(data, tmp_path):
+    assert "holds no model" in refusal(tmp_path, data)
+
+
+def test_a_run_without_a_model(trained, data, tmp_path):
+    shutil.copy(trained / "config.json", tmp_path)
     assert refusal(tmp_path, data) == f"{tmp_path} has no model.npz: its run has not ended; go on with it by --resume"

@@ -28,7 +28,7 @@ def test_defaults():
     assert configure(args, None) == TrainConfig()
     assert {getattr(args, name, None) for name in TrainConfig.names()} == {None}, "which of them are given must show"
     assert (args.workers, args.checkpoint_every, args.keep, args.stop_after) == ((0, 0), 10_000, 3, None)
-    assert (args.data, args.run, args.resume, args.idle_timeout, args.classes) == (None, None, False, math.inf, 10)
+    assert (args.data, args.run, args.resume, args.idle_timeout, args.classes) == (None, None, False, math.inf, None)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,8 @@ def test_a_folder_is_no_stream():
         (["--keep", "0"], ["--keep is 0"]),
         (["--checkpoint-every", "0"], ["--checkpoint-every is 0"]),
         (["--stop-after=-1"], ["--stop-after is -1"]),
-        (["--classes", "257"], ["--classes is 257"]),
+        (["--data", "-", "--classes", "257"], ["--classes is 257"]),
+        (["--data", "there", "--classes", "5"], ["--classes", "stream"]),
         (["--address", "here:1"], ["--address and --dashboard go with --workers 1 or more"]),
         (["--dashboard"], ["--address and --dashboard go with --workers 1 or more"]),
         (["--resume"], ["--resume needs --run"]),

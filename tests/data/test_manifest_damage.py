@@ -62,9 +62,7 @@ def complaint_of(folder: Path) -> str | None:
 def test_without_a_manifest(tmp_path):
     with pytest.raises(DatasetError) as caught:
         Manifest.read(tmp_path / "nowhere")
-    assert str(caught.value) == (
-        f"{tmp_path}/nowhere is no dataset: it has no dataset.json; make one with tools/idx2arrow.py"
-    )
+    assert str(caught.value) == (f"{tmp_path}/nowhere is no dataset: it has no dataset.json; `ddmlp convert` makes one")
     file = tmp_path / "file"
     file.touch()
     with pytest.raises(DatasetError, match=r"file is no dataset: it has no dataset\.json"):

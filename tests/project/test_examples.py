@@ -31,16 +31,19 @@ def folder(tmp_path) -> Path:
     return tmp_path
 
 
-def produce(monkeypatch, *arguments: object) -> None:
+def produce(monkeypatch, *arguments: object) -> object:
+    """Run the producer; returns its exit status."""
     monkeypatch.setattr(sys, "argv", [str(PRODUCER), *map(str, arguments)])
-    runpy.run_path(str(PRODUCER), run_name="__main__")
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(PRODUCER), run_name="__main__")
+    return ended.value.code
 
 
 def test_simple(folder, monkeypatch):
     sent = io.BytesIO()
     with monkeypatch.context() as patched:
-        patched.setattr(sys, "stdout", SimpleNamespace(buffer=sent))
-        produce(patched, folder, "--rows", 300, "--pause", 0)
+        patched.setattr(sys, "stdout", SimpleNamespace(buffer=sent, flush=sent.flush))
+        assert produce(patched, folder, "--rows", 300, "--pause", 0) == 0
     source = Sent(sent.getvalue())
     found = [*read_stream(source, "it", 10)]
     assert source.lost is None
@@ -63,3 +66,13 @@ def test_a_training_takes_it(folder, monkeypatch):
     assert not thread.is_alive()
     assert (done.returncode, done.stderr) == (0, "")
     assert len(Dataset(run / "data" / "train")) == 1_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "found"), [(["nowhere"], 1, "nowhere"), ([".", "--rows", "0"], 2, "--rows")]
+)
+def test_bad_arguments_are_one_line(arguments, status, found, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert produce(monkeypatch, *arguments) == status
+    error = capsys.readouterr().err
+    assert (found in error, error.count("\n")) == (True, 1)

@@ -71,5 +71,5 @@ def test_no_pickle_is_loaded(checkpoints, tmp_path):
     np.savez(path, allow_pickle=True, **{**arrays, "W1": np.array([Trap()], object)})
     assert "W1 is no array of numbers" in refusal(path)
     path.write_bytes(pickle.dumps(Trap()))
-    assert "is damaged, or no .npz file" in refusal(path)
+    assert "is a pickle, expected an .npz file" in refusal(path)
     assert not marker.exists()

@@ -82,6 +82,14 @@ def test_a_folder_without_a_run(tmp_path):
     )
 
 
+def test_a_path_that_is_no_folder(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match=f"^{tmp_path}/file is a file"):
+        Run(tmp_path / "file").origin()
+    with pytest.raises(RunError, match=f"^{tmp_path}/none holds no run: there is no such folder"):
+        Run(tmp_path / "none").origin()
+
+
 @pytest.mark.parametrize("name", OTHERS)
 def test_another_setting(tmp_path, name):
     begun = Run(tmp_path / "begun")

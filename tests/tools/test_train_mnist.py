@@ -57,6 +57,7 @@ def test_simple(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPat
     assert all(str(run.absolute()) in shlex.split(each) for each in commands)
     done = subprocess.run(["bash", "-c", commands[1]], cwd="/", capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"photo-of-a-7\.jpg  7 ", done.stdout)
     assert "as expected" in out
     monkeypatch.setitem(KNOWN, SAMPLE, Known("the sample", "0" * 64))
     with pytest.raises(MachineError, match=f"{PROMISED['the 5,000 digits']}, expected {'0' * 64}"):
