@@ -36,7 +36,7 @@ def test_a_list():
     [
         (b"", "has no names"),
         (b"\n\n", "has no names"),
-        (b"caf\xe9\n", "names, byte 3: found no UTF-8"),
+        (b"na\xefve\n", "names, byte 2: found no UTF-8"),
         (b"a\n" * MAX_BYTES, "has more than"),
         (b"1 65\n3 66\n", "line 2: found label 3, expected 2"),
         (b"1 1114112\n", "line 1: found 1114112, expected a code point"),
