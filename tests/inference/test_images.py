@@ -28,12 +28,13 @@ def complaint_of(path: Path) -> str | None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_picture_of_any_kind(trained, digits, tmp_path, kind):
+    digits = digits[::2]
     seen = np.stack([read_image(save(tmp_path, kind, digit), (28, 28)).pixels for digit in digits])
     assert (seen.dtype, seen.shape) == (np.uint8, digits.shape)
     model = load_model(trained)
     agree = model.predict(seen).argmax(axis=1) == model.predict(digits).argmax(axis=1)
     exact = kind in ("plain.png", "inverted.png", "plain.bmp", "sixteen.png", "transparent.png")
-    assert np.count_nonzero(agree) >= (DIGITS if exact else 0.9 * DIGITS)
+    assert np.count_nonzero(agree) >= (1 if exact else 0.9) * len(digits)
 
 
 @pytest.mark.parametrize("kind", ["plain.png", "inverted.png", "plain.bmp", "sixteen.png"])
@@ -52,7 +53,7 @@ def test_faint_ink(digits, tmp_path):
 
 
 def test_centre_of_mass(digits, tmp_path):
-    for digit in digits:
+    for digit in digits[::4]:
         found = read_image(save(tmp_path, "large.png", digit), (28, 28)).pixels.astype(float)
         centre = [(found.sum(axis=1 - axis) @ np.arange(28)) / found.sum() for axis in (0, 1)]
         assert centre == pytest.approx([14, 14], abs=0.6)

@@ -29,6 +29,7 @@ def test_hosts(server, host, status):
         assert "--allow-host" in found.json["error"]
 
 
+@pytest.mark.slow
 def test_any_host(trained):
     with serving("--model", trained, "--host", "0.0.0.0") as server:
         assert server.ask("GET", "/about", Host="digits.example").status == 200
