@@ -79,7 +79,7 @@ class Dataset:
     def grow(self) -> tuple[Shard, ...]:
         """Take up what has been published since; returns the shards that are new. `manifest.ended` may change alone.
 
-        Raises DatasetError where the dataset is another one now, and where a new shard is not what it should be; then
+        Raises DatasetError if the dataset is another one now, and if a new shard is not what it should be; then
         nothing is taken up.
         """
         # Looked at before the manifest is read: what is published in between is then read again, not missed.

@@ -30,13 +30,13 @@ class DatasetWriter:
     """Writes a dataset into the folder `path`; a context manager.
 
     The manifest is replaced at the end of the block, and by `publish`, in one step, when every shard is in its place:
-    until then, and where the block raised or the process died, readers see what was there before. A shard's name has
+    until then, and if the block raised or the process died, readers see what was there before. A shard's name has
     its hash in it, so new ones never stand in the way of old ones, and equal data give equal datasets.
 
     With `extend` the rows come after those of the dataset that is there, if one is; with `overwrite` they replace it.
-    Raises DatasetError where a dataset is there and neither is given, where one is to be extended whose end is marked,
-    where something else is there, where another process writes there, for rows that do not fit, and where no row was
-    written; OSError, naming the file, where one cannot be written.
+    Raises DatasetError if a dataset is there and neither is given, if one is to be extended whose end is marked, if
+    something else is there, if another process writes there, for rows that do not fit, and if no row was written;
+    OSError, naming the file, if one cannot be written.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class DatasetWriter:
         self._stale = False
 
     def _go_on(self, there: Manifest) -> None:
-        """Continue a dataset; raises DatasetError where it has ended, or the rows to come would not fit it."""
+        """Continue a dataset; raises DatasetError if it has ended, or the rows to come would not fit it."""
         if there.ended:
             raise DatasetError(
                 f"{self.path} has had its end marked, nothing can be added to it; give --overwrite to replace it, or "

@@ -36,7 +36,7 @@ class Evaluation:
 
 
 def evaluate(weights: Weights, dataset: Dataset) -> Evaluation:
-    """Recognise every row of `dataset`; raises RunError where the network does not fit it."""
+    """Recognise every row of `dataset`; raises RunError if the network does not fit it."""
     from ddmlp.nn.known_answer import check_arithmetic  # with the compiler, which not every report needs
     from ddmlp.nn.network import Network
 
@@ -57,7 +57,7 @@ def evaluate(weights: Weights, dataset: Dataset) -> Evaluation:
 
 
 def check_fit(shape: Shape, dataset: Dataset) -> None:
-    """Raise RunError where a network of `shape` cannot take the rows of `dataset`."""
+    """Raise RunError if a network of `shape` cannot take the rows of `dataset`."""
     manifest = dataset.manifest
     if shape.inputs != manifest.pixels or shape.outputs < manifest.classes:
         raise RunError(

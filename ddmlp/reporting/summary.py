@@ -116,7 +116,7 @@ class RunSummary:
 
 
 def read_summary(path: Path, data: Path | None = None) -> RunSummary:
-    """Read a run, or what is left of it. data: where its data are, if not where they were. Raises RunError where there
+    """Read a run, or what is left of it. data: where its data are, if not where they were. Raises RunError if there
     is no run."""
     run = Run(path)
     origin = run.origin()

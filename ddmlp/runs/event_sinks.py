@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # these import NumPy, which a missing extra need not wait for
 @contextmanager
 def recording(run: "Run", *, tensorboard: bool) -> "Iterator[EventSink]":
     """What takes the events of a run: its metrics.jsonl and, where they are asked for, event files for TensorBoard.
-    Raises ConfigError where these need what is not installed."""
+    Raises ConfigError if these need what is not installed."""
     if not tensorboard:
         yield run.record
         return

@@ -50,9 +50,9 @@ class HashChain:
         return self._last
 
     def rewind(self, step: int, digest: str | None) -> str | None:
-        """Go back to the checkpoint of `step`, which has this `digest`; or to the beginning, where there is none.
+        """Go back to the checkpoint of `step`, which has this `digest`; or to the beginning, if there is none.
 
-        Drops the entries past it. Returns what is wrong with the chain, where it does not lead to the digest: then it
+        Drops the entries past it. Returns what is wrong with the chain, if it does not lead to the digest: then it
         is left as it is, for `entries` to tell, and the next entry follows the digest all the same.
         """
         self._last = digest or self.root
@@ -83,7 +83,7 @@ class HashChain:
         return entry.digest
 
     def entries(self) -> list[ChainEntry]:
-        """The entries, in their order; raises RunError where the file is damaged, or an entry does not follow from the
+        """The entries, in their order; raises RunError if the file is damaged, or an entry does not follow from the
         one before."""
         found: list[ChainEntry] = []
         before = self.root

@@ -52,7 +52,7 @@ class Run:
         self._writing = filelock.FileLock(path / ".writing")
 
     def __enter__(self) -> "Run":
-        """Hold the run, so that no second process works on it; raises RunError where one does."""
+        """Hold the run, so that no second process works on it; raises RunError if one does."""
         self._made = not self.path.exists()
         self.path.mkdir(parents=True, exist_ok=True)
         try:
@@ -72,7 +72,7 @@ class Run:
 
     def begin_writing(self) -> None:
         """Hold the checkpoints and what goes with them. Waits for a server that was given up, and may not have ended
-        yet; raises RunError where it does not end within a bound."""
+        yet; raises RunError if it does not end within a bound."""
         try:
             self._writing.acquire(timeout=WRITER_SECONDS)
         except filelock.Timeout:
@@ -86,12 +86,12 @@ class Run:
         return (self.path / "config.json").exists()
 
     def refuse_old(self) -> None:
-        """Raise RunError where the folder holds a run already."""
+        """Raise RunError if the folder holds a run already."""
         if self.exists:
             raise RunError(f"{self.path} holds a run already; go on with it by --resume, or choose another --run")
 
     def create(self, origin: Origin) -> None:
-        """Begin the run; raises RunError where the folder holds one already."""
+        """Begin the run; raises RunError if the folder holds one already."""
         self.refuse_old()
         origin.write(self.path / "config.json")
 
@@ -101,7 +101,7 @@ class Run:
         origin.write(self.path / "config.json")
 
     def origin(self) -> Origin:
-        """What the run is a function of, from config.json; raises RunError where there is no run."""
+        """What the run is a function of, from config.json; raises RunError if there is no run."""
         try:
             return Origin.read(self.path / "config.json")
         except (FileNotFoundError, NotADirectoryError):

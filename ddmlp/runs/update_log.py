@@ -24,7 +24,7 @@ class UpdateLog:
         self._new: list[Update] = []
 
     def rewind(self, version: int) -> None:
-        """Drop what lies past `version`. Raises RunError where there are fewer lines: the run could not be replayed."""
+        """Drop what lies past `version`. Raises RunError if there are fewer lines: the run could not be replayed."""
         self._new = []
         found = self.path.stat().st_size // _LINE if self.path.exists() else 0
         if found < version:
@@ -50,7 +50,7 @@ class UpdateLog:
     def load(self, count: int) -> NDArray[np.int64]:
         """The first `count` updates: shape (count, 2), step and read.
 
-        Raises RunError where the file is damaged, or is no order of the steps 0 to count - 1, each of them once.
+        Raises RunError if the file is damaged, or is no order of the steps 0 to count - 1, each of them once.
         """
         try:
             with self.path.open("rb") as file:

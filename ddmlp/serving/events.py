@@ -121,7 +121,7 @@ def _epochs(run: Run) -> int | None:
 
 
 def _written(path: Path) -> float | None:
-    """When a file was last written to; None where there is none."""
+    """When a file was last written to; None if there is none."""
     try:
         return path.stat().st_mtime
     except FileNotFoundError:

@@ -57,7 +57,7 @@ class Guard:
 
 
 def _host(scope: Scope) -> str | None:
-    """The name that the request is for, without its port; None where there is none."""
+    """The name that the request is for, without its port; None if there is none."""
     try:
         return urlsplit(f"//{Headers(scope=scope).get('host', '')}").hostname
     except ValueError:
