@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import secrets
 import socket
 import time
@@ -24,6 +25,7 @@ CPU_SECONDS = 5  # until a Ray that runs must have a CPU
 NEVER_AGAIN: dict[str, Any] = {"max_restarts": 0, "max_task_retries": 0}
 SHARES = 10_000  # of a CPU: Ray counts in these
 EXIT, EXIT_CHARACTERS = "Worker exit type:", 400  # how Ray says why a process has ended
+NOT_MADE, COLOUR = "raised in its creation task", re.compile(r"\x1b\[[0-9;]*m")  # how Ray begins a traceback
 INSTALLED = "if this is at the start: every node needs this ddmlp, and the RAY_AUTH_MODE that its Ray was started with"
 
 # Read by Ray when it is imported. No `uv run` among this process's ancestors is to change how the workers start; no
@@ -208,7 +210,11 @@ def get_answer(ray: ModuleType, asked: Any) -> Any:
 
 
 def one_line(error: BaseException) -> str:
-    """An error of Ray's in one line: its first line, and why a process has ended, if it says so."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+    """An error of Ray's in one line: its first line, and why a process has ended, if it says so; the last one, the
+    reason, if an actor could not be made."""
+    text = COLOUR.sub("", str(error))
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or [""]
+    if NOT_MADE in lines[0]:
+        return f"{type(error).__name__}: {lines[-1]}"
     _, found, why = " ".join(lines[1:]).partition(EXIT)
     return f"{type(error).__name__}: {lines[0]}" + (f" {EXIT} {why.strip()[:EXIT_CHARACTERS]}" if found else "")

@@ -112,7 +112,7 @@ class RunSummary:
     def check(self) -> str:
         """What computes the run again and compares."""
         module = "ddmlp.replay" if self.config.asynchronous else "ddmlp.verify"
-        return shlex.join(["python", "-m", module, str(self.path)])
+        return shlex.join(["python", "-m", module, str(self.path.absolute())])
 
 
 def read_summary(path: Path, data: Path | None = None) -> RunSummary:

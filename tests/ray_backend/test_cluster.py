@@ -63,6 +63,19 @@ def test_a_death_has_its_cause():
     assert one_line(ValueError("first\nsecond")) == "ValueError: first"
 
 
+def test_an_actor_that_is_not_made():
+    import ray.exceptions
+
+    error = ray.exceptions.ActorDiedError(
+        ray.exceptions.RayTaskError(
+            "ray::WorkerActor.__init__()",
+            '\x1b[36mray::WorkerActor.__init__()\x1b[39m (pid=1)\n  File "x"\nImportError: no \x1b[1mname\x1b[0m',
+            ImportError("no name"),
+        )
+    )
+    assert one_line(error) == "ActorDiedError: ImportError: no name"
+
+
 def listening(processes: set[int]) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
     """The addresses on which these processes listen for TCP connections."""
     sockets = set()

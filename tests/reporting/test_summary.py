@@ -104,3 +104,8 @@ def test_only_begun(copy):
     assert (found.step, found.workers, found.model, found.result) == (0, None, None, None)
     assert any("neither a result nor a good checkpoint" in line for line in found.missing)
     assert "--hidden 16" in found.command
+
+
+def test_the_check_can_be_pasted_anywhere(runs, monkeypatch):
+    monkeypatch.chdir(runs)
+    assert shlex.split(read_summary(Path("plain")).check)[-1] == str(runs / "plain")
