@@ -1,6 +1,7 @@
 """The queue of units: its bound, the workers' credits, and that each unit counts once, whoever answers it."""
 
 from collections import deque
+from collections.abc import Collection
 
 from ddmlp.config import Timeouts
 from ddmlp.errors import TrainingError
@@ -13,7 +14,8 @@ class UnitQueue:
 
     A unit waits until a worker with credit takes it (credit-based flow control), and stays open until its first answer
     comes. If its holder dies or is overdue, it waits again, in front. An overdue worker gets nothing more until it has
-    answered all that it holds; its answers to units that others have answered meanwhile are compared with theirs.
+    answered all that it holds, and has rested if it was overdue before. Its answers to units that others have answered
+    meanwhile are compared with theirs.
 
     Times are seconds on any clock that does not go back.
     """
@@ -45,6 +47,11 @@ class UnitQueue:
         """How many workers are overdue."""
         return len(self._stragglers.overdue)
 
+    @property
+    def resting(self) -> Collection[int]:
+        """The workers that get nothing for a while, because they were overdue again and again; they hold nothing."""
+        return self._stragglers.resting
+
     def put(self, unit: Unit) -> None:
         """Add a unit. The queue must not be full."""
         assert not self.full, f"{self.depth} units are open, of {self.capacity} at most"
@@ -65,8 +72,10 @@ class UnitQueue:
         return unit
 
     def credit(self, worker: int) -> int:
-        """How many more units `worker` may take: none while it is overdue."""
-        return 0 if worker in self._stragglers.overdue else CREDITS - len(self._held.get(worker, ()))
+        """How many more units `worker` may take: none while it is overdue, or rests."""
+        if worker in self._stragglers.overdue or worker in self.resting:
+            return 0
+        return CREDITS - len(self._held.get(worker, ()))
 
     def peek(self) -> Unit | None:
         """The unit that is given out next."""

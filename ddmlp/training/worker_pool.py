@@ -58,7 +58,7 @@ class WorkerPool(Protocol):
 
     @property
     def parallel(self) -> int:
-        """How many of them can compute at a time, without those that are overdue."""
+        """How many of them can compute at a time, without those that are overdue, or rest because they were."""
 
     @property
     def full(self) -> bool:

@@ -69,9 +69,11 @@ class SocketWorkerPool:
 
     @property
     def parallel(self) -> int:
-        """How many can compute at a time, without overdue ones: those on this machine share its cores."""
+        """How many can compute at a time, without those that are overdue or rest: those on this machine share its
+        cores."""
         here = sum(peer.region is not None for peer in self._peers.values())
-        return min(self.count - self._queue.overdue, min(here, self._cores) + self.count - here)
+        busy = self.count - self._queue.overdue - len(self._queue.resting)
+        return min(busy, min(here, self._cores) + self.count - here)
 
     @property
     def full(self) -> bool:

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from ddmlp.config import Timeouts
-from ddmlp.training.stragglers import SLOWER, SMOOTHING, StragglerDetector
+from ddmlp.training.stragglers import LONGEST_REST, SHORTEST_REST, SLOWER, SMOOTHING, StragglerDetector
 
 FIRST, SHORTEST, HANG = Timeouts().first_unit, Timeouts().overdue, Timeouts().unresponsive
 
@@ -126,3 +126,64 @@ def test_an_unread_answer_is_not_silence():
     assert detector.unresponsive({7: 1}) == []
     detector.mark_overdue({7: 1}, 61.0)
     assert detector.unresponsive({7: 1}) == [7], "it has looked, and there was none"
+
+
+def be_late(detector, worker):
+    """It takes a unit, is overdue, and answers."""
+    detector.begin_unit(worker, 0.0)
+    assert detector.mark_overdue({worker: 1}, 1_000.0) == [worker]
+    detector.end_unit(worker, 1, 1_000.0, idle=True)
+    assert detector.overdue == set()
+
+
+def answer(detector, worker, times=1):
+    for _ in range(times):
+        detector.begin_unit(worker, 0.0)
+        detector.end_unit(worker, 1, 1.0, idle=True)
+
+
+def test_rests():
+    """Each is twice as long as the one before, up to a bound; an answer in time halves the next one."""
+    detector = detector_of(1.0, 1.0)
+    for rest in (0, SHORTEST_REST, 2 * SHORTEST_REST):
+        be_late(detector, 7)
+        assert detector.resting == ({7: rest} if rest else {})
+        for left in reversed(range(rest)):
+            answer(detector, left % 2)
+            assert detector.resting == ({7: left} if left else {})
+    for _ in range(20):
+        be_late(detector, 7)
+        rest = detector.resting[7]
+        answer(detector, 0, rest)
+    assert rest == LONGEST_REST
+    assert detector.resting == {}
+    for rest in (LONGEST_REST // 2, LONGEST_REST // 2):
+        answer(detector, 7)
+        be_late(detector, 7)
+        assert detector.resting == {7: rest}
+        answer(detector, 0, rest)
+    answer(detector, 7, 20)
+    be_late(detector, 7)
+    assert detector.resting == {}
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_nobody_rests_alone(gone):
+    """All rests end once no other worker answers in time, and none begins."""
+    detector = detector_of(1.0, 1.0)
+    for worker in (7, 8, 7, 8):
+        be_late(detector, worker)
+    assert detector.resting == {7: SHORTEST_REST - 1, 8: SHORTEST_REST}
+    detector.remove(8)
+    for other in (0, 1):
+        assert detector.resting == {7: SHORTEST_REST - 1}
+        detector.begin_unit(other, 0.0)
+        if gone:
+            detector.remove(other)
+        else:
+            assert detector.mark_overdue({other: 1}, 1_000.0) == [other]
+    assert detector.resting == {}
+    detector.begin_unit(7, 0.0)
+    detector.mark_overdue({7: 1}, 1e6)
+    detector.end_unit(7, 1, 1e6, idle=True)
+    assert detector.resting == {}

@@ -9,7 +9,7 @@ from ddmlp.config import Timeouts
 from ddmlp.errors import TrainingError
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.messages import CREDITS
-from ddmlp.training.stragglers import SLOWER
+from ddmlp.training.stragglers import SHORTEST_REST, SLOWER
 from ddmlp.training.unit_queue import UnitQueue
 from tests.support.units import answer, unit
 
@@ -102,6 +102,20 @@ def test_overdue_worker_gets_nothing():
         assert queue.accept(answer(unit(index)), 2 * FIRST), "nobody else has taken it, so this is the first"
     assert (queue.overdue, queue.credit(0)) == (0, CREDITS)
     assert take_all(queue, 0, 2 * FIRST) == [unit(2), unit(3)]
+
+
+def test_resting_worker_gets_nothing():
+    """Until others have answered often enough."""
+    queue = queue_of(3 + SHORTEST_REST)
+    assert queue.accept(answer(queue.take(1), worker=1), 1.0)
+    for _ in range(2):
+        late = queue.take(0, 1.0)
+        assert queue.reissue_overdue(FIRST) == [late]
+        assert queue.accept(answer(late, worker=0), FIRST)
+    for _ in range(SHORTEST_REST):
+        assert (queue.credit(0), queue.take(0, FIRST), [*queue.resting]) == (0, None, [0])
+        assert queue.accept(answer(queue.take(1, FIRST), worker=1), FIRST)
+    assert (queue.credit(0), [*queue.resting], queue.depth) == (CREDITS, [], 0)
 
 
 def test_second_answer_is_compared():

@@ -44,7 +44,7 @@ class Script(RuleBasedStateMachine):
 
     @rule(worker=workers)
     def take(self, worker):
-        while self.waiting and len(self.held[worker]) < CREDITS and worker not in self.overdue:
+        while self.waiting and len(self.held[worker]) < CREDITS and worker not in {*self.overdue, *self.queue.resting}:
             taken = self.waiting.pop(0)
             self.reissued += taken in self.all_held()  # it is open, and so nobody's answer to it is given up
             assert taken not in self.held[worker]
@@ -121,8 +121,11 @@ class Script(RuleBasedStateMachine):
         assert (queue.compared, queue.overdue) == (self.compared, len(self.overdue))
         assert queue.versions_in_use() == {each.version for each in due} | {each.version for _, each in self.late()}
         for worker, held in self.held.items():
-            assert queue.credit(worker) == (0 if worker in self.overdue else CREDITS - len(held))
+            none = worker in self.overdue or worker in queue.resting
+            assert queue.credit(worker) == (0 if none else CREDITS - len(held))
+            assert not (held and worker in queue.resting)
             assert queue.current_unit(worker) == (held[0] if held else None)
+        assert not queue.resting or {*self.held} - self.overdue - {*queue.resting}, "somebody goes on"
         silent = {worker for worker in self.overdue if self.now > self.since[worker] + HANG}
         assert silent.issuperset(queue.unresponsive())
 
