@@ -4,10 +4,9 @@ import pytest
 
 from ddmlp.config import Timeouts
 from ddmlp.training.worker_pool import UNRESPONSIVE
-from tests.support.slow_link import slow_link
+from tests.support.slow_link import ENDLESS, slow_link
 from tests.support.sockets import PLAN, SECONDS, Training, work
 
-ENDLESS = 10**12
 HELLO, WELCOME = 1_500, 300  # bytes that a handshake takes, and a little of an array more
 ways = pytest.mark.parametrize("limits", [(HELLO, ENDLESS), (ENDLESS, WELCOME)], ids=["to server", "to worker"])
 gaps = pytest.mark.parametrize("gap", [None, 0.01], ids=["never", "byte by byte"])
@@ -53,3 +52,15 @@ def test_bound_on_a_whole_message(pool, run, limits, gap):
         (lost,) = pool.stats.newest_lost
         assert (lost.worker, lost.host, lost.cause) == (0, "here", UNRESPONSIVE)
     assert slow.result(SECONDS) < PLAN.steps
+
+
+def test_rate(pool, dataset, threads, expected):
+    """The same if all comes, but slowly."""
+    with slow_link(pool.addresses[1], rate=1e6) as link:
+        threads.submit(work, link.address, dataset, 0)
+        assert pool.gather(1, SECONDS)
+        threads.submit(work, pool.addresses[1], dataset, 1)
+        assert pool.gather(2, SECONDS)
+        assert Training(pool, 2).run() == expected
+        assert pool.stats.reissued > 0
+        assert (pool.count, pool.stats.lost) == (2, 0)
