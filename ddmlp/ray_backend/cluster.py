@@ -81,6 +81,11 @@ class Cluster:
                 return f"{each['NodeManagerHostname']} ({each['NodeManagerAddress']})"
         return "an unknown host"
 
+    def node_of(self, actor: Any) -> str:
+        """The number of the node that an actor was started on; empty if it was on none."""
+        found = self.ray._private.state.actors(actor._actor_id.hex()).get("Address", {}).get("NodeID")
+        return found or ""
+
     @property
     def here(self) -> str:
         """This process's node."""
@@ -198,7 +203,7 @@ class ActorLostError(Exception):
 
 def get_answer(ray: ModuleType, asked: Any) -> Any:
     """The answer to a call of an actor, once it has come. Raises what the actor raised if that is a DdmlpError or an
-    OSError, ClusterError for other errors, and ActorLostError."""
+    OSError, ClusterError for other errors and if its class cannot be imported there, and ActorLostError."""
     try:
         return ray.get(asked)
     except ray.exceptions.RayTaskError as error:
@@ -206,6 +211,8 @@ def get_answer(ray: ModuleType, asked: Any) -> Any:
             raise error.cause from None
         raise ClusterError(f"an actor failed: {one_line(error.cause)}; {INSTALLED}") from error
     except ray.exceptions.RayError as error:  # of many kinds: it has died, its node has, or the memory was full
+        if getattr(error, "actor_init_failed", False):
+            raise ClusterError(f"an actor cannot be made: {one_line(error)}; {INSTALLED}") from error
         raise ActorLostError(one_line(error)) from error
 
 

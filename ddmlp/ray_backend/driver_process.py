@@ -1,6 +1,7 @@
 """The trainer on Ray as a command uses it: the driver is a child process, so its death, and Ray's, are errors here."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -23,7 +24,9 @@ descriptor, parent, __file__, *sys.path[:] = sys.argv[1:]
 from ddmlp.ray_backend.driver import main
 main(int(descriptor), int(parent), __file__)"""
 STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-LOG_BYTES = 4096  # at the end of the driver's output, in which its last line is looked for
+LOG_BYTES = 1 << 16  # at the end of the driver's output, in which its last words are looked for
+# As Ray's C++ prints why it ends the process. Python then prints many lines more.
+RAY_ERROR = re.compile(r"\[[-\d]+ [\d:,]+ [EFC] \d+ \d+\] (.*)")
 LOOK_SECONDS = 0.1  # between looks at signals and at Ray
 
 
@@ -127,10 +130,11 @@ class DriverProcess:
                 raise self._lost(f"the driver of Ray has not answered for {seconds:g} s")
 
     def _last_words(self) -> str:
-        """The last line that the driver has printed, for the end of a message."""
+        """The last error of Ray's that the driver has printed, or the last line, for the end of a message."""
         self._log.seek(max(0, self._log.seek(0, os.SEEK_END) - LOG_BYTES))
         lines = self._log.read().decode(errors="replace").split("\n")
         words = [printable for line in lines if (printable := "".join(filter(str.isprintable, line)).strip())]
+        words = [error[1] for line in words if (error := RAY_ERROR.match(line))] or words
         return f"; its last words: {words[-1]}" if words else ""
 
     @property

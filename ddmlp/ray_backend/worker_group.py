@@ -58,12 +58,13 @@ class WorkerGroup:
         self._without_step = 0
 
     def start(self) -> None:
-        """Start all workers, and wait until enough have a node. Raises ClusterError if they get no CPUs in time."""
+        """Start all workers, and wait until enough have a node; not for those that replace rejected ones. Raises
+        ClusterError if they get no CPUs in time."""
         for _ in range(self._job.workers):
             self._add()
         seconds, least = self._job.timeouts.place, self._job.fewest
         deadline = time.monotonic() + seconds
-        while len(self._free) < least:
+        while len(self._free) < max(1, least - self.lost[REJECTED]):
             left = max(0.0, deadline - time.monotonic())
             ready, _ = self._ray.wait([*self._places, *self._calls], num_returns=1, timeout=left)
             if not ready:
@@ -210,7 +211,9 @@ class WorkerGroup:
             self._ray.util.remove_placement_group(member.place)
 
     def _reject(self, member: _Member, error: DdmlpError | OSError) -> None:
-        """A worker could not do its work where it is. Raises the error if that leaves no worker, nor a node for one."""
+        """A worker could not do its work where it is, or not even begin. Raises the error if that leaves no worker, nor
+        a node for one."""
+        member.node = member.node or self._cluster.node_of(member.actor)
         self._rejecting.add(member.node)
         self._reason = str(error)
         self._rejected.append(LostWorker(member.number, self._cluster.host(member.node), REJECTED, self._reason))

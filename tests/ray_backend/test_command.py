@@ -1,6 +1,7 @@
 """The command on a Ray that is running: it shares its CPUs, and leaves no actor behind."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ddmlp.cli import train
+from ddmlp.cli import train, verify
 from ddmlp.ray_backend.cluster import Cluster
 from tests.support.helpers import inside
 from tests.support.processes import assert_no_actor_is_left
@@ -41,6 +42,9 @@ def test_simple(cluster: Cluster, data: Path, tmp_path: Path):
     found = result(tmp_path / "run")
     assert found["weights_sha256"] == result(tmp_path / "alone")["weights_sha256"]
     assert found["workers"] == workers
+    checked = inside(verify.main, tmp_path / "run")
+    assert checked.returncode == 0, checked.stderr
+    assert re.search("^result +as recorded$", checked.stdout, re.MULTILINE)
     assert_no_actor_is_left()
 
 

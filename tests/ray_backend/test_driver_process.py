@@ -175,11 +175,15 @@ def started(job: Job, monkeypatch: pytest.MonkeyPatch):
     return started
 
 
-def test_dies(started: Callable[..., DriverProcess]):
-    """As C++ lets it: the error has its last words."""
-    trainer = started("print('begin', flush=True); os.write(2, b'[core] the raylet\\x1b is gone\\n'); os.abort()")
+@pytest.mark.parametrize(
+    "after", ["", "*** StackTrace ***\n" + "frame\n" * 1000 + "Extension modules: numpy\n"], ids=["", "frames"]
+)
+def test_dies(after: str, started: Callable[..., DriverProcess]):
+    """As C++ lets it: the error has Ray's last words, whatever comes after them."""
+    words = f"begin\n[2026-11-28 11:38:48,803 C 31 32] client.cc:204: the raylet\x1b is gone\n{after}".encode()
+    trainer = started(f"os.write(2, {words}); os.abort()")
     assert trainer.step == 7
-    with pytest.raises(ClusterError, match="the raylet is gone"):
+    with pytest.raises(ClusterError, match=r"last words: client.cc:204: the raylet is gone$"):
         trainer.advance(0.1)
     trainer.close()
     with pytest.raises(ClusterError):

@@ -9,10 +9,15 @@ from typing import Any
 
 import pytest
 
+from ddmlp.config import TrainConfig
+from ddmlp.training.setup import build_trainer
+from tests.support.runs import begin, job, train
+
+CONFIG = TrainConfig(hidden=20, batch=150, microbatch=32, epochs=40)
 pytestmark = [pytest.mark.cluster, pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Ray elsewhere")]
 
 # In a process of its own, which has a Ray with so many nodes of one CPU each.
-SCRIPT = """
+SCRIPT = '''
 import json, os, sys
 os.environ.update(RAY_AUTH_MODE="disabled")
 import logging
@@ -64,14 +69,31 @@ class DamagedShard(actors.WorkerActor):
             self.worker_class = Torn
         return super().work(job, endpoint, far=far)
 
+BLOCKED = """
+import sys
+class Finder:
+    asked = False
+    def find_spec(self, name, path=None, target=None):
+        if name == "ddmlp":
+            with open(%r, "a") as file:
+                file.write("" if self.asked else "x")
+            self.asked = True
+            raise ModuleNotFoundError("No module named 'ddmlp'")
+sys.meta_path.insert(0, Finder())
+"""
+
 kind, nodes, workers, data, run, marks = sys.argv[1], *map(int, sys.argv[2:4]), *map(Path, sys.argv[4:])
 marks.mkdir()
+elsewhere = {}
+if kind == "WithoutDdmlp":
+    (marks / "sitecustomize.py").write_text(BLOCKED % str(marks / "far"))
+    elsewhere = {"env_vars": {"PYTHONPATH": str(marks)}}
 quiet = {"include_dashboard": False, "num_cpus": 1}
 started = Nodes(initialize_head=True, head_node_args=quiet)
 for _ in range(nodes - 1):
-    started.add_node(num_cpus=1)
+    started.add_node(num_cpus=1, **elsewhere)
 cluster = connect(choose(started.address))
-config = TrainConfig(hidden=20, batch=150, microbatch=32, epochs=40)
+config = TrainConfig(**json.loads(os.environ["CONFIG"]))
 begin(run, config, data)
 worker = globals().get(kind, actors.WorkerActor)
 Group = type("Group", (WorkerGroup,), {"worker_class": worker})
@@ -92,7 +114,7 @@ except DdmlpError as error:
 cluster.leave()
 started.shutdown()
 print(json.dumps(found))
-"""
+'''
 
 
 @pytest.fixture
@@ -101,6 +123,7 @@ def on_nodes(data: Path, tmp_path: Path):
 
     def on_nodes(kind: str, nodes: int, workers: int) -> tuple[dict[str, Any], int]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+        clean["CONFIG"] = json.dumps(CONFIG.as_dict())
         marks = tmp_path / "marks"
         words = [kind, nodes, workers, data, tmp_path / "run", marks]
         done = subprocess.run(
@@ -116,9 +139,14 @@ def on_nodes(data: Path, tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("kind", "words"),
-    [("NoData", "no dataset"), ("OtherArithmetic", "known-answer"), ("DamagedShard", "shard-00001.arrow")],
+    [
+        ("NoData", "no dataset"),
+        ("OtherArithmetic", "known-answer"),
+        ("DamagedShard", "shard-00001.arrow"),
+        ("WithoutDdmlp", "No module named 'ddmlp'"),
+    ],
 )
-def test_node_is_rejected(kind: str, words: str, on_nodes: Any):
+def test_node_is_rejected(kind: str, words: str, on_nodes: Any, data: Path, tmp_path: Path):
     found, used = on_nodes(kind, 2, 2)
     assert "error" not in found, found
     assert used == 1, "it is not used again"
@@ -129,6 +157,9 @@ def test_node_is_rejected(kind: str, words: str, on_nodes: Any):
     assert found["result"]["workers_lost"]["rejected"] == 1
     assert found["result"]["worker_deaths"] == 0
     assert found["result"]["steps"] == 40 * 27
+    begin(tmp_path / "alone", CONFIG, data)
+    alone = train(build_trainer(job(data, tmp_path / "alone", 0, CONFIG)), tmp_path / "alone")
+    assert found["result"]["weights_sha256"] == alone["weights_sha256"]
 
 
 def test_all_are_rejected(on_nodes: Any):

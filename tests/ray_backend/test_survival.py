@@ -14,8 +14,9 @@ import pytest
 
 from ddmlp.cli.train import main
 from ddmlp.runs.checkpoint import Checkpoints
+from tests.project.test_cluster import free_port, local
 from tests.support.helpers import inside
-from tests.support.processes import alive, descendants
+from tests.support.processes import ACTORS, alive, assert_no_actor_is_left, descendants
 from tests.support.runs import weights_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")]
@@ -61,11 +62,13 @@ class Running:
 
 
 @contextmanager
-def running(data: Path, run: Path, *settings: str, workers: str = "2") -> Iterator[Running]:
+def running(data: Path, run: Path, *settings: str, there: dict[str, str] | None = None) -> Iterator[Running]:
+    """there: variables of the environment that name another Ray."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     command = [sys.executable, "-m", "ddmlp.train", "--no-report", "--data", str(data), "--run", str(run)]
-    command += [*settings, "--workers", workers, "--address", "local"]
-    with subprocess.Popen(command, env=clean, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    command += [*settings, "--workers", "2", *([] if there else ["--address", "local"])]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env=clean | (there or {}), text=True, **pipes) as process:
         found = Running(process)
         below: list[int] = []
         try:
@@ -77,6 +80,27 @@ def running(data: Path, run: Path, *settings: str, workers: str = "2") -> Iterat
     while alive(below) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert alive(below) == [], "something of it is left"
+
+
+@pytest.fixture
+def named(short: Path) -> Iterator[Path]:
+    """A Ray that was started by `ray start`."""
+    started = local("start", "--workers", "0", "--cpus", "2", "--port", free_port(), state=short / "s")
+    assert started.returncode == 0, started.stderr
+    yield short / "s"
+    assert local("stop", state=short / "s").returncode == 0
+
+
+def exported(state: Path) -> dict[str, str]:
+    return dict(re.findall(r"^export (\w+)=(.*)$", local("env", state=state).stdout, re.MULTILINE))
+
+
+def of_node(state: Path, title: bytes) -> list[int]:
+    """The processes of the node with this title."""
+    (session,) = (state / "sessions").read_text().split()
+    listing = subprocess.run(["ps", "-o", "pid=,args=", "-s", session], capture_output=True, check=True).stdout
+    rows = [line.split(maxsplit=1) for line in listing.splitlines()]
+    return [int(number) for number, command in rows if command.split()[0].rpartition(b"/")[2].startswith(title)]
 
 
 def assert_goes_on(run: Path, data: Path, tmp_path: Path) -> None:
@@ -124,6 +148,36 @@ def test_signal_to_all(number: int, data: Path, tmp_path: Path):
     stopped = int(re.findall(r"interrupted after step (\d+)", said)[0])
     assert (run / "checkpoints" / f"step-{stopped:012d}.npz").exists()
     assert_goes_on(run, data, tmp_path)
+
+
+@pytest.mark.parametrize("title", [GCS, RAYLET])
+def test_named_ray_dies(title: bytes, named: Path, data: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    with running(data, run, *ENDLESS, there=exported(named)) as command:
+        command.wait_for("epoch 8/")
+        (victim,) = of_node(named, title)
+        kill([victim], signal.SIGKILL)
+        status, said = command.end(15)
+    assert status == 1
+    assert re.search(r"error: Ray's (GCS|raylet)", said), said
+    assert "--resume" in said
+    assert_goes_on(run, data, tmp_path)
+
+
+def test_signal_on_a_named_ray(named: Path, data: Path, tmp_path: Path):
+    """The Ray stays, and no actor."""
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        (there := tmp_path / str(number)).mkdir()
+        with running(data, there / "run", *ENDLESS, there=exported(named)) as command:
+            command.wait_for("epoch 8/")
+            assert of_node(named, SERVER)
+            kill([*command.below(), command.pid], number)
+            status, said = command.end(15)
+        assert status == 130, said
+        assert "--resume" in said
+        assert of_node(named, RAYLET)
+        assert_no_actor_is_left(lambda: [each for title in ACTORS for each in of_node(named, title)])
+        assert_goes_on(there / "run", data, there)
 
 
 @pytest.mark.parametrize("title", [None, GCS, RAYLET, SERVER])

@@ -34,8 +34,9 @@ def held() -> set[tuple[str, object]]:
     found: set[tuple[str, object]] = {("thread", thread) for thread in threading.enumerate()}
     kept, open_for_them = _kept()
     found |= {("process", number) for number in CHILDREN.read_text().split() if int(number) not in kept}
-    # Ours are made by tempfile. Semaphores are those of other programs, or of another process of these tests.
-    found |= {("file", name) for name in os.listdir(SHARED) if name.startswith("tmp")}  # noqa: PTH208
+    # Ours are files made by tempfile. Folders are of a fuzzer, and semaphores of other programs, which run beside.
+    with os.scandir(SHARED) as entries:
+        found |= {("file", each.name) for each in entries if each.name.startswith("tmp") and each.is_file()}
     # Ray opens and closes sockets as it likes, as long as this process is connected to one.
     ignored = "socket:" if "ray" in sys.modules and sys.modules["ray"].is_initialized() else KEPT
     for number in set(os.listdir(DESCRIPTORS)) - open_for_them:  # noqa: PTH208
