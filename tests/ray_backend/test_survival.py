@@ -82,6 +82,14 @@ def running(data: Path, run: Path, *settings: str, there: dict[str, str] | None 
     assert alive(below) == [], "something of it is left"
 
 
+@pytest.fixture(autouse=True)
+def hangup() -> Iterator[None]:
+    """The command is not told to ignore SIGHUP, even if these tests are, as by nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture
 def named(short: Path) -> Iterator[Path]:
     """A Ray that was started by `ray start`."""
