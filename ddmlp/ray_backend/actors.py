@@ -5,12 +5,14 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import Any, ClassVar
 
 from ddmlp.data.dataset import Dataset
 from ddmlp.nn.known_answer import KNOWN_ANSWER, answer, machine
 from ddmlp.nn.weights import Shape
 from ddmlp.plan.plan import Plan
+from ddmlp.ray_backend.socket_folder import wait_for_owner
 from ddmlp.runs.versions import versions
 from ddmlp.training.job import Job
 from ddmlp.training.report import Report
@@ -64,6 +66,16 @@ class ServerActor:
 
         self.trainer = build_trainer(job, connect)
         return self.trainer.step
+
+    def end_with(self, folder: Path) -> None:
+        """Have this process end once the owner of a folder of sockets has. Ray does that, too, but not if its GCS is
+        gone, and nobody else could go on with the run meanwhile."""
+
+        def end() -> None:
+            wait_for_owner(folder)
+            os._exit(1)
+
+        Thread(target=end, daemon=True).start()
 
     def ping(self) -> int:
         """The number of its process. Answered by a thread of its own, so also while another call is being done."""

@@ -47,6 +47,16 @@ class SocketFolder:
             self._lock = None
 
 
+def wait_for_owner(folder: Path) -> None:
+    """Wait until the owner of a folder has ended, or has removed it."""
+    with suppress(FileNotFoundError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        finally:
+            os.close(descriptor)
+
+
 def _remove(path: Path) -> None:
     """Remove a folder of ours that nobody holds, if it has nothing but sockets."""
     if (lock := _locked(path)) is not None:

@@ -157,6 +157,7 @@ class RayTrainer:
         options = {"num_cpus": 0, "scheduling_strategy": beside, **NEVER_AGAIN}
         self._server = self._server_kind.options(**options).remote()
         self._process = self._server.ping.remote()
+        self._server.end_with.remote(self._folder.path)
         self._started += 1
         endpoint = Endpoint(str(self._folder.path / f"server-{self._started}"), None, secrets.token_bytes(32))
         return self._server.start.remote(self._job, endpoint.secret, [endpoint.local]), endpoint

@@ -11,7 +11,7 @@ import pytest
 
 from ddmlp.errors import ClusterError
 from ddmlp.ray_backend import socket_folder
-from ddmlp.ray_backend.socket_folder import PREFIX, SocketFolder
+from ddmlp.ray_backend.socket_folder import PREFIX, SocketFolder, wait_for_owner
 
 
 def bind(path: Path) -> None:
@@ -61,6 +61,17 @@ def test_a_living_ones_stays(temporary: Path):
     SocketFolder().remove()
     assert list(temporary.iterdir()) == [second.path]
     second.remove()
+
+
+@pytest.mark.usefixtures("temporary")
+def test_the_owners_end_is_seen():
+    folder = SocketFolder()
+    (waiting := Thread(target=wait_for_owner, args=[folder.path])).start()
+    waiting.join(0.05)
+    assert waiting.is_alive()
+    folder.remove()
+    waiting.join()
+    wait_for_owner(folder.path)
 
 
 def test_other_folders_stay(temporary: Path):

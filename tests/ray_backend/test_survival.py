@@ -106,7 +106,7 @@ def exported(state: Path) -> dict[str, str]:
 def of_node(state: Path, title: bytes) -> list[int]:
     """The processes of the node with this title."""
     (session,) = (state / "sessions").read_text().split()
-    listing = subprocess.run(["ps", "-o", "pid=,args=", "-s", session], capture_output=True, check=True).stdout
+    listing = subprocess.run(["ps", "-ww", "-o", "pid=,args=", "-s", session], capture_output=True, check=True).stdout
     rows = [line.split(maxsplit=1) for line in listing.splitlines()]
     return [int(number) for number, command in rows if command.split()[0].rpartition(b"/")[2].startswith(title)]
 
@@ -117,7 +117,8 @@ def assert_goes_on(run: Path, data: Path, tmp_path: Path) -> None:
     assert checkpoint is not None
     assert complaints == []
     stop = ["--stop-after", str(checkpoint.step + 5)]
-    assert inside(main, "--no-report", "--run", run, "--resume", *stop).returncode == 0
+    resumed = inside(main, "--no-report", "--run", run, "--resume", *stop)
+    assert resumed.returncode == 0, resumed.stderr
     alone = tmp_path / "alone"
     assert inside(main, "--no-report", "--data", data, *ENDLESS, "--run", alone, *stop).returncode == 0
     assert weights_of(run) == weights_of(alone)
@@ -169,6 +170,7 @@ def test_named_ray_dies(title: bytes, named: Path, data: Path, tmp_path: Path):
     assert status == 1
     assert re.search(r"error: Ray's (GCS|raylet)", said), said
     assert "--resume" in said
+    assert_no_actor_is_left(lambda: of_node(named, SERVER))
     assert_goes_on(run, data, tmp_path)
 
 
