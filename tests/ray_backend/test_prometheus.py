@@ -35,7 +35,7 @@ def scraped(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, A
     command = [sys.executable, "-m", "tests.support.scrape", data, tmp_path_factory.mktemp("metrics") / "run"]
     done = subprocess.run(command, env=clean | measuring, cwd=ROOT, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])  # Ray may print lines before
     return found
 
 
