@@ -73,7 +73,7 @@ def one_kind(name: str, numbers: range) -> tuple[Outcome, float]:
     """Fuzz the kind of that name, in this process; and how many seconds it took."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     memory = Path("/dev/shm")  # where files are written much faster
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+    with tempfile.TemporaryDirectory(prefix="fuzz", dir=memory if memory.is_dir() else None) as folder:
         (kind,) = [kind for kind in kinds(Path(folder)) if kind.name == name]
         began = time.perf_counter()
         return fuzz(kind, numbers), time.perf_counter() - began
