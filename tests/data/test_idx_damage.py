@@ -65,12 +65,12 @@ def test_overlong_gzip(tmp_path):
 @pytest.mark.parametrize(
     ("tail", "good"),
     [
-        (gzip.compress(b""), True),
+        (gzip.compress(b"", mtime=0), True),
         (bytes(512), True),  # padding, which gzip allows
-        (gzip.compress(b"x"), False),
+        (gzip.compress(b"x", mtime=0), False),
         (b"x", False),
         (bytes(512) + b"x", False),
-        (gzip.compress(b"")[:-1], False),
+        (gzip.compress(b"", mtime=0)[:-1], False),
     ],
 )
 def test_what_may_follow_a_gzip_member(tmp_path, tail, good):
