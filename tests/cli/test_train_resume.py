@@ -60,7 +60,7 @@ def test_moved_data(data: Path, whole: Path, tmp_path: Path):
 def test_begun_once(train: Train, tmp_path: Path):
     train(*SMALL, "--run", tmp_path / "run", "--epochs", "0")
     refused(train(*SMALL, "--run", tmp_path / "run"), 1, str(tmp_path / "run"), "--resume")
-    refused(train("--run", tmp_path / "none", "--resume"), 1, str(tmp_path / "none"), "config.json")
+    refused(train("--run", tmp_path / "none", "--resume"), 1, str(tmp_path / "none"), "no such folder")
     assert not (tmp_path / "none").exists()
 
 
