@@ -60,6 +60,7 @@ def test_no_model(data: Path, tmp_path: Path):
     assert "invalid choice" in refusal(2, "--model", data, "--to", "pickle", tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_a_report_without_the_compiler(trained: Path, tmp_path: Path):
     """A report about a run whose data are gone computes nothing."""
     run = shutil.copytree(trained, tmp_path / "run")

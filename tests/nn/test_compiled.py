@@ -177,6 +177,7 @@ def start(package: Kernels, **variables: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 def test_processes(package: Kernels):
     """Three that compile at once, one that finds what they compiled, and one for another processor."""
     together = [start(package) for _ in range(3)]

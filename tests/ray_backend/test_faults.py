@@ -86,6 +86,7 @@ def test_all_workers_killed_at_once(disturbed: Any, expected: dict[str, Any]):
     assert found["worker_deaths"] == 3
 
 
+@pytest.mark.slow
 def test_a_server_that_hangs_is_given_up(disturbed: Any, expected: dict[str, Any]):
     """It still holds the checkpoints until it is dead, so the next one waits for that."""
     found = disturbed(2, Fault("stop", None, 17, "half"), timeouts=Timeouts(server=3.0))

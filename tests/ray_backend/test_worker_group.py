@@ -129,6 +129,7 @@ def test_waiting_actors_are_seen(cluster: Cluster):
         cluster.ray.kill(waits)
 
 
+@pytest.mark.slow
 def test_takes_in_more(cluster: Cluster, data: Path, tmp_path: Path):
     with room_for(cluster, 1) as free:
         trainer = RayTrainer(job(data, tmp_path / "run", 1, 2), cluster)
@@ -145,6 +146,7 @@ def test_takes_in_more(cluster: Cluster, data: Path, tmp_path: Path):
     assert_no_actor_is_left()
 
 
+@pytest.mark.slow
 def test_close_waits_for_no_place(cluster: Cluster, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     with room_for(cluster, 1):
         trainer = RayTrainer(job(data, tmp_path / "run", 1, MANY), cluster)

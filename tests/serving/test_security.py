@@ -35,6 +35,7 @@ def test_any_host(trained):
         assert server.ask("GET", "/about", Host="digits.example").status == 200
 
 
+@pytest.mark.slow
 def test_allowed_host(trained):
     with serving("--model", trained, "--allow-host", "Digits.example") as server:
         statuses = [
