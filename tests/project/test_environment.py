@@ -99,7 +99,9 @@ def test_checkout_named_ddmlp(tmp_path: Path):
     done = subprocess.run([sys.executable, "-c", build], cwd=checkout, capture_output=True, text=True, check=True)
     with zipfile.ZipFile(tmp_path / done.stdout.splitlines()[-1]) as wheel:
         wheel.extractall(site)
-    script = f"import site; site.addsitedir({str(site)!r}); import ddmlp.config as found; print(found.__file__)"
+    others = f"sys.path[:] = [each for each in sys.path if each != {str(ROOT)!r}]"  # where this Python finds its own
+    found = "import ddmlp.config as found; print(found.__file__)"
+    script = f"import site, sys; {others}; site.addsitedir({str(site)!r}); {found}"
     clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=clean, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == (f"{checkout}/ddmlp/config.py\n", "")

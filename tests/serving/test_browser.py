@@ -73,9 +73,9 @@ def test_undo(server, opened, digit_of):
     once = page.locator("#answer").inner_text()
     box = page.locator("#pad").bounding_box()
     with answered(page):
-        page.mouse.move(box["x"] + 20, box["y"] + 20)
+        page.mouse.move(box["x"] + 60, box["y"] + 140)
         page.mouse.down()
-        page.mouse.move(box["x"] + 250, box["y"] + 20, steps=3)
+        page.mouse.move(box["x"] + 220, box["y"] + 140, steps=3)
         page.mouse.up()
     assert page.locator("#answer").inner_text() != once
     with answered(page):

@@ -58,10 +58,9 @@ def test_run_that_trains(data, tmp_path, opened, digit_of):
                 draw(page, digit_of[0])
             seen = []
             for _ in range(3):
-                step, curve = (
-                    fact(page, "Step").inner_text(),
-                    page.locator("#curves polyline").first.get_attribute("points"),
-                )
+                # The curve first: it is not newer than the step whose change is waited for.
+                curve = page.locator("#curves polyline").first.get_attribute("points")
+                step = fact(page, "Step").inner_text()
                 answer = page.locator("#answer").inner_text()
                 assert re.search(r"says the version of step [\d,]+$", answer)
                 seen.append((step, curve, answer))

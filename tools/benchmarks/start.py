@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from unittest import mock
 
+from ddmlp.ray_backend.choice import choose
 from ddmlp.ray_backend.cluster import ALWAYS, OWN, connect
 from tools.benchmarks import processes
 from tools.benchmarks.benchmark import Benchmark, Cases, Settings, Target, seconds_of
@@ -36,9 +37,9 @@ def first_step_seconds(data: Path, workers: int, cache: Path | None = None) -> d
 
 def ray_init_seconds() -> dict[str, float]:
     """From a process that has imported Ray to one that has started a Ray as the trainer does."""
-    os.environ.update(ALWAYS | OWN)  # before the import, as the trainer does it
+    os.environ.update(ALWAYS | OWN, RAY_AUTH_MODE="token")  # before the import, as the trainer does it
     import_module("ray")
-    return seconds_of(connect, "local")  # it ends with this process
+    return seconds_of(connect, choose("local"))  # it ends with this process
 
 
 def cases(settings: Settings) -> Cases:
