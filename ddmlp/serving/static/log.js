@@ -1,9 +1,9 @@
 // What has happened in a run, newest first.
 
 import { make } from "./make.js";
+import { whole } from "./numbers.js";
 
 const MOST = 200; // lines; older ones are let go
-const whole = (number) => number.toLocaleString("en");
 const SENTENCES = {
   start: ({ step, complaints }) => [step ? "Went on." : "Began.", ...complaints].join(" "),
   epoch: ({ epoch, test_error: error }) => `Epoch ${epoch} ended: ${(100 * error).toFixed(2)} % test error.`,

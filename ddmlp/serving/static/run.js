@@ -3,10 +3,10 @@
 import { draw } from "./chart.js";
 import { Log } from "./log.js";
 import { make } from "./make.js";
+import { whole } from "./numbers.js";
 import { Workers } from "./workers.js";
 
 const POINTS = 2000; // of what is kept: when there are more, every second is let go
-const whole = (number) => number.toLocaleString("en", { maximumFractionDigits: 0 });
 const percent = (share) => (share === null ? "not finite" : `${(100 * share).toFixed(2)} %`);
 
 // What is drawn of the lines of progress (p) and of the tests after epochs (t).

@@ -1,9 +1,9 @@
 // The workers of a run, one by one: how many units each has answered, and what has become of it.
 
 import { make } from "./make.js";
+import { whole } from "./numbers.js";
 
 const MOST = 64; // that are shown: those with the highest numbers, which are the newest
-const whole = (number) => number.toLocaleString("en");
 
 export class Workers {
   #list;
