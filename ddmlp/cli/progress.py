@@ -11,14 +11,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ddmlp.runs.events import Epoch, Event, Lost, Started
 from ddmlp.training.report import Report
-from ddmlp.training.worker_pool import EXITED, REJECTED, SLOW, UNRESPONSIVE
+from ddmlp.training.worker_pool import EXITED, REJECTED, UNRESPONSIVE
 
 LINE_SECONDS = 10  # between plain lines
 ANOTHER = "another is to come"
 LOST = {  # by cause: what has happened, and what will
     EXITED: ("has died", ANOTHER),
     UNRESPONSIVE: ("did not answer", ANOTHER),
-    SLOW: ("was too slow", ANOTHER),
     REJECTED: ("was rejected", "{host} gets no other"),
 }
 IDLE_SECONDS = 1  # without rows, after which that is said

@@ -13,9 +13,9 @@ from ddmlp.errors import ClusterError, DdmlpError
 from ddmlp.ray_backend.actors import Endpoint, WorkerActor
 from ddmlp.ray_backend.cluster import NEVER_AGAIN, ActorLostError, Cluster, get_answer
 from ddmlp.training.job import Job
-from ddmlp.training.worker_pool import EXITED, REJECTED, SLOW, UNRESPONSIVE, LostWorker
+from ddmlp.training.worker_pool import EXITED, REJECTED, UNRESPONSIVE, LostWorker
 
-CAUSES = (EXITED, UNRESPONSIVE, SLOW, REJECTED)  # for which a worker is no more
+CAUSES = (EXITED, UNRESPONSIVE, REJECTED)  # for which a worker is no more
 NODE = "ray.io/node-id"  # the label that Ray gives each node
 
 
@@ -27,7 +27,7 @@ class _Member:
     node: str = ""
     process: int = 0
     endpoint: Endpoint | None = None  # that it was sent to
-    cause: str = SLOW  # why the server has dropped it, if it has
+    cause: str = EXITED  # why the server has dropped it, if it has
 
 
 class WorkerGroup:

@@ -52,7 +52,7 @@ class RunResult(
     worker_deaths, server_deaths
         How many processes have ended by themselves. None if they cannot: all is one process.
     workers_lost
-        Workers that had to be replaced, by cause: exited, unresponsive, slow, rejected. None as above.
+        Workers that had to be replaced, by cause: exited, unresponsive, rejected. None as above.
     workers
         The most that there might be.
     """

@@ -8,7 +8,7 @@ from ddmlp.nn.weights import Weights
 from ddmlp.training.messages import Gradient, Unit
 from ddmlp.training.weight_store import WeightStore
 
-EXITED, REJECTED, UNRESPONSIVE, SLOW = "exited", "rejected", "unresponsive", "slow"  # why a worker was lost
+EXITED, REJECTED, UNRESPONSIVE = "exited", "rejected", "unresponsive"  # why a worker was lost
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,7 @@ class LostWorker:
     """A worker that a pool has lost or rejected.
 
     host: the name of its machine; cause: EXITED, its connection has ended; REJECTED, it cannot compute this run there,
-    and another worker on that host could not either; UNRESPONSIVE, it has not answered for long; SLOW, it was too
-    far behind; reason: in words.
+    and another worker on that host could not either; UNRESPONSIVE, it has not answered for long; reason: in words.
     """
 
     worker: int

@@ -103,7 +103,7 @@ class HandshakeListener:
         self._selector.register(guest.wire, selectors.EVENT_READ, guest)
 
     def _greet(self, guest: Guest) -> Peer | None:
-        """Accept a worker that has said hello, or reject it with the reason; who says something else is dropped."""
+        """Accept a worker that has said hello, or reject it with the reason; drop a client that says something else."""
         region = None
         try:
             frame = guest.wire.receive()
