@@ -1,4 +1,4 @@
-"""The documents say what is so: their commands, flags, targets, links and paths."""
+"""The documents agree with the project: their commands, flags, targets, links, paths and figures."""
 
 import re
 import shlex
@@ -12,6 +12,8 @@ import pytest
 from ddmlp.cli import train
 from ddmlp.config import Timeouts
 from ddmlp.runs.run import Run
+from tests.portability.__main__ import TARGETS
+from tests.support.golden import GOLDEN
 from tests.support.readme import PROMISED
 
 ROOT = Path(__file__).parents[2]
@@ -20,7 +22,8 @@ PAGES = {
     for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "cluster" / "README.md"]
 }
 README = PAGES["README.md"]
-COMMAND = r"python ((?:-m ddmlp\.[a-z]+(?![\w.])|tools/\w+\.py))([^\n`]*)"
+COMMAND = r"(?:python (-m ddmlp\.[a-z]+(?![\w.])|tools/\w+\.py)|(?<![\w./-])ddmlp ([a-z]+)(?= [^ ]))([^\n`]*)"
+MAX_LINES = 120
 
 
 def test_hash_of_the_sample(data: Path, tmp_path: Path):
@@ -35,15 +38,18 @@ def flags() -> dict[str, set[str]]:
     """The flags that the documents show, by program."""
     found: dict[str, set[str]] = {}
     for page in PAGES.values():
-        for program, arguments in re.findall(COMMAND, page):
-            words = shlex.split(re.split(r"[|&)']", arguments)[0], comments=True)
-            found.setdefault(program, set()).update(word for word in words if word.startswith("--"))
+        for block in re.findall(r"^```(?:sh|console)?\n(.*?)^```|`([^`\n]+)`", page, re.MULTILINE | re.DOTALL):
+            for program, command, arguments in re.findall(COMMAND, "".join(block)):
+                words = shlex.split(re.split(r"[|&)']", arguments)[0], comments=True)
+                flags = {word for word in words if word.startswith("--")}
+                found.setdefault(program or f"-m ddmlp {command}", set()).update(flags)
     return found
 
 
 def test_simple():
     assert len(flags()) >= 10
-    assert re.findall(r"^make (\w+)", README, re.MULTILINE) == ["train", "test"]
+    assert re.findall(r"^\$ make (\w+)", README, re.MULTILINE) == ["train", "test"]
+    assert len(README.splitlines()) <= MAX_LINES
 
 
 @pytest.mark.parametrize("program", sorted(flags()))
@@ -69,7 +75,7 @@ def test_links_lead_somewhere(page: str):
     assert links or page != "README.md"
     for link in links:
         name, _, section = link.partition("#")
-        path = (ROOT / page).parent / name
+        path = (ROOT / page).parent / name if name else ROOT / page
         assert path.exists(), link
         if section:
             assert section in {anchor(line) for line in path.read_text().splitlines() if line.startswith("#")}, link
@@ -87,11 +93,30 @@ def test_paths_exist(page: str):
 
 
 def test_faults_are_those_of_chaos():
-    shown = README.split("## What it survives")[1].split("\n## ")[0]
-    rows = [line for line in shown.splitlines() if line.startswith("| ")]
-    assert len(rows) > 10
-    assert set(rows) <= set(PAGES["docs/chaos.md"].splitlines())
-    assert "NO" not in shown
+    table = PAGES["docs/chaos.md"].split("\n## ")[0]
+    runs = [(int(hit), int(tried)) for hit, tried in re.findall(r"\| (\d+) of (\d+) runs \| yes \|", table)]
+    assert len(runs) > 10
+    assert "NO" not in table
+    ((survived, tried),) = re.findall(r"(\d+) of (\d+) runs, bit for bit", README)
+    assert (int(survived), int(tried)) == tuple(map(sum, zip(*runs, strict=True)))
+
+
+def test_speed_is_measured():
+    ((times, case),) = re.findall(r"([\d.]+) times as fast as PyTorch .*\((\d+ hidden units, batch \d+)\)", README)
+    row = rf"^\| ddmlp to PyTorch, {case.replace(' units', '')} \| at least [\d.]+ \| ([\d.]+) "
+    (found,) = re.findall(row, PAGES["docs/benchmarks/avx512/benchmarks.md"], re.MULTILINE)
+    assert float(times) == round(float(found), 1)
+
+
+def test_targets_are_tried():
+    assert re.findall(r"(\d+) small networks on (\d+) targets", README) == [(str(len(GOLDEN)), str(len(TARGETS)))]
+
+
+def test_picture_has_the_hash():
+    promised = PROMISED["full MNIST"]
+    short = f"{promised[:8]}…{promised[-4:]}"
+    assert short in README
+    assert short in (ROOT / "docs" / "images" / "one-hash.svg").read_text()
 
 
 def test_guarantees_name_tests():
