@@ -9,29 +9,77 @@ from ddmlp.errors import ConfigError
 
 SCHEDULES = ("constant", "linear", "inverse")
 ENDLESS = "inf"
-MAX_DELAY = 64  # each version between is kept, and lies in every checkpoint
+MAX_DELAY = 64  # versions of the weights; all of them are in memory and in every checkpoint
 MAX_WORKERS = 1024  # each is a process
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Everything, besides the data, that the result of a run is a function of. Raises ConfigError for bad values."""
+    """The settings of a run. Its result is a function of these and the data.
 
-    hidden: int = 256  # n, units of the hidden layer
-    batch: int = 8  # B, rows of a global batch: one step
-    microbatch: int = 128  # rows of a microbatch: the smallest piece of work
-    lr: float = 0.8  # alpha at step 0; each row moves the weights by alpha / B
-    lr_schedule: str = "linear"  # constant; falling linearly to zero after the last step; or inverse: see lr_half
-    lr_half: int = 10_000  # steps after which `inverse`, alpha / (1 + step / lr_half), has halved it
+    Parameters
+    ----------
+    hidden : int
+        n, the number of hidden units.
+    batch : int
+        B, the rows of a global batch: one step.
+    microbatch : int
+        Rows of a microbatch, the smallest unit of work.
+    lr : float
+        The learning rate alpha at step 0. Each row moves the weights by alpha / B times its gradient.
+    lr_schedule : {"linear", "constant", "inverse"}
+        "linear": alpha falls linearly to zero at the end of the run; "inverse": alpha / (1 + step / lr_half).
+    lr_half : int
+        Steps after which "inverse" has halved alpha.
+    epochs : int
+        Passes over the dataset.
+    seed : int
+        Determines the initial weights and the epoch orders.
+    window : int
+        Rows that are shuffled together; see `EpochOrder`.
+    staleness : int or "inf"
+        The maximum staleness S: the most versions between the weights that a gradient is computed with and those that
+        it is applied to. 0 is synchronous training; otherwise training is asynchronous.
+    staleness_lr : bool
+        Whether to divide alpha by the staleness of the gradient, if that is above 1.
+    delay : int
+        D: the gradient computed with version v is applied to version v + D.
+    follow : bool
+        Whether to train on a stream: one pass over rows that may still be arriving, in the order of their publication.
+    init_sha256 : str
+        The SHA-256 of given initial weights; "" if they are drawn from the seed.
+    begun_epochs : int
+        The epochs that the run was started with, if more were added later; else 0.
+
+    Raises
+    ------
+    ConfigError
+        If a value is invalid, or two settings exclude each other.
+
+    Examples
+    --------
+    >>> TrainConfig(hidden=400, epochs=30).lr
+    0.8
+    >>> TrainConfig(batch=0)
+    Traceback (most recent call last):
+    ddmlp.errors.ConfigError: --batch is 0, expected a whole number from 1 to 1099511627776
+    """
+
+    hidden: int = 256
+    batch: int = 8
+    microbatch: int = 128
+    lr: float = 0.8
+    lr_schedule: str = "linear"
+    lr_half: int = 10_000
     epochs: int = 5
-    seed: int = 0  # of the initial weights and the epoch orders
-    window: int = 65_536  # rows that are shuffled together
-    staleness: int | str = 0  # S, the most versions between what a gradient was computed with and applied to; or "inf"
-    staleness_lr: bool = False  # whether a gradient of staleness s > 1 counts 1/s
-    delay: int = 0  # D: the gradient of version v is applied to version v + D
-    follow: bool = False  # one pass over rows that may still be coming, in the order of their publication
-    init_sha256: str = ""  # of the weights that it begins with; "": they are drawn by the seed
-    begun_epochs: int = 0  # that the run was begun for, if it was given more later on; else 0
+    seed: int = 0
+    window: int = 65_536
+    staleness: int | str = 0
+    staleness_lr: bool = False
+    delay: int = 0
+    follow: bool = False
+    init_sha256: str = ""
+    begun_epochs: int = 0
 
     def __post_init__(self) -> None:
         for name, least, most in [
@@ -58,59 +106,71 @@ class TrainConfig:
         if self.staleness != ENDLESS and (type(self.staleness) is not int or not 0 <= self.staleness <= 2**31):
             raise ConfigError(f"--staleness is {self.staleness!r}, expected a whole number from 0 to {2**31}, or inf")
         if self.delay and self.asynchronous:
-            raise ConfigError("--delay and --staleness exclude each other: a fixed delay is synchronous")
+            raise ConfigError("--delay and --staleness exclude each other: a fixed delay is synchronous; give only one")
         if self.staleness_lr and not self.asynchronous:
-            raise ConfigError("--staleness-lr goes with --staleness 1 or more")
+            raise ConfigError(f"--staleness-lr needs --staleness 1 or more, found --staleness {self.staleness}")
         if type(self.init_sha256) is not str or not re.fullmatch(r"([0-9a-f]{64})?", self.init_sha256):
-            raise ConfigError(f"init_sha256 is {self.init_sha256!r}, expected 64 hexadecimal digits, or none")
+            raise ConfigError(f"init_sha256 is {self.init_sha256!r}, expected 64 hexadecimal digits or nothing")
         if self.begun_epochs and (self.lr_schedule == "linear" or not self.begun_epochs < self.epochs):
-            raise ConfigError(f"begun_epochs is {self.begun_epochs}, expected 0: the run cannot have been extended")
+            raise ConfigError(
+                f"begun_epochs is {self.begun_epochs}, expected 0: a run of {self.epochs} epochs and --lr-schedule "
+                f"{self.lr_schedule} cannot have been extended from that"
+            )
         if self.follow and (self.epochs != 1 or self.lr_schedule == "linear"):
-            raise ConfigError("--follow has neither epochs nor an end: leave out --epochs, and --lr-schedule linear")
+            raise ConfigError("--follow trains once on rows of unknown number: omit --epochs and --lr-schedule linear")
 
     def check_rows(self, rows: int) -> None:
-        """Raise ConfigError if a dataset of `rows` rows has no global batch of the size asked for."""
+        """Raise ConfigError if a dataset of `rows` rows is smaller than a global batch."""
         if self.batch > rows and not self.follow:
             raise ConfigError(f"--batch is {self.batch}, expected at most the {rows} rows of the training data")
 
     def extended_to(self, epochs: int) -> "TrainConfig":
-        """The settings of this run with more epochs. Raises ConfigError if its steps so far would then be others."""
+        """The settings of this run with more epochs.
+
+        Raises ConfigError if `epochs` is less than before, or if the steps made so far would have been different.
+
+        >>> TrainConfig(lr_schedule="constant", epochs=5).extended_to(7).epochs
+        7
+        """
         if epochs == self.epochs:
             return self
         if epochs < self.epochs:
-            raise ConfigError(f"--epochs is {epochs}, expected at least the {self.epochs} that the run has already")
+            raise ConfigError(f"--epochs is {epochs}, expected at least the {self.epochs} epochs that the run has")
         if self.lr_schedule == "linear":
             raise ConfigError(
-                f"--epochs is {epochs}, but the run has {self.epochs}, at whose end its learning rate comes to zero "
-                "(--lr-schedule linear): of a longer run all steps are others; begin one with its weights by --init RUN"
+                f"--epochs is {epochs}, expected {self.epochs}: the learning rate falls to zero at the end of epoch "
+                f"{self.epochs} (--lr-schedule linear), so every step of a longer run would be different; to train "
+                "further, start a new run from its weights with --init RUN"
             )
         return replace(self, epochs=epochs, begun_epochs=self.begun_epochs or self.epochs)
 
     @property
     def begun(self) -> "TrainConfig":
-        """The settings that the run was begun with."""
+        """The settings that the run was started with."""
         return replace(self, epochs=self.begun_epochs, begun_epochs=0) if self.begun_epochs else self
 
     @property
     def asynchronous(self) -> bool:
-        """Whether steps are applied in the order in which they are computed, not in the plan's."""
+        """Whether steps are applied in the order in which they are completed, instead of the plan's order."""
         return self.staleness != 0
 
     @property
     def bound(self) -> float:
-        """The most versions between what a gradient is computed with and what it is applied to."""
+        """The most versions between the weights that a gradient is computed with and those that it is applied to."""
         return math.inf if self.staleness == ENDLESS else max(float(self.staleness), self.delay)
 
     def as_dict(self) -> dict[str, Any]:
+        """All settings, by name."""
         return asdict(self)
 
     @classmethod
     def names(cls) -> list[str]:
+        """The names of all settings."""
         return [field.name for field in fields(cls)]
 
 
 def check_workers(fewest: int, most: int) -> None:
-    """Raise ConfigError for numbers of workers that cannot be."""
+    """Raise ConfigError unless `fewest` to `most` is a valid range for the number of workers."""
     if not 0 <= fewest <= most <= MAX_WORKERS or (fewest == 0 < most):
         found = most if fewest == most else f"{fewest}:{most}"
         raise ConfigError(
@@ -119,38 +179,42 @@ def check_workers(fewest: int, most: int) -> None:
 
 
 def flag(name: str) -> str:
-    """The command-line flag of a setting: lr_schedule is --lr-schedule."""
+    """The command-line flag of a setting.
+
+    >>> flag("lr_schedule")
+    '--lr-schedule'
+    """
     return "--" + name.replace("_", "-")
 
 
 @dataclass(frozen=True)
 class Timeouts:
-    """How long each wait may take, in seconds. None of them changes what is computed.
+    """The limit of each wait, in seconds. None of them changes what is computed.
 
     >>> Timeouts(unresponsive=0.5).unresponsive
     0.5
     """
 
     # Workers, as the parameter server sees them.
-    first_unit: float = 20.0  # until a unit is overdue while no worker has answered one
-    overdue: float = 0.02  # a unit is never overdue sooner: a process may have to wait that long for a core
-    unresponsive: float = 5.0  # without an answer, after which an overdue worker counts as unresponsive
-    answer: float = 600.0  # without any answer, after which the run ends
-    join: float = 60.0  # without any worker, after which the run ends
+    first_unit: float = 20.0  # for a unit, before any worker has answered one; then it is overdue
+    overdue: float = 0.02  # the earliest time for a unit to become overdue: a process may wait that long for a core
+    unresponsive: float = 5.0  # without an answer from an overdue worker; then it counts as unresponsive
+    answer: float = 600.0  # without an answer from any worker; then the run ends
+    join: float = 60.0  # without any worker; then the run ends
     # Messages between processes.
-    handshake: float = 10.0  # from connecting to being accepted
-    message: float = 5.0  # that a whole message may take; an array's over a network also what `bytes_per_second` allows
-    bytes_per_second: float = 100_000.0  # over a network, at least
-    rows: float = 30.0  # until rows that another node has published must be visible here
-    # Ray, as the process that trains sees it.
-    start: float = 180.0  # until Ray, and a trainer on it, are there
-    ray: float = 5.0  # without a connection to Ray's GCS, or to the raylet here, after which it counts as gone
-    driver: float = 1_800.0  # without an answer of the driver, after which the run ends
-    stop: float = 8.0  # after a signal, until an answer that does not come is waited for no more
-    close: float = 30.0  # until the driver has let everything go
+    handshake: float = 10.0  # from the connection to its acceptance
+    message: float = 5.0  # for a whole message; for an array over a network, plus the time that bytes_per_second gives
+    bytes_per_second: float = 100_000.0  # the minimum rate over a network
+    rows: float = 30.0  # until rows that another node has published are visible on this one
+    # Ray, as the training process sees it.
+    start: float = 180.0  # until Ray and a trainer on it are running
+    ray: float = 5.0  # without a connection to Ray's GCS or to the local raylet; then Ray counts as dead
+    driver: float = 1_800.0  # without an answer from the driver; then the run ends
+    stop: float = 8.0  # for an answer after a signal
+    close: float = 30.0  # until the driver has released everything
     # Ray's actors.
     place: float = 60.0  # until the workers have their CPUs
-    worker_start: float = 20.0  # that a worker which is still starting is waited for before it is killed
-    server: float = 600.0  # without an answer of the server; testing the weights or saving them is one silence
-    ping: float = 10.0  # that a silent server has to say that it lives
-    death: float = 20.0  # until Ray says that a server which was killed is dead
+    worker_start: float = 20.0  # for a worker that is still starting when the run ends; then it is killed
+    server: float = 600.0  # without an answer from the server; a test or a checkpoint is one such silence
+    ping: float = 10.0  # for a silent server to confirm that it is alive
+    death: float = 20.0  # until Ray confirms the death of a killed server

@@ -1,19 +1,25 @@
 """Every error that ddmlp raises on purpose.
 
     DdmlpError                 exit status 1
-    ├── ConfigError            a flag or setting that cannot work; exit status 2
-    ├── DataError              input that is not what it should be
+    ├── ConfigError            an invalid flag or setting; exit status 2
+    ├── DataError              invalid input data
     │   ├── IdxError           an IDX file
     │   ├── DatasetError       a dataset: its manifest, a shard, or the stream that it comes from
     │   ├── ImageError         an image file to be recognised
-    │   └── RequestError       a request to the server that cannot be answered
-    ├── DownloadError          a file that could not be fetched, or is not the one expected
+    │   └── RequestError       a request that the server cannot answer
+    ├── DownloadError          a file that could not be downloaded, or has unexpected contents
     ├── RunError               a run folder, checkpoint or model
-    ├── TrainingError          training that cannot go on: not finite, or a step short
-    ├── MachineError           a machine that computes other bits than all others
-    └── ClusterError           Ray, the actors and the messages between them
+    ├── TrainingError          training that cannot continue: values that are not finite, or missing gradients
+    ├── MachineError           a machine that does not compute the same bits as all others
+    └── ClusterError           Ray, an actor, or the messages between actors
 
 A message says what was found, what was expected, where, and what to do. The commands print it as one line.
+
+>>> try:
+...     raise DatasetError("data/train has no manifest.json; write one by `ddmlp convert`")
+... except DdmlpError as error:
+...     print(error.exit_status, error)
+1 data/train has no manifest.json; write one by `ddmlp convert`
 """
 
 from collections.abc import Iterator
@@ -27,21 +33,21 @@ class DdmlpError(Exception):
 
 
 class ConfigError(DdmlpError):
-    """A flag or a setting has a value that cannot work; raised before anything is started."""
+    """A flag or a setting has an invalid value. Raised before anything is started."""
 
     exit_status = 2
 
 
 class DataError(DdmlpError):
-    """Input data is not what its format, or the run, says it is."""
+    """Input data do not have the expected format or contents."""
 
 
 class IdxError(DataError):
-    """A file is not valid IDX, or not the IDX file that was asked for."""
+    """A file is not a valid IDX file, or not the expected one."""
 
 
 class DatasetError(DataError):
-    """A dataset's manifest or shard, or the stream that it comes from, is missing, damaged, or does not fit."""
+    """A dataset's manifest or shard, or the stream that it comes from, is missing, damaged or does not fit."""
 
 
 class ImageError(DataError):
@@ -49,7 +55,7 @@ class ImageError(DataError):
 
 
 class RequestError(DataError):
-    """A request cannot be answered. status: HTTP's number for why (RFC 9110, section 15)."""
+    """The server cannot answer a request. status: the HTTP status code (RFC 9110, section 15)."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -57,33 +63,37 @@ class RequestError(DataError):
 
 
 class DownloadError(DdmlpError):
-    """No source delivered a file with the expected contents."""
+    """No server delivered a file with the expected contents."""
 
 
 class RunError(DdmlpError):
-    """A run folder, a checkpoint or a model cannot be used as asked."""
+    """A run folder, a checkpoint or a model is missing, damaged, in use, or unsuitable for the request."""
 
 
 class TrainingError(DdmlpError):
-    """Training cannot go on: a value is not finite, or a step is short of gradients."""
+    """Training cannot continue: a value is not finite, or rows or gradients are missing or wrong."""
 
 
 class MachineError(DdmlpError):
-    """This machine computes other bits than all others: its results would be of no use."""
+    """This machine does not compute the same bits as all others, so its results would be wrong."""
 
 
 class ClusterError(DdmlpError):
-    """Ray, an actor, or the messages between the actors failed."""
+    """Ray or an actor failed, or the messages between actors did."""
 
 
 def printable(text: str) -> str:
-    """A text, perhaps from another process or a damaged file, with all that is not printable escaped."""
+    """Escape every character that is not printable, in a text from another process or a damaged file, for example.
+
+    >>> printable("one\\ttwo")
+    'one\\\\ttwo'
+    """
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 @contextmanager
 def require_extra(name: str) -> Iterator[None]:
-    """What is imported in the block comes with the extra `name`; raises ConfigError if it is not installed."""
+    """A context for imports of the extra `name`. Raises ConfigError if a package is not installed."""
     try:
         yield
     except ModuleNotFoundError as error:

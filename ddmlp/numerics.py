@@ -1,23 +1,26 @@
-"""What the bits of a result rest on besides the kernels: counter-based random numbers.
+"""Counter-based random numbers, the same bits on every machine.
 
-Only operations are used whose result is fixed, those of integers and, by IEEE 754, + - * of floats.
+They use only operations with a fixed result: those of integers and, by IEEE 754, + - * of floats.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-# What random bits are drawn for. Part of the counter, so that no two purposes ever share a number.
+# The purposes of random bits. The purpose is part of the counter, so that no two purposes share a number.
 WEIGHTS, BLOCKS, ROWS, PROBE = range(4)
-# To be raised with each change of this package after which the same rows, settings and seed come to other bits.
+# The version of the arithmetic. Raise it with each change after which the same rows, settings and seed give other bits.
 ARITHMETIC = 2
 
 
 def random_bits(seed: int, purpose: int, count: int, *, index: int = 0, part: int = 0) -> NDArray[np.uint64]:
-    """`count` random 64-bit words, a pure function of the arguments: shape (count,), uint64.
+    """Draw `count` random 64-bit words, a pure function of the arguments: shape (count,), uint64.
 
-    Philox 4x64 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC'11), keyed by (seed, index), with
-    the purpose and the part in the counter's upper words. Only the generator's raw words are used, because NumPy
-    promises their stability (NEP 19) and not that of the distributions made from them.
+    The generator is Philox 4x64 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC'11). Its key is
+    (seed, index); the upper words of its counter are the part and the purpose. Only its raw words are used, because
+    NumPy guarantees that these are stable (NEP 19), but not the distributions.
+
+    >>> random_bits(0, WEIGHTS, 2)
+    array([ 213000021201967259, 4455796210202625458], dtype=uint64)
     """
     key = np.array([seed, index], dtype=np.uint64)
     counter = np.array([0, 0, part, purpose], dtype=np.uint64)
@@ -25,11 +28,21 @@ def random_bits(seed: int, purpose: int, count: int, *, index: int = 0, part: in
 
 
 def uniform(bits: NDArray[np.uint64], low: float, high: float) -> NDArray[np.float64]:
-    """Uniform float64 numbers from low to high, one from the upper 53 bits of each word."""
+    """Uniform float64 numbers from low to high, one from the upper 53 bits of each word: shape (n,).
+
+    >>> uniform(np.array([0, 2**63], np.uint64), low=-1.0, high=1.0)
+    array([-1.,  0.])
+    """
     return low + (high - low) * ((bits >> np.uint64(11)) * np.float64(2.0**-53))
 
 
 def permutation(bits: NDArray[np.uint64]) -> NDArray[np.intp]:
-    """The permutation that sorts `bits`: shape (n,). A stable sort, so that equal words cannot differ by library; by 16
-    bits at a time, which NumPy sorts by radix."""
+    """The permutation that sorts `bits`: shape (n,), intp.
+
+    The sort is stable, so the result for equal words does not depend on the library. It takes 16 bits at a time,
+    because NumPy sorts these by radix.
+
+    >>> permutation(np.array([7, 3, 5], np.uint64))
+    array([1, 2, 0])
+    """
     return np.lexsort([(bits >> np.uint64(shift)).astype(np.uint16) for shift in (0, 16, 32, 48)])

@@ -1,4 +1,4 @@
-"""The tree of errors, as it is drawn and as it is."""
+"""The tree of errors: the docstring's drawing matches the classes."""
 
 import inspect
 import re

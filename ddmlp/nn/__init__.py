@@ -2,4 +2,4 @@
 
 import time
 
-BEGAN = time.time()  # seconds since 1970; no source of this package has been read before
+BEGAN = time.time()  # seconds since 1970; before this, no other source of this package has been read

@@ -1,7 +1,7 @@
-"""The cache of compiled kernels: a folder of the user's own, with one folder for each state of sources and processor.
+"""The cache of compiled kernels: a private folder of the user, with one folder per state of the sources and processor.
 
-Code from it is run. So it must be what this user's processes wrote, whole, and made from the sources that run here.
-Each file begins with a SHA-256 of the rest.
+Code from the cache is executed. So each file must have been written by a process of this user, be complete, and have
+been compiled from the sources that run here. Each file begins with a SHA-256 of the rest.
 """
 
 import hashlib
@@ -17,32 +17,33 @@ from pathlib import Path
 from ddmlp.files import write_whole
 from ddmlp.nn import BEGAN
 
-KEEP = 8  # folders of code; those that were used least recently are removed
+KEEP = 8  # folders of code; the least recently used ones are removed
 SEAL = hashlib.sha256().digest_size  # bytes
 
 
 def path(sources: Path, name: str, *made_with: object) -> Path:
-    """The file for code that was made from all Python files of `sources`, with what `made_with` describes.
+    """The path of the cache file `name`, for code compiled from all Python files in the folder `sources`.
 
-    Raises OSError where there is no cache, or where the sources are not those that run here.
+    made_with: whatever else the code depends on, such as versions and the processor; it becomes part of the key.
+    Raises OSError if no folder can serve as the cache, or if the sources have changed since they were imported.
     """
     key = repr((_digest(sources), made_with))
     return place() / hashlib.sha256(key.encode()).hexdigest() / name
 
 
 def read(path: Path) -> bytes:
-    """What `write` has written. Raises OSError where there is no such file, or it is damaged."""
+    """Return the code that `write` stored at `path`. Raises OSError if the file is missing or damaged."""
     data = path.read_bytes()
     seal, code = data[:SEAL], data[SEAL:]
     if seal != _seal(path, code):
         raise OSError(f"{path} is damaged")
     with suppress(OSError):
-        os.utime(path.parent)  # it is in use
+        os.utime(path.parent)  # mark it as recently used
     return code
 
 
 def write(path: Path, code: bytes) -> None:
-    """Write code for `read`, instead of whatever is at `path`. Raises OSError where that is impossible."""
+    """Store code for `read`, replacing whatever is at `path`. Raises OSError if that fails."""
     if not path.parent.is_dir():
         path.parent.unlink(missing_ok=True)
         path.parent.mkdir(0o700, exist_ok=True)
@@ -53,10 +54,11 @@ def write(path: Path, code: bytes) -> None:
 
 
 def place() -> Path:
-    """The folder of the cache: in DDMLP_CACHE, or else in the user's cache or, where that is impossible, among the
-    temporary files. It is made if need be.
+    """The folder of the cache, created if it does not exist.
 
-    Raises OSError where there is none. One that others can write to, or could have prepared, is none.
+    It is in the folder that DDMLP_CACHE names; if that is not set, in the user's cache folder or, if that cannot be
+    used, among the temporary files. Raises OSError if none of them can be used: a folder that other users can write
+    to or replace is refused.
     """
     user = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111  # Path's needs a home
     candidates = [Path(user, "ddmlp"), Path(tempfile.gettempdir(), f"ddmlp-{os.geteuid()}")]
@@ -72,7 +74,7 @@ def place() -> Path:
 
 
 def _private(folder: Path) -> bool:
-    """Whether a folder is this user's, and nobody else can write to it or put another in its place."""
+    """Whether a folder belongs to this user, and no other user can write to it or replace it."""
     path = folder.resolve()
     modes = [each.stat().st_mode for each in path.parents]
     replaceable = any(mode & stat.S_IWOTH and not mode & stat.S_ISVTX for mode in modes)
@@ -81,7 +83,7 @@ def _private(folder: Path) -> bool:
 
 
 def _forget(folder: Path) -> None:
-    """Remove the code that was used least recently. A process that uses it has loaded it, or compiles it once more."""
+    """Remove the least recently used code. A process that uses it has loaded it already, or compiles it again."""
     kept = [each for each in folder.iterdir() if re.fullmatch("[0-9a-f]{64}", each.name)]
     kept.sort(key=lambda each: each.stat().st_mtime, reverse=True)
     for old in kept[KEEP:]:
@@ -90,16 +92,16 @@ def _forget(folder: Path) -> None:
 
 @cache
 def _digest(folder: Path) -> str:
-    """The SHA-256 of the Python files in a folder. Raises OSError where it cannot be that of what runs here."""
+    """The SHA-256 of the Python files in a folder. Raises OSError if they may differ from those that were imported."""
     digest = hashlib.sha256()
     paths = sorted(folder.glob("[!.]*.py"))
     if not paths or any(path.stat().st_mtime > BEGAN for path in paths):
-        raise FileNotFoundError(f"{folder}: the sources are gone, or were changed since they were imported")
+        raise FileNotFoundError(f"{folder}: the sources are missing, or have changed since they were imported")
     for path in paths:
         digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 
 
 def _seal(path: Path, code: bytes) -> bytes:
-    """The digest of code, and of where it belongs."""
+    """The digest of the code and of the place in the cache that it belongs to."""
     return hashlib.sha256("/".join(path.parts[-2:]).encode() + b"\0" + code).digest()

@@ -1,6 +1,6 @@
-"""e^x, the logistic function and the natural logarithm, by operations that IEEE 754 fixes to the last bit.
+"""e^x, the logistic function and the natural logarithm, made of operations that IEEE 754 defines to the last bit.
 
-A library's functions are not used, because each rounds in its own way. `exp` and `logistic` take vectors.
+Library functions are not used, because each library rounds differently. `exp` and `logistic` take vectors.
 """
 
 from typing import Any
@@ -10,13 +10,13 @@ import numpy as np
 from ddmlp.nn.compiled import inlined
 from ddmlp.nn.lanes import fma, limit, scale
 
-MOST = np.float32(87)  # of |x| in e^x: far enough from the smallest and from the largest normal number
+MOST = np.float32(87)  # limit of |x| in e^x: the result stays between the smallest and the largest normal number
 LOG2_E = np.float32(1.4426950408889634)
-# ln 2 in two parts. The first has few digits, so that k times it is exact.
+# ln 2 in two parts. The first has few digits, so its product with k is exact.
 LN_2, LN_2_REST = np.float32(0.693359375), np.float32(-2.12194440054690583e-4)
-# Added to a small number, it leaves the nearest whole number in the lowest bits of the sum.
+# Adding this to a small number leaves the nearest whole number in the lowest bits of the sum.
 ROUND = np.float32(1.5 * 2**23)
-# e^r = 1 + r + r^2 P(r) for |r| <= ln 2 / 2, by weighted least squares: its relative error is 3.1e-9 at most.
+# e^r = 1 + r + r^2 P(r) for |r| <= ln 2 / 2, fitted by weighted least squares: the relative error is at most 3.1e-9.
 P0, P1, P2 = np.float32(0.49999993), np.float32(0.16666520), np.float32(0.041668393)
 P3, P4 = np.float32(0.0083687808), np.float32(0.0013814467)
 ONE = np.float32(1)
@@ -26,31 +26,31 @@ ROOT_OF_2, LN_OF_2 = 1.4142135623730951, 0.6931471805599453
 
 @inlined
 def exp(x: Any) -> Any:
-    """e^x for -87 <= x <= 87; x is first limited to that. The error is at most 1.02 ulp, and the function is monotone:
-    a test tries all x. NaN gives NaN.
+    """e^x, after x is limited to -87..87. NaN gives NaN.
 
-    x = k ln 2 + r with a whole number k and |r| <= ln 2 / 2; e^x = 2^k e^r.
+    The error is at most 1.02 ulp, and the function is monotone; a test tries every x.
+    Method: x = k ln 2 + r with a whole number k and |r| <= ln 2 / 2; then e^x = 2^k e^r.
     """
     x = limit(x, MOST)
     shifted = fma(x, LOG2_E, ROUND)
     k = shifted - ROUND
     r = fma(k, -LN_2_REST, fma(k, -LN_2, x))
     p = fma(fma(fma(fma(r, P4, P3), r, P2), r, P1), r, P0)
-    # x - x is +0, which changes nothing here; but if x is not a number, neither is the result.
+    # x - x is +0, which changes nothing here; but if x is NaN, so is the result.
     return scale(fma(p, r * r, r) + ONE, shifted) + (x - x)
 
 
 @inlined
 def logistic(z: Any) -> Any:
-    """1 / (1 + e^-z), equation (1) of the note; from 1.6e-38 to 1."""
+    """1 / (1 + e^-z), equation (1) of the note; the result is in 1.6e-38..1."""
     return ONE / (ONE + exp(-ONE * z))
 
 
 @inlined
 def ln(x: float) -> float:
-    """The natural logarithm of a float64 x >= 1, for the error E; off by at most 1e-15 for x <= 300.
+    """The natural logarithm of a float64 x >= 1, for the error E. The error is at most 1e-15 for x <= 300.
 
-    x = 2^k m with m in sqrt(1/2)..sqrt(2), and ln m = 2 (t + t^3/3 + t^5/5 + ...) with t = (m - 1) / (m + 1).
+    Method: x = 2^k m with m in sqrt(1/2)..sqrt(2), and ln m = 2 (t + t^3/3 + t^5/5 + ...) with t = (m - 1) / (m + 1).
     """
     k = 0
     while x > ROOT_OF_2:

@@ -1,4 +1,4 @@
-"""The note's formulas for the rows of a microbatch, compiled. `reference` has them as plain as they can be.
+"""The note's formulas for the rows of a microbatch, as compiled loops. `reference` has them in plain NumPy.
 
     z1 = x W1      y1 = 1 / (1 + e^-z1)                   (1)    hidden_layer
     z2 = y1 W2     y2 = e^z2 / sum e^z2                   (2)    output_sums, output_layer
@@ -7,14 +7,15 @@
     dE/dy1 = (y2 - t) W2^T                                (3)    hidden_delta
     dE/dW1 = x^T (dE/dy1 * y1 * (1 - y1))                        pixel_gradient
 
-**Each sum has one order.** A sum over pixels, rows or classes runs in ascending order, one fused multiply-add a term,
-from +0 on; a pixel that is zero has no term. Vectors run along the hidden units, so such a sum stays in its lane. Only
-z2 is a sum over hidden units: 64 partial sums, of the units j, j + 64, j + 128, ..., which `lanes.total` adds; and so
-is the sum of e^z2 over classes. So the bits depend neither on the processor nor on the sizes of blocks.
+**Each sum has one order.** A sum over pixels, rows or classes starts at +0 and runs in ascending order, with one fused
+multiply-add per term; a pixel that is zero has no term. Vectors run along the hidden units, so each such sum stays in
+its lane. Only z2 is a sum over hidden units: it has 64 partial sums, of the units j, j + 64, j + 128, ..., which
+`lanes.total` adds. The sum of e^z2 over the classes is computed the same way. So the bits depend neither on the
+processor nor on the sizes of blocks.
 
 Rows of m pixels, uint8, are given by their addresses. Arrays are flat. W1 (m, width), the transpose of W2 (o, width),
-y1 and d1 (rows, width) have room for `width` hidden units: n, rounded up to whole vectors. What stands behind n is
-zero. z2, y2 and d2 (rows, padded) have o rounded up likewise.
+y1 and d1 (rows, width) have room for `width` hidden units, which is n rounded up to whole vectors; the padding is
+zero. In z2, y2 and d2 (rows, padded), o is rounded up in the same way.
 """
 
 from typing import Any, NamedTuple
@@ -29,12 +30,12 @@ from ddmlp.nn.sparse import ROWS, add_products, choose_block, count_blocks, list
 from ddmlp.nn.weights import LANES
 
 ZERO, INFINITE = np.float32(0), np.float32(np.inf)
-NEAR = 6144  # float32 that fit into the nearest cache beside other things
-MOST_Z2 = np.float32(np.finfo(np.float32).max / 4)  # of |z2|: differences of two stay finite
+NEAR = 6144  # float32 numbers that fit into the level 1 cache together with the other data
+MOST_Z2 = np.float32(np.finfo(np.float32).max / 4)  # limit of |z2|, so that the difference of any two stays finite
 
 
 class Sizes(NamedTuple):
-    """m inputs, n hidden units and o outputs; and n and o, rounded up to whole vectors."""
+    """The numbers of inputs m, hidden units n and outputs o; width and padded: n and o, rounded up to whole vectors."""
 
     m: int
     n: int
@@ -44,24 +45,26 @@ class Sizes(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Buffers for a microbatch. See `sparse` for the lists, and this module's docstring for the rest."""
+    """Buffers for a microbatch. `sparse` describes the lists, and this module's docstring the other arrays."""
 
     row_starts: NDArray[np.intp]
     row_entries: NDArray[np.uint32]
     pixel_starts: NDArray[np.intp]
     pixel_entries: NDArray[np.uint32]
     live: NDArray[np.intp]
-    partial: NDArray[np.float32]  # (m, LANES): dE/dW1 of some of the rows
+    partial: NDArray[np.float32]  # (m, LANES): dE/dW1, summed over the blocks of rows so far
     y1: NDArray[np.float32]
     d1: NDArray[np.float32]
     d2: NDArray[np.float32]  # z2, then y2, then y2 - t
-    predicted: NDArray[np.intp]  # the likeliest class of each row; of equal ones the first
+    predicted: NDArray[np.intp]  # the most probable class of each row; the first one of equals
 
 
 @inlined
 def forward(sizes: Any, w1: Any, w2: Any, addresses: Any, first: int, at: int, rows: int, scratch: Any) -> int:
-    """y1 and z2 of `rows` rows, at most ROWS, from the row `first` on, into the rows of the buffers from `at`
-    on. Returns how many pixels the blocks have, in which the rows were listed."""
+    """Compute y1 and z2 of the rows first..first + rows - 1, at most ROWS, into the buffers' rows from `at` on.
+
+    Returns the number of pixels per block that the rows were listed with.
+    """
     size = choose_block(item(addresses, first), sizes.m)
     list_rows(addresses, first, rows, sizes.m, size, scratch.row_starts, scratch.row_entries)
     for column in range(0, sizes.width, LANES):
@@ -75,7 +78,10 @@ def forward(sizes: Any, w1: Any, w2: Any, addresses: Any, first: int, at: int, r
 
 @inlined
 def hidden_layer(sizes: Any, w1: Any, scratch: Any, at: int, rows: int, column: int, blocks: int) -> None:
-    """y1 of the listed rows, for the hidden units from `column` on: equation (1). blocks: of pixels."""
+    """Compute y1 of the listed rows for one vector of hidden units, from `column` on: equation (1).
+
+    blocks: the number of blocks of pixels.
+    """
     lists, width = (scratch.row_starts, scratch.row_entries), sizes.width
     for block in range(blocks):
         for row in range(rows):
@@ -87,7 +93,7 @@ def hidden_layer(sizes: Any, w1: Any, scratch: Any, at: int, rows: int, column: 
 
 @inlined
 def output_sums(sizes: Any, w2: Any, scratch: Any, row: int) -> None:
-    """z2 = y1 W2 of a row."""
+    """Compute z2 = y1 W2 of a row."""
     width = sizes.width
     for k in range(sizes.o):
         z2 = zeros()
@@ -98,8 +104,11 @@ def output_sums(sizes: Any, w2: Any, scratch: Any, row: int) -> None:
 
 @inlined
 def output_layer(sizes: Any, scratch: Any, row: int, label: Any) -> float:
-    """y2 of a row in place of its z2: equation (2). Returns E = -ln y2(label), as ln sum e^z2 - z2(label), which counts
-    a z2 in full even if it is so far below the highest that `exp` limits the difference."""
+    """Replace the z2 of a row by its y2: equation (2). Returns E = -ln y2(label).
+
+    E is computed as ln sum e^z2 - z2(label): so it has the full z2(label), even if that is so far below the highest z2
+    that `exp` limits the difference.
+    """
     d2, begin, end = scratch.d2, row * sizes.padded, (row + 1) * sizes.padded
     for place in range(begin, end, LANES):
         store(d2, place, limit(load(d2, place), MOST_Z2))
@@ -108,7 +117,7 @@ def output_layer(sizes: Any, scratch: Any, row: int, label: Any) -> float:
         if d2[begin + k] > d2[begin + best]:
             best = k
     scratch.predicted[row] = best
-    highest = d2[begin + best]  # less it, no z2 is above 0, and the quotient is the same
+    highest = d2[begin + best]  # subtracting it leaves no z2 above 0, and does not change the quotient
     chosen = d2[begin + label] - highest
     for place in range(begin, end, LANES):
         store(d2, place, exp(load(d2, place) - highest))
@@ -125,9 +134,9 @@ def output_layer(sizes: Any, scratch: Any, row: int, label: Any) -> float:
 
 @inlined
 def output_gradient(sizes: Any, scratch: Any, begin: int, rows: int, column: int, g2: Any) -> None:
-    """dE/dW2 = y1^T (y2 - t), for the hidden units from `column` on; the sum over rows goes on with the row `begin`."""
+    """Continue the sum dE/dW2 = y1^T (y2 - t) with the rows from `begin` on, for one vector of hidden units."""
     width, padded = sizes.width, sizes.padded
-    for k in range(0, sizes.o, 2):  # two classes at once; if the second one is behind the last, its d2 is 0
+    for k in range(0, sizes.o, 2):  # two classes at once; if there is no second one, its d2 is 0
         place, two = k * width + column, k + 1 < sizes.o
         even = load(g2, place) if begin else zeros()
         odd = load(g2, place + width) if begin and two else zeros()
@@ -142,8 +151,11 @@ def output_gradient(sizes: Any, scratch: Any, begin: int, rows: int, column: int
 
 @inlined
 def hidden_delta(sizes: Any, w2: Any, scratch: Any, begin: int, rows: int, column: int, best: Any) -> Any:
-    """d1 = (y2 - t) W2^T * y1 * (1 - y1), equation (3) times the slope of the logistic function, for the hidden units
-    from `column` on. Returns the largest |d1| of each lane; best: that of other rows and units."""
+    """Compute d1 = (y2 - t) W2^T * y1 * (1 - y1) for one vector of hidden units, from `column` on.
+
+    This is equation (3) times the slope of the logistic function. Returns the largest |d1| of each lane so far; best:
+    the largest before this call.
+    """
     width = sizes.width
     for row in range(begin, begin + rows):
         d1 = zeros()
@@ -160,10 +172,10 @@ def hidden_delta(sizes: Any, w2: Any, scratch: Any, begin: int, rows: int, colum
 def microbatch(
     sizes: Any, w1: Any, w2: Any, addresses: Any, labels: Any, first: int, rows: int, scratch: Any, g2: Any
 ) -> Any:
-    """All of a microbatch but dE/dW1, for which the lists of pixels and d1 are left; dE/dW2 goes into g2 (o, width).
+    """Compute a microbatch, except for dE/dW1; dE/dW2 goes into g2 (o, width).
 
-    Returns E summed over the rows, how many rows are recognised wrongly, and the largest |d1|, which is infinite if any
-    is not finite.
+    The lists of pixels and d1 stay in `scratch`, for `pixel_gradient`. Returns E summed over the rows, the number of
+    misclassified rows, and the largest |d1|, which is infinite if any d1 is not finite.
     """
     error, mistakes, best = 0.0, 0, zeros()
     scratch.pixel_starts[0] = 0
@@ -188,16 +200,20 @@ def microbatch(
 def pixel_gradient(
     sizes: Any, scratch: Any, rows: int, update: bool, rate: float, source: Any, target: Any, moved: bool
 ) -> None:
-    """dE/dW1 = x^T d1 of a microbatch into target (m, width); or, if update, the weights source - rate dE/dW1, without
-    the gradient being written down. moved: whether target is another buffer than source."""
+    """Compute dE/dW1 = x^T d1 of a microbatch into target (m, width).
+
+    If `update` is true, target gets the new weights, source - rate dE/dW1, and the gradient itself is not stored.
+    moved: whether target is a different buffer than source.
+    """
     lists, m, width = (scratch.pixel_starts, scratch.pixel_entries), sizes.m, sizes.width
     blocks = count_blocks(rows, ROWS)
     count = list_live(scratch.pixel_starts, m, scratch.live)
-    if blocks > 1:  # nearly all pixels have one in some block
+    if blocks > 1:  # nearly every pixel has an entry in some block
         count = m
         for pixel in range(m):
             scratch.live[pixel] = pixel
-    # The rows of d1 that are read again for each pixel should stay in the nearest cache: all of few, or a part of many.
+    # The rows of d1 are read again for each pixel, so they should stay in the level 1 cache: whole rows if they are
+    # few, or one vector of each.
     span = width if blocks == 1 and rows * width <= NEAR else LANES  # partial has room for LANES
     for begin in range(0, width, span):
         for block in range(blocks):
@@ -209,7 +225,7 @@ def pixel_gradient(
                     if block < blocks - 1:
                         store(scratch.partial, pixel * LANES, sums)
                         continue
-                    # -0 becomes +0: then a term of +0 or -0, of a pixel that is zero, would change nothing.
+                    # Turn -0 into +0. Then the omitted terms, +0 or -0 of pixels that are zero, would change nothing.
                     sums = sums + ZERO
                     place = pixel * width + column
                     if update:

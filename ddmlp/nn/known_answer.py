@@ -1,6 +1,6 @@
-"""A known-answer test: what the kernels compute from fixed inputs must be what they compute on every other machine.
+"""A known-answer test: from fixed inputs, the kernels must compute the same bits here as on every other machine.
 
-A compiler with a fault and a library that changes how the processor rounds are found before any weights are touched.
+It detects a faulty compiler, or a library that changes how the processor rounds, before any weights are touched.
 """
 
 import hashlib
@@ -19,52 +19,52 @@ from ddmlp.nn.steps import add_gradient, descend_sum
 from ddmlp.nn.weights import Shape, Weights
 from ddmlp.numerics import PROBE, random_bits
 
-# What `answer` gives. If a change of the kernels changes it, `numerics.ARITHMETIC` must be raised, too.
+# The expected result of `answer`. A change of the kernels that changes it must also raise `numerics.ARITHMETIC`.
 KNOWN_ANSWER = "446ed18f51400f179d17aacf9e53fa1993924d4379aedc5b641e8225b69334d5"
 
-SHAPE = Shape(300, 70, 11)  # whole blocks, vectors and words, and a rest of each
+SHAPE = Shape(300, 70, 11)  # whole blocks, vectors and words, and a partial one of each
 ROWS = 200
 BOUNDS, MICROBATCH = (0, 40, 170, 190, 200), 40  # steps of one microbatch, and of four
-SLOTS = ((0, 0, 1), (0, 1, 1), (1, 1, 2), (2, 2, 2))  # into another buffer or in place, with a delay or without
+SLOTS = ((0, 0, 1), (0, 1, 1), (1, 1, 2), (2, 2, 2))  # into another buffer or in place, with or without a delay
 RATES = (0.03, 0.01, 0.02, 0.04)
 LARGE = 150  # rows of a microbatch of several blocks
-# Of float64: the smallest number of full precision, one below it, and half of what is between 1 and the next number.
+# Of float64: the smallest normal number, a denormal one, and half the distance from 1 to the next number.
 SMALLEST, DENORMAL, HALF_STEP = 2.0**-1022, 2.0**-1050, 2.0**-53
-ONE, HALF = 1.0, 0.5  # variables, or Python would compute with them when it reads this file
+ONE, HALF = 1.0, 0.5  # variables, because Python evaluates expressions of constants when it compiles this file
 
 
 def check_arithmetic() -> None:
-    """Raise MachineError if this machine, or this thread of it, computes other bits than all others.
+    """Raise MachineError if this machine, or this thread, does not compute the same bits as all other machines.
 
-    The kernels are tried once in a process, and the thread's mode each time.
+    The kernels are tested once per process, the thread's floating-point mode at each call.
     """
     found = fault()
     if found is None and _first_answer() == KNOWN_ANSWER:
         return
-    remedy = "do not load what sets that mode" if found else "try other versions of Numba and llvmlite"
+    remedy = "do not load the library that sets this mode" if found else "try other versions of Numba and llvmlite"
     raise MachineError(
-        f"this machine ({machine()}) computes other bits than all others: the known-answer test of the kernels gives "
-        f"{answer()}, expected {KNOWN_ANSWER}; {remedy}"
+        f"this machine ({machine()}) does not compute the same bits as all others: the known-answer test of the "
+        f"kernels gives {answer()}, expected {KNOWN_ANSWER}; {remedy}"
     )
 
 
 def check_mode() -> None:
-    """Raise MachineError if something has changed how this thread computes. Takes less than a microsecond."""
+    """Raise MachineError if this thread's floating-point mode has changed. Takes less than a microsecond."""
     if fault() is not None:
         check_arithmetic()
 
 
 def machine() -> str:
-    """What computes here, and what is wrong with it as far as that is known, in words."""
+    """Describe this machine's processor, and its fault if one is known."""
     return ", ".join(filter(None, [f"{platform.machine()} {processor()}", fault()]))
 
 
 def fault() -> str | None:
-    """How this thread's floats differ from those of IEEE 754, in words. Each thread has a mode of its own."""
+    """Describe how this thread's floats deviate from IEEE 754; None if they do not. Each thread has its own mode."""
     if DENORMAL * ONE == 0 or SMALLEST * HALF == 0:
-        return "denormal numbers are flushed to zero, as by a library that was compiled with -ffast-math"
+        return "denormal numbers are flushed to zero, as a library compiled with -ffast-math does"
     if ONE + HALF_STEP != ONE or ONE + HALF_STEP * (ONE + HALF) == ONE:
-        return "results are not rounded to the nearest number, as after a library's call of fesetround"
+        return "results are not rounded to the nearest number, as after a library calls fesetround"
     return None
 
 
@@ -74,9 +74,9 @@ def _first_answer() -> str:
 
 
 def answer() -> str:
-    """The SHA-256 of what the kernels compute in this thread, always from the same inputs.
+    """The SHA-256, in hexadecimal, of what the kernels compute in this thread from fixed inputs.
 
-    Denormal numbers go in and come out, sums have many terms of both signs, and e^x goes to its limits.
+    The inputs and results include denormal numbers, the sums have many terms of both signs, and e^x reaches its limits.
     """
     digest = hashlib.sha256()
     for array in _results():

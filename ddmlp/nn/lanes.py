@@ -1,9 +1,9 @@
-"""Vectors for the kernels: the float32 of 64 neighbouring hidden units, or classes.
+"""Vectors for the kernels: 64 float32 numbers, of neighbouring hidden units or classes.
 
 A vector is LLVM's `<64 x float>`, which the compiler maps to the registers of the processor. Each operation works lane
-by lane, and IEEE 754 fixes its result to the last bit, so that does not depend on how wide the registers are. Lanes
-meet only in `total` and `largest`, in a fixed order. A scalar among the arguments stands for a vector of it.
-(LLVM Language Reference, "Vector Type" and "llvm.fma".)
+by lane, and IEEE 754 defines its result to the last bit, so the result does not depend on the width of the registers.
+Only `total` and `largest` combine lanes, in a fixed order. A scalar argument stands for a vector with that value in
+every lane. (LLVM Language Reference, "Vector Type" and "llvm.fma".)
 """
 
 import operator
@@ -47,7 +47,7 @@ def zeros(_typing: Any) -> Any:
 
 @intrinsic
 def item(_typing: Any, array: Any, place: Any) -> Any:  # noqa: ARG001
-    """array[place]. Nothing is checked, so an inner loop has no code for places below 0."""
+    """array[place], without a check, so that inner loops need no code for negative places."""
 
     def build(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return builder.load(_address(context, builder, array, arguments, context.get_value_type(array.dtype)))
@@ -57,7 +57,7 @@ def item(_typing: Any, array: Any, place: Any) -> Any:  # noqa: ARG001
 
 @intrinsic
 def load(_typing: Any, array: Any, place: Any) -> Any:  # noqa: ARG001
-    """The float32 array[place], array[place + 1], ... as a vector. Nothing is checked."""
+    """The float32 numbers array[place], array[place + 1], ... as a vector. Nothing is checked."""
 
     def build(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return builder.load(_address(context, builder, array, arguments, VECTOR), align=4)
@@ -86,7 +86,7 @@ def load_byte(_typing: Any, address: Any) -> Any:  # noqa: ARG001
 
 @intrinsic
 def load_word(_typing: Any, address: Any) -> Any:  # noqa: ARG001
-    """Eight bytes from an address on, as a uint64 whose lowest byte is the first. Nothing is checked."""
+    """Eight bytes at an address, as a uint64 whose lowest byte is the first one. Nothing is checked."""
     return types.uint64(types.intp), lambda _context, builder, _signature, arguments: builder.load(
         builder.inttoptr(arguments[0], ir.IntType(64).as_pointer()), align=1
     )
@@ -100,7 +100,7 @@ def prefetch(_typing: Any, address: Any) -> Any:  # noqa: ARG001
         pointer = ir.IntType(8).as_pointer()
         kind = ir.FunctionType(ir.VoidType(), [pointer, WORD, WORD, WORD])
         function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        # For reading, to be kept in the caches, and data.
+        # 0: for reading; 3: keep in all caches; 1: data, not instructions.
         builder.call(function, [builder.inttoptr(arguments[0], pointer), WORD(0), WORD(3), WORD(1)])
         return context.get_dummy_value()
 
@@ -113,7 +113,7 @@ def _address(context: Any, builder: Any, array: Any, arguments: Sequence[Any], p
 
 
 def _lanewise(kinds: Sequence[Any], operate: Callable[..., Any]) -> Any:
-    """A signature and its code: operate(builder, *vectors), for arguments of these types."""
+    """A signature and its code, operate(builder, *vectors), for arguments of these types."""
     takes = [lanes if isinstance(kind, Lanes) else types.float32 for kind in kinds]
 
     def build(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
@@ -130,13 +130,13 @@ def _spread(builder: Any, scalar: Any) -> Any:
 
 
 def _overload(symbol: Callable[..., Any], name: str) -> None:
-    """Let an operator work on vectors, by an instruction of LLVM."""
+    """Implement an operator for vectors by the LLVM instruction `name`."""
 
     @intrinsic
     def apply(_typing: Any, a: Any, b: Any) -> Any:
         return _lanewise([a, b], lambda builder, x, y: getattr(builder, name)(x, y))
 
-    # Numba compares the parameters of the two functions, so neither has types.
+    # Numba compares the signatures of the two functions, so neither has annotations.
     def choose(a, b):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
         return (lambda a, b: apply(a, b)) if isinstance(a, Lanes) or isinstance(b, Lanes) else None
 
@@ -162,7 +162,7 @@ def fma(_typing: Any, a: Any, b: Any, c: Any) -> Any:
 
 @intrinsic
 def limit(_typing: Any, x: Any, most: Any) -> Any:
-    """x; -most if it is less, and most if it is more. What is not a number stays so."""
+    """x, limited to -most..most. NaN stays NaN."""
 
     def operate(builder: Any, x: Any, most: Any) -> Any:
         least = builder.fneg(most)
@@ -174,7 +174,7 @@ def limit(_typing: Any, x: Any, most: Any) -> Any:
 
 @intrinsic
 def scale(_typing: Any, x: Any, exponent: Any) -> Any:
-    """x 2^k, with the whole number k in the lowest bits of `exponent`; x and the result must be normal."""
+    """x 2^k, where k is the whole number in the lowest bits of `exponent`. x and the result must be normal numbers."""
 
     def operate(builder: Any, x: Any, exponent: Any) -> Any:
         moved = builder.shl(builder.bitcast(exponent, WORDS), ir.Constant(WORDS, [23] * LANES))
@@ -185,7 +185,7 @@ def scale(_typing: Any, x: Any, exponent: Any) -> Any:
 
 @intrinsic
 def steeper(_typing: Any, x: Any, best: Any) -> Any:
-    """|x| or best, whichever is larger; what is not finite counts as larger than all that is. best has no sign."""
+    """The larger of |x| and best, which has no sign. Infinity and NaN count as larger than every finite number."""
 
     def operate(builder: Any, x: Any, best: Any) -> Any:
         x = builder.and_(builder.bitcast(x, WORDS), ir.Constant(WORDS, [MAGNITUDE] * LANES))
@@ -197,7 +197,7 @@ def steeper(_typing: Any, x: Any, best: Any) -> Any:
 
 @intrinsic
 def total(_typing: Any, vector: Any) -> Any:
-    """The sum of the lanes: lane i + lane i + 32, then with lane i + 16, ... and at last lane 0 + lane 1."""
+    """The sum of the lanes, by halves: lanes i and i + 32 are added first, then i and i + 16, ..., finally 0 and 1."""
 
     def build(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return _halve(builder, arguments[0], builder.fadd)
@@ -207,7 +207,7 @@ def total(_typing: Any, vector: Any) -> Any:
 
 @intrinsic
 def largest(_typing: Any, vector: Any) -> Any:
-    """The largest lane of what `steeper` has given."""
+    """The largest lane of a result of `steeper`."""
 
     def build(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         bits = builder.bitcast(arguments[0], WORDS)
@@ -218,7 +218,7 @@ def largest(_typing: Any, vector: Any) -> Any:
 
 
 def _halve(builder: Any, vector: Any, join: Callable[..., Any]) -> Any:
-    """The lanes joined to one: the upper half with the lower, until one is left."""
+    """Join the lower half of the lanes with the upper half, until one lane is left."""
     while (half := vector.type.count // 2) > 0:
         sides = [ir.Constant(ir.VectorType(WORD, half), list(range(begin, begin + half))) for begin in (0, half)]
         vector = join(*(builder.shuffle_vector(vector, vector, side) for side in sides))

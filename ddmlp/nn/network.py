@@ -1,6 +1,7 @@
 """The network of Ottokar Tilk's note "Simple neural network to recognize handwritten digits".
 
-One hidden layer, no biases. `reference` has its formulas; `kernels` computes them; here are the buffers and the calls.
+It has one hidden layer and no biases. `reference` has its formulas, and `kernels` computes them; this module has the
+buffers and the calls.
 """
 
 from typing import NamedTuple
@@ -19,8 +20,17 @@ Rows = Bytes | Addresses
 
 
 class Recognised(NamedTuple):
-    """probabilities (B, o) float32; predicted (B,): the likeliest class of each row, of equal ones the first; error: E
-    summed over the rows."""
+    """What a network makes of B rows.
+
+    Parameters
+    ----------
+    probabilities : (B, o) float32
+        y2 of each row.
+    predicted : (B,) intp
+        The most probable class of each row; the first one of equals.
+    error : float
+        The cross-entropy E of the given labels, summed over the rows.
+    """
 
     probabilities: Floats
     predicted: NDArray[np.intp]
@@ -28,20 +38,21 @@ class Recognised(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """Steps to be made in one call.
+    """Steps that one call makes.
 
     Parameters
     ----------
-    rows : (rows, m) uint8, or (rows,)
-        Their pixels; or the addresses of these, which are not checked.
+    rows : (rows, m) uint8, or (rows,) intp
+        The pixels of the rows; or the addresses of each row's m bytes, which are not checked.
     labels : (rows,) uint8
-        Less than the number of outputs; otherwise ValueError is raised.
-    bounds : (steps + 1,)
-        Where the rows of each step begin, and where the last ones end.
+        The class of each row, below the number of outputs.
+    bounds : (steps + 1,) intp
+        The first row of each step, and the number of rows.
     rates : (steps,) float32
         alpha / B of each step.
-    slots : (steps, 3)
-        Where, in a stack of weights, lie the version that a step reads, the one that it changes, and the result.
+    slots : (steps, 3) intp
+        Places in a stack of weights: of the version that a step reads, of the version that it changes, and of the
+        result.
     """
 
     rows: Rows
@@ -52,14 +63,28 @@ class Steps(NamedTuple):
 
 
 class Network:
-    """The network's formulas for weights of one shape, and the buffers to compute them in.
+    """Computes the network's formulas for weights of one shape, in buffers of its own.
 
-    Not for two threads at once.
+    Two threads must not use one network at the same time.
+
+    Parameters
+    ----------
+    shape : Shape
+        The shape of the weights.
+    microbatch : int
+        Rows of a microbatch; the last one of a step may have fewer.
+    microbatches : int
+        The most microbatches of a step or a unit. This is not checked.
+
+    Examples
+    --------
+    >>> network, weights = Network(Shape(4, 2, 3)), Weights.draw(Shape(4, 2, 3), seed=0)
+    >>> pixels = np.array([[0, 255, 0, 128], [255, 0, 0, 0]], np.uint8)
+    >>> network.recognise(weights, pixels).predicted
+    array([1, 1])
     """
 
     def __init__(self, shape: Shape, microbatch: int = 1, microbatches: int = 1) -> None:
-        """microbatch: rows of one, the last of a step may have fewer; microbatches: the most of a step or a unit, which
-        is not checked."""
         m, n, o = shape
         padded = -(-o // LANES) * LANES
         rows = max(microbatch, ROWS)
@@ -83,7 +108,22 @@ class Network:
         self._tree = np.empty(levels + 1)
 
     def recognise(self, weights: Weights, pixels: Bytes, labels: Bytes | None = None) -> Recognised:
-        """What rows of pixels (B, m) are taken for; the error is that of these labels (B,)."""
+        """Classify rows.
+
+        Parameters
+        ----------
+        weights : Weights
+            The weights of the network.
+        pixels : (B, m) uint8
+            The rows.
+        labels : (B,) uint8, optional
+            The classes that the error E is computed for; without them, class 0 of each row.
+
+        Raises
+        ------
+        ValueError
+            If pixels and labels do not fit each other, or the network.
+        """
         count = len(pixels)
         found = np.empty((count, self._sizes.o), np.float32), np.empty(count, np.intp)
         labels = np.zeros(count, np.uint8) if labels is None else labels
@@ -92,20 +132,53 @@ class Network:
         return Recognised(*found, error)
 
     def gradient(self, weights: Weights, rows: Rows, labels: Bytes, out: Weights) -> tuple[float, int, float]:
-        """dE/dW1 and dE/dW2 of rows (see `Steps`), which are some microbatches of a step and a node of its reduction
-        tree, into `out`.
+        """Compute the gradient of a unit, dE/dW1 and dE/dW2 summed over its rows, into `out`.
 
-        Returns the error E summed over the rows, how many are recognised wrongly, and the largest |d1| of a row.
+        Parameters
+        ----------
+        weights : Weights
+            The version of the weights to compute with.
+        rows : (B, m) uint8, or (B,) intp
+            Pixels or their addresses, as in `Steps`: microbatches that form a node of a step's reduction tree.
+        labels : (B,) uint8
+            The class of each row.
+        out : Weights
+            Receives the gradient.
+
+        Returns
+        -------
+        tuple of (float, int, float)
+            The error E summed over the rows, the number of misclassified rows, and the largest |d1|.
+
+        Raises
+        ------
+        ValueError
+            If rows and labels do not fit each other, or the network.
         """
         steps = Steps(rows, labels, np.array([0, len(labels)]), _NO_RATE, _FIRST)
         stats, _ = self._train(steps, weights.flat.reshape(1, -1), out.flat, update=False)
         return float(stats.errors[0]), int(stats.mistakes[0]), float(stats.steepest[0])
 
     def train(self, steps: Steps, stack: Floats) -> tuple[Stats, int]:
-        """Make steps; stack (versions, shape.size): the versions of the weights that they read, change and write.
+        """Make steps.
 
-        Returns what is counted of each step, and how many were made: fewer if the next one would leave weights that are
-        not finite.
+        Parameters
+        ----------
+        steps : Steps
+            The rows, labels and step sizes.
+        stack : (versions, shape.size) float32
+            The versions of the weights that the steps read, change and write.
+
+        Returns
+        -------
+        tuple of (Stats, int)
+            The statistics of each step, and the number of steps made: fewer than asked for if the next one would leave
+            weights that are not finite.
+
+        Raises
+        ------
+        ValueError
+            If rows and labels do not fit each other, or the network.
         """
         return self._train(steps, stack, self._gradient, update=True)
 
@@ -124,10 +197,12 @@ _NO_RATE, _FIRST = np.zeros(1, np.float32), np.zeros((1, 3), np.intp)
 
 
 def _addresses(sizes: Sizes, rows: Rows, labels: Bytes) -> tuple[Addresses, object]:
-    """The addresses of rows, and what must be kept until they are read. A kernel checks nothing, so here ValueError is
-    raised if rows and labels do not fit."""
+    """The addresses of rows, and the array that must be kept alive until they are read.
+
+    Raises ValueError if rows and labels do not fit each other or the network: the kernels check nothing.
+    """
     if rows.shape != (expected := (len(labels),) if rows.dtype == np.intp else (len(labels), sizes.m)):
-        raise ValueError(f"rows of shape {rows.shape}, expected {expected}")
+        raise ValueError(f"rows have the shape {rows.shape}, expected {expected}")
     if len(labels) and (label := int(labels.max())) >= sizes.o:
         raise ValueError(f"a label is {label}, expected 0 to {sizes.o - 1}")
     if rows.dtype == np.intp:

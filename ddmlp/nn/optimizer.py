@@ -12,10 +12,18 @@ from ddmlp.nn.weights import Floats, Weights
 
 
 class SGD:
-    """The optimizer of a run. Its learning rate may fall; it keeps nothing from one step to the next.
+    """The optimizer of a run. Its learning rate may fall; it keeps nothing between steps.
 
-    state: what an optimizer keeps, arrays by name. It lies in each checkpoint, and an optimizer goes on from it.
+    Parameters
+    ----------
+    config : TrainConfig
+        The settings of the run: lr, lr_schedule, lr_half, batch and staleness_lr.
+    state : mapping of str to array, optional
+        The arrays that an optimizer keeps between steps, by name; SGD itself has none. Each checkpoint has them, and
+        the optimizer of a resumed run continues from them.
 
+    Examples
+    --------
     >>> SGD(TrainConfig(lr=0.5, batch=10, lr_schedule="linear")).step_size(version=3, steps=4)
     0.0125
     """
@@ -25,10 +33,19 @@ class SGD:
         self.state = dict(state or {})
 
     def step_size(self, version: int, steps: int, staleness: int = 0) -> float:
-        """alpha / B for the update of `version`, of `steps` in all, by a gradient of this staleness.
+        """alpha / B for one update.
 
-        If `staleness_lr` is set alpha is divided by the staleness, after Zhang, Gupta, Lian and Liu 2016,
+        If `staleness_lr` is set, alpha is divided by the staleness, after Zhang, Gupta, Lian and Liu 2016,
         "Staleness-aware async-SGD for distributed deep learning", equation 5.
+
+        Parameters
+        ----------
+        version : int
+            The version that the update changes: the number of steps applied before.
+        steps : int
+            The number of steps of the run.
+        staleness : int
+            Versions between the weights that the gradient was computed with and `version`.
         """
         config = self._config
         rate = config.lr
@@ -40,15 +57,24 @@ class SGD:
 
     @property
     def plain(self) -> bool:
-        """Whether its update is that of this class, which `steps.train_steps` makes by itself."""
+        """Whether `update` is that of this class, which `steps.train_steps` has built in."""
         return type(self).update is SGD.update
 
     def update(self, weights: Weights, left: Floats, right: Floats, step_size: float, out: Weights) -> None:
-        """Make the next version of the weights in `out`, which may be `weights`: dW = -step_size (left + right).
+        """Compute the next version of the weights into `out`: dW = -step_size (left + right).
 
-        left, right: the two halves of a step's gradient, flat buffers as those of `Weights`; right may have no
-        elements. step_size is alpha / B: the gradient is the sum over the rows of a global batch, so that each row
-        moves the weights by alpha / B times its own gradient, also in the smaller last batch of an epoch. B = 1 is the
-        update of the note.
+        The gradient is the sum over the rows of a global batch, so each row moves the weights by alpha / B times its
+        own gradient, also in the smaller last batch of an epoch. B = 1 is the update of the note.
+
+        Parameters
+        ----------
+        weights : Weights
+            The version to change.
+        left, right : (shape.size,) float32
+            The two halves of the step's gradient, as flat buffers of `Weights`; right may be empty.
+        step_size : float
+            alpha / B.
+        out : Weights
+            Receives the next version; may be `weights` itself.
         """
         descend_sum(weights.flat, left, right, np.float32(step_size), out.flat)

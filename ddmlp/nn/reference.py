@@ -1,12 +1,12 @@
-"""The note's formulas, as it writes them. `kernels` computes the same, faster; tests compare the two.
+"""The note's formulas, as it writes them. `kernels` computes the same, but faster; tests compare the two.
 
-m inputs, n hidden units, o outputs, B rows; * is element-wise, @ the matrix product. The numbers in brackets are the
-equations of Ottokar Tilk's note "Simple neural network to recognize handwritten digits". A batch's gradient is the sum
-over its rows. Arrays are float64. NumPy makes the sums, so their last bits may differ from one machine to another;
-those of `kernels`, which are float32, do not.
+There are m inputs, n hidden units, o outputs and B rows; * is element-wise, @ the matrix product. The numbers in
+brackets are the equations of Ottokar Tilk's note "Simple neural network to recognize handwritten digits". The gradient
+of a batch is the sum over its rows. Arrays are float64. NumPy computes the sums, so their last bits may differ between
+machines; those of `kernels`, which uses float32, do not.
 
 >>> w1, w2 = np.array([[0.5, -0.5]]), np.array([[1.0, 0.0], [0.0, 1.0]])  # one input, two hidden units, two outputs
->>> x, t = np.array([[1.0]]), np.array([[1.0, 0.0]])  # one row, of the first class
+>>> x, t = np.array([[1.0]]), np.array([[1.0, 0.0]])  # one row of the first class
 >>> before = error(w1, w2, x, t)
 >>> d1, d2 = gradients(w1, w2, x, t)
 >>> bool(error(update(w1, d1, 0.1), update(w2, d2, 0.1), x, t) < before)
@@ -17,12 +17,29 @@ import numpy as np
 
 from ddmlp.nn.weights import Floats
 
-# What `forward` computes. Its arguments are the parameters, in their order, and x.
+# What `forward` computes, from the parameters in their order and x.
 FORMULA = "softmax(logistic(x W1) W2)"
 
 
 def forward(w1: Floats, w2: Floats, x: Floats) -> tuple[Floats, Floats]:
-    """The hidden units y1 (B, n) and the probabilities y2 (B, o) of rows x (B, m), 0..1."""
+    """Compute the hidden units and the probabilities: equations (1) and (2).
+
+    Parameters
+    ----------
+    w1 : (m, n) float64
+        The weights of the hidden layer.
+    w2 : (n, o) float64
+        The weights of the output layer.
+    x : (B, m) float64
+        The pixels of each row, 0..1.
+
+    Returns
+    -------
+    y1 : (B, n) float64
+        The hidden units.
+    y2 : (B, o) float64
+        The probability of each class.
+    """
     y1 = 1 / (1 + np.exp(-(x @ w1)))  # (1)
     z2 = y1 @ w2
     e = np.exp(z2 - z2.max(axis=1, keepdims=True))  # the highest z2 changes no quotient, and e^z2 stays finite
@@ -30,7 +47,7 @@ def forward(w1: Floats, w2: Floats, x: Floats) -> tuple[Floats, Floats]:
 
 
 def error(w1: Floats, w2: Floats, x: Floats, t: Floats) -> float:
-    """The cross-entropy E = -sum t ln y2, summed over the rows; t (B, o): 1 for a row's class, else 0."""
+    """The cross-entropy E = -sum t ln y2, summed over the rows. t (B, o): 1 for the row's class, else 0."""
     _, y2 = forward(w1, w2, x)
     return -float(np.sum(t * np.log(y2)))
 
@@ -44,5 +61,5 @@ def gradients(w1: Floats, w2: Floats, x: Floats, t: Floats) -> tuple[Floats, Flo
 
 
 def update(w: Floats, gradient: Floats, rate: float) -> Floats:
-    """W + dW with dW = -rate dE/dW; rate: alpha / B, because the gradient is the sum over B rows."""
+    """W + dW, with dW = -rate dE/dW. The rate is alpha / B, because the gradient is the sum over B rows."""
     return w - rate * gradient

@@ -1,6 +1,6 @@
-"""Steps of training in one call, and what else is compiled for Python to call.
+"""The kernels that Python calls: training steps, many in one call; classification; and sums of gradients.
 
-A buffer of weights, or of a gradient, is flat float32: W1 (m, width), then the transpose of W2 (o, width); see
+A buffer of weights, or of a gradient, is flat float32: W1 (m, width), then the transpose of W2 (o, width), as in
 `kernels`.
 """
 
@@ -15,15 +15,24 @@ from ddmlp.nn.lanes import fma, load, store
 from ddmlp.nn.sparse import ROWS, count_blocks
 from ddmlp.nn.weights import LANES
 
-# An update by less than this leaves finite weights finite: no run has so many updates that they come to 3e38.
+# An update by less than this leaves finite weights finite: no run has enough updates to add up to 3e38.
 LONGEST = 1e19
-MOST_GRADIENT = 1e38  # no sum of so much is rounded to infinity
+MOST_GRADIENT = 1e38  # a sum below this is never rounded to infinity
 
 
 class Stats(NamedTuple):
-    """What is counted of each step: E summed over its rows, how many rows are recognised wrongly, and the largest |d1|.
+    """Statistics of steps.
 
-    And E of the nodes of the reduction tree, while a step is computed.
+    Parameters
+    ----------
+    errors : (steps,) float64
+        E, summed over the rows of each step.
+    mistakes : (steps,) intp
+        The number of misclassified rows of each step.
+    steepest : (steps,) float32
+        The largest |d1| of each step; infinite if any d1 is not finite.
+    tree : (levels + 1,) float64
+        Scratch: E of the open nodes of the reduction tree.
     """
 
     errors: NDArray[np.float64]
@@ -39,8 +48,11 @@ STATS = record(Stats, "float64[::1]", INTS, FLOATS, "float64[::1]")
 
 
 def is_finite(rate: Any, rows: int, steepest: float) -> Any:
-    """Whether the gradient of so many rows is finite, and moves no weight further than LONGEST. Its terms are d1 times
-    an input, which is at most 1, and y2 - t times y1, which is too."""
+    """Whether the gradient of a step is finite and moves no weight by LONGEST or more.
+
+    Its terms are d1 times an input and y2 - t times y1; inputs, y2 - t and y1 are at most 1. rate: alpha / B; rows: of
+    the step; steepest: the largest |d1|.
+    """
     most = rows * max(np.float64(steepest), 1.0)
     return most < MOST_GRADIENT and abs(np.float64(rate)) * most < LONGEST
 
@@ -50,14 +62,14 @@ _is_finite = inlined(is_finite)
 
 @inlined
 def add(left: Any, right: Any) -> None:
-    """left += right: flat buffers whose length is a multiple of LANES."""
+    """Add `right` to `left` in place: flat buffers whose length is a multiple of LANES."""
     for place in range(0, len(left), LANES):
         store(left, place, load(left, place) + load(right, place))
 
 
 @inlined
 def descend(source: Any, left: Any, right: Any, rate: float, target: Any) -> None:
-    """target = source - rate (left + right); right may have no elements, and target may be source."""
+    """Compute target = source - rate (left + right). right may be empty, and target may be source."""
     for place in range(0, len(target), LANES):
         gradient = load(left, place)
         if len(right):
@@ -67,13 +79,13 @@ def descend(source: Any, left: Any, right: Any, rate: float, target: Any) -> Non
 
 @kernel(FLOATS, FLOATS)
 def add_gradient(left: Any, right: Any) -> None:
-    """left += right."""
+    """Add `right` to `left` in place."""
     add(left, right)
 
 
 @kernel(FLOATS, FLOATS, FLOATS, "float32", FLOATS)
 def descend_sum(source: Any, left: Any, right: Any, rate: Any, target: Any) -> None:
-    """target = source - rate (left + right), in one pass; right may have no elements, and target may be source."""
+    """Compute target = source - rate (left + right) in one pass. right may be empty, and target may be source."""
     descend(source, left, right, rate, target)
 
 
@@ -93,13 +105,41 @@ def train_steps(
     spare: Any,
     stats: Any,
 ) -> int:
-    """Make steps, one after the other; returns how many: fewer if the next one would leave weights that are not finite.
+    """Make steps, one after the other.
 
-    addresses (rows,) of the rows' pixels, and labels (rows,), of all steps; bounds (steps + 1,): where the rows of each
-    step begin, and where the last ones end; size: rows of a microbatch; rates (steps,): alpha / B. weights (versions,
-    length); slots (steps, 3): where in them lie the weights that a step reads, those that it changes, and where the
-    result goes. If not update, no weights change, and the gradient of the last step is left in gradient (length,).
-    Other nodes of the reduction tree need spare (levels, length). stats: of each step.
+    Parameters
+    ----------
+    sizes : Sizes
+        The sizes of the network.
+    addresses : (rows,) intp
+        The address of each row's pixels, for all steps.
+    labels : (rows,) uint8
+        The class of each row.
+    bounds : (steps + 1,) intp
+        The first row of each step, and the number of rows.
+    size : int
+        Rows of a microbatch.
+    rates : (steps,) float32
+        alpha / B of each step.
+    weights : (versions, length) float32
+        The versions of the weights.
+    slots : (steps, 3) intp
+        The versions that each step reads, changes and writes, as indices into `weights`.
+    update : bool
+        Whether to update the weights. If not, the gradient of the last step is left in `gradient`.
+    scratch : Scratch
+        Buffers for a microbatch.
+    gradient : (length,) float32
+        The leftmost open node of the reduction tree.
+    spare : (levels, length) float32
+        The other open nodes of the tree.
+    stats : Stats
+        Receives the statistics of each step.
+
+    Returns
+    -------
+    int
+        The number of steps made: fewer than asked for if the next one would leave weights that are not finite.
     """
     inner = sizes.m * sizes.width
     for step in range(len(bounds) - 1):
@@ -140,8 +180,10 @@ def train_steps(
 
 @inlined
 def sums_due(done: int, count: int, depth: int, update: bool) -> int:
-    """How many sums of the reduction tree can be made when `done` of `count` microbatches are computed, and `depth` of
-    its nodes wait for their sibling. A step that is applied leaves its last sum to `descend`."""
+    """How many additions of the reduction tree are due once `done` of `count` microbatches are computed.
+
+    depth: the number of open nodes. If the step is applied, `update`, `descend` does its last addition.
+    """
     if done == count:
         return max(0, depth - 2) if update else depth - 1
     due = 0
@@ -155,8 +197,10 @@ def sums_due(done: int, count: int, depth: int, update: bool) -> int:
 def recognise(
     sizes: Any, addresses: Any, labels: Any, weights: Any, scratch: Any, probabilities: Any, predicted: Any
 ) -> float:
-    """The probabilities y2 (rows, o), flat, of the rows at these addresses, and the likeliest class of each row
-    (rows,); returns E summed over the rows, of these labels."""
+    """Compute the probabilities y2 (rows, o), flat, and the most probable class (rows,) of the rows at these addresses.
+
+    Returns E of the given labels, summed over the rows.
+    """
     inner, error = sizes.m * sizes.width, 0.0
     w1, w2 = weights[:inner], weights[inner:]
     for begin in range(0, len(labels), ROWS):

@@ -1,4 +1,4 @@
-"""The weights of the network, and gradients, which have their form."""
+"""The weights of the network, and gradients, which have the same layout."""
 
 import hashlib
 import math
@@ -12,21 +12,21 @@ from ddmlp.numerics import WEIGHTS, random_bits, uniform
 
 Floats = NDArray[np.floating[Any]]
 
-LANES = 64  # hidden units of a vector; not in `lanes`, which loads the compiler
-CACHE_LINE = 64  # bytes; a vector that lies across two lines is loaded at half the speed
+LANES = 64  # hidden units of a vector; defined here because importing `lanes` loads the compiler
+CACHE_LINE = 64  # bytes; loading a vector that crosses two lines takes twice as long
 
 
 class Parameter(NamedTuple):
-    """An array that a network learns.
+    """The description of one array that a network learns.
 
     Parameters
     ----------
-    shape
-        A matrix's, or a vector's.
-    gain
-        How wide its initial values spread, see `Weights.draw`; 0: they are zero.
-    transposed
-        Whether its columns lie in the rows of the buffer, and not its rows.
+    shape : tuple of int
+        The shape of the matrix or vector.
+    gain : float
+        A factor of the range of its initial values, as in `Weights.draw`; if it is 0, they are zero.
+    transposed : bool
+        Whether each row of the buffer holds a column of the matrix, instead of a row.
     """
 
     shape: tuple[int, ...]
@@ -35,22 +35,26 @@ class Parameter(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many numbers it has."""
+        """The number of elements."""
         return math.prod(self.shape)
 
     def rows(self, width: int) -> int:
-        """Rows of the buffer that it takes, each of `width` numbers."""
+        """The number of rows, of `width` numbers each, that it takes in the buffer."""
         return -(-self.shape[0] // width) if len(self.shape) == 1 else self.shape[self.transposed]
 
     def view(self, rows: Floats) -> Floats:
-        """It, in these rows of the buffer."""
+        """A view of the array in its rows of the buffer."""
         if len(self.shape) == 1:
             return rows.reshape(-1)[: self.shape[0]]
         return rows[:, : self.shape[0]].T if self.transposed else rows[:, : self.shape[1]]
 
 
 class Shape(NamedTuple):
-    """How many inputs m, hidden units n and outputs o a network has."""
+    """The shape of a network: the numbers of inputs m, hidden units n and outputs o.
+
+    >>> Shape(784, 256, 10).parameters["W2"].shape
+    (256, 10)
+    """
 
     inputs: int
     hidden: int
@@ -58,47 +62,65 @@ class Shape(NamedTuple):
 
     @property
     def parameters(self) -> dict[str, Parameter]:
-        """All that a network of this shape learns, by name. This is the one list: the buffer, the hash, checkpoints,
-        models, exports and messages have these arrays, in this order."""
+        """The arrays that a network of this shape learns, by name.
+
+        This is the only list of them: the buffer, the hash, checkpoints, models, exports and messages have these
+        arrays, in this order.
+        """
         m, n, o = self
         return {"W1": Parameter((m, n), gain=4.0), "W2": Parameter((n, o), gain=1.0, transposed=True)}
 
     @classmethod
     def fitting(cls, arrays: Mapping[str, NDArray[Any]]) -> "Shape":
-        """The shape of a network that has just these parameters. Raises ValueError, which says what does not fit."""
+        """The shape of the network that has exactly these parameters.
+
+        Raises ValueError if one is missing or unknown, or if their shapes do not fit each other.
+        """
         try:
             (m, n), (_, o) = arrays["W1"].shape, arrays["W2"].shape
         except (KeyError, ValueError):
             m, n, o = 1, 1, 1
         expected = {name: each.shape for name, each in cls(m, n, o).parameters.items()}
         if arrays.keys() != expected.keys():
-            raise ValueError(f"its arrays are {', '.join(sorted(arrays))}, expected {', '.join(expected)}")
+            raise ValueError(f"the arrays are {', '.join(sorted(arrays))}, expected {', '.join(expected)}")
         if {name: array.shape for name, array in arrays.items()} != expected or min(m, n, o) < 1:
             found = ", ".join(f"{name} {arrays[name].shape}" for name in expected)
-            raise ValueError(f"its arrays do not fit each other: {found}")
+            raise ValueError(f"the shapes of the arrays do not fit each other: {found}")
         return cls(m, n, o)
 
     @property
     def width(self) -> int:
-        """Hidden units that a row of the buffers has room for: whole vectors."""
+        """The length of a row of the buffers: n, rounded up to whole vectors."""
         return -(-self.hidden // LANES) * LANES
 
     @property
     def size(self) -> int:
-        """Numbers in the buffer of a version of the weights, or of a gradient."""
+        """The number of elements in a buffer of weights, or of a gradient."""
         return sum(each.rows(self.width) for each in self.parameters.values()) * self.width
 
 
 class Weights:
-    """The parameters of a network, float32, as views of one flat buffer (shape.size,). A gradient dE/dW is of this type
-    too.
+    """The parameters of a network, float32, as views of one flat buffer. A gradient dE/dW has this type, too.
 
-    The buffer has W1 and the transpose of W2, row by row. Each row is as long as whole vectors: what stands behind the
-    n hidden units is zero.
+    The buffer has the rows of W1, then those of the transpose of W2. Each row is padded with zeros to whole vectors.
+
+    Parameters
+    ----------
+    shape : Shape
+        The shape of the network.
+    flat : (shape.size,) float32, optional
+        The buffer to use, which is not copied; without it, a new one of zeros.
+
+    Examples
+    --------
+    >>> weights = Weights.draw(Shape(2, 3, 2), seed=0)
+    >>> weights.w1.shape, weights.w2.shape, weights.flat.shape
+    ((2, 3), (3, 2), (256,))
+    >>> weights.sha256()[:8]
+    'd08a5194'
     """
 
     def __init__(self, shape: Shape, flat: Floats | None = None) -> None:
-        """Weights over the buffer `flat`, or over a new one of zeros."""
         self.shape = shape
         self.flat: Floats = zeros(shape.size) if flat is None else flat
         self.parameters: dict[str, Floats] = {}
@@ -120,9 +142,12 @@ class Weights:
 
     @classmethod
     def draw(cls, shape: Shape, seed: int) -> "Weights":
-        """Initial weights, a function of (shape, seed) alone: uniform in +-sqrt(6 / (fan in + fan out)), 4 times
-        that for W1, whose units are logistic (Glorot and Bengio 2010, section 4.2.1, and its adaptation to the
-        logistic function in the deep-learning tutorials of that group)."""
+        """Draw initial weights, a function of (shape, seed) alone.
+
+        They are uniform in +-sqrt(6 / (fan in + fan out)), and for W1 in 4 times that range, because its units are
+        logistic (Glorot and Bengio 2010, section 4.2.1, and its adaptation to the logistic function in the
+        deep-learning tutorials of the same group).
+        """
         weights = cls(shape)
         for part, (name, each) in enumerate(shape.parameters.items()):
             if each.gain:
@@ -133,9 +158,12 @@ class Weights:
 
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[Any]]) -> "Weights":
-        """Copies of all parameters, given by name, rounded to float32: to infinity if they are too large.
+        """Copy all parameters, given by name, rounded to float32: to infinity if they are too large.
 
         Raises ValueError as `Shape.fitting` does.
+
+        >>> Weights.of({"W1": np.ones((2, 3)), "W2": np.ones((3, 2))}).shape
+        Shape(inputs=2, hidden=3, outputs=2)
         """
         weights = cls(Shape.fitting(arrays))
         with np.errstate(over="ignore"):
@@ -145,36 +173,36 @@ class Weights:
 
     @classmethod
     def join(cls, *arrays: NDArray[Any]) -> "Weights":
-        """The same, given in their order."""
+        """Copy all parameters, given in the order of `Shape.parameters`; see `of`."""
         return cls.of(dict(zip(Shape(1, 1, 1).parameters, arrays, strict=True)))
 
     @classmethod
     def from_values(cls, shape: Shape, values: Floats) -> "Weights":
-        """From what `values` gives. Raises ValueError if it has another size."""
+        """Build weights from a result of `values`. Raises ValueError if its size does not fit the shape."""
         parameters = shape.parameters
         ends = np.cumsum([each.size for each in parameters.values()])
         if values.shape != (ends[-1],):
-            raise ValueError(f"an array of {values.shape} numbers, expected {ends[-1]}")
+            raise ValueError(f"the values have the shape {values.shape}, expected {(int(ends[-1]),)}")
         parts = zip(parameters.items(), np.split(values, ends[:-1]), strict=True)
         return cls.of({name: part.reshape(each.shape) for (name, each), part in parts})
 
     @property
     def values(self) -> Floats:
-        """A copy of all parameters, one after the other, row by row: (m n + n o,) float32."""
+        """A copy of all parameters, one after the other, each row by row: shape (m n + n o,), float32."""
         return np.concatenate([each.reshape(-1) for each in self.parameters.values()])
 
     @property
     def finite(self) -> bool:
-        """Whether all of them are finite numbers."""
+        """Whether all parameters are finite."""
         return bool(np.isfinite(self.flat).all())
 
     def sha256(self) -> str:
-        """SHA-256 over the little-endian bytes of `values`."""
+        """The SHA-256, in hexadecimal, of the little-endian bytes of `values`."""
         return hashlib.sha256(self.values.astype("<f4", copy=False).data).hexdigest()
 
 
 def zeros(count: int) -> Floats:
-    """float32 zeros (count,), at the begin of a cache line."""
+    """An array of `count` float32 zeros that begins at a cache line."""
     room = np.zeros(count + CACHE_LINE // 4, np.float32)
     begin = -room.ctypes.data % CACHE_LINE // 4
     return room[begin : begin + count]

@@ -1,1 +1,1 @@
-"""Which rows make each step, and in which order their gradients are added. Integers only."""
+"""Decides which rows make each step, and in which order their gradients are added. Integers only."""

@@ -1,8 +1,8 @@
 """The plan: which rows make each step, and in which order their gradients are added. Integers only.
 
-Steps are numbered from 0 through the whole run, so one scalar is a position: "the first `step` steps are applied".
-Nothing here knows how many workers there are, but for `Plan.units_for`, which only decides how much of the reduction
-tree travels in one message.
+Steps are numbered from 0 through the whole run, so a position is a single number: "the first `step` steps are applied".
+The plan does not depend on the number of workers, except for `Plan.units_for`, which only decides how much of the
+reduction tree one message covers.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ from ddmlp.plan.reduction_tree import Node
 
 
 class Update(NamedTuple):
-    """The update that makes a version: the gradient of `step`, computed with the weights of version `read`."""
+    """The update that makes a version, by the gradient of `step`, computed with the weights of version `read`."""
 
     step: int
     read: int
@@ -26,10 +26,32 @@ class Update(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run computes, as a function of these numbers alone.
+    """The order of a run's rows, and how they are cut into steps and microbatches: a function of these numbers alone.
 
-    rows: in the dataset; batch: in a global batch; microbatch: in a microbatch; block and window: see EpochOrder;
-    ended: whether there will never be more rows.
+    Parameters
+    ----------
+    rows : int
+        Rows of the dataset.
+    batch : int
+        Rows of a global batch: one step.
+    microbatch : int
+        Rows of a microbatch.
+    epochs : int
+        Passes over the dataset.
+    seed, block, window : int
+        The parameters of `EpochOrder`.
+    ended : bool
+        Whether the dataset will not grow any more.
+
+    Examples
+    --------
+    >>> plan = Plan(rows=10, batch=4, microbatch=2, epochs=2, seed=0, block=5, window=10)
+    >>> plan.steps, plan.rows_before(3)
+    (6, 10)
+    >>> plan.rows_from(step=0, begin=0, count=4)
+    array([6, 7, 9, 5])
+    >>> plan.units_for(step=0, workers=2)
+    (Node(lo=0, hi=1), Node(lo=1, hi=2))
     """
 
     rows: int
@@ -43,52 +65,57 @@ class Plan:
 
     @cached_property
     def steps_per_epoch(self) -> int:
+        """The number of steps of an epoch."""
         return -(-self.rows // self.batch)
 
     @cached_property
     def steps(self) -> int:
+        """The number of steps of the run."""
         return self.steps_per_epoch * self.epochs
 
     def epoch(self, step: int) -> int:
+        """The number of epochs that are complete before `step`, which is the number of its own epoch."""
         return step // self.steps_per_epoch
 
     def rows_before(self, step: int) -> int:
-        """Rows applied when the first `step` steps are."""
+        """The number of rows in the first `step` steps, over all epochs."""
         epochs, steps = divmod(step, self.steps_per_epoch)
         return epochs * self.rows + min(steps * self.batch, self.rows)
 
     def microbatches(self, step: int) -> int:
-        """How many microbatches `step` has: fewer in an epoch's last step, which trains on what is left."""
+        """The number of microbatches of `step`. The last step of an epoch, with the remaining rows, may have fewer."""
         rows = min(self.batch, self.rows - step % self.steps_per_epoch * self.batch)
         return -(-rows // self.microbatch)
 
     def rows_from(self, step: int, begin: int, count: int) -> NDArray[np.intp]:
-        """So many rows from the row `begin` of `step` on, in their order, also those of the steps that follow: shape
-        (up to count,), fewer at the end of the epoch."""
+        """The numbers of `count` rows in their order, from the row `begin` of `step` on, also beyond that step.
+
+        Shape (count,), intp; fewer at the end of the epoch.
+        """
         start = (step % self.steps_per_epoch) * self.batch + begin
         return self._order(self.epoch(step))[start : min(start + count, self.rows)]
 
     def epoch_rows(self, step: int) -> Iterator[NDArray[np.intp]]:
-        """The rows of the epoch that `step` is in, up to it, in parts and in their order."""
+        """The rows of the current epoch that come before `step`, in parts and in order."""
         order, stop = self._order(self.epoch(step)), (step % self.steps_per_epoch) * self.batch
         part = max(self.window, self.batch)
         for start in range(0, stop, part):
             yield order[start : min(start + part, stop)]
 
     def units_for(self, step: int, workers: int) -> tuple[Node, ...]:
-        """The step's tree cut into nodes to be computed in one go, for `workers` of like speed.
+        """Cut the step's tree into nodes, each the work of one unit, for `workers` of equal speed.
 
-        Which cut is taken changes what is sent, never what is added: the largest that keeps the workers as evenly
-        busy as the smallest would.
+        The cut changes only the messages, never the additions. It has the largest nodes that balance the load as well
+        as single microbatches would.
         """
         return _cut(self.microbatches(step), workers)
 
     def epoch_row_range(self, _epoch: int) -> tuple[int, int]:
-        """The rows that an epoch is to have trained on, in any order: from one to before another."""
+        """The half-open range (begin, end) of the rows that an epoch trains on, in any order."""
         return 0, self.rows
 
     def extended_to(self, _rows: int, *, ended: bool) -> "Plan":  # noqa: ARG002
-        """This plan, where the dataset has come to so many rows: itself, for a plan is made for a number of rows."""
+        """The plan for a dataset that has grown to so many rows: this one, because its number of rows is fixed."""
         return self
 
     @cached_property
@@ -105,7 +132,7 @@ def _cut(microbatches: int, workers: int) -> tuple[Node, ...]:
 
 
 def _busiest(nodes: tuple[Node, ...], workers: int) -> int:
-    """Microbatches of the worker that gets the most, when each next node goes to the one that has least."""
+    """The largest number of microbatches of any worker if each node goes to the worker with the fewest so far."""
     loads = [0] * workers
     for node in nodes:
         least = loads.index(min(loads))

@@ -1,4 +1,4 @@
-"""The plan of a stream: rows that may still be coming, each trained on once, in the order of their publication."""
+"""The plan of a stream: rows that are still arriving, each trained on once, in the order of their publication."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,20 +13,24 @@ PERIOD_ROWS = 60_000
 
 @dataclass(frozen=True)
 class StreamPlan(Plan):
-    """Step s trains on the rows s B <= row < (s + 1) B, however they are cut into shards. It is known once they are
-    there; the rows that are left at the end of the stream are the last step.
+    """A plan whose step s trains on the rows s B <= row < (s + 1) B, however they are divided into shards.
 
-    What is done after each epoch of a plan that has epochs, is done after each period of about PERIOD_ROWS rows.
+    A step is part of the plan once all its rows have arrived. At the end of the stream, the remaining rows are the
+    last step. A period of about PERIOD_ROWS rows takes the place of an epoch.
+
+    >>> plan = StreamPlan(rows=25, batch=10, microbatch=4, epochs=1, seed=0, block=10, window=50, ended=False)
+    >>> plan.steps, plan.extended_to(31, ended=False).steps, plan.extended_to(25, ended=True).steps
+    (2, 3, 3)
     """
 
     @property
     def steps_per_epoch(self) -> int:
-        """Of a period."""
+        """The number of steps of a period."""
         return max(1, PERIOD_ROWS // self.batch)
 
     @property
     def steps(self) -> int:
-        """That are known by now."""
+        """The number of steps known so far."""
         return -(-self.rows // self.batch) if self.ended else self.rows // self.batch
 
     def rows_before(self, step: int) -> int:
@@ -37,7 +41,7 @@ class StreamPlan(Plan):
         return np.arange(start, min(start + count, self.rows))
 
     def epoch_rows(self, step: int) -> Iterator[NDArray[np.intp]]:
-        """The rows of the period that `step` is in, up to it."""
+        """The rows of the current period that come before `step`."""
         begin = step - step % self.steps_per_epoch
         yield np.arange(self.rows_before(begin), self.rows_before(step))
 

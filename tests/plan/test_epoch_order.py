@@ -1,4 +1,4 @@
-"""The epoch order: a permutation, of nothing but (seed, epoch), that needs a window's memory."""
+"""The epoch order: a permutation, a function of (seed, epoch) only, in the memory of a window."""
 
 import tracemalloc
 
@@ -23,7 +23,8 @@ def test_simple():
 @given(numbers)
 @example((1, 1, 1, 0, 0))
 @example((400, 60, 1, 2**64 - 1, 2**31))
-def test_every_row_comes_once(arguments):
+def test_permutation(arguments):
+    """Every row occurs exactly once."""
     rows = arguments[0]
     assert sorted(EpochOrder(*arguments)[0:rows].tolist()) == list(range(rows))
 
@@ -45,7 +46,7 @@ def test_epochs_and_seeds_differ():
 
 
 @given(numbers)
-def test_a_window_is_made_of_whole_blocks(arguments):
+def test_windows_have_whole_blocks(arguments):
     rows, block, window, _, _ = arguments
     order = EpochOrder(*arguments)[0:rows]
     most = max(1, window // block) if rows > window else -(-rows // block)
@@ -53,7 +54,7 @@ def test_a_window_is_made_of_whole_blocks(arguments):
     while begin < rows:
         end = begin + most * block
         if (rows - 1) // block in order[begin:end] // block:
-            end -= -rows % block  # this window has the short last block
+            end -= -rows % block  # this window has the last block, which is shorter
         blocks = np.unique(order[begin:end] // block)
         assert len(blocks) <= most
         assert sum(min(block, rows - index * block) for index in blocks.tolist()) == len(order[begin:end])
@@ -68,7 +69,8 @@ def test_one_window(rows, block, more, seed, epoch):
     assert one[0:rows].tolist() == other[0:rows].tolist()
 
 
-def test_rows_and_windows_are_mixed():
+def test_rows_are_mixed():
+    """Blocks are mixed among the windows, and the rows within each window."""
     order = EpochOrder(10_000, 100, 1_000, seed=3, epoch=0)[0:10_000]
     windows = order.reshape(10, 1_000)
     assert all(len(np.unique(window // 100)) == 10 for window in windows)
@@ -77,7 +79,8 @@ def test_rows_and_windows_are_mixed():
     assert abs(np.corrcoef(np.arange(10_000), order)[0, 1]) < 0.3
 
 
-def test_memory_is_bounded_by_the_window():
+def test_memory_of_a_window():
+    """A million rows are visited in the memory of one window."""
     rows, window = 1_000_000, 8_000
     tracemalloc.start()
     try:
@@ -90,7 +93,7 @@ def test_memory_is_bounded_by_the_window():
     assert window * 8 < peak < 10 * window * 8 < rows
 
 
-def test_windows_are_shuffled_once(monkeypatch):
+def test_shuffled_once(monkeypatch):
     shuffled = []
     shuffle = EpochOrder._shuffle
     monkeypatch.setattr(EpochOrder, "_shuffle", lambda order, window: shuffled.append(window) or shuffle(order, window))

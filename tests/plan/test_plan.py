@@ -1,4 +1,4 @@
-"""The plan: every row once an epoch, and one reduction tree, however it is cut."""
+"""The plan: every row once per epoch, and one reduction tree, however it is cut into units."""
 
 import heapq
 
@@ -32,7 +32,7 @@ def rows_of(plan, step):
 
 
 def nodes_under(node):
-    """Every node of the tree under `node`, itself included."""
+    """Every node of the tree of `node`, including itself."""
     yield node
     if not node.leaf:
         for child in node.children():
@@ -40,7 +40,7 @@ def nodes_under(node):
 
 
 def busiest(sizes, workers):
-    """The load of the worker that has most, each next size going to the one that has least."""
+    """The largest load of any worker if each size goes to the worker with the smallest load so far."""
     loads = [0] * workers
     for size in sizes:
         heapq.heapreplace(loads, loads[0] + size)
@@ -64,7 +64,8 @@ def test_simple():
 @example(Plan(rows=1, batch=1, microbatch=1, epochs=3, seed=0, block=1, window=1))
 @example(Plan(rows=7, batch=7, microbatch=2, epochs=2, seed=1, block=3, window=3))
 @example(Plan(rows=101, batch=10, microbatch=4, epochs=2, seed=1, block=9, window=30))
-def test_every_epoch_visits_every_row_once(plan):
+def test_every_row_once(plan):
+    """Each epoch visits every row exactly once."""
     for epoch in range(plan.epochs):
         steps = range(epoch * plan.steps_per_epoch, (epoch + 1) * plan.steps_per_epoch)
         assert {plan.epoch(step) for step in steps} == {epoch}
@@ -73,7 +74,7 @@ def test_every_epoch_visits_every_row_once(plan):
 
 
 @given(plans())
-def test_slices_of_the_epoch_order(plan):
+def test_rows_in_epoch_order(plan):
     orders = [EpochOrder(plan.rows, plan.block, plan.window, plan.seed, epoch) for epoch in range(plan.epochs)]
     wholes = [order[0 : plan.rows].tolist() for order in orders]
     for step in range(plan.steps):
@@ -95,7 +96,7 @@ def test_rows_before(plan):
 @given(plans())
 @example(Plan(rows=101, batch=10, microbatch=4, epochs=2, seed=1, block=9, window=30))
 def test_epoch_rows(plan):
-    """They are those of the steps of the epoch so far."""
+    """They are the rows of the epoch's steps so far."""
     so_far = []
     for step in range(plan.steps):
         if step % plan.steps_per_epoch == 0:
@@ -104,12 +105,12 @@ def test_epoch_rows(plan):
         assert [row for part in parts for row in part] == so_far
         assert all(0 < len(part) <= max(plan.window, plan.batch) for part in parts)
         so_far += [row for rows in rows_of(plan, step) for row in rows]
-    assert list(plan.epoch_rows(plan.steps)) == [], "the epoch after the last has only begun"
+    assert list(plan.epoch_rows(plan.steps)) == [], "the epoch after the last one has no rows yet"
 
 
 @given(plans(), st.randoms(use_true_random=False))
-def test_rows_have_no_memory(plan, random):
-    """They do not depend on what was asked before."""
+def test_rows_in_any_order(plan, random):
+    """The rows of a microbatch do not depend on earlier calls."""
     places = [(step, index) for step in range(plan.steps) for index in range(plan.microbatches(step))]
     expected = {place: microbatch_rows(plan, *place).tolist() for place in places}
     again = Plan(plan.rows, plan.batch, plan.microbatch, plan.epochs, plan.seed, plan.block, plan.window)
@@ -124,8 +125,8 @@ def test_epochs_and_seeds_differ():
 
 @given(plans(), st.integers(1, 70))
 @example(Plan(rows=100, batch=96, microbatch=1, epochs=1, seed=0, block=10, window=100), 64)
-def test_units_cut_the_one_tree(plan, workers):
-    """Whatever the number of workers."""
+def test_units_cut_one_tree(plan, workers):
+    """For any number of workers, the units are nodes of the same tree, and balance the load."""
     for step in range(plan.steps):
         root = Node(0, plan.microbatches(step))
         units = plan.units_for(step, workers)
@@ -136,14 +137,14 @@ def test_units_cut_the_one_tree(plan, workers):
 
 
 @given(plans())
-def test_one_worker_gets_a_step_whole(plan):
+def test_one_worker_one_unit(plan):
     for step in range(plan.steps):
         assert plan.units_for(step, 1) == (Node(0, plan.microbatches(step)),)
 
 
 @given(st.integers(0, 1_000), st.integers(2, 300))
 def test_children(lo, size):
-    """They halve a node at the largest power of two."""
+    """A node is divided at the largest power of two."""
     left, right = Node(lo, lo + size).children()
     assert (left.lo, left.hi, right.hi) == (lo, right.lo, lo + size)
     half = left.hi - left.lo
@@ -152,7 +153,8 @@ def test_children(lo, size):
 
 
 @given(st.integers(1, 150))
-def test_family_undoes_children(size):
+def test_parent_and_sibling(size):
+    """They are the inverse of `children`."""
     root = Node(0, size)
     leaves = 0
     for node in nodes_under(root):
@@ -166,8 +168,8 @@ def test_family_undoes_children(size):
 
 
 @given(st.integers(1, 150), st.integers(1, 160))
-def test_cut(microbatches, size):
-    """It takes the largest nodes that fit."""
+def test_split(microbatches, size):
+    """It gives the largest nodes that fit."""
     root = Node(0, microbatches)
     nodes = list(root.split(size))
     assert [index for node in nodes for index in range(node.lo, node.hi)] == list(range(microbatches))

@@ -1,4 +1,4 @@
-"""The plan of a stream: each row once, in the order in which it came, whoever publishes how much and when."""
+"""The plan of a stream: each row once, in the order of arrival, however many rows arrive at a time."""
 
 from collections.abc import Iterable
 
@@ -34,12 +34,12 @@ def test_simple():
 @example([5, 0, 5], 10, 4)
 @example([7], 10, 4)
 def test_rows_in_any_portions(come, batch, microbatch):
-    """However they come, the microbatches are those of all rows at once: each row once, in order."""
+    """The microbatches are the same as if all rows had arrived at once: each row once, in order."""
     plan = plan_of(come[0], batch, microbatch)
     found = rows_of(plan, range(plan.steps))
     for total, last in [(sum(come[: n + 1]), n == len(come) - 1) for n in range(len(come))]:
         before, plan = plan, plan.extended_to(total, ended=last)
-        assert last or plan.steps == total // batch, "what does not fill a step waits for more, or for the end"
+        assert last or plan.steps == total // batch, "rows that do not fill a step wait for more, or for the end"
         found += rows_of(plan, range(before.steps, plan.steps))
     whole = plan_of(sum(come), batch, microbatch, ended=True)
     assert found == rows_of(whole, range(whole.steps))

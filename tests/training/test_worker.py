@@ -99,11 +99,11 @@ def test_row_stats(sample, worker, weights):
 
 def test_rows_of_an_epoch(worker, weights):
     """The row audit of its units passes."""
-    ledger, out = RowAudit(), Weights(SHAPE)
+    audit, out = RowAudit(), Weights(SHAPE)
     for step in range(PLAN.steps_per_epoch, PLAN.steps):
         for node in PLAN.units_for(step, 3):
-            ledger.record_step(worker.compute(Unit(step, step, node), weights, out))
-    ledger.verify("epoch 2", all_rows(0, 4_000))
+            audit.record_step(worker.compute(Unit(step, step, node), weights, out))
+    audit.verify("epoch 2", all_rows(0, 4_000))
 
 
 def test_the_weights_are_left_alone(worker, weights):
