@@ -12,9 +12,9 @@ from unittest import mock
 import pytest
 
 from ddmlp.cli.train import main
-from ddmlp.runs.events import Epoch, Queue, Queues, Records, Saved, Started
-from ddmlp.runs.measures import PrequentialError, Staleness
-from ddmlp.runs.tensorboard import EventFiles, scalars
+from ddmlp.runs.events import Records, Started
+from ddmlp.runs.scalars import scalars
+from ddmlp.runs.tensorboard import EventFiles
 from tests.support.events import progress
 from tests.support.helpers import inside
 
@@ -92,23 +92,6 @@ def test_a_resumed_run(data: Path, tmp_path: Path):
         assert inside(main, "--run", run, "--resume", "--tensorboard").returncode == 0
     assert len(list((run / "tensorboard").iterdir())) == 2
     assert read(run / "tensorboard") == expected(run)
-
-
-def test_the_scalars():
-    queues = Queues(units=Queue(1, 3, 0.5), gradients=Queue(2, 4, 0.25))
-    event = progress(4, queues=queues, staleness=Staleness(0.5, 1, {0: 2, 1: 2}), reissued=5)
-    expected = {
-        "loss/train": 1.5, "error/train": 0.25, "speed/rows_per_second": 100.0, "speed/wait_seconds": 3.0,
-        "workers/count": 2, "workers/reissued_units": 5, "staleness/mean": 0.5, "staleness/max": 1,
-        "queues/units_depth": 1, "queues/units_blocked_seconds": 0.5,
-        "queues/gradients_depth": 2, "queues/gradients_blocked_seconds": 0.25,
-    }  # fmt: skip
-    assert dict(scalars(event)) == expected
-    first = progress(4, queues=queues, staleness=event.staleness, reissued=5, prequential=PrequentialError(9, 0.5, 0.6))
-    assert dict(scalars(first)) == {**expected, "error/prequential": 0.5}
-    tested = Epoch(step=4, epoch=1, error=0.1, cross_entropy=0.3, rows=10, seconds=1.0)
-    assert dict(scalars(tested)) == {"loss/test": 0.3, "error/test": 0.1}
-    assert [*scalars(Started(0, [])), *scalars(Saved(1, 0.5, "c"))] == []
 
 
 def test_a_server_that_died(tmp_path: Path):
