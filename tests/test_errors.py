@@ -2,8 +2,12 @@
 
 import inspect
 import re
+from importlib import import_module
+
+import pytest
 
 from ddmlp import errors
+from ddmlp.config import check_workers
 
 
 def test_simple():
@@ -31,3 +35,24 @@ def test_tree_is_as_drawn():
             checked += 1
         parents.append((depth, name))
     assert checked >= 5
+
+
+def test_extra_is_missing():
+    message = r"^--to needs the package absent,.* 'ddmlp\[onnx\]'$"
+    with pytest.raises(errors.ConfigError, match=message), errors.require_extra("onnx", "--to"):
+        import_module("absent.part")
+    with pytest.raises(errors.ConfigError, match=r"package absent,.* 'ddmlp\[ray\]'$"):
+        errors.require_package("absent", "ray", "this")
+    errors.require_package("numpy", "ray", "this")
+
+
+def test_a_mistake_of_ours():
+    with pytest.raises(ModuleNotFoundError, match=r"ddmlp\.absent"), errors.require_extra("onnx"):
+        import_module("ddmlp.absent")
+
+
+def test_workers_without_ray(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(errors, "find_spec", lambda _: None)
+    check_workers(0, 0)
+    with pytest.raises(errors.ConfigError, match=r"^--workers 4 needs the package ray,.* 'ddmlp\[ray\]'$"):
+        check_workers(2, 4)

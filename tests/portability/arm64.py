@@ -17,7 +17,6 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 UNUSED = {
-    "ray",
     "jinja2",
     "matplotlib",
     "pillow",

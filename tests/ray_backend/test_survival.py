@@ -20,9 +20,11 @@ from tests.support.processes import ACTORS, alive, assert_no_actor_is_left, desc
 from tests.support.runs import weights_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")]
+chaos = pytest.mark.chaos  # make test-all has one test that Ray dies, and one of a signal to all processes
 
 SETTINGS = ["--hidden", "20", "--batch", "150", "--epochs", "40", "--checkpoint-every", "10"]
 ENDLESS = ["--hidden", "20", "--batch", "150", "--epochs", "5000", "--checkpoint-every", "100"]
+OTHER_SIGNALS = [signal.SIGHUP, signal.SIGINT]
 GCS, RAYLET, SERVER, AGENT = b"gcs_server", b"raylet", b"ray::ServerActor", b"ray::DashboardAgent"
 
 
@@ -130,7 +132,7 @@ def kill(processes: list[int], number: int) -> None:
         os.kill(each, number)
 
 
-@pytest.mark.parametrize("title", [GCS, RAYLET, AGENT])
+@pytest.mark.parametrize("title", [GCS, *(pytest.param(each, marks=chaos) for each in (RAYLET, AGENT))])
 def test_ray_dies(title: bytes, data: Path, tmp_path: Path):
     run = tmp_path / "run"
     with running(data, run, *ENDLESS) as command:
@@ -144,7 +146,7 @@ def test_ray_dies(title: bytes, data: Path, tmp_path: Path):
     assert_goes_on(run, data, tmp_path)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, *(pytest.param(each, marks=chaos) for each in OTHER_SIGNALS)])
 def test_signal_to_all(number: int, data: Path, tmp_path: Path):
     """As systemd, Slurm and a terminal send it."""
     run = tmp_path / "run"
@@ -159,6 +161,7 @@ def test_signal_to_all(number: int, data: Path, tmp_path: Path):
     assert_goes_on(run, data, tmp_path)
 
 
+@chaos
 @pytest.mark.parametrize("title", [GCS, RAYLET])
 def test_named_ray_dies(title: bytes, named: Path, data: Path, tmp_path: Path):
     run = tmp_path / "run"
@@ -174,6 +177,7 @@ def test_named_ray_dies(title: bytes, named: Path, data: Path, tmp_path: Path):
     assert_goes_on(run, data, tmp_path)
 
 
+@chaos
 def test_signal_on_a_named_ray(named: Path, data: Path, tmp_path: Path):
     """The Ray stays, and no actor."""
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
@@ -190,6 +194,7 @@ def test_signal_on_a_named_ray(named: Path, data: Path, tmp_path: Path):
         assert_goes_on(there / "run", data, there)
 
 
+@chaos
 @pytest.mark.parametrize("title", [None, GCS, RAYLET, SERVER])
 def test_signal_while_it_starts(title: bytes | None, data: Path, tmp_path: Path):
     """title: of the newest process then; None: there is none."""
@@ -202,6 +207,7 @@ def test_signal_while_it_starts(title: bytes | None, data: Path, tmp_path: Path)
     assert not (tmp_path / "run" / "result.json").exists()
 
 
+@chaos
 def test_signal_at_the_end(data: Path, tmp_path: Path):
     """The result is there."""
     run = tmp_path / "run"
@@ -212,6 +218,7 @@ def test_signal_at_the_end(data: Path, tmp_path: Path):
     assert (status, (run / "result.json").exists()) in ((0, True), (130, False)), said
 
 
+@chaos
 def test_server_hangs(data: Path, tmp_path: Path):
     with running(data, tmp_path / "run", *ENDLESS) as command:
         command.wait_for("epoch 8/")
@@ -227,6 +234,7 @@ def test_server_hangs(data: Path, tmp_path: Path):
     assert_goes_on(tmp_path / "run", data, tmp_path)
 
 
+@chaos
 def test_signal_while_ray_hangs(data: Path, tmp_path: Path):
     """All of Ray stands still: neither an answer nor a checkpoint can come."""
     with running(data, tmp_path / "run", *ENDLESS) as command:

@@ -51,6 +51,7 @@ SMALL = [
 HOLD = "import sys; held = bytearray(int(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
 
 
+@pytest.mark.measure
 @pytest.mark.parametrize("name", [benchmark.name for benchmark in SUITE])
 def test_measures(name: str, data: Path, sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     for module, constant, value in SMALL:

@@ -1,0 +1,49 @@
+"""CI, its GitHub workflow and the hooks before a commit run what make runs, and no test is left out by all of them."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+MAKEFILE = (ROOT / "Makefile").read_text()
+CI = re.findall(r"^make (\S+)", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+
+
+def recipe(target: str) -> list[str]:
+    """The commands of a target."""
+    (found,) = re.findall(rf"^{target}:.*\n((?:\t.*\n)+)", MAKEFILE, re.MULTILINE)
+    return [line.strip() for line in found.splitlines()]
+
+
+def loaded(name: str) -> Any:
+    return yaml.safe_load((ROOT / name).read_text())
+
+
+def test_simple():
+    assert CI == ["check", ".venv/.installed-bench", "test", "portability", "docs", "test-all"]
+
+
+def test_workflow_runs_the_same():
+    jobs = loaded(".github/workflows/ci.yml")["jobs"]
+    assert [step["run"] for step in jobs["linux"]["steps"] if "run" in step] == [f"make {target}" for target in CI]
+    assert [step["run"] for step in jobs["macos"]["steps"] if "run" in step] == ["make test"]
+
+
+def test_hooks_are_make_check():
+    (repository,) = loaded(".pre-commit-config.yaml")["repos"]
+    assert [hook["entry"] for hook in repository["hooks"]] == [
+        command.replace("$(BIN)", ".venv/bin") for command in recipe("check")
+    ]
+
+
+def test_markers():
+    """What `make test-all` leaves out, another target selects."""
+    markers = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["markers"]
+    for marker in ("chaos", "measure"):
+        assert any(text.startswith(f"{marker}:") for text in markers)
+    assert recipe("test-all") == ['$(PYTEST) --hypothesis-profile thorough -m "not (chaos or measure)"']
+    assert recipe("chaos")[0] == "$(PYTEST) -m chaos"
+    assert recipe("bench-test") == ["$(PYTEST) -m bench"]  # "measure" is a part of it
