@@ -1,4 +1,12 @@
-"""ddmlp: a streaming distributed trainer whose result does not depend on who computed it."""
+"""ddmlp: a streaming distributed trainer whose result does not depend on who computed it.
+
+>>> import ddmlp
+>>> result = ddmlp.fit("data", workers=4, hidden=400, epochs=30)  # doctest: +SKIP
+>>> result.test_error, result.weights_sha256  # doctest: +SKIP
+>>> ddmlp.load("runs/one").predict(images)  # doctest: +SKIP
+
+The package is imported at once, without NumPy; a name loads what it needs when it is first used (PEP 562).
+"""
 
 # Python 3.8, too, can read this file, so that one which cannot run the rest can say so.
 from __future__ import annotations
@@ -6,11 +14,62 @@ from __future__ import annotations
 import platform
 import shlex
 import sys
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ddmlp import errors
+    from ddmlp.api.audit import Replayed, Verified, replay, verify
+    from ddmlp.api.callback import Callback
+    from ddmlp.api.model import evaluate, load
+    from ddmlp.api.result import Result
+    from ddmlp.api.tensorboard import TensorBoard
+    from ddmlp.api.training import fit, resume
+    from ddmlp.config import TrainConfig
+    from ddmlp.data.writer import DatasetWriter
+    from ddmlp.inference.evaluation import Evaluation
+    from ddmlp.inference.model import Model
 
 __version__ = "0.2.0"
+
+__all__ = [
+    "Callback",
+    "DatasetWriter",
+    "Evaluation",
+    "Model",
+    "Replayed",
+    "Result",
+    "TensorBoard",
+    "TrainConfig",
+    "Verified",
+    "errors",
+    "evaluate",
+    "fit",
+    "load",
+    "replay",
+    "resume",
+    "verify",
+]
+_MODULES = {  # that the names are in; a name without one is itself a module
+    "Callback": "api.callback",
+    "DatasetWriter": "data.writer",
+    "Evaluation": "inference.evaluation",
+    "Model": "inference.model",
+    "Replayed": "api.audit",
+    "Result": "api.result",
+    "TensorBoard": "api.tensorboard",
+    "TrainConfig": "config",
+    "Verified": "api.audit",
+    "errors": None,
+    "evaluate": "api.model",
+    "fit": "api.training",
+    "load": "api.model",
+    "replay": "api.audit",
+    "resume": "api.training",
+    "verify": "api.audit",
+}
 
 # `python -m ddmlp.verify` runs ddmlp/cli/verify.py, and likewise each other command: their folder belongs to the path
 # on which the modules of this package are looked up.
@@ -61,3 +120,22 @@ def _check_python() -> None:
 
 
 _check_python()
+
+
+def _load(name: str) -> Any:
+    """Import a public name when it is first used."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = _MODULES[name]
+    if module is None:
+        return import_module(f"{__name__}.{name}")
+    globals()[name] = found = getattr(import_module(f"{__name__}.{module}"), name)
+    return found
+
+
+if not TYPE_CHECKING:  # or any name would be right to a type checker
+    __getattr__ = _load
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -2,17 +2,10 @@
 
 import argparse
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ddmlp.cli.shell import command_line, interpreter
 from ddmlp.cli.train_arguments import STANDARD_INPUT, flags_again, streamed
-from ddmlp.errors import DdmlpError, TrainingError
-
-if TYPE_CHECKING:  # it imports NumPy, which a bad flag need not wait for
-    from ddmlp.runs.run import Run
 
 
 class Continuation:
@@ -51,18 +44,6 @@ class Continuation:
             return more
         end = command_line([*self._resume, *self._moved, *self._flags, "--end"])
         return f"{more}\nor end with the rows that are there: {end}"
-
-    @contextmanager
-    def told(self, run: "Run") -> Iterator[None]:
-        """Add the commands to an error from the block, if the run has a checkpoint."""
-        try:
-            yield
-        except TrainingError:  # it would come again
-            raise
-        except (DdmlpError, OSError, KeyboardInterrupt) as error:
-            if run.exists and run.checkpoints.paths():
-                error.add_note(self.text())
-            raise
 
 
 def _called() -> list[str]:

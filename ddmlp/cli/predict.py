@@ -70,7 +70,7 @@ def main() -> int:
     for path in args.files:
         try:
             for names, lot, done in images(path, model, fit):
-                for name, probabilities in zip(names, model.predict(lot), strict=True):
+                for name, probabilities in zip(names, model.predict_proba(lot), strict=True):
                     print(f"{printable(shown(name))}  {describe(probabilities, model.class_names, done)}")
         except DataError as error:
             fail(str(error))

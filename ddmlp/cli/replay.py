@@ -20,7 +20,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     args = parse()
-    from ddmlp.api import replay
+    from ddmlp.api.audit import replay
     from ddmlp.runs.measures import Staleness
 
     with bar("replaying", "updates") as show:

@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ddmlp.cli.shell import python_command
 from ddmlp.cli.terminal import Parser, command
@@ -9,17 +10,19 @@ from ddmlp.errors import ConfigError
 from ddmlp.reporting import write_report
 from ddmlp.runs import REPORT
 
+if TYPE_CHECKING:
+    from ddmlp.api.result import Result
 
-def report_on(run: Path) -> str | None:
+
+def report_on(result: "Result") -> str | None:
     """Write the report of a run that has just ended into its folder; returns its name. An error is printed, not raised:
     the run has ended well."""
     try:
-        write_report([run], run / REPORT)
+        return result.write_report().name
     except (Exception, KeyboardInterrupt) as error:
         why = " ".join(str(error).split()) or type(error).__name__
-        print(f"note: there is no report: {why}; try: {python_command('report', run)}")
+        print(f"note: there is no report: {why}; try: {python_command('report', result.run)}")
         return None
-    return REPORT
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

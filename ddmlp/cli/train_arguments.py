@@ -6,13 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ddmlp.api import CLASSES
 from ddmlp.cli.terminal import Parser, check_range
-from ddmlp.config import ENDLESS, SCHEDULES, TrainConfig, check_workers, flag
+from ddmlp.config import ENDLESS, SCHEDULES, TrainConfig, flag
 from ddmlp.data.sources import is_source
 from ddmlp.errors import ConfigError
 
 STANDARD_INPUT = "-"  # as --data
-CLASSES = 10  # of a stream, if nothing says more
 # Flags that going on with a run does not take over as they are; nor those of settings, which the run has.
 OF_THIS_COMMAND = {"end", "data", "run", "resume", "init", "stop_after"}
 
@@ -127,13 +127,8 @@ def _whole(text: str) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
-    """Raise ConfigError for values that cannot work."""
-    for name, least in [("checkpoint_every", 1), ("keep", 1), ("stop_after", 0), ("idle_timeout", 0)]:
-        check_range(flag(name), getattr(args, name), least)
+    """Raise ConfigError for values that cannot work, but for those that `Options` checks."""
     check_range("--classes", args.classes, 1, 256)
-    check_workers(*args.workers)
-    if args.workers == (0, 0) and (args.address or args.dashboard):
-        raise ConfigError("--address and --dashboard go with --workers 1 or more")
     if args.classes is not None and not (streamed(args) or args.resume):
         raise ConfigError("--classes goes with a stream: a dataset says how many classes it has")
     if args.resume and args.run is None:

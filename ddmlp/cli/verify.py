@@ -32,7 +32,7 @@ def steps(text: str) -> tuple[int, int]:
 
 def main() -> None:
     args = parse()
-    from ddmlp.api import verify
+    from ddmlp.api.audit import verify
     from ddmlp.training.figures import NOT_COVERED
 
     with bar("computing again", "steps") as show:

@@ -1,5 +1,6 @@
 """How well weights recognise a dataset."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,23 +38,31 @@ class Evaluation:
 
 def evaluate(weights: Weights, dataset: Dataset) -> Evaluation:
     """Recognise every row of `dataset`; raises RunError if the network does not fit it."""
+    check_fit(weights.shape, dataset)
+    begins = range(0, len(dataset), EVALUATE_ROWS)
+    lots = (np.arange(begin, min(begin + EVALUATE_ROWS, len(dataset))) for begin in begins)
+    return evaluate_rows(weights, map(dataset.gather, lots))
+
+
+def evaluate_rows(weights: Weights, lots: Iterable[tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> Evaluation:
+    """Recognise pixels (rows, m), and compare with their labels (rows,), which the network must fit: lot by lot, of
+    EVALUATE_ROWS each but the last."""
     from ddmlp.nn.known_answer import check_arithmetic  # with the compiler, which not every report needs
     from ddmlp.nn.network import Network
 
-    check_fit(weights.shape, dataset)
     check_arithmetic()
     network = Network(weights.shape)
     classes = weights.shape.outputs
     confusion, total, wrong = np.zeros((classes, classes), np.int64), 0.0, []
-    for start in range(0, len(dataset), EVALUATE_ROWS):
-        rows = np.arange(start, min(start + EVALUATE_ROWS, len(dataset)))
-        pixels, labels = dataset.gather(rows)
+    begin = 0
+    for pixels, labels in lots:
         found = network.recognise(weights, pixels, labels)
         total += found.error
         predicted = found.predicted
         np.add.at(confusion, (labels, predicted), 1)
-        wrong.append(rows[predicted != labels])
-    return Evaluation(confusion, total / len(dataset), np.concatenate(wrong))
+        wrong.append(begin + np.flatnonzero(predicted != labels))
+        begin += len(labels)
+    return Evaluation(confusion, total / begin, np.concatenate(wrong))
 
 
 def check_fit(shape: Shape, dataset: Dataset) -> None:

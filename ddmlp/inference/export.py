@@ -44,7 +44,7 @@ def export(model: Model, to: str, *, float32: bool = False) -> bytes:
         form = FLOAT32 if float32 else FORMATS[to]
         written = form.encode(model, metadata)
         probabilities, classes = form.compute(written, model, images)
-    expected = model.predict(images)
+    expected = model.predict_proba(images)
     off = float(np.abs(probabilities - expected).max())
     worse = float((expected.max(axis=1) - expected[np.arange(len(classes)), classes]).max())
     if not (off <= TOLERANCE and worse <= 2 * TOLERANCE):

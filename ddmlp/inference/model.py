@@ -23,7 +23,7 @@ from ddmlp.runs.result import Side
 from ddmlp.runs.run import Run
 
 if TYPE_CHECKING:
-    from ddmlp.nn.network import Network
+    from ddmlp.nn.network import Network, Recognised
 
 PREDICT_ROWS = 100  # images that are recognised at a time, if there are many
 
@@ -53,8 +53,8 @@ class Model:
         """The name of a class; its number if the classes have none."""
         return self.class_names[label] if self.class_names else str(label)
 
-    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.floating]:
-        """The probability of each class. Not for two threads at once.
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.intp]:
+        """Predict the class of each image. Not for two threads at once.
 
         Parameters
         ----------
@@ -63,20 +63,60 @@ class Model:
 
         Returns
         -------
-        (B, classes) float32, the same bits on every machine
+        (B,) intp
+            The number of the most probable class of each image; the lowest one of equal classes.
 
         Raises
         ------
         ImageError
-            If they are of another shape or type.
+            The images have another shape or type.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from ddmlp.nn.weights import Shape, Weights
+        >>> model = Model(Weights.draw(Shape(4, 3, 2), seed=1), image_shape=(2, 2))
+        >>> model.predict(np.zeros((5, 2, 2), np.uint8)).shape
+        (5,)
         """
+        return self._recognise(images).predicted
+
+    def predict_proba(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Compute the probability of each class. Not for two threads at once.
+
+        Parameters
+        ----------
+        images : (B, height, width) uint8
+            Ink 255 on paper 0; any number of them.
+
+        Returns
+        -------
+        (B, classes) float32
+            The softmax of the outputs (the note's y2): the same bits on every machine.
+
+        Raises
+        ------
+        ImageError
+            The images have another shape or type.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from ddmlp.nn.weights import Shape, Weights
+        >>> model = Model(Weights.draw(Shape(4, 3, 2), seed=1), image_shape=(2, 2))
+        >>> model.predict_proba(np.zeros((5, 2, 2), np.uint8)).sum(axis=1).round(6).tolist()
+        [1.0, 1.0, 1.0, 1.0, 1.0]
+        """
+        return self._recognise(images).probabilities
+
+    def _recognise(self, images: NDArray[np.uint8]) -> "Recognised":
         if images.dtype != np.uint8 or images.shape[1:] != self.image_shape:
             raise ImageError(
                 f"the images are {images.dtype} of shape {images.shape}, but the model takes uint8 of (any number, "
                 f"{', '.join(map(str, self.image_shape))})"
             )
         pixels = images.reshape(len(images), self.weights.shape.inputs)
-        return self._network.recognise(self.weights, pixels).probabilities
+        return self._network.recognise(self.weights, pixels)
 
     @cached_property
     def _network(self) -> "Network":

@@ -46,7 +46,7 @@ def most_confident(model: Model, dataset: Dataset, wrong: NDArray[np.intp]) -> l
         rows = wrong[start : start + PREDICT_ROWS]
         pixels, labels = dataset.gather(rows)
         images = pixels.reshape(-1, *model.image_shape)
-        lot = zip(rows.tolist(), labels.tolist(), images, model.predict(images), strict=True)
+        lot = zip(rows.tolist(), labels.tolist(), images, model.predict_proba(images), strict=True)
         kept = heapq.nlargest(
             MAX_MISTAKES, [*kept, *(Mistake(*each) for each in lot)], key=lambda each: each.confidence
         )

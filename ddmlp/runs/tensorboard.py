@@ -27,6 +27,10 @@ class EventFiles:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file, if there is one."""
         if self._writer:
             with naming(self._folder):
                 self._writer.close()

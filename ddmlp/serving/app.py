@@ -125,7 +125,7 @@ def recognised(served: Served, kind: str, body: bytes, seen: bool, fit: Fit) -> 
     """The answer to a body; raises RequestError and ImageError."""
     version = served()
     images, batch = read_images(kind, body, version.model, fit)
-    probabilities = version.model.predict(np.stack([image.pixels for image in images]))
+    probabilities = version.model.predict_proba(np.stack([image.pixels for image in images]))
     found = [_prediction(version.model, *each, seen) for each in zip(images, probabilities, strict=True)]
     if batch:
         return BatchAnswer(predictions=[Prediction(**each) for each in found], model=version.info)

@@ -22,7 +22,7 @@ class Version:
     @classmethod
     def from_model(cls, model: Model, step: int | None = None) -> "Version":
         """Ready to answer: nothing has to be compiled then."""
-        model.predict(np.zeros((1, *model.image_shape), np.uint8))
+        model.predict_proba(np.zeros((1, *model.image_shape), np.uint8))
         info = ModelInfo(
             step=step,
             weights_sha256=model.weights.sha256(),

@@ -53,9 +53,9 @@ class Job:
 
     @property
     def test(self) -> Path | None:
-        """The test data. Where rows are still coming, there need not be any."""
+        """The test data, if there are any."""
         path = self.data / "test"
-        return path if not self.config.follow or (path / NAME).exists() else None
+        return path if (path / NAME).exists() else None
 
     @property
     def queue_capacity(self) -> int:

@@ -13,8 +13,6 @@ from ddmlp.cli.continuation import Continuation
 from ddmlp.cli.shell import command_line
 from ddmlp.cli.train_arguments import OF_THIS_COMMAND, _parser, parse
 from ddmlp.config import TrainConfig
-from ddmlp.errors import ClusterError, DdmlpError, TrainingError
-from ddmlp.runs.run import Run
 from tests.support.helpers import inside
 from tests.support.training import SMALL, result
 
@@ -102,25 +100,6 @@ def test_any_name(name: bytes, encoding: str, monkeypatch: pytest.MonkeyPatch):
     line.encode(encoding)
     assert "\n" not in line
     assert words(f"go on with: {line}") == [["x", os.fsdecode(name), "y"]]
-
-
-@pytest.mark.parametrize("error", [ClusterError("x"), OSError(28, "full"), KeyboardInterrupt(), TrainingError("x")])
-def test_told_with_an_error(error: BaseException, tmp_path: Path):
-    run = Run(tmp_path)
-    (tmp_path / "config.json").touch()
-    (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "checkpoints" / f"step-{0:012d}.npz").touch()
-    how = Continuation(parse([]), RUN, None, follow=False)
-    with pytest.raises(type(error)), how.told(run):
-        raise error
-    assert getattr(error, "__notes__", []) == ([] if isinstance(error, TrainingError) else [how.text()])
-
-
-def test_nothing_to_go_on_with(tmp_path: Path):
-    error = DdmlpError("x")
-    with pytest.raises(DdmlpError), Continuation(parse([]), RUN, None, follow=False).told(Run(tmp_path)):
-        raise error
-    assert not hasattr(error, "__notes__")
 
 
 def test_pasted(data: Path, whole: Path, tmp_path: Path):

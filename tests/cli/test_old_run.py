@@ -41,7 +41,7 @@ def run(tmp_path: Path, data: Path) -> Path:
 def test_simple(run: Path, data: Path):
     model = load_model(run)
     assert model.weights.sha256() == SHA256
-    assert model.predict(np.full((1, 1, 1), 255, np.uint8)).sum() == pytest.approx(1)
+    assert model.predict_proba(np.full((1, 1, 1), 255, np.uint8)).sum() == pytest.approx(1)
     done = inside(evaluate.main, "--model", run, "--data", data)
     assert (done.returncode, "2 of 3" in done.stdout) == (0, True), done
 

@@ -25,26 +25,27 @@ def note(weights: Weights, images: np.ndarray) -> np.ndarray:
 
 
 def test_simple():
-    found = Model(WEIGHTS, (2, 3)).predict(IMAGES[:5])
+    found = Model(WEIGHTS, (2, 3)).predict_proba(IMAGES[:5])
     assert (found.dtype, found.shape) == (np.float32, (5, 3))
     assert found == pytest.approx(note(WEIGHTS, IMAGES[:5]), abs=1e-6)
+    assert Model(WEIGHTS, (2, 3)).predict(IMAGES[:5]).tolist() == found.argmax(axis=1).tolist()
 
 
 @pytest.mark.parametrize("count", [0, 1, PREDICT_ROWS, PREDICT_ROWS + 1, len(IMAGES)])
 def test_any_number_of_images(count):
-    found = Model(WEIGHTS, (2, 3)).predict(IMAGES[:count])
+    found = Model(WEIGHTS, (2, 3)).predict_proba(IMAGES[:count])
     assert found.shape == (count, 3)
     assert found == pytest.approx(note(WEIGHTS, IMAGES[:count]), abs=1e-6)
     assert found.tobytes() == b"".join(
-        Model(WEIGHTS, (2, 3)).predict(image[None]).tobytes() for image in IMAGES[:count]
+        Model(WEIGHTS, (2, 3)).predict_proba(image[None]).tobytes() for image in IMAGES[:count]
     )
 
 
 def test_an_answer_stays():
     model = Model(WEIGHTS, (2, 3))
-    first = model.predict(IMAGES[:5])
+    first = model.predict_proba(IMAGES[:5])
     before = first.tolist()
-    model.predict(IMAGES[5:10])
+    model.predict_proba(IMAGES[5:10])
     assert first.tolist() == before
 
 
@@ -57,8 +58,8 @@ def test_float64(tmp_path):
     double, single = (load_model(tmp_path / f"{name}.npz") for name in ("double", "single"))
     assert double.weights.sha256() == single.weights.sha256()
     images = IMAGES.ravel()[:1_800].reshape(-1, 6, 6)
-    assert double.predict(images).tobytes() == single.predict(images).tobytes()
-    assert double.predict(images) == pytest.approx(note(double.weights, images), abs=1e-6)
+    assert double.predict_proba(images).tobytes() == single.predict_proba(images).tobytes()
+    assert double.predict_proba(images) == pytest.approx(note(double.weights, images), abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def test_float64(tmp_path):
 )
 def test_other_images(images):
     with pytest.raises(ImageError) as caught:
-        Model(WEIGHTS, (2, 3)).predict(images)
+        Model(WEIGHTS, (2, 3)).predict_proba(images)
     for fact in (str(images.dtype), str(images.shape), "2, 3"):
         assert fact in str(caught.value)
 

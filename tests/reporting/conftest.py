@@ -6,7 +6,7 @@ from unittest import mock
 
 import pytest
 
-from ddmlp import api
+from ddmlp.api import trainer
 from ddmlp.cli import train
 from ddmlp.training.worker import Worker
 from tests.support.local import trainer_with
@@ -27,7 +27,7 @@ def runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     for name, flags in RUNS.items():
         words = ["--data", str(data), "--run", str(folder / name), "--quiet", "--no-report", *flags]
-        queue = mock.patch.object(api, "build_trainer", lambda job: trainer_with(job, Worker))
+        queue = mock.patch.object(trainer, "build_trainer", lambda job: trainer_with(job, Worker))
         with queue if name == "late" else nullcontext():
             assert train.main(words) == 0
     return folder

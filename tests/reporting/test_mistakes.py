@@ -12,7 +12,7 @@ from ddmlp.reporting.mistakes import MAX_CONFUSIONS, MAX_MISTAKES, Mistake, most
 def test_simple(runs, data):
     model, dataset = load_model(runs / "plain"), Dataset(data / "test")
     pixels, labels = dataset.gather(np.arange(1_000))
-    y2 = model.predict(pixels.reshape(-1, 28, 28))
+    y2 = model.predict_proba(pixels.reshape(-1, 28, 28))
     predicted = y2.argmax(axis=1)
     wrong = np.flatnonzero(predicted != labels)
     due = sorted(wrong.tolist(), key=lambda row: -y2[row, predicted[row]])[:MAX_MISTAKES]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ddmlp import api
+from ddmlp.api.audit import verify
 from ddmlp.config import TrainConfig
 from ddmlp.errors import RunError
 from ddmlp.nn.optimizer import SGD
@@ -61,8 +61,8 @@ def test_simple(data: Path, tmp_path: Path, run: Job, kind: Callable[[Job], Trai
     assert saved.state["velocity"].any()
     parted = train(kind(run), run.run)
     assert parted["weights_sha256"] == whole["weights_sha256"]
-    assert api.verify(run.run).weights_sha256 == whole["weights_sha256"]
-    assert api.verify(run.run, steps=(50, 54)).first == 50, "from the state of that checkpoint"
+    assert verify(run.run).weights_sha256 == whole["weights_sha256"]
+    assert verify(run.run, steps=(50, 54)).first == 50, "from the state of that checkpoint"
 
 
 def test_another_optimizer_is_found(run: Job, monkeypatch):
@@ -70,4 +70,4 @@ def test_another_optimizer_is_found(run: Job, monkeypatch):
         patch.setattr(local_steps, "SGD", Momentum)
         train(build_trainer(run), run.run)
     with pytest.raises(RunError, match=r"differs in steps 0\.\.10"):
-        api.verify(run.run)
+        verify(run.run)

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from ddmlp.cli import progress
-from ddmlp.cli.progress import RunProgress
+from ddmlp.api import progress
+from ddmlp.api.progress import RunProgress
 from ddmlp.runs.events import Epoch, Lost, Started
 from ddmlp.training.report import Report
 from ddmlp.training.worker_pool import EXITED, REJECTED, UNRESPONSIVE

@@ -1,16 +1,16 @@
-"""Signals that ask a command to stop."""
+"""Signals that ask a run to stop."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from threading import current_thread, main_thread
 
 
 class StopRequests:
-    """The SIGINT, SIGTERM and SIGHUP (the terminal was closed) that have come so far.
+    """The signals that have arrived so far.
 
     Each raises KeyboardInterrupt until `note` is called. From then on the first is only appended to `signals`, so that
-    whoever looks there can end in an orderly way; a second one raises KeyboardInterrupt again.
+    the run can stop in good order; a second one raises KeyboardInterrupt again.
     """
 
     def __init__(self) -> None:
@@ -18,25 +18,25 @@ class StopRequests:
         self._noted = False
 
     def note(self) -> None:
-        """From now on a first signal is only noted."""
+        """From now on, only note the first signal."""
         self._noted = True
 
     def handle(self, number: int, _frame: object) -> None:
+        """Handle a signal, as `signal.signal` calls it."""
         self.signals.append(number)
         if len(self.signals) > 1 or not self._noted:
             raise KeyboardInterrupt
 
 
 @contextmanager
-def stop_requests() -> Iterator[StopRequests]:
-    """Receive them. Only the main thread can, and elsewhere none come."""
+def stop_requests(numbers: Collection[int]) -> Iterator[StopRequests]:
+    """Receive these signals in the block. Only the main thread can; in another thread none arrive."""
     requests = StopRequests()
     if current_thread() is not main_thread():
         yield requests
         return
-    asked = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # it is ignored under nohup: no terminal, no end
-        asked.append(signal.SIGHUP)
+    # Under nohup SIGHUP is ignored, and the run must outlive its terminal.
+    asked = [each for each in numbers if each != signal.SIGHUP or signal.getsignal(each) is not signal.SIG_IGN]
     before = {number: signal.signal(number, requests.handle) for number in asked}
     try:
         yield requests

@@ -1,9 +1,10 @@
-"""The progress of a run on the terminal: a live bar, or plain lines if standard output is no terminal."""
+"""The progress of a run: a live bar in a terminal or a notebook, plain lines elsewhere."""
 
 import math
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from importlib.util import find_spec
 from typing import Any
 
 from rich.console import Console
@@ -24,12 +25,18 @@ IDLE_SECONDS = 1  # without rows, after which that is said
 
 
 class RunProgress:
-    """Shows reports on standard output; a context manager. Quiet: shows nothing."""
+    """Shows reports on standard output; a context manager.
 
-    def __init__(self, *, quiet: bool, console: Console | None = None) -> None:
-        self._quiet = quiet
+    quiet: show nothing; None: show nothing unless standard output is a terminal or a notebook.
+    """
+
+    def __init__(self, *, quiet: bool | None, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False, soft_wrap=True, emoji=False)
-        self._live = self._console.is_terminal and not quiet
+        live = self._console.is_terminal
+        self._quiet = not live if quiet is None else quiet
+        if self._console.is_jupyter and not find_spec("ipywidgets"):  # rich would warn, and show no bar
+            live = False
+        self._live = live and not self._quiet
         columns = (
             TextColumn("{task.fields[where]}"),
             BarColumn(bar_width=None),

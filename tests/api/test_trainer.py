@@ -1,4 +1,4 @@
-"""What the commands do, as functions: a job is checked against its data, and a trainer leaves nothing behind."""
+"""A job is checked against its data, and a trainer leaves nothing behind."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ddmlp import api
+from ddmlp.api.options import Options
+from ddmlp.api.rows import find_data
+from ddmlp.api.trainer import open_trainer, prepare_job
 from ddmlp.config import Timeouts, TrainConfig
 from ddmlp.data.writer import DatasetWriter
-from ddmlp.errors import ConfigError, DatasetError
+from ddmlp.errors import ConfigError
 from ddmlp.runs.run import Run
 from ddmlp.training.job import Job
 from ddmlp.training.setup import build_trainer
@@ -39,7 +41,9 @@ def job(folder: Path) -> Job:
 
 
 def test_simple(folder: Path):
-    job, origin = api.prepare_job(CONFIG, folder, Run(folder / "run"), workers=(2, 5), checkpoint_every=7, stop_after=3)
+    job, origin = prepare_job(
+        CONFIG, folder, Run(folder / "run"), Options(workers=(2, 5), checkpoint_every=7, stop_after=3)
+    )
     assert (job.config, job.data, job.run) == (CONFIG, folder, folder / "run")
     assert (job.fewest, job.workers, job.elastic) == (2, 5, True)
     assert (job.checkpoint_every, job.keep, job.stop_after) == (7, 3, 3)
@@ -49,20 +53,20 @@ def test_simple(folder: Path):
 
 def test_timeouts(folder: Path):
     limits = Timeouts(join=1.5)
-    assert api.prepare_job(CONFIG, folder, Run(folder / "run"), timeouts=limits)[0].timeouts == limits
-    assert api.prepare_job(CONFIG, folder, Run(folder / "run"))[0].timeouts == Timeouts()
+    assert prepare_job(CONFIG, folder, Run(folder / "run"), Options(timeouts=limits))[0].timeouts == limits
+    assert prepare_job(CONFIG, folder, Run(folder / "run"))[0].timeouts == Timeouts()
 
 
 @pytest.mark.parametrize("workers", [(0, 2), (3, 2), (1, 1025), (100_000, 100_000), (-1, -1)])
-def test_workers_that_cannot_be(folder: Path, workers: tuple[int, int]):
+def test_workers_that_cannot_be(workers: tuple[int, int]):
     with pytest.raises(ConfigError, match="--workers"):
-        api.prepare_job(CONFIG, folder, Run(folder / "run"), workers=workers)
+        Options(workers=workers)
 
 
 def test_run_is_an_absolute_path(folder: Path, monkeypatch: pytest.MonkeyPatch):
     """The server may have another working directory."""
     monkeypatch.chdir(folder)
-    job, _ = api.prepare_job(CONFIG, folder, Run(Path("run")))
+    job, _ = prepare_job(CONFIG, folder, Run(Path("run")))
     assert job.run == folder.resolve() / "run"
 
 
@@ -74,7 +78,7 @@ def test_test_data_must_fit(test: dict[str, Any], numbers: list[str], tmp_path: 
     write(tmp_path / "train")
     write(tmp_path / "test", **test)
     with pytest.raises(ConfigError) as caught:
-        api.prepare_job(CONFIG, tmp_path, Run(tmp_path / "run"))
+        prepare_job(CONFIG, tmp_path, Run(tmp_path / "run"))
     for words in [str(tmp_path / "test"), str(tmp_path / "train"), *numbers]:
         assert words in str(caught.value)
 
@@ -82,23 +86,23 @@ def test_test_data_must_fit(test: dict[str, Any], numbers: list[str], tmp_path: 
 def test_test_data_may_have_fewer_classes(tmp_path: Path):
     write(tmp_path / "train")
     write(tmp_path / "test", classes=2)
-    assert api.prepare_job(CONFIG, tmp_path, Run(tmp_path / "run"))[0].test == tmp_path / "test"
+    assert prepare_job(CONFIG, tmp_path, Run(tmp_path / "run"))[0].test == tmp_path / "test"
 
 
 def test_only_a_stream_needs_no_test_data(tmp_path: Path):
     write(tmp_path / "train")
     follow = replace(CONFIG, follow=True, lr_schedule="constant")
-    assert api.prepare_job(follow, tmp_path, Run(tmp_path / "run"))[0].test is None
-    with pytest.raises(DatasetError, match=str(tmp_path / "test")):
-        api.prepare_job(CONFIG, tmp_path, Run(tmp_path / "run"))
+    assert prepare_job(follow, tmp_path, Run(tmp_path / "run"))[0].test is None
+    with pytest.raises(ConfigError, match=f"{tmp_path} has no dataset test/"):
+        find_data(tmp_path, follow=False)
 
 
 def test_trainer_here_is_closed(job: Job, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("ddmlp.runs.run.WRITER_SECONDS", 0.1)
     alone, notes = replace(job, workers=0), []
-    with api.open_trainer(alone, note=notes.append) as trainer:
+    with open_trainer(alone, note=notes.append) as trainer:
         assert trainer.step == 0
-    with pytest.raises(KeyError), api.open_trainer(alone):
+    with pytest.raises(KeyError), open_trainer(alone):
         raise KeyError
     build_trainer(alone).close()
     assert notes == []

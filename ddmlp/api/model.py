@@ -1,0 +1,86 @@
+"""Trained models: loaded, and tested."""
+
+from pathlib import Path
+from typing import Any
+
+from ddmlp.api.rows import dataset_folder
+from ddmlp.data.dataset import Dataset
+from ddmlp.data.sources.in_memory import RowsInMemory
+from ddmlp.errors import ConfigError, RunError
+from ddmlp.inference.evaluation import EVALUATE_ROWS, Evaluation, evaluate_rows
+from ddmlp.inference.evaluation import evaluate as evaluate_dataset
+from ddmlp.inference.model import Model, load_model, load_weights
+
+
+def load(path: str | Path) -> Model:
+    """Load a trained model.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder of a run, or an .npz file with W1 and W2 or with a checkpoint.
+
+    Raises
+    ------
+    RunError
+        There is no model, or it is damaged.
+
+    Examples
+    --------
+    >>> import ddmlp
+    >>> ddmlp.load("no/such/run")
+    Traceback (most recent call last):
+    ddmlp.errors.RunError: no/such/run cannot be read: No such file or directory
+    """
+    return load_model(Path(path))
+
+
+def evaluate(model: Model | str | Path, data: Any) -> Evaluation:
+    """Test a model on a dataset.
+
+    Parameters
+    ----------
+    model : Model, str or Path
+        A model, or what `load` takes.
+    data : str, Path, pair of arrays, or pyarrow Table
+        A dataset or a folder with the dataset test/; or images (rows, height, width) and labels (rows,), both uint8; or
+        a table with the columns `pixels` and `label`.
+
+    Returns
+    -------
+    Evaluation
+        `confusion`, `error`, `cross_entropy`, `mistakes` and `rows`: the same bits on every machine.
+
+    Raises
+    ------
+    RunError, DatasetError, ConfigError
+        The model or the data cannot be read, or they do not fit each other.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import ddmlp
+    >>> from ddmlp.nn.weights import Shape, Weights
+    >>> model = ddmlp.Model(Weights.draw(Shape(16, 3, 2), seed=1), image_shape=(4, 4))
+    >>> images, labels = np.zeros((64, 4, 4), np.uint8), np.arange(64) % 2
+    >>> ddmlp.evaluate(model, (images, labels)).error
+    0.5
+    """
+    weights = model.weights if isinstance(model, Model) else load_weights(Path(model))
+    if isinstance(data, str | Path):
+        dataset = Dataset(dataset_folder(data))
+        dataset.verify()
+        return evaluate_dataset(weights, dataset)
+    rows = RowsInMemory.of(data, "data")
+    if rows is None:
+        raise ConfigError(
+            f"data is a {type(data).__name__}, expected a folder, a pair (images, labels), or a pyarrow Table"
+        )
+    height, width = rows.image_shape
+    if height * width != weights.shape.inputs or rows.count_classes() > weights.shape.outputs:
+        raise RunError(
+            f"the model has {weights.shape.inputs} inputs and {weights.shape.outputs} classes, but data has images of "
+            f"{height} x {width} pixels in {rows.count_classes()} classes"
+        )
+    lots = rows.batches(weights.shape.outputs, EVALUATE_ROWS)
+    return evaluate_rows(weights, ((pixels.reshape(len(labels), -1), labels) for pixels, labels in lots))

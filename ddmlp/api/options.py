@@ -1,0 +1,73 @@
+"""How a run is computed. Nothing of it changes the result."""
+
+import math
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from ddmlp.config import Timeouts, check_workers, flag
+from ddmlp.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a run is computed. Raises ConfigError for bad values.
+
+    Parameters
+    ----------
+    workers : int or (int, int)
+        Worker processes on Ray, or the fewest and the most; 0: all is computed in this process.
+    address : str, optional
+        The Ray to use: HOST:PORT, "local" for a new one, or "auto" for one that runs.
+    dashboard : bool
+        Whether a Ray that is started for the run has its dashboard.
+    checkpoint_every : int
+        Steps between checkpoints, in addition to the one at the end of each epoch.
+    keep : int
+        Checkpoints to keep.
+    stop_after : int, optional
+        The step to stop at, with a checkpoint and a model.
+    idle_timeout : float
+        Seconds without a new row after which a run that follows its data ends.
+    timeouts : Timeouts
+        All other waits.
+    """
+
+    workers: int | tuple[int, int] = 0
+    address: str | None = None
+    dashboard: bool = False
+    checkpoint_every: int = 10_000
+    keep: int = 3
+    stop_after: int | None = None
+    idle_timeout: float = math.inf
+    timeouts: Timeouts = field(default_factory=Timeouts)
+
+    def __post_init__(self) -> None:
+        for name, least in [("checkpoint_every", 1), ("keep", 1), ("stop_after", 0)]:
+            value = getattr(self, name)
+            if not (value is None and name == "stop_after") and (type(value) is not int or value < least):
+                raise ConfigError(f"{flag(name)} is {value!r}, expected a whole number, {least} or more")
+        if type(self.idle_timeout) not in (int, float) or not self.idle_timeout >= 0:
+            raise ConfigError(f"--idle-timeout is {self.idle_timeout!r}, expected 0 or more seconds")
+        fewest, most = self.range
+        if not type(fewest) is type(most) is int:
+            raise ConfigError(f"--workers is {self.workers!r}, expected a whole number or a pair of them")
+        check_workers(fewest, most)
+        if most == 0 and (self.address or self.dashboard):
+            raise ConfigError("--address and --dashboard go with --workers 1 or more")
+
+    @property
+    def range(self) -> tuple[int, int]:
+        """The fewest workers, and the most."""
+        if isinstance(self.workers, tuple) and len(self.workers) == 2:
+            return self.workers
+        return self.workers, self.workers
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The options that differ from their defaults."""
+        default = Options()
+        return {
+            each.name: value
+            for each in fields(self)
+            if (value := getattr(self, each.name)) != getattr(default, each.name)
+        }

@@ -1,0 +1,177 @@
+"""Where the rows of a run come from: a folder, a stream, or memory."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ddmlp.api import CLASSES
+from ddmlp.data.manifest import NAME, Manifest
+from ddmlp.data.sources import is_source, open_source
+from ddmlp.errors import ConfigError
+from ddmlp.runs.origin import Origin
+from ddmlp.runs.run import Run
+
+if TYPE_CHECKING:
+    from ddmlp.data.ingest import StreamIngest
+    from ddmlp.data.sources.in_memory import RowsInMemory
+
+Note = Callable[[str], None]
+
+
+class RunRows(Protocol):
+    """The rows of a run.
+
+    Attributes
+    ----------
+    folder : Path
+        Where they are trained on: a folder with the datasets train/ and, if there are test data, test/.
+    ready : bool
+        Whether they are there before the run begins.
+    """
+
+    folder: Path
+    ready: bool
+
+    def supplied(self, run: Run, batch: int, note: Note) -> "AbstractContextManager[StreamIngest | None]":
+        """Put the rows into the folder: before the block, or while it runs by the ingest that is returned."""
+
+
+@dataclass
+class FolderRows:
+    """A folder of datasets."""
+
+    folder: Path
+    ready = True
+
+    @contextmanager
+    def supplied(self, run: Run, batch: int, note: Note) -> Iterator[None]:  # noqa: ARG002
+        yield None
+
+
+@dataclass
+class StreamRows:
+    """A stream, which is written into the run's folder while it is trained on."""
+
+    uri: str
+    folder: Path
+    classes: int | None
+    resume: bool
+    ready = False
+
+    @contextmanager
+    def supplied(self, run: Run, batch: int, note: Note) -> "Iterator[StreamIngest]":
+        from ddmlp.data.ingest import StreamIngest
+
+        path, classes = self.folder / "train", CLASSES if self.classes is None else self.classes
+        if self.resume and (path / NAME).exists():
+            classes = Manifest.read(path).classes
+        elif not self.resume:
+            refuse_old(run)
+        ingest = StreamIngest(open_source(self.uri), path, classes, batch, note=note)
+        try:
+            ingest.start()
+            yield ingest
+        finally:
+            ingest.stop()
+
+
+@dataclass
+class MemoryRows:
+    """Arrays or tables, which are written into the run's folder before it begins.
+
+    test: the test data, also as the path of a dataset, which is copied.
+    """
+
+    train: "RowsInMemory"
+    test: "RowsInMemory | Path | None"
+    folder: Path
+    classes: int | None
+    ready = False
+
+    @contextmanager
+    def supplied(self, run: Run, batch: int, note: Note) -> Iterator[None]:  # noqa: ARG002
+        from ddmlp.data.convert import convert
+
+        refuse_old(run)
+        sources = {self.folder / "train": self.train}
+        if self.test and not isinstance(self.test, Path):
+            sources[self.folder / "test"] = self.test
+        classes = self.classes or max(each.count_classes() for each in sources.values())
+        try:
+            convert(sources, classes=classes, warn=lambda line: note(f"warning: {line}"))
+            if isinstance(self.test, Path):
+                shutil.copytree(self.test, self.folder / "test")
+            yield None
+        finally:
+            if not run.exists:
+                shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def refuse_old(run: Run) -> None:
+    """Raise ConfigError if the run's folder has rows, though no run has begun there."""
+    if (path := run.spool / "train" / NAME).exists():
+        raise ConfigError(f"{path.parent} holds rows of a run that never started; remove it, or choose another --run")
+
+
+def dataset_folder(data: str | Path) -> Path:
+    """The dataset at a path, or test/ in it."""
+    path = Path(data)
+    return path if (path / NAME).exists() else path / "test"
+
+
+def find_data(data: str | Path, *, follow: bool, own: bool = False) -> Path:
+    """The folder with train/ and test/, absolute; raises ConfigError if it does not have them.
+
+    follow: rows may still come, so that neither need be there; own: it is in the run's folder, and needs no test/.
+    """
+    path = Path(data)
+    for part in () if follow else ("train",) if own else ("train", "test"):
+        if not (path / part / NAME).exists():
+            raise ConfigError(
+                f"{path} has no dataset {part}/; name by --data a folder that `ddmlp convert` wrote, also if the "
+                "data of the run are elsewhere now"
+            )
+    return path.resolve()
+
+
+def rows_of(data: Any, test: Any, run: Run, classes: int | None, *, follow: bool) -> RunRows:
+    """The rows that a new run is to have, by the forms that `fit` takes; raises ConfigError and DatasetError."""
+    from ddmlp.data.sources.in_memory import RowsInMemory
+
+    if isinstance(data, str | Path):
+        if test is not None:
+            raise ConfigError(f"test goes with data in memory; put the dataset into {data}/test")
+        if isinstance(data, str) and is_source(data):
+            return StreamRows(data, run.spool, classes, resume=False)
+        if classes is not None:
+            raise ConfigError("--classes goes with a stream or with data in memory: a dataset says how many it has")
+        return FolderRows(find_data(data, follow=follow))
+    train = RowsInMemory.of(data, "data")
+    if train is None:
+        raise ConfigError(
+            f"data is a {type(data).__name__}, expected a folder, a pair (images, labels), or a pyarrow Table"
+        )
+    if follow:
+        raise ConfigError("--follow goes with a folder or a stream: data in memory is complete")
+    if isinstance(test, str | Path):
+        return MemoryRows(train, dataset_folder(test), run.spool, classes)
+    found = RowsInMemory.of(test, "test")
+    if test is not None and found is None:
+        raise ConfigError(
+            f"test is a {type(test).__name__}, expected a dataset, a pair (images, labels), or a pyarrow Table"
+        )
+    return MemoryRows(train, found, run.spool, classes)
+
+
+def rows_again(data: str | Path | None, begun: Origin, run: Run, classes: int | None = None) -> RunRows:
+    """The rows that a run continues with, by default those where it was begun, or in its folder if that was moved;
+    raises ConfigError."""
+    if isinstance(data, str) and is_source(data):
+        return StreamRows(data, run.spool, classes, resume=True)
+    folder = begun.data if data is None else Path(data)
+    if data is None and not folder.exists() and run.spool.exists():
+        folder = run.spool
+    return FolderRows(find_data(folder, follow=begun.config.follow, own=folder.resolve() == run.spool.resolve()))

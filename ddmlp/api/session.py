@@ -1,0 +1,207 @@
+"""A session of training: a run begins or continues, and trains until it has a result or is asked to stop."""
+
+import signal
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ddmlp.api.callback import Callback
+from ddmlp.api.options import Options
+from ddmlp.api.progress import RunProgress
+from ddmlp.api.result import Result
+from ddmlp.api.rows import RunRows
+from ddmlp.api.run import hinting
+from ddmlp.api.signals import StopRequests, stop_requests
+from ddmlp.api.trainer import open_trainer, prepare_job
+from ddmlp.config import TrainConfig
+from ddmlp.data.manifest import NAME
+from ddmlp.errors import ConfigError, DatasetError
+from ddmlp.nn.weights import Weights
+from ddmlp.runs.events import Event
+from ddmlp.runs.origin import Origin
+from ddmlp.runs.run import Run
+from ddmlp.training.report import Report
+
+if TYPE_CHECKING:
+    from ddmlp.api.trainer import AnyTrainer
+    from ddmlp.data.ingest import StreamIngest
+
+ADVANCE_SECONDS = 0.2  # between looks at the progress and at requests to stop
+POLL_SECONDS = 0.2  # between looks for the first rows
+RAY_JOB = "working_dir_files"  # of the path of a job's working directory, which is a copy of the user's
+
+
+class Ending(NamedTuple):
+    """How a session has ended: after which step, with which result, None if it was interrupted; and whether there was
+    anything left to train."""
+
+    step: int
+    result: Result | None
+    trained: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """A run, and all that one call of `fit` or one command needs to train it.
+
+    Parameters
+    ----------
+    run, rows, config, options
+        The run's folder, its rows, its settings, and how it is computed.
+    begun : Origin, optional
+        What the run was begun with; None if it is new.
+    init : Weights, optional
+        The weights that a new run begins with.
+    end : bool
+        Mark the end of the rows that the run follows.
+    callbacks, progress
+        What is told how far it is.
+    hint : callable
+        Returns how to continue the run, in words.
+    """
+
+    run: Run
+    rows: RunRows
+    config: TrainConfig
+    options: Options
+    begun: Origin | None = None
+    init: Weights | None = None
+    end: bool = False
+    callbacks: Sequence[Callback] = ()
+    progress: RunProgress
+    hint: Callable[[], str]
+
+    def train(self, signals: Collection[int] = (signal.SIGINT,)) -> Ending:
+        """Train to the end, or until one of these signals arrives; then a checkpoint is written.
+
+        SIGTERM is the end of a run that follows a dataset, which has no other. Raises KeyboardInterrupt for a signal
+        before the training has begun, and for a second one.
+        """
+        if self.rows.ready and not self.config.follow:
+            self._prepare()  # before anything is written
+        run, progress = self.run, self.progress
+        with ExitStack() as stack:
+            stack.enter_context(run)
+            stack.enter_context(progress)
+            for callback in self.callbacks:
+                callback.stopped = False
+                stack.callback(callback.close)
+            stop = stack.enter_context(stop_requests(signals))
+            if self.begun is None:
+                run.refuse_old()
+            elif result := self._ended():
+                progress.note("the run has ended already")
+                return Ending(result.steps, result, trained=False)
+            if RAY_JOB in run.path.parts:
+                progress.note(f"note: Ray deletes {run.path} some time after this job; name a --run elsewhere")
+            if self.init:
+                run.write_initial_weights(self.init)
+            if self.end:
+                self._mark_end()
+            ingest = stack.enter_context(self.rows.supplied(run, self.config.batch, progress.note))
+            if self.config.follow:
+                self._wait_for_rows(ingest)
+            report = self._train(stop, ingest)
+            if report.result is None:
+                return Ending(report.step, None)
+            result = Result(run.path, report.result)
+            for callback in self.callbacks:
+                callback.on_end(result)
+            return Ending(report.step, result)
+
+    def _ended(self) -> Result | None:
+        """The result of a run that has nothing left to train."""
+        found = self.run.result()
+        if found and found.finished and (self.config.follow or found.epochs >= self.config.epochs):
+            return Result(self.run.path, found)
+        return None
+
+    def _prepare(self) -> Any:
+        """The job of the run, and its origin; see `prepare_job`."""
+        return prepare_job(
+            self.config, self.rows.folder, self.run, self.options, resume=self.begun is not None, init=self.init
+        )
+
+    def _mark_end(self) -> None:
+        from ddmlp.data.ingest import mark_end
+
+        if not self.config.follow:
+            raise ConfigError(f"--end goes with a run of --follow or of a stream: {self.rows.folder} is whole")
+        mark_end(self.rows.folder / "train")
+
+    def _wait_for_rows(self, ingest: "StreamIngest | None") -> None:
+        """Wait until the first rows to follow are there; raises DatasetError if none arrive in time."""
+        folder, start, seconds = self.rows.folder / "train", time.monotonic(), self.options.idle_timeout
+        while not (folder / NAME).exists():
+            if ingest:
+                ingest.raise_error()
+            if time.monotonic() - start > seconds:
+                raise DatasetError(f"no rows have come to {folder} within {seconds:g} s (--idle-timeout)")
+            self.progress.wait(f"waiting for rows in {folder}")
+            time.sleep(POLL_SECONDS)
+
+    def _train(self, stop: StopRequests, ingest: "StreamIngest | None") -> Report:
+        """Open the trainer and train; returns the last report."""
+        options, run = self.options, self.run
+        job, origin = self._prepare()
+        opened = open_trainer(
+            job,
+            address=options.address,
+            dashboard=options.dashboard,
+            note=self.progress.note,
+            stopping=stop.signals,
+        )
+        with hinting(run, self.hint), opened as trainer:
+            if self.begun:
+                self.progress.note(f"resuming after step {trainer.step}")
+                if self.config != self.begun.config:
+                    run.extend(origin)
+            else:
+                run.create(origin)
+            stop.note()
+            for callback in self.callbacks:
+                callback.on_begin(run.path, self.config)
+            report = self._advance(trainer, stop, ingest)
+            if report.result is not None:
+                run.write_result(report.result)  # before Ray is left, which takes a while
+        return report
+
+    def _advance(self, trainer: "AnyTrainer", stop: StopRequests, ingest: "StreamIngest | None") -> Report:
+        """Train until the end, a signal, a callback's stop, or an error of the ingest, which is raised once all rows
+        that have arrived are safe."""
+        while True:
+            report = trainer.advance(ADVANCE_SECONDS)
+            self._record(report.events)
+            if report.done:
+                self.progress.show(report)
+                return report
+            failed = ingest is not None and ingest.error is not None
+            if stop.signals or failed:
+                if ingest:
+                    ingest.stop()
+                if self.config.follow and not failed and stop.signals[0] == signal.SIGTERM:
+                    return self._end(trainer)
+                trainer.checkpoint()  # before anything is shown: the terminal may be gone
+                if ingest and not stop.signals:
+                    ingest.raise_error()
+                return report
+            self.progress.show(report)
+            if any(callback.stopped for callback in self.callbacks):
+                if ingest:
+                    ingest.stop()
+                return self._end(trainer)
+
+    def _end(self, trainer: "AnyTrainer") -> Report:
+        report = trainer.end()
+        self._record(report.events)
+        return report
+
+    def _record(self, events: Iterable[Event]) -> None:
+        """Write events to metrics.jsonl, and tell them to the callbacks."""
+        events = list(events)
+        self.run.record(events)
+        for event in events:
+            for callback in self.callbacks:
+                callback.on_event(event)

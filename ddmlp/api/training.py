@@ -1,0 +1,271 @@
+"""Training as functions: fit and resume."""
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ddmlp.api.callback import Callback
+from ddmlp.api.options import Options
+from ddmlp.api.progress import RunProgress
+from ddmlp.api.result import Result
+from ddmlp.api.rows import rows_again, rows_of
+from ddmlp.api.run import new_run, settings
+from ddmlp.api.session import Session
+from ddmlp.data.sources import is_source
+from ddmlp.errors import ConfigError
+from ddmlp.inference.model import Model, load_weights
+from ddmlp.nn.weights import Weights
+
+
+def fit(
+    data: Any,
+    *,
+    test: Any = None,
+    run: str | Path | None = None,
+    workers: int | tuple[int, int] = 0,
+    address: str | None = None,
+    dashboard: bool = False,
+    init: Model | Weights | str | Path | None = None,
+    classes: int | None = None,
+    callbacks: Iterable[Callback] = (),
+    progress: bool | None = None,
+    checkpoint_every: int = 10_000,
+    keep: int = 3,
+    stop_after: int | None = None,
+    report: bool = False,
+    idle_timeout: float = math.inf,
+    **config: Any,
+) -> Result:
+    """Train a network on a new run.
+
+    The result depends on the data and on the settings, and on nothing else: not on the number of workers, the machine,
+    interruptions or faults. Ctrl-C, and interrupting a notebook's cell, write a checkpoint first; see `resume`.
+
+    Parameters
+    ----------
+    data : str, Path, pair of arrays, or pyarrow Table
+        A folder with the datasets train/ and test/, as `ddmlp convert` or `DatasetWriter` writes them; images (rows,
+        height, width) and labels (rows,), integers from 0 to 255; a table with the columns `pixels` and `label`; or
+        the URI of a stream, "-" or "tcp://HOST:PORT". What is in memory is first written into the run's folder.
+    test : pair of arrays, pyarrow Table, str or Path, optional
+        The test data, if `data` is in memory; or the path of a dataset.
+    run : str or Path, optional
+        The folder of the run, a new one; by default runs/DATE-TIME.
+    workers : int or (int, int)
+        Worker processes on Ray, or the fewest and the most; 0: all is computed in this process.
+    address : str, optional
+        The Ray to use: HOST:PORT, "local" for a new one, or "auto" for one that runs. By default RAY_ADDRESS, then the
+        Ray that this program is connected to, then one of yours that runs here, then a new one.
+    dashboard : bool
+        Whether a Ray that is started for the run has its dashboard.
+    init : Model, Weights, str or Path, optional
+        The weights to begin with, also as a run's folder or an .npz file; by default random ones, by the seed.
+    classes : int, optional
+        The number of classes, if the data are a stream (default: 10) or in memory (default: 1 + the highest label).
+    callbacks : iterable of Callback
+        Called while the run trains.
+    progress : bool, optional
+        Whether to show the progress; by default in a notebook and on a terminal.
+    checkpoint_every : int
+        Steps between checkpoints, in addition to the one at the end of each epoch.
+    keep : int
+        Checkpoints to keep.
+    stop_after : int, optional
+        The step to stop at, with a checkpoint and a model.
+    report : bool
+        Whether to write report.html into the run's folder.
+    idle_timeout : float
+        Seconds without a new row after which a run that follows its data ends.
+    **config
+        The settings that the result depends on, see `TrainConfig`: hidden, batch, microbatch, lr, lr_schedule, lr_half,
+        epochs, seed, window, staleness, staleness_lr, delay, follow.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    ConfigError
+        A value is out of range, or two exclude each other; nothing has been written.
+    DatasetError
+        The data are damaged, or have another form.
+    RunError
+        The folder holds a run already, or another process uses it.
+    TrainingError
+        Training cannot go on, for example because the weights would not be finite.
+    ClusterError
+        Ray has failed. A note says how to continue the run.
+    KeyboardInterrupt
+        The run was interrupted. A note says how to continue it.
+
+    Examples
+    --------
+    Train on 64 images of two classes, 4 x 4 pixels each:
+
+    >>> import numpy as np, pathlib, tempfile
+    >>> import ddmlp
+    >>> labels = np.arange(64) % 2
+    >>> images = np.random.default_rng(0).integers(0, 100, (64, 4, 4), np.uint8)
+    >>> images[labels == 1, :2] += 150  # the upper half of the second class is lighter
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> result = ddmlp.fit((images, labels), test=(images, labels), run=f"{folder.name}/run", hidden=4, epochs=20)
+    >>> result.steps, result.finished, result.test_error
+    (160, True, 0.0)
+    >>> result.model.predict(images[:4])
+    array([0, 1, 0, 1])
+    >>> ddmlp.verify(result.run).weights_sha256 == result.weights_sha256
+    True
+    >>> folder.cleanup()
+    """
+    options = Options(
+        workers=workers,
+        address=address,
+        dashboard=dashboard,
+        checkpoint_every=checkpoint_every,
+        keep=keep,
+        stop_after=stop_after,
+        idle_timeout=idle_timeout,
+    )
+    found = new_run(run)
+    found.refuse_old()
+    weights = _initial(init)
+    stream = isinstance(data, str) and is_source(data)
+    chosen = settings(_plain(config), None, weights, follow=stream)
+    session = Session(
+        run=found,
+        rows=rows_of(data, test, found, classes, follow=chosen.follow and not stream),
+        config=chosen,
+        options=options,
+        init=weights,
+        callbacks=_checked(callbacks),
+        progress=RunProgress(quiet=None if progress is None else not progress),
+        hint=lambda: _hint(found.path, options, data if stream else None),
+    )
+    return _finish(session, report=report)
+
+
+def resume(
+    run: str | Path,
+    *,
+    data: str | Path | None = None,
+    workers: int | tuple[int, int] = 0,
+    address: str | None = None,
+    dashboard: bool = False,
+    epochs: int | None = None,
+    end: bool = False,
+    callbacks: Iterable[Callback] = (),
+    progress: bool | None = None,
+    checkpoint_every: int = 10_000,
+    keep: int = 3,
+    stop_after: int | None = None,
+    report: bool = False,
+    idle_timeout: float = math.inf,
+) -> Result:
+    """Continue a run from its newest checkpoint: one that was interrupted, or stopped, or is to have more epochs.
+
+    The weights are the same as if the run had never stopped. A run that has ended is returned as it is.
+
+    Parameters
+    ----------
+    run : str or Path
+        The folder of the run.
+    data : str or Path, optional
+        Where its data are, if not where it was begun; or the URI of the stream that it continues with.
+    epochs : int, optional
+        More epochs than the run has. Not with lr_schedule="linear", whose learning rate is 0 at the end.
+    end : bool
+        No more rows will come to a run that follows its data: train on those that are there, and end.
+    workers, address, dashboard, callbacks, progress, checkpoint_every, keep, stop_after, report, idle_timeout
+        See `fit`. They need not be those that the run was begun with.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    RunError
+        The folder holds no run, or one of another arithmetic, or its data have changed.
+    ConfigError, DatasetError, TrainingError, ClusterError, KeyboardInterrupt
+        As `fit`.
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile
+    >>> import ddmlp
+    >>> images, labels = np.zeros((64, 4, 4), np.uint8), np.arange(64) % 2
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> part = ddmlp.fit((images, labels), run=f"{folder.name}/run", hidden=4, epochs=2, stop_after=5)
+    >>> part.steps, part.finished
+    (5, False)
+    >>> whole = ddmlp.resume(part.run)
+    >>> whole.steps, whole.finished
+    (16, True)
+    >>> folder.cleanup()
+    """
+    options = Options(
+        workers=workers,
+        address=address,
+        dashboard=dashboard,
+        checkpoint_every=checkpoint_every,
+        keep=keep,
+        stop_after=stop_after,
+        idle_timeout=idle_timeout,
+    )
+    found = new_run(run)
+    begun = found.require_arithmetic()
+    stream = isinstance(data, str) and is_source(data)
+    session = Session(
+        run=found,
+        rows=rows_again(data, begun, found),
+        config=settings(_plain({"epochs": epochs}), begun, None, follow=stream),
+        options=options,
+        begun=begun,
+        end=end,
+        callbacks=_checked(callbacks),
+        progress=RunProgress(quiet=None if progress is None else not progress),
+        hint=lambda: _hint(found.path, options, data),
+    )
+    return _finish(session, report=report)
+
+
+def _finish(session: Session, *, report: bool) -> Result:
+    """Train to the end; raises KeyboardInterrupt if the session was interrupted."""
+    step, result, trained = session.train()
+    if result is None:
+        stopped = f"interrupted after step {step}"
+        session.progress.note(f"{stopped}; {session.hint()}")
+        error = KeyboardInterrupt(stopped)
+        error.add_note(session.hint())
+        raise error
+    if report and trained:
+        result.write_report()
+    return result
+
+
+def _hint(run: Path, options: Options, data: str | Path | None) -> str:
+    """The call that continues a run."""
+    given = {**({} if data is None else {"data": str(data)}), **options.given}
+    words = [repr(str(run)), *(f"{name}={value!r}" for name, value in given.items())]
+    return f"continue with: ddmlp.resume({', '.join(words)})"
+
+
+def _initial(init: Model | Weights | str | Path | None) -> Weights | None:
+    if init is None or isinstance(init, Weights):
+        return init
+    return init.weights if isinstance(init, Model) else load_weights(Path(init))
+
+
+def _checked(callbacks: Iterable[Callback]) -> list[Callback]:
+    found = list(callbacks)
+    for each in found:
+        if not isinstance(each, Callback):
+            raise ConfigError(f"callbacks has a {type(each).__name__}, expected instances of ddmlp.Callback")
+    return found
+
+
+def _plain(config: dict[str, Any]) -> dict[str, Any]:
+    """Settings with NumPy's numbers as Python's."""
+    return {name: value.item() if hasattr(value, "item") else value for name, value in config.items()}

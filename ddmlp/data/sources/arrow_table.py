@@ -1,0 +1,29 @@
+"""Arrow tables, as a program has them in memory."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ddmlp.data.sources.arrow_columns import Columns, shown
+from ddmlp.errors import DatasetError
+
+CLASSES = 256
+
+
+def table_columns(table: Any, name: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The pixels (rows, height, width) and the labels (rows,) of a pyarrow Table or RecordBatch; for its columns see
+    `Columns`. Raises DatasetError."""
+    if isinstance(table, pa.RecordBatch):
+        table = pa.Table.from_batches([table])
+    if not isinstance(table, pa.Table):
+        raise DatasetError(f"{name} is a {type(table).__name__}, expected a pyarrow Table")
+    columns = Columns(table.schema, name, CLASSES)
+    try:
+        found = [columns.decode(batch) for batch in table.to_batches() if len(batch)]
+    except pa.ArrowException as error:
+        raise DatasetError(f"{name}: {shown(error)}") from error
+    if not found:
+        raise DatasetError(f"{name} has no rows, expected at least one")
+    return np.concatenate([rows.pixels for rows in found]), np.concatenate([rows.labels for rows in found])

@@ -1,0 +1,97 @@
+"""Rows in memory: NumPy arrays, and Arrow tables."""
+
+from collections.abc import Iterator
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddmlp.data.manifest import MAX_PIXELS
+from ddmlp.data.sources import Rows
+from ddmlp.errors import DatasetError
+
+MAX_CLASSES = 256
+BATCH_BYTES = 1 << 20  # of pixels, at a time
+
+
+class RowsInMemory:
+    """Images and their labels: a `FiniteSource`.
+
+    Parameters
+    ----------
+    images : (rows, height, width) integers from 0 to 255
+        Ink 255 on paper 0, as MNIST has it.
+    labels : (rows,) integers from 0 to 255
+        The class of each image.
+    name : str
+        What messages call them.
+
+    Raises
+    ------
+    DatasetError
+        They have another shape, another type or other values.
+    """
+
+    def __init__(self, images: Any, labels: Any, name: str = "the data") -> None:
+        pixels, classes = np.asarray(images), np.asarray(labels)
+        if pixels.ndim != 3 or classes.ndim != 1 or len(pixels) != len(classes):
+            raise DatasetError(
+                f"{name} has images of shape {pixels.shape} and labels of shape {classes.shape}, expected (rows, "
+                "height, width) and (rows,)"
+            )
+        if not pixels.size >= 1 or not pixels[0].size <= MAX_PIXELS:
+            raise DatasetError(
+                f"{name} has images of shape {pixels.shape}, expected at least one, of 1 to {MAX_PIXELS:,} pixels"
+            )
+        self.name = name
+        self._pixels = _as_bytes(pixels, f"{name}: the images", "scale them to 0 to 255 and round them")
+        self._labels = _as_bytes(classes, f"{name}: the labels", "number the classes from 0")
+        self.rows = len(pixels)
+        self.image_shape: tuple[int, int] = pixels.shape[1:]
+
+    @classmethod
+    def of(cls, data: Any, name: str = "the data") -> "RowsInMemory | None":
+        """The rows of a pair of images and labels, or of an Arrow table; None for anything else."""
+        if isinstance(data, tuple | list) and len(data) == 2:
+            return cls(data[0], data[1], name)
+        if type(data).__module__.partition(".")[0] == "pyarrow":
+            from ddmlp.data.sources.arrow_table import table_columns
+
+            pixels, labels = table_columns(data, name)
+            return cls(pixels, labels, name)
+        return None
+
+    def open(self) -> Self:
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+    def count_classes(self) -> int:
+        """One more than the highest label."""
+        return int(self._labels.max()) + 1
+
+    def batches(self, classes: int, rows: int | None = None) -> Iterator[Rows]:
+        """The rows in their order, `rows` at a time; raises DatasetError for a label outside the classes."""
+        if (wrong := np.flatnonzero(self._labels >= classes)).size:
+            raise DatasetError(
+                f"{self.name}: the label of row {wrong[0]:,} is {self._labels[wrong[0]]}, expected 0 to {classes - 1}"
+            )
+        size = rows or max(1, BATCH_BYTES // self._pixels[0].size)
+        for start in range(0, self.rows, size):
+            yield Rows(self._pixels[start : start + size], self._labels[start : start + size])
+
+
+def _as_bytes(values: NDArray[Any], what: str, remedy: str) -> NDArray[np.uint8]:
+    """The same values as uint8; raises DatasetError if that would change one."""
+    if values.dtype == np.uint8:
+        return values
+    if not np.issubdtype(values.dtype, np.integer):
+        raise DatasetError(f"{what} are {values.dtype}, expected integers from 0 to 255; {remedy}")
+    least, most = int(values.min()), int(values.max())
+    if least < 0 or most > 255:
+        raise DatasetError(f"{what} are from {least} to {most}, expected 0 to 255; {remedy}")
+    return values.astype(np.uint8)
