@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from ddmlp import errors
     from ddmlp.api.audit import Replayed, Verified, replay, verify
     from ddmlp.api.callback import Callback
+    from ddmlp.api.fit import fit
     from ddmlp.api.model import evaluate, load
     from ddmlp.api.result import Result
+    from ddmlp.api.resume import resume
     from ddmlp.api.tensorboard import TensorBoard
-    from ddmlp.api.training import fit, resume
     from ddmlp.config import TrainConfig
     from ddmlp.data.writer import DatasetWriter
     from ddmlp.inference.evaluation import Evaluation
@@ -64,10 +65,10 @@ _MODULES = {  # that the names are in; a name without one is itself a module
     "Verified": "api.audit",
     "errors": None,
     "evaluate": "api.model",
-    "fit": "api.training",
+    "fit": "api.fit",
     "load": "api.model",
     "replay": "api.audit",
-    "resume": "api.training",
+    "resume": "api.resume",
     "verify": "api.audit",
 }
 

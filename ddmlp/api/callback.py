@@ -1,9 +1,11 @@
 """Callbacks: what a program does while a run trains."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ddmlp.config import TrainConfig
+from ddmlp.errors import ConfigError
 from ddmlp.runs.events import Epoch, Event, Progress, Saved
 
 if TYPE_CHECKING:
@@ -70,3 +72,12 @@ class Callback:
 
     def close(self) -> None:
         """Release what the callback holds. Called last, however the run has ended."""
+
+
+def checked(callbacks: Iterable[Callback]) -> list[Callback]:
+    """The callbacks as a list; raises ConfigError if one is none."""
+    found = list(callbacks)
+    for each in found:
+        if not isinstance(each, Callback):
+            raise ConfigError(f"callbacks has a {type(each).__name__}, expected instances of ddmlp.Callback")
+    return found

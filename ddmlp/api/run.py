@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ddmlp.api.options import Options
 from ddmlp.config import TrainConfig
 from ddmlp.errors import ConfigError, DdmlpError, TrainingError
 from ddmlp.nn.weights import Weights
@@ -32,7 +33,7 @@ def settings(given: dict[str, Any], begun: Origin | None, init: Weights | None, 
     """
     if unknown := sorted(given.keys() - set(TrainConfig.names())):
         raise ConfigError(f"there is no setting {unknown[0]!r}, expected one of {', '.join(TrainConfig.names())}")
-    given = {name: value for name, value in given.items() if value is not None}
+    given = {name: _plain(value) for name, value in given.items() if value is not None}
     if begun:
         return replace(begun.config.extended_to(given.pop("epochs", begun.config.epochs)), **given)
     followed: dict[str, Any] = {}
@@ -53,3 +54,15 @@ def hinting(run: Run, hint: Callable[[], str]) -> Iterator[None]:
         if run.exists and run.checkpoints.paths():
             error.add_note(hint())
         raise
+
+
+def resume_call(run: Path, options: Options, data: str | Path | None) -> str:
+    """How a program continues a run, in words. data: the stream, or the folder if it was moved."""
+    given = {**({} if data is None else {"data": str(data)}), **options.given}
+    words = [repr(str(run)), *(f"{name}={value!r}" for name, value in given.items())]
+    return f"continue with: ddmlp.resume({', '.join(words)})"
+
+
+def _plain(value: Any) -> Any:
+    """A NumPy number, for example from a grid search, as Python's."""
+    return value.item() if hasattr(value, "item") else value

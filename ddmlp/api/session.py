@@ -111,6 +111,22 @@ class Session:
                 callback.on_end(result)
             return Ending(report.step, result)
 
+    def complete(self, *, report: bool) -> Result:
+        """Train to the end; raises KeyboardInterrupt, with a hint, if the session was interrupted.
+
+        report: write one into the run's folder, if there was anything to train.
+        """
+        step, result, trained = self.train()
+        if result is None:
+            stopped = f"interrupted after step {step}"
+            self.progress.note(f"{stopped}; {self.hint()}")
+            error = KeyboardInterrupt(stopped)
+            error.add_note(self.hint())
+            raise error
+        if report and trained:
+            result.write_report()
+        return result
+
     def _ended(self) -> Result | None:
         """The result of a run that has nothing left to train."""
         found = self.run.result()

@@ -1,8 +1,5 @@
 """fit and resume: what they train on, what they return, and how they end."""
 
-import signal
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +8,13 @@ import pyarrow as pa
 import pytest
 
 import ddmlp
-from ddmlp.api import session
 from ddmlp.cli import train, verify
 from ddmlp.data.dataset import Dataset
 from ddmlp.errors import ConfigError, DatasetError, RunError
+from tests.support.api import SMALL, STEPS
 from tests.support.helpers import inside
 
-SMALL: dict[str, Any] = {"hidden": 8, "batch": 50, "epochs": 2}
 FLAGS = ["--hidden", "8", "--batch", "50", "--epochs", "2"]
-STEPS = 160
 
 
 def rows(folder: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -37,47 +32,6 @@ def table(pixels: np.ndarray, labels: np.ndarray) -> pa.Table:
 @pytest.fixture(scope="module")
 def arrays(data: Path) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
     return rows(data / "train"), rows(data / "test")
-
-
-@pytest.fixture(scope="module")
-def expected(data: Path, tmp_path_factory: pytest.TempPathFactory) -> ddmlp.Result:
-    """What the settings come to on the sample."""
-    return ddmlp.fit(data, run=tmp_path_factory.mktemp("expected") / "run", **SMALL)
-
-
-class Watch(ddmlp.Callback):
-    """Notes the calls; stops at the first test if it is to."""
-
-    def __init__(self, stop: bool = False) -> None:
-        self.calls: list[str] = []
-        self._stop = stop
-
-    def on_begin(self, run: Path, config: ddmlp.TrainConfig) -> None:
-        assert (run / "config.json").exists()
-        self.calls.append(f"begin {config.hidden}")
-
-    def on_step(self, progress: Any) -> None:
-        self.calls.append(f"step {progress.step}")
-
-    def on_test(self, epoch: Any) -> None:
-        self.calls.append(f"test {epoch.epoch} {epoch.error}")
-        if self._stop:
-            self.stop()
-
-    def on_checkpoint(self, saved: Any) -> None:
-        self.calls.append(f"checkpoint {saved.step}")
-
-    def on_end(self, result: ddmlp.Result) -> None:
-        self.calls.append(f"end {result.weights_sha256}")
-
-    def close(self) -> None:
-        self.calls.append("close")
-
-
-@pytest.fixture
-def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look at requests to stop after each stretch of steps."""
-    monkeypatch.setattr(session, "ADVANCE_SECONDS", 0)
 
 
 def test_simple(expected: ddmlp.Result, data: Path):
@@ -179,84 +133,12 @@ def test_init(expected: ddmlp.Result, data: Path, tmp_path: Path):
     assert {run.weights_sha256 for run in runs} == {expected.weights_sha256}
 
 
-def test_callbacks(expected: ddmlp.Result, data: Path, tmp_path: Path):
-    watch = Watch()
-    found = ddmlp.fit(data, run=tmp_path / "run", callbacks=[watch], **SMALL)
-    assert found.weights_sha256 == expected.weights_sha256
-    steps = [call for call in watch.calls if call.startswith("step")]
-    assert watch.calls[:2] == ["begin 8", "checkpoint 0"]
-    assert steps[-1] == f"step {STEPS}"
-    assert len(steps) > 3
-    assert f"test 2 {found.test_error}" in watch.calls
-    assert watch.calls[-2:] == [f"end {found.weights_sha256}", "close"]
-
-
-@pytest.mark.usefixtures("often")
-def test_stop(expected: ddmlp.Result, data: Path, tmp_path: Path):
-    watch = Watch(stop=True)
-    found = ddmlp.fit(data, run=tmp_path / "run", callbacks=[watch], **SMALL)
-    assert STEPS // 2 <= found.steps < STEPS
-    assert not found.finished
-    assert f"checkpoint {found.steps}" in watch.calls
-    assert watch.calls[-2:] == [f"end {found.weights_sha256}", "close"]
-    again = ddmlp.resume(found.run, callbacks=[Watch()])
-    assert (again.weights_sha256, again.finished) == (expected.weights_sha256, True)
-    with pytest.raises(RunError, match="continued"):
-        _ = found.model
-
-
-def test_failing_callback(data: Path, tmp_path: Path):
-    class Failing(Watch):
-        def on_step(self, progress: Any) -> None:
-            raise KeyError(progress.step)
-
-    watch = Failing()
-    with pytest.raises(KeyError):
-        ddmlp.fit(data, run=tmp_path / "run", callbacks=[watch], **SMALL)
-    assert watch.calls[-1] == "close"
-    assert ddmlp.resume(tmp_path / "run").finished
-
-
 def test_more_epochs(data: Path, tmp_path: Path):
     found = ddmlp.fit(data, run=tmp_path / "run", lr_schedule="constant", **SMALL)
     assert ddmlp.resume(found.run).weights_sha256 == found.weights_sha256
     more = ddmlp.resume(found.run, epochs=3)
     assert (more.steps, more.finished) == (240, True)
     assert ddmlp.verify(found.run).weights_sha256 == more.weights_sha256
-
-
-class Interrupt(ddmlp.Callback):
-    """Ctrl-C, as a terminal or a notebook sends it."""
-
-    def on_test(self, epoch: Any) -> None:  # noqa: ARG002
-        signal.raise_signal(signal.SIGINT)
-
-
-@pytest.fixture
-def handlers() -> Iterator[None]:
-    before = [signal.getsignal(number) for number in signal.valid_signals()]
-    yield
-    assert [signal.getsignal(number) for number in signal.valid_signals()] == before
-
-
-@pytest.mark.usefixtures("often", "handlers")
-def test_ctrl_c(expected: ddmlp.Result, data: Path, tmp_path: Path):
-    with pytest.raises(KeyboardInterrupt, match="after step") as caught:
-        ddmlp.fit(data, run=tmp_path / "run", callbacks=[Interrupt()], keep=2, **SMALL)
-    (note,) = caught.value.__notes__
-    assert not (tmp_path / "run" / "result.json").exists()
-    found = eval(note.partition("continue with: ")[2])
-    assert found.weights_sha256 == expected.weights_sha256
-    assert "keep=2" in note
-
-
-@pytest.mark.usefixtures("handlers")
-def test_in_a_thread(expected: ddmlp.Result, data: Path, tmp_path: Path):
-    found: list[ddmlp.Result] = []
-    thread = threading.Thread(target=lambda: found.append(ddmlp.fit(data, run=tmp_path / "run", **SMALL)))
-    thread.start()
-    thread.join()
-    assert [result.weights_sha256 for result in found] == [expected.weights_sha256]
 
 
 @pytest.mark.parametrize(("progress", "shown"), [(None, False), (False, False), (True, True)])

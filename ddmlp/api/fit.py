@@ -1,19 +1,18 @@
-"""Training as functions: fit and resume."""
+"""fit: trains a new run."""
 
 import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ddmlp.api.callback import Callback
+from ddmlp.api.callback import Callback, checked
 from ddmlp.api.options import Options
 from ddmlp.api.progress import RunProgress
 from ddmlp.api.result import Result
-from ddmlp.api.rows import rows_again, rows_of
-from ddmlp.api.run import new_run, settings
+from ddmlp.api.rows import rows_of
+from ddmlp.api.run import new_run, resume_call, settings
 from ddmlp.api.session import Session
 from ddmlp.data.sources import is_source
-from ddmlp.errors import ConfigError
 from ddmlp.inference.model import Model, load_weights
 from ddmlp.nn.weights import Weights
 
@@ -132,140 +131,21 @@ def fit(
     found.refuse_old()
     weights = _initial(init)
     stream = isinstance(data, str) and is_source(data)
-    chosen = settings(_plain(config), None, weights, follow=stream)
+    chosen = settings(config, None, weights, follow=stream)
     session = Session(
         run=found,
         rows=rows_of(data, test, found, classes, follow=chosen.follow and not stream),
         config=chosen,
         options=options,
         init=weights,
-        callbacks=_checked(callbacks),
+        callbacks=checked(callbacks),
         progress=RunProgress(quiet=None if progress is None else not progress),
-        hint=lambda: _hint(found.path, options, data if stream else None),
+        hint=lambda: resume_call(found.path, options, data if stream else None),
     )
-    return _finish(session, report=report)
-
-
-def resume(
-    run: str | Path,
-    *,
-    data: str | Path | None = None,
-    workers: int | tuple[int, int] = 0,
-    address: str | None = None,
-    dashboard: bool = False,
-    epochs: int | None = None,
-    end: bool = False,
-    callbacks: Iterable[Callback] = (),
-    progress: bool | None = None,
-    checkpoint_every: int = 10_000,
-    keep: int = 3,
-    stop_after: int | None = None,
-    report: bool = False,
-    idle_timeout: float = math.inf,
-) -> Result:
-    """Continue a run from its newest checkpoint: one that was interrupted, or stopped, or is to have more epochs.
-
-    The weights are the same as if the run had never stopped. A run that has ended is returned as it is.
-
-    Parameters
-    ----------
-    run : str or Path
-        The folder of the run.
-    data : str or Path, optional
-        Where its data are, if not where it was begun; or the URI of the stream that it continues with.
-    epochs : int, optional
-        More epochs than the run has. Not with lr_schedule="linear", whose learning rate is 0 at the end.
-    end : bool
-        No more rows will come to a run that follows its data: train on those that are there, and end.
-    workers, address, dashboard, callbacks, progress, checkpoint_every, keep, stop_after, report, idle_timeout
-        See `fit`. They need not be those that the run was begun with.
-
-    Returns
-    -------
-    Result
-
-    Raises
-    ------
-    RunError
-        The folder holds no run, or one of another arithmetic, or its data have changed.
-    ConfigError, DatasetError, TrainingError, ClusterError, KeyboardInterrupt
-        As `fit`.
-
-    Examples
-    --------
-    >>> import numpy as np, tempfile
-    >>> import ddmlp
-    >>> images, labels = np.zeros((64, 4, 4), np.uint8), np.arange(64) % 2
-    >>> folder = tempfile.TemporaryDirectory()
-    >>> part = ddmlp.fit((images, labels), run=f"{folder.name}/run", hidden=4, epochs=2, stop_after=5)
-    >>> part.steps, part.finished
-    (5, False)
-    >>> whole = ddmlp.resume(part.run)
-    >>> whole.steps, whole.finished
-    (16, True)
-    >>> folder.cleanup()
-    """
-    options = Options(
-        workers=workers,
-        address=address,
-        dashboard=dashboard,
-        checkpoint_every=checkpoint_every,
-        keep=keep,
-        stop_after=stop_after,
-        idle_timeout=idle_timeout,
-    )
-    found = new_run(run)
-    begun = found.require_arithmetic()
-    stream = isinstance(data, str) and is_source(data)
-    session = Session(
-        run=found,
-        rows=rows_again(data, begun, found),
-        config=settings(_plain({"epochs": epochs}), begun, None, follow=stream),
-        options=options,
-        begun=begun,
-        end=end,
-        callbacks=_checked(callbacks),
-        progress=RunProgress(quiet=None if progress is None else not progress),
-        hint=lambda: _hint(found.path, options, data),
-    )
-    return _finish(session, report=report)
-
-
-def _finish(session: Session, *, report: bool) -> Result:
-    """Train to the end; raises KeyboardInterrupt if the session was interrupted."""
-    step, result, trained = session.train()
-    if result is None:
-        stopped = f"interrupted after step {step}"
-        session.progress.note(f"{stopped}; {session.hint()}")
-        error = KeyboardInterrupt(stopped)
-        error.add_note(session.hint())
-        raise error
-    if report and trained:
-        result.write_report()
-    return result
-
-
-def _hint(run: Path, options: Options, data: str | Path | None) -> str:
-    """The call that continues a run."""
-    given = {**({} if data is None else {"data": str(data)}), **options.given}
-    words = [repr(str(run)), *(f"{name}={value!r}" for name, value in given.items())]
-    return f"continue with: ddmlp.resume({', '.join(words)})"
+    return session.complete(report=report)
 
 
 def _initial(init: Model | Weights | str | Path | None) -> Weights | None:
     if init is None or isinstance(init, Weights):
         return init
     return init.weights if isinstance(init, Model) else load_weights(Path(init))
-
-
-def _checked(callbacks: Iterable[Callback]) -> list[Callback]:
-    found = list(callbacks)
-    for each in found:
-        if not isinstance(each, Callback):
-            raise ConfigError(f"callbacks has a {type(each).__name__}, expected instances of ddmlp.Callback")
-    return found
-
-
-def _plain(config: dict[str, Any]) -> dict[str, Any]:
-    """Settings with NumPy's numbers as Python's."""
-    return {name: value.item() if hasattr(value, "item") else value for name, value in config.items()}

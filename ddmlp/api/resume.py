@@ -1,0 +1,99 @@
+"""resume: continues a run."""
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+from ddmlp.api.callback import Callback, checked
+from ddmlp.api.options import Options
+from ddmlp.api.progress import RunProgress
+from ddmlp.api.result import Result
+from ddmlp.api.rows import rows_again
+from ddmlp.api.run import new_run, resume_call, settings
+from ddmlp.api.session import Session
+from ddmlp.data.sources import is_source
+
+
+def resume(
+    run: str | Path,
+    *,
+    data: str | Path | None = None,
+    workers: int | tuple[int, int] = 0,
+    address: str | None = None,
+    dashboard: bool = False,
+    epochs: int | None = None,
+    end: bool = False,
+    callbacks: Iterable[Callback] = (),
+    progress: bool | None = None,
+    checkpoint_every: int = 10_000,
+    keep: int = 3,
+    stop_after: int | None = None,
+    report: bool = False,
+    idle_timeout: float = math.inf,
+) -> Result:
+    """Continue a run from its newest checkpoint: one that was interrupted, or stopped, or is to have more epochs.
+
+    The weights are the same as if the run had never stopped. A run that has ended is returned as it is.
+
+    Parameters
+    ----------
+    run : str or Path
+        The folder of the run.
+    data : str or Path, optional
+        Where its data are, if not where it was begun; or the URI of the stream that it continues with.
+    epochs : int, optional
+        More epochs than the run has. Not with lr_schedule="linear", whose learning rate is 0 at the end.
+    end : bool
+        No more rows will come to a run that follows its data: train on those that are there, and end.
+    workers, address, dashboard, callbacks, progress, checkpoint_every, keep, stop_after, report, idle_timeout
+        See `fit`. They need not be those that the run was begun with.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    RunError
+        The folder holds no run, or one of another arithmetic, or its data have changed.
+    ConfigError, DatasetError, TrainingError, ClusterError, KeyboardInterrupt
+        As `fit`.
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile
+    >>> import ddmlp
+    >>> images, labels = np.zeros((64, 4, 4), np.uint8), np.arange(64) % 2
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> part = ddmlp.fit((images, labels), run=f"{folder.name}/run", hidden=4, epochs=2, stop_after=5)
+    >>> part.steps, part.finished
+    (5, False)
+    >>> whole = ddmlp.resume(part.run)
+    >>> whole.steps, whole.finished
+    (16, True)
+    >>> folder.cleanup()
+    """
+    options = Options(
+        workers=workers,
+        address=address,
+        dashboard=dashboard,
+        checkpoint_every=checkpoint_every,
+        keep=keep,
+        stop_after=stop_after,
+        idle_timeout=idle_timeout,
+    )
+    found = new_run(run)
+    begun = found.require_arithmetic()
+    stream = isinstance(data, str) and is_source(data)
+    session = Session(
+        run=found,
+        rows=rows_again(data, begun, found),
+        config=settings({"epochs": epochs}, begun, None, follow=stream),
+        options=options,
+        begun=begun,
+        end=end,
+        callbacks=checked(callbacks),
+        progress=RunProgress(quiet=None if progress is None else not progress),
+        hint=lambda: resume_call(found.path, options, data),
+    )
+    return session.complete(report=report)

@@ -1,0 +1,21 @@
+"""What the tests of the Python API share."""
+
+from pathlib import Path
+
+import pytest
+
+import ddmlp
+from ddmlp.api import session
+from tests.support.api import SMALL
+
+
+@pytest.fixture(scope="package")
+def expected(data: Path, tmp_path_factory: pytest.TempPathFactory) -> ddmlp.Result:
+    """What the settings come to on the sample."""
+    return ddmlp.fit(data, run=tmp_path_factory.mktemp("expected") / "run", **SMALL)
+
+
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at requests to stop after each stretch of steps."""
+    monkeypatch.setattr(session, "ADVANCE_SECONDS", 0)
