@@ -115,7 +115,7 @@ class Plan:
         return 0, self.rows
 
     def extended_to(self, _rows: int, *, ended: bool) -> "Plan":  # noqa: ARG002
-        """The plan for a dataset that has grown to so many rows: this one, because its number of rows is fixed."""
+        """The plan for a dataset that has grown: this one, because its number of rows is fixed; see `StreamPlan`."""
         return self
 
     @cached_property

@@ -1,1 +1,1 @@
-"""Units out, gradients in, updates applied. No sockets, no Ray."""
+"""Training: sends units out, adds the gradients that come back, and applies the updates. No sockets, no Ray."""

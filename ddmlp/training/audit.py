@@ -1,4 +1,4 @@
-"""Reads a run from its folder, checks it against itself, and computes it again."""
+"""Reads a run from its folder, checks that its files agree, and computes it again."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,15 +16,24 @@ from ddmlp.training.figures import Figures
 from ddmlp.training.job import Job
 from ddmlp.training.recompute import Recomputation
 
-Show = Callable[[int, int], None]  # called with steps done and steps in all
+Show = Callable[[int, int], None]  # called with the number of steps done, and of all steps
 
 
 class RecordedRun:
-    """A run as its folder has it: the chain, which begins at step 0, and the checkpoints that are kept, by step."""
+    """A run as recorded in its folder: the hash chain, and the kept checkpoints by step.
+
+    Parameters
+    ----------
+    path : Path
+        The folder of the run.
+
+    Raises
+    ------
+    RunError
+        If the folder has no run or a run of another arithmetic, if a file is damaged, or if two files disagree.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Raises RunError if the folder has no run, or one of another arithmetic, if a file is damaged, or if two files
-        contradict each other."""
         self.run = Run(path)
         self.origin = self.run.require_arithmetic()
         with self.run:
@@ -33,16 +42,26 @@ class RecordedRun:
 
     @property
     def steps(self) -> list[int]:
-        """The steps of all checkpoints that were ever written, ascending."""
+        """The steps of all checkpoints ever written, ascending."""
         return [entry.step for entry in self.entries]
 
     def open_dataset(self, data: Path | None) -> Dataset:
-        """The training data, verified; data: their folder if the run does not find them any more.
+        """Open and verify the training data.
 
-        Raises DatasetError, and RunError if it is another dataset than the run's.
+        Parameters
+        ----------
+        data : Path or None
+            The folder that has `train`; None: the one that the run was trained on.
+
+        Raises
+        ------
+        DatasetError
+            If the dataset is missing or damaged.
+        RunError
+            If the data have been moved, or are not the dataset of this run.
         """
         if data is None and not self.origin.data.exists():
-            raise RunError(f"{self.origin.data}, the data of {self.run.path}, is gone; name its place by --data")
+            raise RunError(f"{self.origin.data}, the data of {self.run.path}, does not exist; give its place by --data")
         dataset = Dataset((data or self.origin.data) / "train")
         follow = self.origin.config.follow
         if dataset.manifest.identity(growing=follow) != self.origin.dataset_sha256:
@@ -53,7 +72,7 @@ class RecordedRun:
         return dataset
 
     def open_test(self, data: Path | None) -> Dataset | None:
-        """The test data, verified; None if there are none any more. A run does not say which they were."""
+        """Open and verify the test data. Returns None if there are none; the run does not record which they were."""
         path = (data or self.origin.data) / "test"
         if not (path / NAME).exists():
             return None
@@ -62,12 +81,12 @@ class RecordedRun:
         return dataset
 
     def recomputation(self, dataset: Dataset, first: int, last: int) -> Recomputation:
-        """A recomputation of the run up to step `last`, from the newest kept checkpoint that is not after `first`."""
+        """A recomputation of the run up to step `last`, from the newest kept checkpoint at or before step `first`."""
         updates = UpdateLog(self.run.updates).load(last) if self.origin.config.asynchronous else None
         return Recomputation(self._job, dataset, self._start(dataset, first), updates)
 
     def figures(self, dataset: Dataset, test: Dataset | None, first: int) -> Figures:
-        """A comparison of the figures of the run with those of such a recomputation."""
+        """A comparison of the run's recorded figures with such a recomputation."""
         chain = {entry.step: entry.digest for entry in self.entries}
         plan = self._job.plan(dataset.manifest)
         return Figures(self.run, self.origin.config, plan, self._start(dataset, first), chain, test)
@@ -75,8 +94,10 @@ class RecordedRun:
     def first_difference(
         self, redone: Recomputation, last: int, show: Show, figures: Figures | None = None
     ) -> ChainEntry | None:
-        """Go on with `redone` to step `last`; the first entry of the chain whose weights differ, if any does. Raises
-        RunError for a figure that differs."""
+        """Advance `redone` to step `last`. Returns the first entry of the chain whose weights differ, or None.
+
+        Raises RunError if one of the `figures` differs.
+        """
         begin, due = redone.step, [entry for entry in self.entries if redone.step <= entry.step <= last]
         note = figures.record_step if figures else lambda *_: None
         for entry in due:
@@ -92,32 +113,32 @@ class RecordedRun:
         return Job(self.origin.config, self.origin.data, self.run.path, workers=0, checkpoint_every=1)
 
     def _start(self, dataset: Dataset, first: int) -> Checkpoint:
-        """The newest kept checkpoint that is not after `first`, or the beginning."""
+        """The newest kept checkpoint at or before step `first`, or the beginning of the run."""
         before = [step for step in self.checkpoints if 0 < step <= first]
         if before:
             return self.checkpoints[max(before)]
         return Checkpoint(self.run.initial_weights(self.origin.config, self._job.shape(dataset.manifest)), 0)
 
     def _read_chain(self) -> list[ChainEntry]:
-        """The entries of the chain, which must agree with the result and the model."""
+        """Read the entries of the chain. Raises RunError if the result or the model disagrees with the last one."""
         run = self.run
         entries = HashChain(run.chain, self.origin.fixed).entries()
         if not entries or entries[0].step != 0:
-            raise RunError(f"{run.chain} has no entry of step 0: there is nothing to verify from")
+            raise RunError(f"{run.chain} has no entry for step 0, so the run cannot be verified from its beginning")
         if result := run.result():
             if (result.chain, result.weights_sha256) != (entries[-1].digest, entries[-1].weights_sha256):
-                raise RunError(f"{run.path}/result.json is not what {run.chain} ends with")
+                raise RunError(f"{run.path}/result.json does not match the last entry of {run.chain}")
             if load_weights(run.path).sha256() != entries[-1].weights_sha256:
-                raise RunError(f"{run.path}/model.npz is not what {run.chain} ends with")
+                raise RunError(f"{run.path}/model.npz does not match the last entry of {run.chain}")
         return entries
 
     def _read_checkpoints(self) -> dict[int, Checkpoint]:
-        """The checkpoints that are kept, each of which must be in the chain."""
+        """Read the kept checkpoints. Raises RunError if one of them is not in the chain."""
         due = {(entry.step, entry.weights_sha256, entry.digest) for entry in self.entries}
         found = {}
         for path in self.run.checkpoints.paths():
             checkpoint = load_checkpoint(path)
             if (checkpoint.step, checkpoint.weights.sha256(), checkpoint.header.chain) not in due:
-                raise RunError(f"{path} is not what {self.run.chain} has for step {checkpoint.step}")
+                raise RunError(f"{path} does not match the entry of {self.run.chain} for step {checkpoint.step}")
             found[checkpoint.step] = checkpoint
         return found

@@ -1,4 +1,4 @@
-"""Finds the rows of steps: their labels, and where their pixels lie."""
+"""Finds the rows of steps: their labels, and the addresses of their pixels."""
 
 from typing import NamedTuple
 
@@ -10,17 +10,26 @@ from ddmlp.data.shards import MappedShard
 from ddmlp.plan.plan import Plan
 from ddmlp.plan.row_stats import row_hashes
 
-# Rows that are looked up at a time, if a step has fewer: each time has a cost for each shard. Of a larger step, only
-# what is asked for.
+# Rows that are located at a time, because each lookup has a cost per shard. If a step has more rows, only those that
+# are asked for are located.
 LOT = 4096
 
 
 class StepRows(NamedTuple):
-    """Rows of steps that follow each other, or of a part of one step.
+    """The rows of consecutive steps, or of a part of one step.
 
-    addresses (B,): of the rows' pixels; labels (B,) uint8; bounds (steps + 1,): where the rows of each step begin, and
-    where the last ones end; fingerprints: of each step, the sum of those of its rows; maps: the shards that the
-    addresses are in, which must be kept as long as these are used.
+    Parameters
+    ----------
+    addresses : (rows,) intp
+        The address of each row's pixels.
+    labels : (rows,) uint8
+        The class of each row.
+    bounds : (steps + 1,) intp
+        The first row of each step, and the number of rows.
+    fingerprints : list of int
+        The sum of the rows' fingerprints, modulo 2^64, for each step.
+    maps : list of MappedShard
+        The shards that the addresses are in. Keep them as long as the addresses are used.
     """
 
     addresses: NDArray[np.intp]
@@ -31,18 +40,18 @@ class StepRows(NamedTuple):
 
 
 class BatchReader:
-    """Finds what the steps of a plan train on."""
+    """Finds the rows that the steps of a plan train on."""
 
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
         self._located = LocatedRows(np.empty(0, np.intp), np.empty(0, np.uint8), [])
-        self._sums = np.zeros(1, np.uint64)  # of the fingerprints of the first 0, 1, ... rows that are here
-        self._step = self._begin = 0  # the step, and the row of it, that they begin with
+        self._sums = np.zeros(1, np.uint64)  # of the fingerprints of the first 0, 1, ... located rows
+        self._step = self._begin = 0  # the step of the first located row, and that row's number within the step
 
     def read(self, plan: Plan, step: int, begin: int = 0, count: int | None = None) -> StepRows:
-        """So many rows of `step` from its row `begin` on, fewer if it has no more; all of them if `count` is None.
+        """Find `count` rows of `step`, from its row `begin` on; or fewer, if the step ends before. None: all of them.
 
-        Raises DatasetError.
+        Raises DatasetError if a shard is missing or damaged.
         """
         left = plan.rows_before(step + 1) - plan.rows_before(step) - begin
         count = left if count is None else min(count, left)
@@ -58,9 +67,9 @@ class BatchReader:
         return self._rows(np.array([place, place + count]))
 
     def read_steps(self, plan: Plan, step: int, most: int) -> StepRows:
-        """The rows of `step`, and of as many steps behind it as can be read with it: at most so many in all.
+        """Find the rows of `step`, and of as many following steps as are located with it: at most `most` steps in all.
 
-        Raises DatasetError.
+        Raises DatasetError if a shard is missing or damaged.
         """
         first = self.read(plan, step)
         if plan.batch > LOT or len(first.labels) < plan.batch:
@@ -70,7 +79,7 @@ class BatchReader:
         return self._rows(begin + plan.batch * np.arange(count + 1))
 
     def _place(self, plan: Plan, step: int, begin: int) -> int:
-        """Where a row of a step is among the rows that were read last, if it is."""
+        """The index of a step's row among the located rows; out of their range if it is not one of them."""
         return (step - self._step) * plan.batch + begin - self._begin
 
     def _load(self, rows: NDArray[np.intp]) -> None:
@@ -80,6 +89,6 @@ class BatchReader:
 
     def _rows(self, bounds: NDArray[np.intp]) -> StepRows:
         begin, end = bounds[0], bounds[-1]
-        fingerprints = np.diff(self._sums[bounds]).tolist()  # modulo 2^64, as unsigned numbers are
+        fingerprints = np.diff(self._sums[bounds]).tolist()  # unsigned, so modulo 2^64
         addresses, labels, maps = self._located
         return StepRows(addresses[begin:end], labels[begin:end], bounds - begin, fingerprints, maps)

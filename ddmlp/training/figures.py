@@ -1,4 +1,4 @@
-"""The figures that a run has recorded, compared with what its steps come to when they are computed again."""
+"""Compares the figures that a run recorded with those of a recomputation of its steps."""
 
 import math
 from collections import Counter
@@ -21,15 +21,19 @@ from ddmlp.runs.run import Run
 from ddmlp.training.loop import Applied
 from ddmlp.training.metrics import Prequential, Stretch
 
-NOT_COVERED = "times, speeds, waits, queues, workers, versions of libraries, lines of metrics that are missing"
-ERROR_OFF = 1e-9  # by which a mean error may differ, as a part of it
+NOT_COVERED = "times, speeds, waits, queues, workers, versions of libraries, missing lines of metrics"
+ERROR_OFF = 1e-9  # the relative difference that a mean error may have
 
 
 class Figures:
-    """Follows a recomputation, and raises RunError for the first recorded figure that differs. It does so at a
-    checkpoint, so that weights that differ are reported first.
+    """Follows a recomputation, and raises RunError for the first recorded figure that differs.
 
-    compared, damaged: how many lines of metrics.jsonl were compared, and cannot be read.
+    It raises only at checkpoints, so that different weights are reported first.
+
+    Attributes
+    ----------
+    compared, damaged : int
+        The number of lines of metrics.jsonl that were compared, and that cannot be read.
     """
 
     def __init__(
@@ -41,8 +45,11 @@ class Figures:
         chain: Mapping[int, str],
         test: Dataset | None,
     ) -> None:
-        """start: where the recomputation begins; chain: the digest of each position that has one; test: the test data,
-        without which no test is compared. Raises RunError if the lines are not in their order."""
+        """Read the recorded figures.
+
+        start: where the recomputation begins; chain: the chain's digest of each checkpoint, by step; test: the test
+        data, or None to compare no tests. Raises RunError if the lines of metrics.jsonl are out of order.
+        """
         self._metrics, self._result = run.path / "metrics.jsonl", run.path / "result.json"
         self._run, self._config, self._plan, self._chain, self._test = run, config, plan, chain, test
         self._staleness = Counter(start.header.staleness)
@@ -50,14 +57,14 @@ class Figures:
         self._evaluated: tuple[int, Evaluation] | None = None
         self._stretch, self.compared = Stretch(), 0
         self._wrong: str | None = None
-        self._due: list[tuple[int, Progress]] = []  # lines to come, and the position after which each begins to count
-        self._at: dict[int, list[Epoch | Saved]] = {}  # what was noted at a position
+        self._due: list[tuple[int, Progress]] = []  # lines still to compare, each with the step that it counts from
+        self._at: dict[int, list[Epoch | Saved]] = {}  # the other lines, by step
         begin = 0
         records = Records.read(self._metrics) if self._metrics.exists() else Records([])
         self.damaged = records.damaged
         for line in records.lines:
             if line.step < begin:
-                raise RunError(f"{self._metrics} has a line of step {line.step} behind one of step {begin}")
+                raise RunError(f"{self._metrics} has a line of step {line.step} after one of step {begin}")
             if isinstance(line, Progress) and begin >= start.step:
                 self._due.append((begin, line))
             if isinstance(line, Epoch | Saved):
@@ -66,7 +73,7 @@ class Figures:
                 begin = line.step
 
     def record_step(self, version: int, applied: Applied) -> None:
-        """A step was computed again: the one that was applied to `version`."""
+        """Note that the step applied to `version` was recomputed."""
         row_stats, staleness = applied.row_stats, version - applied.update.read
         self._staleness[staleness] += 1
         if self._prequential:
@@ -82,7 +89,10 @@ class Figures:
             self._compare_progress(line)
 
     def reach(self, step: int, weights: Weights) -> None:
-        """A position was reached that has a checkpoint, with these weights. Raises RunError."""
+        """Compare what was recorded at a checkpoint that the recomputation has reached, with these weights.
+
+        Raises RunError for the first figure that differs, up to this step.
+        """
         for line in self._at.get(step, []):
             if isinstance(line, Saved):
                 self._compare_line(line, {"chain": self._chain[step]})
@@ -94,9 +104,9 @@ class Figures:
             raise RunError(self._wrong)
 
     def finish(self, step: int, weights: Weights, fixed: Mapping[str, Any]) -> bool:
-        """The last position was reached; fixed: what else the result must say. Returns whether there is a result.
+        """Compare result.json at the last step. Returns False if the run has no result.
 
-        Raises RunError.
+        fixed: other expected fields of the result. Raises RunError for the first figure that differs.
         """
         result = self._run.result()
         if result is None:
@@ -146,8 +156,8 @@ class Figures:
 
 
 def _difference(where: str, found: object, expected: Mapping[str, Any]) -> str | None:
-    """The first recorded figure that is not the expected one, in words."""
+    """Describe the first recorded figure that differs from the expected one; None if all are equal."""
     for name, value in expected.items():
         if (recorded := getattr(found, name)) != value:
-            return f"{where}: {name} is {recorded}, computed again it is {value}"
+            return f"{where}: {name} is {recorded}, but the recomputation gives {value}"
     return None

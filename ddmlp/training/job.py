@@ -1,4 +1,4 @@
-"""A job: what a trainer needs to know."""
+"""A job: the settings and paths of a training."""
 
 import math
 from dataclasses import dataclass, field
@@ -14,13 +14,32 @@ from ddmlp.training.messages import CREDITS
 
 @dataclass(frozen=True)
 class Job:
-    """What a trainer needs to know, in this process or another: settings and paths, no arrays.
+    """Everything that a trainer needs to know, in any process: settings and paths, no arrays.
 
-    workers: how many there may be; checkpoint_every: steps between checkpoints, besides those at the end of each epoch;
-    keep: how many checkpoints; stop_after: the step to stop at, if that is before the plan's end; idle_timeout:
-    seconds without a new row after which it stops, if rows may still be coming; least: how many workers must be there
-    at the start, if that is not all of them; max_deaths: of the server without a newer checkpoint, and of each worker
-    without a step between, before the run is given up.
+    Parameters
+    ----------
+    config : TrainConfig
+        The settings that the result depends on.
+    data : Path
+        The folder with the datasets `train` and `test`.
+    run : Path
+        The folder of the run.
+    workers : int
+        The maximum number of workers; 0: train in one process.
+    checkpoint_every : int
+        Steps between checkpoints. The end of an epoch has a checkpoint in any case.
+    keep : int
+        The number of checkpoints to keep.
+    stop_after : int, optional
+        The step to stop at, if that is before the end of the plan.
+    idle_timeout : float
+        Seconds without a new row after which training on a stream stops.
+    least : int, optional
+        The number of workers that must be available at the start; by default all of them.
+    max_deaths : int
+        Deaths after which the run fails: of the server since the newest checkpoint, or per worker since the last step.
+    timeouts : Timeouts
+        The limits of all waits.
     """
 
     config: TrainConfig
@@ -37,12 +56,12 @@ class Job:
 
     @property
     def fewest(self) -> int:
-        """How many workers must be there at the start."""
+        """The number of workers that must be available at the start."""
         return self.workers if self.least is None else self.least
 
     @property
     def elastic(self) -> bool:
-        """Whether the number of workers follows the room that there is."""
+        """Whether the number of workers depends on the free CPUs of the cluster."""
         return self.fewest < self.workers
 
     def plan(self, data: Manifest) -> Plan:
@@ -53,22 +72,22 @@ class Job:
 
     @property
     def test(self) -> Path | None:
-        """The test data, if there are any."""
+        """The folder of the test data; None if there are none."""
         path = self.data / "test"
         return path if (path / NAME).exists() else None
 
     @property
     def queue_capacity(self) -> int:
-        """The most units that may be open at a time: twice what the workers may hold."""
+        """The maximum number of open units: twice what the workers may hold."""
         return 2 * CREDITS * max(1, self.workers)
 
     @property
     def window(self) -> int:
-        """The most steps that are open at a time: begun, and not applied."""
+        """The maximum number of open steps: begun, but not applied."""
         if not self.config.asynchronous:
             return self.config.delay + 1
         return int(min(self.config.bound + 1, max(1, self.workers)))
 
     def shape(self, data: Manifest) -> Shape:
-        """The network's: as many inputs as a row has pixels, as many outputs as there are classes."""
+        """The shape of the network: one input per pixel, one output per class."""
         return Shape(data.pixels, self.config.hidden, data.classes)

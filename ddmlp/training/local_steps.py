@@ -1,4 +1,4 @@
-"""The steps of a run in one process, many in one call. No other way to the weights is shorter."""
+"""The steps of a run in one process, many in one call of the kernels."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -23,11 +23,11 @@ from ddmlp.training.version_stack import VersionStack
 from ddmlp.training.worker import network_for
 from ddmlp.training.worker_pool import PoolStats
 
-Counted = Iterable[tuple[float, int, float]]  # of each step that was made: E, mistakes, and the steepest slope
+Counted = Iterable[tuple[float, int, float]]  # for each step made: E, mistakes, and the steepest slope
 
 
 class LocalSteps:
-    """Computes and applies the steps of a run from a checkpoint on; a `Loop`."""
+    """Computes and applies the steps of a run, starting at a checkpoint. It is a `Loop`."""
 
     idle = True  # no step is open between two calls
 
@@ -39,10 +39,11 @@ class LocalSteps:
         start: Checkpoint,
         updates: NDArray[np.int64] | None = None,
     ) -> None:
-        """Go on from `start`, whose weights are not changed.
+        """Continue from `start`, whose weights are copied.
 
-        updates (any, 2): which step makes each version, and which version it reads, from the run's begin on (see
-        `UpdateLog`). Without them the steps are made in the order of the plan, and the delay says what they read.
+        updates (versions, 2), int64: the step that makes each version and the version that it reads, from the start of
+        the run (see `UpdateLog`). By default, steps are made in the order of the plan, and the delay determines the
+        versions that they read.
         """
         self.step = start.step
         self.waits = WaitTimes()
@@ -61,19 +62,19 @@ class LocalSteps:
 
     @property
     def stats(self) -> PoolStats:
-        """What was counted so far, as a worker pool counts."""
+        """Counts so far, in the form of a worker pool's."""
         return PoolStats(1, answered={0: self._made})
 
     def snapshot(self) -> Checkpoint:
-        """All that the steps to come depend on: a checkpoint without a header, whose arrays are not copied."""
+        """Everything that later steps depend on: a checkpoint without a header, whose arrays are not copied."""
         earlier = tuple(self._versions[version] for version in range(max(0, self.step - self._delay), self.step))
         return Checkpoint(self.weights, self.step, earlier=earlier, state=self.optimizer.state)
 
     def advance(self, plan: Plan, upto: int, deadline: float = 0.0) -> list[Applied]:  # noqa: ARG002  # it never waits
-        """Apply the next steps, up to the position `upto`: as many as are made in one call, and none behind one that
-        would leave weights that are not finite.
+        """Apply the next steps, at most up to the position `upto`: as many as one call of the kernels makes.
 
-        Raises TrainingError if the first of them would, and DatasetError.
+        It stops before a step that would leave weights that are not finite. Raises TrainingError if that is the first
+        one, and DatasetError if a shard is missing or damaged.
         """
         updates = self._next_updates(upto)
         if not updates:
@@ -103,7 +104,7 @@ class LocalSteps:
         return applied
 
     def _next_updates(self, upto: int) -> Sequence[Update]:
-        """The next updates up to that position, as long as their steps follow each other, and may be read together."""
+        """The next updates, at most up to the position `upto`, whose steps are consecutive and can be read together."""
         upto = min(upto, self.step + LOT)
         if self._updates is None:
             return [Update(step, max(0, step - self._delay)) for step in range(self.step, upto)]
@@ -112,14 +113,14 @@ class LocalSteps:
         return [Update(*each) for each in rest[:count].tolist()]
 
     def _make(self, steps: Steps) -> Counted:
-        """Make steps in one call; fewer if one of them would leave weights that are not finite."""
+        """Make steps in one call: fewer if one of them would leave weights that are not finite."""
         stats, done = self._network.train(steps, self._versions.buffers)
         return zip(
             stats.errors[:done].tolist(), stats.mistakes[:done].tolist(), stats.steepest[:done].tolist(), strict=True
         )
 
     def _make_one_by_one(self, steps: Steps, step_sizes: list[float]) -> Counted:
-        """The same for an optimizer that has an update of its own."""
+        """Make steps as `_make` does, but with the optimizer's own `update`."""
         shape, buffers = self._gradient.shape, self._versions.buffers
         for step, step_size in enumerate(step_sizes):
             begin, end = steps.bounds[step : step + 2]

@@ -1,4 +1,4 @@
-"""The interface between the trainer and what makes its steps."""
+"""The interface between the trainer and the loop that makes its steps."""
 
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -14,8 +14,12 @@ from ddmlp.training.worker_pool import PoolStats
 class WaitTimes:
     """Seconds that the server has waited since the loop was built.
 
-    results: for gradients, and in one process for its own arithmetic; full_queue: the part of it in which the queue had
-    no room for the next unit.
+    Parameters
+    ----------
+    results : float
+        For gradients; in one process, for its own arithmetic.
+    full_queue : float
+        The part of `results` during which the queue had no room for the next unit.
     """
 
     results: float = 0.0
@@ -23,7 +27,7 @@ class WaitTimes:
 
 
 class Applied(NamedTuple):
-    """A step that was applied: the update, and what is counted of its rows."""
+    """A step that was applied: its update, and the statistics of its rows."""
 
     update: Update
     row_stats: RowStats
@@ -44,15 +48,18 @@ class Loop(Protocol):
 
     @property
     def idle(self) -> bool:
-        """Whether no step is open: all that were begun are applied."""
+        """Whether no step is open: every step that was begun is applied."""
 
     @property
     def stats(self) -> PoolStats:
-        """What was counted of the workers so far."""
+        """Counts of the workers and their units so far."""
 
     def snapshot(self) -> Checkpoint:
-        """All that the steps to come depend on: a checkpoint without a header, whose arrays are not copied."""
+        """Everything that later steps depend on: a checkpoint without a header, whose arrays are not copied."""
 
     def advance(self, plan: Plan, upto: int, deadline: float) -> list[Applied]:
-        """Apply the next steps, at most to the position `upto`. None if there are none, or none is complete by
-        `deadline`, a time of `time.perf_counter`. Raises TrainingError if the weights would not be finite."""
+        """Apply the next steps, at most up to the position `upto`.
+
+        Returns an empty list if none is open, or none is complete by `deadline`, a time of `time.perf_counter`. Raises
+        TrainingError if the weights would no longer be finite.
+        """

@@ -1,4 +1,4 @@
-"""The messages between the plan, the workers and the parameter server."""
+"""The messages between the step loop, the workers and the parameter server: units and gradients."""
 
 import hashlib
 from typing import NamedTuple
@@ -7,13 +7,17 @@ from ddmlp.nn.weights import Floats
 from ddmlp.plan.reduction_tree import Node
 from ddmlp.plan.row_stats import RowStats
 
-CREDITS = 2  # units that one worker may hold unanswered: one to compute, and the next, so that it never waits for it
+CREDITS = 2  # unanswered units that a worker may hold: the one that it computes, and the next, so that it never waits
 
 
 class Unit(NamedTuple):
-    """The message "compute the microbatches of `node` of `step` with the weights of `version`, and add them".
+    """The message "compute the gradients of `node` of `step` with the weights of `version`, and add them up".
 
-    Pure: computing it twice gives the same bits. It is its own key.
+    Computing a unit twice gives the same bits. A unit is its own key.
+
+    >>> unit = Unit(step=512, version=512, node=Node(0, 2))
+    >>> unit.microbatches, str(unit)
+    (2, 'step 512, microbatches 0 to 1')
     """
 
     step: int
@@ -22,6 +26,7 @@ class Unit(NamedTuple):
 
     @property
     def microbatches(self) -> int:
+        """The number of microbatches."""
         return self.node.hi - self.node.lo
 
     def __str__(self) -> str:
@@ -29,9 +34,20 @@ class Unit(NamedTuple):
 
 
 class Gradient(NamedTuple):
-    """The answer to a unit: dE/dW summed over its rows, a flat buffer as that of `Weights`; what is counted of the
-    rows; the worker, and how many seconds it had waited for the unit. The buffer is the reader's until the next answer
-    is asked for.
+    """The answer to a unit.
+
+    Parameters
+    ----------
+    unit : Unit
+        The unit that was computed.
+    flat : (shape.size,) float32
+        dE/dW, summed over the unit's rows, as a flat buffer of `Weights`. It is valid until the next answer is taken.
+    row_stats : RowStats
+        The statistics of the rows.
+    worker : int
+        The worker that computed it.
+    waited : float
+        Seconds that the worker was idle before this unit.
     """
 
     unit: Unit
@@ -41,5 +57,5 @@ class Gradient(NamedTuple):
     waited: float = 0.0
 
     def sha256(self) -> bytes:
-        """A digest of all that must not depend on the worker."""
+        """The SHA-256 of everything that must not depend on the worker."""
         return hashlib.sha256(repr(self.row_stats).encode() + self.flat.tobytes()).digest()

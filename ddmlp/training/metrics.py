@@ -1,4 +1,4 @@
-"""What is measured while a run trains, and the events that go into metrics.jsonl."""
+"""Measurements of a run while it trains, and the events for metrics.jsonl."""
 
 import math
 from collections import Counter, deque
@@ -15,13 +15,26 @@ from ddmlp.training.loop import WaitTimes
 from ddmlp.training.worker_pool import LostWorker, PoolStats
 
 RECORDS_PER_EPOCH = 50  # progress lines in metrics.jsonl
-WINDOW = 10_000  # rows of the prequential error
+WINDOW = 10_000  # newest rows that the prequential error covers
 
 
 @dataclass
 class Stretch:
-    """Sums over the steps of a stretch: rows, their errors E, their mistakes, and the seconds they took; and how many
-    of the steps were applied with which staleness."""
+    """Sums over consecutive steps.
+
+    Parameters
+    ----------
+    rows : int
+        The number of rows.
+    errors : float
+        The sum of their cross-entropies E.
+    mistakes : int
+        The number of misclassified rows.
+    seconds : float
+        The time that the steps took.
+    staleness : Counter
+        The number of steps for each staleness.
+    """
 
     rows: int = 0
     errors: float = 0.0
@@ -30,7 +43,7 @@ class Stretch:
     staleness: Counter[int] = field(default_factory=Counter)
 
     def record_step(self, row_stats: RowStats, seconds: float, staleness: int) -> None:
-        """Add a step's sums."""
+        """Add a step; seconds: the time that it took; staleness: of its gradient, in versions."""
         self.staleness[staleness] += 1
         self.rows += row_stats.rows
         self.errors += row_stats.error
@@ -39,35 +52,37 @@ class Stretch:
 
     @property
     def error(self) -> float:
-        """The mean error E of a row; nan where there were none."""
+        """The mean error E per row; NaN if there were no rows."""
         return self.errors / self.rows if self.rows else math.nan
 
     @property
     def mistaken(self) -> float:
-        """The fraction of rows that were recognised wrongly; nan where there were none."""
+        """The fraction of misclassified rows; NaN if there were no rows."""
         return self.mistakes / self.rows if self.rows else math.nan
 
     @property
     def speed(self) -> float:
-        """Rows a second; 0 where there were none."""
+        """Rows per second; 0 if there were no rows."""
         return self.rows / self.seconds if self.seconds else 0.0
 
 
 class Prequential:
-    """Test, then train: which fraction of the rows was recognised wrongly, each before it was trained on; over the
-    newest WINDOW rows, rounded up to whole steps, and over all. (Dawid 1984, "Statistical theory: the prequential
-    approach"; the window as in Gama, Sebastiao and Rodrigues 2013, "On evaluating stream learning algorithms".)
+    """The prequential error: the fraction of rows that were misclassified, each before the network was trained on it.
+
+    It covers the newest WINDOW rows, rounded up to whole steps, and separately all rows. (Dawid 1984, "Statistical
+    theory: the prequential approach"; the window as in Gama, Sebastiao and Rodrigues 2013, "On evaluating stream
+    learning algorithms".)
     """
 
     def __init__(self, state: PrequentialState | None) -> None:
-        """Go on with what a checkpoint says of it; with None, from nothing."""
+        """Continue from the state of a checkpoint; None: start anew."""
         state = state or PrequentialState(0, 0, [])
         self.rows, self.mistakes = state.rows, state.mistakes
         self._steps = deque(state.steps)
         self.window = Stretch(sum(rows for rows, _ in self._steps), 0.0, sum(wrong for _, wrong in self._steps))
 
     def record_step(self, row_stats: RowStats) -> None:
-        """A step's rows were recognised, and then trained on."""
+        """Add a step, whose rows were classified before they were trained on."""
         self.rows += row_stats.rows
         self.mistakes += row_stats.mistakes
         self.window.rows += row_stats.rows
@@ -80,32 +95,35 @@ class Prequential:
 
     @property
     def error(self) -> PrequentialError | None:
-        """What it is; None before there were rows."""
+        """The error so far; None if there were no rows."""
         if not self.rows:
             return None
         return PrequentialError(self.window.rows, self.window.mistaken, self.mistakes / self.rows)
 
     @property
     def state(self) -> PrequentialState:
-        """What a checkpoint says of it."""
+        """The state to store in a checkpoint."""
         return PrequentialState(self.rows, self.mistakes, list(self._steps))
 
 
 class Journal:
-    """The events of a trainer, until its next report, and what it has measured."""
+    """Collects the events of a trainer until its next report, and the measurements of the whole run."""
 
     def __init__(self, follow: bool, step: int, header: Header, complaints: list[str]) -> None:
-        """Begin at `step`. follow: whether each row is trained on once; header: of its checkpoint, which has what was
-        measured before; complaints: what was wrong with what it began from."""
+        """Begin at `step`.
+
+        follow: whether each row is trained on only once; header: that of the checkpoint, with the measurements up to
+        it; complaints: the problems found when the run was resumed.
+        """
         self.seconds = header.train_seconds
         self._staleness = Counter(header.staleness)
         self._prequential = Prequential(header.prequential) if follow else None
-        # A file's name may have bytes that are no text.
+        # The name of a file may have bytes that are not valid text.
         self._events: list[Event] = [Started(step, [*map(printable, complaints)])]
         self._since_record, self._since_report = Stretch(), Stretch()
 
     def applied(self, row_stats: RowStats, seconds: float, staleness: int = 0) -> None:
-        """A step was applied, after so many seconds, by a gradient so many versions old."""
+        """Record an applied step; seconds: the time that it took; staleness: of its gradient, in versions."""
         self.seconds += seconds
         self._staleness[staleness] += 1
         if self._prequential:
@@ -114,7 +132,7 @@ class Journal:
             stretch.record_step(row_stats, seconds, staleness)
 
     def progress(self, step: int, plan: Plan, pool: PoolStats, waits: WaitTimes, *, last: bool) -> None:
-        """Note how far it is, where it has moved: a number of times an epoch and at the last step."""
+        """Add a progress event if one is due, at regular intervals and at the last step, and if rows were applied."""
         if not self._since_record.rows or (step % plan.steps_per_epoch % _record_every(plan) and not last):
             return
         stretch, self._since_record = self._since_record, Stretch()
@@ -129,8 +147,8 @@ class Journal:
             seconds=self.seconds,
             staleness=Staleness.from_counts(stretch.staleness),
             workers=pool.workers,
-            # A full queue makes its sender wait: the plan for a place among the units; a worker, whose credits are its
-            # places among the gradients, for its next unit.
+            # The sender waits if a queue is full: the step loop, if the queue of units is full; a worker, if it has no
+            # credit, because credits are the places in the queue of gradients.
             queues=Queues(
                 units=Queue(pool.depth, pool.high_water, waits.full_queue),
                 gradients=Queue(pool.unread, pool.unread_high_water, pool.waited),
@@ -142,12 +160,12 @@ class Journal:
         self._events.append(event)
 
     def next_record(self, step: int, plan: Plan) -> int:
-        """The first position behind `step` that is noted, unless the epoch ends before."""
+        """The next position after `step` at which a progress event is due, unless the epoch ends before."""
         every = _record_every(plan)
         return step + every - step % plan.steps_per_epoch % every
 
     def epoch(self, step: int, plan: Plan, found: Evaluation) -> None:
-        """An epoch is complete, and was tested."""
+        """Record the test result at the end of an epoch."""
         event = Epoch(
             step=step,
             epoch=plan.epoch(step),
@@ -159,16 +177,16 @@ class Journal:
         self._events.append(event)
 
     def checkpoint(self, step: int, seconds: float, chain: str) -> None:
-        """A checkpoint was written, in so many seconds; chain: the digest of its entry."""
+        """Record a checkpoint; seconds: the time to write it; chain: the digest of its entry in the hash chain."""
         self._events.append(Saved(step, seconds, chain))
 
     def lost(self, step: int, workers: list[LostWorker]) -> None:
-        """Workers were lost or rejected."""
+        """Record workers that were lost or rejected."""
         self._events += [Lost(step=step, **asdict(worker)) for worker in workers]
 
     @property
     def header(self) -> Header:
-        """What a checkpoint says of what was measured."""
+        """The measurements to store in a checkpoint."""
         state = self._prequential.state if self._prequential else None
         return Header(train_seconds=self.seconds, staleness=self.staleness.histogram, prequential=state)
 
@@ -179,16 +197,16 @@ class Journal:
 
     @property
     def prequential(self) -> PrequentialError | None:
-        """None if rows are trained on more than once, or there were none."""
+        """The prequential error so far; None if rows are trained on more than once, or if there were no rows."""
         return self._prequential.error if self._prequential else None
 
     def report(self) -> tuple[Stretch, list[Event]]:
-        """What was measured and what happened since the last report."""
+        """Return, and reset, the sums and the events since the last report."""
         stretch, self._since_report = self._since_report, Stretch()
         events, self._events = self._events, []
         return stretch, events
 
 
 def _record_every(plan: Plan) -> int:
-    """Steps between progress lines."""
+    """Steps between progress events."""
     return math.ceil(plan.steps_per_epoch / RECORDS_PER_EPOCH)

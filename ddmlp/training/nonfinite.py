@@ -1,4 +1,4 @@
-"""Why a step would have left weights that are not finite."""
+"""Explains why a step would have left weights that are not finite."""
 
 import math
 
@@ -12,24 +12,23 @@ from ddmlp.training.worker import Worker
 
 
 def nonfinite_error(dataset: Dataset, plan: Plan, update: Update, weights: Weights) -> TrainingError:
-    """The error that ends a run at an update which would leave weights that are not finite; weights: those that it has
-    read."""
+    """The error for an update that would leave weights that are not finite; weights: the version that the step read."""
     found = find_nonfinite_microbatch(dataset, plan, update, weights)
     return TrainingError(
-        f"the weights are no longer finite after step {update.step}: {found}; the last checkpoint is kept"
+        f"the weights are no longer finite after step {update.step}: {found}; the last checkpoint is still valid"
     )
 
 
 def find_nonfinite_microbatch(dataset: Dataset, plan: Plan, update: Update, weights: Weights) -> str:
-    """Which microbatch has a gradient that is not finite, in words; weights: those that the step has read."""
+    """Name the microbatch whose gradient is not finite, or another cause; weights: the version that the step read."""
     if not weights.finite:
-        return f"version {update.read}, which it has read, was not either: so a worker has computed wrongly"
+        return f"version {update.read}, which it read, is not finite either, so a worker computed wrong values"
     worker, gradient = Worker(dataset, plan, weights.shape), Weights(weights.shape)
     for index in range(plan.microbatches(update.step)):
         row_stats = worker.compute(Unit(*update, Node(index, index + 1)), weights, gradient)
         if not math.isfinite(row_stats.steepest):
             return f"the gradient of microbatch {index} is not finite; a smaller --lr may help"
     return (
-        "computed again, its microbatches have finite gradients: so their sum or the update is too large, and a "
-        "smaller --lr may help, or a worker has computed wrongly"
+        "a recomputation of its microbatches gives finite gradients, so either their sum or the update is too large, "
+        "and a smaller --lr may help, or a worker computed wrong values"
     )

@@ -1,4 +1,4 @@
-"""The parameter server: owns the weights and their version. A plain class, the same in this process and in an actor."""
+"""The parameter server: owns the weights and applies the steps. A plain class, which a Ray actor also uses."""
 
 import numpy as np
 
@@ -11,28 +11,37 @@ from ddmlp.training.reduction import BufferPool, Reduction
 
 
 class ParameterServer:
-    """Adds the gradients of the steps that are open, and applies complete ones: each makes the next version.
+    """Adds the gradients of the open steps, and applies complete steps: each makes the next version.
 
-    In order, steps are applied in the order in which they were begun. Otherwise in that in which they are complete, but
-    for what the bound forbids: no gradient is applied that is older than `bound` versions, so one that is complete may
-    have to be held back until an older one has come.
+    Parameters
+    ----------
+    optimizer : SGD
+        Updates the weights.
+    version : int
+        The version to start at.
+    weights : Weights
+        The weights of that version, which are not copied.
+    bound : float
+        The maximum staleness of a gradient when it is applied, in versions.
+    in_order : bool
+        Whether to apply steps in the order in which they were begun. If not, they are applied as they become complete;
+        but a complete step is held back if applying it would make an older gradient exceed the bound.
     """
 
     def __init__(
         self, optimizer: SGD, version: int, weights: Weights, *, bound: float = 0, in_order: bool = True
     ) -> None:
-        """Start at `version` with `weights`, which are not copied."""
         self.version = version
         self.weights = weights
         self._bound, self._in_order = bound, in_order
         self._optimizer = optimizer
         self._pool = BufferPool(weights.shape)
-        self._open: dict[int, Reduction] = {}  # by step, in the order in which they were begun
-        # The steps that were begun and not applied, in that order, and the version that each reads.
+        self._open: dict[int, Reduction] = {}  # by step, in the order in which the steps were begun
+        # The steps that were begun but not applied, in that order, with the version that each reads.
         self.open: dict[int, int] = {}
 
     def begin_step(self, step: int, read: int, microbatches: int) -> None:
-        """Expect the gradients of a step, which has so many microbatches and reads the weights of version `read`."""
+        """Open a step of `microbatches` microbatches that reads the weights of version `read`."""
         assert step not in self._open, f"step {step} has begun already"
         self._open[step] = Reduction(read, microbatches, self._pool)
         self.open[step] = read
@@ -44,7 +53,7 @@ class ParameterServer:
         step.add_gradient(gradient)
 
     def ready_step(self) -> int | None:
-        """The step that is to be applied now, if there is one; to be asked before the next answer is taken."""
+        """The step to apply now; None if there is none. Call this before the next answer is taken."""
         complete = [step for step, each in self._open.items() if each.complete]
         for step in complete:
             if self._may_apply(step):
@@ -54,16 +63,33 @@ class ParameterServer:
         return None
 
     def apply_step(self, step: int, step_size: float, into: Weights) -> RowStats:
-        """Make the next version, in `into`: dW = -step_size * the step's sum; step_size: alpha / B. It may be `weights`
-        itself, if nobody reads them any more.
+        """Apply a step: compute the next version, dW = -step_size * the step's gradient.
 
-        Returns what is counted of the step's rows. Raises FloatingPointError if the weights would no longer be finite;
-        the version before stays as it was. AssertionError: `ready_step` did not allow it.
+        Parameters
+        ----------
+        step : int
+            The step, which `ready_step` has returned.
+        step_size : float
+            alpha / B.
+        into : Weights
+            Receives the next version. It may be `weights` itself if no open step reads them.
+
+        Returns
+        -------
+        RowStats
+            The statistics of the step's rows.
+
+        Raises
+        ------
+        FloatingPointError
+            If the weights would no longer be finite; the current version stays as it was.
+        AssertionError
+            If `ready_step` does not allow the step.
         """
         chosen = self._open[step]
         if (staleness := self.version - chosen.read) > self._bound:
             raise AssertionError(
-                f"the gradient of step {step} is {staleness} versions old, and {self._bound:g} are allowed"
+                f"the gradient of step {step} is {staleness} versions old, expected at most {self._bound:g}"
             )
         left, right, row_stats = chosen.halves
         if not is_finite(np.float32(step_size), row_stats.rows, row_stats.steepest):
@@ -76,7 +102,7 @@ class ParameterServer:
         return row_stats
 
     def _may_apply(self, step: int) -> bool:
-        """Whether all others that are open could still be applied within the bound, oldest first."""
+        """Whether all other open steps could still be applied within the bound afterwards, the oldest first."""
         if self._in_order:
             return next(iter(self._open)) == step
         others = [read for other, read in self.open.items() if other != step]

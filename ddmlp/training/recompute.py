@@ -1,4 +1,4 @@
-"""A recomputation: steps of a run, done again in this process to see what they must have come to."""
+"""Recomputes steps of a run in this process, to find the weights that they must have produced."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -16,15 +16,18 @@ from ddmlp.training.loop import Applied
 
 
 class Recomputation:
-    """The steps of a run from a checkpoint on."""
+    """Computes the steps of a run again, starting at a checkpoint."""
 
     def __init__(self, job: Job, dataset: Dataset, start: Checkpoint, updates: NDArray[np.int64] | None = None) -> None:
-        """Go on from `start`, whose weights are not changed; updates: the order of updates from the run's begin on (see
-        `UpdateLog`), if it is not the plan's. Raises MachineError."""
+        """Begin at `start`, whose weights are copied.
+
+        updates: the order of all updates since the start of the run (see `UpdateLog`), if that is not the plan's.
+        Raises MachineError if this machine does not compute the same bits as all others.
+        """
         check_arithmetic()
         self._plan = job.plan(dataset.manifest)
         self._steps = LocalSteps(job.config, dataset, self._plan, start, updates)
-        self.staleness: Counter[int] = Counter()  # of the updates done again
+        self.staleness: Counter[int] = Counter()  # the number of recomputed updates, by staleness
 
     @property
     def step(self) -> int:
@@ -33,15 +36,16 @@ class Recomputation:
 
     @property
     def weights(self) -> Weights:
+        """The newest version."""
         return self._steps.weights
 
     def advance(
         self, upto: int, show: Callable[[int], None], note: Callable[[int, Applied], None] = lambda *_: None
     ) -> None:
-        """Compute and apply the next updates, up to the position `upto`; show: called with the position now and then;
-        note: with each update, and the version that it was applied to.
+        """Compute and apply the next updates, up to the position `upto`.
 
-        Raises TrainingError if the weights would not be finite.
+        show: called from time to time with the position; note: called for each update, with the version that it was
+        applied to. Raises TrainingError if the weights would no longer be finite.
         """
         while self.step < upto:
             version = self.step

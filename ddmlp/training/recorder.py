@@ -26,12 +26,14 @@ from ddmlp.training.metrics import Journal
 from ddmlp.training.report import Report
 from ddmlp.training.training_data import TrainingData
 
-MAX_PENDING = 256  # steps that are accounted for at a time
+MAX_PENDING = 256  # applied steps that are accounted for at a time
 
 
 class Recorder:
-    """Goes on from the newest checkpoint. A `step` is a position, with the weights that it has: all steps up to it are
-    applied, in their order."""
+    """Records a training from its newest checkpoint on.
+
+    In its methods, a `step` is a position, and `weights` are those of that position: all steps before it are applied.
+    """
 
     def __init__(
         self,
@@ -41,7 +43,7 @@ class Recorder:
         loop: Loop,
         checkpoints: CheckpointManager,
     ) -> None:
-        """Raises DatasetError if the test data are not as expected."""
+        """Open the test data. Raises DatasetError if they are missing or damaged."""
         self._config, self._max_workers, self._run, self._data = job.config, job.workers, run, data
         self._loop, self._checkpoints = loop, checkpoints
         self._test = Dataset(job.test) if job.test else None
@@ -49,11 +51,11 @@ class Recorder:
             data.verify_too(self._test)
         start = checkpoints.start
         self._journal = Journal(self._config.follow, start.step, start.header, checkpoints.complaints)
-        self._began = 0.0  # when work on the next step began; after the end of an epoch a checkpoint comes first
-        # The steps that are applied and not yet accounted for, and the seconds that each took.
+        self._began = 0.0  # when work on the next step began, so without the time for a checkpoint or a test
+        # The applied steps that are not accounted for yet, and the seconds that each took.
         self._applied: list[tuple[Update, RowStats, float]] = []
         self._evaluated: tuple[int, Evaluation] | None = None
-        self._lost = 0  # workers, as far as they are reported
+        self._lost = 0  # the number of lost workers in reports so far
 
     @property
     def saved_step(self) -> int:
@@ -66,26 +68,29 @@ class Recorder:
         return self._run.checkpoints.folder
 
     def start_clock(self) -> None:
-        """Work begins on what is applied next: the time before was no step's."""
+        """Note that work on the next step begins now: the time before belongs to no step."""
         self._began = time.perf_counter()
 
     def record_steps(self, applied: list[Applied]) -> None:
-        """Steps were applied, and work begins on the next."""
+        """Record steps that were applied; work on the next step begins now."""
         now = time.perf_counter()
         self._applied += [(*each, (now - self._began) / len(applied)) for each in applied]
         self._began = now
 
     def next_due(self, step: int) -> int:
-        """The first position behind `step` at which `record_progress` is due, unless an epoch ends before."""
+        """The next position after `step` at which `record_progress` is due, unless an epoch ends before."""
         return min(self._journal.next_record(step, self._data.plan), step + MAX_PENDING)
 
     def record_progress(self, step: int, *, last: bool) -> None:
-        """Note how far it is, where that is due or the last."""
+        """Record the progress if that is due at this step, or if it is the last one."""
         self._account_for_steps(step)
         self._journal.progress(step, self._data.plan, self._loop.stats, self._loop.waits, last=last)
 
     def end_epoch(self, step: int, weights: Weights) -> None:
-        """Check the ledger of the epoch that ends there, and test its weights. Raises TrainingError."""
+        """Check the row audit of the epoch that ends at this step, and test the weights.
+
+        Raises TrainingError if the rows applied are not those of the plan, each exactly once.
+        """
         plan = self._data.plan
         epoch = plan.epoch(step)
         self._checkpoints.verify_rows(f"epoch {epoch}", all_rows(*plan.epoch_row_range(epoch - 1)))
@@ -94,13 +99,15 @@ class Recorder:
             self._journal.epoch(step, plan, self._evaluate(self._test, step, weights))
 
     def save_checkpoint(self, snapshot: Checkpoint) -> None:
-        """Write a checkpoint; snapshot: of the step loop, without a header. Raises TrainingError if its weights are not
-        finite: no checkpoint ever has such weights."""
+        """Write a checkpoint; snapshot: that of the step loop, without a header.
+
+        Raises TrainingError if its weights are not finite: no checkpoint ever has such weights.
+        """
         start, step = time.perf_counter(), snapshot.step
         if not snapshot.weights.finite:
             raise TrainingError(
-                f"the weights of version {step} are not finite, though the steps up to it gave no cause for that: so a "
-                "worker has computed wrongly; the last checkpoint is kept"
+                f"the weights of version {step} are not finite, although every gradient up to it was: so a worker "
+                "computed wrong values; the last checkpoint is still valid"
             )
         self._account_for_steps(step)
         header = self._journal.header
@@ -111,7 +118,10 @@ class Recorder:
         self._journal.checkpoint(step, time.perf_counter() - start, self._checkpoints.chain)
 
     def finish(self, step: int, weights: Weights) -> RunResult:
-        """Write the model; returns the result. Raises TrainingError where the ledger is wrong."""
+        """Write the model, and return the result.
+
+        Raises TrainingError if the rows applied are not those of the plan, each exactly once.
+        """
         plan, stats = self._data.plan, self._loop.stats
         self.record_progress(step, last=True)
         seconds, epoch, rows = self._journal.seconds, plan.epoch(step), plan.rows_before(step)
@@ -143,7 +153,7 @@ class Recorder:
         )
 
     def report(self, step: int, result: RunResult | None) -> Report:
-        """What there is to say since the last report; result: of `finish`, if this was the end."""
+        """Report what happened since the last report; result: that of `finish`, at the end."""
         plan, stats = self._data.plan, self._loop.stats
         self._account_for_steps(step)
         lost = stats.newest_lost[-(stats.lost - self._lost) :] if stats.lost > self._lost else []
@@ -174,15 +184,14 @@ class Recorder:
         )
 
     def _account_for_steps(self, step: int) -> None:
-        """Enter the steps that were applied since it was done last: many at a time, because after a step's arithmetic
-        this code is no longer in the caches."""
+        """Account for the applied steps, many at a time: a step's arithmetic evicts this code from the caches."""
         for version, (update, row_stats, seconds) in enumerate(self._applied, step - len(self._applied)):
             self._checkpoints.record_step(update, row_stats)
             self._journal.applied(row_stats, seconds, version - update.read)
         self._applied.clear()
 
     def _evaluate(self, test: Dataset, step: int, weights: Weights) -> Evaluation:
-        """The test error at the position."""
+        """The test result at the position."""
         if self._evaluated is None or self._evaluated[0] != step:
             self._evaluated = step, evaluate(weights, test)
         return self._evaluated[1]

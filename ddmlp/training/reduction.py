@@ -1,4 +1,4 @@
-"""A reduction: the gradients of one step, added along its tree."""
+"""A reduction: adds the gradients of one step along its reduction tree."""
 
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ NOTHING: Floats = np.empty(0, np.float32)
 
 
 class BufferPool:
-    """Buffers to be used again."""
+    """Buffers that are reused from step to step."""
 
     def __init__(self, shape: Shape) -> None:
         self._shape = shape
@@ -27,12 +27,12 @@ class BufferPool:
         return buffer
 
     def release(self, buffer: Weights) -> None:
-        """Nobody uses the buffer any more."""
+        """Take back a buffer that is no longer used."""
         self._free.append(buffer)
 
 
 class _Sum(NamedTuple):
-    """The gradient of a node. kept: the buffer of ours that it lies in; None if it lies in that of the last answer."""
+    """The gradient of a node. kept: our buffer that holds it; None if it is in the buffer of the last answer."""
 
     flat: Floats
     row_stats: RowStats
@@ -40,10 +40,18 @@ class _Sum(NamedTuple):
 
 
 class Reduction:
-    """The sum of a step's gradients, added in the order of its tree, whatever the order in which they arrive.
+    """Adds the gradients of a step in the order of its tree, whatever the order of their arrival.
 
     The last addition, that of the root's two children, is left to the update of the weights.
-    read: the version of the weights that the gradients are computed with.
+
+    Parameters
+    ----------
+    read : int
+        The version of the weights that the gradients are computed with.
+    microbatches : int
+        The number of microbatches of the step.
+    pool : BufferPool
+        Provides buffers.
     """
 
     def __init__(self, read: int, microbatches: int, pool: BufferPool) -> None:
@@ -54,14 +62,14 @@ class Reduction:
 
     @property
     def complete(self) -> bool:
-        """Whether all gradients are there."""
+        """Whether all gradients have arrived."""
         return self._root in self._sums or all(half in self._sums for half in self._halves)
 
     @property
     def halves(self) -> tuple[Floats, Floats, RowStats]:
-        """Two gradients, whose sum is the step's, and what is counted of its rows; the second may have no elements.
+        """Two flat gradients whose sum is that of the step, and the statistics of its rows. The second may be empty.
 
-        One of them may lie in the buffer of the last answer: see `keep_halves`.
+        One of them may be in the buffer of the last answer: see `keep_halves`.
         """
         assert self.complete, "the sum is not complete"
         if (whole := self._sums.get(self._root)) is not None:
@@ -70,7 +78,7 @@ class Reduction:
         return left.flat, right.flat, left.row_stats.plus(right.row_stats)
 
     def add_gradient(self, gradient: Gradient) -> None:
-        """Add a gradient: its sum with its sibling's is its parent's, up to where one is missing."""
+        """Add a gradient to its sibling's, which gives their parent's, and so on until a sibling is missing."""
         node, found = gradient.unit.node, _Sum(gradient.flat, gradient.row_stats)
         while node != self._root and node not in self._halves:
             parent, sibling = node.parent_and_sibling(self._root)
@@ -86,12 +94,12 @@ class Reduction:
             self._keep(node)
 
     def keep_halves(self) -> None:
-        """Let what is complete outlast the answer that completed it."""
+        """Copy what is in the buffer of the last answer, so that it stays valid when the next answer is taken."""
         for node in self._sums:
             self._keep(node)
 
     def release(self) -> None:
-        """Nobody needs the gradients any more."""
+        """Give back the buffers of gradients that are no longer needed."""
         for each in self._sums.values():
             self._release(each)
         self._sums.clear()

@@ -1,4 +1,4 @@
-"""What a trainer reports of how far it is."""
+"""The report of a trainer: its progress, and what happened since the last report."""
 
 from dataclasses import dataclass
 
@@ -9,17 +9,49 @@ from ddmlp.training.worker_pool import UNRESPONSIVE, LostWorker
 
 @dataclass(frozen=True)
 class Report:
-    """How far a trainer is.
+    """The progress of a trainer.
 
-    steps: that it will have done at the end, None where that is not known; epoch: how many are complete, of `epochs`,
-    None where there are none; rows: that are applied; error, rows_per_second: the mean of E and the speed since the
-    last report, nan and 0 where no row was trained on; trained, updates: rows trained on and, by their staleness, steps
-    applied since the last report; prequential: the fraction of the newest rows that was recognised wrongly before they
-    were trained on, nan where rows are trained on more than once; asynchronous: whether the order of updates is not the
-    plan's; staleness: mean and maximum since the last report; idle: seconds that it has been waiting for rows; depth:
-    the most units that were on the books of the queue at a time; workers: how many there are; overdue: those that are
-    slow now; lost: workers that were lost or rejected since the last report; events: what belongs into metrics.jsonl;
-    result: where the trainer is where it was to end, what there is to say of the run.
+    Parameters
+    ----------
+    step : int
+        The number of steps applied.
+    steps : int or None
+        The number of steps at the end; None if that is not known.
+    epoch : int
+        The number of complete epochs.
+    epochs : int or None
+        The number of epochs at the end; None for a stream.
+    rows : int
+        The number of rows applied, over all epochs.
+    error : float
+        The mean error E per row since the last report; NaN if no row was trained on.
+    rows_per_second : float
+        The speed since the last report; 0 if no row was trained on.
+    trained : int
+        Rows trained on since the last report.
+    updates : dict of int to int
+        Steps applied since the last report, by their staleness.
+    prequential : float
+        The fraction of the newest rows that were misclassified before they were trained on; NaN if rows are trained on
+        more than once.
+    asynchronous : bool
+        Whether training is asynchronous.
+    staleness : tuple of (float, int)
+        The mean and the maximum since the last report, in versions.
+    idle : float
+        Seconds for which the trainer has been waiting for rows.
+    depth : int
+        The most units that were open at a time.
+    workers : int
+        The number of workers.
+    overdue : int
+        The number of workers that are overdue now.
+    lost : list of LostWorker
+        Workers that were lost or rejected since the last report.
+    events : list of Event
+        Events for metrics.jsonl.
+    result : RunResult or None
+        The result of the run, if training has ended.
     """
 
     step: int
@@ -44,9 +76,10 @@ class Report:
 
     @property
     def hung(self) -> list[int]:
-        """The workers that were lost because they do not answer: they may be there."""
+        """The workers that were lost because they do not answer: their processes may still be alive."""
         return [each.worker for each in self.lost if each.cause == UNRESPONSIVE]
 
     @property
     def done(self) -> bool:
+        """Whether training has ended."""
         return self.result is not None

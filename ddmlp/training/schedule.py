@@ -1,4 +1,4 @@
-"""The schedule: which steps are begun when, and which version of the weights each reads. What the modes differ in."""
+"""The schedule: when each step begins, and which version of the weights it reads. This is where the modes differ."""
 
 from collections.abc import Iterator
 
@@ -7,32 +7,33 @@ from ddmlp.training.job import Job
 
 
 class Schedule:
-    """Synchronous: with a delay of D, step s is begun at version s - D, reads it, and is applied to version s; D is
-    mostly 0. So what is computed follows from the plan.
+    """Decides which steps to begin.
 
-    Asynchronous: as many steps are open as there are workers, unless the bound allows fewer; a step is begun as soon
-    as there is room for it, and reads the newest version. So a gradient is mostly as old as there are other workers:
-    more open steps would keep the workers no busier than a synchronous step does, and make it older. Where a
-    checkpoint or the end of an epoch is due, the steps that are open are brought to their end first: only then is the
-    version a position of the plan.
+    Synchronous: with a delay of D, step s begins at version s - D, reads that version, and is applied to version s. By
+    default, D is 0. So the plan alone determines the result.
+
+    Asynchronous: a step begins as soon as the number of open steps is below that of the workers, and within the bound;
+    it reads the newest version. So the usual staleness is the number of the other workers. More open steps would raise
+    it without keeping the workers busier. Before a checkpoint or the end of an epoch, all open steps are completed:
+    only then is the version a position of the plan.
     """
 
     def __init__(self, job: Job, step: int) -> None:
-        """Go on at the position `step`."""
+        """Continue at the position `step`."""
         self._delay, self._asynchronous, self._window = job.config.delay, job.config.asynchronous, job.window
         self._stop, self._every = job.stop_after, job.checkpoint_every
-        self._next = step  # that is begun next
+        self._next = step  # the step to begin next
 
     def goal(self, plan: Plan) -> int:
-        """The position to come to, as far as it is known."""
+        """The position to reach, as far as it is known."""
         return plan.steps if self._stop is None else min(plan.steps, self._stop)
 
     def finished(self, plan: Plan, version: int) -> bool:
-        """Whether it is come to, and there is nothing behind it."""
+        """Whether the final position is reached."""
         return version >= self.goal(plan) and (plan.ended or (self._stop is not None and version >= self._stop))
 
     def steps_to_begin(self, plan: Plan, version: int, started: int, workers: int) -> Iterator[Update]:
-        """The steps to be begun now, where so many are open already and there are so many workers."""
+        """The steps to begin now; started: the number of open steps; workers: the number of workers."""
         goal, window = self.goal(plan), self._window
         if self._asynchronous:
             goal = min(goal, self.next_checkpoint(plan, version))
@@ -43,19 +44,19 @@ class Schedule:
             started += 1
 
     def parts(self, workers: int) -> int:
-        """For how many workers a step is to be cut: where steps do not wait for each other, one computes all of it."""
+        """The number of workers to divide a step among: one in asynchronous training, where steps run side by side."""
         return 1 if self._asynchronous else max(1, workers)
 
     def versions_read(self, version: int) -> range:
-        """The versions up to `version` that steps will read which are not applied at that position."""
+        """The versions, up to `version`, that later steps read."""
         return range(max(0, version - self._delay), version + 1)
 
     def checkpoint_due(self, plan: Plan, version: int) -> bool:
-        """Whether a checkpoint is due at that position."""
+        """Whether a checkpoint is due at this version."""
         return 0 in [version % every for every in self._intervals(plan)]
 
     def next_checkpoint(self, plan: Plan, version: int) -> int:
-        """The first position behind that one at which a checkpoint is due, or the goal where that comes before."""
+        """The next position after `version` at which a checkpoint is due, or the goal if that comes first."""
         goal = self.goal(plan)
         ends = [version - version % every + every for every in self._intervals(plan)]
         return min(ends if goal <= version else [*ends, goal])

@@ -1,4 +1,4 @@
-"""Builds a trainer: each part is ready before the part that uses it is built."""
+"""Builds a trainer: each part is complete before the part that uses it is built."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -29,10 +29,25 @@ Connect = Callable[[Dataset, Plan, Shape], WorkerPool]
 
 
 def build_trainer(job: Job, connect: Connect | None = None) -> Trainer:
-    """A trainer at the run's newest checkpoint, or at the beginning.
+    """Build a trainer at the run's newest checkpoint, or at the beginning of the run.
 
-    connect: makes its worker pool; without one, all is computed in this process. Raises RunError if the run is in use,
-    or is another run than the job's; MachineError; DatasetError; and what `connect` raises. Nothing stays open then.
+    Parameters
+    ----------
+    job : Job
+        The settings and paths.
+    connect : callable, optional
+        Makes the worker pool; without it, everything is computed in this process.
+
+    Raises
+    ------
+    RunError
+        If the run is in use, or its folder has another run than the job's.
+    MachineError
+        If this machine does not compute the same bits as all others.
+    DatasetError
+        If the data are missing or damaged.
+
+    It also raises what `connect` raises. In each case, everything that was opened is closed again.
     """
     check_arithmetic()
     run = Run(job.run)
@@ -61,7 +76,7 @@ def build_trainer(job: Job, connect: Connect | None = None) -> Trainer:
 
 
 def start_server(job: Job, optimizer: SGD, start: Checkpoint, pool: WorkerPool) -> ParameterServer:
-    """The server at the position of a checkpoint, with each version that steps to come will read in the pool."""
+    """Start the server at the position of a checkpoint, and publish each version that later steps will read."""
     versions = range(start.step - len(start.earlier), start.step + 1)
     for version, weights in zip(versions, [*start.earlier, start.weights], strict=True):
         pool.reserve_weights(versions).flat[:] = weights.flat

@@ -1,7 +1,8 @@
-"""The step loop: the plan's units go out, their gradients come back, the parameter server applies them.
+"""The step loop: sends units to the workers, and has the parameter server apply the gradients that come back.
 
-One loop for every mode. The worker pool hides where the workers are. The schedule says which steps are open at a time,
-and which weights they read; the server, in which order they are applied. `LocalSteps` is what one process has instead.
+There is one loop for every mode. The worker pool hides where the workers are. The schedule decides which steps are open
+and which weights they read; the server decides in which order they are applied. In one process, `LocalSteps` takes the
+place of this loop.
 """
 
 import time
@@ -20,21 +21,21 @@ from ddmlp.training.parameter_server import ParameterServer
 from ddmlp.training.schedule import Schedule
 from ddmlp.training.worker_pool import PoolStats, WorkerPool
 
-# What ends the run if a step that read these weights gave values that are not finite.
+# Makes the error that ends the run if a step that read these weights gives values that are not finite.
 Diagnose = Callable[[Plan, Update, Weights], TrainingError]
 
 
 class StepLoop:
-    """Begins steps, has their units computed, and applies each step once its gradients are there."""
+    """Begins steps, has their units computed, and applies each step once its gradients have arrived."""
 
     def __init__(
         self, optimizer: SGD, schedule: Schedule, server: ParameterServer, pool: WorkerPool, diagnose: Diagnose
     ) -> None:
-        """Go on at the server's version; the versions that open steps will read are published in the pool."""
+        """Continue at the server's version. The pool must have all versions that later steps will read."""
         self.waits = WaitTimes()
         self._optimizer, self._schedule, self._server, self._pool = optimizer, schedule, server, pool
         self._diagnose = diagnose
-        self._to_submit: deque[Unit] = deque()  # of open steps
+        self._to_submit: deque[Unit] = deque()  # units of open steps that are not submitted yet
 
     @property
     def step(self) -> int:
@@ -48,22 +49,24 @@ class StepLoop:
 
     @property
     def stats(self) -> PoolStats:
-        """What the pool has counted so far."""
+        """The counts of the pool so far."""
         return self._pool.stats
 
     @property
     def idle(self) -> bool:
-        """Whether no step is open: all that were begun are applied."""
+        """Whether no step is open: every step that was begun is applied."""
         return not self._server.open
 
     def snapshot(self) -> Checkpoint:
-        """All that the steps to come depend on: a checkpoint without a header, whose arrays are not copied."""
+        """Everything that later steps depend on: a checkpoint without a header, whose arrays are not copied."""
         earlier = [self._pool.weights[version] for version in self._schedule.versions_read(self.step)[:-1]]
         return Checkpoint(self.weights, self.step, earlier=tuple(earlier), state=self._optimizer.state)
 
     def advance(self, plan: Plan, upto: int, deadline: float) -> list[Applied]:
-        """Begin the steps that may begin now, if the position is before `upto`, and apply one; none if none is open, or
-        complete by `deadline`."""
+        """Begin the steps that may begin now, if the position is before `upto`, and apply one step.
+
+        Returns an empty list if no step is open, or none is complete by `deadline`. Raises as `apply_next` does.
+        """
         if self.step < upto:
             self.begin_steps(plan)
         applied = None if self.idle else self.apply_next(plan, deadline)
@@ -79,8 +82,11 @@ class StepLoop:
             self._to_submit += [Unit(step, read, node) for node in nodes]
 
     def apply_next(self, plan: Plan, deadline: float) -> Applied | None:
-        """Apply the next of the open steps that may be applied; None if none is complete by `deadline`, a time of
-        `time.perf_counter`. Raises TrainingError if the weights would not be finite, and what the pool raises."""
+        """Apply the next open step that may be applied.
+
+        Returns None if there is none by `deadline`, a time of `time.perf_counter`. Raises TrainingError if the weights
+        would no longer be finite, and what the pool raises.
+        """
         server, pool, waits = self._server, self._pool, self.waits
         while (step := server.ready_step()) is None:
             while self._to_submit and not pool.full:
@@ -98,7 +104,7 @@ class StepLoop:
         return Applied(update, self._apply_step(plan, update))
 
     def _apply_step(self, plan: Plan, update: Update) -> RowStats:
-        """Make the next version of the weights."""
+        """Compute and publish the next version of the weights."""
         server, pool, version = self._server, self._pool, self._server.version
         step_size = self._optimizer.step_size(version, plan.steps, version - update.read)
         others = {read for step, read in server.open.items() if step != update.step}

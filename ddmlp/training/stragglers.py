@@ -1,44 +1,45 @@
 """Stragglers: workers that take much longer than the others.
 
-They only decide which worker computes what, never what is computed: the first answer counts, and a second one is
-compared with it.
+Straggler detection only decides which worker computes a unit, never what is computed: the first answer counts, and a
+second one is compared with it (backup tasks, as in Dean and Ghemawat 2004, "MapReduce", section 3.6).
 
-What is overdue holds the others up until that is seen. So a worker that is overdue each time is used less and less.
+The other workers may have to wait until an overdue unit is detected. So a worker that is overdue again and again is
+used less and less.
 """
 
 from collections.abc import Mapping
 
 from ddmlp.config import Timeouts
 
-SLOWER = 5.0  # times the usual time, after which a unit is overdue
-SMOOTHING = 0.1  # weight of the newest answer in a worker's pace
-SHORTEST_REST, LONGEST_REST = 4, 256  # answers of others
+SLOWER = 5.0  # a unit is overdue after this many times the usual time
+SMOOTHING = 0.1  # the weight of the newest answer in a worker's pace
+SHORTEST_REST, LONGEST_REST = 4, 256  # measured in answers of other workers
 
 
 class StragglerDetector:
-    """Measures each worker's pace, and tells which workers are overdue.
+    """Measures the pace of each worker, and decides which workers are overdue.
 
-    Times are seconds on any clock that does not go back. A worker computes its units one after the other; `units` maps
-    the workers that hold any to the microbatches of the unit that each computes now.
+    Times are seconds on any monotonic clock. A worker computes its units one after the other; the argument `units` maps
+    each worker that holds a unit to the number of microbatches in its current unit.
     """
 
     def __init__(self, timeouts: Timeouts) -> None:
         self._timeouts = timeouts
         self.overdue: set[int] = set()
-        self.resting: dict[int, int] = {}  # the workers that get nothing before others have answered so often
-        self._rests: dict[int, int] = {}  # the next rest of each worker
+        self.resting: dict[int, int] = {}  # workers that get no units until this many answers of others have arrived
+        self._rests: dict[int, int] = {}  # the length of each worker's next rest
         self._since: dict[int, float] = {}  # when each worker began its current unit
-        self._pace: dict[int, float] = {}  # seconds a microbatch, smoothed, by worker
-        self._usual = 0.0  # the lower median of the paces; 0 if it has to be found anew
-        self._first = timeouts.first_unit  # allowed while no pace is known
-        self._looked = 0.0  # when there was last no answer to read
+        self._pace: dict[int, float] = {}  # seconds per microbatch, smoothed, by worker
+        self._usual = 0.0  # the lower median of the paces; 0 if it must be computed again
+        self._first = timeouts.first_unit  # the time allowed while no pace is known
+        self._looked = 0.0  # when there was last no unread answer
 
     def begin_unit(self, worker: int, now: float) -> None:
-        """A worker without a unit was given one."""
+        """Note that an idle worker was given a unit."""
         self._since[worker] = now
 
     def end_unit(self, worker: int, microbatches: int, now: float, *, idle: bool) -> None:
-        """A worker has answered a unit, and begins its next one unless it is `idle`."""
+        """Note that a worker has answered a unit, and begins its next one unless it is `idle`."""
         pace = (now - self._since[worker]) / microbatches
         self._pace[worker] = (1 - SMOOTHING) * self._pace.get(worker, pace) + SMOOTHING * pace
         self._usual = 0.0
@@ -53,7 +54,7 @@ class StragglerDetector:
     def remove(self, worker: int) -> None:
         """Forget a worker that is gone."""
         if worker in self.overdue and not self._pace:
-            self._first *= 2  # perhaps it was not the worker: the first unit may just take so long
+            self._first *= 2  # the worker may not have been slow: perhaps the first unit takes that long anywhere
         self.overdue.discard(worker)
         self._pace.pop(worker, None)
         self._rests.pop(worker, None)
@@ -61,8 +62,10 @@ class StragglerDetector:
         self._end_rests()
 
     def mark_overdue(self, units: Mapping[int, int], now: float) -> list[int]:
-        """The workers that are overdue from now on. To be called when there is no answer to read, because an answer
-        that lies unread is not late."""
+        """Mark workers as overdue, and return the new ones.
+
+        Call this only when there is no unread answer, because an answer that waits to be read is not late.
+        """
         self._looked = now
         late = [worker for worker in self._on_time(units) if now >= self._deadline(worker, units[worker])]
         self.overdue.update(late)
@@ -70,11 +73,11 @@ class StragglerDetector:
         return late
 
     def next_deadline(self, units: Mapping[int, int]) -> float:
-        """When the next worker will be overdue if it does not answer before; infinite if none holds a unit."""
+        """The time at which the next worker becomes overdue unless it answers; infinite if none holds a unit."""
         return min((self._deadline(worker, units[worker]) for worker in self._on_time(units)), default=float("inf"))
 
     def unresponsive(self, units: Mapping[int, int]) -> list[int]:
-        """The overdue workers that had not answered for long when there was last no answer to read."""
+        """The overdue workers that exceeded the limit `unresponsive` when there was last no unread answer."""
         return sorted(
             worker
             for worker in self.overdue
@@ -82,7 +85,7 @@ class StragglerDetector:
         )
 
     def _begin_rest(self, worker: int) -> None:
-        """None the first time, then twice as long each time; each answer in time halves the next one."""
+        """Let a worker rest: not the first time, then twice as long each time. A timely answer halves its next rest."""
         rest = self._rests.get(worker, 0)
         self._rests[worker] = min(max(SHORTEST_REST, 2 * rest), LONGEST_REST)
         if rest:
@@ -90,7 +93,7 @@ class StragglerDetector:
             self._end_rests()
 
     def _end_rests(self) -> None:
-        """End all rests if nobody is left that answers in time: a rest is counted in answers of others."""
+        """End all rests if no other worker answers in time, because a rest ends with the answers of others."""
         if not self._pace.keys() - self.overdue - self.resting.keys():
             self.resting.clear()
 
@@ -101,7 +104,7 @@ class StragglerDetector:
         return self._since[worker] + self._allowed(microbatches)
 
     def _allowed(self, microbatches: int) -> float:
-        """Seconds that a unit of so many microbatches may take."""
+        """The time limit, in seconds, for a unit of `microbatches` microbatches."""
         if not self._pace:
             return self._first
         if not self._usual:

@@ -1,4 +1,4 @@
-"""The trainer: runs the step loop to the end of the plan, with what is due between the steps."""
+"""The trainer: runs the step loop to the end of the plan, with checkpoints and tests between the steps."""
 
 import time
 from collections.abc import Callable
@@ -12,13 +12,13 @@ from ddmlp.training.report import Report
 from ddmlp.training.schedule import Schedule
 from ddmlp.training.training_data import TrainingData
 
-DRAIN_SECONDS = 1.0  # at a time
+DRAIN_SECONDS = 1.0  # the longest single wait for an open step
 
 
 class Trainer:
-    """Trains from the run's newest checkpoint, or from the beginning, for some time at each call.
+    """Trains from the run's newest checkpoint or its beginning, for a limited time per call.
 
-    `training.setup` builds one. It runs in the process of the weights: this one, or the parameter server's.
+    `training.setup` builds it. It runs in the process that owns the weights: this one, or the parameter server's.
     """
 
     def __init__(
@@ -30,15 +30,15 @@ class Trainer:
         recorder: Recorder,
         release: Callable[[], None],
     ) -> None:
-        """release: closes what was opened for this trainer."""
+        """release: closes everything that was opened for this trainer."""
         self._job, self._data, self._schedule = job, data, schedule
         self._loop, self._recorder, self._release = loop, recorder, release
-        self._due = loop.step  # the position at which something besides a step is due next
+        self._due = loop.step  # the next position at which something other than a step is due
         self._save_due = False
 
     @property
     def plan(self) -> Plan:
-        """The plan, as far as the training data reach now."""
+        """The plan for the training data so far."""
         return self._data.plan
 
     @property
@@ -47,9 +47,18 @@ class Trainer:
         return self._loop.step
 
     def advance(self, seconds: float) -> Report:
-        """Train for about so many seconds, or to the end. The clock changes nothing but the report.
+        """Train for about this many seconds, or to the end. The time affects only when reports are made.
 
-        Raises TrainingError, DataError or ClusterError; the last checkpoint stays valid.
+        Raises
+        ------
+        TrainingError
+            If the weights would no longer be finite, or rows or gradients are missing or wrong.
+        DataError
+            If the data are damaged, or have changed.
+        ClusterError
+            If no worker is left, or none answers.
+
+        The last checkpoint stays valid in each case.
         """
         deadline = time.perf_counter() + seconds
         recorder, schedule = self._recorder, self._schedule
@@ -72,16 +81,16 @@ class Trainer:
         return recorder.report(self.step, result)
 
     def end(self) -> Report:
-        """End the run here: write a checkpoint and the model. The report has the result."""
+        """End the run at the current position: write a checkpoint and the model. The report has the result."""
         self.checkpoint()
         return self._recorder.report(self.step, self._recorder.finish(self.step, self._loop.weights))
 
     def checkpoint(self) -> Path:
-        """Write a checkpoint of the position unless there is one; returns the folder of the checkpoints.
+        """Write a checkpoint of the position unless it has one. Returns the folder of the checkpoints.
 
-        Raises DatasetError if the data are not what the steps since the last checkpoint took them for.
+        Raises DatasetError if a shard does not have its SHA-256: the steps since the last checkpoint may have read it.
         """
-        while self._job.config.asynchronous and not self._loop.idle:  # only then is the version a position
+        while self._job.config.asynchronous and not self._loop.idle:  # only without open steps is a version a position
             self._record(self._loop.advance(self.plan, self.step, time.perf_counter() + DRAIN_SECONDS))
         if self._recorder.saved_step != self.step:
             if self.step > 0:
@@ -97,18 +106,18 @@ class Trainer:
 
     @property
     def _finished(self) -> bool:
-        """Whether this is the end."""
+        """Whether the run is complete: at the end of the plan, or after too long a wait for rows."""
         return self._schedule.finished(self.plan, self.step) or self._data.idle > self._job.idle_timeout
 
     def _save(self, deadline: float) -> bool:
-        """Write the checkpoint that is due, once the data are verified; False if they are not in time."""
+        """Write the checkpoint that is due once the data are verified. Returns False if that takes too long."""
         if not self._data.wait_until_verified(max(0.0, deadline - time.perf_counter())):
             return False
         self.checkpoint()
         return True
 
     def _advance_steps(self, deadline: float) -> bool:
-        """Apply the next steps; False if none is complete in time."""
+        """Apply the next steps. Returns False if none is complete by `deadline`."""
         applied = self._loop.advance(self.plan, min(self._due, self._schedule.goal(self.plan)), deadline)
         if applied or not self._loop.idle:
             self._record(applied)
@@ -118,18 +127,17 @@ class Trainer:
         self._due = self.step
         if found:
             return True
-        self._recorder.record_progress(self.step, last=True)  # for those who watch a slow stream
+        self._recorder.record_progress(self.step, last=True)  # so that a slow stream shows its progress, too
         return False
 
     def _record(self, applied: list[Applied]) -> None:
-        """Record steps that were applied, and do what is due after them."""
+        """Record applied steps, and do what is due after them."""
         self._recorder.record_steps(applied)
         if applied and self.step >= self._due:
             self._after_step()
 
     def _after_step(self) -> None:
-        """Do what is due at the position: record the progress, end the epoch. A checkpoint that is due is written when
-        the data are verified."""
+        """Record the progress, and end the epoch, if that is due. A checkpoint follows once the data are verified."""
         step, plan = self.step, self.plan
         self._recorder.record_progress(step, last=self._schedule.finished(plan, step))
         if step % plan.steps_per_epoch == 0:

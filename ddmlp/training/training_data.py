@@ -1,4 +1,4 @@
-"""The training data of a run, whether they are complete or still coming."""
+"""The training data of a run, whether they are complete or still arriving."""
 
 import time
 from functools import partial
@@ -7,30 +7,32 @@ from ddmlp.data.dataset import Dataset
 from ddmlp.data.integrity import IntegrityChecker
 from ddmlp.training.job import Job
 
-POLL_SECONDS = 0.05  # between looks whether there are new rows
+POLL_SECONDS = 0.05  # between checks for new rows
 
 
 class TrainingData:
-    """The dataset, what the plan makes of it, and the verification of every shard."""
+    """The dataset of a run, its plan, and the verification of its shards in the background."""
 
     def __init__(self, job: Job) -> None:
-        """Raises DatasetError."""
+        """Open the dataset, and begin to verify it. Raises DatasetError if it is missing or damaged."""
         self.dataset = Dataset(job.data / "train")
         self.plan = job.plan(self.dataset.manifest)
         self._verification = IntegrityChecker()
-        self._enqueued = 0  # shards, to the verification
+        self._enqueued = 0  # the number of shards given to the verification
         self._polled = 0.0
-        self._since: float | None = None  # when it was found that there is nothing more to train on
+        self._since: float | None = None  # when the rows were first found to be used up
         self._enqueue_new_shards()
 
     @property
     def idle(self) -> float:
-        """For how many seconds there has been nothing more to train on."""
+        """The number of seconds for which there have been no more rows to train on."""
         return 0.0 if self._since is None else time.monotonic() - self._since
 
     def poll(self, step: int, seconds: float) -> bool:
-        """See whether there are more rows, after a wait of at most `seconds`; whether there are. The first `step` steps
-        are applied, and what they read is let go of."""
+        """Check for more rows, after a wait of at most `seconds`, and release those that the first `step` steps read.
+
+        Returns whether there is another step to train on, or the stream has ended.
+        """
         now = time.monotonic()
         time.sleep(max(0.0, min(self._polled + POLL_SECONDS - now, seconds)))
         self._polled = time.monotonic()
@@ -46,19 +48,23 @@ class TrainingData:
         return self.plan.steps > step or self.plan.ended
 
     def wait_until_verified(self, seconds: float | None = None) -> bool:
-        """Wait until every shard is verified, or `seconds` have passed; whether every shard is. Raises DatasetError."""
+        """Wait until every shard is verified, for at most `seconds`. Returns whether they are.
+
+        Raises DatasetError if a shard is missing or damaged.
+        """
         self._enqueue_new_shards()
         return self._verification.wait(seconds)
 
     def verify_too(self, other: Dataset) -> None:
-        """Have another dataset verified, too."""
+        """Verify another dataset, too, in the background."""
         self._verification.submit(other.verify)
 
     def close(self) -> None:
+        """End the verification."""
         self._verification.close()
 
     def _enqueue_new_shards(self) -> None:
-        """Have the shards verified that are new: also those that a worker on the same dataset has seen first."""
+        """Verify the new shards, including those that a worker with the same dataset object was first to see."""
         shards = self.dataset.manifest.shards
         if new := shards[self._enqueued :]:
             self._enqueued = len(shards)

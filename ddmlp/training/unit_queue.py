@@ -1,4 +1,4 @@
-"""The queue of units: its bound, the workers' credits, and that each unit counts once, whoever answers it."""
+"""The queue of units: it is bounded, gives each worker credit for a few units, and counts each unit once."""
 
 from collections import deque
 from collections.abc import Collection
@@ -10,57 +10,65 @@ from ddmlp.training.stragglers import StragglerDetector
 
 
 class UnitQueue:
-    """The units that are not answered yet, never more than `capacity`, and which worker holds which.
+    """The units that are not answered yet, at most `capacity`, and the workers that hold them.
 
     A unit waits until a worker with credit takes it (credit-based flow control), and stays open until its first answer
-    comes. If its holder dies or is overdue, it waits again, in front. An overdue worker gets nothing more until it has
-    answered all that it holds, and has rested if it was overdue before. Its answers to units that others have answered
-    meanwhile are compared with theirs.
+    arrives. If its holder dies or is overdue, the unit returns to the front of the queue. An overdue worker gets no
+    more units until it has answered all that it holds, and has rested if it was overdue before. If another worker has
+    answered one of its units in the meantime, the two answers are compared.
 
-    Times are seconds on any clock that does not go back.
+    Times are seconds on any monotonic clock.
+
+    >>> from ddmlp.plan.reduction_tree import Node
+    >>> queue = UnitQueue(capacity=4)
+    >>> queue.put(Unit(step=0, version=0, node=Node(0, 1)))
+    >>> str(queue.take(worker=7))
+    'step 0, microbatches 0 to 0'
+    >>> queue.depth, queue.credit(worker=7)
+    (1, 1)
     """
 
     def __init__(self, capacity: int, timeouts: Timeouts | None = None) -> None:
         self.capacity = capacity
         self.high_water = 0
-        self.reissued = 0  # units given to a second worker because the first was overdue
-        self.compared = 0  # second answers that were compared with the first, and agreed
+        self.reissued = 0  # units given to a second worker because the first one was overdue
+        self.compared = 0  # second answers that were compared with the first one, and agreed
         self._stragglers = StragglerDetector(timeouts or Timeouts())
         self._waiting: deque[Unit] = deque()
         self._open: set[Unit] = set()
-        # By worker, in the order in which they were taken; and whether the answer counts, or is compared.
+        # The units of each worker, in the order in which it took them; False: its answer will be ignored.
         self._held: dict[int, dict[Unit, bool]] = {}
-        self._firsts: dict[Unit, tuple[int, bytes]] = {}  # worker and digest of the first answer, while others compute
+        self._firsts: dict[Unit, tuple[int, bytes]] = {}  # worker and digest of first answers, while others compute
 
     @property
     def depth(self) -> int:
-        """How many units are open: put, and not answered."""
+        """The number of open units: put, and not answered yet."""
         return len(self._open)
 
     @property
     def full(self) -> bool:
-        """Whether no unit may be put before one is answered."""
+        """Whether no unit may be put until one is answered."""
         return self.depth >= self.capacity
 
     @property
     def overdue(self) -> int:
-        """How many workers are overdue."""
+        """The number of overdue workers."""
         return len(self._stragglers.overdue)
 
     @property
     def resting(self) -> Collection[int]:
-        """The workers that get nothing for a while, because they were overdue again and again; they hold nothing."""
+        """The workers that get no units for a while, because they were overdue repeatedly. They hold no units."""
         return self._stragglers.resting
 
     def put(self, unit: Unit) -> None:
         """Add a unit. The queue must not be full."""
-        assert not self.full, f"{self.depth} units are open, of {self.capacity} at most"
+        assert not self.full, f"{self.depth} units are open, at most {self.capacity} may be"
         self._open.add(unit)
         self._waiting.append(unit)
         self.high_water = max(self.high_water, self.depth)
 
     def take(self, worker: int, now: float = 0.0) -> Unit | None:
-        """Give the next unit to `worker`; None if none waits, or the worker has no credit left."""
+        """Give the next unit to `worker`. Returns None if no unit waits, or the worker has no credit left."""
         if not self._waiting or self.credit(worker) == 0:
             return None
         unit = self._waiting.popleft()
@@ -72,27 +80,29 @@ class UnitQueue:
         return unit
 
     def credit(self, worker: int) -> int:
-        """How many more units `worker` may take: none while it is overdue, or rests."""
+        """The number of units that `worker` may still take: 0 while it is overdue or rests."""
         if worker in self._stragglers.overdue or worker in self.resting:
             return 0
         return CREDITS - len(self._held.get(worker, ()))
 
     def peek(self) -> Unit | None:
-        """The unit that is given out next."""
+        """The next unit to be taken; None if none waits."""
         return self._waiting[0] if self._waiting else None
 
     def current_unit(self, worker: int) -> Unit | None:
-        """The unit that `worker` has to answer next: it computes them in the order in which it took them."""
+        """The unit that `worker` computes now, the first that it took; None if it holds none."""
         return next(iter(self._held.get(worker, ())), None)
 
     def versions_in_use(self) -> set[int]:
-        """The versions of the weights that open units, and units that workers hold, are computed with."""
+        """The versions of the weights that open units, and units held by workers, are computed with."""
         held = {unit.version for held in self._held.values() for unit, counts in held.items() if counts}
         return held | {unit.version for unit in self._open}
 
     def give_up_oldest(self) -> int:
-        """Give up the late answers to the oldest version that only they need, which there must be: they may be computed
-        from any weights, and are not compared. Returns the version."""
+        """Ignore late answers, so that the oldest version that only they need can be overwritten. Returns that version.
+
+        There must be such a version. The answers given up may be computed from any weights, and are not compared.
+        """
         late = [
             (unit.version, worker, unit)
             for worker, held in self._held.items()
@@ -107,9 +117,9 @@ class UnitQueue:
         return oldest
 
     def accept(self, gradient: Gradient, now: float = 0.0) -> bool:
-        """Enter an answer to a unit that its worker holds; whether it is the unit's first, which alone counts.
+        """Enter an answer to a unit that its worker holds. Returns whether it is the first one, which alone counts.
 
-        Raises TrainingError if it differs from the first: one of the two workers computes wrongly.
+        Raises TrainingError if it differs from the first one: then one of the two workers computes wrong values.
         """
         unit, worker = gradient.unit, gradient.worker
         held = self._held[worker]
@@ -129,7 +139,7 @@ class UnitQueue:
         return first
 
     def remove_worker(self, worker: int) -> list[Unit]:
-        """Put back, in front and in order, what only a worker that is gone holds in time; returns it."""
+        """Remove a dead worker. The units that no worker on time holds go back to the front; returns them."""
         held = self._held.pop(worker, {})
         self._stragglers.remove(worker)
         for unit, counts in held.items():
@@ -139,21 +149,23 @@ class UnitQueue:
         return self._put_back({unit for unit in held if unit in self._open and overdue.issuperset(self._holders(unit))})
 
     def reissue_overdue(self, now: float) -> list[Unit]:
-        """Let what overdue workers hold wait again, in front and in order, for others; returns it. To be called if
-        there is no answer to read: an answer that lies unread is not late."""
+        """Put the open units of newly overdue workers back to the front of the queue, in order. Returns them.
+
+        Call this only when there is no unread answer, because an answer that waits to be read is not late.
+        """
         late = self._stragglers.mark_overdue(self._current_sizes(), now)
         return self._put_back({unit for worker in late for unit in self._held[worker] if unit in self._open})
 
     def next_deadline(self) -> float:
-        """When the next worker will be overdue if it does not answer before; infinite if none holds a unit."""
+        """The time at which the next worker becomes overdue unless it answers; infinite if none holds a unit."""
         return self._stragglers.next_deadline(self._current_sizes())
 
     def unresponsive(self) -> list[int]:
-        """The overdue workers that had not answered for long when there was last no answer to read."""
+        """The overdue workers that exceeded the limit `unresponsive` when there was last no unread answer."""
         return self._stragglers.unresponsive(self._current_sizes())
 
     def _current_sizes(self) -> dict[int, int]:
-        """The microbatches of the unit that each worker computes now."""
+        """The number of microbatches in the current unit of each worker that holds one."""
         return {worker: next(iter(held)).microbatches for worker, held in self._held.items() if held}
 
     def _holders(self, unit: Unit) -> list[int]:
@@ -169,7 +181,7 @@ class UnitQueue:
         if gradient.sha256() != digest:
             raise TrainingError(
                 f"workers {worker} and {gradient.worker} computed different gradients of {gradient.unit}, from the "
-                f"same rows and weights: the machine of one of them cannot be trusted, nor the checkpoints since then; "
-                "`ddmlp verify` tells which are good"
+                f"same rows and weights: one of the two machines computes wrong values, and recent checkpoints may "
+                "have them; run `ddmlp verify` to find the correct ones"
             )
         self.compared += 1

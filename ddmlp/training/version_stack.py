@@ -1,4 +1,4 @@
-"""The versions of the weights that steps to come will read, in one array, for steps that are made in one call."""
+"""The versions of the weights that later steps will read, in one array, so that one call can make many steps."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,13 +10,13 @@ from ddmlp.runs.checkpoint import Checkpoint
 
 
 class VersionStack:
-    """Each version lies in a slot of its own, which it leaves when no later step reads it."""
+    """Keeps each version in a slot of one array until no later step reads it."""
 
     def __init__(self, start: Checkpoint, delay: int, updates: NDArray[np.int64] | None = None) -> None:
-        """Begin with copies of the versions of a checkpoint.
+        """Begin with copies of the versions in a checkpoint.
 
-        A version is read for the last time `delay` versions later; or, if there are `updates` (any, 2) of step and
-        version read, by the last one that reads it.
+        updates (versions, 2), int64: the step and the version read of each update; a version is kept up to the last
+        update that reads it. Without them, a version is kept for `delay` versions.
         """
         self._shape = start.weights.shape
         self._last_read: Callable[[int], int] = lambda version: version + delay
@@ -32,12 +32,14 @@ class VersionStack:
             self._slots[version] = slot
 
     def __getitem__(self, version: int) -> Weights:
-        """The weights of a version that a step to come reads, or of the newest one."""
+        """The weights of the newest version, or of one that a later step reads."""
         return Weights(self._shape, self.buffers[self._slots[version]])
 
     def slots(self, version: int, reads: Sequence[int]) -> NDArray[np.intp]:
-        """Where the next steps find their weights: (steps, 3), the slots of the version read, of the newest one, which
-        is `version` before the first step, and of the next."""
+        """The slots of the versions that each of the next steps reads, changes and makes: shape (steps, 3).
+
+        version: the version that the first of these steps changes; reads: the version that each step reads.
+        """
         found = np.zeros((len(reads), 3), np.intp)
         if len(self.buffers) == 1:
             return found
@@ -49,7 +51,7 @@ class VersionStack:
         return found
 
     def publish(self, version: int, slots: NDArray[np.intp]) -> None:
-        """Steps were made, of which these `slots` are; `version` was the newest one before the first of them."""
+        """Note that the steps with these `slots` were made; `version`: the newest one before the first of them."""
         if len(self.buffers) == 1:
             self._slots = {version + len(slots): 0}
             return
@@ -57,7 +59,7 @@ class VersionStack:
             self._slots = _moved(self._slots, new, target)
 
     def _free_slot(self, slots: dict[int, int], now: int) -> int:
-        """A slot for the version after `now`: that of `now` itself, if no later step reads it."""
+        """A slot for the version after `now`: that of `now` itself, if no later step reads that version."""
         if self._last_read(now) <= now:
             return slots[now]
         used = {slot for version, slot in slots.items() if self._last_read(version) > now}
@@ -65,19 +67,19 @@ class VersionStack:
 
 
 def _moved(slots: dict[int, int], version: int, target: int) -> dict[int, int]:
-    """The slot of each version once `version` lies in `target`, where another one may have been."""
+    """The slot of each version after `version` was written to `target`, where another version may have been."""
     return {each: slot for each, slot in slots.items() if slot != target} | {version: target}
 
 
 def _last_reads(updates: NDArray[np.int64]) -> NDArray[np.int64]:
-    """For each version, at which version it is read for the last time; -1 if it never is."""
+    """For each version, the last version whose update reads it; -1 if there is none."""
     last = np.full(len(updates) + 1, -1)
     np.maximum.at(last, updates[:, 1], np.arange(len(updates)))
     return last
 
 
 def _most_needed(last: NDArray[np.int64]) -> int:
-    """How many slots are needed: at each version those that are read later, and one for the next version."""
+    """The number of slots needed: the most versions that are read later, at any time, and one for the next version."""
     versions = np.arange(len(last))
     lasting = last > versions
     changes = np.zeros(len(last) + 1, np.int64)

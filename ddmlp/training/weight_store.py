@@ -7,15 +7,23 @@ from ddmlp.nn.weights import Floats, Shape, Weights
 
 
 class WeightStore:
-    """Each version lies in a buffer of its own. A new version is written into a buffer that holds none that is still
-    needed, and can be read once it is published."""
+    """Keeps each version in a buffer of its own.
+
+    A new version is written to a buffer whose version is no longer needed, and can be read once it is published.
+
+    >>> store = WeightStore(Shape(2, 3, 2))
+    >>> store.reserve(needed=()).flat[:] = 1.0
+    >>> store.publish(version=0)
+    >>> float(store[0].w1.sum())
+    6.0
+    """
 
     def __init__(self, shape: Shape, buffers: Sequence[Floats] | None = None) -> None:
-        """Store versions in these buffers, float32 (shape.size,) each; or in as many as are needed."""
+        """Use these buffers, float32 (shape.size,) each; without them, allocate as many as are needed."""
         self._shape, self._grows = shape, buffers is None
         self._slots = [Weights(shape, buffer) for buffer in buffers or ()]
-        self._versions = [-1] * len(self._slots)  # that each slot holds
-        self._newest = self._reserved = 0  # slots
+        self._versions = [-1] * len(self._slots)  # the version in each slot
+        self._newest = self._reserved = 0  # numbers of slots
 
     def __getitem__(self, version: int) -> Weights:
         """The weights of a version that is still needed."""
@@ -26,10 +34,11 @@ class WeightStore:
         return self._versions.index(version)
 
     def reserve(self, needed: Collection[int]) -> Weights | None:
-        """A buffer for the next version that holds none of the `needed` ones; None if there is none.
+        """Reserve a buffer for the next version. Returns None if each buffer holds one of the `needed` versions.
 
-        It is the newest version's own if that is not needed, because it is in the caches; it is then changed in place.
-        Until `publish` it can still be read as what it held: an update that fails must leave it as it was.
+        If the newest version is not needed, its buffer is used, because it is in the caches; the update then changes it
+        in place. Until `publish`, the buffer counts as the version that it held, so an update that fails must leave it
+        unchanged.
         """
         for slot in chain([self._newest] if self._slots else [], range(len(self._slots))):
             if self._versions[slot] not in needed:

@@ -1,4 +1,4 @@
-"""The worker: computes units. A plain class, the same in this process and in a Ray actor."""
+"""The worker: computes units. A plain class, which a Ray actor also uses."""
 
 import time
 
@@ -17,7 +17,7 @@ POLL_SECONDS = 0.05
 
 
 class Worker:
-    """Turns units into gradients: reads the rows, computes each microbatch, and adds up the unit's subtree."""
+    """Computes the gradients of units: reads the rows, computes each microbatch, and adds up the unit's subtree."""
 
     def __init__(self, dataset: Dataset, plan: Plan, shape: Shape, timeouts: Timeouts | None = None) -> None:
         self.shape = shape
@@ -26,8 +26,29 @@ class Worker:
         self._reader = BatchReader(dataset)
 
     def compute(self, unit: Unit, weights: Weights, out: Weights) -> RowStats:
-        """The unit's gradient into `out`; returns what is counted of its rows. Raises DatasetError if they do not come
-        to be seen within a bound, and MachineError."""
+        """Compute the gradient of a unit.
+
+        Parameters
+        ----------
+        unit : Unit
+            The unit.
+        weights : Weights
+            The version of the weights that the unit names.
+        out : Weights
+            Receives the gradient.
+
+        Returns
+        -------
+        RowStats
+            The statistics of the unit's rows.
+
+        Raises
+        ------
+        DatasetError
+            If a shard is missing or damaged, or the rows do not become visible within the timeout `rows`.
+        MachineError
+            If this thread's floating-point mode has changed.
+        """
         check_mode()
         if unit.step >= self._plan.steps:
             self._wait_for_rows(unit)
@@ -37,7 +58,7 @@ class Worker:
         return RowStats(len(rows.labels), rows.fingerprints[0], *counted)
 
     def _wait_for_rows(self, unit: Unit) -> None:
-        """Have the rows of a step that are published, and not seen here yet."""
+        """Wait for rows of a step that are published, but not visible on this machine yet."""
         deadline, dataset = time.monotonic() + self._timeout, self._dataset
         while True:
             dataset.grow()
@@ -47,8 +68,9 @@ class Worker:
                 return
             if time.monotonic() > deadline:
                 raise DatasetError(
-                    f"{dataset.path} has {len(dataset)} rows, expected those of step {unit.step}: what was published "
-                    f"elsewhere is not visible here after {self._timeout:g} s; is it one folder for every node?"
+                    f"{dataset.path} has {len(dataset)} rows, expected those of step {unit.step}: rows published on "
+                    f"another node are not visible on this one after {self._timeout:g} s; make sure that all nodes "
+                    "share this folder"
                 )
             time.sleep(POLL_SECONDS)
 

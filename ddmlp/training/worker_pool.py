@@ -1,4 +1,4 @@
-"""The interface between the step loop and the workers, wherever they are."""
+"""The interface between the step loop and the workers, wherever these are."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -15,8 +15,17 @@ EXITED, REJECTED, UNRESPONSIVE = "exited", "rejected", "unresponsive"  # why a w
 class LostWorker:
     """A worker that a pool has lost or rejected.
 
-    host: the name of its machine; cause: EXITED, its connection has ended; REJECTED, it cannot compute this run there,
-    and another worker on that host could not either; UNRESPONSIVE, it has not answered for long; reason: in words.
+    Parameters
+    ----------
+    worker : int
+        The worker.
+    host : str
+        The name of its machine.
+    cause : {EXITED, REJECTED, UNRESPONSIVE}
+        EXITED: its connection ended. REJECTED: it cannot compute this run on that host, nor could another worker.
+        UNRESPONSIVE: it did not answer in time.
+    reason : str
+        A description of the cause.
     """
 
     worker: int
@@ -30,57 +39,57 @@ class LostWorker:
 
 @dataclass(frozen=True)
 class PoolStats:
-    """What a pool has counted."""
+    """The counts of a pool."""
 
-    workers: int  # there are now
+    workers: int  # connected now
     depth: int = 0  # units submitted and not yet answered
     high_water: int = 0  # the largest depth so far
-    unread: int = 0  # workers whose answer lay unread at the last look
-    unread_high_water: int = 0
-    reissued: int = 0  # units given to a second worker because the first was overdue
-    compared: int = 0  # second answers that were compared with the first, and agreed
-    waited: float = 0.0  # seconds that workers waited for the units that they have answered
-    answered: dict[int, int] = field(default_factory=dict)  # units, by worker
-    overdue: int = 0  # workers that are slow now: others do their units
-    lost: int = 0  # workers, so far
-    newest_lost: list[LostWorker] = field(default_factory=list)  # of them, in order, as many as are remembered
+    unread: int = 0  # workers with an unread answer at the last check
+    unread_high_water: int = 0  # the largest `unread` so far
+    reissued: int = 0  # units given to a second worker because the first one was overdue
+    compared: int = 0  # second answers that were compared with the first one, and agreed
+    waited: float = 0.0  # seconds that workers were idle before the units that they have answered
+    answered: dict[int, int] = field(default_factory=dict)  # the number of answered units, by worker
+    overdue: int = 0  # workers that are overdue now: others compute their units
+    lost: int = 0  # workers lost so far
+    newest_lost: list[LostWorker] = field(default_factory=list)  # the last of them, in order, up to a limit
 
 
 class WorkerPool(Protocol):
-    """Computes units. It owns the queue of units, which is bounded, and the versions of the weights."""
+    """Computes units. It owns the bounded queue of units, and the versions of the weights."""
 
     weights: WeightStore
 
     @property
     def count(self) -> int:
-        """How many workers there are."""
+        """The number of workers."""
 
     @property
     def parallel(self) -> int:
-        """How many of them can compute at a time, without those that are overdue, or rest because they were."""
+        """The number of workers that get units: without those that are overdue or resting."""
 
     @property
     def full(self) -> bool:
-        """Whether the queue is full: a result must be taken before the next unit is submitted."""
+        """Whether the queue is full. Then a result must be taken before the next unit is submitted."""
 
     @property
     def stats(self) -> PoolStats:
-        """What was counted so far."""
+        """The counts so far."""
 
     def submit(self, unit: Unit) -> None:
-        """Have a unit computed. The queue must not be full, and the weights that the unit reads must be published."""
+        """Queue a unit for a worker. The queue must not be full, and the unit's version must be published."""
 
     def next_result(self, timeout: float) -> Gradient | None:
-        """The next unit's gradient, whichever that is; None if none arrives within `timeout` seconds.
+        """The next gradient to arrive, of any unit; None if none arrives within `timeout` seconds.
 
-        Each unit is answered once. The gradient's buffer is the caller's until the next call.
+        Each unit is answered once. The gradient's buffer is valid until the next call.
         """
 
     def reserve_weights(self, keep: Collection[int]) -> Weights:
-        """A buffer for the next version: no worker reads it, nor does it hold one of the versions to `keep`."""
+        """Reserve a buffer for the next version: no worker reads it, and it holds none of the versions to `keep`."""
 
     def publish_weights(self, version: int) -> None:
-        """Let the workers read the reserved buffer as the weights of `version`."""
+        """Let workers read the reserved buffer as the weights of `version`."""
 
     def close(self) -> None:
         """Release the workers."""

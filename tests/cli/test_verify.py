@@ -141,7 +141,7 @@ TAMPERING = {
     "a digit of the chain": (edit("chain.jsonl", lambda text: text.replace("1", "2", 1)), "chain.jsonl, line"),
     "a link missing": (edit("chain.jsonl", lambda text: text.partition("\n")[2]), "chain.jsonl, line 1"),
     "the last link missing": (edit("chain.jsonl", lambda text: "\n".join(text.split("\n")[:-2]) + "\n"), "result.json"),
-    "no chain": (lambda run: (run / "chain.jsonl").unlink(), "no entry of step 0"),
+    "no chain": (lambda run: (run / "chain.jsonl").unlink(), "chain.jsonl has no entry for step 0"),
     "another configuration": (edit("config.json", lambda text: text.replace('"seed": 0', '"seed": 1')), "line 1"),
     "another result": (
         edit("result.json", lambda text: text.replace('weights_sha256": "', 'weights_sha256": "f')),
@@ -150,7 +150,7 @@ TAMPERING = {
     "another model": (other_model, "model.npz"),
     "another checkpoint": (
         lambda run: change_weights(run / "checkpoints" / "step-000000000030.npz"),
-        "000030.npz is not",
+        "step-000000000030.npz does not match",
     ),
     "a damaged checkpoint": (lambda run: (run / "checkpoints" / "step-000000000030.npz").write_bytes(b""), "damaged"),
 }

@@ -1,4 +1,4 @@
-"""What the tests of this folder share."""
+"""Fixtures of these tests."""
 
 import sys
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from tests.support.kernels import SOURCES, Kernels
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kernels]:
-    """Kernels that are not compiled yet, and an empty cache."""
+    """A package of kernels that are not compiled yet, with an empty cache."""
     found = Kernels(tmp_path)
     monkeypatch.syspath_prepend(found.sources)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)

@@ -1,4 +1,4 @@
-"""The cache of compiled kernels: what does it harm, where it is, and what is not believed."""
+"""The cache of compiled kernels: damage, its folder, and code that must not be run."""
 
 import os
 import resource
@@ -36,19 +36,19 @@ def make_folder(path: Path) -> None:
 
 
 def make_file(path: Path) -> None:
-    """A file instead of the folder that it is in."""
+    """Replace its folder by a file."""
     shutil.rmtree(path.parent)
     path.parent.write_text("no folder")
 
 
 def swap(path: Path) -> None:
-    """Another kernel's code."""
+    """Replace it by another kernel's code."""
     (other,) = (each for each in path.parent.iterdir() if each != path)
     path.write_bytes(other.read_bytes())
 
 
 def sealed(path: Path) -> None:
-    """What was written as it should be, but is no code."""
+    """Replace it by a valid file without code."""
     code_cache.write(path, b"no code")
 
 
@@ -61,7 +61,7 @@ def test_damage(damage, package: Kernels):
     assert package.load().total(X, 5) == TOTAL
     assert package.said
     assert package.load().total(X, 5) == TOTAL
-    assert package.said == [], "the file was not made anew"
+    assert package.said == [], "the file was not written again"
 
 
 def test_full_disk(package: Kernels):
@@ -96,21 +96,21 @@ def test_old_code_is_removed(package: Kernels, monkeypatch: pytest.MonkeyPatch):
             patch.setenv("NUMBA_SETTING", str(number))
             package.load().total(X, 5)
         package.load().total(X, 5)
-        assert package.said == [], "what is used stays"
+        assert package.said == [], "code in use is kept"
     assert len(list(package.store.iterdir())) == 3 + 1
     assert (package.store / "other").exists()
     assert first.total(X, 5) == TOTAL
 
 
 @pytest.mark.parametrize("mode", [0o770, 0o707, 0o777])
-def test_others_may_write(mode, package: Kernels):
+def test_writable_by_others(mode, package: Kernels):
     package.load().total(X, 5)
     package.store.chmod(mode)
     assert package.load().total(X, 5) == TOTAL
     assert package.said, "code was run that others could have put there"
 
 
-def test_others_may_replace(package: Kernels):
+def test_replaceable_by_others(package: Kernels):
     package.load().total(X, 5)
     package.cache.chmod(0o777)
     assert package.load().total(X, 5) == TOTAL

@@ -1,4 +1,4 @@
-"""Compiled kernels: for which types, from which sources, and when."""
+"""Compiled kernels: their types, their sources, and when they are compiled."""
 
 import os
 import subprocess
@@ -70,7 +70,7 @@ def test_types_without_loss(package: Kernels, monkeypatch: pytest.MonkeyPatch):
     for call in 2 * calls:
         assert mixed(*call) == 1 + 2 * call[2]
     with monkeypatch.context() as patch:
-        patch.setattr(mixed, "_compile_for_args", None)  # which takes long; it is for new types alone
+        patch.setattr(mixed, "_compile_for_args", None)  # it is slow, and must only be called for new types
         for call in calls:
             assert mixed(*call) == 1 + 2 * call[2]
     with pytest.raises(TypeError, match="readonly"):
@@ -78,7 +78,7 @@ def test_types_without_loss(package: Kernels, monkeypatch: pytest.MonkeyPatch):
     assert len(mixed.signatures) == 1
 
 
-def test_kernel_is_of_a_module():
+def test_not_at_module_level():
     with pytest.raises(TypeError, match="of a module"):
         compiled.kernel("int64")(lambda x: x)
 
@@ -92,8 +92,8 @@ def lonely(x):
     return x
 
 
-def test_inlined_is_not_called(package: Kernels):
-    """By Python, before and after it was compiled into a kernel."""
+def test_inlined(package: Kernels):
+    """Python cannot call it, neither before nor after it was compiled into a kernel."""
     kernels = package.load()
     for _ in range(2):
         with pytest.raises(TypeError, match="weighted is inlined"):
@@ -120,18 +120,18 @@ def test_exact_functions(package: Kernels):
 
 
 def test_inner_function_changes(package: Kernels):
-    """Numba's own cache knows the file of the kernel alone, and would go on with the old function."""
+    """Numba's own cache considers only the kernel's file, and would keep using the old function."""
     assert package.load().total(X, 5) == TOTAL
     package.write(inner=SOURCES["inner"].replace("x * 2", "x * 3"))
     assert package.load().total(X, 5) == TOTAL * 1.5
     assert package.said
     package.write(inner=SOURCES["inner"])
     assert package.load().total(X, 5) == TOTAL
-    assert package.said == [], "the code of the first sources is there"
+    assert package.said == [], "the code of the first sources is still cached"
 
 
 def test_changed_after_import(package: Kernels):
-    """What is compiled is what was imported, and must not be kept as the code of what is on disk now."""
+    """The imported sources are compiled; the code must not be cached as that of the files on disk now."""
     kernels = package.load()
     os.utime(package.sources / "inner.py")
     assert kernels.total(X, 5) == TOTAL
@@ -179,7 +179,7 @@ def start(package: Kernels, **variables: str) -> subprocess.Popen[str]:
 
 @pytest.mark.slow
 def test_processes(package: Kernels):
-    """Three that compile at once, one that finds what they compiled, and one for another processor."""
+    """Three processes compile at once, one finds their code, and one compiles for another processor."""
     together = [start(package) for _ in range(3)]
     told = []
     for group in (together, [start(package)], [start(package, NUMBA_CPU_NAME="generic", NUMBA_CPU_FEATURES="")]):
@@ -198,7 +198,7 @@ def test_processes(package: Kernels):
 
 
 def test_only_in_nn():
-    """What kernels are made of must lie in the folder of their file."""
+    """Everything that kernels are made of must be in the folder of their file."""
     texts = {path: path.read_text() for path in (ROOT / "ddmlp").rglob("*.py")}
     users = {path.parent for path, text in texts.items() if "@kernel(" in text or "@inlined" in text}
     assert users == {ROOT / "ddmlp" / "nn"}

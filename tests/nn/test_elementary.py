@@ -1,4 +1,4 @@
-"""e^x, the logistic function and the logarithm: how exact, monotone, and what becomes of other numbers."""
+"""e^x, the logistic function and the logarithm: their errors, monotonicity, and special values."""
 
 import math
 
@@ -17,7 +17,7 @@ NANS = np.array([0x7F800001, 0x7FC00000, 0x7FC00001, 0x7FFFFFFF, 0xFF800001, 0xF
 
 
 def chunks(end, stride):
-    """All float32 from 0 to `end`, ascending, or each of so many."""
+    """All float32 numbers from 0 to `end`, ascending, or every `stride`-th of them."""
     last = int(np.array(end, np.float32).view(np.uint32)) + 1
     for begin in range(0, last, CHUNK * stride):
         yield np.arange(begin, min(last, begin + CHUNK * stride), stride, dtype=np.uint32).view(np.float32)
@@ -26,7 +26,7 @@ def chunks(end, stride):
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("stride", [101, pytest.param(1, marks=pytest.mark.slow)])
 def test_exp(stride, sign):
-    """Of all float32 in -87..87, but that `make test` takes some of them."""
+    """For every float32 number in -87..87; in `make test`, for some of them."""
     before, worst = np.float32(1), 0.0
     for x in chunks(MOST, stride):
         found, _ = evaluate(sign * x)
@@ -36,7 +36,7 @@ def test_exp(stride, sign):
 
 
 def test_exp_of_few():
-    """By NumPy's, which computes in float64, so that the one above is checked, too."""
+    """Compared with NumPy's exp in float64, which also checks the test above."""
     x = np.linspace(-87, 87, 100_000, dtype=np.float32)
     found, _ = evaluate(x)
     assert exp_error(x, found) == pytest.approx(ulps(found, np.exp(x.astype(np.float64))).max(), abs=1e-5)
@@ -46,12 +46,12 @@ def test_exp_of_few():
 
 
 def ulps(found, exact):
-    """How far apart, in the distance of the float32 beside the exact number."""
+    """The difference, in units of the distance between the float32 numbers next to the exact one."""
     return np.abs(found - exact) / np.ldexp(1.0, np.frexp(exact)[1] - 24)
 
 
 def test_exp_of_others():
-    """The limits stand for what is beyond them. NaN stays NaN, whatever its bits are."""
+    """Arguments beyond the limits give the value at the limit. NaN gives NaN, whatever its bits."""
     (low, one, high), _ = evaluate(np.array([-MOST, 0, MOST]))
     assert one == 1
     assert np.finfo(np.float32).tiny < low < 1.7e-38
@@ -93,7 +93,7 @@ def test_logarithm():
 
 
 def test_slow_ones():
-    """They have the same bits."""
+    """The slow functions give the same bits."""
     x = np.concatenate([each for sign in (1, -1) for each in (sign * z for z in chunks(np.inf, 50_021))])
     x = np.concatenate([x, np.array([np.nan], np.float32), np.linspace(-90, 90, 20_000, dtype=np.float32)])
     with np.errstate(all="ignore"):

@@ -1,4 +1,4 @@
-"""The kernels bit for bit: against the slow ones, and however the rows are given to them."""
+"""The kernels, bit for bit: compared with the slow ones, and for any form of their input."""
 
 import numpy as np
 import pytest
@@ -43,7 +43,7 @@ def test_recognise(case):
 
 @given(cases())
 def test_steps(case):
-    """In one call, also by weights that are not the newest, and into others."""
+    """Steps in one call, also ones that read an older version, or write to another buffer."""
     expected, found = slow_steps(case, case.stack)
     stats, done = train(case, case.stack)
     event(f"{done} of {case.count} steps")
@@ -56,7 +56,7 @@ def test_steps(case):
 
 @given(cases())
 def test_calls(case):
-    """Steps in one call are the steps one by one, by a network with other buffers, too."""
+    """Steps in one call equal single steps, also those of a network with other buffers."""
     _, done = train(case, stack := case.stack.copy())
     other = Network(case.shape, case.size, 300)
     for network in (case.network, other):
@@ -68,7 +68,7 @@ def test_calls(case):
 
 @given(cases())
 def test_gradient_and_update(case):
-    """Apart, they are the step."""
+    """A gradient and an update in two calls equal the step."""
     read, source, target = case.slots[0]
     rate, rows = case.rates[0], case.bounds[1]
     gradient, _ = node(case, Weights(case.shape, case.stack[read]), 0, rows)
@@ -82,7 +82,7 @@ def test_gradient_and_update(case):
 
 @given(cases())
 def test_tree_of_nodes(case):
-    """Nodes that are computed one by one, and added by `add_gradient`, are those of the step."""
+    """Nodes computed separately and added by `add_gradient` equal those of the step."""
     read, source, target = case.slots[0]
     rate, rows, size = case.rates[0], int(case.bounds[1]), case.size
     weights = Weights(case.shape, case.stack[read])
@@ -139,7 +139,7 @@ def test_sizes_of_trees(rows, size):
 @pytest.mark.parametrize("size", [4, 2], ids=["one microbatch", "two"])
 @pytest.mark.parametrize("wrong", ["rate nan", "rate inf", "rate", "w1 nan", "w2 nan", "w2 inf", "w2 -inf", "w2"])
 def test_refused(wrong, size, place):
-    """The second of three steps: it and the third change nothing."""
+    """If the second of three steps is refused, it and the third one change nothing."""
     case = plain(Shape(5, 3, 4), size, [0, 4, 8, 12])
     case.pixels[4:8] |= 1
     case.slots[1:] = 1, 1, place[0]
@@ -162,7 +162,7 @@ def test_refused(wrong, size, place):
 
 
 def test_gradient_overflows():
-    """Its terms do not, and the rate is so small that the update would seem to be."""
+    """Its terms are finite, and the rate is so small that the update would seem to be."""
     case = plain(Shape(1, 1, 2), 300, [0, 300], density=1)
     case.pixels[...], case.labels[...], case.rates[...] = 255, 0, 1e-30
     weights = Weights(case.shape, case.stack[0])

@@ -1,4 +1,4 @@
-"""The known-answer test: one digest everywhere, and another one wherever something computes otherwise."""
+"""The known-answer test: the same digest on every machine, and another one if anything computes other bits."""
 
 import os
 import re
@@ -27,8 +27,8 @@ def test_simple():
     assert fault() is None
 
 
-def test_what_takes_part():
-    """Denormal numbers in weights, gradients and probabilities, and no NaN, whose bits differ between processors."""
+def test_numbers_covered():
+    """Weights, gradients and probabilities have denormal numbers, but no NaN, whose bits depend on the processor."""
     found = [array for array in known_answer._results() if array.dtype == np.float32]
     assert all(np.isfinite(array).all() for array in found)
     denormal = [np.count_nonzero((array != 0) & (abs(array) < SMALLEST)) for array in found]
@@ -52,7 +52,7 @@ def test_other_mode(mode: str):
 
 
 def test_other_thread():
-    """A thread has a mode of its own; one that is started has that of its parent."""
+    """Each thread has its own mode; a new thread inherits that of its parent."""
     found = []
     with computing("flush"):
         thread = threading.Thread(target=lambda: found.append(fault()))
@@ -62,7 +62,7 @@ def test_other_thread():
 
 
 def test_other_kernels(monkeypatch: pytest.MonkeyPatch):
-    """One element of one result, in its last bit."""
+    """One element of one result differs in its last bit."""
 
     def results():
         *others, last = true_results()
@@ -90,7 +90,7 @@ CHANGES = {
 @pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES)
 def test_changed_kernels(change: str, tmp_path: Path):
-    """As a compiler might change them, or a mistake."""
+    """The changes are those of a faulty compiler, or of a mistake."""
     name, before, after = CHANGES[change]
     package = tmp_path / "package"
     shutil.copytree(ROOT / "ddmlp", package / "ddmlp")

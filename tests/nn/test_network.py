@@ -1,4 +1,4 @@
-"""The network against the reference and the slopes of its own error, and what it does with hard numbers."""
+"""The network, compared with the reference and the slopes of its error, and with extreme numbers."""
 
 import math
 import tracemalloc
@@ -12,11 +12,11 @@ from ddmlp.nn.network import Network, Steps
 from ddmlp.nn.weights import Shape, Weights
 from tests.support.gradients import SHAPES, apart, case, central_differences, exact, run
 
-NEAR = 1e-6  # of float32 sums to those of float64, relative to their norm
+NEAR = 1e-6  # the relative error that float32 sums may have
 
 
 def compare(weights, pixels, labels):
-    """The network and the reference."""
+    """Assert that the network agrees with the reference."""
     given, network = exact(weights, pixels, labels), Network(weights.shape, len(labels))
     error, mistakes, gradient = run(weights, pixels, labels)
     _, y2 = reference.forward(*given[:3])
@@ -52,7 +52,7 @@ def test_real_digits(sample):
 
 @pytest.mark.parametrize(("shape", "rows"), SHAPES)
 def test_slopes_of_the_error(shape, rows):
-    """Those of its own, which is rounded to float32 on the way: so the difference has to be large."""
+    """The error is rounded to float32 on the way, so the weights must be moved by much."""
     weights, pixels, labels = case(shape, rows)
     network, (_, _, gradient) = Network(shape, rows), run(weights, pixels, labels)
     w1, w2 = central_differences(
@@ -79,7 +79,7 @@ def test_huge_weights(size):
 
 
 def test_tiny_probability():
-    """That of the label: the error is exact all the same."""
+    """If the label's probability is tiny, the error is still exact."""
     weights = Weights.join(np.array([[0]]), np.array([[1000, -1000]]))
     found = Network(weights.shape).recognise(weights, np.ones((1, 1), np.uint8), np.ones(1, np.uint8))
     assert found.probabilities[0, 0] == 1
@@ -89,7 +89,7 @@ def test_tiny_probability():
 
 @pytest.mark.parametrize("size", [3e38, -3e38])
 def test_differences_would_overflow(size):
-    """Those of outputs: the error is finite all the same."""
+    """If differences of outputs would overflow, the error is still finite."""
     weights = Weights.join(np.array([[100]]), np.array([[size, -size]]))
     label = np.array([size > 0], np.uint8)
     found = Network(weights.shape).recognise(weights, np.full((1, 1), 255, np.uint8), label)
@@ -98,7 +98,7 @@ def test_differences_would_overflow(size):
 
 
 def test_sums_overflow():
-    """Those of outputs, too."""
+    """If the sums of outputs overflow, the error is still finite."""
     weights = Weights.join(np.full((1, 3), 100), np.full((3, 2), [3e38, -3e38]))
     error, mistakes, _ = run(weights, np.full((1, 1), 255, np.uint8), np.ones(1, np.uint8))
     assert 1e38 < error < math.inf
@@ -106,7 +106,7 @@ def test_sums_overflow():
 
 
 def test_equal_outputs():
-    """The first is predicted."""
+    """The first of equal classes is predicted."""
     weights = Weights(Shape(3, 2, 4))
     found = Network(weights.shape).recognise(weights, np.ones((4, 3), np.uint8), np.arange(4, dtype=np.uint8))
     assert found.predicted.tolist() == [0, 0, 0, 0]
@@ -115,14 +115,14 @@ def test_equal_outputs():
 
 
 def test_no_labels():
-    """The rows are recognised all the same, as if all labels were 0."""
+    """The rows are classified, with the error for label 0."""
     weights, pixels, labels = case(Shape(6, 5, 4), 8)
     network = Network(weights.shape)
     found, expected = network.recognise(weights, pixels), network.recognise(weights, pixels, labels * 0)
     assert all(np.array_equal(*pair) for pair in zip(found, expected, strict=True))
 
 
-def test_batch_is_the_sum_of_its_rows():
+def test_sum_of_rows():
     weights, pixels, labels = case(Shape(6, 5, 4), 8)
     error, mistakes, gradient = run(weights, pixels, labels)
     rows = [run(weights, pixels[row : row + 1], labels[row : row + 1]) for row in range(8)]
@@ -133,7 +133,7 @@ def test_batch_is_the_sum_of_its_rows():
 
 @pytest.mark.parametrize("frozen", [True, False])
 def test_pixels_are_only_read(frozen):
-    """So they may be read-only, as those of a mapped file are, or lie apart."""
+    """So they may be read-only, as in a mapped file, or not contiguous."""
     weights, pixels, labels = case(Shape(6, 5, 4), 8)
     expected = run(weights, pixels, labels)
     apart_ = np.zeros((8, 2, 6), np.uint8)[:, 1]
@@ -146,8 +146,8 @@ def test_pixels_are_only_read(frozen):
     assert np.array_equal(given, pixels)
 
 
-def test_a_step_allocates_no_array():
-    """It needs the pixels as floats nowhere, and keeps its buffers."""
+def test_allocations():
+    """A step allocates no array: pixels are never stored as floats, and buffers are kept."""
     shape, rows = Shape(784, 300, 10), 64
     weights, pixels, labels = case(shape, rows)
     network, out = Network(shape, rows), Weights(shape)
@@ -161,7 +161,7 @@ def test_a_step_allocates_no_array():
 
 
 def allocated(action):
-    """The most bytes that were newly held at a time during `action`, arrays included."""
+    """The peak of the bytes allocated during `action`, including arrays."""
     action()
     tracemalloc.start()
     try:
@@ -174,8 +174,8 @@ def allocated(action):
 
 
 @pytest.mark.parametrize(("shape", "label"), [((3, 5), 1), ((2, 4), 1), ((2, 5), 3)])
-def test_rows_that_do_not_fit(shape, label):
-    """A kernel would read or write outside of its buffers."""
+def test_invalid_rows(shape, label):
+    """A kernel would read or write outside its buffers."""
     network, weights = Network(Shape(5, 2, 3), 2), Weights(Shape(5, 2, 3))
     pixels, labels = np.ones(shape, np.uint8), np.array([0, label], np.uint8)
     expected = str(label) if label == 3 else r"\(2, 5\)"

@@ -29,7 +29,7 @@ def test_simple():
 
 
 def test_rate_is_rounded_once():
-    """To the type of the weights; the product is not, before it is added."""
+    """The rate is rounded to float32; the product is not rounded before the sum."""
     assert updated(of(1, 1, 1), of(3, 0, 0), rate=0.1).flat[0] == np.float32(1 - 3 * float(np.float32(0.1)))
 
 
@@ -43,7 +43,7 @@ def test_halves_are_added_first():
 
 @pytest.mark.parametrize("shape", [SHAPE, Shape(7, 3, 2), Shape(3, 130, 4)])
 def test_in_place(shape: Shape):
-    """It has the same bits, and what stands behind the hidden units stays zero."""
+    """It gives the same bits, and the padding behind the hidden units stays zero."""
     weights, left, right = (Weights.draw(shape, seed) for seed in (1, 2, 3))
     for half in (NOTHING, right.flat):
         expected = updated(weights, left, half, 0.3)

@@ -1,4 +1,4 @@
-"""The reference: the note's formulas in NumPy, against those of the scalars, the slopes of E, and PyTorch."""
+"""The reference: the note's formulas in NumPy, compared with scalar loops, the slopes of E, and PyTorch."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from tests.support.gradients import SHAPES, apart, case, exact, reference_slopes
 
 
 def check(given, gradients):
-    """Whether these are the derivatives of E, by W1 and by W2."""
+    """Whether these are the derivatives of E with respect to W1 and W2."""
     return all(apart(*pair) <= 1e-7 for pair in zip(gradients, reference_slopes(*given), strict=True))
 
 
@@ -30,7 +30,7 @@ def test_slopes_of_the_error(shape, rows):
 
 
 @pytest.mark.parametrize("wrong", ["no 1 - y1", "no y1", "transposed", "sign", "mean", "one entry", "one row missing"])
-def test_check_finds_a_wrong_gradient(wrong):
+def test_wrong_gradient_is_found(wrong):
     w1, w2, x, t = exact(*case(Shape(5, 4, 4), 3))
     y1, y2 = reference.forward(w1, w2, x)
     back = (y2 - t) @ (w2 if wrong == "transposed" else w2.T)
@@ -47,7 +47,7 @@ def test_check_finds_a_wrong_gradient(wrong):
     assert not check((w1, w2, x, t), (d1, d2))
 
 
-def test_gradients_are_those_of_pytorch():
+def test_gradients_of_pytorch():
     """Recorded with PyTorch 2.13.0 (CPU, float64), which makes the derivative itself, by:
 
     w1 = torch.sin(torch.arange(35.0)).reshape(7, 5).requires_grad_()

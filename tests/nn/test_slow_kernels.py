@@ -1,4 +1,4 @@
-"""The software's fused multiply-add, by which the kernels are checked, against fractions."""
+"""The fused multiply-add in software, which the slow kernels use, compared with exact fractions."""
 
 from fractions import Fraction
 
@@ -10,12 +10,12 @@ from tests.support.slow_kernels import fma, total
 
 F = np.float32
 NUMBERS = st.floats(width=32, allow_nan=False, allow_infinity=False)
-TINY, STEP = 2.0**-149, 2.0**-23  # the smallest float32, and how far apart those from 1 on are
+TINY, STEP = 2.0**-149, 2.0**-23  # the smallest float32 number, and the distance of neighbours from 1 on
 
 
 def rounded(exact):
-    """A fraction to the nearest float32, of two the even one."""
-    near = F(float(exact))  # rounded twice, so at most one beside the nearest one
+    """A fraction, rounded to the nearest float32; a tie goes to the even one."""
+    near = F(float(exact))  # rounded twice, so it is the nearest one or its neighbour
     if not np.isfinite(near):
         return near
     beside = [near, np.nextafter(near, F(np.inf)), np.nextafter(near, F(-np.inf))]
@@ -24,7 +24,7 @@ def rounded(exact):
 
 
 @given(NUMBERS, NUMBERS, NUMBERS)
-@example(1 + STEP, 1 + STEP, TINY)  # halfway between two float32, but for the last term
+@example(1 + STEP, 1 + STEP, TINY)  # halfway between two float32 numbers, except for the last term
 @example(1 + STEP, 1 - STEP / 2, 2.0**-60)
 @example(1 + STEP, 1 + STEP, -TINY)
 @example(2.0**-75, 2.0**-75, TINY)  # 2^-150, half of TINY
@@ -32,9 +32,7 @@ def rounded(exact):
 @example(2.0**-75, 2.0**-75, 0.0)
 @example(1.5 * 2.0**-75, 2.0**-75, 0.0)
 @example(-(2.0**-80), 2.0**-80, 0.0)
-@example(
-    2.0**100, 2.0**27, -(2.0**104)
-)  # 2^127, which is finite, although the product and the sum are close to the end
+@example(2.0**100, 2.0**27, -(2.0**104))  # 2^127, which is finite, although the product and the sum are near the limit
 @example(3e38, 1.5, -3e38)
 def test_one_rounding(a, b, c):
     a, b, c = F(a), F(b), F(c)
@@ -62,7 +60,7 @@ def test_specials():
 
 
 def test_tree():
-    """Lane 0 and lane 32 are the first to meet: here they take each other away, and what is left is exact."""
+    """Lanes 0 and 32 are added first: here they cancel out, and the rest is exact."""
     parts = np.zeros(64, F)
     parts[[0, 32, 1, 17]] = 1e30, -1e30, 1, 2
     assert total(parts) == 3

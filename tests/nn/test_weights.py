@@ -1,4 +1,4 @@
-"""The weights: one buffer, a hash over its numbers, and the first numbers that are drawn."""
+"""The weights: one buffer, its hash, and the initial values."""
 
 import hashlib
 import struct
@@ -11,7 +11,7 @@ from ddmlp.nn.weights import CACHE_LINE, LANES, Shape, Weights, zeros
 
 
 def test_simple():
-    """The layers are views of one buffer, whose rows have room for whole vectors of hidden units."""
+    """The layers are views of one buffer, whose rows are padded to whole vectors of hidden units."""
     shape = Shape(3, 2, 4)
     assert (shape.width, shape.size) == (64, 7 * 64)
     flat = np.arange(shape.size, dtype=np.float32)
@@ -32,7 +32,7 @@ def test_width(hidden, width):
 
 
 def test_join():
-    """Copies, rounded to float32; what stands behind the hidden units is zero."""
+    """It copies, and rounds to float32; the padding behind the hidden units is zero."""
     w1, w2 = np.array([[0.1, 2], [3, 4], [5, 6]]), np.arange(8.0).reshape(2, 4)
     weights = Weights.join(w1, w2)
     assert weights.shape == (3, 2, 4)
@@ -46,18 +46,18 @@ def test_join():
 
 @pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 1_000, 100_000])
 def test_zeros(count):
-    """They begin with a cache line."""
+    """They begin at a cache line."""
     array = zeros(count)
     assert (array.shape, array.dtype) == ((count,), np.float32)
     assert not array.any()
     assert count == 0 or array.ctypes.data % CACHE_LINE == 0
     array[...] = 1
     assert array.sum() == count
-    assert not zeros(count).any(), "two share nothing"
+    assert not zeros(count).any(), "two arrays share no memory"
 
 
 def test_sha256():
-    """It is over the little-endian bytes of W1, then W2, row by row, and nothing else."""
+    """It covers the little-endian bytes of W1, then W2, row by row, and nothing else."""
     weights = Weights.draw(Shape(3, 2, 4), seed=5)
     numbers = [number for layer in (weights.w1, weights.w2) for row in layer.tolist() for number in row]
     assert len(numbers) == 14
@@ -77,12 +77,12 @@ def test_sha256():
     ],
 )
 def test_drawn_digest(shape, seed, digest):
-    """On every machine."""
+    """It is the same on every machine."""
     assert Weights.draw(Shape(*shape), seed).sha256() == digest
 
 
 def test_draw():
-    """It depends on the shape and the seed alone."""
+    """It depends only on the shape and the seed."""
     shape = Shape(784, 30, 10)
     drawn = Weights.draw(shape, seed=3)
     np.random.seed(0)
@@ -93,8 +93,8 @@ def test_draw():
 
 
 @pytest.mark.parametrize("seed", [0, 2**64 - 1])
-def test_draw_fills_its_bounds(seed):
-    """Evenly."""
+def test_draw_is_uniform(seed):
+    """The values fill their range evenly."""
     weights = Weights.draw(Shape(784, 300, 10), seed)
     for layer, bound in ((weights.w1, 4 * (6 / 1084) ** 0.5), (weights.w2, (6 / 310) ** 0.5)):
         assert 0.99 * bound < np.abs(layer).max() <= bound * (1 + 1e-7)

@@ -1,8 +1,7 @@
-"""The golden trainings once more, on other processors: python -m tests.portability
+"""Train the golden networks as on other processors: python -m tests.portability
 
-Numba compiles for the processor that it is told; NumPy and BLAS are told likewise. 64-bit Arm is emulated. Prints a
-table; exits with 1 if a hash differs or a training fails. A processor that cannot be had here is no failure, but is
-said aloud.
+Numba, NumPy and BLAS are told which processor to compute for; 64-bit Arm is emulated. Prints a table; exits with 1
+if a hash differs or a training fails. A target that is not available here is reported, but is not a failure.
 """
 
 import os
@@ -23,14 +22,14 @@ from tests.portability.arm64 import ROOT, Unavailable
 from tests.support import golden
 
 BUILD = ROOT / "build"
-SECONDS = 600  # that all trainings may take on one processor
+SECONDS = 600  # limit for all trainings on one target
 EQUAL, DIFFERS, FAILED, ABSENT = "equal", "DIFFERS", "FAILED", "not available"
 RESULTS = {0: EQUAL, 1: DIFFERS}  # by exit status of tests.support.golden
 OLD = {"OPENBLAS_CORETYPE": "Nehalem", "NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL AVX512_SPR"}
 
 
 class Row(NamedTuple):
-    """What came of the trainings on one target."""
+    """The outcome of the trainings on one target."""
 
     target: str
     seconds: float
@@ -47,14 +46,14 @@ def here(name: str | None = None, needs: AbstractSet[str] = frozenset(), **more:
 
 
 def features() -> frozenset[str]:
-    """What Linux says that an x86-64 processor can do; nothing elsewhere."""
+    """The features of an x86-64 processor, as Linux lists them; empty on other machines."""
     info = Path("/proc/cpuinfo")
     if platform.machine() != "x86_64" or not info.exists():
         return frozenset()
     return frozenset(next(line for line in info.read_text().splitlines() if line.startswith("flags")).split())
 
 
-# Target to what finds the command that runs Python there. The slowest comes first, and the others run beside it.
+# Each target's function that returns the command for its Python. The slowest is first; the others run beside it.
 TARGETS: dict[str, Callable[[], list[str]]] = {
     "arm64 (emulated)": partial(arm64.python, BUILD / "arm64"),
     "this machine": here,
@@ -66,18 +65,18 @@ TARGETS: dict[str, Callable[[], list[str]]] = {
 
 
 def trained(target: str, data: Path) -> Row:
-    """Train on a target all that is golden."""
+    """Train all golden networks on a target."""
     begun = time.monotonic()
     try:
         command = [*TARGETS[target](), "-m", "tests.support.golden", "--data", str(data)]
-        # The user's own cache of compiled kernels has no room for so many processors.
+        # The user's cache of compiled kernels has no room for this many processors.
         apart = os.environ | {"DDMLP_CACHE": str(BUILD / "portability")}
         done = subprocess.run(command, cwd=ROOT, env=apart, capture_output=True, text=True, timeout=SECONDS)
         result, details = RESULTS.get(done.returncode, FAILED), done.stderr
     except Unavailable as error:
         result, details = ABSENT, str(error)
     except subprocess.TimeoutExpired:
-        result, details = FAILED, f"no end within {SECONDS} s"
+        result, details = FAILED, f"not finished after {SECONDS} s"
     return Row(target, time.monotonic() - begun, result, details.strip())
 
 

@@ -1,6 +1,6 @@
-"""A Python for 64-bit Arm, run by qemu on an x86-64 machine that has Debian's apt.
+"""A Python for 64-bit Arm, run by qemu on an x86-64 machine with Debian's apt.
 
-Debian's packages and the wheels are unpacked into a folder: nothing is installed, and root is not needed.
+Debian packages and wheels are unpacked into a folder. Nothing is installed, and root is not needed.
 """
 
 import hashlib
@@ -20,9 +20,9 @@ UNUSED = {
     "jinja2",
     "matplotlib",
     "pillow",
-}  # of ddmlp's requirements: what training in one process never imports
-GLIBC = range(17, 37)  # minor versions: the wheels may need at most that of Debian 12
-SECONDS = 300  # that one step of the set-up may take
+}  # requirements of ddmlp that training in one process never imports
+GLIBC = range(17, 37)  # minor versions that wheels may need: up to that of Debian 12
+SECONDS = 300  # limit for one step of the set-up
 
 
 class Unavailable(Exception):
@@ -30,12 +30,12 @@ class Unavailable(Exception):
 
 
 def python(folder: Path) -> list[str]:
-    """The command that runs the emulated Python. What it needs is in `folder`, and is got if it is not there.
+    """The command that runs the emulated Python. It downloads into `folder` whatever is missing there.
 
-    Raises Unavailable.
+    Raises Unavailable if that is impossible.
     """
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
-        raise Unavailable(f"needs Linux on x86-64, this is {platform.system()} on {platform.machine()}")
+        raise Unavailable(f"it needs Linux on x86-64, found {platform.system()} on {platform.machine()}")
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     root = unpacked(folder / "root", "arm64", ["install", "python3", "libstdc++6", "libgomp1"])
@@ -45,12 +45,12 @@ def python(folder: Path) -> list[str]:
 
 
 def emulator(folder: Path) -> Path:
-    """qemu: that of the machine, or else that of a package, unpacked into the folder."""
+    """The path of qemu: the installed one, or one from a package that is unpacked into the folder."""
     names = ("qemu-aarch64-static", "qemu-aarch64")
     for name in names:
         if found := shutil.which(name):
             return Path(found)
-    for package in ("qemu-user-static", "qemu-user"):  # it is in the first up to Debian 12, in the second from 13 on
+    for package in ("qemu-user-static", "qemu-user"):  # the first up to Debian 12, the second from Debian 13 on
         root = unpacked(folder / package, "amd64", ["download", package])
         for name in names:
             if (path := root / "usr/bin" / name).exists():
@@ -59,27 +59,27 @@ def emulator(folder: Path) -> Path:
 
 
 def unpacked(root: Path, architecture: str, wanted: Sequence[str]) -> Path:
-    """The folder `root` with packages of an architecture; they are downloaded if it is not there.
+    """The folder `root`, with packages for an architecture. They are downloaded if the folder does not exist.
 
-    wanted: what apt-get is to do. `download` gets the packages named, `install` also all that they need.
+    wanted: a command of apt-get. `download` gets the named packages, `install` also their dependencies.
     """
     if root.exists():
         return root
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
-        raise Unavailable("needs apt-get and dpkg-deb, which get qemu and a Python for Arm")
+        raise Unavailable("it needs apt-get and dpkg-deb, to get qemu and a Python for Arm")
     work = emptied(root.with_suffix(".part"))
     for name in ("lists/partial", "debs/partial", "root"):
         (work / name).mkdir(parents=True)
-    (work / "status").touch()  # nothing is installed, so apt-get downloads all that is needed
+    (work / "status").touch()  # nothing counts as installed, so apt-get downloads all dependencies
     options = {
         "APT::Architecture": architecture,
         "APT::Architectures": architecture,
         "APT::Install-Recommends": "false",
-        "APT::Sandbox::User": "root",  # root, too, downloads as root: apt's own user cannot write to the folder
+        "APT::Sandbox::User": "root",  # apt's own user cannot write to the folder
         "APT::Update::Error-Mode": "any",
         "Acquire::Retries": "3",
         "Acquire::http::Timeout": "30",
-        "Debug::NoLocking": "true",  # the lock is the system's
+        "Debug::NoLocking": "true",  # the lock belongs to the system
         "Dir::Cache": work,
         "Dir::Cache::archives": work / "debs",
         "Dir::State::lists": work / "lists",
@@ -90,7 +90,7 @@ def unpacked(root: Path, architecture: str, wanted: Sequence[str]) -> Path:
     run([*apt, *wanted, "--download-only"], work / "debs")
     for package in sorted((work / "debs").glob("*.deb")):
         run(["dpkg-deb", "--extract", str(package), "root"], work)
-    if not (work / "root/lib").exists():  # packages from Debian 13 on leave this link to another
+    if not (work / "root/lib").exists():  # from Debian 13 on, another package has this link
         (work / "root/lib").symlink_to("usr/lib")
     (work / "root").rename(root)
     shutil.rmtree(work)
@@ -98,7 +98,7 @@ def unpacked(root: Path, architecture: str, wanted: Sequence[str]) -> Path:
 
 
 def requirements() -> list[str]:
-    """What training in one process needs, in the versions that are installed here."""
+    """The requirements of training in one process, in the versions installed here."""
     texts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     needed = [each for each in map(Requirement, texts) if each.marker is None or each.marker.evaluate()]
     names = {each.name for each in needed} - UNUSED
@@ -106,9 +106,9 @@ def requirements() -> list[str]:
 
 
 def installed(folder: Path, version: str, wanted: Sequence[str]) -> Path:
-    """The folder with the wheels of `wanted` for that Python on Arm; they are downloaded if it is not there.
+    """The folder with the `wanted` wheels for this Python on Arm. They are downloaded if the folder does not exist.
 
-    Where that Python has no wheel in a version wanted, all are of the newest versions.
+    If one of the wanted versions has no such wheel, the newest versions of all are taken.
     """
     digest = hashlib.sha256(" ".join([version, *wanted]).encode()).hexdigest()
     site = folder / f"site-{digest[:12]}"
@@ -131,19 +131,19 @@ def installed(folder: Path, version: str, wanted: Sequence[str]) -> Path:
 
 
 def emptied(folder: Path) -> Path:
-    """The folder, made anew."""
+    """The folder, empty."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     return folder
 
 
 def run(command: Sequence[str], folder: Path) -> None:
-    """Run a step of the set-up in a folder; raises Unavailable with its first error if it fails."""
+    """Run a step of the set-up in a folder. Raises Unavailable, with the step's first error, if it fails."""
     name = Path(command[0]).name
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=SECONDS)
     except subprocess.TimeoutExpired:
-        raise Unavailable(f"{name} has not ended within {SECONDS} s") from None
+        raise Unavailable(f"{name} did not finish within {SECONDS} s") from None
     except OSError as error:
         raise Unavailable(f"{name}: {error}") from None
     if done.returncode:

@@ -1,4 +1,4 @@
-"""The architecture page says what is so, and the package is as it says: its tree, its layers, its names."""
+"""The architecture page and the package agree: the tree, the layers and the names."""
 
 import ast
 import re
@@ -17,13 +17,13 @@ STOPS = ["data/convert.py", "plan/plan.py", "training/worker.py", "training/para
 
 
 def block(section: str) -> list[str]:
-    """The lines of a section's block of code."""
+    """The lines of a section's code block."""
     (found,) = re.findall(r"^```\n(.*?)^```", SECTIONS[section], re.MULTILINE | re.DOTALL)
     return [line for line in found.splitlines() if line]
 
 
 def shown() -> Iterator[tuple[str, str]]:
-    """The paths in the tree, those of folders with a slash behind, and what the tree says of each."""
+    """The paths in the tree, with a slash after those of folders, and the text for each."""
     folders: list[str] = []
     for line in block("The tree")[1:]:
         name, _, text = line.strip().partition(" ")
@@ -33,7 +33,7 @@ def shown() -> Iterator[tuple[str, str]]:
 
 
 def exists() -> Iterator[str]:
-    """The same of the package itself. What the browser gets is a folder to the tree."""
+    """The paths of the package itself. The tree has a single line for the static files."""
     for path in PACKAGE.rglob("*"):
         name = path.relative_to(PACKAGE).as_posix()
         if name == "serving/static" or (path / "__init__.py").exists():
@@ -65,7 +65,7 @@ def test_five_stops():
     assert links == [(stop, stop) for stop in STOPS]
 
 
-def test_layers_are_those_enforced():
+def test_layers_are_enforced():
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     (layers,) = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
     assert block("Which way imports run") == [layer.replace("ddmlp.", "") for layer in layers]

@@ -1,4 +1,4 @@
-"""The files in cluster/: that they parse, fit their schemas and name what exists; and local.sh, for real."""
+"""The files in cluster/: they parse, fit their schemas and name things that exist; local.sh really runs."""
 
 import json
 import os
@@ -24,7 +24,7 @@ SETTINGS = ["--hidden", "16", "--batch", "150", "--epochs", "10", "--quiet"]
 
 def local(*arguments, state, **environment):
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    # What another test's Ray left in the environment is not for this one.
+    # Ray of another test may have left variables in the environment.
     clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     return subprocess.run(
         [SCRIPT, *arguments],
@@ -53,7 +53,7 @@ def test_simple():
     assert "RayJob" in {document["kind"] for document in load("rayjob.yaml")}
 
 
-def test_ray_up_file_fits_the_schema():
+def test_ray_up_schema():
     (config,) = load("ray-cluster.yaml")
     package = Path(find_spec("ray").submodule_search_locations[0])
     jsonschema.validate(config, json.loads((package / "autoscaler" / "ray-schema.json").read_text()))
@@ -63,7 +63,7 @@ def test_ray_up_file_fits_the_schema():
     assert "~/.ray/auth_token" in config["file_mounts"]
 
 
-def test_rayjob_is_whole():
+def test_rayjob_is_complete():
     documents = {document["kind"]: document for document in load("rayjob.yaml")}
     job = documents["RayJob"]["spec"]
     cluster = job["rayClusterSpec"]
@@ -86,14 +86,14 @@ def test_rayjob_is_whole():
         assert claim == documents["PersistentVolumeClaim"]["metadata"]["name"]
 
 
-def test_image_and_job_have_one_ray():
+def test_one_ray_version():
     job = load("rayjob.yaml")[-1]["spec"]
     (version,) = re.findall(r"^ARG RAY_VERSION=(.+)$", (CLUSTER / "Dockerfile").read_text(), re.MULTILINE)
     assert job["rayClusterSpec"]["rayVersion"] == version
 
 
 @pytest.mark.parametrize("name", ["rayjob.yaml", "README.md"])
-def test_commands_have_their_flags(name):
+def test_commands_have_flags(name):
     commands = re.findall(r"python -m (ddmlp\.\w+)([^\n`']*)", (CLUSTER / name).read_text())
     assert commands
     for module, arguments in commands:
@@ -101,7 +101,7 @@ def test_commands_have_their_flags(name):
         assert set(re.findall(r"--[a-z-]+", arguments)) <= FLAGS
 
 
-def test_no_token_in_any_file():
+def test_no_token_in_files():
     for file in CLUSTER.iterdir():
         assert not re.search(r"RAY_AUTH_TOKEN=\S|\b[0-9a-f]{64}\b", file.read_text()), file
 
@@ -150,7 +150,7 @@ def test_stop_spares_other_folders(state):
 
 
 def free_port():
-    """A port with a free one above it: the script takes both."""
+    """A free port whose successor is free, too: the script uses both."""
     for port in range(23456, 24456, 2):
         with socket.socket() as one, socket.socket() as two:
             try:
@@ -174,7 +174,7 @@ def sessions(numbers):
 
 @pytest.mark.cluster
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="local.sh is for Linux")
-def test_from_start_to_stop(state, data, tmp_path):
+def test_start_train_stop(state, data, tmp_path):
     started = local("start", "--workers", "1", "--cpus", "1", "--port", free_port(), state=state)
     assert started.returncode == 0, started.stderr
     assert (state / "token").stat().st_mode & 0o777 == 0o600
@@ -189,7 +189,7 @@ def test_from_start_to_stop(state, data, tmp_path):
         **dict(re.findall(r"^export (\w+)=(.*)$", started.stdout, re.MULTILINE)),
     }
     hashes = []
-    # Each node has one CPU, so two workers are on two nodes, and one of them is sent its arrays.
+    # Each node has one CPU, so two workers are on two nodes, and one of them gets its arrays over the network.
     for workers in ("0", "2"):
         run = ["--run", str(tmp_path / workers), "--workers", workers]
         command = [sys.executable, "-m", "ddmlp.train", "--no-report", "--data", str(data), *SETTINGS, *run]
@@ -220,7 +220,7 @@ def test_from_start_to_stop(state, data, tmp_path):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="local.sh is for Linux")
 def test_failed_start_leaves_nothing(state, tmp_path):
-    """The head starts a process and fails: neither may stay."""
+    """If the head starts a process and fails, neither of them may stay."""
     fake = tmp_path / "ray"
     fake.write_text(
         f"#!/bin/bash\n(exec -a {state}/raylet sleep 1000) </dev/null >/dev/null 2>&1 &\necho no luck\nexit 1\n"

@@ -1,4 +1,4 @@
-"""A Python that cannot run ddmlp says so in one line, with what to do; and one that it is installed for finds it."""
+"""A Python that cannot run ddmlp says so in one line, with a remedy; one that has ddmlp installed finds it."""
 
 import ast
 import os
@@ -25,7 +25,7 @@ COMMANDS = [["-m", "ddmlp.train"], ["-m", "ddmlp", "predict"], ["-m", "ddmlp.ver
 
 
 def bare(*words: str, cwd: Path = ROOT) -> str:
-    """What a Python with nothing installed says, with exit status 1."""
+    """The message of a Python with nothing installed, after exit status 1."""
     done = subprocess.run([sys.executable, "-S", *words], cwd=cwd, capture_output=True, text=True, timeout=30)
     assert (done.returncode, done.stdout) == (1, "")
     return done.stderr
@@ -40,7 +40,7 @@ def test_nothing_installed(words: list[str]):
         assert word in message
 
 
-def test_activate_what_is_there(tmp_path: Path):
+def test_activate_existing(tmp_path: Path):
     place = tmp_path / "it's"
     (place / ".venv" / "bin").mkdir(parents=True)
     (place / ".venv" / "bin" / "activate").touch()
@@ -52,7 +52,7 @@ def test_activate_what_is_there(tmp_path: Path):
 
 
 def test_old_pythons():
-    """They can read the files up to where that is said."""
+    """They can parse the files up to the place that raises the error."""
     for path in [ROOT / "ddmlp" / "__init__.py", *(ROOT / "tools" / name for name in SCRIPTS)]:
         ast.parse(path.read_text(), feature_version=(3, 8))
     script = "import sys; sys.version_info = (3, 9, 1, 'final', 0); import ddmlp"
@@ -65,12 +65,12 @@ def test_old_pythons():
         assert (done.returncode, done.stderr.count("\n")) == (1, 1)
 
 
-def test_a_program_gets_an_import_error():
+def test_import_error_in_programs():
     script = "try:\n import ddmlp\nexcept ImportError as error: raise SystemExit(f'caught {type(error).__name__}')"
     assert bare("-c", script) == "caught WrongPythonError\n"
 
 
-def test_what_is_imported_later(capsys: pytest.CaptureFixture[str]):
+def test_later_imports(capsys: pytest.CaptureFixture[str]):
     def raising(name: str) -> None:
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
@@ -78,7 +78,7 @@ def test_what_is_imported_later(capsys: pytest.CaptureFixture[str]):
         command(lambda: raising("ray.util"))
     assert caught.value.code == 1
     assert "it does not have ray;" in capsys.readouterr().err
-    with pytest.raises(ModuleNotFoundError):  # a mistake of ours
+    with pytest.raises(ModuleNotFoundError):  # a bug in ddmlp
         command(lambda: raising("ddmlp.nothing"))
 
 
@@ -89,7 +89,7 @@ def test_needed_is_required():
 
 @pytest.mark.slow
 def test_checkout_named_ddmlp(tmp_path: Path):
-    """To its parent folder it looks like a package, but without an __init__.py."""
+    """From its parent folder, it looks like a package without an __init__.py."""
     checkout, site = tmp_path / "ddmlp", tmp_path / "site"
     checkout.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE"):
@@ -99,7 +99,7 @@ def test_checkout_named_ddmlp(tmp_path: Path):
     done = subprocess.run([sys.executable, "-c", build], cwd=checkout, capture_output=True, text=True, check=True)
     with zipfile.ZipFile(tmp_path / done.stdout.splitlines()[-1]) as wheel:
         wheel.extractall(site)
-    others = f"sys.path[:] = [each for each in sys.path if each != {str(ROOT)!r}]"  # where this Python finds its own
+    others = f"sys.path[:] = [each for each in sys.path if each != {str(ROOT)!r}]"  # where this Python finds ddmlp
     found = "import ddmlp.config as found; print(found.__file__)"
     script = f"import site, sys; {others}; site.addsitedir({str(site)!r}); {found}"
     clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}

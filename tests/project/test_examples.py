@@ -1,4 +1,4 @@
-"""The programs in examples/ run, and do what they say."""
+"""The programs in examples/ run, and do what they claim."""
 
 import io
 import runpy
@@ -52,7 +52,7 @@ def test_simple(folder, monkeypatch):
     assert (np.concatenate([rows.labels for rows in found]) == LABELS).all()
 
 
-def test_a_training_takes_it(folder, monkeypatch):
+def test_training_on_its_rows(folder, monkeypatch):
     run = folder / "run"
     with socket.create_server(("localhost", 0)) as server:
         address = f"tcp://localhost:{server.getsockname()[1]}"
@@ -71,7 +71,7 @@ def test_a_training_takes_it(folder, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "status", "found"), [(["nowhere"], 1, "nowhere"), ([".", "--rows", "0"], 2, "--rows")]
 )
-def test_bad_arguments_are_one_line(arguments, status, found, tmp_path, monkeypatch, capsys):
+def test_bad_arguments(arguments, status, found, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert produce(monkeypatch, *arguments) == status
     error = capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The golden trainings come to the recorded weights, and so do three workers."""
+"""The golden trainings give the recorded weights, in one process and with three workers."""
 
 import re
 from pathlib import Path
@@ -40,7 +40,7 @@ def test_three_workers(folder: Path, cluster: Cluster, tmp_path: Path):
     assert (found["weights_sha256"], found["steps"]) == (GOLDEN["workers"], 84)
 
 
-def test_a_difference_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def test_difference_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     names = ["--data", str(folder), "large-part", "one-hidden"]
     assert golden.main(names) == 0
     found = dict(GOLDEN)

@@ -1,4 +1,4 @@
-"""The tests can be collected without the packages that only some of them need."""
+"""The tests can be collected without optional packages."""
 
 import ast
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ OPTIONAL = {"mlxtend", "onnx", "onnxruntime", "playwright", "safetensors", "skle
 
 
 def imported(body: list[ast.stmt]) -> Iterator[str]:
-    """The packages that a module imports when it is imported itself, but for those under TYPE_CHECKING."""
+    """The packages that the import of a module imports, except those under TYPE_CHECKING."""
     for statement in body:
         if isinstance(statement, ast.Import):
             yield from (name.name.partition(".")[0] for name in statement.names)
@@ -22,7 +22,7 @@ def test_simple():
     assert list(imported(tree.body)) == ["torch", "os", "onnx"]
 
 
-def test_optional_packages_are_imported_late():
+def test_optional_packages():
     found = {path: OPTIONAL & set(imported(ast.parse(path.read_text()).body)) for path in TESTS.rglob("*.py")}
     assert len(found) > 100
     assert {path: names for path, names in found.items() if names} == {}

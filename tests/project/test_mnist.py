@@ -1,4 +1,4 @@
-"""Full MNIST, where DDMLP_MNIST names it: the commands of the README as a user types them."""
+"""Full MNIST, if DDMLP_MNIST names its folder: the commands of the README, as a user types them."""
 
 import json
 import subprocess
@@ -40,7 +40,7 @@ def trained(data: Path, cluster: Cluster, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.mark.timeout(500)
-def test_two_percent_with_four_workers(trained: dict[str, Any]):
+def test_two_percent_error(trained: dict[str, Any]):
     assert trained["test_rows"] == 10_000
     assert trained["rows"] == trained["epochs"] * 60_000 > 0
     assert trained["test_error"] <= 0.02

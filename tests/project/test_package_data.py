@@ -1,4 +1,4 @@
-"""Files that are no modules come along with the package."""
+"""The package includes its files that are not modules."""
 
 import tomllib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What make portability says, and that it fails if a hash differs; not the other processors, on which it trains."""
+"""The command of make portability: its output, and its failure if a hash differs. It does not train here."""
 
 import re
 import sys
@@ -15,7 +15,7 @@ from tests.support import golden
 
 @pytest.fixture
 def says(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Call the command with targets that run these statements, not a training; gives what it returns and says."""
+    """Call the command with targets that run these statements instead of a training. Returns its status and output."""
     monkeypatch.setattr(golden, "make_data", lambda _: None)
 
     def call(**targets: str) -> tuple[int, str, str]:
@@ -60,7 +60,7 @@ def test_not_available(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
 
 
 def test_targets(monkeypatch: pytest.MonkeyPatch):
-    """Each compiles for what it says; one that this machine cannot run is not available."""
+    """Each compiles for its processor; a target that this machine cannot run is not available."""
     monkeypatch.setattr(portability, "features", lambda: {"sse4_2", "popcnt", "avx2", "bmi2"})
     assert {"NUMBA_CPU_NAME=nehalem", "NUMBA_CPU_FEATURES="} <= set(portability.TARGETS["nehalem"]())
     assert {"NUMBA_CPU_NAME=generic", "NUMBA_CPU_FEATURES="} <= set(portability.TARGETS["generic"]())
@@ -82,8 +82,8 @@ def test_needs_of_training():
 
 @pytest.fixture
 def steps(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
-    """On a machine that has all it needs: the steps of the set-up, none of which is done; pip finds no wheel of the
-    versions that are installed here."""
+    """The steps of the set-up on a suitable machine. They are recorded, not run; pip finds no wheel of the versions
+    installed here."""
     found: list[Sequence[str]] = []
 
     def run(command: Sequence[str], folder: Path) -> None:
@@ -115,7 +115,7 @@ def test_set_up_once(steps: list[Sequence[str]], tmp_path: Path):
     assert {path.name for path in tmp_path.iterdir()} == {"root", next(tmp_path.glob("site-*")).name}
 
 
-def test_set_up_anew_after_failure(steps: list[Sequence[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_set_up_after_failure(steps: list[Sequence[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def fails(command: Sequence[str], folder: Path) -> None:
         (folder / "half").touch()
         raise Unavailable(f"{command[0]} says no")

@@ -1,4 +1,4 @@
-"""The walkthrough: its commands do what it says, in order, and the code that it quotes is there."""
+"""The walkthrough: its commands have the described results, in order, and the code that it quotes exists."""
 
 import os
 import re
@@ -13,13 +13,13 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "walkthrough.md").read_text()
 COMMANDS = re.findall(r"^```sh\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
-# Each quotation, with the text before it, whose last link to a module says where it is from.
+# Each quotation, with the text before it. The last link to a module in that text names its file.
 QUOTED = [(match[1], TEXT[: match.start()]) for match in re.finditer(r"^```python\n(.*?)^```", TEXT, re.M | re.S)]
 MODULE = re.compile(r"\]\(\.\./(ddmlp/[\w/]+\.py)\)")
 
 
 def shell(block: str, folder: Path) -> str:
-    """Run a block as a shell would in a terminal of its own; returns what it printed."""
+    """Run a block as a shell in a terminal of its own would; returns its output."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     found = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = clean | {"PATH": found, "PYTHONPATH": str(ROOT)}
@@ -43,7 +43,7 @@ def shell(block: str, folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """What each block of commands prints."""
+    """The output of each block of commands."""
     folder = tmp_path_factory.mktemp("walkthrough")
     (folder / "tools").symlink_to(ROOT / "tools")
     return [shell(block, folder) for block in COMMANDS]
@@ -88,4 +88,4 @@ def test_extras_exist():
 def test_enough_is_checked():
     assert len(QUOTED) >= 20
     assert len(COMMANDS) == 8
-    assert not re.search(r"^```(?!sh$|python$|$)", TEXT, re.MULTILINE), "a block that no test looks at"
+    assert not re.search(r"^```(?!sh$|python$|$)", TEXT, re.MULTILINE), "a block that no test checks"

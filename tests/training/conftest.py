@@ -1,4 +1,4 @@
-"""Jobs and runs that the tests share: of this process, asynchronous ones, and those that follow a stream."""
+"""Shared jobs and runs: in one process, asynchronous, and on a stream."""
 
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,13 @@ from tests.support.local import CONFIG
 
 @pytest.fixture
 def async_job(data: Path, tmp_path: Path) -> Job:
-    """A run that has begun."""
+    """The job of an asynchronous run that has begun."""
     return begun(tmp_path / "run", data)
 
 
 @pytest.fixture(scope="package")
 def async_run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Job:
-    """A finished run, not to be changed."""
+    """The job of a finished asynchronous run. Tests must not change the run."""
     job = begun(tmp_path_factory.mktemp("async") / "run", data)
     train(job)
     return job
@@ -36,13 +36,13 @@ def digits(data: Path) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture
 def stream(tmp_path: Path, digits: tuple[np.ndarray, np.ndarray]) -> Stream:
-    """A dataset of those rows that has none yet, and a job that follows it."""
+    """An empty dataset for those rows, and a job that trains on it as a stream."""
     return Stream(tmp_path, digits)
 
 
 @pytest.fixture(scope="package")
 def whole_stream(tmp_path_factory: pytest.TempPathFactory, digits: tuple[np.ndarray, np.ndarray]) -> dict[str, Any]:
-    """The result of all rows at once."""
+    """The result of a run that finds all rows at its start."""
     stream = Stream(tmp_path_factory.mktemp("whole"), digits)
     stream.publish(ROWS, end=True)
     return stream.result()
@@ -50,6 +50,6 @@ def whole_stream(tmp_path_factory: pytest.TempPathFactory, digits: tuple[np.ndar
 
 @pytest.fixture
 def job(data: Path, tmp_path: Path) -> Job:
-    """Trains in this process."""
+    """A job that trains in this process."""
     (tmp_path / "run").mkdir()
     return Job(CONFIG, data, tmp_path / "run", workers=0, checkpoint_every=10)

@@ -1,4 +1,4 @@
-"""What a step costs, counted, not timed: arrays that are allocated, and copies that are made."""
+"""The cost of a step, counted instead of timed: allocated arrays and copies."""
 
 import tracemalloc
 from collections import Counter
@@ -21,12 +21,12 @@ from tests.support.local_pool import LocalWorkerPool
 from tests.support.sockets import PLAN, Training, worker
 
 SHAPE, LOT = Shape(784, 300, 10), 256
-LITTLE = 150_000  # bytes: what there is for each row and each step, not its pixels
+LITTLE = 150_000  # bytes: enough for the records of each row and step, but not for pixels
 
 
 @pytest.fixture
 def allocated(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], int]]:
-    """Called, it returns the most bytes that were allocated at a time since it was called last, beyond those before."""
+    """A function that returns the peak of the bytes allocated since its last call, less those allocated then."""
     monkeypatch.setattr(batch_reader, "LOT", LOT)
     tracemalloc.start()
     before = 0
@@ -51,7 +51,7 @@ def test_an_array_is_seen(allocated: Callable[[], int]):
 @pytest.mark.parametrize("delay", [0, 2])
 @pytest.mark.parametrize(("batch", "microbatch"), [(64, 64), (64, 16), (1, 1), (128, 128)])
 def test_steps(data: Path, allocated: Callable[[], int], batch: int, microbatch: int, delay: int):
-    """A stretch allocates no array, not even for the pixels."""
+    """A call that makes steps allocates no arrays, not even for the pixels."""
     config = TrainConfig(hidden=300, batch=batch, microbatch=microbatch, epochs=100, delay=delay)
     dataset = Dataset(data / "train")
     plan = Plan(4_000, batch, microbatch, 100, 0, 1_500, 4_000)
@@ -69,7 +69,7 @@ def test_steps(data: Path, allocated: Callable[[], int], batch: int, microbatch:
 
 @pytest.mark.parametrize(("batch", "microbatch"), [(64, 64), (64, 16), (250, 50)])
 def test_units(data: Path, allocated: Callable[[], int], batch: int, microbatch: int):
-    """The same of a worker."""
+    """A worker allocates no arrays for a unit."""
     plan = Plan(4_000, batch, microbatch, 100, 0, 1_500, 4_000)
     computing, weights, gradient = Worker(Dataset(data / "train"), plan, SHAPE), Weights.draw(SHAPE, 1), Weights(SHAPE)
     costs = []
@@ -83,7 +83,7 @@ def test_units(data: Path, allocated: Callable[[], int], batch: int, microbatch:
 
 @pytest.mark.parametrize(("units", "copies"), [(1, 0), (2, 1), (8, 1)])
 def test_gradients(data: Path, monkeypatch: pytest.MonkeyPatch, units: int, copies: int):
-    """Answers come in the order of the tree here, so a sum waits in one buffer at a time for each of its levels."""
+    """The answers arrive in the order of the tree, so one buffer per level holds a sum that waits for its sibling."""
     taken = Counter()
 
     def copy_of(self, flat):
@@ -96,4 +96,4 @@ def test_gradients(data: Path, monkeypatch: pytest.MonkeyPatch, units: int, copi
     training.step()
     assert len(PLAN.units_for(0, units)) == units
     assert taken["copies"] >= copies
-    assert taken["copies"] <= max(0, units // 2), "half of them go straight into the other's buffer"
+    assert taken["copies"] <= max(0, units // 2), "at least half of the answers are added to a buffer directly"

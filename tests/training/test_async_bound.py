@@ -1,4 +1,4 @@
-"""Asynchronous runs: no update is older than the bound, and every row counts once."""
+"""Asynchronous runs: no update exceeds the bound on staleness, and every row counts once."""
 
 import json
 from pathlib import Path
@@ -24,16 +24,16 @@ def events_of(job: Job, kind: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("bound", [1, 2, 3, 5, "inf"])
 @pytest.mark.parametrize("seed", [1, 2])
 def test_bound(bound: int | str, seed: int, data: Path, tmp_path: Path):
-    """No update is older, and every row counts once."""
+    """No update exceeds it, and every row counts once."""
     job = begun(tmp_path / "run", data, staleness=bound)
     result = train(job, seed)
-    assert (result["steps"], result["rows"], result["finished"]) == (STEPS, 8_000, True)  # the ledger was checked
+    assert (result["steps"], result["rows"], result["finished"]) == (STEPS, 8_000, True)  # the row audit passed
     stale = result["staleness"]
     assert (stale["bound"], stale["histogram"]) == (bound, histogram_of(job))
     assert 0 < stale["max"] <= job.config.bound
     steps = order_of(job)[:, 0].tolist()
     assert sorted(steps) == [*range(STEPS)]
-    assert steps != sorted(steps), "it was really out of order"
+    assert steps != sorted(steps), "updates were really out of order"
     assert Run(job.run).updates.stat().st_size == 26 * STEPS
     assert_computed_again(job.run, result)
 
@@ -54,7 +54,7 @@ def test_checkpoints_are_positions(async_run: Job):
 
 
 def test_staleness_in_progress(data: Path, tmp_path: Path):
-    job = begun(tmp_path / "run", data, batch=50)  # 80 steps an epoch, a record every other
+    job = begun(tmp_path / "run", data, batch=50)  # 80 steps per epoch, a record every second step
     result = train(job)
     noted = events_of(job, "progress")
     assert [event["step"] for event in noted] == [*range(2, 161, 2)]
@@ -73,12 +73,12 @@ def test_rate_by_staleness(data: Path, tmp_path: Path):
         results[by_staleness] = train(job)
         orders.append(order_of(job).tolist())
         assert_computed_again(job.run, results[by_staleness])
-    assert orders[0] == orders[1], "the weights do not decide who answers when"
+    assert orders[0] == orders[1], "the order of the answers does not depend on the weights"
     assert results[False]["weights_sha256"] != results[True]["weights_sha256"]
 
 
 def test_stream(data: Path, tmp_path: Path):
-    """It is followed asynchronously, each row once."""
+    """Asynchronous training on a stream uses each row once."""
     pixels, labels = Dataset(data / "train").gather(np.arange(1_000))
     with DatasetWriter(tmp_path / "data" / "train", (28, 28), 10, shard_rows=70) as writer:
         writer.append(pixels[:400].reshape(-1, 28, 28), labels[:400])
@@ -92,7 +92,7 @@ def test_stream(data: Path, tmp_path: Path):
         writer.append(pixels[400:].reshape(-1, 28, 28), labels[400:])
         writer.publish()
         writer.end()
-    result = runs.train(trainer, job.run, seconds=0)  # the ledger is checked at the end
+    result = runs.train(trainer, job.run, seconds=0)  # the row audit runs at the end
     assert (result["steps"], result["rows"], result["finished"]) == (20, 1_000, True)
     assert 2 < result["staleness"]["max"] <= 5
     assert_computed_again(job.run, result)

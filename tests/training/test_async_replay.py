@@ -1,4 +1,4 @@
-"""Asynchronous runs, replayed and verified in the order of their updates: the same weights, or what differs."""
+"""Asynchronous runs, replayed and verified in the order of their updates: equal weights, or the first difference."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from tests.support.runs import assert_computed_again
 
 @pytest.fixture
 def copy(async_run: Job, tmp_path: Path) -> Job:
-    """A copy of the run, to be changed."""
+    """A copy of the run that the test may change."""
     return replace(async_run, run=Path(shutil.copytree(async_run.run, tmp_path / "run")))
 
 
@@ -55,7 +55,7 @@ def test_simple(async_run: Job):
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["replay", "verify"])
 def test_other_processor(command: str, async_run: Job):
-    """It is computed again for another processor than it was trained on, to the same bits."""
+    """A recomputation for another processor than that of the training gives the same bits."""
     done = subprocess.run(
         [sys.executable, "-m", f"ddmlp.{command}", async_run.run],
         env=os.environ | elsewhere(),
@@ -75,17 +75,17 @@ def test_stretch_from_a_checkpoint(asked: str, async_run: Job):
 
 
 def swap(lines: list[str]) -> None:
-    """Exchange the steps of two updates of the second epoch; each still reads what it had read."""
+    """Swap the steps of two updates of the second epoch. Each still reads the same version."""
     lines[35], lines[36] = lines[36][:12] + lines[35][12:], lines[35][:12] + lines[36][12:]
 
 
 def older(lines: list[str]) -> None:
-    """Let an update have read the version before."""
+    """Let an update read one version earlier."""
     lines[35] = f"{lines[35][:12]} {int(lines[35][12:]) - 1:12}"
 
 
 @pytest.mark.parametrize("change", [swap, older])
-def test_another_order_is_found(change: Callable[[list[str]], None], copy: Job):
+def test_different_order(change: Callable[[list[str]], None], copy: Job):
     path = Run(copy.run).updates
     change(lines := path.read_text().splitlines())
     path.write_text("\n".join([*lines, ""]))
@@ -105,20 +105,20 @@ def test_another_order_is_found(change: Callable[[list[str]], None], copy: Job):
         (lambda path: path.write_bytes(path.read_bytes()[:26] * 54), "once more"),
     ],
 )
-def test_damaged_order_is_refused(damage: Callable[[Path], object], says: str, copy: Job):
+def test_damaged_order(damage: Callable[[Path], object], says: str, copy: Job):
     damage(Run(copy.run).updates)
     refused(copy, says)
     assert says in inside(verify.main, copy.run).stderr
 
 
-def test_another_result_is_found(copy: Job):
+def test_different_result(copy: Job):
     path = copy.run / "result.json"
     found = json.loads(path.read_bytes())
     path.write_text(json.dumps(found | {"weights_sha256": "f" * 64}))
-    refused(copy, "result.json is not what")
+    refused(copy, "result.json", "chain.jsonl")
 
 
-def test_data_that_were_moved(copy: Job, data: Path, tmp_path: Path):
+def test_moved_data(copy: Job, data: Path, tmp_path: Path):
     config = json.loads((copy.run / "config.json").read_bytes())
     (copy.run / "config.json").write_text(json.dumps(config | {"data": str(tmp_path / "gone")}))
     refused(copy, f"{tmp_path}/gone", "--data")

@@ -1,4 +1,4 @@
-"""Asynchronous runs that are stopped, and go on: every row still counts once, and they are replayed."""
+"""Asynchronous runs that are stopped and resumed: every row still counts once, and the run can be replayed."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from tests.support.runs import assert_computed_again
 
 @pytest.mark.parametrize("stop", [0, 11, 27, *(pytest.param(stop, marks=pytest.mark.slow) for stop in (1, 4, 26, 53))])
 def test_stopped_anywhere(stop: int, async_job: Job):
-    """It stops where the open steps have come to their end, which is a position, and goes on with every row once."""
+    """The run completes its open steps, stops at that position, and continues from there with every row once."""
     first = trainer_of(async_job)
     assert runs.train(first, async_job.run, lambda: first.step >= stop, seconds=0) == {}
     at = first.step
@@ -34,8 +34,8 @@ def test_stopped_anywhere(stop: int, async_job: Job):
     assert_computed_again(async_job.run, result)
 
 
-def test_end_that_is_asked_for(async_job: Job):
-    """Its result is of whole steps."""
+def test_requested_end(async_job: Job):
+    """The result is that of whole steps."""
     trainer = trainer_of(async_job)
     while trainer.step < 12:
         trainer.advance(0)
@@ -57,8 +57,8 @@ def test_stop_after(stop: int, async_job: Job):
     assert_computed_again(async_job.run, result)
 
 
-def test_updates_behind_the_checkpoint(async_job: Job, monkeypatch: pytest.MonkeyPatch):
-    """A crash between the updates' coming on disk and the checkpoint's leaves some, which are taken back."""
+def test_surplus_updates(async_job: Job, monkeypatch: pytest.MonkeyPatch):
+    """A crash after the updates were written, but before the checkpoint, leaves updates that are removed."""
     real = Checkpoints.save
 
     def dying(self: Checkpoints, checkpoint: Any, keep: int) -> Path:

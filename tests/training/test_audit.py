@@ -1,6 +1,6 @@
-"""A recorded run: what its folder has, where it is computed again from, and files that contradict each other.
+"""A recorded run: its contents, the start of a recomputation, and files that disagree.
 
-What the command says of each file that was changed is in tests/cli/test_verify.py.
+tests/cli/test_verify.py tests the command's message for each changed file.
 """
 
 import json
@@ -21,12 +21,12 @@ from ddmlp.training.setup import build_trainer
 from tests.support import runs
 from tests.support.local import CONFIG
 
-POSITIONS = [0, 10, 20, 27, 30, 40, 50, 54]  # of the checkpoints; the last three are kept
+POSITIONS = [0, 10, 20, 27, 30, 40, 50, 54]  # of all checkpoints; the last three are kept
 
 
 @pytest.fixture(scope="module")
 def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run, not to be changed."""
+    """A finished run. Tests must not change it."""
     path = tmp_path_factory.mktemp("audit") / "run"
     runs.begin(path, CONFIG, data)
     runs.train(build_trainer(runs.job(data, path, 0, CONFIG)), path)
@@ -35,7 +35,7 @@ def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(whole: Path, tmp_path: Path) -> Path:
-    """A copy of it, to be changed."""
+    """A copy of the run that the test may change."""
     return Path(shutil.copytree(whole, tmp_path / "run"))
 
 
@@ -47,7 +47,7 @@ def test_simple(whole: Path):
     assert recorded.checkpoints[54].weights.sha256() == result.weights_sha256
 
 
-def test_run_is_free_afterwards(whole: Path):
+def test_lock_is_released(whole: Path):
     RecordedRun(whole)
     with Run(whole):
         pass
@@ -59,8 +59,8 @@ def test_run_in_use(whole: Path):
 
 
 @pytest.mark.parametrize(("first", "start"), [(0, 0), (30, 0), (40, 40), (49, 40), (54, 54)])
-def test_start_of_a_recomputation(first: int, start: int, whole: Path):
-    """It is the newest kept checkpoint that is not after the first step."""
+def test_recomputation_start(first: int, start: int, whole: Path):
+    """It is the newest kept checkpoint at or before the first step."""
     recorded = RecordedRun(whole)
     redone = recorded.recomputation(recorded.open_dataset(None), first, 54)
     assert redone.step == start
@@ -79,18 +79,18 @@ def test_first_difference(whole: Path):
     redone = recorded.recomputation(dataset, 0, 54)
     redone.advance(1, lambda _: None)
     assert recorded.first_difference(redone, 54, lambda *_: None) is recorded.entries[1]
-    assert redone.step == 10, "it went no further"
+    assert redone.step == 10, "it stopped there"
 
 
 def contradicted(run: Path, name: str, *words: str) -> None:
-    """Assert that the run is refused, and which file is named."""
+    """Assert that the run is refused, and that the message names the file."""
     with pytest.raises(RunError) as caught:
         RecordedRun(run)
     for word in (str(run / name), *words):
         assert word in str(caught.value)
 
 
-def test_chain_begins_later(run: Path):
+def test_chain_without_start(run: Path):
     chain = HashChain(run / "chain.jsonl", Run(run).origin().fixed)
     entries = chain.entries()
     chain.path.unlink()
@@ -108,7 +108,7 @@ def test_result_of_another_chain(run: Path):
 
 @pytest.mark.parametrize("step", [31, 40])
 def test_checkpoint_of_another_step(step: int, run: Path):
-    """Its weights are those of step 50: the chain has no such position, or other weights there."""
+    """It has the weights of step 50, but the chain has no such position, or other weights there."""
     found = load_checkpoint(run / "checkpoints" / "step-000000000050.npz")
     path = Run(run).checkpoints.save(Checkpoint(found.weights, step, found.header), keep=10)
     contradicted(run, f"checkpoints/{path.name}", f"step {step}")
@@ -121,7 +121,7 @@ def test_checkpoint_of_another_history(run: Path):
     contradicted(run, "checkpoints/step-000000000050.npz", "step 50")
 
 
-def test_unfinished_run_has_no_result(run: Path):
+def test_unfinished_run(run: Path):
     for name in ("result.json", "model.npz"):
         (run / name).unlink()
     assert RecordedRun(run).steps == POSITIONS

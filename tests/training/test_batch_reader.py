@@ -1,4 +1,4 @@
-"""Reading: the rows are those of the plan, of every microbatch and step, however many are read in one go."""
+"""Reading: each microbatch and step has the rows of the plan, however many are read at once."""
 
 import ctypes
 from pathlib import Path
@@ -21,7 +21,7 @@ ROWS, LOT = 150, 64
 
 
 class Counting(Dataset):
-    """Counts how often it is read."""
+    """Counts the reads."""
 
     reads = 0
 
@@ -39,7 +39,7 @@ def lot():
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory) -> Path:
-    """Row i is i, as pixel and as label."""
+    """A dataset in which pixel and label of row i are i."""
     path = tmp_path_factory.mktemp("reader") / "train"
     with DatasetWriter(path, (1, 1), ROWS, shard_rows=40) as writer:
         writer.append(np.arange(ROWS, dtype=np.uint8).reshape(-1, 1, 1), np.arange(ROWS, dtype=np.uint8))
@@ -52,7 +52,7 @@ def plan_of(batch, microbatch, rows=ROWS, stream=False, ended=True):
 
 
 def check(reading, plan, step, index=0, count=1):
-    """Read so many microbatches from one on."""
+    """Read `count` microbatches of a step, from `index` on, and compare them with the plan."""
     due = step_rows(plan, step)[index * plan.microbatch : (index + count) * plan.microbatch]
     found = reading.read(plan, step, index * plan.microbatch, count * plan.microbatch)
     assert found.labels.tolist() == pixels_of(found) == due.tolist() != []
@@ -61,7 +61,7 @@ def check(reading, plan, step, index=0, count=1):
 
 
 def check_steps(reading, plan, step, most):
-    """Read at most so many steps from one on; returns how many that were."""
+    """Read at most `most` steps from `step` on, and compare them with the plan; returns how many were read."""
     found = reading.read_steps(plan, step, most)
     count = len(found.fingerprints)
     assert 1 <= count <= most
@@ -73,12 +73,12 @@ def check_steps(reading, plan, step, most):
 
 
 def pixels_of(found):
-    """The only pixel of each row."""
+    """The single pixel of each row."""
     return [ctypes.c_uint8.from_address(address).value for address in found.addresses.tolist()]
 
 
 def step_rows(plan, step):
-    """The rows of a step, which must be whole."""
+    """All rows of a step."""
     rows = plan.rows_from(step, 0, plan.batch)
     assert len(rows) == plan.rows_before(step + 1) - plan.rows_before(step)
     return rows
@@ -90,7 +90,7 @@ def step_rows(plan, step):
     stream=st.booleans(),
     draw=st.data(),
 )
-def test_any_microbatches_in_any_order(path, batch, microbatch, stream, draw):
+def test_microbatches_any_order(path, batch, microbatch, stream, draw):
     plan = plan_of(batch, microbatch, stream=stream)
     places = [(step, index) for step in range(plan.steps) for index in range(plan.microbatches(step))]
     start = draw.draw(st.integers(0, len(places) - 1))
@@ -101,8 +101,8 @@ def test_any_microbatches_in_any_order(path, batch, microbatch, stream, draw):
 
 
 @given(batch=st.integers(1, 2 * LOT), stream=st.booleans(), draw=st.data())
-def test_any_steps_in_any_order(path, batch, stream, draw):
-    """They may be mixed with reads of parts of a step."""
+def test_steps_any_order(path, batch, stream, draw):
+    """Reads of whole steps may be mixed with reads of parts."""
     plan = plan_of(batch, 5, stream=stream)
     reading, steps = BatchReader(Dataset(path)), st.integers(0, plan.steps - 1)
     for step in draw.draw(st.lists(steps, min_size=1, max_size=10)):
@@ -122,8 +122,8 @@ def test_rest_of_a_step(path, batch):
 @pytest.mark.parametrize(
     ("batch", "counts", "reads"),
     [
-        (1, [64, 64, 22], 3),  # all of a lot, or what is left of the epoch
-        (7, [9, 9, 3, 1], 3),  # 63 rows a lot; the short step comes by itself, and was read with those before it
+        (1, [64, 64, 22], 3),  # a whole lot, or the rest of the epoch
+        (7, [9, 9, 3, 1], 3),  # 63 rows per lot; the short step comes alone, and was located with those before it
         (32, [2, 2, 1], 3),
         (33, [1] * 5, 5),  # too large for a lot
         (128, [1] * 2, 2),
@@ -139,15 +139,15 @@ def test_steps_at_a_time(path, batch, counts, reads):
     assert dataset.reads == 2 * reads
 
 
-def test_steps_not_asked_for_are_kept(path):
+def test_located_rows_are_kept(path):
     plan, dataset = plan_of(4, 4), Counting(path)
     reading = BatchReader(dataset)
     assert [check_steps(reading, plan, step, most) for step, most in [(0, 3), (3, 1), (4, 99)]] == [3, 1, 12]
     assert dataset.reads == 1
 
 
-def test_steps_that_are_known(path):
-    """A stream's are whole, but for the last one once it has ended."""
+def test_known_steps(path):
+    """The steps of a stream are whole, except the last one once the stream has ended."""
     reading, step = BatchReader(Dataset(path)), 0
     for known, count in [(11, 2), (12, 1), (23, 2), (40, 5)]:
         plan = plan_of(4, 4, known, stream=True, ended=False)
@@ -159,7 +159,7 @@ def test_steps_that_are_known(path):
 
 
 @pytest.mark.parametrize(("batch", "reads"), [(1, 6), (7, 6), (32, 6), (33, 10)])
-def test_small_steps_are_read_in_one_go(path, batch, reads):
+def test_reads_per_lot(path, batch, reads):
     plan, dataset = plan_of(batch, batch), Counting(path)
     reading = BatchReader(dataset)
     for step in range(plan.steps):
@@ -167,17 +167,17 @@ def test_small_steps_are_read_in_one_go(path, batch, reads):
     assert dataset.reads == reads
 
 
-def test_rows_that_come_later_are_read_later(path):
+def test_rows_that_arrive_later(path):
     reading = BatchReader(Dataset(path))
     for known in (10, 11, 12, 40, ROWS):
         plan = plan_of(4, 4, known, stream=True, ended=known == ROWS)
         for step in range(plan.steps):
             check(reading, plan, step)
-    assert len(reading.read(plan, plan.steps - 1).labels) == 2, "the last step, of what is left"
+    assert len(reading.read(plan, plan.steps - 1).labels) == 2, "the last step has the remaining rows"
 
 
-def test_failed_read_is_forgotten(path, monkeypatch):
-    """Rows that were read before are not taken for those of the step whose read has failed."""
+def test_failed_read(path, monkeypatch):
+    """After a failed read, earlier rows are not mistaken for those of the failed step."""
     reading, plan = BatchReader(Dataset(path)), plan_of(20, 20)
     check(reading, plan, 0)
     with monkeypatch.context() as patch:

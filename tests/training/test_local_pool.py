@@ -1,4 +1,4 @@
-"""The pool of one worker in this process: its queue, what it counts, and which weights stay."""
+"""The pool of one worker in this process: its queue, its counts, and the weights that it keeps."""
 
 import pytest
 
@@ -11,7 +11,7 @@ SHAPE = Shape(3, 2, 2)
 
 
 class Adding:
-    """Takes the place of a worker: its gradient is the weights, plus the first microbatch of the unit."""
+    """A stand-in for a worker: its gradient is the weights plus the number of the unit's first microbatch."""
 
     shape = SHAPE
 
@@ -22,7 +22,7 @@ class Adding:
 
 @pytest.fixture
 def pool():
-    """A pool with version 0 of the weights, which are zeros."""
+    """A pool with version 0 of the weights, all zeros."""
     pool = LocalWorkerPool(Adding())
     publish(pool, 0)
     yield pool
@@ -30,7 +30,7 @@ def pool():
 
 
 def publish(pool, version, keep=()):
-    """Publish weights which are all their version; returns them."""
+    """Publish weights that all equal their version; returns them."""
     weights = pool.reserve_weights(keep)
     weights.flat[:] = version
     pool.publish_weights(version)
@@ -55,7 +55,7 @@ def test_bound(pool):
     assert not pool.full
 
 
-def test_units_come_in_their_order(pool):
+def test_order_of_units(pool):
     units = [unit(2, step=1), unit(0, step=2), unit(1, step=1)]
     for step in (1, 2):
         publish(pool, step, keep=[0, 1])
@@ -77,7 +77,7 @@ def test_counts(pool):
     assert (pool.stats.depth, pool.stats.high_water, pool.stats.answered) == (1, 3, {0: 4})
 
 
-def test_failed_unit_is_not_counted(pool, monkeypatch):
+def test_failed_unit(pool, monkeypatch):
     def fail(*_):
         raise OSError("disk")
 
@@ -88,7 +88,7 @@ def test_failed_unit_is_not_counted(pool, monkeypatch):
     assert pool.stats.answered == {0: 0}
 
 
-def test_queued_units_keep_their_weights(pool):
+def test_weights_in_use(pool):
     for index in range(2):
         pool.submit(unit(index))
     publish(pool, 1)
@@ -98,13 +98,13 @@ def test_queued_units_keep_their_weights(pool):
         assert pool.next_result().flat.tolist() == [float(version + first)] * SHAPE.size
 
 
-def test_free_weights_are_used_again(pool):
+def test_weights_are_reused(pool):
     before = pool.weights[0]
     pool.submit(unit(0))
     assert publish(pool, 1) is not before, "a unit in the queue reads it"
     pool.next_result()
     newest = pool.weights[1]
-    assert publish(pool, 2, keep=[0]) is newest, "nobody reads it any more"
+    assert publish(pool, 2, keep=[0]) is newest, "no unit reads it any more"
     third = publish(pool, 3, keep=[0, 2])
     assert third is not before
     assert third is not newest

@@ -1,4 +1,4 @@
-"""Steps of one process: many in one call come to what they come to one by one, and to what the step loop comes to."""
+"""Steps of one process: many in one call give the same bits as one by one, and as the step loop."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -50,7 +50,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 @pytest.mark.parametrize(("batch", "microbatch", "delay", "follow"), CASES)
 def test_simple(dataset: Dataset, batch: int, microbatch: int, delay: int, follow: bool):
-    """Stretch by stretch, step by step, and as workers do it: the same bits; the last step of an epoch is short."""
+    """Many steps per call, single steps and workers give the same bits; the last step of an epoch is short."""
     job = job_of(batch, microbatch, delay, follow)
     plan = job.plan(dataset.manifest)
     stretches, single, worked = local(job, dataset), local(job, dataset), looped(job, dataset)
@@ -69,11 +69,11 @@ def test_steps_of_a_call(dataset: Dataset, batch: int, counts: list[int]):
     loop, plan = local(job, dataset), job.plan(dataset.manifest)
     assert [len(applied) for applied in made(loop, plan)] == 2 * counts
     assert loop.stats.answered == {0: 2 * sum(counts)}
-    assert len(loop._next_updates(10**12)) == batch_reader.LOT, "a call costs the same however far there is to go"
+    assert len(loop._next_updates(10**12)) == batch_reader.LOT, "a call costs the same at any distance"
 
 
 @given(stops=st.sets(st.integers(0, 2 * ROWS)), delay=st.integers(0, 3))
-def test_upto_is_not_passed(dataset: Dataset, stops: set[int], delay: int):
+def test_upto(dataset: Dataset, stops: set[int], delay: int):
     job = job_of(1, 1, delay)
     loop, plan = local(job, dataset), job.plan(dataset.manifest)
     for stop in sorted(stops):
@@ -84,7 +84,7 @@ def test_upto_is_not_passed(dataset: Dataset, stops: set[int], delay: int):
 
 @pytest.mark.parametrize(("batch", "microbatch", "delay", "follow"), CASES)
 def test_resumed(dataset: Dataset, batch: int, microbatch: int, delay: int, follow: bool):
-    """In the middle, by either loop."""
+    """Either loop can continue in the middle of a run."""
     job = job_of(batch, microbatch, delay, follow)
     plan = job.plan(dataset.manifest)
     whole = local(job, dataset)
@@ -97,8 +97,8 @@ def test_resumed(dataset: Dataset, batch: int, microbatch: int, delay: int, foll
         assert hashes(then) == hashes(whole)
 
 
-def test_stream_that_grows(dataset: Dataset):
-    """A step is made once all of its rows are known."""
+def test_growing_stream(dataset: Dataset):
+    """A step is made once all of its rows have arrived."""
     job = job_of(64, 32, 1, follow=True)
     loop, plan, applied = local(job, dataset), job.plan(dataset.manifest), []
     for known in (0, 63, 64, 200, ROWS):
@@ -115,7 +115,7 @@ def test_stream_that_grows(dataset: Dataset):
 @pytest.mark.parametrize("kind", [local, looped])
 @pytest.mark.parametrize(("batch", "step", "index"), [(1, 77, 0), (16, 4, 3), (64, 1, 3)])
 def test_not_finite(dataset: Dataset, kind: Callable[..., Loop], batch: int, step: int, index: int, delay: int):
-    """The steps before are made; then step and microbatch are named, and the weights stay as they are."""
+    """The steps before it are made; the error names step and microbatch, and the weights stay as they are."""
     job = job_of(batch, 4, delay, follow=True)
     plan = job.plan(dataset.manifest)
     loop, before = (kind(job, dataset, begin(steep())) for _ in range(2))
@@ -129,7 +129,7 @@ def test_not_finite(dataset: Dataset, kind: Callable[..., Loop], batch: int, ste
 
 @pytest.mark.parametrize("delay", [0, 2])
 def test_update_too_large(dataset: Dataset, delay: int, monkeypatch: pytest.MonkeyPatch):
-    """It is refused; a smaller one may follow."""
+    """It is refused, and a smaller one can follow."""
     job = job_of(8, 8, delay)
     plan, loop, other = job.plan(dataset.manifest), local(job, dataset), local(job, dataset)
     monkeypatch.setattr(SGD, "step_size", lambda _, version, *__: 0.1 if version < 5 else 1e30)
@@ -144,7 +144,7 @@ def test_update_too_large(dataset: Dataset, delay: int, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("delay", [0, 2])
 def test_another_optimizer(dataset: Dataset, delay: int, monkeypatch: pytest.MonkeyPatch):
-    """An update of its own is called for each step, with the step size as it is; a step that is refused is not."""
+    """Its own update is called for each step, with the exact step size, but not for a step that is refused."""
     sizes = []
 
     class Noting(SGD):
@@ -168,7 +168,7 @@ def test_another_optimizer(dataset: Dataset, delay: int, monkeypatch: pytest.Mon
 
 
 def test_order_of_updates(dataset: Dataset):
-    """Steps are made in any order, each with the version that it reads; those that follow each other in one call."""
+    """Steps are made in any order, each from the version that it reads; consecutive steps share a call."""
     job = job_of(64, 32)
     plan = job.plan(dataset.manifest)
     order = [(0, 0), (1, 0), (2, 1), (4, 1), (3, 3), (5, 4), (6, 6), (7, 5), (9, 8), (8, 6)]
@@ -187,7 +187,7 @@ def test_order_of_updates(dataset: Dataset):
     assert loop.weights.sha256() == versions[-1].sha256()
 
 
-def test_first_weights_are_left_alone(dataset: Dataset):
+def test_start_is_copied(dataset: Dataset):
     job, start = job_of(64, 32), begin()
     all_made(local(job, dataset, start), job.plan(dataset.manifest))
     assert start.weights.sha256() == Weights.draw(SHAPE, 1).sha256()

@@ -1,4 +1,4 @@
-"""Sums over steps and the means they give, and the events that are made of them."""
+"""Sums and means over steps, and the events made from them."""
 
 import dataclasses
 import math
@@ -28,7 +28,7 @@ ONE = PoolStats(workers=1)
 
 
 def plan_of(steps_per_epoch, epochs=2):
-    """Batches of 10 rows, the last of an epoch of 5."""
+    """A plan with batches of 10 rows; the last one of an epoch has 5."""
     rows = 10 * steps_per_epoch - 5
     return Plan(rows, batch=10, microbatch=5, epochs=epochs, seed=0, block=10, window=rows)
 
@@ -38,7 +38,7 @@ def journal_at(step=0, complaints=(), follow=False, **header):
 
 
 def again(header):
-    """A checkpoint's header as it is read back."""
+    """A checkpoint's header after it was written and read."""
     return from_json(to_json(header), Header)
 
 
@@ -69,11 +69,11 @@ def test_no_rows_no_mean():
     assert Stretch().speed == 0
 
 
-def test_it_begins_with_a_start():
+def test_start_event():
     assert events_of(journal_at(3, complaints=["a", "b"])) == [Started(3, ["a", "b"])]
 
 
-def test_a_report_is_since_the_last():
+def test_report_covers_its_stretch():
     journal = journal_at()
     journal.applied(RowStats(10, 0, 5.0, 2, 1.0), 0.5, 3)
     journal.applied(RowStats(10, 0, 3.0, 1, 1.0), 1.5, 3)
@@ -88,7 +88,7 @@ def test_a_report_is_since_the_last():
     assert journal.report() == (Stretch(), [])
 
 
-def test_progress_is_since_the_last():
+def test_progress_covers_its_stretch():
     plan, journal = plan_of(4), journal_at(train_seconds=100.0)
     pool = PoolStats(workers=3, depth=2, high_water=5, unread=1, unread_high_water=2, reissued=1, waited=0.625)
     waits = WaitTimes(results=1.0, full_queue=0.75)
@@ -116,7 +116,7 @@ def test_progress_is_since_the_last():
     ]
 
 
-def test_reports_do_not_cut_progress():
+def test_reports_and_progress():
     journal = journal_at()
     journal.applied(RowStats(10, 0, 5.0, 2, 1.0), 1.0)
     journal.report()
@@ -148,7 +148,7 @@ def test_next_record(steps):
         assert min(end, journal_at().next_record(step, plan)) == min(each for each in noted if each > step)
 
 
-def test_the_last_step_is_noted():
+def test_last_step():
     assert steps_noted(plan_of(237), last=101) == [*range(5, 101, 5), 101]
 
 
@@ -168,7 +168,7 @@ def test_units_of_each_worker():
     assert read_event(written).answered == {0: 4, 3: 1}
 
 
-def test_a_tested_epoch():
+def test_epoch_event():
     journal = journal_at(train_seconds=1.5)
     journal.applied(RowStats(35, 0, 5.0, 2, 1.0), 2.0)
     journal.epoch(4, plan_of(4), Evaluation(np.array([[3, 1], [0, 4]]), 0.25, np.array([5])))
@@ -200,7 +200,7 @@ def test_prequential_error():
 
 
 def newest(steps, window):
-    """The newest steps of at least so many rows, or all of them."""
+    """The newest steps that have at least `window` rows together, or all of them."""
     taken = []
     while len(taken) < len(steps) and sum(rows for rows, _ in taken) < window:
         taken.append(steps[-1 - len(taken)])
@@ -212,7 +212,7 @@ def newest(steps, window):
     st.integers(0, 20),
 )
 @example([(10, 3), (15, 2), (25, 1)], 1)
-def test_prequential_error_resumes(steps, cut):
+def test_prequential_resumes(steps, cut):
     found = Prequential(None)
     for place, (rows, mistakes) in enumerate(steps):
         if place == cut:
@@ -225,7 +225,7 @@ def test_prequential_error_resumes(steps, cut):
         assert found.error == PrequentialError(window, wrong / window, mistaken / total)
 
 
-def test_only_a_stream_is_tested_first():
+def test_prequential_only_of_streams():
     for follow in (False, True):
         journal = journal_at(follow=follow)
         journal.applied(RowStats(10, 0, 1.0, 4, 1.0), 0.5)
@@ -235,7 +235,7 @@ def test_only_a_stream_is_tested_first():
         assert journal.header.prequential == (PrequentialState(10, 4, [(10, 4)]) if follow else None)
 
 
-def test_it_goes_on_with_its_header():
+def test_continues_from_header():
     journal = journal_at(follow=True)
     journal.applied(RowStats(10, 0, 1.0, 4, 1.0), 0.5)
     other = Journal(True, 1, again(journal.header), [])

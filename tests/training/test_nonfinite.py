@@ -1,4 +1,4 @@
-"""Gradients and weights that are not finite: the run ends, and names the step and the microbatch."""
+"""Gradients and weights that are not finite: the run ends, and the error names the step and the microbatch."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ from tests.support.local import CONFIG, positions, train, trainer_with
 
 
 class Steep(Worker):
-    """Says of microbatch 3 of step 12 that its gradient is not finite."""
+    """Reports that the gradient of microbatch 3 of step 12 is not finite."""
 
     def compute(self, unit: Unit, weights: Weights, out: Weights) -> RowStats:
         row_stats = super().compute(unit, weights, out)
@@ -24,7 +24,7 @@ class Steep(Worker):
 
 
 class NotFinite(Worker):
-    """Leaves what is not finite in the gradient of a step, and does not say so."""
+    """Puts a value that is not finite into the gradient of a step, and does not report it."""
 
     step, place, bad = 12, "w2", np.nan
 
@@ -36,7 +36,7 @@ class NotFinite(Worker):
 
 
 def test_simple(job: Job, monkeypatch: pytest.MonkeyPatch):
-    """Whoever computes the gradient, it is the same: so the microbatch is named."""
+    """A recomputation gives the same gradient, so the error can name the microbatch."""
     monkeypatch.setattr("ddmlp.training.nonfinite.Worker", Steep)
     with pytest.raises(TrainingError, match=r"step 12: .* microbatch 3 "):
         train(trainer_with(job, Steep))
@@ -59,8 +59,8 @@ def test_next_step_finds_it(bad: float, job: Job):
 
 @pytest.mark.parametrize("step", [12, 26, 53])
 def test_no_checkpoint_has_it(step: int, job: Job):
-    """The weight of a pixel that is zero in all rows counts in no step: only who saves it finds it. It may be in the
-    middle of an epoch, at the end of one, and at the end of the run."""
+    """The weight of a pixel that is zero in all rows affects no step, so only a checkpoint finds it: in the middle of
+    an epoch, at its end, or at the end of the run."""
     worker_class = type("Corner", (NotFinite,), {"place": "w1", "step": step})
     saved = step + 1 if step > 12 else 20
     with pytest.raises(TrainingError, match=rf"version {saved} are not finite.* worker "):
@@ -69,7 +69,7 @@ def test_no_checkpoint_has_it(step: int, job: Job):
     assert not (job.run / "model.npz").exists()
 
 
-def test_weights_that_grow_too_large(job: Job):
+def test_weights_overflow(job: Job):
     job = replace(job, config=replace(CONFIG, lr=1e38))
     for kind in (build_trainer, lambda job: trainer_with(job, Worker)):
         with pytest.raises(TrainingError, match=r"step 0: .* finite gradients.*--lr"):

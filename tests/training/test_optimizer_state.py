@@ -1,4 +1,4 @@
-"""What an optimizer keeps between steps goes with each checkpoint: resume and verify come to the same weights."""
+"""The state of an optimizer is in each checkpoint, so resume and verify give the same weights."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,7 +25,7 @@ CONFIG = TrainConfig(hidden=8, batch=150, microbatch=64, epochs=2)
 
 
 class Momentum(SGD):
-    """Adds 0.9 times the sum of the steps before to each."""
+    """Adds 0.9 times the previous update to each update."""
 
     def update(self, weights, left, right, step_size, out):
         velocity = self.state.setdefault("velocity", np.zeros_like(left))
@@ -47,7 +47,7 @@ def run(data: Path, tmp_path: Path) -> Job:
 
 
 def workers(job: Job) -> Trainer:
-    """A trainer that has a worker."""
+    """A trainer with one worker."""
     return trainer_with(job, Worker)
 
 
@@ -62,10 +62,10 @@ def test_simple(data: Path, tmp_path: Path, run: Job, kind: Callable[[Job], Trai
     parted = train(kind(run), run.run)
     assert parted["weights_sha256"] == whole["weights_sha256"]
     assert verify(run.run).weights_sha256 == whole["weights_sha256"]
-    assert verify(run.run, steps=(50, 54)).first == 50, "from the state of that checkpoint"
+    assert verify(run.run, steps=(50, 54)).first == 50, "it starts from the state in that checkpoint"
 
 
-def test_another_optimizer_is_found(run: Job, monkeypatch):
+def test_another_optimizer_differs(run: Job, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(local_steps, "SGD", Momentum)
         train(build_trainer(run), run.run)

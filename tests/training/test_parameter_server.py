@@ -1,4 +1,4 @@
-"""The parameter server: the same bits from gradients in any pieces and any order, and no bad version ever."""
+"""The parameter server: the same bits from any units in any order, and never weights that are not finite."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def server_at(version=0):
 
 
 def begin(server, microbatches):
-    """Begin the step of the version."""
+    """Begin the step that is applied to the server's version."""
     server.begin_step(server.version, server.version, microbatches)
 
 
@@ -53,7 +53,7 @@ def test_simple():
 @given(cuts(), st.integers(0, 5))
 @example((3, [Node(2, 3), Node(0, 1), Node(1, 2)]), 0)
 @example((3, [Node(0, 2), Node(2, 3)]), 0)
-def test_any_cut_in_any_order(cut, seed):
+def test_any_units_any_order(cut, seed):
     """The bits are the same."""
     count, nodes = cut
     leaves = leaves_of(count, seed)
@@ -64,7 +64,7 @@ def test_any_cut_in_any_order(cut, seed):
     assert server.weights.flat.tobytes() == expected.tobytes()
 
 
-def test_order_of_additions_would_show():
+def test_order_matters():
     leaves = leaves_of(8)
     flat, _ = sum_of(leaves)
     one_by_one = np.zeros_like(flat)
@@ -75,7 +75,7 @@ def test_order_of_additions_would_show():
 
 @given(st.lists(cuts(), min_size=2, max_size=5))
 def test_step_after_step(steps):
-    """None leaves a trace in the next."""
+    """No step affects the next one's sum."""
     server, buffers = server_at(version=7), [Weights(SHAPE), Weights(SHAPE)]
     expected = server.weights.flat.copy()
     for step, (count, nodes) in enumerate(steps):
@@ -86,14 +86,14 @@ def test_step_after_step(steps):
         assert server.weights.flat.tobytes() == expected.tobytes()
 
 
-def test_first_weights_are_not_copied():
+def test_weights_are_not_copied():
     given = Weights.draw(SHAPE, 1)
     server = ParameterServer(SGD(TrainConfig()), 5, given)
     assert (server.version, server.weights) == (5, given)
 
 
-def test_receive_reads_the_gradient():
-    """Its buffer may be written to as soon as the call returns."""
+def test_receive_copies():
+    """The answer's buffer may be overwritten once a later answer is taken."""
     leaves = leaves_of(4)
     server, other = server_at(), server_at()
     train(other, leaves, [Node(0, 1), Node(3, 4), Node(1, 2), Node(2, 3)])
@@ -108,7 +108,7 @@ def test_receive_reads_the_gradient():
     assert server.weights.sha256() == other.weights.sha256()
 
 
-def test_version_before_stays_readable():
+def test_old_version_is_readable():
     server = server_at()
     leaves = leaves_of(3)
     for _ in range(4):
@@ -121,7 +121,7 @@ def test_version_before_stays_readable():
 @pytest.mark.parametrize("count", [1, 2, 3])
 @pytest.mark.parametrize("steepest", [np.inf, 1e30, np.nan])
 def test_too_steep(steepest, count):
-    """The weights might not be finite then, so they stay as they were."""
+    """The new weights might not be finite, so the old ones stay as they were."""
     server = server_at(version=3)
     train(server, leaves_of(1), [Node(0, 1)])
     before = server.weights.sha256()
@@ -133,7 +133,7 @@ def test_too_steep(steepest, count):
 
 
 def test_too_large_a_rate():
-    """It counts, too."""
+    """The rate is part of the limit, too."""
     server = server_at()
     before = server.weights.sha256()
     begin(server, 1)
@@ -145,7 +145,7 @@ def test_too_large_a_rate():
 
 
 @pytest.mark.parametrize("step", [2, 4])
-def test_gradient_of_another_step(step):
+def test_wrong_step(step):
     server = server_at(version=3)
     begin(server, 1)
     with pytest.raises(KeyError, match=str(step)):
@@ -153,7 +153,7 @@ def test_gradient_of_another_step(step):
     assert server.ready_step() is None
 
 
-def test_gradient_of_another_version():
+def test_wrong_version():
     server = server_at(version=3)
     begin(server, 1)
     wrong = answer(leaves_of(1), Node(0, 1), 3)
@@ -171,7 +171,7 @@ def test_incomplete_step():
     assert server.version == 0
 
 
-def test_a_step_is_begun_once():
+def test_step_begun_twice():
     server = server_at()
     begin(server, 2)
     with pytest.raises(AssertionError, match="step 0 has begun already"):

@@ -1,4 +1,4 @@
-"""What a run records: progress, the seconds of training, and that the rows of an epoch are each applied once."""
+"""The records of a run: progress, seconds of training, and the row audit."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,7 +30,7 @@ from tests.support.local import CONFIG, positions, train, trainer_with
 @pytest.mark.parametrize("config", [{}, {"delay": 3}, {"staleness": 2}])
 def test_progress(job: Job, monkeypatch, config: dict[str, int]):
     monkeypatch.setattr(recorder, "MAX_PENDING", 3)
-    config = replace(CONFIG, batch=20, microbatch=20, **config)  # 200 steps an epoch, so each fourth
+    config = replace(CONFIG, batch=20, microbatch=20, **config)  # 200 steps per epoch, so every fourth one is recorded
     events, result = train(build_trainer(replace(job, config=config, stop_after=330)))
     noted = [event for event in events if event["event"] == "progress"]
     assert [event["step"] for event in noted] == [*range(4, 330, 4), 330]
@@ -48,8 +48,8 @@ def with_worker(job: Job) -> Trainer:
 
 @pytest.mark.parametrize("delay", [0, 2])
 @pytest.mark.parametrize("kind", [build_trainer, with_worker])
-def test_seconds_are_those_of_steps(job: Job, monkeypatch, kind: Callable[[Job], Trainer], delay: int):
-    """They are not those of tests, checkpoints, and whoever calls."""
+def test_seconds_of_steps(job: Job, monkeypatch, kind: Callable[[Job], Trainer], delay: int):
+    """They do not include tests, checkpoints and the time between calls."""
     clock = Clock()
     for module in (trainers, recorder, step_loop, local_steps):
         monkeypatch.setattr(module, "time", clock)
@@ -68,7 +68,7 @@ def test_seconds_are_those_of_steps(job: Job, monkeypatch, kind: Callable[[Job],
     assert report.result.seconds == 2 * 54
 
 
-def test_seconds_without_rows_do_not_count(tmp_path: Path, monkeypatch):
+def test_seconds_without_rows(tmp_path: Path, monkeypatch):
     def publish(last: bool) -> None:
         with DatasetWriter(tmp_path / "train", (28, 28), 10, extend=True) as writer:
             writer.append(np.zeros((300, 28, 28), np.uint8), np.zeros(300, np.uint8))
@@ -98,7 +98,7 @@ def test_seconds_without_rows_do_not_count(tmp_path: Path, monkeypatch):
 
 
 class Lying(Worker):
-    """Says of one unit something else than what it has read."""
+    """Reports false statistics for one unit."""
 
     step = 30
 
@@ -121,7 +121,7 @@ class OtherRow(Lying):
 
 
 class RepeatingItself(Worker):
-    """Reads the rows of the step before once more, and honestly says so."""
+    """Reads the rows of the previous step again, and reports these."""
 
     def compute(self, unit: Unit, weights: Weights, out: Weights) -> RowStats:
         return super().compute(unit._replace(step=29) if unit.step == 30 else unit, weights, out)
@@ -131,8 +131,8 @@ class RepeatingItself(Worker):
     ("worker_class", "says"),
     [
         (MissingRow, r"epoch 2: 3,999 rows were applied, expected 4,000"),
-        (OtherRow, r"epoch 2: 4,000 rows .* not those of the plan"),
-        (RepeatingItself, r"epoch 2: 4,000 rows .* not those of the plan"),
+        (OtherRow, r"epoch 2: 4,000 rows .* is [0-9a-f]{16}, expected [0-9a-f]{16}"),
+        (RepeatingItself, r"epoch 2: 4,000 rows .* is [0-9a-f]{16}, expected [0-9a-f]{16}"),
     ],
 )
 def test_rows_of_an_epoch(worker_class: type[Worker], says: str, job: Job):
@@ -142,22 +142,22 @@ def test_rows_of_an_epoch(worker_class: type[Worker], says: str, job: Job):
     assert not (job.run / "model.npz").exists()
 
 
-def test_rows_of_a_part_of_an_epoch(job: Job):
+def test_rows_of_a_partial_epoch(job: Job):
     with pytest.raises(TrainingError, match=r"epoch 2, up to step 35: 1,199 rows were applied, expected 1,200"):
         train(trainer_with(replace(job, stop_after=35), MissingRow))
     assert not (job.run / "model.npz").exists()
 
 
-def test_audit_goes_on_from_a_checkpoint(job: Job):
+def test_audit_resumes(job: Job):
     train(trainer_with(replace(job, stop_after=31), Worker))
     late = type("Late", (OtherRow,), {"step": 40})
-    with pytest.raises(TrainingError, match=r"epoch 2: 4,000 rows .* not those of the plan"):
+    with pytest.raises(TrainingError, match=r"epoch 2: 4,000 rows .* is [0-9a-f]{16}, expected [0-9a-f]{16}"):
         train(trainer_with(job, late))
     checkpoint = load_checkpoint(job.run / "checkpoints" / "step-000000000031.npz")
     assert checkpoint.header.ledger.rows == 4 * 150
 
 
-def test_checkpoint_without_a_ledger(job: Job, monkeypatch: pytest.MonkeyPatch):
+def test_checkpoint_without_audit(job: Job, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("ddmlp.plan.row_audit.RowAudit.state", None)
     train(build_trainer(replace(job, stop_after=5)))
     monkeypatch.undo()

@@ -1,4 +1,4 @@
-"""Reductions: the tree's sum from any cut in any order, and no buffer that two of them hold."""
+"""Reductions: the tree's sum from any units in any order, and no buffer shared by two reductions."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from tests.support.trees import SHAPE, answer, cuts, leaves_of, sum_of
 
 
 class Counting(BufferPool):
-    """Counts the buffers that are out, and sees that each is given back once."""
+    """Counts the buffers in use, and checks that each is released once."""
 
     def __init__(self) -> None:
         super().__init__(SHAPE)
@@ -31,13 +31,13 @@ class Counting(BufferPool):
 
 
 def found(reduction):
-    """The sum of its halves, as bytes, and its row_stats."""
+    """The sum of the halves, as bytes, and the row statistics."""
     left, right, row_stats = reduction.halves
     return (left + right if len(right) else left).tobytes(), row_stats
 
 
 def expected(leaves):
-    """The same of the sum that there must be."""
+    """The expected sum, as bytes, and the row statistics."""
     flat, row_stats = sum_of(leaves)
     return flat.tobytes(), row_stats
 
@@ -58,7 +58,7 @@ def test_simple():
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3, 4), (4, 3, 2, 1, 0), (1, 4, 0, 3, 2)])
 def test_halves(order):
-    """They are the sums of the root's children; the answer that came last may be one of them."""
+    """They are the sums of the root's children; one of them may be in the buffer of the last answer."""
     leaves, pool = leaves_of(5), Counting()
     reduction = Reduction(0, 5, pool)
     answers = {index: answer(leaves, Node(index, index + 1)) for index in order}
@@ -77,7 +77,7 @@ def test_halves(order):
 
 
 @pytest.mark.parametrize("cut", [[Node(0, 1)], [Node(0, 2)]])
-def test_one_answer_has_no_other_half(cut):
+def test_single_answer(cut):
     leaves = leaves_of(cut[0].hi)
     reduction = Reduction(0, len(leaves), Counting())
     reduction.add_gradient(answer(leaves, cut[0]))
@@ -85,15 +85,15 @@ def test_one_answer_has_no_other_half(cut):
     assert found(reduction) == expected(leaves)
 
 
-def test_sum_must_be_complete():
+def test_incomplete():
     reduction = Reduction(0, 2, Counting())
     reduction.add_gradient(answer(leaves_of(2), Node(1, 2)))
     with pytest.raises(AssertionError, match="not complete"):
         _ = reduction.halves
 
 
-def test_whole_answer_is_not_copied():
-    """Unless it is to be kept."""
+def test_last_answer_not_copied():
+    """It is copied only by `keep_halves`."""
     leaves, pool = leaves_of(4), Counting()
     whole = answer(leaves, Node(0, 4))
     reduction = Reduction(0, 4, pool)
@@ -112,8 +112,8 @@ def test_whole_answer_is_not_copied():
 
 
 @given(st.lists(cuts(12), min_size=1, max_size=4), st.data())
-def test_reductions_do_not_mix(steps, data):
-    """They share a pool, and one buffer of answers."""
+def test_several_reductions(steps, data):
+    """They share a pool and the buffer of answers, but do not mix."""
     pool, buffer = Counting(), np.empty(SHAPE.size, np.float32)
     leaves = [leaves_of(count, seed) for seed, (count, _) in enumerate(steps)]
     reductions = [Reduction(0, count, pool) for count, _ in steps]
@@ -134,7 +134,7 @@ def test_reductions_do_not_mix(steps, data):
     assert pool.out == []
 
 
-def test_buffers_are_used_again():
+def test_buffers_are_reused():
     pool, seen = Counting(), set()
     for step in range(20):
         leaves = leaves_of(8, step)
@@ -144,4 +144,4 @@ def test_buffers_are_used_again():
             seen.update(map(id, pool.out))
         assert found(reduction) == expected(leaves)
         reduction.release()
-    assert len(seen) <= 4, "no more than half of the answers wait for their siblings"
+    assert len(seen) <= 4, "at most half of the answers wait for their siblings"

@@ -1,4 +1,4 @@
-"""The schedule: which steps are open when, and what each reads."""
+"""The schedule: when each step begins, and which version it reads."""
 
 import math
 from dataclasses import replace
@@ -15,7 +15,7 @@ from ddmlp.plan.stream_plan import StreamPlan
 from ddmlp.training.job import Job
 from ddmlp.training.schedule import Schedule
 
-PLAN = Plan(rows=95, batch=10, microbatch=5, epochs=3, seed=0, block=10, window=95)  # 10 steps an epoch
+PLAN = Plan(rows=95, batch=10, microbatch=5, epochs=3, seed=0, block=10, window=95)  # 10 steps per epoch
 STREAM = StreamPlan(rows=95, batch=10, microbatch=5, epochs=1, seed=0, block=10, window=95, ended=False)
 
 
@@ -24,8 +24,8 @@ def job_of(workers=1, every=1000, stop_after=None, **config):
 
 
 def run(job, plan=PLAN, start=0, workers=1000, choose=min):
-    """Begin and apply steps until none is open; yields what was begun, the steps that are open, and the version, after
-    each beginning."""
+    """Begin and apply steps until none is open. Yields, after each beginning, the updates begun, the open steps and the
+    version."""
     schedule, version, still = Schedule(job, start), start, []
     while True:
         begun = [*schedule.steps_to_begin(plan, version, len(still), workers)]
@@ -50,16 +50,16 @@ def test_simple():
 @pytest.mark.parametrize("start", [0, 1, 7, 30])
 @pytest.mark.parametrize("workers", [0, 1, 5])
 def test_delay(delay, start, workers):
-    """Step s reads version s less the delay, whoever computes it and wherever the run goes on."""
+    """Step s reads version s - delay, for any number of workers and wherever the run resumes."""
     job = job_of(workers, every=4, delay=delay)
     assert reads_of(job, start=start, workers=1) == [Update(step, max(0, step - delay)) for step in range(start, 30)]
     for _, still, version in run(job, start=start):
-        assert still == [*range(version, min(30, version + delay + 1))], "so many are open, the next to be applied too"
+        assert still == [*range(version, min(30, version + delay + 1))], "delay + 1 steps are open"
 
 
 @pytest.mark.parametrize(("delay", "version", "reads"), [(0, 5, [5]), (2, 5, [3, 4, 5]), (2, 1, [0, 1]), (3, 0, [0])])
-def test_versions_that_a_resume_needs(delay, version, reads):
-    """They are those that steps to come read."""
+def test_versions_read(delay, version, reads):
+    """They are those that later steps read."""
     schedule = Schedule(job_of(delay=delay), version)
     assert [*schedule.versions_read(version)] == reads
     to_come = {read for _, read in reads_of(job_of(delay=delay), start=version)}
@@ -70,14 +70,14 @@ def test_versions_that_a_resume_needs(delay, version, reads):
     ("staleness", "most", "workers", "window"),
     [(1, 8, 8, 2), (3, 8, 8, 4), ("inf", 1, 1, 1), ("inf", 4, 4, 4), ("inf", 4, 3, 3), (3, 1, 1, 1), (5, 0, 1, 1)],
 )
-def test_open_steps_asynchronous(staleness, most, workers, window):
-    """As many are open as the bound allows and there are workers."""
+def test_open_steps(staleness, most, workers, window):
+    """Their number is limited by the bound and by the number of workers."""
     counts = [len(still) for _, still, _ in run(job_of(most, staleness=staleness), workers=workers)]
     assert max(counts) == counts[0] == window
 
 
 def test_fewer_workers():
-    """Workers that die begin nothing, and take nothing back."""
+    """If workers die, open steps stay open, and no more begin than for the remaining workers."""
     schedule = Schedule(job_of(6, staleness="inf"), 0)
     assert len([*schedule.steps_to_begin(PLAN, 0, 0, 6)]) == 6
     assert [*schedule.steps_to_begin(PLAN, 1, 5, 2)] == []
@@ -95,7 +95,7 @@ def test_fewer_workers():
 @example("inf", 4, 1, 0, None, None)
 @example("inf", 4, 7, 3, 11, None)
 def test_reads_asynchronous(staleness, workers, every, start, stop_after, random):
-    """The newest version is read, and no step is open where a checkpoint is due."""
+    """Steps read the newest version, and none is open when a checkpoint is due."""
     job = job_of(workers, every, stop_after, staleness=staleness)
     applied, goal = start, Schedule(job, start).goal(PLAN)
     begun_so_far = {*range(start)}
@@ -106,10 +106,10 @@ def test_reads_asynchronous(staleness, workers, every, start, stop_after, random
         next_pause = min((version // n + 1) * n for n in (every, PLAN.steps_per_epoch))
         assert all(step < min(next_pause, goal) for step in still)
         applied = version
-    assert applied == max(start, goal), "no step is left out, and nothing waits for ever"
+    assert applied == max(start, goal), "every step is applied"
 
 
-def test_where_a_checkpoint_is_due():
+def test_checkpoint_due():
     due = [version for version in range(31) if Schedule(job_of(every=4), 0).checkpoint_due(PLAN, version)]
     assert due == [0, 4, 8, 10, 12, 16, 20, 24, 28, 30]
 
@@ -117,7 +117,7 @@ def test_where_a_checkpoint_is_due():
 @pytest.mark.parametrize("plan", [PLAN, STREAM])
 @pytest.mark.parametrize("stop_after", [None, 7, 12])
 def test_next_checkpoint(plan, stop_after):
-    """It is the first position behind at which one is due, or which may be the end."""
+    """It is the next position at which a checkpoint is due, or the goal."""
     schedule = Schedule(job_of(every=4, stop_after=stop_after), 0)
     goal = schedule.goal(plan)
     for version in range(31):
@@ -126,7 +126,7 @@ def test_next_checkpoint(plan, stop_after):
 
 
 def test_parts():
-    """One worker computes all of a step if steps do not wait for each other."""
+    """In asynchronous training, one worker computes a whole step."""
     assert [Schedule(job_of(4), 0).parts(workers) for workers in (0, 1, 4)] == [1, 1, 4]
     assert [Schedule(job_of(4, delay=2), 0).parts(workers) for workers in (0, 1, 4)] == [1, 1, 4]
     assert [Schedule(job_of(4, staleness=2), 0).parts(workers) for workers in (0, 1, 4)] == [1, 1, 1]
@@ -149,13 +149,13 @@ def test_parts():
     ],
 )
 def test_goal(plan, stop_after, goal, over):
-    """It is the end as far as that is known; the run is over if nothing is behind it."""
+    """It is the last known step; the run is finished if no more can follow."""
     schedule = Schedule(job_of(stop_after=stop_after), 0)
     assert schedule.goal(plan) == goal
     assert [schedule.finished(plan, version) for version in range(goal + 1)] == [False] * goal + [goal >= over]
 
 
 @pytest.mark.parametrize("plan", [PLAN, STREAM, replace(STREAM, ended=True)])
-def test_stop_after_is_behind(plan):
-    """A run that goes on past it is over."""
+def test_past_stop_after(plan):
+    """A run that resumes past `stop_after` is finished."""
     assert Schedule(job_of(stop_after=5), 7).finished(plan, 7)

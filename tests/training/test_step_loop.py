@@ -1,4 +1,4 @@
-"""The step loop: what it submits, what it waits for, and when it applies."""
+"""The step loop: the units that it submits, its waits, and when it applies steps."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ PLAN = Plan(rows=40, batch=8, microbatch=2, epochs=1, seed=0, block=40, window=4
 
 
 class ScriptedPool:
-    """Answers units in their order, with a gradient of ones; each answer takes `seconds` of the clock."""
+    """Answers units in order, with a gradient of ones; each answer takes `seconds` of the clock."""
 
     count = parallel = 4
 
@@ -111,7 +111,7 @@ def test_no_answer_in_time(clock):
 
 
 def test_earlier_weights(clock):
-    """They are those that steps to come will read."""
+    """They are those that later steps will read."""
     pool = ScriptedPool(clock, capacity=100)
     loop = loop_on(pool, delay=2)
     for _ in range(3):

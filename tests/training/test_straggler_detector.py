@@ -1,4 +1,4 @@
-"""Stragglers: when a worker is overdue, by the pace of the others, and when it has been silent for too long."""
+"""Stragglers: when a worker is overdue, compared with the pace of the others, and when it is unresponsive."""
 
 import math
 
@@ -11,7 +11,7 @@ FIRST, SHORTEST, HANG = Timeouts().first_unit, Timeouts().overdue, Timeouts().un
 
 
 def detector_of(*paces):
-    """One that has seen as many workers, each of which has answered a unit of 3 microbatches with that pace."""
+    """A detector with one worker per pace, each of which has answered a unit of 3 microbatches at that pace."""
     detector = StragglerDetector(Timeouts())
     for worker, pace in enumerate(paces):
         detector.begin_unit(worker, 0.0)
@@ -28,13 +28,13 @@ def test_simple():
     assert detector.mark_overdue({4: 1}, 11.0 + FIRST) == [], "it is overdue already"
     assert (detector.overdue, detector.next_deadline({4: 1})) == ({4}, math.inf)
     detector.end_unit(4, 1, 12.0 + FIRST, idle=False)
-    assert detector.overdue == {4}, "it has another unit to answer"
+    assert detector.overdue == {4}, "it still has to answer another unit"
     detector.end_unit(4, 1, 13.0 + FIRST, idle=True)
     assert detector.overdue == set()
 
 
 @pytest.mark.parametrize(("paces", "usual"), [([2.0], 2.0), ([8.0, 2.0], 2.0), ([8.0, 4.0, 2.0], 4.0)])
-def test_overdue_after_times_the_usual(paces, usual):
+def test_overdue_time(paces, usual):
     detector = detector_of(*paces)
     detector.begin_unit(7, 200.0)
     due = 200.0 + SLOWER * usual * 2
@@ -45,7 +45,7 @@ def test_overdue_after_times_the_usual(paces, usual):
     assert (detector.overdue, detector.next_deadline({7: 2})) == ({7}, math.inf)
 
 
-def test_only_the_late_are_overdue():
+def test_late_workers_only():
     detector = detector_of(4.0)
     for worker, begun in [(1, 100.0), (2, 110.0), (3, 100.0)]:
         detector.begin_unit(worker, begun)
@@ -55,8 +55,8 @@ def test_only_the_late_are_overdue():
     assert detector.next_deadline(units) == pytest.approx(110.0 + SLOWER * 4.0)
 
 
-def test_an_answer_begins_the_next_unit():
-    """And no unit has less than the shortest time, however quick the workers are."""
+def test_answer_begins_next_unit():
+    """A unit has at least the shortest time, however fast the workers are."""
     detector = detector_of()
     detector.begin_unit(0, 10.0)
     detector.end_unit(0, 1, 10.0, idle=False)
@@ -71,11 +71,11 @@ def test_pace_is_smoothed():
         detector.begin_unit(worker, begun)
         detector.end_unit(worker, 1, begun + seconds, idle=True)
     detector.begin_unit(2, 50.0)
-    lower = 1.0 + SMOOTHING * 10.0  # of two
+    lower = 1.0 + SMOOTHING * 10.0  # the lower of the two paces
     assert detector.next_deadline({2: 1}) == pytest.approx(50.0 + SLOWER * lower)
 
 
-def test_the_dead_are_forgotten():
+def test_dead_workers():
     detector = detector_of(2.0, 7.0)
     detector.begin_unit(2, 50.0)
     for dead in (0, 1):
@@ -86,8 +86,7 @@ def test_the_dead_are_forgotten():
 
 
 def test_first_unit_may_take_longer():
-    """Twice as long after each worker that was given up for it: perhaps it is the unit, and then nobody must be given
-    up for ever."""
+    """Its limit doubles with each worker that was given up, so that a long unit does not end every worker."""
     detector = detector_of()
     for worker in range(4):
         detector.begin_unit(worker, 0.0)
@@ -97,7 +96,7 @@ def test_first_unit_may_take_longer():
     detector.begin_unit(4, 0.0)
     detector.remove(4)
     detector.begin_unit(5, 0.0)
-    assert detector.next_deadline({5: 1}) == FIRST * 2**4, "who died before it was late says nothing"
+    assert detector.next_deadline({5: 1}) == FIRST * 2**4, "a worker that died before it was late does not count"
 
 
 @pytest.mark.parametrize("pace", [0.25, 3.0])
@@ -110,26 +109,26 @@ def test_unresponsive(pace):
         assert detector.unresponsive({7: 1}) == hung
     detector.end_unit(7, 1, 100.0, idle=False)
     detector.mark_overdue({7: 1}, 100.0 + longest)
-    assert detector.unresponsive({7: 1}) == [], "an answer is a sign of life"
+    assert detector.unresponsive({7: 1}) == [], "an answer shows that it is alive"
     detector.mark_overdue({7: 1}, 300.0)
     assert detector.unresponsive({7: 1}) == [7]
     detector.remove(7)
-    assert detector.unresponsive({}) == [], "and the dead do not hang"
+    assert detector.unresponsive({}) == [], "a dead worker is not unresponsive"
 
 
-def test_an_unread_answer_is_not_silence():
-    """The server tests the weights for a minute, and does not look for answers meanwhile."""
+def test_unread_answer():
+    """The server tests the weights for a minute, and does not check for answers in the meantime."""
     detector = detector_of(0.01)
     detector.begin_unit(7, 0.1)
     detector.mark_overdue({7: 1}, 1.0)
     assert detector.overdue == {7}
     assert detector.unresponsive({7: 1}) == []
     detector.mark_overdue({7: 1}, 61.0)
-    assert detector.unresponsive({7: 1}) == [7], "it has looked, and there was none"
+    assert detector.unresponsive({7: 1}) == [7], "it has checked, and there was no answer"
 
 
 def be_late(detector, worker):
-    """It takes a unit, is overdue, and answers."""
+    """Let a worker take a unit, become overdue, and answer."""
     detector.begin_unit(worker, 0.0)
     assert detector.mark_overdue({worker: 1}, 1_000.0) == [worker]
     detector.end_unit(worker, 1, 1_000.0, idle=True)
@@ -143,7 +142,7 @@ def answer(detector, worker, times=1):
 
 
 def test_rests():
-    """Each is twice as long as the one before, up to a bound; an answer in time halves the next one."""
+    """Each rest is twice as long as the previous one, up to a bound; a timely answer halves the next one."""
     detector = detector_of(1.0, 1.0)
     for rest in (0, SHORTEST_REST, 2 * SHORTEST_REST):
         be_late(detector, 7)
@@ -168,8 +167,8 @@ def test_rests():
 
 
 @pytest.mark.parametrize("gone", [True, False])
-def test_nobody_rests_alone(gone):
-    """All rests end once no other worker answers in time, and none begins."""
+def test_end_of_all_rests(gone):
+    """If no other worker answers in time, all rests end and none begins."""
     detector = detector_of(1.0, 1.0)
     for worker in (7, 8, 7, 8):
         be_late(detector, worker)

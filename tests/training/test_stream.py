@@ -1,4 +1,4 @@
-"""Streams: each row is trained on once, in the order in which it came, whoever publishes how much and when."""
+"""Streams: each row is trained on once, in the order of arrival, however many rows arrive at a time."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.support.helpers import plain
 
 
 def test_simple(stream: Stream, whole_stream: dict[str, Any]):
-    """What comes bit by bit is trained on as if it had been there at once."""
+    """Rows that arrive gradually give the same result as if all had been there from the start."""
     assert (whole_stream["steps"], whole_stream["rows"], whole_stream["finished"]) == (17, ROWS, True)
     found = grown(stream, PUBLICATIONS)
     for name in ("weights_sha256", "chain", "steps", "rows", "finished", "prequential", "staleness"):
@@ -36,12 +36,12 @@ def test_delay(tmp_path: Path, digits: tuple[np.ndarray, np.ndarray], whole_stre
 
 @pytest.mark.parametrize("first", [1, 5, 31])
 def test_few_rows_at_first(first: int, stream: Stream, whole_stream: dict[str, Any]):
-    """They may be fewer than a microbatch."""
+    """The first rows may be fewer than a microbatch."""
     assert grown(stream, [first, ROWS - first])["weights_sha256"] == whole_stream["weights_sha256"]
 
 
 def test_tail(stream: Stream, whole_stream: dict[str, Any]):
-    """It is trained on only once the end is marked."""
+    """The remaining rows are trained on only after the end is marked."""
     stream.publish(ROWS)
     trainer = build_trainer(stream.job)
     advance(trainer, 16)
@@ -59,9 +59,9 @@ def test_shorter_than_a_batch(stream: Stream):
 
 
 def test_prequential_error(stream: Stream, digits: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch):
-    """Each row is tested before it is trained on. Each step's weights are taken from a checkpoint of their own."""
+    """Each row is tested before it is trained on. A checkpoint after each step has the weights to compare with."""
     monkeypatch.setattr("ddmlp.training.metrics.WINDOW", 200)
-    monkeypatch.setattr("ddmlp.plan.stream_plan.PERIOD_ROWS", 50 * CONFIG.batch)  # a record each step
+    monkeypatch.setattr("ddmlp.plan.stream_plan.PERIOD_ROWS", 50 * CONFIG.batch)  # one record per step
     stream.publish(ROWS, end=True)
     stream.job = replace(stream.job, checkpoint_every=1, keep=100)
     trainer, events = build_trainer(stream.job), []

@@ -1,4 +1,4 @@
-"""Runs that follow a stream, stopped, and gone on with: they come to what one run comes to."""
+"""Runs on a stream, stopped and resumed: the result is that of an uninterrupted run."""
 
 import json
 from dataclasses import replace
@@ -25,7 +25,7 @@ def test_result_before_the_first_step(stream: Stream):
 
 @pytest.mark.parametrize("rows", [960, 1_000])
 def test_no_new_rows(rows: int, stream: Stream, whole_stream: dict[str, Any]):
-    """It ends with a checkpoint, and goes on at the next row."""
+    """The run ends with a checkpoint, and resumes at the next row."""
     stream.publish(rows)
     found = finished(build_trainer(replace(stream.job, idle_timeout=0)))
     assert (found["steps"], found["rows"], found["finished"]) == (16, 960, False)
@@ -38,7 +38,7 @@ def test_no_new_rows(rows: int, stream: Stream, whole_stream: dict[str, Any]):
     assert finished(trainer)["weights_sha256"] == whole_stream["weights_sha256"]
 
 
-def test_end_that_is_asked_for(stream: Stream, whole_stream: dict[str, Any], monkeypatch: pytest.MonkeyPatch):
+def test_requested_end(stream: Stream, whole_stream: dict[str, Any], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(recorder, "MAX_PENDING", 1)  # steps in one call
     stream.publish(500)
     trainer = build_trainer(stream.job)

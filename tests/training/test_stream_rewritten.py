@@ -1,4 +1,4 @@
-"""Streams that are not what they were: written anew, or damaged, since or meanwhile."""
+"""Streams that were rewritten or damaged, between two sessions of a run or during one."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,13 +21,13 @@ from tests.support.local_pool import LocalWorkerPool
 
 
 def rewrite(stream: Stream, same: int, rows: int = ROWS) -> None:
-    """Write the dataset anew: the first `same` rows as they were, the others upside down."""
+    """Rewrite the dataset: the first `same` rows as they were, the others upside down."""
     pixels, labels = stream._digits
     with DatasetWriter(stream.path, (28, 28), 10, shard_rows=90, overwrite=True) as writer:
         writer.append(np.concatenate([pixels[:same], pixels[same:rows, ::-1]]), labels[:rows])
 
 
-def test_written_anew_since(stream: Stream):
+def test_rewritten_before_resume(stream: Stream):
     stream.publish(500)
     finished(build_trainer(replace(stream.job, idle_timeout=0)))
     for same, rows in [(0, ROWS), (180, ROWS), (449, ROWS), (180, 180)]:
@@ -36,8 +36,8 @@ def test_written_anew_since(stream: Stream):
             build_trainer(stream.job)
 
 
-def test_verified_with_another_dataset(stream: Stream):
-    """The identity of a stream says only how a row looks: its shards are compared with those trained on."""
+def test_verify_another_dataset(stream: Stream):
+    """The identity of a stream covers only the form of its rows, so the shards are compared with those trained on."""
     stream.publish(500)
     stream.begin()
     finished(build_trainer(replace(stream.job, idle_timeout=0)))
@@ -47,7 +47,7 @@ def test_verified_with_another_dataset(stream: Stream):
         RecordedRun(stream.job.run).open_dataset(None)
 
 
-def test_rows_not_trained_on_may_differ(stream: Stream):
+def test_unused_rows_may_differ(stream: Stream):
     stream.publish(500)
     trainer = build_trainer(replace(stream.job, stop_after=5))
     assert finished(trainer)["rows"] == 300
@@ -55,7 +55,7 @@ def test_rows_not_trained_on_may_differ(stream: Stream):
     assert build_trainer(stream.job).step == 5
 
 
-def test_written_anew_meanwhile(stream: Stream):
+def test_rewritten_during_run(stream: Stream):
     stream.publish(500)
     trainer = build_trainer(stream.job)
     advance(trainer, 8)
@@ -65,7 +65,7 @@ def test_written_anew_meanwhile(stream: Stream):
 
 
 class Late(LocalWorkerPool):
-    """Lets something happen just before it computes step 8: the trainer has looked for rows, the worker has not."""
+    """Calls a function just before step 8 is computed: the trainer has found the new rows, the worker has not."""
 
     happens: Callable[[], None]
 
@@ -75,12 +75,12 @@ class Late(LocalWorkerPool):
         return super().next_result(timeout)
 
 
-def test_shard_that_the_worker_sees_first(stream: Stream):
+def test_worker_sees_shard_first(stream: Stream):
     def damaged() -> None:
         stream.publish(400)
         path = stream.path / Manifest.read(stream.path).shards[-3].file
         content = bytearray(path.read_bytes())
-        content[-5_000] ^= 1  # a pixel: nothing but the hash tells
+        content[-5_000] ^= 1  # a pixel: only the hash can detect it
         path.write_bytes(content)
 
     def connect(dataset: Dataset, plan: Plan, shape: Shape) -> Late:

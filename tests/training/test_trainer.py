@@ -1,4 +1,4 @@
-"""The trainer in one process: which checkpoints it leaves, and how it goes on from what there is of a run."""
+"""The trainer in one process: its checkpoints, and how it resumes a run."""
 
 import json
 import shutil
@@ -25,7 +25,7 @@ def test_simple(job: Job):
     assert all(event["seconds"] > 0 for event in saved)
 
 
-def test_checkpoints_wait_for_verified_data(job: Job, data: Path, tmp_path: Path):
+def test_data_verified_before_checkpoint(job: Job, data: Path, tmp_path: Path):
     shutil.copytree(data, tmp_path / "data")
     shard = sorted((tmp_path / "data" / "train").glob("*.arrow"))[0]
     damaged = bytearray(shard.read_bytes())
@@ -37,7 +37,7 @@ def test_checkpoints_wait_for_verified_data(job: Job, data: Path, tmp_path: Path
 
 
 def test_broken_chain(job: Job):
-    """A chain that does not lead to the checkpoint is complained of, and goes on."""
+    """If the chain does not match the checkpoint, the run reports that, and continues."""
     train(build_trainer(replace(job, stop_after=31)))
     lines = (job.run / "chain.jsonl").read_text().splitlines()
     (job.run / "chain.jsonl").write_text("\n".join(lines[:2] + lines[3:]) + "\n")
@@ -59,7 +59,7 @@ def test_no_good_checkpoint(job: Job):
     assert (found["weights_sha256"], found["chain"]) == (expected["weights_sha256"], expected["chain"])
 
 
-def test_two_trainers_of_one_run(job: Job, monkeypatch: pytest.MonkeyPatch):
+def test_two_trainers(job: Job, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("ddmlp.runs.run.WRITER_SECONDS", 0.1)
     first = build_trainer(job)
     with pytest.raises(RunError, match=r"another process has been writing to .*run for 0.1 s"):

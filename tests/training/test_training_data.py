@@ -1,4 +1,4 @@
-"""Training data that may grow: new rows are found and verified, old ones released."""
+"""Training data that may grow: new rows are found and verified, and used ones released."""
 
 import os
 from pathlib import Path
@@ -40,7 +40,7 @@ def publish(path: Path, rows: int, *, end: bool = False, **options: bool) -> Non
 
 
 def damage(path: Path, shard: int) -> None:
-    """Flip a bit of a pixel: nothing but the hash tells."""
+    """Flip a bit of a pixel, which only the hash can detect."""
     file = path / Manifest.read(path).shards[shard].file
     content = bytearray(file.read_bytes())
     content[content.rindex(bytes(40))] ^= 1
@@ -65,7 +65,7 @@ def test_simple(job):
     publish(job.data / "train", 0, end=True)
     assert data.poll(3, 0.0)
     assert state(data) == (32, 4, True)
-    assert data.poll(4, 0.0), "the end is something to go on with"
+    assert data.poll(4, 0.0), "the end is news, too"
     data.close()
 
 
@@ -83,7 +83,7 @@ def test_not_followed(job):
 def test_idle(job, clock):
     data = TrainingData(job)
     clock.now += 50
-    assert data.idle == 0.0, "nobody has looked"
+    assert data.idle == 0.0, "nothing has checked for rows yet"
     assert not data.poll(2, 0.0)
     clock.now += 7
     assert data.idle == 7.0
@@ -91,7 +91,7 @@ def test_idle(job, clock):
     assert data.idle == 7.0
     publish(job.data / "train", 1)
     assert not data.poll(2, 0.0)
-    assert data.idle == 0.0, "a row is something new, even where it makes no step"
+    assert data.idle == 0.0, "a new row counts, even if it completes no step"
     clock.now += 3
     assert not data.poll(2, 0.0)
     clock.now += 3
@@ -100,7 +100,7 @@ def test_idle(job, clock):
 
 
 def test_waits_of_a_poll(job, clock):
-    """It does not look more often than it must, nor wait longer than it may."""
+    """It does not check more often than necessary, nor wait longer than allowed."""
     data = TrainingData(job)
     waits = []
     for seconds in (10.0, 10.0, 0.0, -1.0, module.POLL_SECONDS / 4, 10.0):
@@ -128,7 +128,7 @@ def test_new_shards_are_verified(job):
 
 
 def test_shards_are_released(job):
-    """Those that the steps before have read."""
+    """Shards are released once the steps that read them are applied."""
     data = TrainingData(job)
     assert data.wait_until_verified(60)
     first = Manifest.read(job.data / "train").shards[0]
@@ -140,7 +140,7 @@ def test_shards_are_released(job):
     data.close()
 
 
-def test_written_anew(job):
+def test_rewritten(job):
     data = TrainingData(job)
     publish(job.data / "train", 7, overwrite=True)
     with pytest.raises(DatasetError, match="was overwritten"):

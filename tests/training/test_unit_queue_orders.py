@@ -1,4 +1,4 @@
-"""The queue of units in any order of events: every unit counts once, whoever answers it."""
+"""The queue of units in any order of events: every unit counts once."""
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -13,7 +13,7 @@ HANG = Timeouts().unresponsive
 
 
 class Script(RuleBasedStateMachine):
-    """Any order of events: the first answer to a unit counts, and until then it waits or is held."""
+    """Any order of events: the first answer to a unit counts; until then, the unit waits or is held."""
 
     capacity, workers = 7, st.integers(0, 3)
 
@@ -23,7 +23,7 @@ class Script(RuleBasedStateMachine):
         self.units, self.waiting, self.done, self.compared = [], [], [], 0
         self.held = {worker: [] for worker in range(4)}
         self.since, self.overdue, self.reissued = {}, set(), 0
-        self.given_up = set()  # workers and units
+        self.given_up = set()  # pairs of worker and unit
 
     def open(self, units):
         return {each for each in units if each not in self.done}
@@ -46,7 +46,7 @@ class Script(RuleBasedStateMachine):
     def take(self, worker):
         while self.waiting and len(self.held[worker]) < CREDITS and worker not in {*self.overdue, *self.queue.resting}:
             taken = self.waiting.pop(0)
-            self.reissued += taken in self.all_held()  # it is open, and so nobody's answer to it is given up
+            self.reissued += taken in self.all_held()  # it is open, so no answer to it is given up
             assert taken not in self.held[worker]
             if not self.held[worker]:
                 self.since[worker] = self.now
@@ -74,7 +74,7 @@ class Script(RuleBasedStateMachine):
         self.given_up.discard((worker, unit))
 
     def late(self):
-        """Who holds what others have answered."""
+        """The pairs of worker and unit whose unit another worker has answered."""
         held = {(worker, each) for worker, held in self.held.items() for each in held if each in self.done}
         return held - self.given_up
 
@@ -97,14 +97,14 @@ class Script(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.0, 0.001, 0.5, 70.0, None]))
     def time_passes(self, seconds):
-        """So many seconds, or until somebody is due. Units have one microbatch: who is late is who began first."""
+        """Let `seconds` pass, or all until the next deadline. Units are equal, so the first begun is late first."""
         queue = self.queue
         self.now = max(self.now, min(queue.next_deadline(), 1e9)) if seconds is None else self.now + seconds
         on_time = sorted((self.since[w], w) for w, held in self.held.items() if held and w not in self.overdue)
-        anybody = self.now >= queue.next_deadline()
+        due = self.now >= queue.next_deadline()
         again = queue.reissue_overdue(self.now)
         late = queue.overdue - len(self.overdue)
-        assert (late > 0) is anybody
+        assert (late > 0) is due
         assert queue.next_deadline() > self.now
         assert all(one < other for one, _ in on_time[:late] for other, _ in on_time[late:])
         self.overdue |= {worker for _, worker in on_time[:late]}
@@ -113,9 +113,9 @@ class Script(RuleBasedStateMachine):
         self.waiting = again + self.waiting
 
     @invariant()
-    def the_books_are_right(self):
+    def counts_are_right(self):
         queue, due = self.queue, self.open(self.units)
-        assert due == self.open([*self.waiting, *self.held_on_time()]), "each open unit waits, or is with one on time"
+        assert due == self.open([*self.waiting, *self.held_on_time()]), "each waits, or a worker on time holds it"
         assert queue.reissued == self.reissued
         assert queue.depth == len(due) <= queue.high_water <= self.capacity
         assert (queue.compared, queue.overdue) == (self.compared, len(self.overdue))
@@ -125,12 +125,12 @@ class Script(RuleBasedStateMachine):
             assert queue.credit(worker) == (0 if none else CREDITS - len(held))
             assert not (held and worker in queue.resting)
             assert queue.current_unit(worker) == (held[0] if held else None)
-        assert not queue.resting or {*self.held} - self.overdue - {*queue.resting}, "somebody goes on"
+        assert not queue.resting or {*self.held} - self.overdue - {*queue.resting}, "a worker continues"
         silent = {worker for worker in self.overdue if self.now > self.since[worker] + HANG}
         assert silent.issuperset(queue.unresponsive())
 
     def teardown(self):
-        """Who holds units answers them, and a new worker what is left: everything has counted once."""
+        """Each worker answers its units, and a new one the rest: then every unit has counted once."""
         for worker, held in self.held.items():
             while held:
                 self.answer_of(worker)

@@ -1,4 +1,4 @@
-"""The stack of versions: each step finds the versions that it reads, changes and writes, in as few slots as needed."""
+"""The stack of versions: each step finds those that it reads, changes and writes, in the fewest possible slots."""
 
 import numpy as np
 import pytest
@@ -13,17 +13,17 @@ SHAPE = Shape(3, 2, 2)
 
 
 def filled(version):
-    """Weights that are all their version."""
+    """Weights that all equal their version."""
     return Weights(SHAPE, np.full(SHAPE.size, version, np.float32))
 
 
 def start_at(step, delay=0):
-    """A checkpoint, with the versions that steps to come read."""
+    """A checkpoint with the versions that later steps read."""
     return Checkpoint(filled(step), step, earlier=tuple(filled(n) for n in range(max(0, step - delay), step)))
 
 
 def make(stack, version, reads):
-    """Make steps as a kernel does, each of them seeing what it is to see."""
+    """Make steps as a kernel does, and check that each finds its versions."""
     slots = stack.slots(version, reads)
     assert slots.shape == (len(reads), 3)
     for now, read, (from_slot, source, target) in zip(range(version, 10**9), reads, slots, strict=False):
@@ -35,8 +35,8 @@ def make(stack, version, reads):
 
 
 def needed(reads, end):
-    """The most versions that must be there at a time: those that later steps read, and the newest; and the next one
-    beside them, unless it may take the newest one's place."""
+    """The most versions needed at a time: those that later steps read, the newest one, and the next one, unless that
+    may replace the newest."""
     most = 1
     for now in range(end):
         kept = {read for read in reads[now + 1 :] if read <= now}
@@ -52,12 +52,12 @@ def test_any_delay(delay, start, stretches):
         make(stack, now, [max(0, step - delay) for step in range(now, now + count)])
         now += count
         for version in range(max(0, now - delay), now + 1):
-            assert (stack[version].flat == version).all(), "a checkpoint needs it"
+            assert (stack[version].flat == version).all(), "checkpoints need it"
 
 
 @st.composite
 def orders(draw):
-    """For each version, the version that its update reads, which may be any before it."""
+    """For each version, the version that its update reads: any version before it."""
     count = draw(st.integers(1, 20))
     return [draw(st.integers(max(0, version - draw(st.integers(0, 20))), version)) for version in range(count)]
 
@@ -77,15 +77,15 @@ def test_any_order_of_updates(reads, data):
 
 
 def test_order_from_a_checkpoint():
-    """The updates are those from the run's begin on."""
+    """The updates are those since the start of the run."""
     reads = [0, 0, 1, 2, 4, 5, 4, 6]
     stack = VersionStack(start_at(4), 0, np.array(list(enumerate(reads)), np.int64))
     make(stack, 4, reads[4:])
 
 
 @pytest.mark.parametrize("delay", [0, 2])
-def test_steps_that_were_not_made(delay):
-    """They may be asked for again."""
+def test_steps_not_made(delay):
+    """Their slots may be requested again."""
     stack, reads = VersionStack(start_at(0), delay), [max(0, step - delay) for step in range(9)]
     slots = stack.slots(0, reads)
     assert (stack.slots(0, reads) == slots).all()
@@ -96,7 +96,7 @@ def test_steps_that_were_not_made(delay):
     make(stack, 4, reads[4:])
 
 
-def test_first_weights_are_copied():
+def test_weights_are_copied():
     start = start_at(2, 2)
     stack = VersionStack(start, 2)
     stack.buffers[:] = 7

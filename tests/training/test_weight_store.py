@@ -1,4 +1,4 @@
-"""The store of versions: none that is needed is overwritten, and the newest buffer is used first."""
+"""The store of versions: no version in use is overwritten, and the newest buffer is used first."""
 
 import numpy as np
 
@@ -23,7 +23,7 @@ def test_simple():
     store = WeightStore(SHAPE)
     first = publish(store, 0)
     assert store[0] is first
-    assert publish(store, 1) is first, "what is not needed is changed in place"
+    assert publish(store, 1) is first, "a version that is not needed is changed in place"
     second = publish(store, 2, needed=[1])
     assert (store[1], store[2]) == (first, second)
     assert (store[1].flat[-1], store[2].flat[-1]) == (1, 2)
@@ -47,15 +47,15 @@ def test_no_buffer_is_free():
     assert store.reserve([1]) is store[0]
 
 
-def test_version_stays_until_the_next():
-    """An update that fails leaves the weights as they were, and they can still be read."""
+def test_version_stays_until_publish():
+    """After an update that failed, the weights can still be read as they were."""
     store = WeightStore(SHAPE)
     before = publish(store, 7)
     assert store.reserve(()) is before
     assert store[7] is before
 
 
-def test_slot_is_that_of_the_buffer():
+def test_slot_of_a_version():
     buffers = [np.zeros(SHAPE.size, np.float32) for _ in range(2)]
     store = WeightStore(SHAPE, buffers)
     publish(store, 5)

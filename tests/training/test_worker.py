@@ -1,4 +1,4 @@
-"""The worker: pure, faithful to the plan, and the same bits for a subtree as for its leaves."""
+"""The worker: a pure function of the plan's rows, with the same bits for a subtree as for its leaves."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ from tests.support.units import microbatch_rows
 
 SHAPE = Shape(784, 12, 10)
 PLAN = Plan(rows=4_000, batch=170, microbatch=24, epochs=2, seed=5, block=1_000, window=2_000)
-SHORT = 23  # the step of an epoch's last 90 rows: microbatches of 24, 24, 24 and 18
+SHORT = 23  # the last step of an epoch, 90 rows: microbatches of 24, 24, 24 and 18
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_simple(worker, weights):
 
 
 def test_computed_twice(worker, weights):
-    """The bits are the same."""
+    """It gives the same bits."""
     first = compute(worker, weights, 3, Node(0, 8))
     other = compute(worker, weights, SHORT, Node(2, 4))
     assert not same(first, other)
@@ -62,7 +62,7 @@ def test_computed_twice(worker, weights):
 
 @pytest.mark.parametrize(("step", "root"), [(0, Node(0, 8)), (SHORT, Node(0, 4)), (24 + SHORT, Node(0, 4))])
 def test_sum_of_a_node(data, worker, weights, step, root):
-    """It is the tree sum of its leaves."""
+    """It is the sum of the node's leaves along the tree."""
     assert PLAN.microbatches(step) == root.hi
     other = Worker(Dataset(data / "train"), PLAN, SHAPE)
     leaves = [compute(other, weights, step, Node(index, index + 1)) for index in range(root.hi)]
@@ -106,14 +106,14 @@ def test_rows_of_an_epoch(worker, weights):
     audit.verify("epoch 2", all_rows(0, 4_000))
 
 
-def test_the_weights_are_left_alone(worker, weights):
+def test_weights_are_unchanged(worker, weights):
     before = weights.sha256()
     compute(worker, weights, 0, Node(0, 8))
     assert weights.sha256() == before
 
 
 def test_large_microbatch(data, weights):
-    """It may be larger than the batch."""
+    """A microbatch may be larger than the batch."""
     plan = Plan(rows=4_000, batch=10, microbatch=2**24, epochs=1, seed=0, block=1_000, window=4_000)
     flat, rows, _, _, mistakes, _ = compute(Worker(Dataset(data / "train"), plan, SHAPE), weights, 399, Node(0, 1))
     assert np.any(flat)
