@@ -63,7 +63,7 @@ class Steps(NamedTuple):
 
 
 class Network:
-    """Computes the network's formulas for weights of one shape, in buffers of its own.
+    """Computes the network's formulas for weights of one shape, in its own buffers.
 
     Two threads must not use one network at the same time.
 

@@ -74,7 +74,7 @@ class Plan:
         return self.steps_per_epoch * self.epochs
 
     def epoch(self, step: int) -> int:
-        """The number of epochs that are complete before `step`, which is the number of its own epoch."""
+        """The number of the epoch that has `step`: the number of epochs that are complete before it."""
         return step // self.steps_per_epoch
 
     def rows_before(self, step: int) -> int:

@@ -7,7 +7,7 @@ from ddmlp.nn.weights import Floats, Shape, Weights
 
 
 class WeightStore:
-    """Keeps each version in a buffer of its own.
+    """Keeps each version in its own buffer.
 
     A new version is written to a buffer whose version is no longer needed, and can be read once it is published.
 

@@ -19,7 +19,7 @@ MODULE = re.compile(r"\]\(\.\./(ddmlp/[\w/]+\.py)\)")
 
 
 def shell(block: str, folder: Path) -> str:
-    """Run a block as a shell in a terminal of its own would; returns its output."""
+    """Run a block as a shell in a new terminal would; returns its output."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     found = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = clean | {"PATH": found, "PYTHONPATH": str(ROOT)}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -45,11 +46,10 @@ def test_simple(async_run: Job):
     done = inside(replay.main, async_run.run)
     assert done.returncode == 0, done.stderr
     mean = sum(version - read for version, (_, read) in enumerate(order_of(async_run).tolist())) / STEPS
-    assert done.stdout.splitlines() == [
-        f"replayed        54 updates, {mean:.2f} versions old on average, 3 at most",
-        f"weights sha256  {result['weights_sha256']}, as the run says",
-    ]
-    assert "verified        steps 0..54, 8 checkpoints" in inside(verify.main, async_run.run).stdout
+    replayed, weights = done.stdout.splitlines()
+    assert re.findall(r"\d+(?:\.\d+)?", replayed) == ["54", f"{mean:.2f}", "3"]
+    assert result["weights_sha256"] in weights
+    assert re.search(r"0\.\.54, 8 checkpoints", inside(verify.main, async_run.run).stdout)
 
 
 @pytest.mark.slow
@@ -89,20 +89,20 @@ def test_different_order(change: Callable[[list[str]], None], copy: Job):
     path = Run(copy.run).updates
     change(lines := path.read_text().splitlines())
     path.write_text("\n".join([*lines, ""]))
-    refused(copy, "54 updates done again come to the weights", "where they part", "ddmlp verify")
+    refused(copy, str(copy.run), "54 updates", "ddmlp verify")
     done = inside(verify.main, copy.run)
-    assert (done.returncode, "differs in steps 30..40" in done.stderr) == (1, True)
+    assert (done.returncode, "30..40" in done.stderr) == (1, True)
     assert inside(verify.main, copy.run, "--steps", "0..30").returncode == 0
 
 
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
-        (lambda path: path.unlink(), "updates.txt is missing"),
-        (lambda path: path.write_bytes(path.read_bytes()[:-1]), "has fewer than 54 lines"),
-        (lambda path: path.write_bytes(path.read_bytes()[26:]), "has fewer than 54 lines"),
-        (lambda path: path.write_bytes(b"x" + path.read_bytes()[1:]), "updates.txt is damaged"),
-        (lambda path: path.write_bytes(path.read_bytes()[:26] * 54), "once more"),
+        (lambda path: path.unlink(), "updates.txt"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-1]), "54 lines"),
+        (lambda path: path.write_bytes(path.read_bytes()[26:]), "54 lines"),
+        (lambda path: path.write_bytes(b"x" + path.read_bytes()[1:]), "updates.txt"),
+        (lambda path: path.write_bytes(path.read_bytes()[:26] * 54), "line 2 "),
     ],
 )
 def test_damaged_order(damage: Callable[[Path], object], says: str, copy: Job):
@@ -126,7 +126,7 @@ def test_moved_data(copy: Job, data: Path, tmp_path: Path):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "train").symlink_to(data / "test")
     done = inside(replay.main, copy.run, "--data", tmp_path / "other")
-    assert (done.returncode, "is not the dataset that" in done.stderr) == (1, True)
+    assert (done.returncode, str(copy.run) in done.stderr) == (1, True)
 
 
 def test_no_run(tmp_path: Path):
