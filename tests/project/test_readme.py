@@ -1,17 +1,17 @@
 """The documents agree with the project: their commands, flags, targets, links, paths and figures."""
 
+import doctest
 import re
 import shlex
 import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ddmlp.cli import train
 from ddmlp.config import Timeouts
-from ddmlp.runs.run import Run
 from tests.portability.__main__ import TARGETS
 from tests.support.golden import GOLDEN
 from tests.support.readme import PROMISED
@@ -26,12 +26,31 @@ COMMAND = r"(?:python (-m ddmlp\.[a-z]+(?![\w.])|tools/\w+\.py)|(?<![\w./-])ddml
 MAX_LINES = 120
 
 
-def test_hash_of_the_sample(data: Path, tmp_path: Path):
-    """make train, without a download; in one process, because the number of workers makes no difference."""
-    train.main(["--quiet", "--no-report", "--data", str(data), "--run", str(tmp_path / "run")])
-    result = Run(tmp_path / "run").result()
-    assert result is not None
-    assert result.weights_sha256 == PROMISED["the 5,000 digits"]
+@pytest.fixture
+def place(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory of a reader, with data/ as `make train` writes it without a download."""
+    monkeypatch.chdir(tmp_path)
+    Path("data").symlink_to(data)
+    return tmp_path
+
+
+def test_python_of_readme(place: Path, capsys: pytest.CaptureFixture[str]):
+    (code,) = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert names["result"].weights_sha256 == PROMISED["the 5,000 digits"]
+    assert names["result"].run == place / "runs" / "one"
+    assert PROMISED["the 5,000 digits"] in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("place")
+def test_examples_of_api():
+    examples = "".join(re.findall(r"^```pycon\n(.*?)^```", PAGES["docs/api.md"], re.MULTILINE | re.DOTALL))
+    runner = doctest.DocTestRunner()
+    runner.run(doctest.DocTestParser().get_doctest(examples, {}, "docs/api.md", None, 0))
+    failed, tried = runner.summarize()
+    assert tried > 20
+    assert failed == 0
 
 
 def flags() -> dict[str, set[str]]:
