@@ -5,7 +5,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
-OPTIONAL = {"mlxtend", "onnx", "onnxruntime", "playwright", "safetensors", "sklearn", "tensorboardX", "torch"}
+OPTIONAL = {
+    "mkdocs",
+    "mlflow",
+    "mlxtend",
+    "onnx",
+    "onnxruntime",
+    "playwright",
+    "safetensors",
+    "sklearn",
+    "tensorboardX",
+    "torch",
+    "wandb",
+}
 
 
 def imported(body: list[ast.stmt]) -> Iterator[str]:
