@@ -11,6 +11,7 @@ The package is imported at once, without NumPy; a name loads what it needs when 
 # Python 3.8, too, can read this file, so that one which cannot run the rest can say so.
 from __future__ import annotations
 
+import logging
 import platform
 import shlex
 import sys
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from ddmlp.inference.model import Model
 
 __version__ = "0.2.0"
+
+# A program that imports ddmlp says what is logged, and where.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
     "Callback",

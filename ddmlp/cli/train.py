@@ -10,7 +10,7 @@ from ddmlp.cli.continuation import Continuation
 from ddmlp.cli.report import report_on
 from ddmlp.cli.shell import python_command
 from ddmlp.cli.terminal import command
-from ddmlp.cli.train_arguments import parse, streamed
+from ddmlp.cli.train_arguments import logs, parse, streamed
 from ddmlp.config import TrainConfig
 from ddmlp.errors import ConfigError
 
@@ -65,7 +65,8 @@ def main(arguments: list[str] | None = None) -> int:
         progress=RunProgress(quiet=args.quiet),
         hint=continuation.text,
     )
-    step, result, trained = session.train(SIGNALS)
+    with logs(args, run.path):
+        step, result, trained = session.train(SIGNALS)
     if result is None:
         session.progress.note(f"interrupted after step {step}; {continuation.text()}")
         return INTERRUPTED

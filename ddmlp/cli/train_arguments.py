@@ -1,8 +1,10 @@
 """The flags of python -m ddmlp.train, checked as far as they can be judged by themselves."""
 
 import argparse
+import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,10 @@ from ddmlp.api import CLASSES
 from ddmlp.cli.terminal import Parser, check_range
 from ddmlp.config import ENDLESS, SCHEDULES, TrainConfig, flag
 from ddmlp.data.sources import is_source
-from ddmlp.errors import ConfigError
+from ddmlp.errors import ConfigError, DdmlpError
+from ddmlp.runs.log_files import LEVELS, LOGS, LogFile, logging_to
+
+log = logging.getLogger(__name__)
 
 STANDARD_INPUT = "-"  # as --data
 # Flags that going on with a run does not take over as they are; nor those of settings, which the run has.
@@ -94,6 +99,10 @@ def _parser() -> Parser:
     how.add_argument("--end", action="store_true", help="with --follow: no more rows will come; those that are there "
                      "are the data, and their end is marked")  # fmt: skip
     how.add_argument("--no-report", action="store_true", help="write no report.html when it ends")
+    how.add_argument("--log-level", choices=LEVELS, default="info", help=f"what goes into the logs, in {LOGS}/ in the "
+                     "run's folder (default: %(default)s)")  # fmt: skip
+    how.add_argument("--log-file", type=_absolute, metavar="FILE", help="the log of this process, elsewhere than in "
+                     f"{LOGS}/")  # fmt: skip
     how.add_argument("--classes", type=int, help=f"of a stream (default: {CLASSES})")
     return parser
 
@@ -103,10 +112,29 @@ def streamed(args: argparse.Namespace) -> bool:
     return args.data is not None and is_source(args.data)
 
 
+@contextmanager
+def logs(args: argparse.Namespace, run: Path) -> Iterator[None]:
+    """Write logs as the flags say, in the block. Raises OSError if --log-file cannot be written."""
+    file = LogFile(args.log_file) if args.log_file else LogFile.of_run(run, "train")
+    with logging_to(file, LEVELS[args.log_level]):
+        if args.log_file:
+            file.open()
+        try:
+            yield
+        except DdmlpError as error:
+            if args.log_file or run.exists():  # else no run has begun, and its folder was removed
+                log.error("the training ends: %s", str(error))
+            raise
+
+
 def workers_text(workers: tuple[int, int]) -> str:
     """The numbers of workers as they are given."""
     least, most = workers
     return str(most) if least == most else f"{least}:{most}"
+
+
+def _absolute(text: str) -> Path:
+    return Path(text).absolute()
 
 
 def _staleness(text: str) -> int | str:

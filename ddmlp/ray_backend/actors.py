@@ -1,18 +1,23 @@
 """The server and the workers as they run in processes of their own: what a Ray actor is made of."""
 
+import logging
 import os
 import socket
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
 from typing import Any, ClassVar
 
 from ddmlp.data.dataset import Dataset
+from ddmlp.errors import DdmlpError
 from ddmlp.nn.known_answer import KNOWN_ANSWER, answer, machine
 from ddmlp.nn.weights import Shape
 from ddmlp.plan.plan import Plan
+from ddmlp.ray_backend.log_transfer import BufferedLog
 from ddmlp.ray_backend.socket_folder import wait_for_owner
+from ddmlp.runs.log_files import LogFile, add_handler, logging_to
 from ddmlp.runs.versions import versions
 from ddmlp.training.job import Job
 from ddmlp.training.report import Report
@@ -22,6 +27,11 @@ from ddmlp.training.worker import Worker
 from ddmlp.transport import protocol
 from ddmlp.transport.client import WorkerClient, run_worker
 from ddmlp.transport.socket_pool import SocketWorkerPool
+
+log = logging.getLogger(__name__)
+
+BESIDE = "ping"  # the concurrency group of calls that are answered while another is being done
+LOG_SECONDS = 10.0  # until a record that the server does not write is given up
 
 
 def hello(worker: int, job: Job, dataset: Dataset) -> protocol.Hello:
@@ -46,6 +56,8 @@ class ServerActor:
 
     trainer: Trainer
     pool: SocketWorkerPool
+    run: Path
+    logs: dict[int, LogFile]  # of workers on other nodes, by their slots
     pool_options: ClassVar[dict[str, Any]] = {}  # of SocketWorkerPool, for tests
 
     def start(self, job: Job, secret: bytes, addresses: Sequence[protocol.Address]) -> int:
@@ -64,7 +76,10 @@ class ServerActor:
             )
             return self.pool
 
+        self.run, self.logs = job.run, {}
+        add_handler(LogFile.of_run(job.run, "server"), job.log_level)
         self.trainer = build_trainer(job, connect)
+        log.info("the server, process %d, begins at step %d", os.getpid(), self.trainer.step)
         return self.trainer.step
 
     def end_with(self, folder: Path) -> None:
@@ -80,6 +95,10 @@ class ServerActor:
     def ping(self) -> int:
         """The number of its process. Answered by a thread of its own, so also while another call is being done."""
         return os.getpid()
+
+    def write_log(self, slot: int, record: logging.LogRecord) -> None:
+        """Write a record of a worker on another node, which does not reach the run's folder."""
+        self.logs.setdefault(slot, LogFile.of_run(self.run, f"worker-{slot}")).handle(record)
 
     def listen(self, address: protocol.Address) -> protocol.Address:
         return self.pool.listen(address)
@@ -99,11 +118,16 @@ class ServerActor:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where workers reach the server: its address for those on its node and for others, and the secret."""
+    """Where workers reach the server.
+
+    local, far: its address for workers on its node, and for others; secret: what they prove that they know; server: its
+    actor, which writes the logs of those on other nodes.
+    """
 
     local: protocol.Address
     far: protocol.Address | None
-    secret: bytes
+    secret: bytes = field(repr=False)
+    server: Any = None
 
 
 class WorkerActor:
@@ -122,8 +146,34 @@ class WorkerActor:
 
         return str(ray.get_runtime_context().get_node_id()), os.getpid()
 
-    def work(self, job: Job, endpoint: Endpoint, *, far: bool) -> str:
-        """Answer the server's units until there are no more; returns why there are none."""
+    def work(self, job: Job, endpoint: Endpoint, *, far: bool, slot: int) -> str:
+        """Answer the server's units until there are no more; returns why there are none.
+
+        slot: which of the places of workers it has, and so, which file for its log; a worker that replaces it has the
+        same.
+        """
+        with self._logging(job, endpoint, far, slot):
+            log.info("worker %d on %s, process %d", self._number, socket.gethostname(), os.getpid())
+            try:
+                return self._work(job, endpoint, far=far)
+            except Exception as error:
+                log.error("worker %d ends: %s", self._number, str(error), exc_info=not isinstance(error, DdmlpError))
+                raise
+
+    @contextmanager
+    def _logging(self, job: Job, endpoint: Endpoint, far: bool, slot: int) -> Iterator[None]:
+        """Write the log of this worker to the run's folder, in the block."""
+        if not far:
+            handler: logging.Handler = LogFile.of_run(job.run, f"worker-{slot}")
+        else:
+            import ray
+
+            write = endpoint.server.write_log.options(concurrency_group=BESIDE)
+            handler = BufferedLog(lambda record: ray.get(write.remote(slot, record), timeout=LOG_SECONDS))
+        with logging_to(handler, job.log_level):
+            yield
+
+    def _work(self, job: Job, endpoint: Endpoint, *, far: bool) -> str:
         # The server verifies its own node's copy, not that of another.
         dataset = self._dataset = self._dataset or Dataset(job.data / "train", verify=far)
         shape = job.shape(dataset.manifest)
@@ -132,6 +182,7 @@ class WorkerActor:
         try:
             client = self.client_class(address, endpoint.secret, hello(self._number, job, dataset), shape, job.timeouts)
         except ConnectionError as error:
+            log.warning("%s", error)
             return str(error)
         run_worker(self.worker_class(dataset, job.plan(dataset.manifest), shape, job.timeouts), client)
         return f"the server has released worker {self._number}"

@@ -3,6 +3,7 @@
 If its raylet or its GCS is gone, Ray's C++ ends the process of a driver. So the process of a user is never one.
 """
 
+import logging
 import os
 import signal
 import sys
@@ -16,18 +17,22 @@ from typing import Any, Literal, NamedTuple
 from ddmlp.errors import ClusterError, DdmlpError
 from ddmlp.ray_backend.choice import Choice
 from ddmlp.ray_backend.cluster import Cluster, connect, one_line
+from ddmlp.ray_backend.log_transfer import DirectLog
 from ddmlp.ray_backend.trainer import RayTrainer
+from ddmlp.runs.log_files import logging_to
 from ddmlp.training.job import Job
+
+log = logging.getLogger(__name__)
 
 CROWDED = 0.25  # CPUs a worker
 LOOK_SECONDS = 0.25  # between looks whether the parent process still runs
 
 
 class Message(NamedTuple):
-    """note: a line for the user; cluster: the addresses of Ray's GCS and of the raylet on this machine; answer and
-    error: what a request returned or raised."""
+    """note: a line for the user; log: a record of the logs; cluster: the addresses of Ray's GCS and of the raylet on
+    this machine; answer and error: what a request returned or raised."""
 
-    kind: Literal["note", "cluster", "answer", "error"]
+    kind: Literal["note", "log", "cluster", "answer", "error"]
     value: Any
 
 
@@ -37,6 +42,7 @@ def on_ray(job: Job, choice: Choice, dashboard: bool, send: Callable[[Message], 
     cluster = connect(choice, dashboard=dashboard)
     try:
         send(Message("cluster", (cluster.address, cluster.raylet)))
+        log.info("Ray at %s (%s): %s", cluster.address, cluster.why, cluster.room())
         for line in notes(job, cluster, dashboard=dashboard):
             send(Message("note", line))
         trainer = RayTrainer(job, cluster)
@@ -66,7 +72,8 @@ def serve(connection: Connection) -> None:
     send = connection.send
     try:
         job, choice, dashboard = connection.recv()
-        with on_ray(job, choice, dashboard, send) as trainer:
+        logs = DirectLog(lambda record: send(Message("log", record)))
+        with logging_to(logs, job.log_level), on_ray(job, choice, dashboard, send) as trainer:
             send(Message("answer", trainer.step))
             while request := connection.recv():
                 method, arguments = request

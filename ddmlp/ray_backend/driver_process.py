@@ -1,5 +1,6 @@
 """The trainer on Ray as a command uses it: the driver is a child process, so its death, and Ray's, are errors here."""
 
+import logging
 import os
 import re
 import signal
@@ -9,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,11 @@ from typing import Any
 from ddmlp.errors import ClusterError
 from ddmlp.ray_backend.choice import choose
 from ddmlp.ray_backend.probe import RayProbe
+from ddmlp.runs.log_files import log_level
 from ddmlp.training.job import Job
 from ddmlp.training.report import Report
+
+log = logging.getLogger(__name__)
 
 BOOT = """import sys
 descriptor, parent, __file__, *sys.path[:] = sys.argv[1:]
@@ -43,6 +48,7 @@ class DriverProcess:
         """address: see `choose`; dashboard: see `connect`; note: called with lines for the user; stopping: signals that
         ask to stop, as they come. Raises ClusterError, and what an actor raised."""
         choice = choose(address)  # in this process, which may be connected to a Ray
+        job = replace(job, log_level=log_level())
         self._timeouts, self._note, self._stopping = job.timeouts, note, stopping
         self._probe: RayProbe | None = None
         self._asked_to_stop: float | None = None  # when
@@ -58,6 +64,7 @@ class DriverProcess:
                 stderr=self._log,
                 start_new_session=True,
             )
+        log.info("started the driver of Ray, process %d", self._process.pid)
         try:
             self._connection.send((job, choice, dashboard))
             self.step: int = self._answer(job.timeouts.start)
@@ -113,6 +120,8 @@ class DriverProcess:
                 match kind:
                     case "note":
                         self._note(value)
+                    case "log":
+                        logging.getLogger(value.name).handle(value)
                     case "cluster":
                         self._probe = RayProbe(*value, patience=self._timeouts.ray)
                     case "answer":
@@ -149,6 +158,7 @@ class DriverProcess:
 
     def _lost(self, what: str) -> ClusterError:
         """End the driver; returns the error to raise."""
+        log.error("%s", what)
         self._end()
         return ClusterError(what)
 

@@ -4,6 +4,7 @@ Ray places the actors and carries the few calls of the driver. The messages of a
 driver: server and workers talk to each other directly (ddmlp/transport).
 """
 
+import logging
 import math
 import os
 import secrets
@@ -17,7 +18,7 @@ from typing import Any
 from msgspec import structs
 
 from ddmlp.errors import ClusterError
-from ddmlp.ray_backend.actors import Endpoint, ServerActor
+from ddmlp.ray_backend.actors import BESIDE, Endpoint, ServerActor
 from ddmlp.ray_backend.cluster import INSTALLED, NEVER_AGAIN, ActorLostError, Cluster, get_answer
 from ddmlp.ray_backend.prometheus import RayMetrics
 from ddmlp.ray_backend.socket_folder import SocketFolder
@@ -28,11 +29,12 @@ from ddmlp.training.report import Report
 from ddmlp.training.worker_pool import EXITED
 from ddmlp.transport import protocol
 
+log = logging.getLogger(__name__)
+
 WATCH_SECONDS = 1.0  # between looks at the workers while they join
 SILENT_SECONDS = 2.0  # without the server's answer, after which it is asked whether it lives
 # As Prometheus has them.
 WORKERS = {cause: "worker" if cause == EXITED else f"{cause} worker" for cause in CAUSES}
-BESIDE = "ping"  # the concurrency group of calls that are answered while another is being done
 
 
 class RayTrainer:
@@ -143,6 +145,7 @@ class RayTrainer:
 
     def _kill_server(self) -> None:
         """Kill the server, whatever state it is in."""
+        log.warning("the server does not answer; it is killed")
         if self._ray.wait([self._process], timeout=0)[0]:  # Ray would ask it first, and wait
             with suppress(ProcessLookupError, self._ray.exceptions.RayError):
                 os.kill(self._ray.get(self._process), signal.SIGKILL)
@@ -159,7 +162,9 @@ class RayTrainer:
         self._process = self._server.ping.remote()
         self._server.end_with.remote(self._folder.path)
         self._started += 1
-        endpoint = Endpoint(str(self._folder.path / f"server-{self._started}"), None, secrets.token_bytes(32))
+        endpoint = Endpoint(
+            str(self._folder.path / f"server-{self._started}"), None, secrets.token_bytes(32), self._server
+        )
         return self._server.start.remote(self._job, endpoint.secret, [endpoint.local]), endpoint
 
     def _connect(self, starting: Any, endpoint: Endpoint) -> None:
@@ -181,9 +186,11 @@ class RayTrainer:
                     f"the server has died {self._since_checkpoint} times without a newer checkpoint between, at last "
                     f"so: {error}"
                 ) from error
+            log.warning("the server died, %d times since the last checkpoint: %s", self._since_checkpoint, str(error))
             self._ray.kill(self._server)
             try:
                 self._connect(*self._start_server())
+                log.info("the server was restarted at step %d", self.step)
                 return
             except ActorLostError as another:
                 error = another

@@ -1,5 +1,6 @@
 """The workers of a run on Ray: started, placed, sent to the server, and replaced when they die."""
 
+import logging
 import os
 import signal
 import time
@@ -7,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from ddmlp.errors import ClusterError, DdmlpError
@@ -15,6 +17,8 @@ from ddmlp.ray_backend.cluster import NEVER_AGAIN, ActorLostError, Cluster, get_
 from ddmlp.training.job import Job
 from ddmlp.training.worker_pool import EXITED, REJECTED, UNRESPONSIVE, LostWorker
 
+log = logging.getLogger(__name__)
+
 CAUSES = (EXITED, UNRESPONSIVE, REJECTED)  # for which a worker is no more
 NODE = "ray.io/node-id"  # the label that Ray gives each node
 
@@ -22,6 +26,7 @@ NODE = "ray.io/node-id"  # the label that Ray gives each node
 @dataclass(eq=False)
 class _Member:
     number: int
+    slot: int  # of those of the group; its successor has the same
     actor: Any
     place: Any = None  # the placement group that it is in, if it was started for one
     node: str = ""
@@ -162,7 +167,9 @@ class WorkerGroup:
     def _start(self, options: dict[str, Any], place: Any = None) -> None:
         """A new worker, with a number of its own."""
         actor = self._worker.options(**options, **NEVER_AGAIN).remote(self._started)
-        self._calls[actor.place.remote()] = _Member(self._started, actor, place)
+        used = {member.slot for member in [*self._calls.values(), *self._free]}
+        slot = next(slot for slot in count() if slot not in used)
+        self._calls[actor.place.remote()] = _Member(self._started, slot, actor, place)
         self._started += 1
         self._most = max(self._most, len(self._calls) + len(self._free))
 
@@ -190,6 +197,7 @@ class WorkerGroup:
             return
         if not member.node:
             member.node, member.process = found
+            log.info("worker %d started: process %d, log worker-%d.log", member.number, member.process, member.slot)
         else:
             self._reason = found
         if self._endpoint is not None and self._endpoint is not member.endpoint:
@@ -203,7 +211,7 @@ class WorkerGroup:
         if far and self._endpoint.far is None:
             self._endpoint = self._listen()
         member.endpoint = self._endpoint
-        self._calls[member.actor.work.remote(self._job, self._endpoint, far=far)] = member
+        self._calls[member.actor.work.remote(self._job, self._endpoint, far=far, slot=member.slot)] = member
 
     def _release(self, member: _Member) -> None:
         self._ray.kill(member.actor)
@@ -211,11 +219,11 @@ class WorkerGroup:
             self._ray.util.remove_placement_group(member.place)
 
     def _reject(self, member: _Member, error: DdmlpError | OSError) -> None:
-        """A worker could not do its work where it is, or not even begin. Raises the error if that leaves no worker, nor
-        a node for one."""
+        """A worker could not work on its node. Raises the error if no worker is left, nor a node for one."""
         member.node = member.node or self._cluster.node_of(member.actor)
         self._rejecting.add(member.node)
         self._reason = str(error)
+        log.warning("worker %d is rejected, and its node gets no other: %s", member.number, self._reason)
         self._rejected.append(LostWorker(member.number, self._cluster.host(member.node), REJECTED, self._reason))
         for ready, place in list(self._places.items()):  # reserve anew, elsewhere
             del self._places[ready]
@@ -232,6 +240,7 @@ class WorkerGroup:
     def _replace(self, member: _Member, cause: str) -> None:
         self._release(member)  # it may only have stopped serving
         self.lost[cause] += 1
+        log.info("worker %d is replaced: %s: %s", member.number, cause, self._reason)
         self._without_step += 1
         if self._without_step > self._job.max_deaths * self._most:
             raise ClusterError(

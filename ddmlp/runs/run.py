@@ -1,6 +1,7 @@
 """A run: a folder with the configuration, the metrics, the checkpoints, the model and the result."""
 
 import math
+import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from ddmlp.runs.arrays import ABOUT, from_record, join_weights, load_arrays, sav
 from ddmlp.runs.checkpoint import Checkpoints
 from ddmlp.runs.events import AnyEvent, Event, Started
 from ddmlp.runs.json_text import from_json, to_json
+from ddmlp.runs.log_files import LOGS
 from ddmlp.runs.origin import Origin
 from ddmlp.runs.result import RunResult
 
@@ -35,6 +37,7 @@ class Run:
     init.npz        the weights that it began with, if they were given
     checkpoints/    the newest few
     data/           what came as a stream, as a dataset
+    logs/           what its processes log, see log_files
     tensorboard/    event files, where they were asked for
     model.npz       W1 and W2, once the run, or its --stop-after, has ended
     result.json     the result, likewise, see RunResult
@@ -68,6 +71,7 @@ class Run:
                 (self.path / ".lock").unlink()
                 self._initial.unlink(missing_ok=True)
                 if self._made:
+                    shutil.rmtree(self.path / LOGS, ignore_errors=True)
                     self.path.rmdir()
 
     def begin_writing(self) -> None:

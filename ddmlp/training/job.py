@@ -1,5 +1,6 @@
 """A job: the settings and paths of a training."""
 
+import logging
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,8 @@ class Job:
         Deaths after which the run fails: of the server since the newest checkpoint, or per worker since the last step.
     timeouts : Timeouts
         The limits of all waits.
+    log_level : int
+        The level of the actors' logs, as a number of `logging`.
     """
 
     config: TrainConfig
@@ -53,6 +56,7 @@ class Job:
     least: int | None = None
     max_deaths: int = 10
     timeouts: Timeouts = field(default_factory=Timeouts)
+    log_level: int = logging.WARNING
 
     @property
     def fewest(self) -> int:

@@ -1,5 +1,6 @@
 """Records metrics, checkpoints and test results as steps are applied."""
 
+import logging
 import math
 import time
 from pathlib import Path
@@ -25,6 +26,8 @@ from ddmlp.training.loop import Applied, Loop
 from ddmlp.training.metrics import Journal
 from ddmlp.training.report import Report
 from ddmlp.training.training_data import TrainingData
+
+log = logging.getLogger(__name__)
 
 MAX_PENDING = 256  # applied steps that are accounted for at a time
 
@@ -115,7 +118,9 @@ class Recorder:
             rows = self._data.plan.rows_before(step)
             header = replace(header, data=trained_on(self._data.dataset.manifest, rows))
         self._checkpoints.save(snapshot, header)
-        self._journal.checkpoint(step, time.perf_counter() - start, self._checkpoints.chain)
+        seconds = time.perf_counter() - start
+        self._journal.checkpoint(step, seconds, self._checkpoints.chain)
+        log.info("checkpoint of step %d in %.3f s, chain %s...", step, seconds, self._checkpoints.chain[:16])
 
     def finish(self, step: int, weights: Weights) -> RunResult:
         """Write the model, and return the result.

@@ -1,5 +1,6 @@
 """Builds a trainer: each part is complete before the part that uses it is built."""
 
+import logging
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -24,6 +25,8 @@ from ddmlp.training.step_loop import StepLoop
 from ddmlp.training.trainer import Trainer
 from ddmlp.training.training_data import TrainingData
 from ddmlp.training.worker_pool import WorkerPool
+
+log = logging.getLogger(__name__)
 
 Connect = Callable[[Dataset, Plan, Shape], WorkerPool]
 
@@ -63,6 +66,9 @@ def build_trainer(job: Job, connect: Connect | None = None) -> Trainer:
         origin = Origin.from_manifest(job.config, job.data, manifest)
         checkpoints = CheckpointManager(run, origin, manifest, job.keep)
         start = checkpoints.start
+        for complaint in checkpoints.complaints:
+            log.warning("%s", complaint)
+        log.info("%s begins at step %d, with %s", job.run, start.step, job.config)
         schedule = Schedule(job, start.step)
         loop: Loop
         if pool:

@@ -1,5 +1,6 @@
 """The queue of units: it is bounded, gives each worker credit for a few units, and counts each unit once."""
 
+import logging
 from collections import deque
 from collections.abc import Collection
 
@@ -7,6 +8,8 @@ from ddmlp.config import Timeouts
 from ddmlp.errors import TrainingError
 from ddmlp.training.messages import CREDITS, Gradient, Unit
 from ddmlp.training.stragglers import StragglerDetector
+
+log = logging.getLogger(__name__)
 
 
 class UnitQueue:
@@ -154,6 +157,8 @@ class UnitQueue:
         Call this only when there is no unread answer, because an answer that waits to be read is not late.
         """
         late = self._stragglers.mark_overdue(self._current_sizes(), now)
+        if late:
+            log.info("workers %s are overdue; others get their units, too", sorted(late))
         return self._put_back({unit for worker in late for unit in self._held[worker] if unit in self._open})
 
     def next_deadline(self) -> float:

@@ -1,5 +1,6 @@
 """A worker's end of the message path: takes units from the parameter server, and answers them."""
 
+import logging
 import os
 import select
 import socket
@@ -18,6 +19,8 @@ from ddmlp.transport import protocol
 from ddmlp.transport.frames import FrameSocket
 from ddmlp.transport.handshake import Handshake
 from ddmlp.transport.shared_memory import Region
+
+log = logging.getLogger(__name__)
 
 # Spin this long, yielding the CPU, before blocking: a blocked worker wakes late and may move to a busy core.
 SPIN_SECONDS = 0.002
@@ -56,6 +59,8 @@ class WorkerClient:
         self._shared = welcome.shared
         self._next = 0
         self._waited = 0.0  # seconds for the unit that is being computed
+        how = "memory is shared" if welcome.shared else "arrays go over the network"
+        log.info("worker %d connected to the server at %s: %s", hello.worker, address, how)
 
     def _shake_hands(self, secret: bytes, hello: protocol.Hello) -> protocol.Welcome:
         """The server's welcome. Raises ValueError if it does not know the secret."""
@@ -113,8 +118,12 @@ class WorkerClient:
                     raise ValueError(f"{follows:,} bytes of weights are announced, expected {weights.flat.nbytes:,}")
                 while follows and not self._wire.receive_array(weights.flat):
                     self._readable.poll()
-            except (EOFError, OSError, ValueError, IndexError, struct.error):
-                return  # the connection has ended, or this is no server
+            except (EOFError, OSError) as error:
+                log.info("the connection to the server has ended: %s", str(error))
+                return
+            except (ValueError, IndexError, struct.error) as error:
+                log.warning("malformed message from the server: %s", protocol.printable(str(error)))
+                return
             self._waited = time.monotonic() - start
             yield unit, weights
 
@@ -145,6 +154,7 @@ def run_worker(worker: Worker, client: WorkerClient) -> int:
     """Answer units until there are no more; returns how many. An error is told to the server, and raised as one of
     ours."""
     answered = 0
+    debug = log.isEnabledFor(logging.DEBUG)  # asked once: a unit costs nothing if it is not logged
     try:
         for unit, weights in client.units():
             try:
@@ -158,6 +168,8 @@ def run_worker(worker: Worker, client: WorkerClient) -> int:
             except OSError:
                 break  # the server is gone, and with it whoever waits for an answer
             answered += 1
+            if debug:
+                log.debug("%s computed, of %d rows", unit, row_stats.rows)
     finally:
         client.close()
     return answered

@@ -1,16 +1,20 @@
 """A pool's connections: with workers, and with clients that may become workers, watched by one selector."""
 
+import logging
 import selectors
 import time
 from collections.abc import Collection, Iterator
 
 from ddmlp.config import Timeouts
 from ddmlp.nn.weights import Shape
+from ddmlp.training.worker_pool import EXITED
 from ddmlp.transport import protocol
 from ddmlp.transport.listener import HandshakeListener
 from ddmlp.transport.lost_workers import LostWorkers
 from ddmlp.transport.peer import Peer
 from ddmlp.transport.shared_memory import Region
+
+log = logging.getLogger(__name__)
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
@@ -59,6 +63,7 @@ class Connections:
         self.peers[peer.worker] = peer
         self._selector.register(peer.wire, READ, peer)
         peer.active = self.waited
+        log.info("worker %d on %s joined; %d connected", peer.worker, peer.host, len(self.peers))
         return True
 
     def note_active(self, peer: Peer) -> None:
@@ -93,6 +98,8 @@ class Connections:
         self._selector.unregister(peer.wire)
         peer.close()
         self._lost.add(peer.worker, peer.host, cause, reason)
+        level = logging.INFO if cause == EXITED else logging.WARNING
+        log.log(level, "%s; %d connected", self._lost.newest[-1], len(self.peers))
         return True
 
     def close(self) -> None:

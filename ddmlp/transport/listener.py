@@ -1,5 +1,6 @@
 """Accepts worker connections: authenticates them and checks that they compute the same bits."""
 
+import logging
 import selectors
 import socket
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from ddmlp.transport.lost_workers import LostWorkers
 from ddmlp.transport.peer import Peer
 from ddmlp.transport.shared_memory import Region
 
+log = logging.getLogger(__name__)
+
 MAX_HANDSHAKES = 64  # under way; if another client connects, the oldest one is dropped
 
 
@@ -28,6 +31,7 @@ class Guest:
     handshake: Handshake
     shared: bool
     since: float  # on the pool's clock
+    address: str
 
 
 class HandshakeListener:
@@ -77,7 +81,7 @@ class HandshakeListener:
     def drop_late(self, now: float) -> None:
         """Drop those that have taken too long."""
         for guest in [guest for guest in self._guests if now > guest.since + self._timeouts.handshake]:
-            self._drop(guest)
+            self._reject(guest, f"its handshake took longer than {self._timeouts.handshake:g} s")
 
     def close(self) -> None:
         for listener in self._listeners:
@@ -88,13 +92,14 @@ class HandshakeListener:
     def _accept(self, listener: socket.socket, now: float) -> None:
         """Begin the handshake with the client that waits at `listener`."""
         try:
-            end = listener.accept()[0]
+            end, address = listener.accept()
         except OSError:
             return  # gone again
         if len(self._guests) >= MAX_HANDSHAKES:
-            self._drop(next(iter(self._guests)))
+            self._reject(next(iter(self._guests)), f"{MAX_HANDSHAKES} newer handshakes are under way")
+        shared = listener.family == socket.AF_UNIX
         try:
-            guest = Guest(FrameSocket(end), Handshake(self._secret), listener.family == socket.AF_UNIX, now)
+            guest = Guest(FrameSocket(end), Handshake(self._secret), shared, now, _name(address))
             guest.wire.send(guest.handshake.challenge)
         except OSError:
             end.close()
@@ -104,12 +109,13 @@ class HandshakeListener:
 
     def _greet(self, guest: Guest) -> Peer | None:
         """Accept a worker that has said hello, or reject it with the reason; drop a client that says something else."""
-        region = None
+        region, who = None, f"a client at {guest.address}"
         try:
             frame = guest.wire.receive()
             if frame is None:
                 return None
             hello = protocol.unpack(guest.handshake.read_hello(frame), protocol.Hello)
+            who = f"worker {hello.worker} on {protocol.printable(hello.host)} at {guest.address}"
             refused = self._hello.difference(hello)
             if refused is not None:
                 self._lost.add(hello.worker, protocol.printable(hello.host), REJECTED, refused)
@@ -126,17 +132,26 @@ class HandshakeListener:
                 raise ValueError(refused)
             if region is not None:
                 socket.send_fds(guest.wire.socket, [b"!"], [self._weights.descriptor, region.descriptor])
-        except (EOFError, OSError, ValueError):
+        except (EOFError, OSError, ValueError) as error:
             if region is not None:
                 region.close()
-            self._drop(guest)
+            self._reject(guest, protocol.printable(str(error)), who)
             return None
         del self._guests[guest]
         self._selector.unregister(guest.wire)
         buffers = region.buffers if region else [zeros(self._shape.size)]
         return Peer(hello.worker, protocol.printable(hello.host), guest.wire, region, buffers)
 
+    def _reject(self, guest: Guest, reason: str, who: str | None = None) -> None:
+        log.warning("rejected %s: %s", who or f"a client at {guest.address}", reason)
+        self._drop(guest)
+
     def _drop(self, guest: Guest) -> None:
         del self._guests[guest]
         self._selector.unregister(guest.wire)
         guest.wire.close()
+
+
+def _name(address: object) -> str:
+    """A peer's address in words: host and port, or nothing but this machine for a Unix socket."""
+    return "{}:{}".format(*address[:2]) if isinstance(address, tuple) else "this machine"

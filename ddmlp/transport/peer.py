@@ -1,5 +1,6 @@
 """A worker, as the server sees it."""
 
+import logging
 import struct
 from collections.abc import Sequence
 
@@ -10,6 +11,8 @@ from ddmlp.training.messages import Gradient, Unit
 from ddmlp.transport import protocol
 from ddmlp.transport.frames import FrameSocket
 from ddmlp.transport.shared_memory import Region
+
+log = logging.getLogger(__name__)
 
 
 class Peer:
@@ -28,6 +31,7 @@ class Peer:
         self.active = 0.0  # when something was last sent to it, or came from it
         self.begun: float | None = None  # when the message that is under way began
         self._buffers = buffers
+        self._debug = log.isEnabledFor(logging.DEBUG)  # asked once: a unit costs nothing if it is not logged
         self._arriving: tuple[Unit, RowStats, int, float] | None = None  # an answer whose gradient follows
 
     @property
@@ -45,6 +49,8 @@ class Peer:
         self.wire.send(protocol.pack_unit(unit, slot, 0 if weights is None else weights.nbytes), weights)
         if weights is not None:
             self.version = unit.version
+        if self._debug:
+            log.debug("%s to worker %d", unit, self.worker)
 
     def receive(self, asked: Unit | None) -> Gradient | None:
         """The answer to the unit that it was asked for first; None if it has not come whole.
@@ -52,17 +58,24 @@ class Peer:
         Raises EOFError and OSError if the connection has ended, ValueError if what came makes no sense, and the error
         of a worker that fails.
         """
-        if self._arriving is None:
-            frame = self.wire.receive(protocol.ANSWER_BYTES)
-            if frame is None:
+        try:
+            if self._arriving is None:
+                frame = self.wire.receive(protocol.ANSWER_BYTES)
+                if frame is None:
+                    return None
+                self._arriving = self._answer(frame, asked)
+            unit, row_stats, slot, waited = self._arriving
+            buffer = self._buffers[slot]
+            if self.region is None and not self.wire.receive_array(buffer):
                 return None
-            self._arriving = self._answer(frame, asked)
-        unit, row_stats, slot, waited = self._arriving
-        buffer = self._buffers[slot]
-        if self.region is None and not self.wire.receive_array(buffer):
-            return None
+        except ValueError as error:
+            text = protocol.printable(str(error))
+            log.warning("malformed answer from worker %d on %s: %s", self.worker, self.host, text)
+            raise
         self._arriving = None
         self.answered += 1
+        if self._debug:
+            log.debug("%s answered by worker %d, which had waited %.6f s for it", unit, self.worker, waited)
         return Gradient(unit, buffer, row_stats, self.worker, waited)
 
     def _answer(self, frame: bytes, asked: Unit | None) -> tuple[Unit, RowStats, int, float]:

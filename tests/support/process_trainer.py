@@ -39,11 +39,11 @@ def _serve(requests: Connection, faults: Sequence[Fault], marks: Path) -> None:
         requests.send(answer)
 
 
-def _work(endpoints: Connection, number: int, job: Job, faults: Sequence[Fault], marks: Path) -> None:
+def _work(endpoints: Connection, number: int, slot: int, job: Job, faults: Sequence[Fault], marks: Path) -> None:
     """A worker's process: works for one server after the other."""
     worker = faulty_worker(faults, marks)(number)
     while True:
-        worker.work(job, endpoints.recv(), far=False)
+        worker.work(job, endpoints.recv(), far=False, slot=slot)
         endpoints.send(None)  # released
 
 

@@ -1,0 +1,60 @@
+"""How log records reach the process that writes them, from processes of a run that cannot."""
+
+import logging
+import queue
+from collections.abc import Callable
+from contextlib import suppress
+from logging.handlers import QueueHandler
+from threading import Thread
+
+MAX_RECORDS = 1000  # that wait to be sent
+CLOSE_SECONDS = 5.0  # for what still waits then
+
+Write = Callable[[logging.LogRecord], object]
+
+
+class DirectLog(QueueHandler):
+    """Hands each record to `write`, as the driver does: it sends them to the process of the command."""
+
+    def __init__(self, write: Write) -> None:
+        super().__init__(queue.Queue())
+        self._write = write
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        with suppress(OSError):  # the reader has ended
+            self._write(record)
+
+
+class BufferedLog(QueueHandler):
+    """Hands records to `write` one by one, in a thread: nothing that logs waits for it.
+
+    At most `MAX_RECORDS` wait. Those that find no room are dropped, and the next one says how many.
+    """
+
+    def __init__(self, write: Write) -> None:
+        self._waiting: queue.Queue[logging.LogRecord | None] = queue.Queue(MAX_RECORDS)
+        super().__init__(self._waiting)
+        self._write, self._dropped = write, 0
+        self._thread = Thread(target=self._write_all, daemon=True)
+        self._thread.start()
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        if self._dropped:
+            record.msg = f"{record.msg} ({self._dropped:,} records before this one were dropped)"
+        try:
+            self._waiting.put_nowait(record)
+            self._dropped = 0
+        except queue.Full:
+            self._dropped += 1
+
+    def close(self) -> None:
+        """Write what waits, within a bound."""
+        with suppress(queue.Full):
+            self._waiting.put(None, timeout=CLOSE_SECONDS)
+            self._thread.join(CLOSE_SECONDS)
+        super().close()
+
+    def _write_all(self) -> None:
+        for record in iter(self._waiting.get, None):
+            with suppress(Exception):  # the server is gone, and its log with it
+                self._write(record)

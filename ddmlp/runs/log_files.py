@@ -1,0 +1,128 @@
+"""Log files: bounded in size, a line for each record, and no secrets in them.
+
+ddmlp logs to the loggers `ddmlp...` of the module `logging`. As a library it adds no handler and sets no level: a
+program configures them. A command, and each actor on Ray, writes to a `LogFile`.
+"""
+
+import logging
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from io import TextIOWrapper
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+from ddmlp.errors import printable
+
+ROOT = "ddmlp"  # the logger above all others of ddmlp
+LOGS = "logs"  # the folder in that of a run
+MAX_BYTES = 4 << 20  # of a file; the one before it is kept, too
+LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+    "off": logging.CRITICAL + 1,
+}
+# User name and password in a URL; the value of a parameter that is one.
+SECRET = re.compile(r"(?<=://)[^/\s@]+(?=@)|(?<=token=)[^\s&,;]+|(?<=password=)[^\s&,;]+", re.IGNORECASE)
+TOKEN = "RAY_AUTH_TOKEN"
+HIDDEN = "***"
+
+
+def log_level() -> int:
+    """The level of ddmlp's logs in this process, as a number of `logging`."""
+    return logging.getLogger(ROOT).getEffectiveLevel()
+
+
+@contextmanager
+def logging_to(handler: logging.Handler, level: int) -> Iterator[None]:
+    """Have a handler take ddmlp's logs from a level on, until the end of the block. The root logger is not touched."""
+    logger = logging.getLogger(ROOT)
+    before = logger.level
+    add_handler(handler, level)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+        handler.close()
+
+
+def add_handler(handler: logging.Handler, level: int) -> None:
+    """The same until the process ends."""
+    logger = logging.getLogger(ROOT)
+    logger.setLevel(level)
+    logger.addHandler(handler)
+
+
+class LogFile(RotatingFileHandler):
+    """A handler that writes to a file, of `MAX_BYTES` at most, and keeps the one before it as NAME.1.
+
+    A file that cannot be written stops nothing: one line on standard error says so.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """The file, and its folder if only that is missing, are made with the first record."""
+        super().__init__(path, maxBytes=MAX_BYTES, backupCount=1, encoding="utf-8", delay=True)
+        self.errors = "backslashreplace"
+        self._complained = False
+        self.setFormatter(LineFormatter())
+
+    @classmethod
+    def of_run(cls, run: Path, name: str) -> "LogFile":
+        """The file NAME.log in the logs of a run."""
+        return cls(run / LOGS / f"{name}.log")
+
+    def open(self) -> None:
+        """Open the file now; raises OSError if it cannot be written."""
+        self.stream = self._open()
+
+    def _open(self) -> TextIOWrapper:
+        with suppress(FileExistsError):
+            Path(self.baseFilename).parent.mkdir()
+        return super()._open()
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Complain once, of what the operating system refuses."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif not self._complained:
+            self._complained = True
+            text = f"warning: the log {self.baseFilename} is incomplete: {error.strerror or error}"
+            print(printable(text), file=sys.stderr)
+
+    def close(self) -> None:
+        with suppress(OSError):  # the disk is full
+            super().close()
+
+
+class LineFormatter(logging.Formatter):
+    """A record in one line, with the time in UTC; a traceback in lines of its own, which are indented.
+
+    What is not printable is escaped: it may come from another process, and would else look like another record.
+    """
+
+    converter = staticmethod(time.gmtime)
+    default_time_format, default_msec_format = "%Y-%m-%dT%H:%M:%S", "%s.%03dZ"
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return printable(without_secrets(super().formatMessage(record)))
+
+    def formatException(self, ei) -> str:  # type: ignore[no-untyped-def]  # noqa: ANN001
+        lines = without_secrets(super().formatException(ei)).splitlines()
+        return "\n".join(f"    {printable(line)}" for line in lines)
+
+
+def without_secrets(text: str) -> str:
+    """A text in which passwords and tokens of addresses, and the token for Ray, are hidden."""
+    if token := os.environ.get(TOKEN, "").strip():
+        text = text.replace(token, HIDDEN)
+    return SECRET.sub(HIDDEN, text)
