@@ -64,10 +64,13 @@ def test_bounds(path: Path, monkeypatch: pytest.MonkeyPatch):
     assert "record 999 of" in path.read_text()
 
 
-@pytest.mark.usefixtures("writing")
 def test_other_lines(path: Path):
     """What a peer says cannot look like another record, or reach a terminal."""
-    log.warning("a\nb\x1b[31m\r\u2028é \ud800")
+    handler = LogFile(path)
+    handler.handle(
+        logging.makeLogRecord({"name": "ddmlp.a", "levelname": "INFO", "msg": "a\nb\x1b[31m\r\u2028é \ud800"})
+    )  # pytest sees none
+    handler.close()
     (line,) = path.read_text().splitlines()
     assert LINE.fullmatch(line)[3] == r"a\nb\x1b[31m\r\u2028é \ud800"
 
