@@ -32,10 +32,10 @@ class RunProgress:
 
     def __init__(self, *, quiet: bool | None, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False, soft_wrap=True, emoji=False)
-        live = self._console.is_terminal
-        self._quiet = not live if quiet is None else quiet
-        if self._console.is_jupyter and not find_spec("ipywidgets"):  # rich would warn, and show no bar
-            live = False
+        notebook = self._console.is_jupyter
+        self._quiet = not (self._console.is_terminal or notebook) if quiet is None else quiet
+        # Without ipywidgets rich would show a warning in place of a bar.
+        live = bool(find_spec("ipywidgets")) if notebook else self._console.is_terminal
         self._live = live and not self._quiet
         columns = (
             TextColumn("{task.fields[where]}"),
