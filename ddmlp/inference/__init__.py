@@ -1,1 +1,1 @@
-"""A trained model in use."""
+"""Using a trained model: predict, evaluate, export, and read pictures."""

@@ -1,4 +1,4 @@
-"""The connected components of a mask."""
+"""Connected components of a mask."""
 
 from dataclasses import dataclass
 
@@ -10,16 +10,22 @@ Numbers = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Components:
-    """What is connected in a mask (height, width), also by corners.
+    """The n connected components of a mask (height, width). Pixels that touch at a corner are connected.
 
     Parameters
     ----------
     labels : (height, width) int
-        The number of each place's component, from 1 on; 0 beside them.
-    area : (n,)
-        The pixels of each.
-    top, left, bottom, right : (n,)
-        Its box; the last two are one past it.
+        The component of each pixel, 1 to n; 0 for the background.
+    area : (n,) int
+        Number of pixels of each component.
+    top, left, bottom, right : (n,) int
+        Bounding box of each component; bottom and right are exclusive.
+
+    Examples
+    --------
+    >>> found = Components.of(np.array([[1, 0, 0], [0, 1, 0], [0, 0, 0], [1, 1, 0]], bool))
+    >>> found.area.tolist(), found.top.tolist(), found.bottom.tolist()
+    ([2, 2], [0, 3], [2, 4])
     """
 
     labels: Numbers
@@ -31,7 +37,7 @@ class Components:
 
     @classmethod
     def of(cls, mask: NDArray[np.bool_]) -> "Components":
-        """By runs: the pixels of a row that are next to each other are one, and runs that touch are joined."""
+        """Find the components of a mask (height, width) bool: split each row into runs, and join runs that touch."""
         edges = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
         row, begin = (edges == 1).nonzero()
         end = (edges == -1).nonzero()[1]
@@ -51,7 +57,7 @@ class Components:
 
 
 def _touching(row: Numbers, begin: Numbers, end: Numbers, stride: int) -> tuple[Numbers, Numbers]:
-    """Which runs touch which of the row below: two arrays of their numbers."""
+    """Return the pairs of runs that touch, as two arrays: numbers of runs, and of runs in the row below."""
     below = (row + 1) * stride
     first = np.searchsorted(row * stride + end, below + begin, "left")
     last = np.searchsorted(row * stride + begin, below + end, "right")
@@ -61,7 +67,7 @@ def _touching(row: Numbers, begin: Numbers, end: Numbers, stride: int) -> tuple[
 
 
 def _joined(upper: Numbers, lower: Numbers, count: int) -> Numbers:
-    """The component of each of `count` runs, 0, 1, ...; of runs that touch it is the same."""
+    """Return the component, 0, 1, ..., of each of `count` runs: the same for runs that touch."""
     parent = np.arange(count)
     while (parent[upper] != parent[lower]).any():
         least = np.minimum(parent[upper], parent[lower])

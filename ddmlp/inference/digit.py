@@ -1,4 +1,4 @@
-"""The digit in a picture: which of the ink is it, and whether it is the only one."""
+"""Finds the digit in a picture, and checks that it is the only one."""
 
 from typing import Any, NamedTuple
 
@@ -10,38 +10,65 @@ from ddmlp.inference.image_file import Grey
 from ddmlp.inference.paper import blurred, otsu, running
 from ddmlp.inference.placement import border
 
-MIN_INK = 0.12  # of the paper's light: what is fainter is no ink
-NOISE = 6  # times the standard deviation of the paper
-MIN_SIDE = 8  # pixels of a digit in a picture that is larger than itself
-LONG = 8  # times as wide as high, and no digit is
-SPECK = 0.03  # of the digit's ink
-NEAR, APART = 0.3, 0.1  # of the digit's height: how far parts of it may be from each other, and beside each other
-EDGE, SOFT = 6.0, 0.1  # pixels, or of the digit's size, if that is more: how wide an edge of ink may be
-PRINTED, ALIKE, MANY = 0.35, 0.1, 3  # fainter ink with so many pieces beside it, of as much edge: printed lines
-OTHER = 0.15  # of the digit's edges: what has as much may be another digit
-TALL = 0.5  # of the digit's height, and a part may be another digit
+MIN_INK = 0.12  # of the paper's brightness: anything fainter is not ink
+NOISE = 6  # standard deviations of the paper: anything fainter is not ink
+MIN_SIDE = 8  # pixels: smallest height or width of a digit that is only part of the picture
+LONG = 8  # ratio of width to height from which a part is a line, not a digit
+SPECK = 0.03  # of the digit's edge weight: smaller parts are specks
+NEAR, APART = 0.3, 0.1  # of the digit's size: largest gap to a small part of it, and to a tall one
+EDGE, SOFT = 6.0, 0.1  # widest edge of ink: in pixels, or as a share of the digit's size if that is more
+PRINTED, ALIKE, MANY = 0.35, 0.1, 3  # ink fainter than the first is printed lines if many parts have similar edges
+OTHER = 0.15  # of the digit's edge weight: a part with more may be another digit
+TALL = 0.5  # of the digit's height: a part that is taller may be another digit
 
 
 class NoDigitError(Exception):
-    """There is no digit, or more than one. The text says what there is instead."""
+    """A picture does not show exactly one digit. The message says what it shows instead."""
 
 
 class Digit(NamedTuple):
-    """ink: how much of its ink is at each place of the picture, 0 to 1, (height, width); alone: whether there was
-    nothing else to be removed."""
+    """The digit in a picture.
+
+    Parameters
+    ----------
+    ink : (height, width) float32
+        Amount of the digit's ink at each pixel of the picture, 0 to 1.
+    alone : bool
+        Whether nothing else had to be removed.
+    """
 
     ink: Grey
     alone: bool
 
 
 def find_digit(ink: Grey) -> Digit:
-    """The one digit in a picture, of which it is known how much ink is where, (height, width) 0 to 1.
+    """Find the only digit in a picture.
 
-    Lines across the picture, specks, and what is at its border beside a digit, are not taken for one. Raises
-    NoDigitError.
+    Lines across the picture, specks, and marks at the border next to a digit do not count as digits.
+
+    Parameters
+    ----------
+    ink : (height, width) float32
+        Amount of ink at each pixel, 0 to 1; see `ink_on_paper`.
+
+    Raises
+    ------
+    NoDigitError
+        If there is no digit, or more than one.
+
+    Examples
+    --------
+    >>> page = np.zeros((40, 40), np.float32)
+    >>> page[10:30, 18:22] = 1
+    >>> digit = find_digit(page)
+    >>> int((digit.ink > 0.5).sum()), digit.alone
+    (80, True)
+    >>> find_digit(np.zeros((40, 40), np.float32))
+    Traceback (most recent call last):
+    ddmlp.inference.digit.NoDigitError: it is empty
     """
     if min(ink.shape) < 2:
-        raise NoDigitError("it is one pixel wide or high")
+        raise NoDigitError("it is only one pixel wide or high")
     smooth = blurred(ink * 255) / 255
     smooth = smooth - np.float32(np.median(smooth))
     noise = 1.4826 * float(np.median(np.abs(smooth)))
@@ -60,7 +87,7 @@ def find_digit(ink: Grey) -> Digit:
     if strength < PRINTED and np.count_nonzero(beside) >= MANY:
         raise NoDigitError("it has only specks and lines")
     if strength > float(np.percentile(slope[mask], 95)) * max(EDGE, size * SOFT):
-        raise NoDigitError("what it shows has no edges")
+        raise NoDigitError("it has only blurred shapes without edges")
     edge = 2 * max(1, size // 16) + 1
     near = running(np.maximum, mask, edge)
     around = smooth[~running(np.maximum, near, edge)]
@@ -70,9 +97,9 @@ def find_digit(ink: Grey) -> Digit:
 
 
 def _chosen(parts: Components, weight: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.intp]:
-    """The numbers of the parts that are the digit.
+    """Return the numbers of the parts that make up the digit.
 
-    weight: of each part, how much edge it has, which is much for ink and little for a shadow of the same size.
+    weight: the edge weight of each part, which is large for ink and small for a shadow of the same size.
     """
     height, width = parts.bottom - parts.top, parts.right - parts.left
     across = (parts.left == 0) & (parts.right == shape[1]) | (parts.top == 0) & (parts.bottom == shape[0])
@@ -88,7 +115,7 @@ def _chosen(parts: Components, weight: NDArray[Any], shape: tuple[int, ...]) -> 
     ink = candidates & (weight / parts.area >= 0.1 / parts.area[main])
     box = np.array([parts.top[main], parts.left[main], parts.bottom[main], parts.right[main]])
     chosen, rest = [main], [each for each in (-weight).argsort().tolist() if ink[each] and each != main]
-    for _ in range(2):  # the second time for those that are near a part
+    for _ in range(2):  # the second pass adds parts that are near a part added by the first
         others, rest = rest, []
         for each in others:
             if weight[each] < SPECK:
@@ -105,7 +132,7 @@ def _chosen(parts: Components, weight: NDArray[Any], shape: tuple[int, ...]) -> 
                 rest.append(each)
     others = [each for each in rest if height[each] >= TALL * (box[2] - box[0]) and weight[each] >= OTHER]
     if others:
-        raise NoDigitError(f"it has {len(others) + 1} marks beside each other")
+        raise NoDigitError(f"it has {len(others) + 1} separate marks")
     if border(parts.labels == main + 1).mean() > 0.4:
-        raise NoDigitError("what it shows goes beyond its border")
+        raise NoDigitError("its largest mark is cut off by the border")
     return np.array(chosen) + 1

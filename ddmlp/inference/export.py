@@ -1,4 +1,4 @@
-"""A model in formats that other tools read, each checked against the model before it is given out."""
+"""Exports models to formats that other tools read, and checks each file against its model."""
 
 import inspect
 import json
@@ -16,31 +16,64 @@ from ddmlp.nn import reference
 from ddmlp.runs.arrays import weight_arrays
 from ddmlp.runs.json_text import to_json
 
-OPSET, IR = 17, 8  # ONNX's, of 2022, when they came together: runtimes since then read them
-# The most that a probability of the file may differ from the model's. Both round: those of models of MNIST were 1e-6
-# apart at most, those of one with weights 1,000 times as large as they are drawn 2e-4.
+OPSET, IR = 17, 8  # of ONNX 1.12, released in 2022: every later runtime reads them
+# Largest difference between a probability of the file and of the model. Both round: models of MNIST differed by at most
+# 1e-6, and one whose weights were 1,000 times as large as initial weights by 2e-4.
 TOLERANCE = 1e-3
 
 
 class Format(NamedTuple):
-    """encode: a model, and what one has to know of it, as a file; compute: the probabilities (B, classes) and the
-    classes (B,) that such a file gives for images (B, height, width) uint8."""
+    """A file format.
+
+    Parameters
+    ----------
+    encode
+        Returns the file of a model and its metadata.
+    compute
+        Returns what a file computes for images (B, height, width) uint8: probabilities (B, classes) and classes (B,).
+    """
 
     encode: Callable[[Model, dict[str, str]], bytes]
     compute: Callable[[bytes, Model, NDArray[np.uint8]], tuple[NDArray[np.floating], NDArray[np.int64]]]
 
 
 def export(model: Model, to: str, *, float32: bool = False) -> bytes:
-    """The model as a file in the format `to`, one of FORMATS; float32: with arithmetic in it, not in float64.
+    """Export a model.
 
-    Raises ConfigError if the format's package is not installed, or has no arithmetic to choose; RunError if the file
-    would not recognise what the model recognises.
+    Parameters
+    ----------
+    model
+        The model.
+    to
+        The format: "onnx" (https://onnx.ai) or "safetensors" (https://huggingface.co/docs/safetensors).
+    float32
+        Whether the graph computes in float32 instead of float64; only for ONNX. Weights are float32 in any case.
+
+    Returns
+    -------
+    bytes
+        The contents of the file.
+
+    Raises
+    ------
+    ConfigError
+        If the extra of the format is not installed, or if `float32` is set for safetensors.
+    RunError
+        If the probabilities that the file gives differ from those of the model.
+
+    Examples
+    --------
+    >>> from ddmlp.nn.weights import Shape, Weights
+    >>> written = export(Model(Weights.draw(Shape(4, 3, 2), seed=0), (2, 2)), "safetensors")
+    >>> from safetensors.numpy import load
+    >>> {name: array.shape for name, array in sorted(load(written).items())}
+    {'W1': (4, 3), 'W2': (3, 2)}
     """
     if float32 and to != "onnx":
-        raise ConfigError(f"--float32 goes with --to onnx: {to} has only weights, which are float32")
+        raise ConfigError(f"--float32 requires --to onnx: a {to} file has only weights, which are float32")
     metadata = metadata_of(model)
     images = probe_images(model.image_shape)
-    with require_extra(to), np.errstate(over="ignore", invalid="ignore"):  # e^z of a large z is infinite, and 1 / e^z 0
+    with require_extra(to), np.errstate(over="ignore", invalid="ignore"):  # e^z may overflow to infinity; 1 / e^z is 0
         form = FLOAT32 if float32 else FORMATS[to]
         written = form.encode(model, metadata)
         probabilities, classes = form.compute(written, model, images)
@@ -49,23 +82,26 @@ def export(model: Model, to: str, *, float32: bool = False) -> bytes:
     worse = float((expected.max(axis=1) - expected[np.arange(len(classes)), classes]).max())
     if not (off <= TOLERANCE and worse <= 2 * TOLERANCE):
         raise RunError(
-            f"the {to} file would not recognise what the model does: its probabilities differ by {off:.2g}, expected "
-            f"{TOLERANCE:g} at most; no file is written"
+            f"the {to} file does not agree with the model: its probabilities differ by {off:.2g}, expected at most "
+            f"{TOLERANCE:g}; no file is written"
         )
     return written
 
 
 def metadata_of(model: Model) -> dict[str, str]:
-    """What one has to know to use the weights, and where they are from: texts, as both formats want them.
+    """Return what a user of the exported weights must know, and where they come from; all values are texts.
 
-    Raises RunError if the formula, or its code in `reference`, does not use just the parameters of the model.
+    Raises
+    ------
+    RunError
+        If the formula in `ddmlp.nn.reference` uses other parameters than the model has.
     """
     shapes = {name: array.shape for name, array in model.weights.parameters.items()}
     used = list(inspect.signature(reference.forward).parameters)
     if used != [*map(str.lower, shapes), "x"] or not all(name in reference.FORMULA for name in shapes):
         raise RunError(
-            f"the model has the parameters {', '.join(shapes)}, but the formula in nn/reference.py is of "
-            f"{', '.join(used)}: {reference.FORMULA}; what is exported would be another network"
+            f"the model has the parameters {', '.join(shapes)}, but the formula in nn/reference.py takes "
+            f"{', '.join(used)}: {reference.FORMULA}; the export would be another network"
         )
     return {
         "formula": f"{reference.FORMULA}, x = pixels / 255",
@@ -79,13 +115,13 @@ def metadata_of(model: Model) -> dict[str, str]:
         "biases": ", ".join(name for name, shape in shapes.items() if len(shape) == 1) or "none",
         "classes": str(model.weights.shape.outputs),
         **{name: json.dumps(list(shape)) for name, shape in shapes.items()},
-        "weights_sha256": model.weights.sha256(),  # of the little-endian bytes of the parameters, in this order
+        "weights_sha256": model.weights.sha256(),  # over the little-endian bytes of the parameters, in this order
         "ddmlp": __version__,
     }
 
 
 def to_safetensors(model: Model, metadata: dict[str, str]) -> bytes:
-    """The parameters by name, float32 (https://huggingface.co/docs/safetensors)."""
+    """Encode the parameters by name, float32 (https://huggingface.co/docs/safetensors)."""
     from safetensors.numpy import save
 
     written: bytes = save(weight_arrays(model.weights), metadata=metadata)
@@ -95,7 +131,7 @@ def to_safetensors(model: Model, metadata: dict[str, str]) -> bytes:
 def compute_safetensors(
     written: bytes, model: Model, images: NDArray[np.uint8]
 ) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
-    """What the formula in `reference` gives with the tensors of a file."""
+    """Compute the formula of `ddmlp.nn.reference` with the tensors of a file."""
     from safetensors.numpy import load
 
     tensors = load(written)
@@ -106,16 +142,21 @@ def compute_safetensors(
 
 
 def to_onnx(model: Model, metadata: dict[str, str], *, float32: bool = False) -> bytes:
-    """A graph that any runtime of ONNX computes (https://onnx.ai).
+    """Encode a graph for any ONNX runtime (https://onnx.ai).
 
-    images         (batch, height, width) uint8, 0 for paper to 255 for ink: what MNIST's files hold
-    probabilities  (batch, classes) float32
-    class          (batch,) int64, the most probable
+    =============  =======================================================================
+    images         input, (batch, height, width) uint8, 0 for paper to 255 for ink
+    probabilities  output, (batch, classes) float32
+    class          output, (batch,) int64: the most probable class
+    =============  =======================================================================
 
-    The scaling to 0..1 is part of the graph. The weights are float32. The arithmetic is float64: in float32,
-    probabilities of MNIST's test set were up to 3e-6 off, in every runtime in its own way. Some have no float64.
+    The graph scales pixels to 0..1. Its weights are float32. It computes in float64, because float32 probabilities of
+    MNIST's test set were off by up to 3e-6, by a different amount in each runtime; a few runtimes lack float64.
 
-    Raises RunError if a parameter of the model is not used by the graph.
+    Raises
+    ------
+    RunError
+        If the graph does not use a parameter of the model.
     """
     from onnx import TensorProto, checker, helper, numpy_helper
 
@@ -135,7 +176,7 @@ def to_onnx(model: Model, metadata: dict[str, str], *, float32: bool = False) ->
     ]
     used = {name for each in nodes for name in each.input}
     if unused := [name for name in weights.parameters if f"real_{name.lower()}" not in used]:
-        raise RunError(f"the ONNX graph does not use {', '.join(unused)}, which the model has; no file is written")
+        raise RunError(f"the ONNX graph does not use the model's {', '.join(unused)}; no file is written")
     graph = helper.make_graph(
         nodes,
         "ddmlp",
@@ -163,14 +204,14 @@ def to_onnx(model: Model, metadata: dict[str, str], *, float32: bool = False) ->
 
 
 def compute_onnx(written: bytes, _: Model, images: NDArray[np.uint8]) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
-    """What the graph of a file gives, by ONNX's own definition of its operators."""
+    """Evaluate the graph of a file with ONNX's reference implementation of its operators."""
     from onnx.reference import ReferenceEvaluator
 
     probabilities, classes = ReferenceEvaluator(written).run(["probabilities", "class"], {"images": images})
     return probabilities, classes
 
 
-FORMATS = {  # by name, which is that of the format's extra
+FORMATS = {  # by name, which is also the name of the extra
     "onnx": Format(to_onnx, compute_onnx),
     "safetensors": Format(to_safetensors, compute_safetensors),
 }

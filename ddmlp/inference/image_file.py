@@ -1,4 +1,4 @@
-"""Image files, read within bounds: the brightness of a picture, the right way up."""
+"""Reads image files within bounds: the brightness of a picture, upright."""
 
 import importlib
 import math
@@ -17,12 +17,12 @@ from ddmlp.errors import ImageError
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WebP", "TIFF", "AVIF")
 HEIC = "an HEIC picture"
 MAX_FILE_PIXELS = 50_000_000
-MAX_SIDE = 640  # more is of no use, and a photograph as floating-point numbers is large
-ORIENTATION = 0x0112  # EXIF's tag: how a camera was held
+MAX_SIDE = 640  # pixels: more detail is useless, and a photograph in floating point is large
+ORIENTATION = 0x0112  # the EXIF tag for the camera's orientation
 
 Grey = NDArray[np.float32]
 
-# What Pillow is known to raise for a damaged file, besides UnidentifiedImageError.
+# Exceptions that Pillow is known to raise for damaged files, in addition to UnidentifiedImageError.
 _DAMAGE = (
     OSError, ValueError, SyntaxError, TypeError, KeyError, IndexError, AttributeError, EOFError, RuntimeError,
     OverflowError, ZeroDivisionError, AssertionError, MemoryError, struct.error,
@@ -30,29 +30,63 @@ _DAMAGE = (
 
 
 class Decoded(NamedTuple):
-    """grey: the brightness, 0 to 255, (height, width); done: what was done to the picture, in words."""
+    """A decoded picture.
+
+    Parameters
+    ----------
+    grey : (height, width) float32
+        The brightness, 0 to 255.
+    done
+        What was done to the picture, in words.
+    """
 
     grey: Grey
     done: tuple[str, ...]
 
 
 def decode(source: Path | IO[bytes], name: str, max_pixels: int = MAX_FILE_PIXELS) -> Decoded:
-    """Read a picture, called `name` in errors; the first one, if there are several. Raises ImageError."""
+    """Read a picture; the first one, if the file holds several.
+
+    Colours become brightness by the weights of ITU-R BT.601. A picture with a side of more than MAX_SIDE pixels is
+    reduced by a whole factor.
+
+    Parameters
+    ----------
+    source
+        A file: PNG, JPEG, GIF, BMP, WebP, TIFF or AVIF; HEIC if the package pillow-heif is installed.
+    name
+        The name of the file in messages.
+    max_pixels
+        Largest number of pixels.
+
+    Raises
+    ------
+    ImageError
+        If the file cannot be read, is damaged, has another format, or has too many pixels.
+
+    Examples
+    --------
+    >>> import io
+    >>> file = io.BytesIO()
+    >>> Image.new("L", (3, 2), 255).save(file, "PNG")
+    >>> decode(file, "white.png").grey.tolist()
+    [[255.0, 255.0, 255.0], [255.0, 255.0, 255.0]]
+    """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's doubts about a file that it reads nevertheless
+            warnings.simplefilter("ignore")  # Pillow warns about files that it can read
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(source, formats=_formats(source, name)) as image:
                 if image.width * image.height > max_pixels:
                     raise ImageError(
-                        f"{name} has {image.width} x {image.height} pixels, expected {max_pixels:,} at most"
+                        f"{name} has {image.width} x {image.height} pixels, expected at most {max_pixels:,}"
                     )
                 return _decoded(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise ImageError(f"{name} is too large, expected {max_pixels:,} pixels at most") from None
+        raise ImageError(f"{name} is too large, expected at most {max_pixels:,} pixels") from None
     except UnidentifiedImageError:
         kind = kind_of(_begin(source, name))
-        found = f"is {kind}" if kind else "is no image"
+        found = f"is {kind}" if kind else "is not an image"
         remedy = remedy_of(kind)
         files = " or IDX" if isinstance(source, Path) else ""
         raise ImageError(
@@ -65,15 +99,15 @@ def decode(source: Path | IO[bytes], name: str, max_pixels: int = MAX_FILE_PIXEL
 
 def _decoded(image: Image.Image) -> Decoded:
     frames, turned = getattr(image, "n_frames", 1), image.getexif().get(ORIENTATION, 1) in range(2, 9)
-    # An MPO file has one photograph, and maps that go with it.
+    # An MPO file holds one photograph and its auxiliary images.
     done = [f"first of {frames} pictures"] if frames > 1 and image.format != "MPO" else []
     if turned:
-        done.append("turned as the camera says")
+        done.append("oriented by EXIF")
         image = ImageOps.exif_transpose(image)
-    if image.mode[0] in "IF":  # 16 bits a pixel, or more
+    if image.mode[0] in "IF":  # 16 bits per pixel or more
         levels = np.asarray(image, np.float32)
         if image.mode == "F" or not levels.max() < 1 << 16:
-            raise ValueError(f"its pixels are {image.mode}, expected 8 or 16 bits for each colour")
+            raise ValueError(f"its pixels have mode {image.mode}, expected 8 or 16 bits per colour")
         grey = Image.fromarray(levels / 257)
         return Decoded(np.asarray(grey.reduce(_factor(grey))), tuple(done))
     picture = image.convert("RGBA")
@@ -82,19 +116,19 @@ def _decoded(image: Image.Image) -> Decoded:
     brightness: Grey = red * 0.299 + green * 0.587 + blue * 0.114
     alpha = alpha / 255
     if alpha.min() < 1:
-        # Behind transparent parts goes what makes the opaque ones stand out.
+        # Transparent parts become the background that contrasts with the opaque ones.
         paper = np.float32(255 if (brightness * alpha).sum() < 127.5 * alpha.sum() else 0)
         brightness = brightness * alpha + paper * (1 - alpha)
     return Decoded(brightness, tuple(done))
 
 
 def _factor(image: Image.Image) -> int:
-    """By which the image is reduced so that no side has more than MAX_SIDE pixels."""
+    """Return the smallest whole factor that reduces both sides to at most MAX_SIDE pixels."""
     return max(1, math.ceil(max(image.size) / MAX_SIDE))
 
 
 def _formats(source: Path | IO[bytes], name: str) -> tuple[str, ...]:
-    """The formats that are tried, as Pillow calls them; raises ImageError for HEIC that cannot be read."""
+    """Return Pillow's names of the formats to try. Raises ImageError for HEIC without pillow-heif."""
     formats = tuple(map(str.upper, FORMATS))
     if kind_of(_begin(source, name)) != HEIC:
         return formats
@@ -102,13 +136,13 @@ def _formats(source: Path | IO[bytes], name: str) -> tuple[str, ...]:
         importlib.import_module("pillow_heif").register_heif_opener()
     except ModuleNotFoundError:
         raise ImageError(
-            f"{name} is {HEIC}, which needs the package pillow-heif: pip install pillow-heif, or save it as JPEG"
+            f"{name} is {HEIC}, which requires the package pillow-heif: pip install pillow-heif, or save it as JPEG"
         ) from None
     return ("HEIF", *formats)
 
 
 def _begin(source: Path | IO[bytes], name: str) -> bytes:
-    """The first bytes of a source."""
+    """Return the first bytes of a source. Raises ImageError."""
     try:
         if isinstance(source, Path):
             with source.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Pictures of digits, made into images as the model learnt them."""
+"""Converts pictures of digits to images like those that a model was trained on."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -17,11 +17,11 @@ from ddmlp.inference.placement import placement
 
 MIN_CONTRAST = 24  # of 255, between paper and ink
 
-Box = tuple[float, float, float, float]  # of a picture: left, top, right, bottom
+Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels of the picture
 
 
 class Fit(StrEnum):
-    """Whether a picture is fitted to how the model's images look: if it looks otherwise, never, always."""
+    """When a picture is fitted to the look of the training images: if its look differs (auto), never, or always."""
 
     AUTO = "auto"
     NEVER = "never"
@@ -29,18 +29,54 @@ class Fit(StrEnum):
 
 
 class Picture(NamedTuple):
-    """pixels: (height, width) uint8, as the model takes them; done: what was done to the picture, in words."""
+    """A picture as a model takes it.
+
+    Parameters
+    ----------
+    pixels : (height, width) uint8
+        The image.
+    done
+        What was done to the picture, in words.
+    """
 
     pixels: NDArray[np.uint8]
     done: tuple[str, ...]
 
 
 def read_image(path: Path, shape: tuple[int, int], look: Look = MNIST, fit: Fit = Fit.AUTO) -> Picture:
-    """The picture of one digit in an image file, as pixels of `shape` (height, width), with the look of a dataset.
+    """Read the picture of one digit, and give it the look of a dataset.
 
-    A picture of this size that has the look already is taken as it is, or inverted. From any other the digit is cut,
-    scaled and placed as those of the dataset are: MNIST's with their centre of mass in the middle of the image, for
-    example (LeCun et al. 1998). Raises ImageError, also if there is no single digit.
+    A picture that has this shape and look already is taken as it is, or inverted. In any other picture, the digit is
+    cropped, scaled and placed as in the dataset. In MNIST, for example, the centre of mass is in the middle of the
+    image (LeCun et al., "Gradient-Based Learning Applied to Document Recognition", 1998).
+
+    Parameters
+    ----------
+    path
+        An image file; see `decode` for the formats.
+    shape
+        Height and width of the result, in pixels.
+    look
+        The look of the training images.
+    fit
+        When to fit the picture to that look.
+
+    Raises
+    ------
+    ImageError
+        If the file cannot be read, does not show exactly one digit, or has another shape and `fit` is never.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from PIL import ImageDraw
+    >>> page = Image.new("L", (200, 100), "white")
+    >>> ImageDraw.Draw(page).line([(60, 20), (95, 20), (70, 80)], fill="black", width=8)
+    >>> with TemporaryDirectory() as folder:
+    ...     page.save(Path(folder) / "seven.png")
+    ...     found = read_image(Path(folder) / "seven.png", (28, 28))
+    >>> found.pixels.shape, found.done
+    ((28, 28), ('inverted', 'cropped and scaled'))
     """
     return read_picture(path, str(path), shape, look, fit)
 
@@ -53,7 +89,10 @@ def read_picture(
     fit: Fit = Fit.AUTO,
     max_pixels: int = MAX_FILE_PIXELS,
 ) -> Picture:
-    """The same of any source, called `name` in errors, of so many pixels at most."""
+    """Read a picture from any source, as `read_image` does from a path.
+
+    name: the name of the source in messages; max_pixels: the largest number of pixels. Raises ImageError.
+    """
     grey, done = decode(source, name, max_pixels)
     if grey.shape == shape and fit != Fit.ALWAYS:
         pixels = np.rint(np.clip(grey, 0, 255)).astype(np.uint8)
@@ -63,8 +102,8 @@ def read_picture(
             return Picture(inverted, (*done, "inverted"))
     elif fit == Fit.NEVER:
         raise ImageError(
-            f"{name} has {grey.shape[1]} x {grey.shape[0]} pixels, but the model takes {shape[1]} x {shape[0]}: as it "
-            "is, it does not fit"
+            f"{name} has {grey.shape[1]} x {grey.shape[0]} pixels, but the model takes {shape[1]} x {shape[0]}: allow "
+            "fitting, or scale the picture"
         )
     try:
         fitted = _scaled(grey, shape) if look.background is None else _fitted(grey, shape, look, fit)
@@ -74,20 +113,20 @@ def read_picture(
 
 
 def _scaled(grey: Grey, shape: tuple[int, int]) -> Picture:
-    """The middle of a picture."""
+    """Crop the middle of a picture, and scale it."""
     height, width = grey.shape
     scale = min(height / shape[0], width / shape[1])
     tall, wide = shape[0] * scale, shape[1] * scale
     top, left = (height - tall) / 2, (width - wide) / 2
     found = _resized(grey, (left, top, left + wide, top + tall), shape)
-    done = ["cut"] * (max(top, left) >= 1) + ["scaled"] * (scale != 1)
+    done = ["cropped"] * (max(top, left) >= 1) + ["scaled"] * (scale != 1)
     return Picture(np.rint(np.clip(found, 0, 255)).astype(np.uint8), tuple(done))
 
 
 def _fitted(grey: Grey, shape: tuple[int, int], look: Look, fit: Fit) -> Picture:
-    """The digit in a picture, with the look of a dataset that has a background."""
+    """Give the digit in a picture the look of a dataset that has a background. Raises NoDigitError."""
     if np.ptp(grey) < MIN_CONTRAST:
-        raise NoDigitError("its pixels are all about the same")
+        raise NoDigitError("it has almost no contrast")
     background = look.background or 0
     inked = ink_on_paper(grey)
     digit, alone = find_digit(inked.ink)
@@ -98,14 +137,16 @@ def _fitted(grey: Grey, shape: tuple[int, int], look: Look, fit: Fit) -> Picture
     found = np.clip(_resized(digit, frame, shape), 0, None)
     levels = background + found / max(float(found.max()), 1e-9) * (look.ink.median - background)
     done = ["inverted"] * (inked.dark != (look.ink.median < background))
-    done += ["light evened"] * (not inked.even) + ["cleaned"] * (not alone)
-    done += ["cut and scaled"] * (frame != whole) or ["scaled"] * (grey.shape != shape)
+    done += ["lighting evened"] * (not inked.even) + ["cleaned"] * (not alone)
+    done += ["cropped and scaled"] * (frame != whole) or ["scaled"] * (grey.shape != shape)
     return Picture(np.rint(np.clip(levels, 0, 255)).astype(np.uint8), tuple(done))
 
 
 def _frame(ink: Grey, shape: tuple[int, int], look: Look) -> tuple[Box, bool]:
-    """Which part of a picture becomes the image if the digit is placed as those of a dataset are; and whether it
-    already is."""
+    """Return the part of a picture that places its digit as in a dataset, and whether the digit is placed so already.
+
+    The part may extend beyond the picture.
+    """
     placed, sides = placement(ink[None], 0), np.array(ink.shape)
     first, last = placed.begin[0] * sides, placed.end[0] * sides
     centre = placed.centres(by_mass=look.by_mass)[0]
@@ -118,7 +159,7 @@ def _frame(ink: Grey, shape: tuple[int, int], look: Look) -> tuple[Box, bool]:
 
 
 def _resized(levels: Grey, box: Box, shape: tuple[int, int]) -> Grey:
-    """A part of a picture as an image of `shape`; zero where it goes beyond the picture."""
+    """Scale a part of a picture to `shape`. Outside the picture, the result is 0."""
     left, top, right, bottom = box
     before = max(0, int(np.ceil(-top))), max(0, int(np.ceil(-left)))
     after = (max(0, int(np.ceil(bottom - levels.shape[0]))), max(0, int(np.ceil(right - levels.shape[1]))))

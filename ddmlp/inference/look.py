@@ -1,4 +1,4 @@
-"""How the images of a dataset look: what a picture is fitted to."""
+"""The look of a dataset's images: what a picture is fitted to."""
 
 from typing import Annotated, Any
 
@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 from ddmlp.data.dataset import Dataset
 from ddmlp.inference.placement import Placement, border, placement
 
-MEASURED_ROWS = 2_000  # evenly spaced, if there are more
-MIN_MARGIN = 0.25  # of the border is background, or it is not known which level that is
+MEASURED_ROWS = 2_000  # of a dataset, evenly spaced
+MIN_MARGIN = 0.25  # of the border: with less background than that, its level is unknown
 
 Images = NDArray[np.uint8]
 Level = Annotated[int, Meta(ge=0, le=255)]
 
 
 class Range(Struct, frozen=True):
-    """The least, the median and the greatest of what was measured."""
+    """The smallest, the median and the largest of measured values."""
 
     least: float
     median: float
@@ -25,34 +25,46 @@ class Range(Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if not 0 <= self.least <= self.median <= self.greatest <= 255:
-            raise ValueError(f"{self} is not in order, or not from 0 to 255")
+            raise ValueError(f"{self} is not in ascending order, or not within 0 to 255")
 
     def holds(self, found: float, slack: float) -> bool:
-        """Whether `found` is in the range, or beyond it by no more than its width and `slack`: a sample does not have
-        the extremes."""
+        """Whether `found` is in the range, extended on both sides by its width and `slack`.
+
+        The range was measured on a sample, which may miss the extremes.
+        """
         slack += self.greatest - self.least
         return self.least - slack <= found <= self.greatest + slack
 
 
 class Look(Struct, frozen=True):
-    """How the images of a dataset look. An object stands on a background, in a frame that is the image.
+    """The look of a dataset's images: an object on a background.
 
     Parameters
     ----------
     background
-        The level, 0 to 255, of most pixels at the border; None if they have many, as textures and photographs do. Then
-        the rest means nothing.
+        Level of most pixels at the border, 0 to 255; None if there is no such level, as in textures and photographs.
+        Then the other values are meaningless.
     margin
-        How much of the border has that level.
+        Fraction of the border that has this level.
     ink
-        The level in an image that is farthest from the background: 255 on 0 for white on black.
+        The level that is farthest from the background: 255 for white on black.
     extent
-        How large the object is: the greater of the shares of the frame that its height and its width take.
+        Size of the object: its height or width, whichever is the larger fraction of the image's.
     by_mass
-        Whether `down` and `across` are of its centre of mass, or of the middle of its box; that of the two which
-        varies less.
+        Whether `down` and `across` describe the centre of mass or the centre of the bounding box: whichever varies
+        less.
     down, across
-        Where the centre is: from the top, as a share of the height, and from the left, of the width.
+        The centre: distance from the top as a fraction of the height, and from the left as a fraction of the width.
+
+    Examples
+    --------
+    >>> images = np.zeros((3, 28, 28), np.uint8)
+    >>> images[:, 4:24, 12:16] = 255
+    >>> look = Look.measure(images)
+    >>> look.background, look.ink.median, look.down.median
+    (0, 255.0, 0.5)
+    >>> look.holds(images[0]), look.holds(255 - images[0])
+    (True, False)
     """
 
     background: Level | None
@@ -66,12 +78,12 @@ class Look(Struct, frozen=True):
     def __post_init__(self) -> None:
         if not (0 < self.extent.median <= 1 and self.down.greatest <= 1 and self.across.greatest <= 1):
             raise ValueError(
-                f"extent, down and across are {self.extent}, {self.down} and {self.across}, expected shares"
+                f"extent, down and across are {self.extent}, {self.down} and {self.across}, expected fractions"
             )
 
     @classmethod
     def measure(cls, images: Images) -> "Look":
-        """How images (B, height, width) look, B >= 1."""
+        """Measure the look of images (B, height, width) uint8, B >= 1."""
         background = int(np.median(border(images)))
         found = placement(images, background)
         seen = found.ink != background
@@ -93,13 +105,13 @@ class Look(Struct, frozen=True):
 
     @classmethod
     def of(cls, dataset: Dataset) -> "Look":
-        """How the images of a dataset look, by MEASURED_ROWS of them at most; raises DatasetError."""
+        """Measure the look of a dataset, from at most MEASURED_ROWS of its rows. Raises DatasetError."""
         rows = np.linspace(0, len(dataset) - 1, min(len(dataset), MEASURED_ROWS)).astype(np.intp)
         pixels, _ = dataset.gather(rows)
         return cls.measure(pixels.reshape(len(rows), *dataset.manifest.image_shape))
 
     def holds(self, image: Images) -> bool:
-        """Whether an image (height, width) looks like these."""
+        """Whether an image (height, width) uint8 has this look."""
         if self.background is None:
             return True
         found = placement(image[None], self.background)
@@ -114,7 +126,7 @@ class Look(Struct, frozen=True):
         )
 
     def places(self, extent: float, down: float, across: float, slack: float) -> bool:
-        """Whether an object of this extent and centre is one of these."""
+        """Whether an object of this extent and centre, as fractions of the image, is placed as in this look."""
         return self.extent.holds(extent, slack) and self.down.holds(down, slack) and self.across.holds(across, slack)
 
 
@@ -125,7 +137,7 @@ def _range(found: NDArray[Any]) -> Range:
 _WHOLE = Range(0.0, 0.5, 1.0)
 _PLAINLESS = Look(background=None, margin=_WHOLE, ink=_WHOLE, extent=_WHOLE, by_mass=False, down=_WHOLE, across=_WHOLE)
 
-# What MNIST's training set was measured to be; a model that says nothing of its data is taken to have learnt such.
+# Measured on MNIST's training set. Models that do not describe their images are assumed to have this look.
 MNIST = Look(
     background=0, margin=Range(0.9643, 1.0, 1.0), ink=Range(254.0, 255.0, 255.0), extent=Range(0.7143, 0.7143, 0.7143),
     by_mass=True, down=Range(0.5, 0.5178, 0.5357), across=Range(0.5, 0.5187, 0.5357),

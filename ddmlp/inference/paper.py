@@ -1,4 +1,4 @@
-"""The paper of a picture: how bright it is at each place, and how much ink is on it."""
+"""Separates the ink in a picture from the paper, in even and uneven light."""
 
 from typing import NamedTuple, TypeVar
 
@@ -9,18 +9,27 @@ from PIL import Image, ImageFilter
 from ddmlp.inference.image_file import Grey
 from ddmlp.inference.placement import border
 
-EVEN = 0.12  # of the paper's brightness: by so much it may differ along the border, if the light is even
-STROKE = 0.15  # of the shorter side: no stroke is wider
-EXTREME = 1  # percent of the pixels
-DARKEST = 16  # of 255: paper is not taken for darker, or its noise would be ink
+EVEN = 0.12  # of the paper's brightness: the light is even if brightness along the border varies by less
+STROKE = 0.15  # of the shorter side: the widest stroke
+EXTREME = 1  # percent of the pixels: the darkest and the lightest that are compared
+DARKEST = 16  # of 255: the darkest paper that is assumed, because noise on darker paper would count as ink
 
 Levels = NDArray[np.uint8]
 Level = TypeVar("Level", bound=np.generic)
 
 
 class Inked(NamedTuple):
-    """ink: how much there is at each place, 0 to 1, (height, width), as a share of the light; dark: whether it is
-    dark on light; even: whether the light is the same everywhere."""
+    """The ink in a picture.
+
+    Parameters
+    ----------
+    ink : (height, width) float32
+        Amount of ink at each pixel: the fraction of the light that it takes away, 0 to 1.
+    dark : bool
+        Whether it is dark on light.
+    even : bool
+        Whether the light is the same everywhere.
+    """
 
     ink: Grey
     dark: bool
@@ -28,15 +37,29 @@ class Inked(NamedTuple):
 
 
 def ink_on_paper(grey: Grey) -> Inked:
-    """How much ink is at each place of a picture (height, width), 0 to 255.
+    """Estimate how much ink is at each pixel of a picture.
 
-    If the border has one brightness, that is the paper's. Otherwise it is estimated by place, as the closing of the
-    picture (Serra 1982, "Image Analysis and Mathematical Morphology"; Gonzalez and Woods, section 9.6): what is dark
-    and narrower than STROKE is filled with the light around it, while a shadow keeps its edge.
+    If the border has one brightness, that is the paper's. Otherwise the paper is estimated for each pixel by a closing
+    of the picture (Serra, "Image Analysis and Mathematical Morphology", 1982; Gonzalez and Woods, "Digital Image
+    Processing", section 9.6): anything dark and narrower than STROKE takes the brightness around it, but a shadow keeps
+    its edge.
+
+    Parameters
+    ----------
+    grey : (height, width) float32
+        The brightness, 0 to 255.
+
+    Examples
+    --------
+    >>> page = np.full((10, 10), 200, np.float32)
+    >>> page[3:7, 5] = 0
+    >>> found = ink_on_paper(page)
+    >>> float(found.ink.sum()), found.dark, found.even
+    (4.0, True, True)
     """
     levels = np.rint(blurred(grey)).astype(np.uint8)
     low, level, high = np.percentile(border(levels), (10, 50, 90))
-    # The third moment: a few large differences outweigh many small ones.
+    # The third moment: a few large differences count for more than many small ones.
     dark = float(((level - grey) ** 3).sum()) >= 0
     even = bool(high - low <= EVEN * max(level if dark else 255 - level, DARKEST))
     paper = np.full_like(levels, level)
@@ -57,8 +80,10 @@ def ink_on_paper(grey: Grey) -> Inked:
 
 
 def _ink_is_dark(levels: Levels, closed: Levels, opened: Levels) -> bool:
-    """Whether what is narrow is dark rather than light, in uneven light. The lightest of a page is paper, and wide; the
-    lightest of a blackboard is chalk."""
+    """Whether narrow marks are dark rather than light, in uneven light.
+
+    The lightest pixels of a page belong to the paper, which is wide; those of a blackboard belong to chalk.
+    """
     darkest, lightest = np.percentile(levels, (EXTREME, 100 - EXTREME))
     lower, upper = levels <= darkest, levels >= lightest
     seen, lit, dim = (np.log(each + np.float32(DARKEST)) for each in (levels, closed, opened))
@@ -66,7 +91,7 @@ def _ink_is_dark(levels: Levels, closed: Levels, opened: Levels) -> bool:
 
 
 def blurred(levels: Grey) -> Grey:
-    """Levels, 0 to 255, without the noise of a camera, if the picture is large enough for that."""
+    """Remove camera noise from a picture (height, width), 0 to 255, if the picture is large enough."""
     radius = max(levels.shape) / 400
     if radius < 0.5:
         return levels
@@ -75,13 +100,16 @@ def blurred(levels: Grey) -> Grey:
 
 
 def running(best: np.ufunc, levels: NDArray[Level], window: int) -> NDArray[Level]:
-    """The best level in a square of so many pixels around each place; best: np.maximum or np.minimum."""
+    """Return the largest or smallest level in a square window around each pixel.
+
+    best: np.maximum or np.minimum; window: the side of the square, in pixels.
+    """
     for axis in (0, 1):
         before = (window - 1) // 2
         padding = [(0, 0), (0, 0)]
         padding[axis] = before, window - 1 - before
         found, span = np.pad(levels, padding, "edge"), 1
-        while span < window:  # of twice the span in each round
+        while span < window:  # each round doubles the span
             step = min(span, window - span)
             head, tail = [slice(None)] * 2, [slice(None)] * 2
             head[axis], tail[axis] = slice(None, -step), slice(step, None)
@@ -91,7 +119,15 @@ def running(best: np.ufunc, levels: NDArray[Level], window: int) -> NDArray[Leve
 
 
 def otsu(levels: NDArray[np.floating]) -> float:
-    """The threshold between two kinds of levels, 0 to 1, that makes the variance between them largest (Otsu 1979)."""
+    """Return the threshold that maximises the variance between two classes of levels, 0 to 1.
+
+    Otsu, "A Threshold Selection Method from Gray-Level Histograms" (1979), with 64 bins.
+
+    Examples
+    --------
+    >>> 0.1 < otsu(np.array([0.1, 0.1, 0.9])) < 0.9
+    True
+    """
     counts, edges = np.histogram(levels, 64, (0, 1))
     middles = (edges[1:] + edges[:-1]) / 2
     below, total = np.cumsum(counts)[:-1], counts.sum()

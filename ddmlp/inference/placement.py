@@ -1,26 +1,26 @@
-"""Where the object in an image is, and what is around it."""
+"""Measures where the object in an image is, and what surrounds it."""
 
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-FAINT = 0.15  # of the strongest contrast in an image: what is fainter is background
+FAINT = 0.15  # of the strongest contrast in an image: anything fainter is background
 
 
 class Placement(NamedTuple):
-    """What is measured of B images.
+    """Measurements of B images. Positions are (down, across), as fractions of height and width.
 
     Parameters
     ----------
-    margin : (B,)
-        How much of the border is background.
+    margin : (B,) float
+        Fraction of the border that is background.
     ink : (B,)
         The level that is farthest from the background.
-    begin, end : (B, 2)
-        The box of the object, down and across, as shares of the height and the width.
-    mass : (B, 2)
-        Its centre of mass, likewise.
+    begin, end : (B, 2) float
+        Bounding box of the object; the end is exclusive.
+    mass : (B, 2) float
+        Centre of mass of the object.
     """
 
     margin: NDArray[np.floating]
@@ -31,17 +31,33 @@ class Placement(NamedTuple):
 
     @property
     def extent(self) -> NDArray[np.floating]:
-        """The greater of the shares of the frame that the object's height and its width take (B,)."""
+        """Height or width of the object, whichever is the larger fraction of the image's: (B,) float."""
         found: NDArray[np.floating] = (self.end - self.begin).max(axis=1)
         return found
 
     def centres(self, *, by_mass: bool) -> NDArray[np.floating]:
-        """The centres (B, 2): of mass, or of the box."""
+        """Return the centres of mass, or the centres of the bounding boxes: (B, 2) float."""
         return self.mass if by_mass else (self.begin + self.end) / 2
 
 
 def placement(images: NDArray[Any], background: int) -> Placement:
-    """Where the objects in images (B, height, width) are; background: the level of what is around them."""
+    """Measure where the objects in images are.
+
+    Parameters
+    ----------
+    images : (B, height, width)
+        Levels of any type.
+    background
+        The level of the background.
+
+    Examples
+    --------
+    >>> image = np.zeros((1, 10, 10))
+    >>> image[0, 0:4, 4:6] = 1
+    >>> found = placement(image, 0)
+    >>> found.begin.tolist(), found.end.tolist(), found.extent.tolist()
+    ([[0.0, 0.4]], [[0.4, 0.6]], [0.4])
+    """
     count, *shape = images.shape
     contrast = np.abs(images.astype(np.float32) - background)
     flat = contrast.reshape(count, -1)
@@ -64,5 +80,5 @@ def placement(images: NDArray[Any], background: int) -> Placement:
 
 
 def border(images: NDArray[Any]) -> NDArray[Any]:
-    """The pixels at the border of images (..., height, width): (..., 2 height + 2 width)."""
+    """Return the pixels at the border of images (..., height, width): (..., 2 height + 2 width)."""
     return np.concatenate([images[..., 0, :], images[..., -1, :], images[..., 0], images[..., -1]], axis=-1)

@@ -1,19 +1,32 @@
-"""Images to try a model with: always the same, whatever it has learnt from."""
+"""Fixed images for comparing an exported file with its model."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ddmlp.numerics import PROBE, random_bits
 
-COUNT = 16  # of each kind
+COUNT = 16  # images of strokes, and as many of noise
 POINTS = 24  # of a stroke
-PEN = 1 / 14  # half the width of a stroke, as a part of the image's side
+PEN = 1 / 14  # half the width of a stroke, as a fraction of the image's side
 
 
 def probe_images(shape: tuple[int, int]) -> NDArray[np.uint8]:
-    """Strokes of a pen, which look like handwriting, noise, and an image all of paper and one all of ink.
+    """Return an image of only paper, one of only ink, noise, and pen strokes that look like handwriting.
 
-    shape: (height, width). Returns (2 COUNT + 2, height, width) uint8, 0 for paper to 255 for ink.
+    Parameters
+    ----------
+    shape
+        Height and width, in pixels.
+
+    Returns
+    -------
+    (2 COUNT + 2, height, width) uint8
+        0 for paper to 255 for ink; always the same for a shape.
+
+    Examples
+    --------
+    >>> probe_images((28, 28)).shape
+    (34, 28, 28)
     """
     height, width = shape
     noise = random_bits(0, PROBE, -(-COUNT * height * width // 8), part=2).astype("<u8").view(np.uint8)
@@ -31,7 +44,7 @@ def probe_images(shape: tuple[int, int]) -> NDArray[np.uint8]:
 def _stroke(
     shape: tuple[int, int], begin: NDArray[np.float64], bend: NDArray[np.float64], end: NDArray[np.float64]
 ) -> NDArray[np.uint8]:
-    """A quadratic Bezier curve between two points, which a third one bends; points are (y, x) in 0..1."""
+    """Draw a quadratic Bezier curve; its three control points are (y, x) in 0..1."""
     y, x = ((np.arange(side) + 0.5) / side for side in shape)
     nearest = np.full(shape, np.inf)
     for t in np.linspace(0, 1, POINTS):

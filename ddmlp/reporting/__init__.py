@@ -1,4 +1,4 @@
-"""report.html: one page about one run, or about several side by side. `write_report` writes it."""
+"""The report: one HTML page about one run, or about several runs side by side."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,16 +7,41 @@ from ddmlp.errors import ConfigError
 
 
 def write_report(runs: Sequence[Path], out: Path, data: Path | None = None) -> None:
-    """Write the page about `runs` to `out`.
+    """Write a report.
 
-    data: the folder with test/, if it is not where each run found it. Raises RunError if one is not a run, ConfigError
-    if there are too many to tell apart, and OSError. Whatever else is missing or damaged is named on the page.
+    The page needs no other file and no network. It names whatever it cannot show because files are missing or damaged.
+
+    Parameters
+    ----------
+    runs
+        Folders of runs, at most 12.
+    out
+        The HTML file.
+    data
+        The folder with test/, if the data of the runs have moved.
+
+    Raises
+    ------
+    RunError
+        If a folder does not hold a run.
+    ConfigError
+        If there are too many runs to tell apart in a chart.
+    OSError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> write_report([Path("runs/missing")], Path("report.html"))
+    Traceback (most recent call last):
+    ddmlp.errors.RunError: runs/missing holds no run: the folder does not exist; train without --resume to begin one
     """
-    from ddmlp.files import write_whole  # a command's --help does not wait for these
+    from ddmlp.files import write_whole  # imported late, so that --help of the commands is fast
     from ddmlp.reporting.page import page
     from ddmlp.reporting.plots import MAX_RUNS
     from ddmlp.reporting.summary import read_summary
 
     if len(runs) > MAX_RUNS:
-        raise ConfigError(f"{len(runs)} runs are more than can be told apart in a plot, expected {MAX_RUNS} at most")
+        raise ConfigError(
+            f"there are {len(runs)} runs, expected at most {MAX_RUNS}: more cannot be told apart in a chart"
+        )
     write_whole(out, page([read_summary(run, data) for run in runs]))

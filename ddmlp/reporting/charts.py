@@ -1,4 +1,4 @@
-"""The charts of the report: what runs tell over the rows that they have seen."""
+"""The charts of the report: measurements over the rows that a run was trained on."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -7,11 +7,11 @@ from ddmlp.reporting.plots import Curve, curves, histogram
 from ddmlp.reporting.summary import RunSummary
 from ddmlp.runs.events import Epoch, Progress
 
-WAITS = 20  # points of the curves of waiting: workers tell of a wait when it has ended, so shorter stretches are uneven
+WAITS = 20  # points of a waiting curve: workers report a wait once it has ended, so shorter intervals are uneven
 
 
 class Chart(NamedTuple):
-    """A plot. alternative: what it shows, in words."""
+    """A chart. alternative: its text for screen readers; svg: an SVG element."""
 
     title: str
     caption: str
@@ -20,7 +20,7 @@ class Chart(NamedTuple):
 
 
 def charts(names: Sequence[str], runs: Sequence[RunSummary]) -> list[Chart]:
-    """The charts that there are values for, each with all runs in it."""
+    """Return the charts that have values, each with all runs in it."""
 
     def lines(value: Callable[[Progress], float | None], form: str = "line") -> list[Curve]:
         return [_curve(run, [(each.rows, value(each)) for each in summary.records.progress], form)
@@ -31,20 +31,20 @@ def charts(names: Sequence[str], runs: Sequence[RunSummary]) -> list[Chart]:
                 for run, summary in enumerate(runs)]  # fmt: skip
 
     found = [
-        _chart(names, "Loss", "Mean error E of a row, in nats. Lines: training rows, just before they are trained on, "
-               "each point the mean since the one before. Dots: test rows, after an epoch.", "E, nats",
+        _chart(names, "Loss", "Mean error E per row, in nats. Lines: training rows, just before the step that trains "
+               "on them; each point is the mean since the previous one. Dots: test rows, after each epoch.", "E, nats",
                [*lines(lambda each: each.error), *dots(lambda test: test.cross_entropy)], log=True),
-        _chart(names, "Error", "Rows recognised wrongly. Lines: training rows, just before they are trained on. Dots: "
-               "test rows, after an epoch.", "rows, %",
+        _chart(names, "Error", "Misclassified rows. Lines: training rows, just before the step that trains on them. "
+               "Dots: test rows, after each epoch.", "% of rows",
                [*lines(lambda each: 100 * each.mistakes), *dots(lambda test: 100 * test.error)], log=True),
-        _chart(names, "Prequential error", "Of the newest rows, those that were recognised wrongly before they were "
-               "trained on.", "rows, %",
+        _chart(names, "Prequential error", "Rows that were misclassified just before they were trained on, among the "
+               "newest rows.", "% of rows",
                lines(lambda each: 100 * each.prequential.error if each.prequential else None)),
-        _chart(names, "Speed", "Rows a second of training, each point since the one before.", "rows/s",
+        _chart(names, "Speed", "Rows per second of training, since the previous point.", "rows/s",
                lines(lambda each: each.speed)),
-        _chart(names, "Waiting", "Lines: how much of the time the server waited for gradients. If it is much, more "
-               "workers help. Dotted: how much of it a worker, on average, waited for a unit. If it is much, the "
-               "server or the messages are the limit, and more workers do not help.", "of the time, %",
+        _chart(names, "Waiting", "Lines: time that the server waited for gradients. If it is high, more workers help. "
+               "Dotted: time that the average worker waited for a unit. If it is high, the server or the messages are "
+               "the bottleneck, and more workers do not help.", "% of time",
                [curve for run, summary in enumerate(runs) for curve in _waits(run, summary)]),
         _staleness(names, runs),
     ]  # fmt: skip
@@ -52,13 +52,13 @@ def charts(names: Sequence[str], runs: Sequence[RunSummary]) -> list[Chart]:
 
 
 def _tests(summary: RunSummary) -> list[tuple[int, Epoch]]:
-    """The tests after epochs, each with the rows that the run had seen."""
+    """Return the tests after epochs, each with the number of rows trained on by then."""
     rows = {each.step: each.rows for each in summary.records.progress}
     return [(rows[test.step], test) for test in summary.records.epochs if test.step in rows]
 
 
 def _waits(run: int, summary: RunSummary) -> list[Curve]:
-    """How much of the time the server waited, and a worker on average; nothing without workers."""
+    """Return the curves of waiting, of the server and of the average worker; none without workers."""
     if not summary.workers:
         return []
     server, worker = [], []
@@ -85,12 +85,12 @@ def _chart(names: Sequence[str], title: str, caption: str, y_label: str, drawn: 
     if not drawn:
         return None
     ends = (f"{names[curve.run]} {curve.y[0]:.4g} to {curve.y[-1]:.4g}" for curve in drawn if curve.form == "line")
-    alternative = f"{title} over rows seen, {y_label}: {'; '.join(ends)}"
+    alternative = f"{title} over rows trained on, {y_label}: {'; '.join(ends)}"
     return Chart(title, caption, alternative, curves(drawn, y_label, log=log))
 
 
 def _staleness(names: Sequence[str], runs: Sequence[RunSummary]) -> Chart | None:
-    """The histogram, if gradients may be stale."""
+    """Return the histogram of staleness, if gradients may be stale."""
     counts = {
         run: dict(sorted(found.items()))
         for run, summary in enumerate(runs)
@@ -98,8 +98,8 @@ def _staleness(names: Sequence[str], runs: Sequence[RunSummary]) -> Chart | None
     }
     if not counts:
         return None
-    words = (f"{names[run]}: " + ", ".join(f"{each} in {count:,}" for each, count in found.items())
+    words = (f"{names[run]}: " + ", ".join(f"{each} versions: {count:,}" for each, count in found.items())
              for run, found in counts.items())  # fmt: skip
-    caption = "Versions between the weights that a gradient was computed with and those it was applied to."
-    alternative = f"Staleness, updates with each: {'; '.join(words)}"
+    caption = "Versions between the weights that a gradient was computed with and those that it was applied to."
+    alternative = f"Staleness, number of updates: {'; '.join(words)}"
     return Chart("Staleness", caption, alternative, histogram(counts, "versions"))

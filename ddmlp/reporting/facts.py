@@ -1,4 +1,4 @@
-"""What the tables of the report compare: for each run, texts by what they are called."""
+"""The tables of the report: for each run, values by name, as text."""
 
 from collections.abc import Sequence
 
@@ -9,13 +9,19 @@ Facts = dict[str, str]
 
 
 def compared(facts: Sequence[Facts]) -> list[tuple[str, list[str]]]:
-    """The rows of a table with a column for each run: the name of a fact, and its text for each run or ""."""
+    """Return the rows of a table with a column for each run: a name, and its value for each run or "".
+
+    Examples
+    --------
+    >>> compared([{"a": "1"}, {"a": "2", "b": "3"}])
+    [('a', ['1', '2']), ('b', ['', '3'])]
+    """
     names = dict.fromkeys(name for one in facts for name in one)
     return [(name, [one.get(name, "") for one in facts]) for name in names]
 
 
 def result(summary: RunSummary) -> Facts:
-    """The result of a run, or how far it is."""
+    """Return the result of a run, or its progress if it has none."""
     found, lines = summary.result, summary.records.progress
     facts = {"state": summary.state}
     if found is None:
@@ -25,56 +31,56 @@ def result(summary: RunSummary) -> Facts:
             )
             facts["chain"] = summary.last.digest
         if lines:
-            facts |= {"rows seen": f"{lines[-1].rows:,}", "seconds of training": f"{lines[-1].seconds:.1f}"}
+            facts |= {"rows trained on": f"{lines[-1].rows:,}", "training time": f"{lines[-1].seconds:.1f} s"}
         if tested := summary.evaluation:
             facts[f"test error at step {summary.model_step:,}"] = _share(tested.mistakes, tested.rows)
         return facts
     if found.test_error is not None and found.test_rows is not None:
         facts["test error"] = _share(round(found.test_error * found.test_rows), found.test_rows)
     if first := found.prequential:
-        facts["recognised wrongly before trained on"] = (
+        facts["prequential error"] = (
             f"{first.error:.2%} of the newest {first.window:,} rows, {first.overall:.2%} of all"
         )
     if summary.config.asynchronous and found.staleness.histogram:
         facts["staleness"] = f"{found.staleness.mean:.2f} versions on average, {found.staleness.max} at most"
     counts = {
-        "workers that died": found.worker_deaths,
-        "servers that died": found.server_deaths,
-        "units given to a second worker": found.reissued,
-        "second answers, compared": found.compared,
+        "worker deaths": found.worker_deaths,
+        "server deaths": found.server_deaths,
+        "units reissued": found.reissued,
+        "duplicate gradients compared": found.compared,
     }
     return facts | {
         "weights sha256": found.weights_sha256,
         "chain": found.chain,
-        "rows seen": f"{found.rows:,} in {found.steps:,} steps",
-        "seconds of training": f"{found.seconds:.1f}",
+        "rows trained on": f"{found.rows:,} in {found.steps:,} steps",
+        "training time": f"{found.seconds:.1f} s",
         "speed": f"{found.speed:,.0f} rows/s",
         **{name: f"{count:,}" for name, count in counts.items() if count},
     }
 
 
 def time(summary: RunSummary) -> Facts:
-    """Seconds that were counted, and high-water marks."""
+    """Return waiting times and the largest depths of the queues."""
     records = summary.records
-    ends, saved = records.sittings(), records.saved
+    ends, saved = records.sessions(), records.saved
     facts = {"sessions": f"{len(records.started)}"} if len(records.started) > 1 else {}
     if ends:
         starved = sum(end.gradients.blocked for end in ends)
         facts |= {
             "training, without tests, checkpoints and waits for rows": f"{records.progress[-1].seconds:.2f} s",
-            "the server waited for answers": f"{sum(end.waited for end in ends):.2f} s",
-            "... while the queue of units was full": f"{sum(end.units.blocked for end in ends):.2f} s",
-            "the workers, together, waited for units, also during tests and checkpoints": f"{starved:.2f} s",
-            "units in flight, at most": f"{max(end.units.high_water for end in ends)}",
-            "answers not read yet, at most": f"{max(end.gradients.high_water for end in ends)}",
+            "server waiting for gradients": f"{sum(end.waited for end in ends):.2f} s",
+            "of this, while the queue of units was full": f"{sum(end.units.blocked for end in ends):.2f} s",
+            "all workers waiting for units, including tests and checkpoints": f"{starved:.2f} s",
+            "most units in flight": f"{max(end.units.high_water for end in ends)}",
+            "most gradients in the queue": f"{max(end.gradients.high_water for end in ends)}",
         }
     if saved:
-        facts["checkpoints"] = f"{len(saved)}, {sum(each.seconds for each in saved):.2f} s"
+        facts["checkpoints"] = f"{len(saved)}, written in {sum(each.seconds for each in saved):.2f} s"
     return facts
 
 
 def settings(summary: RunSummary) -> Facts:
-    """What the result is a function of, and what it was computed with."""
+    """Return the settings and data that determine the result, and the versions that computed it."""
     facts = {name: str(getattr(summary.config, name)) for name in TrainConfig.names()}
     if summary.workers is not None:
         facts["workers"] = str(summary.workers)

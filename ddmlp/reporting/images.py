@@ -1,4 +1,4 @@
-"""Arrays as pictures: PNG in data: URIs, which need no file beside the page."""
+"""Arrays as PNG pictures in data: URIs, so that the page needs no other file."""
 
 import base64
 import io
@@ -12,14 +12,14 @@ from PIL import Image
 from ddmlp.inference.model import Model
 
 MAX_UNITS = 100
-MAX_SHEET_PIXELS = 250_000  # of a sheet
+MAX_SHEET_PIXELS = 250_000
 GAP = 2  # pixels
-POSITIVE, NEGATIVE = (213, 94, 0), (0, 144, 208)  # orange and blue, which colour-blind people can tell apart
+POSITIVE, NEGATIVE = (213, 94, 0), (0, 144, 208)  # orange and blue: colour-blind people can tell them apart
 MIDDLE = 128
 
 
 class FirstLayer(NamedTuple):
-    """uri: the picture; shown: how many of the `hidden` units are in it."""
+    """A picture of the first layer. uri: the picture; shown: the number of units in it, of `hidden`."""
 
     uri: str
     shown: int
@@ -27,15 +27,14 @@ class FirstLayer(NamedTuple):
 
 
 def digit(image: NDArray[np.uint8]) -> str:
-    """An image (height, width) as it is, ink white on black."""
+    """Return the URI of an image (height, width) uint8, unchanged: white ink on black."""
     return _uri(Image.fromarray(image))
 
 
 def first_layer(model: Model) -> FirstLayer:
-    """The weights of each hidden unit as an image: orange above zero, blue below, transparent at zero, so that it can
-    be seen on any ground.
+    """Draw the weights of each hidden unit as an image: orange above zero, blue below, transparent at zero.
 
-    The units with the largest weights to the outputs (by their norm) come first. All are on one scale.
+    The units with the largest output weights (by their norm) come first. All units have one scale.
     """
     weights, (height, width) = model.weights, model.image_shape
     hidden = weights.shape.hidden
@@ -44,7 +43,7 @@ def first_layer(model: Model) -> FirstLayer:
     lines = -(-shown // columns)
     largest = np.argsort(-np.linalg.norm(weights.w2, axis=1), kind="stable")[:shown]
     chosen = weights.w1[:, largest].T
-    # A few outliers would leave all others pale.
+    # With the maximum as scale, a few outliers would make all others pale.
     scale = float(np.quantile(np.abs(chosen), 0.995)) or 1.0
     levels = MIDDLE + np.rint(np.clip(chosen / scale, -1, 1) * (MIDDLE - 1)).astype(np.int64)
     sheet = np.full((lines * (height + GAP) - GAP, columns * (width + GAP) - GAP), MIDDLE, np.uint8)

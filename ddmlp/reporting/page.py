@@ -1,4 +1,4 @@
-"""The report's HTML: what report.html.j2 is given, and its rendering."""
+"""Renders the report: report.html.j2 and its values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from ddmlp.reporting.plots import line_style
 from ddmlp.reporting.summary import RunSummary
 from ddmlp.reporting.time_split import TimeSplit
 
-MAX_MATRIX = 36  # classes in a confusion matrix; of more, the most frequent confusions are listed
-# Every text is escaped, and a name that a template misspells is an error.
+MAX_MATRIX = 36  # classes in a confusion matrix; with more, the most frequent confusions are listed instead
+# All text is escaped, and a misspelled name in a template is an error.
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent),
     autoescape=True,
@@ -28,8 +28,25 @@ TEMPLATES.filters["picture"] = images.digit
 
 @dataclass(frozen=True)
 class ReportedRun:
-    """A run as the template takes it. colour, dashes: of its lines in the charts; confusion: the matrix, and if it has
-    too many classes, frequent: its largest entries off the diagonal."""
+    """A run, prepared for the template.
+
+    Parameters
+    ----------
+    colour, dashes
+        Style of its lines in the charts.
+    summary
+        The run.
+    missing
+        What cannot be shown, and why.
+    time
+        Where the time of training went.
+    confusion
+        The confusion matrix; empty if it has too many classes.
+    frequent
+        Then, its largest entries off the diagonal.
+    first_layer
+        A picture of the weights.
+    """
 
     name: str
     colour: str
@@ -43,7 +60,7 @@ class ReportedRun:
 
 
 def page(summaries: Sequence[RunSummary]) -> str:
-    """The page about the runs."""
+    """Return the report of these runs, as HTML."""
     names = labels([summary.path for summary in summaries])
     runs = [_reported(number, *each) for number, each in enumerate(zip(names, summaries, strict=True))]
     return TEMPLATES.get_template("report.html.j2").render(
@@ -59,23 +76,23 @@ def page(summaries: Sequence[RunSummary]) -> str:
 
 
 def verdict(names: Sequence[str], summaries: Sequence[RunSummary]) -> str:
-    """Whether the weights of several runs are equal, bit for bit, and if not of all, of which; "" if there is one."""
+    """Say which runs have weights that are equal bit for bit; "" for a single run."""
     if len(summaries) == 1:
         return ""
     groups: dict[str, list[str]] = {}
     for name, summary in zip(names, summaries, strict=True):
         if summary.weights_sha256 is None:
-            return f"Whether the weights are equal cannot be told: {name} has neither a result nor a checkpoint."
+            return f"The weights cannot be compared: {name} has neither a result nor a checkpoint."
         groups.setdefault(summary.weights_sha256, []).append(name)
     if len(groups) == 1:
         return f"The weights of these {len(names)} runs are equal, bit for bit."
     equal = [", ".join(group) for group in groups.values() if len(group) > 1]
-    others = f" Equal, bit for bit, are those of {'; and those of '.join(equal)}." if equal else ""
+    others = f" These runs have equal weights: {'; '.join(equal)}." if equal else ""
     return f"The weights of these {len(names)} runs differ.{others}"
 
 
 def labels(paths: Sequence[Path]) -> list[str]:
-    """The names of runs: of their folders, or their paths if two folders have the same name."""
+    """Return the names of the runs' folders, or their paths if two folders have the same name."""
     names = [path.resolve().name for path in paths]
     return names if len(set(names)) == len(names) else [str(path) for path in paths]
 

@@ -1,4 +1,4 @@
-"""Curves and histograms as SVG that takes the page's colour of text, so that it can be read on light and on dark."""
+"""Curves and histograms as SVG in the page's text colour, readable on light and dark backgrounds."""
 
 import io
 import logging
@@ -11,14 +11,14 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
-logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it would tell where it caches fonts
+logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it logs where it caches fonts
 
-# Of Okabe and Ito's colours, which colour-blind people can tell apart, those that stand out from white and from black.
+# Okabe and Ito's colours, which colour-blind people can tell apart, adjusted to stand out from white and from black.
 COLOURS = ("#d55e00", "#0090d0", "#009e73", "#cc79a7", "#a08800", "#8f6fd0")
 DASHES = ("solid", "dashed")
 MAX_RUNS = len(COLOURS) * len(DASHES)
 MAX_POINTS = 500  # of a curve: more cannot be told apart
-INK = "#010203"  # stands for the page's own: see `_svg`
+INK = "#010203"  # placeholder for the page's text colour; see `_svg`
 FORMS: dict[str, dict[str, Any]] = {
     "line": {},
     "dots": {"linestyle": "none", "marker": "o", "markersize": 5, "markeredgecolor": INK, "zorder": 3},
@@ -33,13 +33,13 @@ STYLE: dict[str, Any] = {
     "grid.alpha": 0.15,
     "font.size": 10,
     "svg.fonttype": "none",
-    "svg.hashsalt": "ddmlp",  # equal figures give equal files
+    "svg.hashsalt": "ddmlp",  # makes equal figures equal files
 }
 NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
 class Curve(NamedTuple):
-    """Points of a run. run: its number, which has a colour; form: one of FORMS."""
+    """A curve of a run. run: its number, which decides its colour; form: a key of FORMS."""
 
     run: int
     x: Sequence[float]
@@ -48,23 +48,23 @@ class Curve(NamedTuple):
 
 
 def line_style(run: int) -> tuple[str, str]:
-    """The colour and the dashes that tell a run from the others."""
+    """Return the colour and the dashes of a run's lines."""
     return COLOURS[run % len(COLOURS)], DASHES[run // len(COLOURS)]
 
 
 def curves(drawn: Sequence[Curve], y_label: str, *, log: bool = False) -> str:
-    """Curves over the rows seen, as SVG."""
+    """Draw curves over the rows trained on, as SVG."""
     with matplotlib.rc_context(STYLE):
         figure = _figure()
         axes = figure.subplots()
         last = max((curve.run for curve in drawn), default=0)
         for curve in drawn:
-            # The earlier, the wider: runs that coincide are all seen.
+            # Earlier runs have wider lines, so that curves that coincide all stay visible.
             width = 1.2 + 1.6 * (last - curve.run) / max(2, last)
             colour, dashes = line_style(curve.run)
             style = {"linestyle": dashes, "linewidth": width, **FORMS[curve.form]}
             axes.plot(_thinned(curve.x), _thinned(curve.y), color=colour, **style)
-        axes.set_xlabel("rows seen")
+        axes.set_xlabel("rows trained on")
         axes.xaxis.set_major_formatter(_short)
         axes.set_ylabel(y_label)
         if log and any(value > 0 and math.isfinite(value) for curve in drawn for value in curve.y):
@@ -79,7 +79,7 @@ def curves(drawn: Sequence[Curve], y_label: str, *, log: bool = False) -> str:
 
 
 def histogram(counts: Mapping[int, Mapping[int, int]], x_label: str) -> str:
-    """For each run, by its number: the percentage of its updates for each whole number. As SVG."""
+    """Draw a histogram of each run's updates, in percent, as SVG. counts: updates by value, by number of run."""
     with matplotlib.rc_context(STYLE):
         figure = _figure()
         axes = figure.subplots()
@@ -89,33 +89,33 @@ def histogram(counts: Mapping[int, Mapping[int, int]], x_label: str) -> str:
             x = [value + (place - (len(counts) - 1) / 2) * width for value in found]
             axes.bar(x, [100 * count / total for count in found.values()], width, color=line_style(run)[0])
         axes.set_xlabel(x_label)
-        axes.set_ylabel("updates, %")
+        axes.set_ylabel("% of updates")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         return _svg(figure)
 
 
 def _figure() -> Figure:
-    """Small enough to be read unscaled on a phone."""
+    """Make a figure that is small enough to be read on a phone without scaling."""
     figure = Figure(figsize=(4.2, 2.7))
     figure.subplots_adjust(left=0.17, bottom=0.2, right=0.96, top=0.95)
     return figure
 
 
 def _thinned(values: Sequence[float]) -> Sequence[float]:
-    """At most about MAX_POINTS of the values, evenly, and always the last."""
+    """Return about MAX_POINTS of the values at most, evenly spaced, always with the last."""
     every = -(-len(values) // MAX_POINTS)
     return values if every <= 1 else [*values[:-1:every], values[-1]]
 
 
 def _short(value: float, _place: float) -> str:
-    """A number at an axis: 2500 is 2.5k."""
+    """Format a number on an axis: 2500 is 2.5k."""
     return str(EngFormatter(sep="")(value)) if abs(value) >= 1000 else f"{value:g}"
 
 
 def _svg(figure: Figure) -> str:
-    """The figure as an element of HTML."""
+    """Return the figure as an HTML element."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata=NO_METADATA)
     _, element, rest = buffer.getvalue().partition("<svg")
-    # The ids of groups are the same in each plot, and nothing refers to them.
+    # Group ids would occur in every plot of the page, and nothing refers to them.
     return re.sub(r'<g id="[^"]*"', "<g", element + rest.replace(INK, "currentColor"))

@@ -1,23 +1,29 @@
-"""Where the time of training went, as far as the metrics tell."""
+"""Where the time of training went, as far as metrics.jsonl shows."""
 
 from dataclasses import dataclass
 
-from ddmlp.runs.events import Records
+from ddmlp.runs.records import Records
 
 
 @dataclass(frozen=True)
 class TimeSplit:
     """Seconds of training, split by what the server was doing.
 
-    Only the stretches between two lines of metrics in which nothing but training happened count: a worker that waits
-    during a test or a checkpoint counts that as waiting for a unit, too.
+    Only intervals between two progress events without a test, checkpoint or start in between count, because workers
+    count waits during tests and checkpoints as waits for units.
 
-    seconds: of all these stretches;
-    server: it received, added and applied gradients: all but waiting for answers;
-    arithmetic: it waited for answers while the workers read rows and computed, at most as long as one worker, on
-        average, did not wait for a unit; without workers, all that computing took, updates too;
-    messages: it waited for answers longer than that, so at least this went into messages on their way, and into waiting
-        for the slowest worker; None if this cannot be told, and `arithmetic` is all of its waiting.
+    Parameters
+    ----------
+    seconds
+        Total of these intervals.
+    server
+        All but waiting for gradients: adding and applying them, sending units, receiving answers.
+    arithmetic
+        Waiting for gradients while workers read rows and computed: at most the time that the average worker was busy.
+        Without workers, all computing, including updates.
+    messages
+        Waiting longer than that: for messages in transit, and for the slowest worker. None if this cannot be
+        separated; then `arithmetic` is all of the waiting.
     """
 
     seconds: float
@@ -27,15 +33,17 @@ class TimeSplit:
 
     @classmethod
     def from_records(cls, records: Records, *, follow: bool) -> "TimeSplit | None":
-        """None if no stretch tells. follow: whether rows were still coming; a worker that waits for them counts that
-        as waiting for a unit, too."""
+        """Split the time of a run; return None if no interval counts.
+
+        follow: whether rows were still arriving. Workers count waits for rows as waits for units, too.
+        """
         seconds = waited = busy = starved = 0.0
         for before, after in records.neighbours():
             stretch, idle = after.seconds - before.seconds, after.gradients.blocked - before.gradients.blocked
             seconds += stretch
             waited += after.waited - before.waited
             starved += idle
-            busy += stretch - idle / max(1, after.workers)  # of one worker, on average
+            busy += stretch - idle / max(1, after.workers)  # of the average worker
         if seconds <= 0:
             return None
         waited = min(waited, seconds)
@@ -50,7 +58,7 @@ class TimeSplit:
     def shares(self) -> dict[str, float]:
         """The fraction of the time that each part took."""
         if self.messages is None:
-            parts = {"server": self.server, "waiting for answers": self.arithmetic}
+            parts = {"server": self.server, "waiting for gradients": self.arithmetic}
         else:
             parts = {"server": self.server, "arithmetic": self.arithmetic, "messages": self.messages}
         return {part: seconds / self.seconds for part, seconds in parts.items()}

@@ -1,3 +1,3 @@
-"""What a run leaves on disk."""
+"""The files of a run."""
 
-REPORT = "report.html"  # in the folder of a run: a page about it
+REPORT = "report.html"  # the report, in the folder of its run

@@ -1,7 +1,7 @@
-"""Named arrays in .npz files, whole or not at all. Nothing in them is pickled.
+"""Named arrays in .npz files, written whole or not at all. Nothing in them is pickled.
 
-Such a file is read only as NumPy's `savez` writes it: members that are stored, one behind the other, each an array of
-numbers. So a damaged header reaches no parser that would take it for something else.
+Only files as NumPy's `savez` writes them are read: uncompressed members, one after the other, each an array of numbers.
+So a damaged header never reaches a parser that could misread it.
 """
 
 import hashlib
@@ -25,25 +25,49 @@ from ddmlp.runs.json_text import from_json, to_json
 Array: TypeAlias = np.ndarray[Any, Any]
 T = TypeVar("T")
 
-ABOUT = "about"  # the name of an array that describes the others, see `from_record`
+ABOUT = "about"  # the array that describes the others; see `from_record`
 
 _TYPE = r"[<>|](?:f[248]|[iu][1248]|b1)"
-_HEADER = re.compile(  # of an array in NumPy's format .npy 1.0, as it writes them
+_HEADER = re.compile(  # of an array in the format .npy 1.0, exactly as NumPy writes it
     rb"\x93NUMPY\x01\x00(?P<size>..)"
     rb"\{'descr': '(?P<type>" + _TYPE.encode() + rb")', 'fortran_order': (?P<columns>True|False), "
     rb"'shape': \((?P<shape>(?:[0-9]{1,18},(?: [0-9]{1,18}(?:, [0-9]{1,18}){0,30})?)?)\), \} *\n",
     re.DOTALL,
 )
-_UTF8 = 0x800  # the one flag of a member that may be set: how its name is written
-_NOT_ZIP = (zipfile.BadZipFile, struct.error, ValueError, OverflowError, RuntimeError, EOFError)  # of zipfile
+_UTF8 = 0x800  # the only flag that a member may have: its name is UTF-8
+_NOT_ZIP = (zipfile.BadZipFile, struct.error, ValueError, OverflowError, RuntimeError, EOFError)  # raised by zipfile
 
 
 def save_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
-    """Write an .npz file of these arrays of numbers; raises OSError."""
+    """Write arrays to an .npz file, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        The file; it is replaced if it exists.
+    arrays
+        Arrays by name, of any shape, of a boolean, integer or floating-point type of at most 64 bits.
+
+    Raises
+    ------
+    ValueError
+        If an array has another type. The file stays as it was.
+    OSError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "arrays.npz"
+    ...     save_arrays(path, {"a": np.arange(3, dtype=np.uint8)})
+    ...     load_arrays(path)
+    {'a': array([0, 1, 2], dtype=uint8)}
+    """
     for name, array in arrays.items():
         if not re.fullmatch(_TYPE, array.dtype.str):
-            raise ValueError(f"{name} has the type {array.dtype}, which load_arrays does not read")
-    # Into memory first: zipfile seeks, and a full disk should be met by one write.
+            raise ValueError(f"{name} has type {array.dtype}, which load_arrays cannot read; expected numbers")
+    # Written to memory first: zipfile seeks, and a full disk should fail one single write.
     buffer = io.BytesIO()
     contents: dict[str, Any] = dict(arrays)
     np.savez(buffer, allow_pickle=False, **contents)
@@ -52,7 +76,18 @@ def save_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
 
 
 def load_arrays(path: Path) -> dict[str, Array]:
-    """The arrays of an .npz file, by name; raises RunError if it is damaged, or no such file."""
+    """Read the arrays of an .npz file that `save_arrays` or `numpy.savez` wrote.
+
+    Returns
+    -------
+    dict
+        Writeable arrays by name, with the shapes and types that were saved.
+
+    Raises
+    ------
+    RunError
+        If the file is missing, damaged, compressed, or not an .npz file of numbers.
+    """
     try:
         with path.open("rb") as file:
             return dict(_read(file))
@@ -63,79 +98,89 @@ def load_arrays(path: Path) -> dict[str, Array]:
             kind = kind_of(file.read(BEGIN))
         if kind not in (None, NPZ):
             raise RunError(f"{path} is {kind}, expected an .npz file") from None
-        raise RunError(f"{path} is damaged, or no .npz file: {printable(str(error))}") from None
+        raise RunError(f"{path} is damaged or not an .npz file: {printable(str(error))}") from None
 
 
 def _read(file: IO[bytes]) -> Iterator[tuple[str, Array]]:
-    """Each array with its name. Every byte of the file is one of a member, or of what says where they are."""
+    """Yield each array with its name. Every byte of the file must belong to a member or to the zip directory."""
     end = file.seek(0, os.SEEK_END)
     file.seek(max(0, end - 22))
     last = file.read()
     if not (last.startswith(b"PK\5\6") and last.endswith(b"\0\0")):
-        raise ValueError("it does not end as a zip archive does")
+        raise ValueError("it does not end like a zip archive")
     with zipfile.ZipFile(file) as archive:
         place, names = 0, set()
         for member in sorted(archive.infolist(), key=lambda each: each.header_offset):
             name = member.filename.removesuffix(".npy")
             if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & ~_UTF8:
-                raise ValueError(f"{name} is compressed or encrypted, expected as numpy.savez writes it")
+                raise ValueError(f"{name} is compressed or encrypted; expected the format of numpy.savez")
             if name in names:
-                raise ValueError(f"{name} is there twice")
+                raise ValueError(f"{name} occurs twice")
             names.add(name)
             file.seek(place + 26)
-            before = 30 + sum(struct.unpack("<HH", file.read(4)))  # the member's header, its name and what is extra
+            before = 30 + sum(struct.unpack("<HH", file.read(4)))  # the member's header, name and extra field
             if member.header_offset != place or member.file_size != member.compress_size:
-                raise ValueError(f"{name} does not begin where the member before it ends")
+                raise ValueError(f"{name} does not begin where the previous member ends")
             place += before + member.file_size
             if place > archive.start_dir:
-                raise ValueError(f"{name} is cut")
+                raise ValueError(f"{name} is truncated")
             yield name, _array(name, archive.read(member))
         if place != archive.start_dir:
-            raise ValueError(f"{archive.start_dir - place} bytes lie behind the last array")
+            raise ValueError(f"{archive.start_dir - place} extra bytes follow the last array")
 
 
 def _array(name: str, member: bytes) -> Array:
-    """The array that a member of an .npz file holds."""
+    """Parse a member of an .npz file."""
     found = _HEADER.match(member)
     if found is None or int.from_bytes(found["size"], "little") != found.end() - 10:
-        raise ValueError(f"{name} is no array of numbers in NumPy's format .npy 1.0")
+        raise ValueError(f"{name} is not an array of numbers in NumPy's format .npy 1.0")
     numbers = np.frombuffer(member, np.dtype(found["type"].decode()), offset=found.end())
     shape = tuple(int(part) for part in found["shape"].split(b",") if part)
     return numbers.reshape(shape, order="F" if found["columns"] == b"True" else "C").copy("K")
 
 
 def from_record(record: object) -> Array:
-    """A record as its JSON text, UTF-8 bytes (n,) uint8."""
+    """Encode a record as JSON text: UTF-8 bytes, (n,) uint8."""
     return np.frombuffer(to_json(record).encode(), np.uint8)
 
 
 def to_record(array: Array, kind: type[T]) -> T:
-    """The record of this kind that an array holds; raises ValueError."""
+    """Decode a record of this kind from the bytes of its JSON text. Raises ValueError if they are not one."""
     if array.dtype != np.uint8 or array.ndim != 1:
-        raise ValueError(f"its description is {array.dtype} {array.shape}, expected bytes of a text")
+        raise ValueError(f"its description is {array.dtype} {array.shape}, expected the bytes of a text, uint8 (n,)")
     return from_json(array.tobytes(), kind)
 
 
 def weight_arrays(weights: Weights) -> dict[str, Array]:
-    """Copies of the parameters, by name, row by row."""
+    """Return C-contiguous copies of the parameters by name, without the padding that rows have in memory."""
     return {name: array.copy("C") for name, array in weights.parameters.items()}
 
 
 def join_weights(path: Path, arrays: Mapping[str, Array]) -> Weights:
-    """The weights of the file `path`, of which `arrays` are all parameters: floats, rounded to float32.
+    """Make weights of all the parameters that a file holds.
 
-    Raises RunError if one is missing or unknown, or if they do not fit each other.
+    Parameters
+    ----------
+    path
+        The file, for error messages.
+    arrays
+        The parameters by name, W1 (m, n) and W2 (n, o), of one floating-point type. They are rounded to float32.
+
+    Raises
+    ------
+    RunError
+        If a parameter is missing or unknown, or if types or shapes do not match.
     """
     try:
         if len(kinds := {array.dtype for array in arrays.values()}) > 1 or any(kind.kind != "f" for kind in kinds):
             found = ", ".join(f"{name} is {array.dtype}" for name, array in arrays.items())
-            raise ValueError(f"{found}, expected floats of one type")
+            raise ValueError(f"{found}; expected one floating-point type")
         return Weights.of(arrays)
     except ValueError as error:
-        raise RunError(f"{path} has no weights of this network: {printable(str(error))}") from None
+        raise RunError(f"{path} does not hold the weights of this network: {printable(str(error))}") from None
 
 
 def array_sha256(array: Array) -> str:
-    """SHA-256 over an array's shape, type and little-endian bytes."""
+    """Return the SHA-256, in hexadecimal, of an array's type, shape and little-endian bytes."""
     little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
     return hashlib.sha256(f"{little.dtype.str} {little.shape} ".encode() + little.tobytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""Checkpoints: the weights, the position and what else a resume needs, in whole files or none."""
+"""Checkpoints: the weights, the position and all else that a resume needs, each in one atomically written file."""
 
 import re
 from collections.abc import Mapping
@@ -26,15 +26,23 @@ from ddmlp.runs.arrays import (
 )
 from ddmlp.runs.json_text import Amount, Count, Digest, Positive, Sha256
 
-KEEP = 3  # checkpoints
+KEEP = 3  # checkpoints, by default
 EARLIER = "earlier"
-STATE = "state."  # the names of the state's arrays begin with it
+STATE = "state."  # prefix of the names of state arrays
 
 _NOTHING: Array = np.zeros(())
 
 
 class PrequentialState(Struct, frozen=True):
-    """rows, mistakes: of all rows; steps: rows and mistakes of each step in the window, oldest first."""
+    """The state of the prequential error.
+
+    Parameters
+    ----------
+    rows, mistakes
+        Of all steps so far.
+    steps
+        Rows and mistakes of each step in the window, oldest first.
+    """
 
     rows: Count
     mistakes: Count
@@ -42,31 +50,31 @@ class PrequentialState(Struct, frozen=True):
 
 
 class DataPrefix(Struct, frozen=True):
-    """The shards that the applied rows came from: how many, and the SHA-256 of a dataset of only these."""
+    """The shards that the applied rows came from: their number, and the SHA-256 of a dataset of only these shards."""
 
     shards: Count
     sha256: Digest
 
 
 class Header(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a resume needs to know besides arrays and the position.
+    """What a resume needs, apart from arrays and the position.
 
     Parameters
     ----------
     config, dataset_sha256, arithmetic
-        What the run is a function of; see `Origin.fixed`.
+        What determines the run's result; see `Origin.fixed`.
     train_seconds
-        Trained so far.
+        Seconds of training so far.
     staleness
-        How many updates there were of each staleness.
+        Number of updates by staleness, in versions.
     prequential, data
-        Of a run that follows a growing dataset.
+        Only of a run that follows a growing dataset.
     chain
-        The digest of the checkpoint's entry in the hash chain.
+        Digest of the checkpoint's entry in the hash chain.
     ledger
-        The state of the row audit.
+        State of the row audit.
     versions
-        Of ddmlp and the libraries; see `versions`.
+        Versions of ddmlp and of the libraries; see `versions`.
     """
 
     config: dict[str, Any] = {}
@@ -82,7 +90,7 @@ class Header(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class _Arrays(Struct, frozen=True, omit_defaults=True):
-    """What the description in a file says of the arrays beside it; the header is in the same JSON object."""
+    """The position and the hashes of the arrays. In the file, it shares one JSON object with the header."""
 
     step: Count
     weights_sha256: Sha256
@@ -95,18 +103,20 @@ _BEGIN = Header(train_seconds=0.0, staleness={})
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A position, and all that training goes on from.
+    """Everything that training resumes from.
 
     Parameters
     ----------
     weights
-        Of version `step`.
+        Weights of version `step`.
     step
-        How many steps are applied.
+        The position: the number of steps that are applied.
+    header
+        All else that is not an array.
     earlier
-        The weights of the versions before that steps to come will read, oldest first.
+        Weights of earlier versions that later steps will read, oldest first.
     state
-        Arrays of any shape and type, by name: what an optimizer keeps between steps.
+        What an optimizer keeps between steps: arrays of any shape and type, by name.
     """
 
     weights: Weights
@@ -117,17 +127,29 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The newest few checkpoints of a run, in a folder.
+    """The folder with the newest checkpoints of a run.
 
-    A checkpoint is an .npz file of the parameters, `earlier` (versions, m n + n o), an array state.NAME for each of the
-    state, and `about`: a record with the position, the header and a SHA-256 of every array.
+    A checkpoint is an .npz file with the parameters, with `earlier`, (versions, m n + n o) float32, with an array
+    state.NAME for each array of the state, and with `about`: the position, the header and the SHA-256 of each array.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from ddmlp.nn.weights import Shape
+    >>> with TemporaryDirectory() as folder:
+    ...     checkpoints = Checkpoints(Path(folder) / "checkpoints")
+    ...     checkpoints.save(Checkpoint(Weights.draw(Shape(4, 3, 2), seed=0), step=7)).name
+    ...     found, complaints = checkpoints.newest()
+    'step-000000000007.npz'
+    >>> found.step, complaints
+    (7, [])
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def save(self, checkpoint: Checkpoint, keep: int = KEEP) -> Path:
-        """Write a checkpoint, and delete the oldest beyond the `keep` newest; returns its path."""
+        """Write a checkpoint, delete all but the `keep` newest, and return its path. Raises OSError."""
         self.folder.mkdir(exist_ok=True)
         path = self.folder / f"step-{checkpoint.step:012d}.npz"
         save_checkpoint(path, checkpoint)
@@ -136,22 +158,22 @@ class Checkpoints:
         return path
 
     def paths(self) -> list[Path]:
-        """The checkpoints in the folder, newest first."""
+        """Return the paths of the checkpoints, newest first."""
         return sorted((p for p in self.folder.glob("step-*.npz") if re.fullmatch(r"step-\d{12}", p.stem)), reverse=True)
 
     def newest(self) -> tuple[Checkpoint | None, list[str]]:
-        """The newest good checkpoint, None if there is none, and what is wrong with each newer one."""
+        """Return the newest good checkpoint, or None, and a message about each newer one, which is damaged."""
         complaints: list[str] = []
         for path in self.paths():
             try:
                 return load_checkpoint(path), complaints
             except RunError as error:
-                complaints.append(f"passed over a checkpoint: {error}")
+                complaints.append(f"skipped a checkpoint: {error}")
         return None, complaints
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint, whole or not at all; raises OSError."""
+    """Write a checkpoint, whole or not at all. Raises OSError."""
     weights, state = checkpoint.weights, checkpoint.state
     hashes = _Arrays(
         checkpoint.step,
@@ -173,21 +195,27 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint and check its arrays against their SHA-256; raises RunError."""
+    """Read a checkpoint, and compare its arrays with their SHA-256.
+
+    Raises
+    ------
+    RunError
+        If the file is missing, damaged, or not a checkpoint.
+    """
     arrays = load_arrays(path)
     state = {name.removeprefix(STATE): arrays.pop(name) for name in list(arrays) if name.startswith(STATE)}
     versions, description = (arrays.pop(name, _NOTHING) for name in (EARLIER, ABOUT))
     weights = join_weights(path, arrays)
     try:
         if versions.ndim != 2 or versions.dtype.kind != "f":
-            raise ValueError(f"{EARLIER} is {versions.dtype} {versions.shape}, expected versions of the weights")
+            raise ValueError(f"{EARLIER} is {versions.dtype} {versions.shape}, expected floats (versions, weights)")
         earlier = tuple(Weights.from_values(weights.shape, values) for values in versions)
-        # A checkpoint that says nothing of these is good: they are only measured.
+        # A checkpoint without these is good: they are only measurements.
         about = {"train_seconds": 0.0, "staleness": {}} | to_record(description, dict[str, Any])
         expected = msgspec.convert(about, _Arrays)
         header = msgspec.convert(about, Header, str_keys=True)
     except (ValueError, TypeError) as error:
-        raise RunError(f"{path} is no checkpoint: its description is damaged ({printable(str(error))})") from None
+        raise RunError(f"{path} is not a checkpoint: its description is damaged ({printable(str(error))})") from None
     if len(earlier) != len(expected.earlier_sha256):
         raise RunError(
             f"{path} is damaged: it has {len(earlier) + 1} versions of the weights, expected "
@@ -204,6 +232,6 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def _check_digest(path: Path, what: str, found: str, expected: str) -> None:
-    """Raise RunError if an array is not what was written."""
+    """Raise RunError if an array differs from the one that was written."""
     if found != expected:
         raise RunError(f"{path} is damaged: the SHA-256 of its {what} is {found[:16]}..., expected {expected[:16]}...")

@@ -1,4 +1,4 @@
-"""What of a run survives a crash: checkpoint, hash chain, row audit and order of updates, all of one position."""
+"""What survives a crash: checkpoint, hash chain, row audit and order of updates, always of the same position."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -23,12 +23,30 @@ from ddmlp.runs.versions import versions
 
 
 class CheckpointManager:
-    """Begins at the newest good checkpoint, to which all the rest is taken back, or at the beginning."""
+    """Starts a run at its newest good checkpoint, or at step 0, and saves its checkpoints.
+
+    Everything else in the folder is rewound to that checkpoint.
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+    origin
+        What determines the run's result.
+    data
+        The manifest of the training data.
+    keep
+        How many checkpoints to keep.
+
+    Raises
+    ------
+    RunError
+        If a checkpoint belongs to another run, or if the order of updates does not reach it.
+    """
 
     def __init__(self, run: Run, origin: Origin, data: Manifest, keep: int) -> None:
-        """data: the training data; keep: how many checkpoints. Raises RunError if what is there is of another run."""
         self._run, self._config, self._keep = run, origin.config, keep
-        # What a checkpoint must have been computed from to be gone on with.
+        # A checkpoint must agree with this to be resumed.
         self.origin = origin.fixed
         found, self.complaints = run.checkpoints.newest()
         if found:
@@ -46,28 +64,41 @@ class CheckpointManager:
 
     @property
     def chain(self) -> str:
-        """The digest of the last entry of the hash chain."""
+        """Digest of the last entry of the hash chain."""
         return self._chain.digest
 
     def record_step(self, update: Update, row_stats: RowStats) -> None:
-        """A step was applied."""
+        """Record that a step was applied."""
         self._audit.record_step(row_stats)
         if self._updates:
             self._updates.append(update)
 
     def verify_rows(self, where: str, due: Iterable[NDArray[np.intp]]) -> None:
-        """Raise TrainingError if the rows applied in the epoch are not those that are `due`, each of them once."""
+        """Raise TrainingError unless the rows applied in this epoch are exactly those in `due`, each once."""
         self._audit.verify(where, due)
 
     def begin_epoch(self) -> None:
+        """Start a new row audit."""
         self._audit = RowAudit()
 
     def save(self, snapshot: Checkpoint, header: Header) -> None:
-        """Write a checkpoint of the position, and what goes with it: the order of updates before it, the chain's entry.
+        """Write the order of updates, then the entry of the hash chain, then the checkpoint.
 
-        header: what was measured; what it is a function of, and what goes with it, is added here. Raises MachineError.
+        Parameters
+        ----------
+        snapshot
+            The position and its arrays; its header is replaced.
+        header
+            The measurements; the rest is filled in here.
+
+        Raises
+        ------
+        MachineError
+            If the processor's floating-point mode has changed, so that the weights may be wrong.
+        OSError
+            If a file cannot be written.
         """
-        check_mode()  # of the weights that are kept, none was computed otherwise
+        check_mode()  # weights that were rounded differently are never saved
         if self._updates:
             self._updates.commit()
         digest = self._chain.append(snapshot.step, snapshot.weights.sha256())
@@ -76,7 +107,7 @@ class CheckpointManager:
         self.saved = snapshot.step
 
     def _check_same_run(self, found: Checkpoint, data: Manifest) -> None:
-        """Raise RunError if a checkpoint is of another run."""
+        """Raise RunError if a checkpoint belongs to another run."""
         for name, ours in self.origin.items():
             if getattr(found.header, name) != ours:
                 raise RunError(f"{self._run.checkpoints.folder} has a checkpoint of another run: its {name} differs")
@@ -85,20 +116,20 @@ class CheckpointManager:
 
 
 def _audit_of(checkpoint: Checkpoint) -> RowAudit:
-    """The row audit of a checkpoint; raises RunError if it has none."""
+    """Restore the row audit of a checkpoint. Raises RunError if the checkpoint has none."""
     if checkpoint.header.ledger is None:
-        raise RunError("the newest checkpoint has no ledger: another version of ddmlp wrote it")
+        raise RunError("the newest checkpoint has no row audit (ledger): another version of ddmlp wrote it")
     return RowAudit.from_state(checkpoint.header.ledger)
 
 
 def trained_on(data: Manifest, rows: int) -> DataPrefix:
-    """The shards that the first `rows` rows came from."""
+    """Return the shards that hold the first `rows` rows."""
     shards = covering(data, rows)
     return DataPrefix(shards, data.prefix(shards).sha256() if shards else "")
 
 
 def covering(data: Manifest, rows: int) -> int:
-    """How many shards hold the first `rows` rows."""
+    """Return how many shards, from the first, hold the first `rows` rows."""
     ends = np.cumsum([0] + [shard.rows for shard in data.shards])
     return int(np.searchsorted(ends, rows))
 
@@ -107,9 +138,9 @@ def check_trained_on(checkpoint: Checkpoint, data: Manifest, run: Run) -> None:
     """Raise RunError if the dataset does not begin with the shards that a checkpoint was trained on."""
     prefix = checkpoint.header.data
     if prefix is None:
-        raise RunError(f"{run.checkpoints.folder} has a checkpoint that does not say what it was trained on")
+        raise RunError(f"{run.checkpoints.folder} has a checkpoint that does not say which shards it was trained on")
     if prefix.shards > len(data.shards) or (prefix.shards and data.prefix(prefix.shards).sha256() != prefix.sha256):
         raise RunError(
             f"the dataset does not begin with the {prefix.shards} shards that {run.path} was trained on up to step "
-            f"{checkpoint.step}: it was written anew; restore it, or begin another run"
+            f"{checkpoint.step}: it was rewritten; restore it, or begin another run"
         )

@@ -1,4 +1,4 @@
-"""What a run is a function of, which is config.json."""
+"""What determines the result of a run: config.json."""
 
 import json
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from ddmlp.files import write_whole
 from ddmlp.numerics import ARITHMETIC
 from ddmlp.runs.json_text import Positive, Sha256, from_json
 
-# Settings by the version of config.json that they came with, each with the value that stands for what every run did
-# before. A file of an earlier version does not have the setting, and its run did that. Version 1 has all others.
+# Settings by the version of config.json that introduced them, each with the value that stands for the behaviour of
+# earlier runs. A file of an earlier version lacks the setting, and gets that value. Version 1 has all others.
 ADDED: dict[int, dict[str, Any]] = {2: {"init_sha256": "", "begun_epochs": 0}}
 
 
 class _Frame(msgspec.Struct):
-    """What config.json has besides settings. Files of the first releases have no version, and no arithmetic."""
+    """What config.json holds apart from settings. Files of the first releases have neither version nor arithmetic."""
 
     data: Annotated[str, Meta(pattern=r"^[^\0]*\Z")]
     dataset_sha256: Sha256
@@ -31,7 +31,27 @@ class _Frame(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Origin:
-    """What a run is a function of: the settings, the dataset, by its path and its fingerprint, and the arithmetic."""
+    """What determines the result of a run: settings, dataset and arithmetic.
+
+    Parameters
+    ----------
+    config
+        The settings.
+    data
+        The folder with train/ and test/.
+    dataset_sha256
+        The identity of the training data; see `Manifest.identity`.
+    arithmetic
+        The version of the arithmetic; results of different versions differ in bits.
+
+    Examples
+    --------
+    >>> origin = Origin(TrainConfig(hidden=100), Path("data"), 64 * "a")
+    >>> origin.fixed["config"]["hidden"]
+    100
+    >>> "data" in origin.fixed
+    False
+    """
 
     config: TrainConfig
     data: Path
@@ -40,12 +60,20 @@ class Origin:
 
     @classmethod
     def from_manifest(cls, config: TrainConfig, data: Path, train: Manifest) -> "Origin":
-        """What a run with these settings on the dataset `data`/train is a function of; train: its manifest."""
+        """Return the origin of a run with these settings on `data`/train, whose manifest is `train`."""
         return cls(config, data, train.identity(growing=config.follow))
 
     @classmethod
     def read(cls, path: Path) -> "Origin":
-        """From a config.json. Raises FileNotFoundError, and RunError if it is damaged or a newer ddmlp wrote it."""
+        """Read a config.json.
+
+        Raises
+        ------
+        FileNotFoundError
+            If it does not exist.
+        RunError
+            If it is damaged, or was written by a newer version of ddmlp.
+        """
         try:
             settings = from_json(path.read_bytes(), dict[str, Any], file_names=True)
             frame = msgspec.convert(settings, _Frame)
@@ -54,7 +82,7 @@ class Origin:
             known, version = TrainConfig.names(), _newest()
             if frame.version > version:
                 raise RunError(
-                    f"{path} is of version {frame.version}, expected {version} at most: a newer ddmlp wrote it; update "
+                    f"{path} has version {frame.version}, expected at most {version}: a newer ddmlp wrote it; update "
                     "ddmlp"
                 )
             if unknown := settings.keys() - known:
@@ -63,23 +91,23 @@ class Origin:
                 if frame.version < added:
                     settings = {**values, **settings}
             if missing := [name for name in known if name not in settings]:
-                raise RunError(f"{path} has no {missing[0]!r}: it is damaged")
+                raise RunError(f"{path} is damaged: it has no {missing[0]!r}")
             return cls(TrainConfig(**settings), Path(frame.data), frame.dataset_sha256, frame.arithmetic)
         except (ValueError, TypeError, ConfigError) as error:
             raise RunError(f"{path} is damaged: {printable(str(error))}") from None
 
     def write(self, path: Path) -> None:
-        """To a config.json."""
+        """Write a config.json. Raises OSError."""
         frame = {"data": str(self.data), "dataset_sha256": self.dataset_sha256, "arithmetic": self.arithmetic}
         text = json.dumps({"version": _newest(), **self.config.as_dict(), **frame}, indent=1)
         write_whole(path, text + "\n")
 
     @property
     def fixed(self) -> dict[str, Any]:
-        """What the result is a function of, wherever the data lie: settings, data and arithmetic, as JSON.
+        """Settings, dataset and arithmetic as JSON, without the dataset's path.
 
-        Hashes are made of it, so a setting that was added later is in it only if the run does anything new. Epochs that
-        are added to a run change none of the steps that it was begun for, and so it stays the same run.
+        Hashes are computed from it, so it contains a setting of a later version only if the run uses it. Epochs that
+        are added to a run change none of its earlier steps, so they do not count: it stays the same run.
         """
         before = {name: value for values in ADDED.values() for name, value in values.items()}
         config = {
@@ -91,5 +119,5 @@ class Origin:
 
 
 def _newest() -> int:
-    """The version of config.json that is written."""
+    """Return the version of config.json that this ddmlp writes."""
     return max(ADDED, default=1)

@@ -1,4 +1,4 @@
-"""The result of a run, which is result.json."""
+"""The result of a run: result.json."""
 
 from typing import Annotated
 
@@ -11,7 +11,7 @@ Side = Annotated[int, Meta(ge=1, le=2**24)]  # of an image, in pixels
 
 
 class RunStaleness(Struct, frozen=True):
-    """The staleness of all updates, as `Staleness` has it, and what the settings allowed: `--staleness`, `--delay`."""
+    """The staleness of all updates; see `Staleness`. bound, delay: the settings `--staleness` and `--delay`."""
 
     bound: Count | Annotated[str, Meta(pattern=r"^inf\Z")]
     delay: Count
@@ -27,34 +27,46 @@ class RunResult(
     omit_defaults=True,
     rename={"seconds": "train_seconds", "speed": "rows_per_second"},
 ):
-    """What a run came to.
+    """The result of a run.
 
     Parameters
     ----------
+    weights_sha256
+        SHA-256 of the weights: of the little-endian float32 parameters, row by row, W1 first.
     chain
-        The digest of the last entry of the hash chain.
+        Digest of the last entry of the hash chain.
     test_error, test_cross_entropy, test_rows
-        The fraction of the test rows recognised wrongly, the mean E in nats, how many rows; None without a test.
+        Misclassified fraction of the test rows, their mean error E in nats, and their number; None without a test.
     image_shape
         Height and width, in pixels.
+    steps
+        Steps applied.
     finished
-        Whether it is the end of the run, and not of `--stop-after`.
-    rows, seconds, speed
-        Rows trained on, seconds of training, rows a second.
+        Whether the run reached its end; False if `--stop-after` ended it earlier.
+    rows, epochs
+        Rows trained on, and epochs completed.
+    seconds, speed
+        Seconds of training, without tests, checkpoints and waits for rows; rows per second.
+    staleness
+        Of all updates.
     prequential
         None if rows are trained on more than once.
+    dataset_sha256
+        Fingerprint of the training data.
     answered
         Units computed, by worker.
     reissued, compared
-        Units given to a second worker; second answers that were compared with the first.
+        Units given to a second worker, and second answers that were compared with the first.
     versions
-        Of ddmlp and the libraries; see `versions`.
+        Versions of ddmlp and of the libraries; see `versions`.
     worker_deaths, server_deaths
-        How many processes have ended by themselves. None if they cannot: all is one process.
+        Processes that ended without being asked to; None if all is one process.
     workers_lost
-        Workers that had to be replaced, by cause: exited, unresponsive, rejected. None as above.
+        Workers that had to be replaced, by cause: exited, unresponsive, rejected. None if all is one process.
     workers
-        The most that there might be.
+        The largest number of workers that the run could have; 0 if all is one process.
+    seed
+        The seed of the initial weights and of the order of rows.
     """
 
     weights_sha256: Sha256

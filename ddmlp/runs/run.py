@@ -1,4 +1,4 @@
-"""A run: a folder with the configuration, the metrics, the checkpoints, the model and the result."""
+"""A run: a folder with configuration, metrics, checkpoints, model and result."""
 
 import math
 import shutil
@@ -30,18 +30,33 @@ UNKNOWN = "of an unknown version"
 class Run:
     """The folder of a run.
 
-    config.json     what the run is a function of, see Origin
-    metrics.jsonl   a line for each event, see events
-    chain.jsonl     a line for each checkpoint, see HashChain
-    updates.txt     a line for each update, see UpdateLog; if their order is not the plan's
-    init.npz        the weights that it began with, if they were given
-    checkpoints/    the newest few
-    data/           what came as a stream, as a dataset
-    logs/           what its processes log, see log_files
-    tensorboard/    event files, where they were asked for
-    model.npz       W1 and W2, once the run, or its --stop-after, has ended
-    result.json     the result, likewise, see RunResult
-    report.html     a page about it, once it has ended
+    ==============  =====================================================================
+    config.json     what determines the result; see `Origin`
+    metrics.jsonl   a line for each event; see `ddmlp.runs.events`
+    chain.jsonl     a line for each checkpoint; see `HashChain`
+    updates.txt     a line for each update, of asynchronous runs; see `UpdateLog`
+    init.npz        the initial weights, if they were given
+    checkpoints/    the newest checkpoints; see `Checkpoints`
+    data/           the rows of a stream, as a dataset
+    logs/           the logs of its processes on Ray; see `log_files`
+    tensorboard/    event files, if asked for
+    model.npz       the weights, once the run has ended or stopped; see `load_model`
+    result.json     the result, once the run has ended or stopped; see `RunResult`
+    report.html     the report, once the run has ended or stopped
+    ==============  =====================================================================
+
+    Parameters
+    ----------
+    path
+        The folder; it need not exist yet.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder, Run(Path(folder) / "one") as run:
+    ...     run.create(Origin(TrainConfig(hidden=100), Path("data"), 64 * "a"))
+    ...     run.exists, run.origin().config.hidden, run.result()
+    (True, 100, None)
     """
 
     def __init__(self, path: Path) -> None:
@@ -55,7 +70,7 @@ class Run:
         self._writing = filelock.FileLock(path / ".writing")
 
     def __enter__(self) -> "Run":
-        """Hold the run, so that no second process works on it; raises RunError if one does."""
+        """Lock the run. Raises RunError if another process has locked it."""
         self._made = not self.path.exists()
         self.path.mkdir(parents=True, exist_ok=True)
         try:
@@ -66,7 +81,7 @@ class Run:
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
-        if not self.exists:  # it did not come to a run
+        if not self.exists:  # no run was created
             with suppress(OSError):
                 (self.path / ".lock").unlink()
                 self._initial.unlink(missing_ok=True)
@@ -75,78 +90,87 @@ class Run:
                     self.path.rmdir()
 
     def begin_writing(self) -> None:
-        """Hold the checkpoints and what goes with them. Waits for a server that was given up, and may not have ended
-        yet; raises RunError if it does not end within a bound."""
+        """Lock the checkpoints and the files that go with them.
+
+        Waits up to WRITER_SECONDS for a server that was killed but has not ended yet.
+
+        Raises
+        ------
+        RunError
+            If another process still holds the lock.
+        """
         try:
             self._writing.acquire(timeout=WRITER_SECONDS)
         except filelock.Timeout:
             raise RunError(f"another process has been writing to {self.path} for {WRITER_SECONDS} s; end it") from None
 
     def end_writing(self) -> None:
+        """Release the lock of `begin_writing`."""
         self._writing.release()
 
     @property
     def exists(self) -> bool:
+        """Whether the folder holds a run."""
         return (self.path / "config.json").exists()
 
     def refuse_old(self) -> None:
-        """Raise RunError if the folder holds a run already."""
+        """Raise RunError if the folder already holds a run."""
         if self.exists:
-            raise RunError(f"{self.path} holds a run already; go on with it by --resume, or choose another --run")
+            raise RunError(f"{self.path} already holds a run; resume it with --resume, or choose another --run")
 
     def create(self, origin: Origin) -> None:
-        """Begin the run; raises RunError if the folder holds one already."""
+        """Begin the run. Raises RunError if the folder already holds one."""
         self.refuse_old()
         origin.write(self.path / "config.json")
 
     def extend(self, origin: Origin) -> None:
-        """Let the run, which is of this origin, have more epochs: those of `origin`."""
+        """Give the run more epochs: those of `origin`, which otherwise must equal the run's. Raises RunError."""
         self.require_origin(origin)
         origin.write(self.path / "config.json")
 
     def origin(self) -> Origin:
-        """What the run is a function of, from config.json; raises RunError if there is no run."""
+        """Read config.json. Raises RunError if the folder holds no run, or a damaged one."""
         try:
             return Origin.read(self.path / "config.json")
         except (FileNotFoundError, NotADirectoryError):
             if self.path.exists() and not self.path.is_dir():
                 raise RunError(f"{self.path} is a file, expected the folder of a run") from None
-            why = "it has no config.json" if self.path.exists() else "there is no such folder"
-            raise RunError(f"{self.path} holds no run: {why}; training without --resume begins one") from None
+            why = "it has no config.json" if self.path.exists() else "the folder does not exist"
+            raise RunError(f"{self.path} holds no run: {why}; train without --resume to begin one") from None
 
     def require_arithmetic(self) -> Origin:
-        """What the run is a function of; raises RunError also if this ddmlp would go on with it to other bits."""
+        """Read config.json. Raises RunError as `origin` does, and if this ddmlp would compute other bits."""
         origin = self.origin()
         if origin.arithmetic != ARITHMETIC:
             theirs = f"ddmlp {self._computed_by()} with arithmetic {origin.arithmetic}"
             raise RunError(
-                f"{self.path} was computed by {theirs}, and ddmlp {__version__} has arithmetic {ARITHMETIC}, which "
-                "gives other bits: use that version, or begin another run; its model can be used all the same"
+                f"{self.path} was computed by {theirs}, but ddmlp {__version__} has arithmetic {ARITHMETIC}, which "
+                "computes other bits: use that version, or begin another run; the run's model still works"
             )
         return origin
 
     def _computed_by(self) -> str:
-        """The version of ddmlp that has computed the newest checkpoint."""
+        """Return the version of ddmlp that computed the newest checkpoint."""
         found, _ = self.checkpoints.newest()
         return found.header.versions.get("ddmlp", UNKNOWN) if found else UNKNOWN
 
     def require_origin(self, asked: Origin) -> None:
-        """Raise RunError if going on with `asked` would give another result than the run was begun for."""
+        """Raise RunError if resuming with `asked` would give another result than the run was begun for."""
         begun = self.require_arithmetic()
         for name in TrainConfig.names():
             was, now = getattr(begun.config.begun, name), getattr(asked.config.begun, name)
             if was != now:
                 raise RunError(f"{self.path} was begun with {flag(name)} {was}; it cannot be resumed with {now}")
         if (has := begun.config.epochs) > asked.config.epochs:
-            raise RunError(f"{self.path} has {has} epochs by now; it cannot be resumed with {asked.config.epochs}")
+            raise RunError(f"{self.path} already has {has} epochs; it cannot be resumed with {asked.config.epochs}")
         if begun.dataset_sha256 != asked.dataset_sha256:
             raise RunError(
-                f"{self.path} was begun on the dataset {begun.dataset_sha256[:16]}... ({begun.data}); "
-                f"{asked.data} holds another: {asked.dataset_sha256[:16]}..."
+                f"{self.path} was begun on the dataset {begun.dataset_sha256[:16]}... ({begun.data}), but "
+                f"{asked.data} holds the dataset {asked.dataset_sha256[:16]}..."
             )
 
     def record(self, events: Iterable[Event]) -> None:
-        """Append events to metrics.jsonl. A start takes back what lies past its step: it will happen again."""
+        """Append events to metrics.jsonl. A start drops the events past its step: they will happen again."""
         path = self.path / "metrics.jsonl"
         for event in events:
             if isinstance(event, Started):
@@ -155,7 +179,7 @@ class Run:
                 file.write(to_json(event) + "\n")
 
     def _rewind(self, step: int) -> None:
-        """Drop from metrics.jsonl what lies past `step`, and lines that a crash has damaged."""
+        """Drop the events past `step` from metrics.jsonl, and lines that a crash has damaged."""
         path = self.path / "metrics.jsonl"
         if path.exists():
             with path.open("rb") as file:
@@ -163,11 +187,17 @@ class Run:
             write_whole(path, b"".join(kept))
 
     def write_initial_weights(self, weights: Weights) -> None:
-        """Keep the weights that the run is to begin with."""
+        """Save the weights that the run begins with."""
         save_arrays(self._initial, weight_arrays(weights))
 
     def initial_weights(self, config: TrainConfig, shape: Shape) -> Weights:
-        """The weights that the run began with; raises RunError if those that are kept are not they."""
+        """Return the weights that the run began with: those in init.npz, or else drawn from the seed.
+
+        Raises
+        ------
+        RunError
+            If init.npz is missing or damaged, or holds other weights.
+        """
         if not config.init_sha256:
             return Weights.draw(shape, config.seed)
         weights = join_weights(self._initial, load_arrays(self._initial))
@@ -179,15 +209,16 @@ class Run:
         return weights
 
     def write_model(self, weights: Weights, about: Struct | None = None) -> None:
-        """Write model.npz; about: what it tells of its images, see `inference.model.About`."""
+        """Write model.npz. about: the description of its images; see `inference.model.About`."""
         description = {ABOUT: from_record(about)} if about else {}
         save_arrays(self.path / "model.npz", weight_arrays(weights) | description)
 
     def write_result(self, result: RunResult) -> None:
+        """Write result.json."""
         write_whole(self.path / "result.json", to_json(result, indent=1) + "\n")
 
     def result(self) -> RunResult | None:
-        """The result, or None if there is none yet; raises RunError."""
+        """Read result.json; return None if it does not exist. Raises RunError if it is damaged."""
         path = self.path / "result.json"
         try:
             return from_json(path.read_bytes(), RunResult)
@@ -195,13 +226,13 @@ class Run:
             return None
         except ValueError as error:
             raise RunError(
-                f"{path} is damaged, or another version of ddmlp wrote it: {error}; remove it to go on from the last "
-                "checkpoint"
+                f"{path} is damaged or was written by another version of ddmlp: {error}; remove it to resume from the "
+                "last checkpoint"
             ) from None
 
 
 def _step(line: bytes) -> float:
-    """The step of a line of metrics; infinity if the line is damaged."""
+    """Return the step of a line of metrics.jsonl; infinity if the line is damaged."""
     try:
         return from_json(line, AnyEvent).step if line.endswith(b"\n") else math.inf
     except ValueError:

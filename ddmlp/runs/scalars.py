@@ -1,4 +1,4 @@
-"""The curves that the events of a run draw, by the names that TensorBoard, MLflow and Weights & Biases show."""
+"""The curves of a run, as TensorBoard, MLflow and Weights & Biases show them."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,15 @@ from ddmlp.runs.events import Epoch, Event, Progress
 
 
 def scalars(event: Event) -> Iterator[tuple[str, float]]:
-    """The points that an event adds to the curves, by the names of these."""
+    """Yield the points that an event adds to curves: the name of a curve, and a value.
+
+    Errors and cross-entropies are those of `Progress` and `Epoch`; the cross-entropy is in nats.
+
+    Examples
+    --------
+    >>> dict(scalars(Epoch(step=4, epoch=1, error=0.1, cross_entropy=0.3, rows=10, seconds=1.0)))
+    {'loss/test': 0.3, 'error/test': 0.1}
+    """
     if isinstance(event, Progress):
         yield "loss/train", event.error
         yield "error/train", event.mistakes

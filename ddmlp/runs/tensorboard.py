@@ -1,4 +1,4 @@
-"""Event files for TensorBoard: the curves of a run, from the events of metrics.jsonl (needs the extra tensorboard)."""
+"""Event files for TensorBoard: the curves of a run, as in metrics.jsonl. Needs the extra `tensorboard`."""
 
 import os
 import time
@@ -16,8 +16,10 @@ from ddmlp.runs.scalars import scalars
 
 
 class EventFiles:
-    """A new event file in `folder`, begun with the first events; a context manager. Raises OSError if it cannot be
-    written, which tensorboardX's SummaryWriter would lose in its thread."""
+    """A new event file in `folder`, created with the first events; a context manager.
+
+    Its methods raise OSError if the file cannot be written; tensorboardX's SummaryWriter would lose it in a thread.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -36,7 +38,7 @@ class EventFiles:
                 self._writer.close()
 
     def record(self, events: Iterable[Event]) -> None:
-        """Add the points of these events, at their steps. A start takes back those past it, as in metrics.jsonl."""
+        """Add the points of these events. A start drops the points past its step, as in metrics.jsonl."""
         with naming(self._folder):
             for event in events:
                 for entry in _entries(event):
@@ -48,15 +50,15 @@ class EventFiles:
     def _open(self) -> EventsWriter:
         if self._writer is None:
             self._folder.mkdir(exist_ok=True)
-            # Files are named by the second; two processes that begin in the same one must not meet.
+            # File names have a resolution of one second; two processes must not share a file.
             self._writer = EventsWriter(str(self._folder / "events"), filename_suffix=f".{os.getpid()}")
         return self._writer
 
 
 def _entries(event: Event) -> Iterator[Entry]:
-    """What an event adds to the file."""
+    """Yield the entries that an event adds to the file."""
     now = time.time()
-    if isinstance(event, Started):  # TensorBoard drops what it has read of this step and later ones
+    if isinstance(event, Started):  # TensorBoard then drops the points of this step and later
         yield Entry(wall_time=now, step=event.step + 1, session_log=SessionLog(status=SessionLog.START))
     if points := [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars(event)]:
         yield Entry(wall_time=now, step=event.step, summary=Summary(value=points))

@@ -1,4 +1,4 @@
-"""What a result was computed with."""
+"""The versions of the software that computes a result."""
 
 import platform
 from functools import cache
@@ -10,10 +10,10 @@ from ddmlp import __version__
 
 @cache
 def versions() -> dict[str, str]:
-    """For checkpoints and results: name to version. Only that of ddmlp can change the bits."""
-    from ddmlp.nn.compiled import processor  # late, because it loads the compiler
+    """Return versions by name, for checkpoints and results. Only the version of ddmlp can change the bits."""
+    from ddmlp.nn.compiled import processor  # imported late, because it loads the compiler
 
-    # One process needs no Ray.
+    # Ray is optional.
     found = [name for name in ("numpy", "numba", "llvmlite", "pyarrow", "ray") if find_spec(name)]
     return {
         "ddmlp": __version__,

@@ -1,1 +1,1 @@
-"""HTTP: a web application that recognises digits and shows runs."""
+"""The web application: it recognises digits and shows runs."""

@@ -1,4 +1,4 @@
-"""The web application: what recognises digits, the pages, and a run's news."""
+"""The web application: recognition of digits, pages, and the events of a run."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -31,14 +31,15 @@ from ddmlp.serving.uploads import body_of, kind_of, read_images
 
 T = TypeVar("T")
 DESCRIPTION = (
-    "Recognises handwritten digits, drawn or photographed. The member error of a JSON object says what is wrong."
+    "Recognises handwritten digits, drawn or photographed. If a request fails, the answer is a JSON object whose "
+    "member error says why."
 )
 PAGES = Path(__file__).parent / "static"
-MAX_REQUESTS, MAX_WAITING = 16, 256  # each of the former may hold uploads.MAX_BYTES; the latter of each client
+MAX_REQUESTS, MAX_WAITING = 16, 256  # requests at once, each of up to uploads.MAX_BYTES; waiting requests per client
 MAX_WATCHERS = 16
-Seen = Annotated[bool, Query(description="Whether to answer with the pixels that the network saw, too.")]
-Fitted = Annotated[Fit, Query(description="Whether a picture is fitted to how the model's images look: if it looks "
-                              "otherwise, never, always.")]  # fmt: skip
+Seen = Annotated[bool, Query(description="Whether to include the pixels that the network saw in the answer.")]
+Fitted = Annotated[Fit, Query(description="When to fit a picture to the look of the training images: only if its look "
+                              "differs (auto), never, or always.")]  # fmt: skip
 
 
 def application(
@@ -48,12 +49,27 @@ def application(
     hosts: frozenset[str] | None = None,
     over: Callable[[], bool] = lambda: False,
 ) -> FastAPI:
-    """The application.
+    """Make the application.
 
-    served: the model that answers; name: what the page calls it; run: the run that is watched, if one is; hosts: the
-    names that the server answers to, None for all; over: whether the server is about to end.
+    Parameters
+    ----------
+    served
+        Returns the model that answers.
+    name
+        Its name on the page.
+    run
+        The run to show, if any.
+    hosts
+        The host names that the server answers to; None for all.
+    over
+        Returns whether the server is shutting down; event streams end then.
+
+    Examples
+    --------
+    >>> from ddmlp.serving.models import fixed
+    >>> app = application(fixed(Path("runs/one")), "runs/one")  # doctest: +SKIP
     """
-    thread = ThreadPoolExecutor(1, thread_name_prefix="recogniser")  # a Version is not for two at once
+    thread = ThreadPoolExecutor(1, thread_name_prefix="recogniser")  # a Version is not thread-safe
     requests, watchers = Admission(MAX_REQUESTS, MAX_WAITING), Admission(MAX_WATCHERS)
 
     @asynccontextmanager
@@ -73,17 +89,18 @@ def application(
     _add_pages(app)
 
     @app.post("/predict", summary="Recognise digits", openapi_extra=REQUEST,
-              response_description="the answer: of one image, or of each of a batch",
+              response_description="the prediction for one image, or for each image of a batch",
               responses=errors(400, 408, 413, 415, 422, 429, 503), response_model_exclude_unset=True)  # fmt: skip
     async def predict(request: Request, seen: Seen = False, fit: Fitted = Fit.AUTO) -> Answer | BatchAnswer:
-        """Of one image, or of a batch of them."""
+        """Takes one image, or a batch of images."""
         kind = kind_of(request)
         async with body_of(request, requests) as body:
             return await in_thread(recognised, served, kind, body, seen, fit)
 
-    @app.get("/about", summary="What is served", dependencies=[Depends(requests.turn)], responses=errors(429),
-             response_description="what is served; model is null while the run has no checkpoint")  # fmt: skip
+    @app.get("/about", summary="Describe the model", dependencies=[Depends(requests.turn)], responses=errors(429),
+             response_description="the model; null while the run has no checkpoint")  # fmt: skip
     async def about() -> About:
+        """Describes the model that answers, and says whether a run is shown."""
         try:
             model = (await in_thread(served)).info
         except RequestError:
@@ -92,18 +109,18 @@ def application(
 
     if run is not None:
 
-        @app.get("/events", summary="A run's news", dependencies=[Depends(watchers.turn)],
-                 response_class=StreamingResponse, response_description="the news, without an end",
+        @app.get("/events", summary="Follow a run", dependencies=[Depends(watchers.turn)],
+                 response_class=StreamingResponse, response_description="an endless stream of server-sent events",
                  responses={200: {"content": {"text/event-stream": {}}}, **errors(429)})  # fmt: skip
         async def events() -> StreamingResponse:
-            """Server-sent events. again: forget what was told; events: lines of the run's metrics.jsonl; state: whether
-            it has begun, for how many seconds nothing was written, and its result."""
+            """Sends server-sent events. again: discard all earlier events; events: lines of the run's metrics.jsonl;
+            state: whether the run has begun, how many seconds ago it last wrote, and its result."""
             return StreamingResponse(watch(run, over), media_type="text/event-stream")
 
         @app.get("/report", include_in_schema=False)
         async def report() -> FileResponse:
             if not (run.path / REPORT).is_file():
-                raise HTTPException(404, f"{shown(run.path)} has no report yet; it is written when the run ends")
+                raise HTTPException(404, f"{shown(run.path)} has no report yet: it is written when the run ends")
             return FileResponse(run.path / REPORT, headers={"Content-Security-Policy": REPORT_POLICY})
 
     return app
@@ -122,7 +139,7 @@ def _add_pages(app: FastAPI) -> None:
 
 
 def recognised(served: Served, kind: str, body: bytes, seen: bool, fit: Fit) -> Answer | BatchAnswer:
-    """The answer to a body; raises RequestError and ImageError."""
+    """Return the answer to a body of this media type. Raises RequestError and ImageError."""
     version = served()
     images, batch = read_images(kind, body, version.model, fit)
     probabilities = version.model.predict_proba(np.stack([image.pixels for image in images]))
@@ -144,7 +161,7 @@ def _prediction(model: Model, image: Picture, probabilities: NDArray[np.floating
 
 
 async def _refusal(_request: Request, error: Exception) -> JSONResponse:
-    """What is wrong, as JSON."""
+    """Answer an error as JSON."""
     status, said, headers = 500, str(error), dict[str, str]()
     match error:
         case RequestError():
@@ -157,6 +174,6 @@ async def _refusal(_request: Request, error: Exception) -> JSONResponse:
             status, said = 422, "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
     if status in (429, 503):
         headers["Retry-After"] = "1"
-    if status in (408, 413):  # more may come, which nobody will read
+    if status in (408, 413):  # the rest of the body will not be read
         headers["Connection"] = "close"
     return JSONResponse({"error": said}, status, headers)

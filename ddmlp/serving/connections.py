@@ -1,4 +1,4 @@
-"""Connections of the server, none of which can keep others out."""
+"""Connections with bounds, so that idle or slow clients cannot block others."""
 
 import asyncio
 import resource
@@ -7,23 +7,23 @@ from typing import Any
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MAX_CONNECTIONS = 512
-FILES = 256  # that are left for all else, if the system allows few
-BACKLOG = 192  # connections that are accepted at a time, before others give way for them
-HEAD_SECONDS = 10.0  # for the head of a request, counted from the connection or from the answer before
-WRITE_SECONDS = 30.0  # in which a client must take something of an answer that waits for it
+FILES = 256  # file descriptors left for everything else, if the system allows few
+BACKLOG = 192  # connections that asyncio accepts in one go, before excess ones are closed
+HEAD_SECONDS = 10.0  # for the head of a request, from the connection or the previous answer
+WRITE_SECONDS = 30.0  # within which a client must read some of a waiting answer
 
 
 class BoundedConnection(H11Protocol):
-    """A connection of uvicorn, with bounds on how long it waits for its client, and on how many there are.
+    """A uvicorn connection with a bound on its waits for the client, and on the number of connections.
 
-    If there are too many, the one that has waited for its client for the longest time is closed: for a request, or for
-    the rest of one. A client that asks something is let in, however many are there that ask nothing.
+    If there are too many, the one that has waited longest for its client, to send a request or the rest of one, is
+    closed. So a new client is always accepted, however many idle connections there are.
     """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._most = most_connections()
-        self._answered: object = None  # the request that was answered last
+        self._answered: object = None  # the last request that was answered
         self._clock: asyncio.TimerHandle | None = None
         self._since = 0.0
 
@@ -47,7 +47,7 @@ class BoundedConnection(H11Protocol):
         self._answered = self.cycle
         self._await_request()
         super().on_response_complete()
-        self._heed_request()  # which may have come before this answer
+        self._heed_request()  # the next request may have arrived before this answer
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -59,7 +59,7 @@ class BoundedConnection(H11Protocol):
 
     @property
     def waits(self) -> bool:
-        """Whether it is the client's turn: to send a request, or the rest of one."""
+        """Whether the client must send: a request, or the rest of one."""
         return self.cycle is self._answered or bool(self.cycle.more_body)
 
     def _await_request(self) -> None:
@@ -67,7 +67,7 @@ class BoundedConnection(H11Protocol):
         self._start_clock(HEAD_SECONDS)
 
     def _heed_request(self) -> None:
-        """The clock is only for the head: if that is there, the application bounds the time of the rest."""
+        """Stop the clock once the head has arrived: the application limits the time of the body."""
         if self.cycle is not self._answered:
             self._stop_clock()
 
@@ -82,7 +82,7 @@ class BoundedConnection(H11Protocol):
 
 
 def most_connections() -> int:
-    """How many connections there may be: fewer than MAX_CONNECTIONS if the process may open few files."""
+    """Return the largest number of connections: MAX_CONNECTIONS, or fewer if the process may open few files."""
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if allowed == resource.RLIM_INFINITY:
         return MAX_CONNECTIONS

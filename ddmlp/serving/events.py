@@ -1,4 +1,4 @@
-"""A run, watched while it trains: metrics.jsonl, followed as it grows."""
+"""Follows a run while it trains: reads metrics.jsonl as it grows, and sends its events."""
 
 import asyncio
 import os
@@ -16,14 +16,17 @@ from ddmlp.runs.events import Event, read_event
 from ddmlp.runs.run import Run
 
 CHUNK_BYTES = 256 << 10  # read at a time
-MAX_LINE_BYTES = 64 << 10  # a longer line is none of ours
+MAX_LINE_BYTES = 64 << 10  # a longer line cannot be an event
 POLL_SECONDS = 0.25
-QUIET_SECONDS = 5  # the unit in which silence is told
+QUIET_SECONDS = 5  # resolution of the time since the last write
 
 
 class Follower:
-    """Reads what is appended to a file of JSON lines, whatever becomes of the file: not there yet, cut, replaced (as a
-    resume does it), with lines that are damaged or half written."""
+    """Reads what is appended to a metrics.jsonl.
+
+    The file may not exist yet, may be truncated or replaced (a resume replaces it), and may have damaged or unfinished
+    lines, which are skipped.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -31,8 +34,10 @@ class Follower:
         self._rest = b""  # of a line that has not ended
 
     def read(self) -> tuple[bool, list[Event]]:
-        """Whether the file is another than before, so that what was read of it is void; and the next events, those of
-        CHUNK_BYTES bytes at most."""
+        """Return whether the file was replaced, so that all earlier events are void, and the next events.
+
+        Reads at most CHUNK_BYTES bytes.
+        """
         again = self._file is not None and not self._goes_on()
         if again:
             self.close()
@@ -42,7 +47,7 @@ class Follower:
             except FileNotFoundError:
                 return again, []
         *lines, rest = (self._rest + self._file.read(CHUNK_BYTES)).split(b"\n")
-        self._rest = rest[:MAX_LINE_BYTES]  # a longer one cannot become JSON again
+        self._rest = rest[:MAX_LINE_BYTES]  # a longer line stays damaged
         return again, [event for line in lines if (event := _known(line))]
 
     def close(self) -> None:
@@ -51,7 +56,7 @@ class Follower:
         self._file, self._rest = None, b""
 
     def _goes_on(self) -> bool:
-        """Whether the open file is still the one at the path, and not cut. While it is open, no other has its inode."""
+        """Whether the open file is still at the path and not truncated. While it is open, its inode is not reused."""
         assert self._file is not None
         ours = os.fstat(self._file.fileno())
         try:
@@ -61,7 +66,7 @@ class Follower:
 
 
 def _known(line: bytes) -> Event | None:
-    """The event of a line; None if it is damaged, or of an unknown kind."""
+    """Parse a line; return None if it is damaged or of an unknown kind."""
     try:
         return read_event(line)
     except ValueError:
@@ -69,17 +74,21 @@ def _known(line: bytes) -> Event | None:
 
 
 async def watch(run: Run, over: Callable[[], bool]) -> AsyncIterator[str]:
-    """Server-sent events about a run, until `over`.
+    """Yield server-sent events about a run until `over` returns true.
 
-    again   forget what was told: the run was taken back, or this is the beginning
-    events  lines of metrics.jsonl, in their order
-    state   what `state` says, where it has changed
+    The format is that of https://html.spec.whatwg.org/multipage/server-sent-events.html.
+
+    ======  =======================================================================
+    again   discard all earlier events: the run was rewound, or the stream begins
+    events  lines of metrics.jsonl, in order
+    state   the result of `state`, when it changes
+    ======  =======================================================================
     """
     follower, told = Follower(run.path / "metrics.jsonl"), None
     try:
         yield _message("again", None)
         while not over():
-            now = state(run)  # before the events are read: a result is told once all events before it are
+            now = state(run)  # before reading events, so that a result is sent only after all events before it
             again, events = follower.read()
             if again:
                 yield _message("again", None)
@@ -93,10 +102,14 @@ async def watch(run: Run, over: Callable[[], bool]) -> AsyncIterator[str]:
 
 
 def state(run: Run) -> dict[str, Any]:
-    """What a run is at: it has not begun, it trains, or it has come to a result that no later line takes back.
+    """Return the state of a run.
 
-    quiet: for how many seconds nothing was written, in steps of QUIET_SECONDS; epochs: how many it comes to, None if it
-    has no end of its own; report: whether there is one.
+    Returns
+    -------
+    dict
+        begun: whether the run exists; quiet: seconds since metrics.jsonl was written to, in steps of QUIET_SECONDS;
+        result: the result, unless metrics.jsonl is newer; epochs: total number of epochs, None if the run has no
+        fixed end; report: whether a report exists.
     """
     about = {"epochs": _epochs(run), "report": (run.path / REPORT).exists()}
     written = _written(run.path / "metrics.jsonl")
@@ -105,23 +118,23 @@ def state(run: Run) -> dict[str, Any]:
     ended = _written(run.path / "result.json")
     result = None
     if ended is not None and ended >= written:
-        with suppress(RunError):  # a damaged one is no news of the run
+        with suppress(RunError):  # a damaged result counts as none
             result = run.result()
     quiet = max(0.0, time.time() - written)
     return {"begun": True, "quiet": int(quiet / QUIET_SECONDS) * QUIET_SECONDS, "result": result, **about}
 
 
 def _epochs(run: Run) -> int | None:
-    """How many epochs the run comes to; None if nobody knows."""
+    """Return the total number of epochs; None if it is unknown or the run has no fixed end."""
     try:
         config = run.origin().config
-    except (RunError, OSError):  # it has not begun, or is none that can be read
+    except (RunError, OSError):  # the run has not begun, or cannot be read
         return None
     return None if config.follow else config.epochs
 
 
 def _written(path: Path) -> float | None:
-    """When a file was last written to; None if there is none."""
+    """Return when a file was last written to; None if it does not exist."""
     try:
         return path.stat().st_mtime
     except FileNotFoundError:
@@ -129,5 +142,5 @@ def _written(path: Path) -> float | None:
 
 
 def _message(name: str, data: Any) -> str:
-    """A server-sent event. JSON has no numbers that are not finite: they become null."""
+    """Encode a server-sent event. Numbers that are not finite become null, because JSON does not have them."""
     return f"event: {name}\ndata: {msgspec.json.encode(data).decode()}\n\n"

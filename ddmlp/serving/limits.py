@@ -1,4 +1,4 @@
-"""Admission of requests: so many at once, so many more of each client that wait, and no others."""
+"""Admission control: a limit on requests at once, and on waiting requests of each client."""
 
 import asyncio
 from collections import deque
@@ -10,22 +10,31 @@ from ddmlp.errors import RequestError
 
 
 class Admission:
-    """The bound on what requests hold. Belongs to one event loop.
+    """Limits how many requests run at once, and how many wait. Belongs to one event loop.
 
-    The requests of each client wait in a queue of their own, and the queues take turns: a client with many requests
-    makes another wait for one of them, not for all.
+    Each client has its own queue, and the queues take turns (round robin): a client with many requests delays another
+    client by one of them, not by all.
+
+    Parameters
+    ----------
+    at_once
+        Largest number of requests that run.
+    waiting
+        Largest number of requests of each client that wait.
     """
 
     def __init__(self, at_once: int, waiting: int = 0) -> None:
-        """at_once: requests that have their turn; waiting: how many of each client wait, at most."""
         self._free = at_once
         self._waiting = waiting
         self._queues: dict[str, deque[asyncio.Future[None]]] = {}  # by client; the first has the next turn
 
     async def turn(self, request: Request) -> AsyncIterator[None]:
-        """Wait for a turn, and hold it until the request is answered: what FastAPI calls a dependency with yield.
+        """Wait for a turn, and hold it until the request is answered: a FastAPI dependency with yield.
 
-        Raises RequestError at once if too many requests of that client wait already.
+        Raises
+        ------
+        RequestError
+            At once, if too many requests of this client are waiting.
         """
         await self._take(request.client.host if request.client else "")
         try:
@@ -39,7 +48,7 @@ class Admission:
             return
         queue = self._queues.get(client, deque())
         if len(queue) >= self._waiting:
-            raise RequestError(429, f"{len(queue)} requests of {client} wait already; try again in a second")
+            raise RequestError(429, f"{client} already has {len(queue)} waiting requests; try again in a second")
         self._queues[client] = queue
         granted = asyncio.get_running_loop().create_future()
         queue.append(granted)
@@ -51,7 +60,7 @@ class Admission:
             raise
 
     def _pass_on(self) -> None:
-        """Give a turn that has ended to the next request that still waits."""
+        """Give a turn that has ended to the next waiting request."""
         while self._queues:
             client = next(iter(self._queues))
             queue = self._queues.pop(client)

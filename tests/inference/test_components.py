@@ -1,4 +1,4 @@
-"""Connected components, beside a flood fill."""
+"""Connected components, compared with a flood fill."""
 
 import numpy as np
 from hypothesis import given
@@ -11,6 +11,7 @@ MASKS = arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9)))
 
 
 def flooded(mask: np.ndarray) -> set[frozenset[tuple[int, int]]]:
+    """The components of a mask, as sets of pixels (y, x)."""
     left, found = {(int(y), int(x)) for y, x in np.argwhere(mask)}, set()
     while left:
         part, edge = set(), [left.pop()]

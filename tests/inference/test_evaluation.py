@@ -1,4 +1,4 @@
-"""Evaluation: the error is the one of the result, and the one that plain NumPy counts."""
+"""Evaluation agrees with the run's result and with plain NumPy."""
 
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def test_simple(trained, data):
     assert found.cross_entropy == pytest.approx(-np.log(y2[np.arange(1_000), labels]).mean(), rel=1e-5)
 
 
-def test_the_error_of_the_result(trained, data):
+def test_same_as_result(trained, data):
     result = Run(trained).result()
     found = evaluate(load_weights(trained), Dataset(data / "test"))
     assert found.error == result.test_error
@@ -73,13 +73,11 @@ def test_off_the_diagonal():
 
 
 @pytest.mark.parametrize("shape", [Shape(783, 4, 10), Shape(784, 4, 9)])
-def test_another_shape(data, shape):
+def test_other_shape(data, shape):
     with pytest.raises(RunError) as caught:
         evaluate(Weights.draw(shape, 0), Dataset(data / "test"))
-    assert str(caught.value) == (
-        f"the model has {shape.inputs} inputs and {shape.outputs} classes, but {data}/test has 784 pixels a row and "
-        "10 classes"
-    )
+    for fact in (shape.inputs, shape.outputs, f"{data}/test", 784, 10):
+        assert str(fact) in str(caught.value)
 
 
 def test_more_classes(data):
@@ -88,7 +86,7 @@ def test_more_classes(data):
     assert found.rows == 1_000
 
 
-def test_a_checkpoint(trained, data):
+def test_checkpoint(trained, data):
     newest = max((trained / "checkpoints").glob("step-*.npz"))
     assert (
         evaluate(load_weights(newest), Dataset(data / "test")).error

@@ -1,4 +1,4 @@
-"""Models for other tools: they recognise what ddmlp recognises, and say what one has to know to use them."""
+"""Exported models agree with ddmlp, and their metadata says how to use them."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def images(data: Path) -> np.ndarray:
-    """The images of the sample's whole test set: (1000, 28, 28) uint8."""
+    """All images of the sample's test set: (1000, 28, 28) uint8."""
     dataset = Dataset(data / "test")
     pixels, _ = dataset.gather(np.arange(len(dataset)))
     return pixels.reshape(-1, 28, 28)
@@ -51,7 +51,7 @@ def session(model: Model) -> "InferenceSession":
 
 
 def assert_the_same(session: "InferenceSession", model: Model, images: np.ndarray) -> None:
-    """The same classes, and probabilities within 1e-6 of the exact ones; those in float32 are not that near."""
+    """Assert the same classes, and probabilities within 1e-6 of the exact ones (in float32, they differ by more)."""
     probabilities, classes = session.run(["probabilities", "class"], {"images": images})
     expected = exact(model, images)
     assert (probabilities.dtype, probabilities.shape) == (np.float32, expected.shape)
@@ -70,7 +70,7 @@ def test_onnx_on_mnist(session: "InferenceSession", model: Model, mnist: Path):
     assert_the_same(session, model, images)
 
 
-@pytest.mark.usefixtures("session")  # onnxruntime keeps files open from the first one on
+@pytest.mark.usefixtures("session")  # onnxruntime keeps files open from its first session on
 def test_onnx_is_exact(images: np.ndarray):
     weights = Weights.draw(Shape(784, 400, 10), seed=1)
     weights.flat *= 8
@@ -80,9 +80,9 @@ def test_onnx_is_exact(images: np.ndarray):
     assert np.abs(session.run(["probabilities"], {"images": images})[0] - exact(model, images)).max() < 1e-7
 
 
-@pytest.mark.usefixtures("session")  # onnxruntime keeps files open from the first one on
+@pytest.mark.usefixtures("session")  # onnxruntime keeps files open from its first session on
 def test_float32(model: Model, images: np.ndarray):
-    """No number in the graph has 64 bits, and it recognises the same."""
+    """The graph has no 64-bit numbers, and predicts the same classes."""
     from onnx import TensorProto, load_from_string
     from onnxruntime import InferenceSession
 
@@ -98,7 +98,7 @@ def test_float32(model: Model, images: np.ndarray):
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
-def test_onnx_any_number_of_images(count: int, session: "InferenceSession", images: np.ndarray):
+def test_onnx_batch_sizes(count: int, session: "InferenceSession", images: np.ndarray):
     (inputs,) = session.get_inputs()
     assert (inputs.name, inputs.type, inputs.shape) == ("images", "tensor(uint8)", ["batch", 28, 28])
     shapes = [(output.name, output.shape) for output in session.get_outputs()]
@@ -113,8 +113,8 @@ def test_onnx_metadata(session: "InferenceSession", model: Model):
     assert about.custom_metadata_map == metadata_of(model)
 
 
-@pytest.mark.usefixtures("session")  # onnxruntime keeps files open from the first one on
-def test_onnx_no_squares():
+@pytest.mark.usefixtures("session")  # onnxruntime keeps files open from its first session on
+def test_onnx_not_square():
     draw = np.random.default_rng(0)
     w1, w2 = draw.normal(size=(6, 4)).astype(np.float32), draw.normal(size=(4, 3)).astype(np.float32)
     model = Model(Weights.join(w1, w2), (2, 3))
@@ -125,11 +125,11 @@ def test_onnx_no_squares():
 
 
 def test_safetensors(trained: Path, model: Model, images: np.ndarray):
-    """They have all that one needs to use them."""
+    """The tensors and the metadata are enough to use the model."""
     from safetensors.numpy import load as load_safetensors
 
     written = export(model, "safetensors")
-    header = json.loads(written[8 : 8 + int.from_bytes(written[:8], "little")])  # as the format's specification has it
+    header = json.loads(written[8 : 8 + int.from_bytes(written[:8], "little")])  # as in the format's specification
     about, tensors = header["__metadata__"], load_safetensors(written)
     w1, w2 = tensors["W1"], tensors["W2"]
     assert sorted(tensors) == ["W1", "W2"]
@@ -147,8 +147,8 @@ def test_safetensors(trained: Path, model: Model, images: np.ndarray):
 
 
 @pytest.mark.parametrize("hidden", [3, 64, 65])
-def test_any_number_of_hidden_units(hidden: int):
-    """The matrices in the files have just these, and lie row by row."""
+def test_hidden_sizes(hidden: int):
+    """The matrices in the files are stored row by row, without the padding of the hidden units."""
     from onnx import load_from_string, numpy_helper
     from safetensors.numpy import load as load_safetensors
 

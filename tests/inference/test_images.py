@@ -1,4 +1,4 @@
-"""Pictures of every kind, made into what the network was trained on."""
+"""Pictures of every kind become images like those that the network was trained on."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def complaint_of(path: Path) -> str | None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_picture_of_any_kind(trained, digits, tmp_path, kind):
+def test_kinds(trained, digits, tmp_path, kind):
     digits = digits[::2]
     seen = np.stack([read_image(save(tmp_path, kind, digit), (28, 28)).pixels for digit in digits])
     assert (seen.dtype, seen.shape) == (np.uint8, digits.shape)
@@ -38,7 +38,7 @@ def test_a_picture_of_any_kind(trained, digits, tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["plain.png", "inverted.png", "plain.bmp", "sixteen.png"])
-def test_pixels_that_fit_stay(digits, tmp_path, kind):
+def test_fitting_pixels_stay(digits, tmp_path, kind):
     full = digits[digits.max(axis=(1, 2)) == 255]
     assert len(full) > DIGITS / 2
     for digit in full:
@@ -62,7 +62,7 @@ def test_centre_of_mass(digits, tmp_path):
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (64, 32), (1, 1)])
-def test_another_image_shape(digits, tmp_path, shape):
+def test_other_shapes(digits, tmp_path, shape):
     found = read_image(save(tmp_path, "large.png", digits[0]), shape).pixels
     assert (found.shape, found.dtype) == (shape, np.uint8)
     assert found.any()

@@ -1,4 +1,4 @@
-"""How a dataset looks, and that its own images are taken as they are, whatever they look like."""
+"""The look of a dataset: its own images are taken as they are, and other pictures are fitted to it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,13 +26,13 @@ def filling(digit: np.ndarray) -> np.ndarray:
 
 
 def texture(digit: np.ndarray) -> np.ndarray:
-    """No margin, and no level that most of it has."""
+    """A digit on noise: no margin, and no level that most pixels have."""
     noise = np.random.default_rng(int(digit.sum())).integers(40, 220, (28, 28))
     return np.clip(noise + digit // 8, 0, 255).astype(np.uint8)
 
 
 def corner(digit: np.ndarray) -> np.ndarray:
-    """A small digit, at the top left, dark on light grey."""
+    """A small digit at the top left, dark on light grey."""
     image = np.full((28, 28), 200, np.uint8)
     image[2:16, 2:16] -= np.asarray(Image.fromarray(digit).resize((14, 14))) // 2
     return image
@@ -54,7 +54,7 @@ def digits(sample: Path) -> np.ndarray:
 
 
 def test_mnist(data):
-    """What is assumed of a model that does not say how its images look."""
+    """The look that is assumed for models that do not describe their images."""
     found = asdict(Look.of(Dataset(data / "train")))
     for name, expected in asdict(MNIST).items():
         if isinstance(expected, Range):
@@ -65,7 +65,7 @@ def test_mnist(data):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_rows_as_pictures(digits, tmp_path, kind):
-    """The images of a dataset, as files, stay what they are, bit for bit; those that it did not measure, too."""
+    """Images of a dataset, saved as files, are read unchanged, including those that were not measured."""
     images = np.stack([KINDS[kind](digit) for digit in digits])
     look = Look.measure(images[::2])
     for image in images:
@@ -77,7 +77,7 @@ def test_rows_as_pictures(digits, tmp_path, kind):
 
 @pytest.mark.parametrize("kind", ["mnist", "filling", "corner", "binary"])
 def test_fitted_to_the_data(digits, tmp_path, kind):
-    """A large picture becomes an image that looks like those of the dataset."""
+    """A large picture gets the look of the dataset."""
     look = Look.measure(np.stack([KINDS[kind](digit) for digit in digits]))
     for digit in digits[::10]:
         large = Image.new("L", (400, 300), 230)
@@ -86,10 +86,10 @@ def test_fitted_to_the_data(digits, tmp_path, kind):
         pixels, done = read_image(tmp_path / "large.png", (28, 28), look)
         assert look.holds(pixels)
         assert ("inverted" in done) == (kind != "corner")
-        assert "cut and scaled" in done
+        assert "cropped and scaled" in done
 
 
-def test_another_side_of_the_frame(digits):
+def test_off_centre(digits):
     look = Look.measure(np.stack([corner(digit) for digit in digits]))
     assert (look.background, look.ink.least) == (200, 73)
     assert look.extent.median == pytest.approx(10 / 28, abs=0.04)
@@ -108,7 +108,7 @@ def test_textures_are_scaled(digits, tmp_path):
     Image.fromarray(np.pad(image.repeat(4, 0).repeat(4, 1), ((0, 0), (10, 10)))).save(tmp_path / "wide.png")
     pixels, done = read_image(tmp_path / "wide.png", (28, 28), look)
     assert (pixels == image).all()
-    assert done == ("cut", "scaled")
+    assert done == ("cropped", "scaled")
 
 
 def test_as_it_is(digits, tmp_path):
@@ -122,7 +122,7 @@ def test_fitted_always(digits, tmp_path):
     moved = np.roll(digits[0], 1, axis=1)
     Image.fromarray(moved).save(tmp_path / "row.png")
     assert read_image(tmp_path / "row.png", (28, 28), MNIST).done == ()
-    assert read_image(tmp_path / "row.png", (28, 28), MNIST, Fit.ALWAYS).done == ("cut and scaled",)
+    assert read_image(tmp_path / "row.png", (28, 28), MNIST, Fit.ALWAYS).done == ("cropped and scaled",)
 
 
 @pytest.mark.parametrize(("least", "median", "greatest"), [(2, 1, 3), (0, 1, 256), (-1, 1, 2), (0, float("nan"), 1)])

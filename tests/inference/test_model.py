@@ -1,4 +1,4 @@
-"""Models: they say how probable each class is, and which images they take."""
+"""Models: predictions, and the images that a model takes."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ def test_simple():
 
 
 @pytest.mark.parametrize("count", [0, 1, PREDICT_ROWS, PREDICT_ROWS + 1, len(IMAGES)])
-def test_any_number_of_images(count):
+def test_batch_sizes(count):
     found = Model(WEIGHTS, (2, 3)).predict_proba(IMAGES[:count])
     assert found.shape == (count, 3)
     assert found == pytest.approx(note(WEIGHTS, IMAGES[:count]), abs=1e-6)
@@ -41,7 +41,7 @@ def test_any_number_of_images(count):
     )
 
 
-def test_an_answer_stays():
+def test_results_are_copies():
     model = Model(WEIGHTS, (2, 3))
     first = model.predict_proba(IMAGES[:5])
     before = first.tolist()
@@ -50,7 +50,7 @@ def test_an_answer_stays():
 
 
 def test_float64(tmp_path):
-    """Rounded to float32 it predicts the same."""
+    """A model in float64 is rounded to float32."""
     draw = np.random.default_rng(0)
     arrays = {"W1": draw.normal(size=(36, 4)), "W2": draw.normal(size=(4, 3))}
     np.savez(tmp_path / "double.npz", **arrays)
@@ -74,14 +74,14 @@ def test_other_images(images):
 
 @pytest.mark.parametrize("value", [np.float32("nan"), np.float32("inf"), np.float64(1e39)])
 def test_not_finite(tmp_path, value):
-    """Not as float32, at least."""
+    """Values that are not finite in float32 are rejected."""
     np.savez(tmp_path / "model.npz", W1=np.full((4, 3), value), W2=np.zeros((3, 2), value.dtype))
-    with pytest.raises(RunError, match=r"/model\.npz has weights that are not finite$"):
+    with pytest.raises(RunError, match=r"/model\.npz .*not finite"):
         load_weights(tmp_path / "model.npz")
 
 
-def test_a_run_that_has_not_ended(data, tmp_path):
-    """Its training data say the shape of its images, if they are within reach."""
+def test_unfinished_run(data, tmp_path):
+    """The training data give the image shape, if they can be read."""
     weights = Weights.draw(Shape(784, 4, 10), 0)
     assert model_of(tmp_path, weights, data).image_shape == (28, 28)
     assert model_of(tmp_path, weights, tmp_path / "nowhere").image_shape == (28, 28)
@@ -90,21 +90,21 @@ def test_a_run_that_has_not_ended(data, tmp_path):
 
 
 def saved(folder: Path, **about: object) -> Path:
-    """A model.npz that tells of its images; about: what is to be changed in that."""
+    """Write a model.npz that describes its images; about: changes to the description."""
     told = {"image_shape": [2, 3], "look": msgspec.to_builtins(MNIST), "class_names": None} | about
     text = np.frombuffer(json.dumps(told).encode(), np.uint8)
     np.savez(folder / "model.npz", **WEIGHTS.parameters, about=text)
     return folder / "model.npz"
 
 
-def test_a_run_tells_of_its_images(trained, data):
+def test_about_of_a_run(trained, data):
     model = load_model(trained)
     assert (model.image_shape, model.look) == ((28, 28), Look.of(Dataset(data / "train")))
     assert model.look != MNIST
     assert load_model(trained / "model.npz").look == model.look
 
 
-def test_names_of_classes(tmp_path):
+def test_class_names(tmp_path):
     found = load_model(saved(tmp_path, class_names=["no", "yes", "perhaps"]))
     assert (found.image_shape, found.class_name(2)) == ((2, 3), "perhaps")
     assert load_model(saved(tmp_path)).class_name(2) == "2"
@@ -128,7 +128,7 @@ def test_damaged_about(tmp_path, about):
     path = saved(tmp_path, **about)
     with pytest.raises(RunError) as caught:
         load_model(path)
-    assert str(caught.value).startswith(f"{path} is damaged: what it tells of the images does not hold: ")
+    assert str(caught.value).startswith(f"{path} is damaged: ")
 
 
 def file_of(path: Path, inputs: int) -> Path:
@@ -140,14 +140,14 @@ def test_square_images(tmp_path):
     assert load_model(file_of(tmp_path / "model.npz", 36)).image_shape == (6, 6)
 
 
-def test_no_square(tmp_path):
+def test_not_square(tmp_path):
     path = file_of(tmp_path / "model.npz", 35)
     with pytest.raises(RunError) as caught:
         load_model(path)
-    assert str(caught.value) == f"{path} takes images of 35 pixels, which is no square, and no result.json says more"
+    assert all(fact in str(caught.value) for fact in (str(path), "35 pixels", "result.json"))
 
 
-def test_image_shape_of_the_result(tmp_path):
+def test_shape_from_result(tmp_path):
     file_of(tmp_path / "model.npz", 36)
     (tmp_path / "result.json").write_text(json.dumps({"image_shape": [4, 9]}))
     assert load_model(tmp_path).image_shape == load_model(tmp_path / "model.npz").image_shape == (4, 9)
@@ -175,17 +175,18 @@ def test_image_shape_of_the_result(tmp_path):
         pytest.param("[" * 100_000, id="deep"),
     ],
 )
-def test_a_damaged_result(tmp_path, text):
+def test_damaged_result(tmp_path, text):
     file_of(tmp_path / "model.npz", 36)
     (tmp_path / "result.json").write_text(text)
     with pytest.raises(RunError) as caught:
         load_model(tmp_path)
-    assert str(caught.value) == f"{tmp_path}/result.json is damaged: it has no image_shape [height, width]"
+    assert str(caught.value).startswith(f"{tmp_path}/result.json is damaged: ")
+    assert "image_shape" in str(caught.value)
 
 
-def test_a_result_that_does_not_fit(tmp_path):
+def test_misfit_result(tmp_path):
     file_of(tmp_path / "model.npz", 36)
     (tmp_path / "result.json").write_text(json.dumps({"image_shape": [5, 7]}))
     with pytest.raises(RunError) as caught:
         load_model(tmp_path)
-    assert str(caught.value) == f"{tmp_path} takes images of 36 pixels, but {tmp_path}/result.json says 5 x 7"
+    assert all(fact in str(caught.value) for fact in ("36 pixels", f"{tmp_path}/result.json", "5 x 7"))

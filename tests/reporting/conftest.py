@@ -1,4 +1,4 @@
-"""The runs that the reports are about."""
+"""The runs that the tests report on."""
 
 from contextlib import nullcontext
 from pathlib import Path
@@ -22,8 +22,10 @@ RUNS = {
 
 @pytest.fixture(scope="package")
 def runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the runs `plain`, `late` with a delay and a queue of units, `part`, which was stopped, and
-    `stream`; not to be changed."""
+    """A folder with the runs `plain`, `late` (a delay and a queue of units), `part` (stopped) and `stream`.
+
+    Tests must not change them.
+    """
     folder = tmp_path_factory.mktemp("report")
     for name, flags in RUNS.items():
         words = ["--data", str(data), "--run", str(folder / name), "--quiet", "--no-report", *flags]

@@ -1,4 +1,4 @@
-"""Which charts runs have, and what these say in words."""
+"""The charts of runs, and their texts for screen readers."""
 
 from dataclasses import replace
 
@@ -7,7 +7,8 @@ from msgspec import structs
 
 from ddmlp.reporting.charts import WAITS, Chart, _waits, charts
 from ddmlp.reporting.summary import read_summary
-from ddmlp.runs.events import Queue, Queues, Records, Started
+from ddmlp.runs.events import Queue, Queues, Started
+from ddmlp.runs.records import Records
 from tests.support.events import progress
 
 
@@ -29,14 +30,14 @@ def test_simple(drawn):
         assert chart.caption
 
 
-def test_words_for_a_curve(drawn, runs):
+def test_text_of_a_curve(drawn, runs):
     lines = read_summary(runs / "plain").records.progress
     ends = f"plain {lines[0].error:.4g} to {lines[-1].error:.4g}"
-    assert drawn["plain"]["Loss"].alternative == f"Loss over rows seen, E, nats: {ends}"
+    assert drawn["plain"]["Loss"].alternative == f"Loss over rows trained on, E, nats: {ends}"
 
 
-def test_words_for_a_histogram(drawn):
-    assert drawn["late"]["Staleness"].alternative.endswith("late: 0 in 1, 1 in 1, 2 in 78")
+def test_text_of_a_histogram(drawn):
+    assert drawn["late"]["Staleness"].alternative.endswith("late: 0 versions: 1, 1 versions: 1, 2 versions: 78")
 
 
 def test_several_runs_in_one(runs):
@@ -61,8 +62,8 @@ def test_waiting(runs):
     ]  # fmt: skip
     records = Records([*lines[:20], Started(2_000, []), *lines[20:]])
     found = {chart.title: chart for chart in charts(["late"], [replace(summary, records=records)])}
-    assert found["Waiting"].alternative == "Waiting over rows seen, of the time, %: late 25 to 25"
+    assert found["Waiting"].alternative.endswith(": late 25 to 25")
     server, worker = _waits(0, replace(summary, records=records))
     assert {*server.y} == {25}
-    assert {*worker.y} == {75}  # each of two
-    assert len(server.x) == WAITS - 1  # over the start nothing is counted
+    assert {*worker.y} == {75}  # each of two workers
+    assert len(server.x) == WAITS - 1  # the interval with the start does not count

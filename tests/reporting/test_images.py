@@ -1,4 +1,4 @@
-"""Arrays as pictures, read back pixel by pixel."""
+"""Arrays as PNG pictures, read back pixel by pixel."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""The most confident mistakes and the most frequent ones."""
+"""The most confident mistakes and the most frequent confusions."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def test_no_mistakes(runs, data):
     assert most_confident(load_model(runs / "plain"), Dataset(data / "test"), np.array([], np.intp)) == []
 
 
-def test_the_truth_is_always_shown():
+def test_truth_is_shown():
     probabilities = np.array([0.1] * 9 + [0.05, 0.03, 0.02])
     mistake = Mistake(1, truth=11, image=np.zeros((2, 2), np.uint8), probabilities=probabilities)
     assert list(mistake.shown) == [*range(10), 11]

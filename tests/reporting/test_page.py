@@ -1,4 +1,4 @@
-"""The page: what it shows of runs of every kind, and that it needs nothing from outside."""
+"""The report shows runs of every kind, and loads nothing from elsewhere."""
 
 import json
 import re
@@ -19,14 +19,14 @@ from ddmlp.inference.model import load_model
 from ddmlp.reporting import write_report
 from ddmlp.reporting.page import MAX_MATRIX, page, verdict
 from ddmlp.reporting.summary import RunSummary, read_summary
-from ddmlp.runs.events import Records
+from ddmlp.runs.records import Records
 from tests.support.html import Page
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
 def written(folder: Path, *runs: Path) -> Page:
-    """The report of the runs, written to `folder`."""
+    """Write the report of the runs to `folder`, and read it."""
     write_report(runs, folder / "page.html")
     return Page((folder / "page.html").read_text())
 
@@ -54,7 +54,7 @@ def test_simple(pages, runs):
 
 
 def test_result_comes_first(pages, plain):
-    first = pages["plain"].text.split("Over rows seen")[0]
+    first = pages["plain"].text.split("Training")[0]
     assert f"{plain.result.test_error:.2%} test error" in first
     assert "bit for bit" not in first
 
@@ -62,10 +62,10 @@ def test_result_comes_first(pages, plain):
 def test_headline(plain, runs):
     stream = read_summary(runs / "stream")
     untested = replace(stream, result=structs.replace(stream.result, test_error=None, test_rows=None))
-    assert untested.headline == f"{stream.result.prequential.error:.2%} mistaken before trained on"
+    assert untested.headline == f"{stream.result.prequential.error:.2%} prequential error"
     going = replace(plain, result=None, model_step=7)
     assert going.headline == f"{plain.evaluation.error:.2%} test error at step 7"
-    assert replace(going, evaluation=None).headline.startswith("not ended")
+    assert replace(going, evaluation=None).headline.startswith("unfinished")
 
 
 def test_verdict(plain, runs):
@@ -73,14 +73,14 @@ def test_verdict(plain, runs):
     assert verdict(["a"], [plain]) == ""
     assert verdict(["a", "b"], [plain, plain]).endswith("2 runs are equal, bit for bit.")
     assert verdict(["a", "b"], [plain, late]).endswith("2 runs differ.")
-    assert "of a, c; and those of b, e." in verdict(list("abcde"), [plain, late, plain, part, late])
-    chain = replace(plain, result=None)  # of the same end
+    assert "a, c; b, e." in verdict(list("abcde"), [plain, late, plain, part, late])
+    chain = replace(plain, result=None)  # its last checkpoint has the same weights
     assert "equal" in verdict(["a", "b"], [plain, chain])
     assert "b has neither" in verdict(["a", "b"], [plain, replace(chain, last=None)])
 
 
 @pytest.mark.parametrize("key", ["plain", "stream", "four"])
-def test_nothing_from_outside(pages, key):
+def test_self_contained(pages, key):
     page = pages[key]
     assert page.outside() == []
     assert {"http-equiv": "Content-Security-Policy", "content": POLICY} in page.all("meta")
@@ -90,14 +90,14 @@ def test_nothing_from_outside(pages, key):
 
 
 @pytest.mark.parametrize("key", ["plain", "stream", "four"])
-def test_pictures_have_words(pages, key):
+def test_texts_of_pictures(pages, key):
     page = pages[key]
     assert all(picture["alt"] for picture in page.all("img"))
     assert len(page.pictures()) == len(page.all("svg")) > 4
     assert all(page.pictures())
 
 
-def test_tables_can_be_scrolled_by_keyboard(pages):
+def test_keyboard_scrolling(pages):
     page = pages["four"]
     boxes = [each for each in page.all("div") if each.get("class") == "wide"]
     assert len(boxes) == len(page.tables) > 6
@@ -105,7 +105,7 @@ def test_tables_can_be_scrolled_by_keyboard(pages):
     assert page.all("html") == [{"lang": "en"}]
 
 
-def test_references_lead_to_one_thing(pages):
+def test_references(pages):
     page = pages["four"]
     defined = {each["id"] for _, each in page.elements if "id" in each}
     used = {each["xlink:href"][1:] for _, each in page.elements if "xlink:href" in each}
@@ -130,8 +130,8 @@ def test_many_classes(plain):
 
 def test_mistakes(pages, plain):
     page, first = pages["plain"], plain.mistakes[0]
-    assert f"a {first.truth}, recognised as {first.recognised} : {first.confidence:.1%} sure" in page.text
-    assert sum("recognised as" in picture["alt"] for picture in page.all("img")) == 12
+    assert f"{first.truth} classified as {first.recognised} , with {first.confidence:.1%}" in page.text
+    assert sum("classified as" in picture["alt"] for picture in page.all("img")) == 12
     told = [each for each in page.pictures() if each.startswith("Probabilities: ")]
     assert [re.findall(r"(\d): [\d.]+%", each) for each in told] == [list("0123456789")] * 12
 
@@ -152,7 +152,7 @@ def test_several_runs(pages, runs):
     assert "16" not in page.marked
 
 
-def test_runs_of_one_name(runs, tmp_path):
+def test_equal_names(runs, tmp_path):
     for folder in ("a", "b"):
         shutil.copytree(runs / "plain", tmp_path / folder / "run")
     page = written(tmp_path, tmp_path / "a" / "run", tmp_path / "b" / "run")
@@ -162,10 +162,10 @@ def test_runs_of_one_name(runs, tmp_path):
 
 def test_commands(pages, plain):
     assert plain.command in unescape(pages["plain"].html)
-    assert f"compares {plain.check}" in pages["plain"].text
+    assert f"compare {plain.check}" in pages["plain"].text
 
 
-def test_run_that_has_only_begun(runs, tmp_path):
+def test_only_begun(runs, tmp_path):
     (tmp_path / "config.json").write_bytes((runs / "plain" / "config.json").read_bytes())
     page = written(tmp_path, tmp_path)
     assert "Not shown" in page.text

@@ -1,4 +1,4 @@
-"""Plots as SVG that fits into a page of any colour."""
+"""Plots as SVG, for light and dark pages."""
 
 import math
 import re
@@ -18,7 +18,7 @@ def test_simple():
     svg = curves([Curve(0, [0, 1000], [1.0, 0.5]), Curve(1, [500], [0.75], "dots")], "E")
     page = Page(svg)
     assert page.elements[0][0] == "svg"
-    assert "rows seen" in page.text
+    assert "rows trained on" in page.text
     assert COLOURS[0] in svg
     assert COLOURS[1] in svg
 
@@ -31,7 +31,7 @@ def test_simple():
         lambda: histogram({0: {0: 3, 1: 4}, 1: {2: 5}}, "x"),
     ],
 )
-def test_colours_of_the_page(svg):
+def test_page_colours(svg):
     text = svg()
     assert INK not in text
     assert "currentColor" in text
@@ -47,7 +47,7 @@ def test_any_values(values, log):
     assert curves([Curve(0, list(range(len(values))), values)], "y", log=log).startswith("<svg")
 
 
-def test_long_curve_is_thinned():
+def test_long_curve():
     many = list(range(100_000))
     svg = curves([Curve(0, many, [float(value % 7) for value in many])], "y")
     assert max(points(svg)) <= MAX_POINTS + 2

@@ -1,4 +1,4 @@
-"""The report in a real browser: Chromium, driven by Playwright, without a network."""
+"""The report in Chromium, driven by Playwright, without a network."""
 
 from pathlib import Path
 

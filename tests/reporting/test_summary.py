@@ -1,4 +1,4 @@
-"""What is read of a run, whatever became of it."""
+"""Summaries of runs: finished, stopped, unfinished and damaged."""
 
 import json
 import shlex
@@ -13,7 +13,7 @@ from ddmlp.reporting.summary import read_summary
 
 @pytest.fixture
 def copy(runs: Path, tmp_path: Path) -> Path:
-    """A copy of `plain`, to be changed."""
+    """A copy of `plain` that tests may change."""
     shutil.copytree(runs / "plain", tmp_path / "copy")
     return tmp_path / "copy"
 
@@ -32,7 +32,7 @@ def test_simple(runs):
 
 
 @pytest.mark.parametrize("name", ["plain", "late", "part", "stream"])
-def test_command_gives_the_same_weights(runs, tmp_path, name):
+def test_command(runs, tmp_path, name):
     words = shlex.split(read_summary(runs / name).command)
     assert words[:3] == ["python", "-m", "ddmlp.train"]
     extra = ["--idle-timeout", "0"] if name == "stream" else []
@@ -40,18 +40,18 @@ def test_command_gives_the_same_weights(runs, tmp_path, name):
     assert result(tmp_path / "again")["weights_sha256"] == result(runs / name)["weights_sha256"]
 
 
-def test_not_ended(copy):
+def test_unfinished(copy):
     (copy / "result.json").unlink()
     (copy / "model.npz").unlink()
     found = read_summary(copy)
     assert found.result is None
     assert (found.step, found.model_step) == (80, 80)
     assert "80 or later" in found.state
-    assert found.missing == ["result: the run has not ended"]
+    assert [line.partition(":")[0] for line in found.missing] == ["result"]
     assert found.evaluation
 
 
-def test_result_older_than_the_run(data, tmp_path):
+def test_old_result(data, tmp_path):
     run = tmp_path / "run"
     common = ["--data", str(data), "--run", str(run), "--hidden", "16", "--batch", "100", "--quiet", "--no-report"]
     train.main([*common, "--epochs", "2", "--stop-after", "30"])
@@ -62,7 +62,7 @@ def test_result_older_than_the_run(data, tmp_path):
     (run / "result.json").write_bytes(old)
     found = read_summary(run)
     assert (found.result, found.model_step) == (None, 80)
-    assert any("result.json is of step 30" in line for line in found.missing)
+    assert any("result.json" in line and "step 30" in line for line in found.missing)
 
 
 def test_data_gone(copy, data):
@@ -90,7 +90,7 @@ def test_damage_is_named(copy, name, damage):
     else:
         (copy / name).write_bytes(b"\xff\x00{" if damage == "garbled" else b'{"event": "progress", "step": 7}\n')
     found = read_summary(copy)
-    quiet = {("chain.jsonl", "gone"), ("result.json", "gone")}  # a run without them has not begun, or not ended
+    quiet = {("chain.jsonl", "gone"), ("result.json", "gone")}  # absent in a run that has not begun or is unfinished
     assert any(name in line for line in found.missing) or (name, damage) in quiet
     assert (found.model is None) == (found.evaluation is None) == (name == "model.npz")
     assert bool(found.records.progress) == (name != "metrics.jsonl")
@@ -106,6 +106,6 @@ def test_only_begun(copy):
     assert "--hidden 16" in found.command
 
 
-def test_the_check_can_be_pasted_anywhere(runs, monkeypatch):
+def test_check_from_anywhere(runs, monkeypatch):
     monkeypatch.chdir(runs)
     assert shlex.split(read_summary(Path("plain")).check)[-1] == str(runs / "plain")

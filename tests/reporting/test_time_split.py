@@ -1,11 +1,12 @@
-"""The time of training, cut into parts that add up."""
+"""The time of training, split into parts that add up."""
 
 from itertools import pairwise
 
 import pytest
 
 from ddmlp.reporting.time_split import TimeSplit
-from ddmlp.runs.events import Queue, Queues, Records, Saved, Started
+from ddmlp.runs.events import Queue, Queues, Saved, Started
+from ddmlp.runs.records import Records
 from tests.support.events import progress
 
 
@@ -27,7 +28,7 @@ def test_one_process():
     assert split(line(1, 0.5), line(3, 2)) == TimeSplit(seconds=2, server=0.5, arithmetic=1.5, messages=0)
 
 
-def test_hidden_arithmetic_does_not_count():
+def test_hidden_arithmetic():
     assert split(line(0, 0, 1, 2), line(10, 4, 2, 2)) == TimeSplit(seconds=10, server=6, arithmetic=4, messages=0)
 
 
@@ -58,4 +59,7 @@ def test_shares_add_up():
     assert found.server + found.arithmetic + found.messages == pytest.approx(found.seconds)
     assert found.seconds == pytest.approx(sum(after.seconds - before.seconds for before, after in pairwise(lines)))
     assert sum(found.shares.values()) == pytest.approx(1)
-    assert split(line(0, 0, 1, 2), line(10, 4, 2, 2), follow=True).shares == {"server": 0.6, "waiting for answers": 0.4}
+    assert split(line(0, 0, 1, 2), line(10, 4, 2, 2), follow=True).shares == {
+        "server": 0.6,
+        "waiting for gradients": 0.4,
+    }

@@ -1,4 +1,4 @@
-"""What the tests of runs share: a folder of checkpoints, and runs that have begun."""
+"""Fixtures for the tests of runs: a folder of checkpoints, and runs that have begun."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Named arrays in .npz files: by their names, whole, without pickle."""
+"""Arrays in .npz files: round trips, damaged files, no pickle."""
 
 import hashlib
 import zipfile
@@ -32,15 +32,15 @@ def test_simple(path):
     "array",
     [np.asfortranarray(np.arange(6).reshape(2, 3)), np.zeros((0, 3)), np.array(True), np.arange(2, dtype=">f2")],
 )
-def test_as_numpy_reads_them(path, array):
+def test_same_as_numpy(path, array):
     np.savez(path, array)
     found, expected = load_arrays(path)["arr_0"], np.load(path)["arr_0"]
     assert (found.dtype, found.shape, found.tolist()) == (expected.dtype, expected.shape, expected.tolist())
 
 
-def test_objects_are_not_saved(path):
+def test_no_objects(path):
     before = path.read_bytes()
-    with pytest.raises(ValueError, match="a has the type object"):
+    with pytest.raises(ValueError, match=r"^a .*\bobject\b"):
         save_arrays(path, {"a": np.array([object()])})
     assert path.read_bytes() == before
 
@@ -49,12 +49,12 @@ HEADER = "{'descr': '<i8', 'fortran_order': False, 'shape': (1,), }"
 
 
 def member(header: str, numbers: bytes = bytes(8)) -> bytes:
-    """An array in NumPy's format, whatever its header says."""
+    """An array in NumPy's format, with any header."""
     text = header.encode().ljust(117) + b"\n"
     return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + numbers
 
 
-def test_an_array_of_ones_own(path):
+def test_handmade_file(path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.npy", member(HEADER))
     assert load_arrays(path)["a"].tolist() == np.load(path)["a"].tolist() == [0]
@@ -73,12 +73,12 @@ MEMBERS = {
     "many sides": member(HEADER.replace("(1,)", f"({'1, ' * 39}1)")),
     "no shape": member("{'descr': '<i8', 'fortran_order': False}"),
     "an expression": member("[0 for _ in [1]]"),
-    "a header that does not end": member(HEADER)[:100],
+    "an unterminated header": member(HEADER)[:100],
 }
 
 
 @pytest.mark.parametrize("kind", MEMBERS)
-def test_no_array(path, kind):
+def test_not_an_array(path, kind):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.npy", MEMBERS[kind])
     with pytest.raises(RunError, match=f"^{path} is damaged"):
@@ -96,7 +96,7 @@ def with_a_comment(path: Path) -> None:
 
 
 def with_a_gap(path: Path) -> None:
-    """A member that the directory does not name any more lies between."""
+    """A member in the middle that the zip directory no longer names."""
     with zipfile.ZipFile(path, "a") as archive:
         archive.infolist().pop(1)
         del archive.NameToInfo["b.c.npy"]
@@ -105,33 +105,33 @@ def with_a_gap(path: Path) -> None:
 
 CHANGES = {
     "a byte before": lambda path: path.write_bytes(b"x" + path.read_bytes()),
-    "a byte behind": lambda path: path.write_bytes(path.read_bytes() + b"x"),
-    "itself behind": lambda path: path.write_bytes(2 * path.read_bytes()),
+    "a byte after": lambda path: path.write_bytes(path.read_bytes() + b"x"),
+    "the file twice": lambda path: path.write_bytes(2 * path.read_bytes()),
     "a comment": with_a_comment,
     "a name twice": twice,
     "a gap": with_a_gap,
     "compressed": lambda path: np.savez_compressed(path, **ARRAYS),
-    "cut": lambda path: path.write_bytes(path.read_bytes()[:-1]),
-    "without its begin": lambda path: path.write_bytes(path.read_bytes()[1:]),
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[:-1]),
+    "without its first byte": lambda path: path.write_bytes(path.read_bytes()[1:]),
     "empty": lambda path: path.write_bytes(b""),
 }
 
 
 @pytest.mark.parametrize("kind", CHANGES)
-def test_another_archive(path, kind):
+def test_other_archives(path, kind):
     CHANGES[kind](path)
-    with pytest.raises(RunError, match=f"^{path} is damaged, or no .npz file: "):
+    with pytest.raises(RunError, match=f"^{path} is damaged"):
         load_arrays(path)
 
 
-def test_a_single_array(path):
+def test_npy_file(path):
     path.write_bytes(member(HEADER))
-    with pytest.raises(RunError, match=f"^{path} is a NumPy .npy file, expected an .npz file"):
+    with pytest.raises(RunError, match=rf"^{path} is .*\.npy .*\.npz"):
         load_arrays(path)
 
 
-def test_every_bit(path):
-    """Whatever bit is flipped: an error of ours, or the same arrays."""
+def test_flipped_bits(path):
+    """A flipped bit raises RunError or changes nothing."""
     good = path.read_bytes()
     expected = {name: (array.dtype, array.shape, array.tobytes()) for name, array in ARRAYS.items()}
     refused = 0
@@ -149,7 +149,7 @@ def test_every_bit(path):
 
 @pytest.mark.parametrize("hidden", [4, 64, 65])
 def test_weights(path, hidden):
-    """They lie row by row, without what pads the rows in memory."""
+    """Rows are stored one after the other, without their padding in memory."""
     weights = Weights.draw(Shape(5, hidden, 3), 0)
     save_arrays(path, weight_arrays(weights))
     arrays = load_arrays(path)
@@ -171,8 +171,8 @@ def test_weights(path, hidden):
         (lambda arrays: arrays.clear(), ["W1", "W2"]),
     ],
 )
-def test_other_parameters(path, change, named):
-    """Neither a missing array nor an unknown one is overlooked."""
+def test_wrong_parameters(path, change, named):
+    """Missing, unknown and misshapen arrays are all reported."""
     arrays = weight_arrays(Weights.draw(Shape(5, 4, 3), 0))
     change(arrays)
     with pytest.raises(RunError) as caught:
@@ -180,7 +180,7 @@ def test_other_parameters(path, change, named):
     assert all(fact in str(caught.value) for fact in [str(path), *named])
 
 
-def test_weights_do_not_share_memory():
+def test_weights_are_copied():
     weights = Weights.draw(Shape(5, 64, 3), 0)
     for array in weight_arrays(weights).values():
         array[...] = 7
@@ -188,14 +188,14 @@ def test_weights_do_not_share_memory():
 
 
 @pytest.mark.parametrize("kind", [np.float16, np.float64, np.longdouble, ">f4", ">f8"])
-def test_other_floats_are_rounded(path, kind):
+def test_floats_are_rounded(path, kind):
     arrays = {"W1": np.full((2, 3), 1 / 3).astype(kind), "W2": np.full((3, 2), -1 / 7).astype(kind)}
     found = join_weights(path, arrays)
     assert (found.flat.dtype, found.w1.tolist()) == (np.float32, arrays["W1"].astype(np.float32).tolist())
     assert found.w2.tolist() == arrays["W2"].astype(np.float32).tolist()
 
 
-def test_sha256_of_an_array():
+def test_array_sha256():
     array = np.arange(6, dtype="<i4").reshape(2, 3)
     same = [array.astype(">i4"), np.asfortranarray(array), np.repeat(array, 2, axis=1)[:, ::2]]
     others = [array.reshape(3, 2), array.astype("<u4"), array + 1, array[:1], np.array(0)]

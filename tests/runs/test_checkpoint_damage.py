@@ -1,6 +1,7 @@
-"""Damaged checkpoints, and files that are none: each is refused, and nothing is read wrongly."""
+"""Damaged checkpoints and other files are rejected, and never read wrongly."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def test_missing_state(checkpoints):
         found = dict(file)
     del found["state.velocity"]
     np.savez(path, **found)
-    assert "its state is [], expected ['velocity']" in refusal(path)
+    assert re.search(r"\[\].*\['velocity'\]", refusal(path))
 
 
 def test_flipped_bytes(checkpoints):
@@ -55,7 +56,7 @@ def test_other_weights(checkpoints):
     rewrite(path, W1=some(2).weights.w1)
     found = Weights.join(some(2).weights.w1, some(1).weights.w2).sha256()
     expected = some(1).weights.sha256()
-    assert refusal(path) == (f" is damaged: the SHA-256 of its weights is {found[:16]}..., expected {expected[:16]}...")
+    assert re.search(rf" is damaged: .*weights.*{found[:16]}.*{expected[:16]}", refusal(path))
 
 
 @pytest.mark.parametrize(
@@ -67,7 +68,7 @@ def test_other_weights(checkpoints):
         ("W1", np.zeros((5, 4), np.int32), "W1 is int32, W2 is float32"),
     ],
 )
-def test_weights_that_do_not_fit(checkpoints, name, array, found):
+def test_misfit_weights(checkpoints, name, array, found):
     path = checkpoints.save(some(1))
     rewrite(path, **{name: array})
     assert found in refusal(path)
@@ -102,7 +103,7 @@ def test_other_arrays(checkpoints, name, array):
         {"step": 1e999, "weights_sha256": "a"},
     ],
 )
-def test_a_foreign_description(checkpoints, about):
+def test_foreign_description(checkpoints, about):
     path = checkpoints.save(some(1))
     rewrite(path, about=text(about))
     refusal(path)
@@ -116,7 +117,7 @@ MEMBERS = [
 
 
 @pytest.mark.parametrize(("name", "value"), MEMBERS)
-def test_a_member_of_another_type(checkpoints, name, value):
+def test_wrong_member_type(checkpoints, name, value):
     path = checkpoints.save(some(1))
     good = FIRST | {"weights_sha256": some(1).weights.sha256()}
     rewrite(path, about=text(good))
@@ -125,12 +126,12 @@ def test_a_member_of_another_type(checkpoints, name, value):
     refusal(path)
 
 
-@pytest.mark.parametrize("said", [b"\xff{", b"", b"{", b"[" * 100_000], ids=["bytes", "empty", "cut", "deep"])
-def test_no_json(checkpoints, said):
+@pytest.mark.parametrize("said", [b"\xff{", b"", b"{", b"[" * 100_000], ids=["bytes", "empty", "truncated", "deep"])
+def test_not_json(checkpoints, said):
     path = checkpoints.save(some(1))
     rewrite(path, about=np.frombuffer(said, np.uint8))
-    assert " is no checkpoint: its description is damaged (" in refusal(path)
+    assert "description is damaged" in refusal(path)
 
 
-def test_a_missing_file(tmp_path):
-    assert refusal(tmp_path / "nowhere.npz") == " cannot be read: No such file or directory"
+def test_missing_file(tmp_path):
+    assert "No such file or directory" in refusal(tmp_path / "nowhere.npz")

@@ -1,4 +1,4 @@
-"""What of a run survives: where it goes on, with what, and which checkpoints are not its own."""
+"""What a run resumes from: position, hash chain, row audit and order of updates; no checkpoint of another run."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -43,8 +43,8 @@ def test_simple(job: Job):
     assert again.start.weights.sha256() == weights.sha256()
 
 
-def test_the_rows_of_an_epoch(job: Job):
-    """They are counted on after a checkpoint, and from none in the next epoch."""
+def test_row_audit(job: Job):
+    """The row audit continues after a checkpoint, and starts at 0 in the next epoch."""
     manager = manager_of(job)
     manager.record_step(Update(0, 0), RowStats(2, row_hash_sum(np.array([3, 0])), 1.0, 0, 1.0))
     manager.save(Checkpoint(manager.start.weights, 1), Header(train_seconds=0.0, staleness={}))
@@ -52,23 +52,23 @@ def test_the_rows_of_an_epoch(job: Job):
     again.record_step(Update(1, 1), RowStats(2, row_hash_sum(np.array([1, 2])), 1.0, 0, 1.0))
     again.verify_rows("epoch 1", all_rows(0, 4))
     again.begin_epoch()
-    with pytest.raises(TrainingError, match="epoch 2: 0 rows were applied, expected 4"):
+    with pytest.raises(TrainingError, match=r"epoch 2\b.*\b0\b.*\b4\b"):
         again.verify_rows("epoch 2", all_rows(0, 4))
 
 
-def test_another_version_wrote_it(job: Job):
+def test_other_version(job: Job):
     path = checkpoint_of(job, 5)
     train(build_trainer(replace(job, stop_after=5)))
     found = load_checkpoint(path)
     save_checkpoint(path, replace(found, header=structs.replace(found.header, versions={"numpy": "1.0"})))
-    assert manager_of(job).complaints == [], "other libraries come to the same bits"
-    for change, said in [({"ledger": None}, "no ledger"), ({"arithmetic": 1}, "its arithmetic differs")]:
+    assert manager_of(job).complaints == [], "other libraries compute the same bits"
+    for change, said in [({"ledger": None}, "ledger"), ({"arithmetic": 1}, "arithmetic")]:
         save_checkpoint(path, replace(found, header=structs.replace(found.header, **change)))
         with pytest.raises(RunError, match=said):
             manager_of(job)
 
 
-def test_nothing_is_saved_that_was_computed_otherwise(job: Job):
+def test_other_rounding(job: Job):
     manager = manager_of(job)
     with computing("flush"), pytest.raises(MachineError):
         manager.save(Checkpoint(manager.start.weights, 0), Header(train_seconds=0.0, staleness={}))
@@ -76,13 +76,13 @@ def test_nothing_is_saved_that_was_computed_otherwise(job: Job):
 
 
 @pytest.mark.parametrize("config", [{"delay": 3}, {"delay": 0, "staleness": 2}, {"lr": 0.5}, {"seed": 1}])
-def test_a_checkpoint_of_another_run(config: dict, job: Job):
+def test_another_run(config: dict, job: Job):
     train(build_trainer(replace(job, stop_after=5)))
-    with pytest.raises(RunError, match="has a checkpoint of another run: its config differs"):
+    with pytest.raises(RunError, match=r"/checkpoints .*\bconfig\b"):
         manager_of(job, **config)
 
 
-def test_only_asynchronous_has_an_order(data: Path, tmp_path: Path):
+def test_order_of_updates(data: Path, tmp_path: Path):
     for staleness, lines in [(0, None), (2, 3)]:
         job = begun(tmp_path / str(staleness), data, delay=0, staleness=staleness)
         manager = manager_of(job)
@@ -99,5 +99,5 @@ def test_missing_updates(data: Path, tmp_path: Path):
     train(build_trainer(replace(job, stop_after=5)))
     path = Run(job.run).updates
     path.write_bytes(path.read_bytes()[: 4 * 26])
-    with pytest.raises(RunError, match=r"updates.txt has 4 lines, expected at least 5"):
+    with pytest.raises(RunError, match=r"updates.txt\b.*\b4\b.*\b5\b"):
         build_trainer(job)

@@ -1,4 +1,4 @@
-"""The folder of checkpoints: which are kept, and the newest good one."""
+"""The folder of checkpoints: which are kept, and which is the newest good one."""
 
 import errno
 import os
@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.checkpoints import SHAPE, some
 
-# Saves step 1, and is killed in the middle of saving step 2.
+# Saves step 1, and is killed while it saves step 2.
 SAVE = """
 import os, signal, sys
 from pathlib import Path
@@ -42,13 +42,13 @@ def test_simple(checkpoints):
     assert [p.name for p in checkpoints.folder.iterdir()] == [path.name]
 
 
-def test_an_empty_folder(checkpoints, tmp_path):
+def test_empty_folder(checkpoints, tmp_path):
     assert checkpoints.newest() == (None, [])
     (tmp_path / "checkpoints").mkdir()
     assert checkpoints.newest() == (None, [])
 
 
-def test_newest_three_are_kept(checkpoints):
+def test_newest_three(checkpoints):
     for step in (0, 5, 10, 1_000, 999_999_999_999):
         checkpoints.save(some(step))
     assert [path.stem for path in checkpoints.paths()] == [
@@ -60,7 +60,7 @@ def test_newest_three_are_kept(checkpoints):
     assert checkpoints.newest()[0].step == 999_999_999_999
 
 
-def test_files_of_others(checkpoints):
+def test_foreign_files(checkpoints):
     checkpoints.save(some(1))
     others = [checkpoints.folder / name for name in ("notes.txt", "step-5.npz", "step-000000000002.npz.bak", "x.npz")]
     for path in others:
@@ -71,7 +71,7 @@ def test_files_of_others(checkpoints):
     assert checkpoints.newest()[0].step == 4
 
 
-def test_a_killed_process(checkpoints):
+def test_killed_process(checkpoints):
     command = [sys.executable, "-c", SAVE, str(checkpoints.folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
@@ -83,7 +83,7 @@ def test_a_killed_process(checkpoints):
 
 
 @pytest.mark.parametrize("step", [1, 2])
-def test_a_full_disk(checkpoints, monkeypatch, step):
+def test_full_disk(checkpoints, monkeypatch, step):
     path = checkpoints.save(some(1))
     before = path.read_bytes()
     monkeypatch.setattr(os, "fsync", mock.Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
@@ -94,15 +94,15 @@ def test_a_full_disk(checkpoints, monkeypatch, step):
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("damage", ["empty", "cut", "flipped", "text", "folder"])
-def test_a_damaged_newest(checkpoints, damage):
+@pytest.mark.parametrize("damage", ["empty", "truncated", "flipped", "text", "folder"])
+def test_damaged_newest(checkpoints, damage):
     checkpoints.save(some(1))
     path = checkpoints.save(some(2))
     good = path.read_bytes()
     match damage:
         case "empty":
             path.write_bytes(b"")
-        case "cut":
+        case "truncated":
             path.write_bytes(good[: len(good) // 2])
         case "flipped":
             at = good.index(some(2).weights.w1.tobytes()) + 9
@@ -115,15 +115,14 @@ def test_a_damaged_newest(checkpoints, damage):
     found, complaints = checkpoints.newest()
     assert (found.step, found.header) == (1, some(1).header)
     (complaint,) = complaints
-    assert complaint.startswith(f"passed over a checkpoint: {path} ")
+    assert str(path) in complaint
 
 
-def test_a_complaint_for_each(checkpoints):
+def test_all_damaged(checkpoints):
     paths = [checkpoints.save(some(step)) for step in (1, 2, 3)]
     for path in paths:
         path.write_text("hello")
     found, complaints = checkpoints.newest()
     assert found is None
-    assert [complaint.split(" is ")[0] for complaint in complaints] == [
-        f"passed over a checkpoint: {path}" for path in paths[::-1]
-    ]
+    assert len(complaints) == 3
+    assert all(str(path) in complaint for path, complaint in zip(paths[::-1], complaints, strict=True))

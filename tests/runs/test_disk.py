@@ -1,4 +1,4 @@
-"""Disks that are full or refuse: a clear error, the last good checkpoint intact, and the run goes on from it."""
+"""Full and read-only disks: one clear error, the last good checkpoint intact, and the run resumes from it."""
 
 import ctypes
 import json
@@ -27,7 +27,7 @@ CAPABILITIES, DAC_OVERRIDE = 0x20080522, 1 << 1  # of capset(2): the version of 
 
 @contextmanager
 def limited(size: int) -> Iterator[None]:
-    """No file may grow beyond `size` bytes: what comes then fails as on a full disk."""
+    """Let no file grow beyond `size` bytes: further writes fail as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -38,7 +38,7 @@ def limited(size: int) -> Iterator[None]:
 
 @contextmanager
 def obedient() -> Iterator[None]:
-    """Even root keeps to the permissions of files."""
+    """Make even root respect file permissions."""
     libc, header, sets = ctypes.CDLL(None), (ctypes.c_uint32 * 2)(CAPABILITIES, 0), (ctypes.c_uint32 * 6)()
     assert libc.capget(header, sets) == 0
     effective = sets[0]
@@ -63,21 +63,21 @@ def weights_of(run: Path) -> str:
 
 
 def stopped(data: Path, run: Path, step: int) -> None:
-    """A run that has a checkpoint of `step`, and no result."""
+    """Make a run that has a checkpoint of `step` and no result."""
     assert train(data, run, "--stop-after", str(step)).returncode == 0
     (run / "result.json").unlink()
 
 
 @pytest.fixture(scope="module")
 def expected(data: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The hash of an undisturbed run."""
+    """The SHA-256 of the weights of an undisturbed run."""
     run = tmp_path_factory.mktemp("whole") / "run"
     assert train(data, run).returncode == 0
     return weights_of(run)
 
 
 def assert_refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
-    """Assert that a command failed with one clear line that has these words."""
+    """Assert that a command failed with one line that contains these words."""
     assert done.returncode == 1, done.stderr
     assert done.stderr.startswith("error: ")
     _, *more = done.stderr.splitlines()
@@ -87,7 +87,7 @@ def assert_refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
 
 
 def assert_resumes(data: Path, run: Path, step: int, expected: str) -> None:
-    """Assert that the newest checkpoint is good and of `step`, and that the run goes on from it to the same hash."""
+    """Assert that the newest checkpoint is good and of `step`, and that a resume gives the expected hash."""
     checkpoint, complaints = Checkpoints(run / "checkpoints").newest()
     assert checkpoint is not None
     assert (checkpoint.step, complaints) == (step, [])
@@ -107,7 +107,7 @@ def test_no_room_for_a_checkpoint(data: Path, expected: str, tmp_path: Path):
 
 
 def test_no_room_on_ray(cluster: Cluster, data: Path, expected: str, tmp_path: Path):
-    """There the server writes the checkpoint, whose limits are Ray's: so something is in its place."""
+    """The server writes the checkpoint, and Ray sets its limits, so a folder blocks the path instead."""
     run = tmp_path / "run"
     stopped(data, run, 13)
     obstacle = run / "checkpoints" / "step-000000000020.npz"
@@ -120,7 +120,7 @@ def test_no_room_on_ray(cluster: Cluster, data: Path, expected: str, tmp_path: P
 
 
 def test_no_room_for_metrics(data: Path, expected: str, tmp_path: Path):
-    """The limit is one that the checkpoints keep to, so that only metrics.jsonl, which was padded, is too long."""
+    """Checkpoints are smaller than the limit; only metrics.jsonl, which was padded, exceeds it."""
     run = tmp_path / "run"
     stopped(data, run, 10)
     metrics = run / "metrics.jsonl"
@@ -129,11 +129,11 @@ def test_no_room_for_metrics(data: Path, expected: str, tmp_path: Path):
     limit = metrics.stat().st_size + 1_000
     assert_refused(train(data, run, "--resume", within=limited(limit)), "metrics.jsonl", "File too large")
     step = max(int(path.stem.removeprefix("step-")) for path in (run / "checkpoints").iterdir())
-    assert step >= 10  # a busy machine may come no further
+    assert step >= 10  # a busy machine may get no further
     assert_resumes(data, run, step, expected)
 
 
-def test_a_read_only_folder(data: Path, expected: str, tmp_path: Path):
+def test_read_only_folder(data: Path, expected: str, tmp_path: Path):
     run = tmp_path / "run"
     stopped(data, run, 13)
     (run / "checkpoints").chmod(0o555)
@@ -145,6 +145,6 @@ def test_a_read_only_folder(data: Path, expected: str, tmp_path: Path):
     assert_resumes(data, run, 13, expected)
 
 
-def test_nothing_can_be_written(data: Path, tmp_path: Path):
+def test_read_only_parent(data: Path, tmp_path: Path):
     (tmp_path / "closed").mkdir(mode=0o555)
     assert_refused(train(data, tmp_path / "closed" / "run", within=obedient()), "closed", "Permission denied")

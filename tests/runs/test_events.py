@@ -1,4 +1,4 @@
-"""metrics.jsonl is read back as it was written, and what cannot be read is counted."""
+"""metrics.jsonl: events are read back as they were written, and damaged lines are counted."""
 
 import json
 
@@ -6,9 +6,10 @@ import pytest
 from msgspec.structs import replace
 
 from ddmlp.cli import train
-from ddmlp.runs.events import Epoch, Progress, Queue, Queues, Records, Saved, Started, read_event
+from ddmlp.runs.events import Epoch, Progress, Queue, Queues, Saved, Started, read_event
 from ddmlp.runs.json_text import to_json
 from ddmlp.runs.measures import PrequentialError, Staleness
+from ddmlp.runs.records import Records
 from tests.support.helpers import inside
 
 # Lines of ddmlp 0.1.0.
@@ -67,7 +68,7 @@ def test_simple(tmp_path):
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_the_same_bytes(line):
+def test_same_bytes(line):
     assert to_json(LINES[line]) == line
 
 
@@ -77,20 +78,20 @@ def test_the_same_bytes(line):
      later(5, rows="many"), later(5, staleness={"histogram": [1]}), later("5"), later(None), "[" * 100_000,
      json.dumps({"event": "progress", "step": 1, "queue": {"depth": 0}}), json.dumps({"event": 1, "step": 1})],
 )  # fmt: skip
-def test_a_damaged_line_is_counted(tmp_path, line):
+def test_damaged_line(tmp_path, line):
     found = read(tmp_path, PROGRESS, line)
     assert (len(found.progress), len(found.lines), found.damaged) == (1, 1, 1)
 
 
-def test_an_unknown_event(tmp_path):
+def test_unknown_event(tmp_path):
     assert read(tmp_path, '{"event": "news", "step": 3}') == Records([])
 
 
-def test_an_unknown_member():
+def test_unknown_member():
     assert read_event(later(4, later=1)) == LINES[PROGRESS]
 
 
-def test_what_is_not_finite():
+def test_not_finite():
     found = read_event(later(4, error=float("nan"), rows_per_second=float("inf")))
     assert (str(found.error), str(found.speed)) == ("nan", "inf")
 
@@ -100,10 +101,10 @@ def test_neighbours(tmp_path):
     assert [(before.step, after.step) for before, after in found.neighbours()] == [(1, 2), (5, 6)]
 
 
-def test_sittings(tmp_path):
+def test_sessions(tmp_path):
     found = read(tmp_path, START, later(1), later(2), SAVED, START, START, later(3), TESTED, SAVED)
-    assert [line.step for line in found.sittings()] == [2, 3]
-    assert read(tmp_path, START).sittings() == []
+    assert [line.step for line in found.sessions()] == [2, 3]
+    assert read(tmp_path, START).sessions() == []
 
 
 def test_staleness(tmp_path):

@@ -1,4 +1,4 @@
-"""The chain: it grows, goes back to a checkpoint, survives a crash, and shows every change to a line."""
+"""The hash chain: it grows, is rewound to a checkpoint, survives a crash, and exposes every change to a line."""
 
 import hashlib
 import json
@@ -47,6 +47,11 @@ def damage(chain):
     return str(caught.value).removeprefix(f"{chain.path}, line ")
 
 
+def assert_broken(chain, line, step):
+    """Assert that the entry of `step`, in this line, does not follow from the previous one."""
+    assert damage(chain).startswith(f"{line}: the entry of step {step} ")
+
+
 def lines(chain):
     return chain.path.read_bytes().splitlines(keepends=True)
 
@@ -62,7 +67,7 @@ def test_simple(tmp_path):
     assert chain.entries() == [ChainEntry(0, weights(0), first)]
 
 
-def test_a_digest(chain):
+def test_digest(chain):
     before = hashlib.sha256(b'{"config": {"lr": 0.5, "seed": 1}, "dataset_sha256": "' + b"d" * 64 + b'"}').hexdigest()
     for line, step in zip(lines(chain), STEPS, strict=True):
         digest = hashlib.sha256(f"{before} {step} {weights(step)}".encode()).hexdigest()
@@ -71,7 +76,7 @@ def test_a_digest(chain):
     assert chain.digest == before
 
 
-def test_the_root():
+def test_root():
     assert root(dict(reversed(ORIGIN.items()))) == root(ORIGIN)
     others = [{**ORIGIN, "dataset_sha256": "e" * 64}, {**ORIGIN, "config": {"seed": 2, "lr": 0.5}}, {}]
     assert len({root(origin) for origin in [ORIGIN, *others]}) == 4
@@ -91,7 +96,7 @@ def test_rewind(chain, index):
     assert steps(again) == [*STEPS[: index + 1], 99]
 
 
-def test_the_same_steps_again(chain):
+def test_same_steps_again(chain):
     before, entries = chain.path.read_bytes(), chain.entries()
     assert chain.rewind(5, entries[1].digest) is None
     for step in STEPS[2:]:
@@ -99,13 +104,13 @@ def test_the_same_steps_again(chain):
     assert chain.path.read_bytes() == before
 
 
-def test_beginning_again(chain):
+def test_start_again(chain):
     found = chain.rewind(0, None)
-    assert found == "no good checkpoint is left, though the run was at step 12: it begins again"
+    assert "step 12" in found
     assert (chain.entries(), chain.digest) == ([], root(ORIGIN))
 
 
-def test_beginning_before_step_1(tmp_path):
+def test_start_before_step_1(tmp_path):
     chain = chain_at(tmp_path)
     chain.append(0, weights(0))
     assert chain.rewind(0, None) is None
@@ -114,45 +119,44 @@ def test_beginning_before_step_1(tmp_path):
 
 
 @pytest.mark.parametrize("step", [4, 5, 10, 12, 50])
-def test_an_unknown_digest(chain, step):
+def test_unknown_digest(chain, step):
     before = chain.path.read_bytes()
     chain.path.write_bytes(before + b'{"step": 13, "weig')
     again = HashChain(chain.path, ORIGIN)
-    assert again.rewind(step, "f" * 64) == (
-        f"{chain.path} does not lead to the digest {'f' * 16}... of the checkpoint of step {step}"
-    )
+    found = again.rewind(step, "f" * 64)
+    assert all(fact in found for fact in (str(chain.path), "f" * 16, f"step {step}"))
     assert chain.path.read_bytes() == before
     assert again.append(60, weights(60)) == ChainEntry.after("f" * 64, 60, weights(60)).digest
     assert chain.path.read_bytes().startswith(before)
-    assert damage(chain) == "5: the entry of step 60 does not follow from the one before"
+    assert_broken(chain, 5, 60)
 
 
-def test_the_digest_of_another_step(chain):
+def test_digest_of_another_step(chain):
     before, entries = chain.path.read_bytes(), chain.entries()
     for step, entry in ((12, entries[1]), (5, entries[2]), (4, entries[1])):
-        assert "does not lead to the digest" in HashChain(chain.path, ORIGIN).rewind(step, entry.digest)
+        assert entry.digest[:16] in HashChain(chain.path, ORIGIN).rewind(step, entry.digest)
         assert chain.path.read_bytes() == before
 
 
-def test_a_removed_chain(chain):
+def test_removed_chain(chain):
     digest = chain.digest
     chain.path.unlink()
-    assert "does not lead to the digest" in HashChain(chain.path, ORIGIN).rewind(12, digest)
+    assert digest[:16] in HashChain(chain.path, ORIGIN).rewind(12, digest)
     assert not chain.path.exists()
 
 
-def test_a_damaged_chain(chain):
+def test_damaged_chain(chain):
     damaged = chain.path.read_bytes().replace(b'"step": 5', b'"step": 6')
     chain.path.write_bytes(damaged)
     found = HashChain(chain.path, ORIGIN).rewind(12, chain.digest)
-    assert found == f"{chain.path}, line 2: the entry of step 6 does not follow from the one before"
+    assert found.startswith(f"{chain.path}, line 2: ")
     assert chain.path.read_bytes() == damaged
     assert HashChain(chain.path, ORIGIN).rewind(0, None) == found
-    assert chain.path.read_bytes() == b"", "who begins again begins a new chain"
+    assert chain.path.read_bytes() == b"", "a run that starts again gets a new chain"
 
 
 @given(data=st.data())
-def test_a_cut_last_line(tmp_path_factory, data):
+def test_cut_last_line(tmp_path_factory, data):
     chain = chain_at(tmp_path_factory.mktemp("cut"))
     for step in STEPS:
         chain.append(step, weights(step))
@@ -167,7 +171,7 @@ def test_a_cut_last_line(tmp_path_factory, data):
 
 
 @given(index=st.integers(0, 3), data=st.data())
-def test_a_changed_digit(tmp_path_factory, index, data):
+def test_changed_digit(tmp_path_factory, index, data):
     chain = chain_at(tmp_path_factory.mktemp("digit"))
     for step in STEPS:
         chain.append(step, weights(step))
@@ -189,24 +193,24 @@ def test_removed_doubled_swapped(chain, index):
         ([*text[:index], text[index + 1], text[index], *text[index + 2 :]], index + 1, STEPS[index + 1]),
     ):
         chain.path.write_bytes(b"".join(changed))
-        assert damage(chain) == f"{line}: the entry of step {step} does not follow from the one before"
+        assert_broken(chain, line, step)
 
 
 def test_removed_last_lines(chain):
     chain.path.write_bytes(b"".join(lines(chain)[:-1]))
     assert steps(chain) == STEPS[:-1]
-    assert "does not lead to the digest" in HashChain(chain.path, ORIGIN).rewind(12, chain.digest)
+    assert chain.digest[:16] in HashChain(chain.path, ORIGIN).rewind(12, chain.digest)
 
 
-def test_the_chain_of_another_run(chain):
+def test_chain_of_another_run(chain):
     other = HashChain(chain.path, {**ORIGIN, "dataset_sha256": "e" * 64})
-    assert damage(other) == "1: the entry of step 0 does not follow from the one before"
+    assert_broken(other, 1, 0)
 
 
 @pytest.mark.parametrize("step", [11, 12])
-def test_a_step_that_goes_back(chain, step):
+def test_step_goes_back(chain, step):
     chain.append(step, weights(step))
-    assert damage(chain) == f"5: the entry of step {step} does not follow from the one before"
+    assert_broken(chain, 5, step)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +221,7 @@ def test_a_step_that_goes_back(chain, step):
         for other in ({"step": "10"}, {"step": 10.0}, {"step": True}, {"weights_sha256": 1}, {"digest": None}, {"x": 1})
     ],
 )
-def test_a_line_that_is_no_entry(chain, line):
+def test_line_that_is_no_entry(chain, line):
     text = lines(chain)
     chain.path.write_bytes(b"".join([*text[:2], line + b"\n", *text[2:]]))
     assert damage(chain).startswith("3 is damaged: ")

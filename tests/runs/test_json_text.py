@@ -1,4 +1,4 @@
-"""JSON texts that are damaged, or made to do harm: each is refused by a ValueError, and none is read wrongly."""
+"""JSON text that is damaged or hostile raises ValueError, and is never read wrongly."""
 
 import json
 
@@ -28,7 +28,7 @@ GOOD = Record(2**53, 2**53, -1.5, 1e15, 1.0, "0" * 64, "f" * 64, "ä \U0001f600"
 
 def test_simple():
     assert from_json(to_json(GOOD), Record) == from_json(to_json(GOOD).encode(), Record) == GOOD
-    assert from_json('{"other": [1, {"a": null}]}', Record) == Record(), "what a later version has is ignored"
+    assert from_json('{"other": [1, {"a": null}]}', Record) == Record(), "members of a later version are ignored"
 
 
 DAMAGED = {
@@ -46,7 +46,7 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in DAMAGED.items() for value in values])
-def test_a_member_that_cannot_be(name: str, value: str):
+def test_bad_member(name: str, value: str):
     with pytest.raises(ValueError, match=r"^[^\n]+$"):
         from_json(f'{{"{name}": {value}}}', Record)
 
@@ -59,13 +59,13 @@ def test_a_member_that_cannot_be(name: str, value: str):
         b'{"other": {"a": 1, "a": 2}}', b'{"other": 1e400}', b'{"other": "\\ud800"}', b'{"\\ud800": 1}',
     ],
 )  # fmt: skip
-def test_no_such_text(text: bytes):
+def test_bad_text(text: bytes):
     with pytest.raises(ValueError, match=r"^[^\n]+$"):
         from_json(text, Record)
 
 
-def test_names_of_files():
-    """They may have bytes that are not UTF-8."""
+def test_file_names():
+    """File names may hold bytes that are not UTF-8."""
     name = b"/data/\xe9t\xe9".decode(errors="surrogateescape")
     assert from_json(json.dumps({"text": name}), Record, file_names=True).text == name
     with pytest.raises(ValueError, match="not UTF-8"):
@@ -74,6 +74,6 @@ def test_names_of_files():
         from_json(r'{"text": "\ud800"}', Record, file_names=True)
 
 
-def test_pairs_of_halves():
-    """They are characters, as every program of JSON writes them that writes ASCII."""
+def test_surrogate_pairs():
+    """A pair of surrogates is one character, as programs write it that write JSON in ASCII."""
     assert from_json(r'{"text": "\ud83d\ude00 \\ud800"}', Record).text == "\U0001f600 \\ud800"

@@ -1,7 +1,6 @@
-"""config.json: what a run is a function of, also one that another version of ddmlp has begun."""
+"""config.json: what determines a run's result, including runs that other versions of ddmlp began."""
 
 import json
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from ddmlp.runs import origin as module
 from ddmlp.runs.hash_chain import root
 from ddmlp.runs.origin import Origin
 
-NEW = {"init_sha256": "", "begun_epochs": 0}  # came with version 2
+NEW = {"init_sha256": "", "begun_epochs": 0}  # introduced by version 2
 ORIGIN = Origin(TrainConfig(hidden=7, lr=0.5, seed=2**64 - 1), Path("/some/data"), "a" * 64)
 # A file of ddmlp 0.1.0, which did not write a version, and the root of its run's hash chain.
 FIRST = """{
@@ -35,7 +34,7 @@ FIRST = """{
  "dataset_sha256": "cbd353a447a99c950a39453db5ac84a5581bde84ed2b7addb8a270a11d10818b"
 }
 """
-# The defaults were others then.
+# Its defaults differ from today's.
 FIRST_CONFIG = TrainConfig(hidden=20, epochs=2, batch=64, microbatch=32, lr=1.0)
 ROOT = "5e1e646880c7c09dc79cff4b78ee99ce6daf185cae86644afe3727bf6fc3259a"
 
@@ -54,7 +53,7 @@ def refusal(path: Path) -> str:
 
 
 def edit(path: Path, **members: object) -> None:
-    """Change members of the file; None takes one out."""
+    """Change members of the file; None removes one."""
     found = json.loads(path.read_bytes()) | members
     path.write_text(json.dumps({name: value for name, value in found.items() if value is not None}))
 
@@ -82,7 +81,7 @@ def test_fixed():
     assert replace(ORIGIN, data=Path("/elsewhere")).fixed == ORIGIN.fixed
 
 
-def test_a_first_file(path):
+def test_file_of_0_1_0(path):
     path.write_text(FIRST)
     found = Origin.read(path)
     sha256 = "cbd353a447a99c950a39453db5ac84a5581bde84ed2b7addb8a270a11d10818b"
@@ -91,23 +90,23 @@ def test_a_first_file(path):
 
 
 @pytest.mark.parametrize("name", [name for name in TrainConfig.names() if name not in NEW])
-def test_a_new_setting(path, name, monkeypatch):
-    """As if version 3 had come with one of today's settings: a run that was begun before has it as it always was."""
+def test_new_setting(path, name, monkeypatch):
+    """As if version 3 had introduced one of today's settings: an older run gets the value that stands for it."""
     path.write_text(FIRST)
     was = json.loads(FIRST)[name]
     edit(path, **{name: None})
-    assert refusal(path).startswith(f"has no '{name}'")
+    assert f"'{name}'" in refusal(path)
     monkeypatch.setattr(module, "ADDED", {2: NEW, 3: {name: was}})
     found = Origin.read(path)
     assert found.config == FIRST_CONFIG
     config = {key: value for key, value in found.config.as_dict().items() if key != name and key not in NEW}
     assert found.fixed["config"] == config
     edit(path, version=3, **NEW)
-    assert refusal(path).startswith(f"has no '{name}'"), "a file of version 3 should have it"
+    assert f"'{name}'" in refusal(path), "a file of version 3 must have it"
 
 
-def test_a_new_setting_in_use(path, monkeypatch):
-    """Only a run that does something new has another hash."""
+def test_new_setting_in_use(path, monkeypatch):
+    """Only a run that uses a new setting has another hash."""
     monkeypatch.setattr(module, "ADDED", {2: NEW, 3: {"delay": 0}, 4: {"seed": 5}})
     made = replace(ORIGIN, config=replace(ORIGIN.config, delay=1, seed=5))
     made.write(path)
@@ -118,7 +117,7 @@ def test_a_new_setting_in_use(path, monkeypatch):
 
 
 @pytest.mark.parametrize("members", [{"version": 3}, {"momentum": 0.9}, {"version": 9, "momentum": 0.9, "delay": None}])
-def test_a_newer_file(path, members):
+def test_newer_file(path, members):
     ORIGIN.write(path)
     edit(path, **members)
     assert "newer ddmlp" in refusal(path)
@@ -133,17 +132,17 @@ def test_a_newer_file(path, members):
     + [{"lr": 10**400}, {"lr": True}, {"lr": 1e400}, {"lr": float("nan")}, {"seed": 2**64}, {"arithmetic": 10**400}]
     + ['{"hidden": 7, "hidden": 7}'],
 )
-def test_a_damaged_file(path, text):
+def test_damaged_file(path, text):
     ORIGIN.write(path)
     if isinstance(text, dict):
         edit(path, **text)
     else:
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    assert re.match(r"is damaged: |has no '\w+': it is damaged", refusal(path))
+    assert refusal(path).startswith("is damaged: ")
 
 
 @pytest.mark.parametrize("name", ["data", "dataset_sha256"])
-def test_a_missing_member(path, name):
+def test_missing_member(path, name):
     ORIGIN.write(path)
     edit(path, **{name: None})
     assert name in refusal(path)

@@ -1,4 +1,4 @@
-"""result.json: one definition, which reads what the first releases have written."""
+"""result.json: round trips, including those of the first releases."""
 
 import json
 
@@ -9,7 +9,7 @@ from ddmlp.runs.measures import PrequentialError
 from ddmlp.runs.result import RunResult
 from tests.support.events import result
 
-# Of ddmlp 0.1.0: a stream, on Ray.
+# Written by ddmlp 0.1.0: a stream, on Ray.
 FIRST = """{
  "weights_sha256": "bff7c56341327c2964dd3fdc0b93d5b8cac426d57b72e15fc027047a07cba2b2",
  "chain": "2256bbc235bfbd1a75d47234d2b7b56b3c925b04c198285a2d9850a0ef9bccab",
@@ -73,22 +73,22 @@ def test_simple():
     assert found.prequential == PrequentialError(3968, 0.3147681451612903, 0.3147681451612903)
 
 
-def test_the_same_bytes():
+def test_same_bytes():
     assert to_json(from_json(FIRST, RunResult), indent=1) == FIRST
 
 
-def test_what_there_was_not():
+def test_absent_members():
     text = to_json(result())
     assert not set(OPTIONAL) & json.loads(text).keys()
     assert from_json(text, RunResult) == result()
 
 
-def test_a_later_member():
+def test_later_member():
     assert from_json(json.dumps({**json.loads(FIRST), "later": 1}), RunResult) == from_json(FIRST, RunResult)
 
 
 @pytest.mark.parametrize("name", [name for name in json.loads(FIRST) if name not in OPTIONAL])
-def test_a_missing_member(name):
+def test_missing_member(name):
     found = json.loads(FIRST)
     del found[name]
     with pytest.raises(ValueError, match=name):
@@ -99,6 +99,6 @@ def test_a_missing_member(name):
     ("name", "value"),
     [("steps", "62"), ("finished", 1), ("image_shape", [28]), ("staleness", {}), ("answered", {"a": 1})],
 )
-def test_a_member_of_another_type(name, value):
+def test_wrong_type(name, value):
     with pytest.raises(ValueError, match=name):
         from_json(json.dumps({**json.loads(FIRST), name: value}), RunResult)

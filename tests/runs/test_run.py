@@ -1,5 +1,6 @@
-"""Runs: begun once, held by one process, gone on with only as they were begun."""
+"""Runs: begun once, locked by one process, resumed only with the settings they were begun with."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -33,7 +34,7 @@ OTHERS = {
     "follow": True,
     "init_sha256": "f" * 64,
 }
-BESIDE = {"staleness_lr": {"staleness": 1}, "follow": {"epochs": 1, "lr_schedule": "constant"}}  # what they need
+BESIDE = {"staleness_lr": {"staleness": 1}, "follow": {"epochs": 1, "lr_schedule": "constant"}}  # settings they require
 HOLD = """
 import sys
 from pathlib import Path
@@ -70,28 +71,26 @@ def test_not_begun_twice(run):
     before = (run.path / "config.json").read_bytes()
     with pytest.raises(RunError) as caught:
         run.create(replace(ORIGIN, dataset_sha256="b" * 64))
-    assert str(caught.value) == f"{run.path} holds a run already; go on with it by --resume, or choose another --run"
+    assert all(fact in str(caught.value) for fact in (str(run.path), "--resume", "--run"))
     assert (run.path / "config.json").read_bytes() == before
 
 
-def test_a_folder_without_a_run(tmp_path):
+def test_folder_without_run(tmp_path):
     with pytest.raises(RunError) as caught:
         Run(tmp_path).origin()
-    assert str(caught.value) == (
-        f"{tmp_path} holds no run: it has no config.json; training without --resume begins one"
-    )
+    assert all(fact in str(caught.value) for fact in (str(tmp_path), "config.json", "--resume"))
 
 
-def test_a_path_that_is_no_folder(tmp_path):
+def test_not_a_folder(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(RunError, match=f"^{tmp_path}/file is a file"):
         Run(tmp_path / "file").origin()
-    with pytest.raises(RunError, match=f"^{tmp_path}/none holds no run: there is no such folder"):
+    with pytest.raises(RunError, match=f"^{tmp_path}/none .*does not exist"):
         Run(tmp_path / "none").origin()
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_another_setting(tmp_path, name):
+def test_other_setting(tmp_path, name):
     begun = Run(tmp_path / "begun")
     beside = BESIDE.get(name, {})
     origin = replace(ORIGIN, config=replace(ORIGIN.config, **beside))
@@ -100,11 +99,11 @@ def test_another_setting(tmp_path, name):
     with pytest.raises(RunError) as caught:
         begun.require_origin(replace(origin, config=replace(origin.config, **{name: OTHERS[name]})))
     was, now = getattr(ORIGIN.config, name), OTHERS[name]
-    assert str(caught.value) == f"{begun.path} was begun with {flag(name)} {was}; it cannot be resumed with {now}"
+    assert re.fullmatch(rf"{begun.path} .*{flag(name)} {was}.* {now}", str(caught.value))
 
 
-def test_every_setting_is_compared():
-    assert {*TrainConfig.names()} - {*OTHERS} == {"begun_epochs"}, "more epochs are no other run"
+def test_all_settings():
+    assert {*TrainConfig.names()} - {*OTHERS} == {"begun_epochs"}, "with more epochs, it is still the same run"
 
 
 def test_more_epochs(tmp_path):
@@ -118,38 +117,34 @@ def test_more_epochs(tmp_path):
         run.extend(longer)
         assert run.origin() == longer
         run.require_origin(replace(origin, config=longer.config.extended_to(50)))
-        with pytest.raises(RunError, match=rf"has 40 epochs .* {origin.config.epochs}$"):
+        with pytest.raises(RunError, match=rf"\b40 epochs.* {origin.config.epochs}$"):
             run.require_origin(origin)
         with pytest.raises(RunError, match="--epochs"):
             run.extend(replace(origin, config=replace(origin.config, epochs=41)))
 
 
-def test_another_dataset(run):
+def test_other_dataset(run):
     with pytest.raises(RunError) as caught:
         run.require_origin(Origin(ORIGIN.config, Path("/other"), "b" * 64))
-    assert str(caught.value) == (
-        f"{run.path} was begun on the dataset {'a' * 16}... (/some/data); /other holds another: {'b' * 16}..."
-    )
+    assert re.fullmatch(rf"{run.path} .*{'a' * 16}.*/some/data.*/other .*{'b' * 16}.*", str(caught.value))
 
 
-def test_a_moved_dataset(run):
+def test_moved_dataset(run):
     run.require_origin(replace(ORIGIN, data=Path("/elsewhere")))
 
 
-def test_a_second_process(tmp_path):
+def test_second_process(tmp_path):
     path = tmp_path / "run"
     with Run(path):
-        assert holder(path).communicate(timeout=60)[0] == (
-            f"{path} is in use by another process; wait for it, or choose another --run\n"
-        )
+        assert holder(path).communicate(timeout=60)[0].startswith(f"{path} is in use by another process")
     assert holder(path).communicate(timeout=60)[0] == "held\n"
 
 
-def test_a_killed_process(tmp_path):
+def test_killed_process(tmp_path):
     path = tmp_path / "run"
     with holder(path) as process:
         assert process.stdout.readline() == "held\n"
-        with pytest.raises(RunError, match="/run is in use by another process"), Run(path):
+        with pytest.raises(RunError, match="/run is in use"), Run(path):
             pass
         process.kill()
         assert process.wait() == -signal.SIGKILL
@@ -158,7 +153,7 @@ def test_a_killed_process(tmp_path):
     assert Run(path).origin() == ORIGIN
 
 
-def test_an_exception_releases(tmp_path):
+def test_exception_unlocks(tmp_path):
     with pytest.raises(ZeroDivisionError), Run(tmp_path / "run"):
         raise ZeroDivisionError
     with Run(tmp_path / "run") as run:
@@ -166,27 +161,27 @@ def test_an_exception_releases(tmp_path):
     assert run.exists
 
 
-def test_a_second_writer(run, monkeypatch):
+def test_second_writer(run, monkeypatch):
     monkeypatch.setattr("ddmlp.runs.run.WRITER_SECONDS", 0)
     second = Run(run.path)
     run.begin_writing()
     with pytest.raises(RunError) as caught:
         second.begin_writing()
-    assert str(caught.value) == f"another process has been writing to {run.path} for 0 s; end it"
+    assert str(run.path) in str(caught.value)
     run.end_writing()
     second.begin_writing()
-    with pytest.raises(RunError, match="another process has been writing"):
+    with pytest.raises(RunError, match="another process"):
         run.begin_writing()
 
 
-def test_another_may_write(tmp_path):
+def test_server_may_write(tmp_path):
     with Run(tmp_path / "run") as held:
         held.create(ORIGIN)
         Run(held.path).begin_writing()
         assert Run(held.path).origin() == ORIGIN
 
 
-def test_no_run_leaves_no_folder(tmp_path):
+def test_no_folder_left(tmp_path):
     with pytest.raises(RunError, match="/typo holds no run"), Run(tmp_path / "typo") as run:
         run.origin()
     assert not (tmp_path / "typo").exists()
@@ -206,7 +201,7 @@ def test_no_run_leaves_no_folder(tmp_path):
         pytest.param(b"[" * 100_000, id="deep"),
     ],
 )
-def test_a_damaged_result(run, text):
+def test_damaged_result(run, text):
     path = run.path / "result.json"
     path.write_bytes(text)
     with pytest.raises(RunError) as caught:
@@ -216,7 +211,7 @@ def test_a_damaged_result(run, text):
     assert "\n" not in str(caught.value)
 
 
-def test_the_model_has_no_pickle(run):
+def test_model_without_pickle(run):
     weights = Weights.draw(Shape(5, 4, 3), 0)
     run.write_model(weights)
     with np.load(run.path / "model.npz", allow_pickle=False) as file:

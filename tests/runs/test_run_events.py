@@ -1,4 +1,4 @@
-"""The events of a run: they are appended, and a start takes back those after it and what is damaged."""
+"""metrics.jsonl: events are appended, and a start drops later events and damaged lines."""
 
 import json
 
@@ -18,19 +18,19 @@ def start(step: int) -> Started:
     return Started(step, [])
 
 
-def test_events_are_appended(run):
+def test_append(run):
     run.record([start(0), progress(1)])
     run.record([])
     run.record([Saved(1, 0.5, "c")])
     assert [event["event"] for event in events(run)] == ["start", "progress", "checkpoint"]
 
 
-def test_no_events_are_no_file(run):
+def test_no_events(run):
     run.record([])
     assert not (run.path / "metrics.jsonl").exists()
 
 
-def test_a_start_takes_back(run):
+def test_start_drops_later_events(run):
     run.record(progress(step) for step in (1, 2, 3, 3, 4))
     run.record([start(3), progress(4)])
     assert [event["step"] for event in events(run)] == [1, 2, 3, 3, 3, 4]
@@ -38,13 +38,13 @@ def test_a_start_takes_back(run):
     assert events(run) == [plain(start(0))]
 
 
-def test_a_start_between_others(run):
+def test_start_in_a_batch(run):
     run.record([progress(1), progress(2), start(1), start(1)])
     assert events(run) == plain([progress(1), start(1), start(1)])
 
 
 @pytest.mark.parametrize("cut", ['{"event": "prog', '{"event": "progress", "step": 2}', "{", '{"step": 1'])
-def test_a_start_drops_a_cut_line(run, cut):
+def test_start_drops_cut_line(run, cut):
     run.record([progress(1)])
     with (run.path / "metrics.jsonl").open("a") as file:
         file.write(cut)
@@ -52,7 +52,7 @@ def test_a_start_drops_a_cut_line(run, cut):
     assert events(run) == plain([progress(1), start(5)])
 
 
-def test_a_first_start(run):
+def test_first_start(run):
     run.record([start(5)])
     assert events(run) == [plain(start(5))]
 
@@ -75,7 +75,7 @@ def test_a_first_start(run):
         pytest.param(b"[" * 100_000 + b"\n", id="deep"),
     ],
 )
-def test_a_start_drops_damaged_lines(run, line):
+def test_start_drops_damage(run, line):
     path = run.path / "metrics.jsonl"
     first, second = b'{"event": "progress", "step": 1}\n', b'{"event": "epoch", "step": 5}\n'
     path.write_bytes(line + first + line + line + second + line)

@@ -1,4 +1,4 @@
-"""Event files: read record by record, they have the points of metrics.jsonl, also after a resume or a death."""
+"""TensorBoard event files have the points of metrics.jsonl, even after a resume or the death of a server."""
 
 import json
 import os
@@ -12,7 +12,8 @@ from unittest import mock
 import pytest
 
 from ddmlp.cli.train import main
-from ddmlp.runs.events import Records, Started
+from ddmlp.runs.events import Started
+from ddmlp.runs.records import Records
 from ddmlp.runs.scalars import scalars
 from ddmlp.runs.tensorboard import EventFiles
 from tests.support.events import progress
@@ -25,7 +26,7 @@ SMALL = ["--hidden", "16", "--batch", "100", "--epochs", "3", "--quiet"]
 
 
 def crc32c(data: bytes) -> int:
-    """The checksum of a record: Castagnoli's, rotated and moved, as TensorFlow's record_writer describes it."""
+    """The checksum of a record: masked CRC-32C, as TensorFlow's record_writer describes it."""
     crc = 0xFFFFFFFF
     for byte in data:
         crc ^= byte
@@ -36,7 +37,7 @@ def crc32c(data: bytes) -> int:
 
 
 def entries(path: Path) -> Iterator["Entry"]:
-    """The events of a file; every length and every record must have its checksum."""
+    """Yield the events of a file. Asserts the checksum of every length and every record."""
     from tensorboardX.proto.event_pb2 import Event as Entry
 
     data = path.read_bytes()
@@ -49,7 +50,7 @@ def entries(path: Path) -> Iterator["Entry"]:
 
 
 def read(folder: Path) -> dict[tuple[str, int], float]:
-    """The points that TensorBoard shows, by curve and step: a start takes back its step and those after."""
+    """The points that TensorBoard shows, by curve and step: a start drops those of its step and later."""
     from tensorboardX.proto.event_pb2 import SessionLog
 
     points: dict[tuple[str, int], float] = {}
@@ -66,7 +67,7 @@ def read(folder: Path) -> dict[tuple[str, int], float]:
 
 
 def expected(run: Path) -> dict[tuple[str, int], float]:
-    """The points of metrics.jsonl, as float32, which is what event files hold."""
+    """The points of metrics.jsonl, in float32 as in event files."""
     events = Records.read(run / "metrics.jsonl").lines
     whole = {(tag, event.step): value for event in events for tag, value in scalars(event)}
     return {key: struct.unpack("f", struct.pack("f", value))[0] for key, value in whole.items()}
@@ -85,16 +86,16 @@ def test_simple(data: Path, tmp_path: Path):
     }
 
 
-def test_a_resumed_run(data: Path, tmp_path: Path):
+def test_resume(data: Path, tmp_path: Path):
     run = tmp_path / "run"
     assert inside(main, "--data", data, *SMALL, "--run", run, "--tensorboard", "--stop-after", "50").returncode == 0
-    with mock.patch.object(os, "getpid", return_value=os.getpid() + 1):  # as in a process of its own
+    with mock.patch.object(os, "getpid", return_value=os.getpid() + 1):  # as in another process
         assert inside(main, "--run", run, "--resume", "--tensorboard").returncode == 0
     assert len(list((run / "tensorboard").iterdir())) == 2
     assert read(run / "tensorboard") == expected(run)
 
 
-def test_a_server_that_died(tmp_path: Path):
+def test_server_death(tmp_path: Path):
     with EventFiles(tmp_path / "new") as files:
         files.record([Started(0, []), *(progress(step, error=4 - step / 10) for step in (10, 20, 30))])
         files.record([Started(20, []), progress(40, error=0.5)])
@@ -102,7 +103,7 @@ def test_a_server_that_died(tmp_path: Path):
     assert {step: value for (tag, step), value in found.items() if tag == "loss/train"} == {10: 3.0, 20: 2.0, 40: 0.5}
 
 
-def test_only_if_asked_for(data: Path, tmp_path: Path):
+def test_off_by_default(data: Path, tmp_path: Path):
     hashes = []
     for flags in ([], ["--tensorboard"]):
         run = tmp_path / f"run{len(flags)}"
@@ -112,7 +113,7 @@ def test_only_if_asked_for(data: Path, tmp_path: Path):
     assert hashes[0] == hashes[1]
 
 
-def test_a_missing_package(data: Path, tmp_path: Path):
+def test_missing_package(data: Path, tmp_path: Path):
     absent = {name: None for name in sys.modules if name.startswith("tensorboardX")} | {"tensorboardX": None}
     with mock.patch.dict(sys.modules, absent):
         sys.modules.pop("ddmlp.runs.tensorboard", None)

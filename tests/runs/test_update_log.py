@@ -1,4 +1,4 @@
-"""The order of updates: a line for each on disk, and nothing in it that a run could not have done."""
+"""The order of updates: a line for each update, and impossible lines are found."""
 
 import tempfile
 from pathlib import Path
@@ -16,7 +16,7 @@ ORDER = [(0, 0), (2, 0), (1, 0), (3, 2)]  # of four updates
 
 @st.composite
 def orders(draw):
-    """Any order of steps, and any version that each may have read."""
+    """Any order of steps, each with any version that it may have read."""
     steps = draw(st.permutations(range(draw(st.integers(0, 12)))))
     return [(step, draw(st.integers(0, version))) for version, step in enumerate(steps)]
 
@@ -72,7 +72,7 @@ def test_commit(updates):
 @pytest.mark.parametrize("cut", [b"", b"%12d", b"%12d %1", b"%12d %12d\n", b"\0" * 26, b"x" * 100])
 def test_rewind(updates, cut):
     with updates.path.open("ab") as file:
-        file.write(cut.replace(b"%12d", b"%12d" % 4))  # what a crash has left
+        file.write(cut.replace(b"%12d", b"%12d" % 4))  # left by a crash
     again = UpdateLog(updates.path)
     again.rewind(2)
     assert updates.path.stat().st_size == 2 * 26
@@ -91,32 +91,32 @@ def test_rewind_drops_uncommitted(updates):
 def test_too_few_lines(updates, size, lines):
     with updates.path.open("r+b") as file:
         file.truncate(size)
-    with pytest.raises(RunError, match=f"^{updates.path} has {lines} lines, expected at least 5"):
+    with pytest.raises(RunError, match=rf"^{updates.path} has {lines} lines\b.*\b5\b"):
         UpdateLog(updates.path).rewind(5)
-    assert updates.path.stat().st_size == size, "it is left as it was"
+    assert updates.path.stat().st_size == size, "the file is left as it was"
 
 
-def test_a_missing_file(tmp_path):
+def test_missing_file(tmp_path):
     updates = UpdateLog(tmp_path / "updates.txt")
     assert refusal(updates).startswith("is missing")
-    with pytest.raises(RunError, match="has 0 lines, expected at least 1"):
+    with pytest.raises(RunError, match=r"has 0 lines\b.*\b1\b"):
         updates.rewind(1)
 
 
 @pytest.mark.parametrize(
     ("line", "text", "says"),
     [
-        (1, (1, 0), "is damaged: line 3 says step 1 once more"),
+        (1, (1, 0), "is damaged: line 3 repeats step 1"),
         (3, (4, 0), "is damaged: line 4 says step 4 read version 0"),
         (0, (0, 1), "is damaged: line 1 says step 0 read version 1"),
         (2, (1, 3), "is damaged: line 3 says step 1 read version 3"),
-        (2, (1, -1), "is damaged, or has fewer than 4 lines: line 3"),
-        (2, (-1, 1), "is damaged, or has fewer than 4 lines: line 3"),
-        (0, b"x" * 26, "is damaged, or has fewer than 4 lines"),
-        (1, b"\xff" * 26, "is damaged, or has fewer than 4 lines"),
-        (2, b"\0" * 26, "is damaged, or has fewer than 4 lines"),
-        (3, b" " * 26, "is damaged, or has fewer than 4 lines"),
-        (3, b"9" * 26, "is damaged, or has fewer than 4 lines: line 4"),
+        (2, (1, -1), "is damaged or has fewer than 4 lines: line 3"),
+        (2, (-1, 1), "is damaged or has fewer than 4 lines: line 3"),
+        (0, b"x" * 26, "is damaged or has fewer than 4 lines"),
+        (1, b"\xff" * 26, "is damaged or has fewer than 4 lines"),
+        (2, b"\0" * 26, "is damaged or has fewer than 4 lines"),
+        (3, b" " * 26, "is damaged or has fewer than 4 lines"),
+        (3, b"9" * 26, "is damaged or has fewer than 4 lines: line 4"),
     ],
 )
 def test_impossible_lines(updates, line, text, says):
@@ -127,10 +127,10 @@ def test_impossible_lines(updates, line, text, says):
 
 
 @pytest.mark.parametrize("size", [0, 1, 26, 4 * 26 - 1])
-def test_a_cut_file(updates, size):
+def test_cut_file(updates, size):
     with updates.path.open("r+b") as file:
         file.truncate(size)
-    assert refusal(updates).startswith("is damaged, or has fewer than 4 lines")
+    assert refusal(updates).startswith("is damaged or has fewer than 4 lines")
 
 
 @given(orders(), st.integers(0, 12), st.binary(max_size=60))
@@ -152,7 +152,7 @@ def test_round_trip(order, kept, rest):
 
 @given(orders().filter(len), st.data())
 def test_any_damage(order, data):
-    """A byte that is changed is found, or changes nothing, or makes another order that could have been."""
+    """A changed byte is found, changes nothing, or gives another possible order."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "updates.txt")
         updates = written(path, order)

@@ -1,4 +1,4 @@
-"""What a result was computed with."""
+"""The versions of the software that computes a result."""
 
 import platform
 

@@ -1,4 +1,4 @@
-"""The servers that the tests share, and pages of them in a browser."""
+"""The servers that the tests share, and their pages in a browser."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -45,13 +45,13 @@ def digit_of(sample: Path) -> dict[int, np.ndarray]:
 
 
 def serious(said: "ConsoleMessage") -> bool:
-    """A browser also reports each answer that there is no digit, which the page shows."""
+    """Whether a message is serious. A browser also reports each answer of status 422, which the page shows."""
     return said.type in ("error", "warning") and "status of 422" not in said.text
 
 
 @pytest.fixture
 def opened(browser: "Browser") -> "Iterator[Callable[..., Page]]":
-    """Opens a page of a server. In the end, none may have complained or asked anybody else."""
+    """Opens pages of a server. Afterwards, asserts that none logged an error or contacted another server."""
     complaints: list[str] = []
     asked: set[str] = set()
     contexts: list[BrowserContext] = []

@@ -1,4 +1,4 @@
-"""What the application answers, on a real server."""
+"""The answers of the application, on a real server."""
 
 import base64
 import re
@@ -15,7 +15,7 @@ from tests.support.servers import JSON, PNG, png
 
 @pytest.fixture(scope="module")
 def recognise(trained):
-    return load_model(trained).predict
+    return load_model(trained).predict_proba
 
 
 def test_simple(server, digits, trained):
@@ -31,7 +31,7 @@ def test_simple(server, digits, trained):
     }  # fmt: skip
 
 
-def test_pixels_are_taken_as_they_are(server, digits, recognise):
+def test_pixels_stay(server, digits, recognise):
     for digit in digits[:5]:
         assert server.predict(digit.tolist()).json["probabilities"] == recognise(digit[None])[0].tolist()
 
@@ -52,7 +52,7 @@ def test_pictures_are_fitted(server, digits, tmp_path, kind):
     text = base64.b64encode(file).decode()
     if kind == "mixed":
         found = server.predict([seen, text], path="/predict?seen=true").json["predictions"]
-        assert found[1].pop("done") == ["inverted", "cut and scaled"]
+        assert found[1].pop("done") == ["inverted", "cropped and scaled"]
         assert found[0] == found[1]
         assert found[0]["seen"] == seen
         return
@@ -86,12 +86,12 @@ def test_report(server, run_server, trained):
     assert found.headers["x-content-type-options"] == "nosniff"
 
 
-def test_files_elsewhere_are_not_served(server):
+def test_no_other_files(server):
     for path in ("/pages/../serve.py", "/pages/..%2fserve.py", "/pages/%2e%2e/serve.py", "/pages//etc/passwd"):
         assert server.get(path).status == 404
 
 
-def test_pages_need_nothing_from_elsewhere(server):
+def test_self_contained_pages(server):
     names, found = ["", "docs"], set()
     while names:
         name = names.pop()
@@ -109,7 +109,7 @@ def test_pages_need_nothing_from_elsewhere(server):
 
 
 def test_no_single_digit(server, digits):
-    """A status of its own, and what there is instead; ?fit=never takes the pixels as they are."""
+    """Status 422 says what the picture shows instead; ?fit=never takes the pixels as they are."""
     two = np.zeros((40, 80), np.uint8)
     two[6:34, 4:32], two[6:34, 46:74] = digits[0], digits[1]
     found = server.predict(png(255 - two), PNG)
@@ -117,5 +117,5 @@ def test_no_single_digit(server, digits):
     assert "no single digit" in found.json["error"]
     seen = server.predict(png(255 - digits[0]), PNG, "/predict?seen=true&fit=never").json["seen"]
     assert seen == (255 - digits[0]).tolist()
-    assert server.predict(png(digits[0]), PNG, "/predict?fit=always").json["done"] == ["cut and scaled"]
+    assert server.predict(png(digits[0]), PNG, "/predict?fit=always").json["done"] == ["cropped and scaled"]
     assert server.predict(png(digits[0]), PNG, "/predict?fit=perhaps").status == 422

@@ -1,4 +1,4 @@
-"""The page of a run in a real browser: Chromium, driven by Playwright."""
+"""The page of a run in Chromium, driven by Playwright."""
 
 import json
 import re
@@ -28,53 +28,53 @@ pytestmark = pytest.mark.browser
 
 @contextmanager
 def training(data: Path, run: Path, *flags: str) -> Iterator[None]:
-    """A run that trains as long as the block."""
+    """A run that trains during the block."""
     words = [sys.executable, "-m", "ddmlp.train", "--data", str(data), "--run", str(run), "--quiet", *flags]
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         yield
-        assert process.poll() is None, "it should have trained longer"
+        assert process.poll() is None, "the training ended too early"
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(timeout=60)
 
 
 def fact(page: "Page", name: str) -> "Locator":
-    """What is told of `name`."""
+    """The value of the fact `name`."""
     return page.locator("#facts div", has=page.get_by_text(name, exact=True)).locator("dd")
 
 
-def test_run_that_trains(data, tmp_path, opened, digit_of):
+def test_training_run(data, tmp_path, opened, digit_of):
     run = tmp_path / "run"
     with serving("--run", run) as server:
         page = opened(server)
-        expect(page.locator("#state")).to_have_text("It has not begun yet.", timeout=SECONDS)
+        expect(page.locator("#state")).to_have_text("Not started yet.", timeout=SECONDS)
         expect(page.locator("#curves figure:visible")).to_have_count(0)
         with training(data, run, "--epochs", "10000", "--hidden", "100", "--checkpoint-every", "200"):
-            expect(page.locator("#state")).to_have_text("It trains.", timeout=SECONDS)
+            expect(page.locator("#state")).to_have_text("Training.", timeout=SECONDS)
             expect(page.locator("#facts")).to_contain_text("Last checkpoint", timeout=SECONDS)
             expect(page.locator("#curves figure:visible")).to_have_count(4, timeout=SECONDS)
             with answered(page):
                 draw(page, digit_of[0])
             seen = []
             for _ in range(3):
-                # The curve first: it is not newer than the step whose change is waited for.
+                # Read the curve first, so that it is not newer than the step.
                 curve = page.locator("#curves polyline").first.get_attribute("points")
                 step = fact(page, "Step").inner_text()
                 answer = page.locator("#answer").inner_text()
-                assert re.search(r"says the version of step [\d,]+$", answer)
+                assert re.search(r"\bstep [\d,]+\)$", answer)
                 seen.append((step, curve, answer))
                 assert re.fullmatch(r"[\d,]+ of 5,000,000", step), step
                 assert re.search(r"\d (h|min|s)\b", fact(page, "Time left").inner_text())
                 expect(fact(page, "Step")).not_to_have_text(step, timeout=SECONDS)
                 expect(page.locator("#answer")).not_to_have_text(answer, timeout=SECONDS)
-            expect(page.locator("#log li").last).to_have_text("step 0 Began.")
-            expect(page.locator("#log li", has_text="Wrote a checkpoint").first).to_be_visible()
+            expect(page.locator("#log li").last).to_have_text("step 0 Started.")
+            expect(page.locator("#log li", has_text="Checkpoint written").first).to_be_visible()
             for each in zip(*seen, strict=True):
                 assert len(set(each)) == 3
 
 
-def test_run_that_has_ended(run_server, trained, opened):
+def test_finished_run(run_server, trained, opened):
     page = opened(run_server)
     expect(page.locator("#state")).to_have_text("It has ended.", timeout=SECONDS)
     result = json.loads((trained / "result.json").read_text())
@@ -82,7 +82,7 @@ def test_run_that_has_ended(run_server, trained, opened):
     expect(page.locator("#facts")).to_contain_text(result["weights_sha256"][:12])
     assert fact(page, "Step").inner_text() == f"{result['steps']:,} of {result['steps']:,}"
     expect(fact(page, "Time left")).to_have_count(0)
-    page.get_by_role("link", name="The report").click()
+    page.get_by_role("link", name="Report").click()
     expect(page.get_by_role("heading", name="Result")).to_be_visible(timeout=SECONDS)
     assert result["weights_sha256"] in page.content()
     assert page.locator("section").first.evaluate("(each) => getComputedStyle(each.ownerDocument.body).margin") != "8px"
@@ -91,7 +91,7 @@ def test_run_that_has_ended(run_server, trained, opened):
     assert page.locator("#curves svg:visible").first.get_attribute("aria-label").startswith("Loss, E, nats: from ")
 
 
-def test_workers_one_by_one(data, tmp_path, opened):
+def test_workers(data, tmp_path, opened):
     path = Run(tmp_path)
     path.create(Origin(TrainConfig(), data, "0" * 64))
     lost = Lost(step=7, worker=1, host="far<b>", cause="exited", reason="its connection ended")
@@ -118,8 +118,8 @@ def test_workers_one_by_one(data, tmp_path, opened):
         ]
         assert page.locator("#log li").all_inner_texts() == [
             "step 7 Worker 1 on far<b> exited: its connection ended",
-            "step 0 Began. a <note>",
+            "step 0 Started. a <note>",
         ]
-        path.record([Started(4, [])])  # it is taken back to that step
+        path.record([Started(4, [])])  # the run is rewound to that step
         expect(page.locator("#workers li")).to_have_count(2, timeout=SECONDS)
-        expect(page.locator("#log li").first).to_have_text("step 4 Went on.")
+        expect(page.locator("#log li").first).to_have_text("step 4 Resumed.")

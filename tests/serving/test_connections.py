@@ -1,4 +1,4 @@
-"""Clients that connect and say nothing, or little: they keep nobody out."""
+"""Clients that connect and send little or nothing do not block others."""
 
 import asyncio
 import resource
@@ -22,7 +22,7 @@ BEGIN = f"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: {JSON}\r\nC
 
 @pytest.fixture
 def connect(server) -> Iterator[Callable[[int, bytes], list[socket.socket]]]:
-    """Opens so many connections, and sends something on each."""
+    """Opens connections, and sends the same bytes on each."""
     with ExitStack() as stack:
 
         def connect(count: int, sent: bytes) -> list[socket.socket]:
@@ -36,7 +36,7 @@ def connect(server) -> Iterator[Callable[[int, bytes], list[socket.socket]]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sent", [b"", HEAD, BEGIN], ids=["nothing", "half a head", "one byte of a body"])
-def test_they_keep_nobody_out(server, digits, connect, sent):
+def test_idle_clients(server, digits, connect, sent):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
     try:
@@ -46,13 +46,13 @@ def test_they_keep_nobody_out(server, digits, connect, sent):
         for each in opened:
             poll.register(each, select.POLLIN)
         gone = len(poll.poll(0))
-        assert 1_100 - MAX_CONNECTIONS <= gone < 1_100  # the others still wait: the answer did not wait for them
+        assert 1_100 - MAX_CONNECTIONS <= gone < 1_100  # the others still wait, so the answer did not wait for them
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def app(scope, receive, send) -> None:
-    """Reads the body, and answers with the path."""
+    """Read the body, and answer with the path."""
     while (await receive()).get("more_body"):
         pass
     body = scope["path"].encode() * (100_000 if scope["path"] == "/large" else 1)
@@ -61,7 +61,7 @@ async def app(scope, receive, send) -> None:
 
 
 class Transport(asyncio.Transport):
-    """What a connection writes to; there is no network."""
+    """A transport without a network."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ class Transport(asyncio.Transport):
 
 
 class Clocks:
-    """Stands for the loop's call_later: clocks run when they are told."""
+    """Replaces the loop's call_later, and records the timers."""
 
     def __init__(self) -> None:
         self.running: dict[mock.Mock, tuple[float, Callable[..., object]]] = {}
@@ -106,14 +106,14 @@ def test_clocks():
             connection, transport = BoundedConnection(config, ServerState(), {}), Transport()
             connection.connection_made(transport)
             assert clocks.seconds() == [connections.HEAD_SECONDS]
-            connection.data_received(HEAD)  # which has not ended
+            connection.data_received(HEAD)  # unfinished
             assert clocks.seconds() == [connections.HEAD_SECONDS]
             connection.data_received(b"\r\n")
             assert (clocks.seconds(), connection.waits) == ([], False)
             while not transport.sent.endswith(b"/"):
                 await asyncio.sleep(0)
             assert (clocks.seconds(), connection.waits) == ([5, connections.HEAD_SECONDS], True)
-            connection.data_received(HEAD + b"\r\n" + HEAD + b"\r\n")  # the second comes before the first answer
+            connection.data_received(HEAD + b"\r\n" + HEAD + b"\r\n")  # the second arrives before the first answer
             assert (clocks.seconds(), connection.waits) == ([], False)
             while transport.sent.count(b"200 OK") < 3:
                 await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""A run, watched while it trains: what becomes of its file, and what a browser is told."""
+"""Following a run while it trains: changes of its file, and the events that a browser gets."""
 
 import asyncio
 import http.client
@@ -53,7 +53,7 @@ def read(follower: Follower) -> tuple[bool, list[int]]:
 
 
 def test_simple(path, follower):
-    assert read(follower) == (False, [])  # it is not there yet
+    assert read(follower) == (False, [])  # it does not exist yet
     append(path, line(1) + line(2))
     assert read(follower) == (False, [1, 2])
     assert read(follower) == (False, [])
@@ -124,7 +124,7 @@ def test_resumed_run(tmp_path, path, follower):
     run = Run(tmp_path)
     run.record([Started(0, []), *map(progress, (10, 20, 30))])
     assert read(follower) == (False, [0, 10, 20, 30])
-    append(path, '{"event": "progr')  # and it is killed
+    append(path, '{"event": "progr')  # then it is killed
     assert read(follower) == (False, [])
     run.record([Started(20, [])])
     assert read(follower) == (True, [0, 10, 20, 20])
@@ -149,7 +149,7 @@ def test_state(tmp_path):
     assert state(run)["result"] == result()
     metrics = run.path / "metrics.jsonl"
     later = metrics.stat().st_mtime + 60
-    os.utime(metrics, (later, later))  # it was gone on with
+    os.utime(metrics, (later, later))  # as if the run had been resumed
     assert state(run)["result"] is None
     os.utime(metrics, (later - 120, later - 120))
     assert state(run)["quiet"] in (55, 60)
@@ -167,7 +167,7 @@ def test_epochs(tmp_path, follow, epochs):
 
 
 def messages(run: Run, looks: int) -> list[tuple[str, object]]:
-    """What is told until there were so many looks."""
+    """The messages of a number of looks at the run."""
     left = iter(range(looks))
 
     async def told() -> list[str]:
@@ -192,7 +192,7 @@ def test_watch(tmp_path, monkeypatch):
 
 @contextmanager
 def news(server: Server) -> Iterator[Iterator[tuple[str, object]]]:
-    """What the server tells, message by message, without an end."""
+    """The server's messages, one by one, without an end."""
     with closing(http.client.HTTPConnection(*server.address, timeout=60)) as connection:
         connection.request("GET", "/events")
         with connection.getresponse() as response:
@@ -239,7 +239,7 @@ def test_watchers_are_bounded(run_server):
         refused = run_server.get("/events")
         assert (refused.status, refused.headers["retry-after"]) == (429, "1")
         leaves.close()
-        while True:  # until the server has noticed; the test's own time is the bound
+        while True:  # until the server has noticed; bounded by the timeout of the test
             with suppress(AssertionError), news(run_server) as found:
                 next(found)
                 break

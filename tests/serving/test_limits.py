@@ -1,4 +1,4 @@
-"""Many requests at once."""
+"""Many requests at once: limits, fairness, memory."""
 
 import asyncio
 import json
@@ -36,8 +36,10 @@ def test_simple():
 
 
 async def served(*clients: str, waiting: int, leaving: frozenset[int] = frozenset()) -> list[str]:
-    """In which order requests of these clients have their turn, one at a time. They come in this order while another
-    has its turn, and those of the numbers in `leaving` go away meanwhile."""
+    """Return the order in which requests of these clients get their turn, one at a time.
+
+    They arrive in the given order while another request has its turn; those numbered in `leaving` are cancelled.
+    """
     admission, done = Admission(1, waiting), []
 
     async def work(name: str) -> None:
@@ -70,7 +72,7 @@ def test_turn_is_not_lost():
         async with turn(admission):
             task = asyncio.create_task(turn(admission).__aenter__())
             await asyncio.sleep(0)
-        task.cancel()  # it has been given the turn, and does not know yet
+        task.cancel()  # it has been given the turn, but has not run yet
         with pytest.raises(asyncio.CancelledError):
             await task
         async with turn(admission):
@@ -80,7 +82,7 @@ def test_turn_is_not_lost():
 
 
 async def at_once(address: tuple[str, int], body: bytes, kind: str, count: int) -> Counter[int]:
-    """The statuses of so many requests on connections of their own, all open before the first is sent."""
+    """The statuses of `count` requests, each on its own connection; all are open before the first is sent."""
     head = f"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
     sent = f"{head}Connection: close\r\n\r\n".encode() + body
 

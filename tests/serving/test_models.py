@@ -1,4 +1,4 @@
-"""The newest checkpoint of a run, whatever becomes of the run."""
+"""The newest checkpoint of a run: new, damaged and deleted ones."""
 
 import json
 import shutil
@@ -40,7 +40,7 @@ def test_simple(run):
 
 
 def test_ready(run, tmp_path):
-    """The first answer does not wait for the compiler."""
+    """The first answer need not wait for the compiler."""
     save(run, 0, seed=0)
     run.write_model(Weights.draw(Shape(784, 5, 10), 0))
     for served in (Newest(run), fixed(tmp_path)):
@@ -76,7 +76,7 @@ def test_damaged_checkpoint(run):
     assert newest() is newest()
 
 
-def test_run_that_begins_again(run):
+def test_run_starts_again(run):
     newest = Newest(run)
     save(run, 7, seed=1)
     assert newest().info.step == 7
@@ -87,7 +87,7 @@ def test_run_that_begins_again(run):
     assert newest().info.weights_sha256 == digest
 
 
-def test_run_that_has_ended(trained):
+def test_finished_run(trained):
     newest, result = Newest(Run(trained))(), json.loads((trained / "result.json").read_text())
     assert newest.info.image_shape == (28, 28)
     assert (newest.info.step, newest.info.weights_sha256) == (result["steps"], result["weights_sha256"])

@@ -1,4 +1,4 @@
-"""The application on Ray Serve, as cluster/serve.yaml says it."""
+"""The application on Ray Serve, as configured in cluster/serve.yaml."""
 
 import http.client
 import signal
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def server(trained: Path, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Replicas in the session's Ray, behind a free port. A process of its own, because Ray Serve warns of itself."""
+    """Replicas in the session's Ray, behind a free port. Ray Serve emits warnings, so it has its own process."""
     import yaml  # comes with Ray
 
     config = yaml.safe_load((ROOT / "cluster" / "serve.yaml").read_text())
@@ -49,7 +49,7 @@ def server(trained: Path, cluster: Cluster, tmp_path_factory: pytest.TempPathFac
 
 
 def end(process: subprocess.Popen[bytes], cluster: Cluster) -> None:
-    """End Ray Serve. Now and then Serve of Ray 2.60 hangs at Ctrl-C, on a busy machine; then its actors are killed."""
+    """End Ray Serve. On a busy machine, Serve of Ray 2.60 may hang at Ctrl-C; then its actors are killed."""
     process.send_signal(signal.SIGINT)
     with suppress(subprocess.TimeoutExpired):
         process.wait(20)

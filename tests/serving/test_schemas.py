@@ -1,11 +1,11 @@
-"""openapi.json, beside what the server answers."""
+"""openapi.json agrees with the answers of the server."""
 
 from ddmlp.serving.schemas import BATCH, IMAGE
 from tests.support.servers import JSON, PNG
 
 
 def resolved(schema: dict, found: object) -> object:
-    """`found` with what it refers to in its place."""
+    """`found` with its references resolved."""
     if isinstance(found, dict):
         if "$ref" in found:
             return resolved(schema, schema["components"]["schemas"][found["$ref"].rpartition("/")[2]])

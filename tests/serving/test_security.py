@@ -1,4 +1,4 @@
-"""What every answer says to browsers, and the names that the server answers to."""
+"""Security headers, and the host names that the server answers to."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Bodies: what is refused and why, within which bounds, and that the server outlives all of them."""
+"""Bodies of requests: bad ones are rejected with the reason, within bounds, and the server survives them."""
 
 import asyncio
 import base64
@@ -27,7 +27,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def bomb(width: int, height: int, *others: bytes) -> bytes:
-    """A small PNG file that claims to be so large, with `others` among its chunks."""
+    """A small PNG file that claims a large size, with `others` among its chunks."""
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     chunks = (b"IHDR", header), (b"IDAT", zlib.compress(bytes(10_000_000)))
     return b"\x89PNG\r\n\x1a\n" + b"".join([chunk(*chunks[0]), *others, chunk(*chunks[1]), chunk(b"IEND", b"")])
@@ -35,7 +35,7 @@ def bomb(width: int, height: int, *others: bytes) -> bytes:
 
 ROW = [0] * 28
 FINE = [ROW] * 28
-# A body and its media type; the status, and words of the error: where, what was found, or what was expected.
+# A body and its media type; the status, and facts in the message: the place, what was found, or what was expected.
 HOSTILE = {
     "nothing": (b"", JSON, 400, ["JSON"]),
     "no picture": (b"", PNG, 422, ["the picture", "PNG, JPEG, GIF, BMP"]),
@@ -113,7 +113,7 @@ def read_body(receive: object, kind: str = "") -> bytes:
 
 
 def read(body: bytes, kind: str) -> tuple[np.ndarray, bool]:
-    """The images that a request brings in one piece."""
+    """The images in a request that arrives in one piece."""
 
     async def receive() -> dict:
         return {"type": "http.request", "body": body}
@@ -142,7 +142,7 @@ def test_refused(what):
     assert len(said) < 500
 
 
-def test_server_outlives_them(server, digits):
+def test_server_survives(server, digits):
     for _ in range(2):
         before = server.memory
         for name, (_, kind, status, _) in HOSTILE.items():
@@ -160,7 +160,7 @@ def test_endless_body(server, digits):
         client.sendall(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
                        b"Transfer-Encoding: chunked\r\n\r\n")  # fmt: skip
         piece = b"100000\r\n" + bytes(MEGABYTE) + b"\r\n"
-        with suppress(OSError):  # which one depends on which end is first
+        with suppress(OSError):  # which one depends on which end closes first
             while sent < 1_000:
                 client.sendall(piece)
                 sent += 1

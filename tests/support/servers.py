@@ -68,7 +68,7 @@ class Server:
 
 @contextmanager
 def serving(*flags: object, end: int = signal.SIGTERM) -> Iterator[Server]:
-    """`python -m ddmlp.serve` with these flags on a free port. It must end by `end`, well and without a complaint."""
+    """`python -m ddmlp.serve` with these flags on a free port. The signal `end` must end it without an error."""
     words = [sys.executable, "-m", "ddmlp.serve", "--port", "0", *map(str, flags)]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:

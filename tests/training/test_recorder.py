@@ -161,5 +161,5 @@ def test_checkpoint_without_audit(job: Job, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("ddmlp.plan.row_audit.RowAudit.state", None)
     train(build_trainer(replace(job, stop_after=5)))
     monkeypatch.undo()
-    with pytest.raises(RunError, match="no ledger"):
+    with pytest.raises(RunError, match="ledger"):
         build_trainer(job)

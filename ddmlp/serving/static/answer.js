@@ -1,4 +1,4 @@
-// What the page shows of an answer: the class, the probability of each, and what the network saw.
+// Shows an answer: the class, the probability of each class, and what the network sees.
 
 import { make } from "./make.js";
 
@@ -6,7 +6,7 @@ const SURE = 0.99;
 const UNSURE = 0.9;
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
 
-// How sure the model is, in words: of its own probabilities.
+// The model's confidence, in words.
 function sureness(probabilities, best, names) {
   const share = probabilities[best];
   if (share >= SURE) return percent(share);
@@ -15,7 +15,7 @@ function sureness(probabilities, best, names) {
   return `${share >= UNSURE ? "probably" : "unsure"}: ${percent(share)}, or ${other}`;
 }
 
-// What the classes of a model are called: their numbers if it has no names.
+// The names of a model's classes, or else their numbers.
 export function namesOf(model, classes) {
   return model?.class_names ?? Array.from({ length: classes }, (_, each) => String(each));
 }
@@ -33,11 +33,11 @@ export class Answer {
     this.#make(names);
   }
 
-  // found, more: see Recogniser; ended: nothing is being drawn, so it may be read out
+  // found, more: see Recogniser; ended: no stroke is being drawn, so a screen reader may read the answer
   show(found, more, ended) {
     this.#said.setAttribute("aria-busy", more);
     if (found?.probabilities) this.#show(found);
-    else if (!more) this.#clear(found.error ?? "Draw, and see it recognised.");
+    else if (!more) this.#clear(found.error ?? "Draw a digit, or open a picture of one.");
     if (ended && !more) this.#spoken.textContent = this.#said.textContent;
   }
 
@@ -49,11 +49,11 @@ export class Answer {
       bar.value = probabilities[each];
       number.textContent = percent(probabilities[each]);
     });
-    const by = model.step === null ? "" : `, says the version of step ${model.step.toLocaleString("en")}`;
+    const by = model.step === null ? "" : ` (model of step ${model.step.toLocaleString("en")})`;
     this.#said.replaceChildren(make("strong", names[best]), ` ${sureness(probabilities, best, names)}${by}`);
     this.#done.textContent = done?.length ? `: ${done.join(", ")}` : "";
     this.#paint(seen);
-    this.#seen.setAttribute("aria-label", `What the network saw: ${seen[0].length} by ${seen.length} pixels`);
+    this.#seen.setAttribute("aria-label", `What the network sees: ${seen[0].length} by ${seen.length} pixels`);
   }
 
   #clear(said) {
@@ -65,7 +65,7 @@ export class Answer {
       number.textContent = "";
     }
     this.#seen.getContext("2d").clearRect(0, 0, this.#seen.width, this.#seen.height);
-    this.#seen.setAttribute("aria-label", "What the network saw: nothing yet");
+    this.#seen.setAttribute("aria-label", "What the network sees: nothing yet");
   }
 
   #paint(rows) {

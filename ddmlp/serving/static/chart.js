@@ -1,4 +1,4 @@
-// Curves over the rows seen, as SVG.
+// Draws curves over the rows trained on, as SVG.
 
 const SVG = "http://www.w3.org/2000/svg";
 const ROOM = { left: 46, right: 14, top: 10, bottom: 36 };
@@ -12,7 +12,7 @@ const element = (name, attributes, text = "") => {
   return made;
 };
 
-// Round numbers from low to high, about so many, and no closer than `least`.
+// About `count` round numbers from low to high, at least `least` apart.
 function ticks(low, high, count, least = 0) {
   const rough = Math.max((high - low) / count, least) || 1;
   const power = 10 ** Math.floor(Math.log10(rough));
@@ -21,7 +21,7 @@ function ticks(low, high, count, least = 0) {
   return Array.from({ length: Math.floor(high / step + 1e-9) - first + 1 }, (_, each) => (first + each) * step);
 }
 
-// 1, 2 and 5 times the powers of ten from low to high; the powers alone where those are many.
+// 1, 2 and 5 times the powers of ten from low to high; only the powers if those would be too many.
 function decades(low, high) {
   const powers = ticks(Math.floor(Math.log10(low)), Math.ceil(Math.log10(high)), 99).filter(Number.isInteger);
   const all = powers.flatMap((power) => [1, 2, 5].map((each) => each * 10 ** power));
@@ -29,7 +29,7 @@ function decades(low, high) {
   return within.length > 8 ? powers.map((power) => 10 ** power).filter((each) => each >= low && each <= high) : within;
 }
 
-// At most so many points: the means of neighbours, or, of what is counted, one of them.
+// At most `most` points: means of groups of neighbours, or, for counts, one of each group.
 function thinned(points, most, counted) {
   const size = Math.ceil(points.length / most);
   if (size <= 1) return points;
@@ -41,7 +41,7 @@ function thinned(points, most, counted) {
 }
 
 // curves: [{points: [[x, y], ...], colour: 0 or 1, form: "line", "dots" or "limit"}]; log: whether y is logarithmic;
-// whole: whether it counts something
+// whole: whether y is a count
 export function draw(svg, curves, { log, whole }) {
   const shown = curves.map(({ points, ...how }) => {
     const drawable = points.filter(([, y]) => y !== null && (!log || y > 0));
@@ -73,7 +73,7 @@ export function draw(svg, curves, { log, whole }) {
   for (const tick of ticks(0, last, Math.max(2, width / 80))) {
     svg.append(element("text", { x: x(tick), y: floor + 16, "text-anchor": "middle" }, short.format(tick)));
   }
-  svg.append(element("text", { x: width - ROOM.right, y: height - 4, "text-anchor": "end" }, "rows seen"));
+  svg.append(element("text", { x: width - ROOM.right, y: height - 4, "text-anchor": "end" }, "rows trained on"));
 
   for (const { points, colour, form } of shown) {
     if (form === "dots") {

@@ -1,13 +1,13 @@
-// What has happened in a run, newest first.
+// The log of a run, newest line first.
 
 import { make } from "./make.js";
 import { whole } from "./numbers.js";
 
-const MOST = 200; // lines; older ones are let go
+const MOST = 200; // lines; older ones are removed
 const SENTENCES = {
-  start: ({ step, complaints }) => [step ? "Went on." : "Began.", ...complaints].join(" "),
+  start: ({ step, complaints }) => [step ? "Resumed." : "Started.", ...complaints].join(" "),
   epoch: ({ epoch, test_error: error }) => `Epoch ${epoch} ended: ${(100 * error).toFixed(2)} % test error.`,
-  checkpoint: () => "Wrote a checkpoint.",
+  checkpoint: () => "Checkpoint written.",
   lost: ({ worker, host, cause, reason }) => `Worker ${worker} on ${host || "an unknown host"} ${cause}: ${reason}`,
 };
 

@@ -1,4 +1,4 @@
-// An element with a text, and children after it.
+// Makes an element with text, followed by children.
 
 export function make(tag, text = "", ...children) {
   const made = document.createElement(tag);

@@ -1,3 +1,3 @@
-// A number as whole, with commas.
+// Formats a number as an integer with commas.
 
 export const whole = (number) => number.toLocaleString("en", { maximumFractionDigits: 0 });

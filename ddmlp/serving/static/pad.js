@@ -1,17 +1,17 @@
-// Paper that is drawn on with mouse, pen, finger or keys.
+// The drawing area, for mouse, pen, finger and keyboard.
 
-const PEN = 22; // of the paper's 280: of a digit that fills most of it, about the two pixels of MNIST's strokes
-const KEY_STEP = 10; // that an arrow key moves the pen
+const PEN = 22; // of 280: for a digit that fills most of the area, about two pixels wide, as strokes in MNIST
+const KEY_STEP = 10; // how far an arrow key moves the pen
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 export class Pad {
   #canvas;
   #changed;
-  #strokes = []; // each a list of points [x, y], in the canvas's own units
-  #drawing = new Map(); // pointer id, or "keys", to its stroke: several fingers may draw at once
-  #pen; // where the keys' pen is, as a point
+  #strokes = []; // each a list of points [x, y], in units of the canvas
+  #drawing = new Map(); // strokes in progress by pointer id, or "keys": several fingers may draw at once
+  #pen; // position of the keyboard's pen
 
-  // changed(ended): the drawing is another; ended: no stroke is under way
+  // changed(ended) is called when the drawing changes; ended: no stroke is in progress
   constructor(canvas, changed) {
     this.#canvas = canvas;
     this.#changed = changed;
@@ -38,9 +38,9 @@ export class Pad {
     this.#take(this.#strokes.slice(0, -1));
   }
 
-  // The drawing as a PNG file: ink on nothing.
+  // The drawing as a PNG file, with a transparent background.
   picture() {
-    const copy = document.createElement("canvas"); // without the keys' pen
+    const copy = document.createElement("canvas"); // without the keyboard's pen
     Object.assign(copy, { width: this.#canvas.width, height: this.#canvas.height });
     this.#drawStrokes(copy.getContext("2d"));
     return new Promise((resolve) => copy.toBlob(resolve, "image/png"));
@@ -77,7 +77,7 @@ export class Pad {
     if (this.#drawing.delete(event.pointerId)) this.#changed(this.#drawing.size === 0);
   }
 
-  // Arrows move the pen, space puts it down and lifts it, Backspace takes the last stroke back.
+  // Arrow keys move the pen, Space lowers or lifts it, Backspace removes the last stroke.
   #key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const way = ARROWS[event.key];
@@ -131,13 +131,13 @@ export class Pad {
     for (const [[x, y], ...others] of this.#strokes) {
       context.beginPath();
       context.moveTo(x, y);
-      context.lineTo(x + 0.1, y); // a line without a length is not drawn, and a dot is a stroke, too
+      context.lineTo(x + 0.1, y); // a line of length 0 would not be drawn, but a dot is a stroke, too
       for (const point of others) context.lineTo(...point);
       context.stroke();
     }
   }
 
-  // A ring, filled if the pen is down.
+  // A ring; filled while the pen is down.
   #drawPen(context) {
     context.beginPath();
     context.arc(...this.#pen, PEN / 2, 0, 2 * Math.PI);

@@ -1,4 +1,4 @@
-// The page: paper, the answer, and a run's news where there is one.
+// The page: the drawing area, the answer, and the training, if a run is served.
 
 import { Answer, namesOf } from "./answer.js";
 import { Pad } from "./pad.js";
@@ -10,10 +10,10 @@ const at = (id) => document.getElementById(id);
 function introduce({ name, live, model }) {
   at("name").textContent = `ddmlp: ${name}`;
   document.title = `ddmlp: ${name}`;
-  if (live) return (at("model").textContent = "A run: draw, and its newest checkpoint answers.");
+  if (live) return (at("model").textContent = "The newest checkpoint of this run answers.");
   const [height, width] = model.image_shape;
   at("model").textContent =
-    `A model of ${model.classes} classes for images of ${height} × ${width} pixels; weights sha256 ` +
+    `A model with ${model.classes} classes, for images of ${height} × ${width} pixels; weights sha256 ` +
     `${model.weights_sha256.slice(0, 16)}…`;
 }
 

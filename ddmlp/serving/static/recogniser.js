@@ -1,17 +1,17 @@
-// Asks the server what a picture shows: one request at a time, and then about the newest picture only.
+// Asks the server what a picture shows: one request at a time, and always about the newest picture.
 
 export class Recogniser {
   #told;
   #busy = false;
-  #next = null; // what is asked once the answer is there
+  #next = null; // the next picture, to be sent after the answer to the current one
 
-  // told(found, more): the answer to POST /predict; or {error}; or {}, where there was no picture; more: another answer
-  // will follow. Before the first of them, told(null, true).
+  // told(found, more) is called with the answer to POST /predict, with {error}, or with {} without a picture; more:
+  // another answer will follow. Before the first answer, told(null, true) is called.
   constructor(told) {
     this.#told = told;
   }
 
-  // picture(): promises a file, or null where there is nothing to ask about
+  // picture(): promises a file, or null if there is no picture
   async ask(picture) {
     this.#next = picture;
     if (this.#busy) return;
@@ -34,6 +34,6 @@ async function recognised(file) {
     const response = await fetch("predict?seen=true", { method: "POST", headers, body: file });
     return await response.json();
   } catch {
-    return { error: "The server does not answer." };
+    return { error: "The server does not respond." };
   }
 }

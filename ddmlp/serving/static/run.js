@@ -1,4 +1,4 @@
-// A run while it trains: its news, its curves.
+// Shows a run while it trains: state, figures, curves, workers and log.
 
 import { draw } from "./chart.js";
 import { Log } from "./log.js";
@@ -6,14 +6,14 @@ import { make } from "./make.js";
 import { whole } from "./numbers.js";
 import { Workers } from "./workers.js";
 
-const POINTS = 2000; // of what is kept: when there are more, every second is let go
+const POINTS = 2000; // events that are kept: beyond that, every second one is dropped
 const percent = (share) => (share === null ? "not finite" : `${(100 * share).toFixed(2)} %`);
 
-// What is drawn of the lines of progress (p) and of the tests after epochs (t).
+// Curves of progress events (p) and of tests after epochs (t).
 const line = (tell, form = "line", colour = 0) => ({ of: "progress", tell, form, colour });
 const dots = (tell) => ({ of: "tests", tell, form: "dots", colour: 1 });
 const times = (value, factor) => (value === null ? null : value * factor);
-// Seconds of waiting since the line before, as a share of the time; null without workers, or after a new start.
+// Waiting since the previous event, in percent of the time; null without workers, or after a start.
 const share = (count) => (p, before) => {
   if (!before || p.seconds <= before.seconds || !p.queues.gradients.blocked_seconds) return null;
   const seconds = count(p) - count(before);
@@ -22,28 +22,30 @@ const share = (count) => (p, before) => {
 const CHARTS = [
   {
     title: "Loss", unit: "E, nats", log: true,
-    about: "Mean error E of a row. Line: training rows, just before they are trained on. Dots: test rows, after an epoch.",
+    about: "Mean error E per row. Line: training rows, just before the step that trains on them. Dots: test rows, after " +
+      "each epoch.",
     curves: [line((p) => p.error), dots((t) => t.test_cross_entropy)],
   },
   {
-    title: "Error", unit: "rows, %", log: true,
-    about: "Rows recognised wrongly. Line: training rows, just before they are trained on. Dots: test rows, after an epoch.",
+    title: "Error", unit: "% of rows", log: true,
+    about: "Misclassified rows. Line: training rows, just before the step that trains on them. Dots: test rows, after " +
+      "each epoch.",
     curves: [line((p) => times(p.mistakes, 100)), dots((t) => times(t.test_error, 100))],
   },
   {
-    title: "Prequential error", unit: "rows, %",
-    about: "Of the newest rows, those that were recognised wrongly before they were trained on.",
+    title: "Prequential error", unit: "% of rows",
+    about: "Rows that were misclassified just before they were trained on, among the newest rows.",
     curves: [line((p) => (p.prequential ? times(p.prequential.error, 100) : null))],
   },
   {
     title: "Speed", unit: "rows/s",
-    about: "Rows a second of training, each point since the one before.",
+    about: "Rows per second of training, since the previous point.",
     curves: [line((p) => p.rows_per_second)],
   },
   {
-    title: "Waiting", unit: "of the time, %",
-    about: "Line: the server waited for gradients. If it is much, more workers help. Dotted: a worker, on average, waited " +
-      "for a unit. If it is much, the server or the messages are the limit.",
+    title: "Waiting", unit: "% of time",
+    about: "Line: the server waited for gradients. If it is high, more workers help. Dotted: the average worker waited " +
+      "for a unit. If it is high, the server or the messages are the bottleneck.",
     curves: [
       line(share((p) => p.wait_seconds)),
       line(share((p) => p.queues.gradients.blocked_seconds / Math.max(1, p.workers)), "limit", 1),
@@ -51,12 +53,12 @@ const CHARTS = [
   },
   {
     title: "Workers", unit: "processes", whole: true,
-    about: "Workers that compute.",
+    about: "Workers that are connected.",
     curves: [line((p) => p.workers)],
   },
 ];
 
-// fresh(): there is a new checkpoint
+// fresh() is called when there is a new checkpoint
 export function watch(fresh) {
   const facts = new Facts(document.getElementById("facts"));
   const figures = CHARTS.map((chart) => new Figure(chart, document.getElementById("curves")));
@@ -96,13 +98,13 @@ export function watch(fresh) {
     show();
   });
   source.addEventListener("error", () => {
-    say("The server does not answer; asking again.");
+    say("The server does not respond. Retrying…");
     told.state = null;
   });
   addEventListener("resize", show);
 }
 
-// What the run is at, and once for those who hear the page.
+// Shows the state of the run, and lets screen readers read it once.
 function say(sentence) {
   const state = document.getElementById("state");
   if (state.textContent === sentence) return;
@@ -129,12 +131,12 @@ function take(told, event) {
 }
 
 function sentence({ begun, quiet, result }) {
-  if (result) return result.finished ? "It has ended." : `It was stopped after step ${whole(result.steps)}.`;
-  if (!begun) return "It has not begun yet.";
-  return quiet ? `It has said nothing for ${whole(quiet)} s.` : "It trains.";
+  if (result) return result.finished ? "Finished." : `Stopped after step ${whole(result.steps)}.`;
+  if (!begun) return "Not started yet.";
+  return quiet ? `No progress for ${whole(quiet)} s.` : "Training.";
 }
 
-// Of training, at the speed of the last rows; tests and checkpoints come on top.
+// Estimated training time left, at the latest speed, without tests and checkpoints.
 function left({ epoch, rows, rows_per_second: speed }, epochs) {
   if (!speed) return null;
   const seconds = Math.ceil(((epochs - epoch) * (rows / epoch)) / speed);
@@ -154,16 +156,16 @@ class Facts {
   show({ progress, tests, saved, state }) {
     const now = progress.at(-1);
     const result = state?.result;
-    const epochs = state?.epochs; // null if the run has no end of its own
+    const epochs = state?.epochs; // null if the run has no fixed end
     const of = (number) => (epochs ? ` of ${whole(number)}` : "");
     const facts = [
       ["Step", now && whole(now.step) + of(Math.round((now.step / now.epoch) * epochs))],
       ["Epoch", now && now.epoch.toFixed(2) + of(epochs)],
       ["Time left", now && epochs && !result && left(now, epochs)],
-      ["Rows seen", now && whole(now.rows)],
+      ["Rows trained on", now && whole(now.rows)],
       ["Speed", now && `${whole(now.rows_per_second ?? 0)} rows/s`],
       ["Workers", now && whole(now.workers)],
-      ["Units asked again", now && whole(now.reissued)],
+      ["Units reissued", now && whole(now.reissued)],
       ["Last checkpoint", saved && `step ${whole(saved.step)}`],
       ["Test error", tests.length ? percent(tests.at(-1).test_error) : null],
       ["Weights sha256", result && `${result.weights_sha256.slice(0, 12)}…`],

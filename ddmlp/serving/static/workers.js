@@ -1,9 +1,9 @@
-// The workers of a run, one by one: how many units each has answered, and what has become of it.
+// The workers of a run: units that each has answered, and whether it was lost.
 
 import { make } from "./make.js";
 import { whole } from "./numbers.js";
 
-const MOST = 64; // that are shown: those with the highest numbers, which are the newest
+const MOST = 64; // workers shown: those with the highest numbers, which are the newest
 
 export class Workers {
   #list;
@@ -14,7 +14,7 @@ export class Workers {
     this.#title = title;
   }
 
-  // answered: units by worker, since the last start; lost: what events tell of workers that are gone
+  // answered: units by worker, since the last start; lost: events about lost workers
   show(answered, lost) {
     const gone = new Map(lost.map((each) => [String(each.worker), each]));
     const numbers = [...new Set([...Object.keys(answered), ...gone.keys()])].sort((a, b) => a - b).slice(-MOST);
@@ -27,7 +27,7 @@ export class Workers {
 function row(number, units, most, lost) {
   const bar = make("progress");
   Object.assign(bar, { max: most, value: units });
-  bar.setAttribute("aria-label", `units that worker ${number} has answered`);
+  bar.setAttribute("aria-label", `units answered by worker ${number}`);
   const said = lost ? `${whole(units)} units; ${lost.cause} on ${lost.host || "an unknown host"}` : `${whole(units)} units`;
   return make("li", "", make("b", `Worker ${number}`), bar, make("span", said));
 }
