@@ -37,7 +37,7 @@ DESCRIPTION = (
 PAGES = Path(__file__).parent / "static"
 MAX_REQUESTS, MAX_WAITING = 16, 256  # requests at once, each of up to uploads.MAX_BYTES; waiting requests per client
 MAX_WATCHERS = 16
-Seen = Annotated[bool, Query(description="Whether to include the pixels that the network saw in the answer.")]
+Seen = Annotated[bool, Query(description="Whether the answer includes the pixels that the network saw.")]
 Fitted = Annotated[Fit, Query(description="When to fit a picture to the look of the training images: only if its look "
                               "differs (auto), never, or always.")]  # fmt: skip
 
@@ -66,8 +66,10 @@ def application(
 
     Examples
     --------
-    >>> from ddmlp.serving.models import fixed
-    >>> app = application(fixed(Path("runs/one")), "runs/one")  # doctest: +SKIP
+    >>> def served():
+    ...     raise RequestError(503, "no checkpoint yet")
+    >>> application(served, "runs/one").title
+    'ddmlp'
     """
     thread = ThreadPoolExecutor(1, thread_name_prefix="recogniser")  # a Version is not thread-safe
     requests, watchers = Admission(MAX_REQUESTS, MAX_WAITING), Admission(MAX_WATCHERS)
