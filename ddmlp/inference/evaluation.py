@@ -1,4 +1,4 @@
-"""How well weights recognise a dataset."""
+"""Evaluation: confusion matrix, error and cross-entropy of weights on rows."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,13 +10,28 @@ from ddmlp.data.dataset import Dataset
 from ddmlp.errors import RunError
 from ddmlp.nn.weights import Shape, Weights
 
-EVALUATE_ROWS = 512  # that are read at a time
+EVALUATE_ROWS = 512  # read at a time
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """confusion: (classes, classes), rows by true class and columns by recognised class; cross_entropy: the mean
-    error E of a row, in nats; wrong: the rows that are recognised wrongly, ascending."""
+    """The result of an evaluation.
+
+    Parameters
+    ----------
+    confusion : (classes, classes) int64
+        Number of rows by true class (rows) and predicted class (columns).
+    cross_entropy
+        Mean error E of a row, in nats.
+    wrong : (mistakes,) intp
+        Numbers of the misclassified rows, ascending.
+
+    Examples
+    --------
+    >>> found = Evaluation(np.array([[5, 1], [2, 2]]), 0.5, np.array([2, 3, 7]))
+    >>> found.rows, found.mistakes, found.error
+    (10, 3, 0.3)
+    """
 
     confusion: NDArray[np.int64]
     cross_entropy: float
@@ -24,20 +39,32 @@ class Evaluation:
 
     @property
     def rows(self) -> int:
+        """Number of rows."""
         return int(self.confusion.sum())
 
     @property
     def mistakes(self) -> int:
+        """Number of misclassified rows."""
         return self.rows - int(np.trace(self.confusion))
 
     @property
     def error(self) -> float:
-        """The fraction of rows that are recognised wrongly."""
+        """The fraction of rows that are misclassified."""
         return self.mistakes / self.rows
 
 
 def evaluate(weights: Weights, dataset: Dataset) -> Evaluation:
-    """Recognise every row of `dataset`; raises RunError if the network does not fit it."""
+    """Classify every row of a dataset, and compare with the labels.
+
+    Raises
+    ------
+    RunError
+        If the network does not fit the dataset.
+    DatasetError
+        If the dataset cannot be read.
+    MachineError
+        If this machine computes other bits than all others.
+    """
     check_fit(weights.shape, dataset)
     begins = range(0, len(dataset), EVALUATE_ROWS)
     lots = (np.arange(begin, min(begin + EVALUATE_ROWS, len(dataset))) for begin in begins)
@@ -45,9 +72,16 @@ def evaluate(weights: Weights, dataset: Dataset) -> Evaluation:
 
 
 def evaluate_rows(weights: Weights, lots: Iterable[tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> Evaluation:
-    """Recognise pixels (rows, m), and compare with their labels (rows,), which the network must fit: lot by lot, of
-    EVALUATE_ROWS each but the last."""
-    from ddmlp.nn.known_answer import check_arithmetic  # with the compiler, which not every report needs
+    """Classify rows, and compare with their labels.
+
+    Parameters
+    ----------
+    weights
+        Weights of a network that fits the rows.
+    lots
+        Pixels (rows, m) uint8 and labels (rows,) uint8, EVALUATE_ROWS at a time; the last lot may be smaller.
+    """
+    from ddmlp.nn.known_answer import check_arithmetic  # imported late: not every report needs the compiler
     from ddmlp.nn.network import Network
 
     check_arithmetic()
@@ -71,5 +105,5 @@ def check_fit(shape: Shape, dataset: Dataset) -> None:
     if shape.inputs != manifest.pixels or shape.outputs < manifest.classes:
         raise RunError(
             f"the model has {shape.inputs} inputs and {shape.outputs} classes, but {dataset.path} has "
-            f"{manifest.pixels} pixels a row and {manifest.classes} classes"
+            f"{manifest.pixels} pixels per row and {manifest.classes} classes"
         )

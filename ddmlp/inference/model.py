@@ -1,4 +1,4 @@
-"""A trained model: its weights, and what there is to know of the images that it takes."""
+"""A trained model: its weights, and a description of the images that it takes."""
 
 import math
 from contextlib import suppress
@@ -25,7 +25,7 @@ from ddmlp.runs.run import Run
 if TYPE_CHECKING:
     from ddmlp.nn.network import Network, Recognised
 
-PREDICT_ROWS = 100  # images that are recognised at a time, if there are many
+PREDICT_ROWS = 100  # images per call, if there are many
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,13 @@ class Model:
     Parameters
     ----------
     weights
-        float32, as training leaves them.
+        The parameters, float32.
     image_shape
-        Height and width of the images that it takes, in pixels.
+        Height and width of its images, in pixels.
     look
-        How the images that it learnt look: pictures are fitted to that.
+        The look of its training images; pictures are fitted to it.
     class_names
-        What the classes are called, if they have names.
+        The names of the classes, if they have names.
     """
 
     weights: Weights
@@ -50,11 +50,11 @@ class Model:
     class_names: tuple[str, ...] | None = None
 
     def class_name(self, label: int) -> str:
-        """The name of a class; its number if the classes have none."""
+        """Return the name of a class, or else its number as text."""
         return self.class_names[label] if self.class_names else str(label)
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.intp]:
-        """Predict the class of each image. Not for two threads at once.
+        """Predict the class of each image. Not thread-safe.
 
         Parameters
         ----------
@@ -64,12 +64,14 @@ class Model:
         Returns
         -------
         (B,) intp
-            The number of the most probable class of each image; the lowest one of equal classes.
+            The number of the most probable class of each image; the lowest number if several are equal.
 
         Raises
         ------
         ImageError
-            The images have another shape or type.
+            If the images have another shape or type.
+        MachineError
+            If this machine computes other bits than all others.
 
         Examples
         --------
@@ -82,7 +84,7 @@ class Model:
         return self._recognise(images).predicted
 
     def predict_proba(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Compute the probability of each class. Not for two threads at once.
+        """Compute the probability of each class. Not thread-safe.
 
         Parameters
         ----------
@@ -97,7 +99,9 @@ class Model:
         Raises
         ------
         ImageError
-            The images have another shape or type.
+            If the images have another shape or type.
+        MachineError
+            If this machine computes other bits than all others.
 
         Examples
         --------
@@ -112,15 +116,15 @@ class Model:
     def _recognise(self, images: NDArray[np.uint8]) -> "Recognised":
         if images.dtype != np.uint8 or images.shape[1:] != self.image_shape:
             raise ImageError(
-                f"the images are {images.dtype} of shape {images.shape}, but the model takes uint8 of (any number, "
-                f"{', '.join(map(str, self.image_shape))})"
+                f"the images are {images.dtype} of shape {images.shape}, but the model takes uint8 of shape "
+                f"(any number, {', '.join(map(str, self.image_shape))})"
             )
         pixels = images.reshape(len(images), self.weights.shape.inputs)
         return self._network.recognise(self.weights, pixels)
 
     @cached_property
     def _network(self) -> "Network":
-        """The buffers, from the first use on; who only reads weights does without the compiler."""
+        """The buffers. They are made at the first use, because reading weights does not need the compiler."""
         from ddmlp.nn.known_answer import check_arithmetic
         from ddmlp.nn.network import Network
 
@@ -129,13 +133,13 @@ class Model:
 
 
 class _Images(Struct):
-    """What result.json says of the images; of a model that was made elsewhere it may say nothing else."""
+    """The only member of result.json that is needed: models from other programs may have no other."""
 
     image_shape: tuple[Side, Side]
 
 
 class About(Struct, frozen=True):
-    """What is to be known of the images that a model has learnt: see Model. It is in model.npz as the array `about`."""
+    """The description of a model's training images, in the array `about` of model.npz; see Model."""
 
     image_shape: tuple[Side, Side]
     look: Look
@@ -143,12 +147,12 @@ class About(Struct, frozen=True):
 
     @classmethod
     def of(cls, dataset: Dataset) -> "About":
-        """Of a dataset; raises DatasetError."""
+        """Describe the images of a dataset. Raises DatasetError."""
         manifest = dataset.manifest
         return cls(manifest.image_shape, Look.of(dataset), manifest.class_names)
 
     def model(self, weights: Weights) -> Model:
-        """The model of these weights; raises ValueError if they do not fit."""
+        """Make the model with these weights. Raises ValueError if they do not fit."""
         if math.prod(self.image_shape) != weights.shape.inputs:
             raise ValueError(f"image_shape is {self.image_shape}, but the weights take {weights.shape.inputs} pixels")
         if self.class_names is not None:
@@ -157,17 +161,23 @@ class About(Struct, frozen=True):
 
 
 def load_weights(path: Path) -> Weights:
-    """The weights in an .npz file of just these, in a checkpoint, or in a run's folder; raises RunError."""
+    """Read weights from a run's folder, a model's .npz file or a checkpoint.
+
+    Raises
+    ------
+    RunError
+        If there is no model, or if the file is damaged, or if weights are not finite.
+    """
     return _load(path)[0]
 
 
 def _load(path: Path) -> tuple[Weights, Array | None]:
-    """The weights, and what a model.npz tells of its images, if anything."""
+    """Read weights, and the description of the images, if there is one."""
     file = path / "model.npz" if path.is_dir() else path
     if path.is_dir() and not file.exists():
         if not Run(path).exists:
             raise RunError(f"{path} holds no model: it has no model.npz; expected a run's folder, or an .npz file")
-        raise RunError(f"{path} has no model.npz: its run has not ended; go on with it by --resume")
+        raise RunError(f"{path} has no model.npz: its run is unfinished; resume it with --resume")
     arrays, about = load_arrays(file), None
     if EARLIER in arrays:
         weights = load_checkpoint(file).weights
@@ -180,21 +190,40 @@ def _load(path: Path) -> tuple[Weights, Array | None]:
 
 
 def load_model(path: Path) -> Model:
-    """The model in a run's folder, or in an .npz file.
+    """Read a model from a run's folder, a model's .npz file or a checkpoint.
 
-    If the file does not tell of the images, as those of ddmlp 0.1 do not, the run's result says their shape;
-    without one they are square. They are then taken to look like MNIST's. Raises RunError.
+    If the file does not describe its images, as those of ddmlp 0.1 do not, their shape is that in the result.json
+    beside it, or else a square, and their look that of MNIST.
+
+    Parameters
+    ----------
+    path
+        A folder or a file.
+
+    Raises
+    ------
+    RunError
+        If there is no model, if the file is damaged, or if the shape of the images is unknown.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> weights = {"W1": np.zeros((4, 3), np.float32), "W2": np.zeros((3, 2), np.float32)}
+    >>> with TemporaryDirectory() as folder:
+    ...     np.savez(Path(folder) / "model.npz", **weights)
+    ...     load_model(Path(folder) / "model.npz").image_shape
+    (2, 2)
     """
     weights, about = _load(path)
     if about is not None:
         try:
             return to_record(about, About).model(weights)
         except ValueError as error:
-            raise RunError(f"{path} is damaged: what it tells of the images does not hold: {error}") from None
+            raise RunError(f"{path} is damaged: its description of the images is wrong: {error}") from None
     inputs = weights.shape.inputs
     result = (path if path.is_dir() else path.parent) / "result.json"
     if not result.exists():
-        return Model(weights, _square(path, inputs, "no result.json says more"))
+        return Model(weights, _square(path, inputs, "no result.json gives their shape"))
     try:
         height, width = from_json(result.read_bytes(), _Images).image_shape
     except ValueError:
@@ -205,8 +234,24 @@ def load_model(path: Path) -> Model:
 
 
 def model_of(run: Path, weights: Weights, data: Path) -> Model:
-    """The weights of a run that has not ended, with what its training data tell of the images; if these are not within
-    reach, the images are square, and look like MNIST's. Raises RunError if the pixels make no square."""
+    """Make a model of weights of an unfinished run.
+
+    Its training data describe the images. If they cannot be read, the images are square and look like MNIST's.
+
+    Parameters
+    ----------
+    run
+        The run's folder, for messages.
+    weights
+        The weights.
+    data
+        The folder with train/.
+
+    Raises
+    ------
+    RunError
+        If the data cannot be read, and the number of pixels is not a square.
+    """
     inputs = weights.shape.inputs
     with suppress(DatasetError, OSError):
         manifest = Manifest.read(data / "train")
@@ -218,8 +263,9 @@ def model_of(run: Path, weights: Weights, data: Path) -> Model:
     return Model(weights, _square(run, inputs, f"its data are not in {data}"))
 
 
-def _square(path: Path, inputs: int, besides: str) -> tuple[int, int]:
+def _square(path: Path, inputs: int, reason: str) -> tuple[int, int]:
+    """Return the shape of square images. Raises RunError with the reason why no shape is known."""
     side = math.isqrt(inputs)
     if side * side != inputs:
-        raise RunError(f"{path} takes images of {inputs} pixels, which is no square, and {besides}")
+        raise RunError(f"{path} takes images of {inputs} pixels, which is not a square number, and {reason}")
     return side, side

@@ -80,7 +80,7 @@ class Progress(
     reissued
         Units since the last start that were given to a second worker.
     answered
-        Units since the last start that each worker has answered, by its number; empty in one process.
+        Units since the last start that each worker has answered, by its number; in one process, worker 0.
     """
 
     step: Count
@@ -100,10 +100,12 @@ class Progress(
 
     @property
     def units(self) -> Queue:
+        """The queue of units."""
         return self.queues.units
 
     @property
     def gradients(self) -> Queue:
+        """The queue of gradients."""
         return self.queues.gradients
 
 

@@ -56,18 +56,22 @@ class Records:
 
     @cached_property
     def progress(self) -> list[Progress]:
+        """The events of kind `Progress`."""
         return self._of(Progress)
 
     @cached_property
     def epochs(self) -> list[Epoch]:
+        """The events of kind `Epoch`."""
         return self._of(Epoch)
 
     @cached_property
     def saved(self) -> list[Saved]:
+        """The events of kind `Saved`."""
         return self._of(Saved)
 
     @cached_property
     def started(self) -> list[Started]:
+        """The events of kind `Started`."""
         return self._of(Started)
 
     def _of(self, kind: type[T]) -> list[T]:

@@ -51,6 +51,7 @@ class Follower:
         return again, [event for line in lines if (event := _known(line))]
 
     def close(self) -> None:
+        """Close the file; the next `read` opens it again."""
         if self._file is not None:
             self._file.close()
         self._file, self._rest = None, b""
