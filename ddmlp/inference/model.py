@@ -161,13 +161,7 @@ class About(Struct, frozen=True):
 
 
 def load_weights(path: Path) -> Weights:
-    """Read weights from a run's folder, a model's .npz file or a checkpoint.
-
-    Raises
-    ------
-    RunError
-        If there is no model, or if the file is damaged, or if weights are not finite.
-    """
+    """Read weights as `load_model` does, without a description of the images. Raises RunError."""
     return _load(path)[0]
 
 
@@ -195,15 +189,10 @@ def load_model(path: Path) -> Model:
     If the file does not describe its images, as those of ddmlp 0.1 do not, their shape is that in the result.json
     beside it, or else a square, and their look that of MNIST.
 
-    Parameters
-    ----------
-    path
-        A folder or a file.
-
     Raises
     ------
     RunError
-        If there is no model, if the file is damaged, or if the shape of the images is unknown.
+        If there is no model, if the file is damaged or has weights that are not finite, or if the shape is unknown.
 
     Examples
     --------
@@ -234,23 +223,9 @@ def load_model(path: Path) -> Model:
 
 
 def model_of(run: Path, weights: Weights, data: Path) -> Model:
-    """Make a model of weights of an unfinished run.
+    """Make a model of the weights of an unfinished run, described by its training data in `data`/train.
 
-    Its training data describe the images. If they cannot be read, the images are square and look like MNIST's.
-
-    Parameters
-    ----------
-    run
-        The run's folder, for messages.
-    weights
-        The weights.
-    data
-        The folder with train/.
-
-    Raises
-    ------
-    RunError
-        If the data cannot be read, and the number of pixels is not a square.
+    If the data cannot be read, the images are square and look like MNIST's. Raises RunError if they cannot be square.
     """
     inputs = weights.shape.inputs
     with suppress(DatasetError, OSError):
