@@ -94,15 +94,15 @@ def printable(text: str) -> str:
 
 @contextmanager
 def require_extra(extra: str, what: str = "this") -> Iterator[None]:
-    """What is imported in the block comes with the extra; raises ConfigError if it is not installed.
+    """A context for imports of packages that belong to an extra. Raises ConfigError if one is not installed.
 
-    what: the flag or the function that needs it, for the message.
+    what: the flag or the function that needs the package, for the message.
     """
     try:
         yield
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        if package in ("", "ddmlp"):  # a mistake of ours
+        if package in ("", "ddmlp"):  # a bug in ddmlp
             raise
         raise ConfigError(
             f"{what} needs the package {package}, which is not installed; install it with: pip install 'ddmlp[{extra}]'"
@@ -110,7 +110,7 @@ def require_extra(extra: str, what: str = "this") -> Iterator[None]:
 
 
 def require_package(package: str, extra: str, what: str) -> None:
-    """Raise ConfigError if a package that comes with an extra is not installed; the package is not imported."""
+    """Raise ConfigError if a package that belongs to an extra is not installed. It is not imported."""
     with require_extra(extra, what):
         if find_spec(package) is None:
             raise ModuleNotFoundError(name=package)

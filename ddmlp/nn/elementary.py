@@ -10,7 +10,7 @@ import numpy as np
 from ddmlp.nn.compiled import inlined
 from ddmlp.nn.lanes import fma, limit, scale
 
-MOST = np.float32(87)  # limit of |x| in e^x: the result stays between the smallest and the largest normal number
+MAX_EXPONENT = np.float32(87)  # limit of |x| in e^x, which keeps the result in the range of normal numbers
 LOG2_E = np.float32(1.4426950408889634)
 # ln 2 in two parts. The first has few digits, so its product with k is exact.
 LN_2, LN_2_REST = np.float32(0.693359375), np.float32(-2.12194440054690583e-4)
@@ -31,7 +31,7 @@ def exp(x: Any) -> Any:
     The error is at most 1.02 ulp, and the function is monotone; a test tries every x.
     Method: x = k ln 2 + r with a whole number k and |r| <= ln 2 / 2; then e^x = 2^k e^r.
     """
-    x = limit(x, MOST)
+    x = limit(x, MAX_EXPONENT)
     shifted = fma(x, LOG2_E, ROUND)
     k = shifted - ROUND
     r = fma(k, -LN_2_REST, fma(k, -LN_2, x))

@@ -31,7 +31,7 @@ from ddmlp.nn.weights import LANES
 
 ZERO, INFINITE = np.float32(0), np.float32(np.inf)
 NEAR = 6144  # float32 numbers that fit into the level 1 cache together with the other data
-MOST_Z2 = np.float32(np.finfo(np.float32).max / 4)  # limit of |z2|, so that the difference of any two stays finite
+MAX_Z2 = np.float32(np.finfo(np.float32).max / 4)  # limit of |z2|, so that the difference of any two stays finite
 
 
 class Sizes(NamedTuple):
@@ -111,7 +111,7 @@ def output_layer(sizes: Any, scratch: Any, row: int, label: Any) -> float:
     """
     d2, begin, end = scratch.d2, row * sizes.padded, (row + 1) * sizes.padded
     for place in range(begin, end, LANES):
-        store(d2, place, limit(load(d2, place), MOST_Z2))
+        store(d2, place, limit(load(d2, place), MAX_Z2))
     best = 0
     for k in range(1, sizes.o):
         if d2[begin + k] > d2[begin + best]:

@@ -16,8 +16,8 @@ from ddmlp.nn.sparse import ROWS, count_blocks
 from ddmlp.nn.weights import LANES
 
 # An update by less than this leaves finite weights finite: no run has enough updates to add up to 3e38.
-LONGEST = 1e19
-MOST_GRADIENT = 1e38  # a sum below this is never rounded to infinity
+MAX_MOVE = 1e19
+MAX_GRADIENT = 1e38  # a sum below this is never rounded to infinity
 
 
 class Stats(NamedTuple):
@@ -48,13 +48,13 @@ STATS = record(Stats, "float64[::1]", INTS, FLOATS, "float64[::1]")
 
 
 def is_finite(rate: Any, rows: int, steepest: float) -> Any:
-    """Whether the gradient of a step is finite and moves no weight by LONGEST or more.
+    """Whether the gradient of a step is finite and moves no weight by MAX_MOVE or more.
 
     Its terms are d1 times an input and y2 - t times y1; inputs, y2 - t and y1 are at most 1. rate: alpha / B; rows: of
     the step; steepest: the largest |d1|.
     """
     most = rows * max(np.float64(steepest), 1.0)
-    return most < MOST_GRADIENT and abs(np.float64(rate)) * most < LONGEST
+    return most < MAX_GRADIENT and abs(np.float64(rate)) * most < MAX_MOVE
 
 
 _is_finite = inlined(is_finite)

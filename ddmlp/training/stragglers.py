@@ -11,9 +11,9 @@ from collections.abc import Mapping
 
 from ddmlp.config import Timeouts
 
-SLOWER = 5.0  # a unit is overdue after this many times the usual time
+OVERDUE_FACTOR = 5.0  # a unit is overdue after this many times the usual time
 SMOOTHING = 0.1  # the weight of the newest answer in a worker's pace
-SHORTEST_REST, LONGEST_REST = 4, 256  # measured in answers of other workers
+MIN_REST, MAX_REST = 4, 256  # measured in answers of other workers
 
 
 class StragglerDetector:
@@ -87,7 +87,7 @@ class StragglerDetector:
     def _begin_rest(self, worker: int) -> None:
         """Let a worker rest: not the first time, then twice as long each time. A timely answer halves its next rest."""
         rest = self._rests.get(worker, 0)
-        self._rests[worker] = min(max(SHORTEST_REST, 2 * rest), LONGEST_REST)
+        self._rests[worker] = min(max(MIN_REST, 2 * rest), MAX_REST)
         if rest:
             self.resting[worker] = rest
             self._end_rests()
@@ -109,4 +109,4 @@ class StragglerDetector:
             return self._first
         if not self._usual:
             self._usual = sorted(self._pace.values())[(len(self._pace) - 1) // 2]
-        return max(self._timeouts.overdue, SLOWER * self._usual * microbatches)
+        return max(self._timeouts.overdue, OVERDUE_FACTOR * self._usual * microbatches)

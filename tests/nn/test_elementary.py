@@ -8,7 +8,7 @@ import pytest
 from tests.support import slow_kernels
 from tests.support.elementary import evaluate, exp_error, logarithms
 
-MOST = np.float32(87)
+MAX_EXPONENT = np.float32(87)
 EXP_ULP, LOGISTIC_ULP = 1.02, 2.5
 CHUNK = 2**20
 NANS = np.array([0x7F800001, 0x7FC00000, 0x7FC00001, 0x7FFFFFFF, 0xFF800001, 0xFFC00000, 0xFFFFFFFF], np.uint32).view(
@@ -28,7 +28,7 @@ def chunks(end, stride):
 def test_exp(stride, sign):
     """For every float32 number in -87..87; in `make test`, for some of them."""
     before, worst = np.float32(1), 0.0
-    for x in chunks(MOST, stride):
+    for x in chunks(MAX_EXPONENT, stride):
         found, _ = evaluate(sign * x)
         assert (sign * np.diff(found, prepend=before)).min() >= 0
         before, worst = found[-1], max(worst, exp_error(sign * x, found))
@@ -52,10 +52,10 @@ def ulps(found, exact):
 
 def test_exp_of_others():
     """Arguments beyond the limits give the value at the limit. NaN gives NaN, whatever its bits."""
-    (low, one, high), _ = evaluate(np.array([-MOST, 0, MOST]))
+    (low, one, high), _ = evaluate(np.array([-MAX_EXPONENT, 0, MAX_EXPONENT]))
     assert one == 1
     assert np.finfo(np.float32).tiny < low < 1.7e-38
-    above = np.array([np.nextafter(MOST, np.float32(99)), 88, 89, 1e10, 3e38, np.inf], np.float32)
+    above = np.array([np.nextafter(MAX_EXPONENT, np.float32(99)), 88, 89, 1e10, 3e38, np.inf], np.float32)
     assert set(evaluate(above)[0]) == {high}
     assert set(evaluate(-above)[0]) == {low}
     assert np.isnan(evaluate(NANS)[0]).all()
@@ -67,11 +67,11 @@ def test_logistic(sign):
     for z in chunks(np.finfo(np.float32).max, 101):
         _, found = evaluate(sign * z)
         assert (sign * np.diff(found, prepend=before)).min() >= 0
-        before, near = found[-1], z <= MOST
+        before, near = found[-1], z <= MAX_EXPONENT
         if near.any():
             worst = max(worst, ulps(found[near], 1 / (1 + np.exp(-sign * z[near].astype(np.float64)))).max())
     assert worst < LOGISTIC_ULP
-    assert before == (1 if sign == 1 else evaluate(np.array([-MOST], np.float32))[1])
+    assert before == (1 if sign == 1 else evaluate(np.array([-MAX_EXPONENT], np.float32))[1])
 
 
 def test_logistic_of_others():

@@ -13,7 +13,7 @@ from ddmlp.nn.elementary import LN_2, LN_2_REST, LOG2_E, P0, P1, P2, P3, P4, ROU
 
 F = np.float32
 ONE = F(1)
-MOST_GRADIENT, LONGEST = 1e38, 1e19
+MAX_GRADIENT, MAX_MOVE = 1e38, 1e19
 
 
 class Gradient(NamedTuple):
@@ -150,6 +150,6 @@ def gradient(w1, w2, pixels, labels, size):
 def step(w1, w2, found, rows, rate):
     """The weights w1 and w2 after a step by a gradient of so many rows; None if the step is refused."""
     most = rows * max(float(found.steepest), 1.0)
-    if not (most < MOST_GRADIENT and abs(float(rate)) * most < LONGEST):
+    if not (most < MAX_GRADIENT and abs(float(rate)) * most < MAX_MOVE):
         return None
     return fma(-rate, found.w1, w1), fma(-rate, found.w2, w2)

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from ddmlp.config import Timeouts
-from ddmlp.training.stragglers import LONGEST_REST, SHORTEST_REST, SLOWER, SMOOTHING, StragglerDetector
+from ddmlp.training.stragglers import MAX_REST, MIN_REST, OVERDUE_FACTOR, SMOOTHING, StragglerDetector
 
 FIRST, SHORTEST, HANG = Timeouts().first_unit, Timeouts().overdue, Timeouts().unresponsive
 
@@ -37,7 +37,7 @@ def test_simple():
 def test_overdue_time(paces, usual):
     detector = detector_of(*paces)
     detector.begin_unit(7, 200.0)
-    due = 200.0 + SLOWER * usual * 2
+    due = 200.0 + OVERDUE_FACTOR * usual * 2
     assert detector.next_deadline({7: 2}) == pytest.approx(due)
     assert detector.mark_overdue({7: 2}, due - 0.01) == []
     assert detector.overdue == set()
@@ -50,9 +50,9 @@ def test_late_workers_only():
     for worker, begun in [(1, 100.0), (2, 110.0), (3, 100.0)]:
         detector.begin_unit(worker, begun)
     units = {1: 1, 2: 1, 3: 2}
-    assert detector.next_deadline(units) == pytest.approx(100.0 + SLOWER * 4.0)
+    assert detector.next_deadline(units) == pytest.approx(100.0 + OVERDUE_FACTOR * 4.0)
     assert detector.mark_overdue(units, 121.0) == [1]
-    assert detector.next_deadline(units) == pytest.approx(110.0 + SLOWER * 4.0)
+    assert detector.next_deadline(units) == pytest.approx(110.0 + OVERDUE_FACTOR * 4.0)
 
 
 def test_answer_begins_next_unit():
@@ -72,7 +72,7 @@ def test_pace_is_smoothed():
         detector.end_unit(worker, 1, begun + seconds, idle=True)
     detector.begin_unit(2, 50.0)
     lower = 1.0 + SMOOTHING * 10.0  # the lower of the two paces
-    assert detector.next_deadline({2: 1}) == pytest.approx(50.0 + SLOWER * lower)
+    assert detector.next_deadline({2: 1}) == pytest.approx(50.0 + OVERDUE_FACTOR * lower)
 
 
 def test_dead_workers():
@@ -82,7 +82,7 @@ def test_dead_workers():
         detector.remove(dead)
     detector.end_unit(2, 1, 59.0, idle=True)
     detector.begin_unit(2, 60.0)
-    assert detector.next_deadline({2: 1}) == pytest.approx(60.0 + SLOWER * 9.0)
+    assert detector.next_deadline({2: 1}) == pytest.approx(60.0 + OVERDUE_FACTOR * 9.0)
 
 
 def test_first_unit_may_take_longer():
@@ -103,8 +103,8 @@ def test_first_unit_may_take_longer():
 def test_unresponsive(pace):
     detector = detector_of(pace)
     detector.begin_unit(7, 10.0)
-    longest = max(HANG, SLOWER * pace)
-    for now, hung in [(10.0 + SLOWER * pace, []), (10.0 + longest, []), (10.0 + longest + 0.1, [7])]:
+    longest = max(HANG, OVERDUE_FACTOR * pace)
+    for now, hung in [(10.0 + OVERDUE_FACTOR * pace, []), (10.0 + longest, []), (10.0 + longest + 0.1, [7])]:
         detector.mark_overdue({7: 1}, now)
         assert detector.unresponsive({7: 1}) == hung
     detector.end_unit(7, 1, 100.0, idle=False)
@@ -144,7 +144,7 @@ def answer(detector, worker, times=1):
 def test_rests():
     """Each rest is twice as long as the previous one, up to a bound; a timely answer halves the next one."""
     detector = detector_of(1.0, 1.0)
-    for rest in (0, SHORTEST_REST, 2 * SHORTEST_REST):
+    for rest in (0, MIN_REST, 2 * MIN_REST):
         be_late(detector, 7)
         assert detector.resting == ({7: rest} if rest else {})
         for left in reversed(range(rest)):
@@ -154,9 +154,9 @@ def test_rests():
         be_late(detector, 7)
         rest = detector.resting[7]
         answer(detector, 0, rest)
-    assert rest == LONGEST_REST
+    assert rest == MAX_REST
     assert detector.resting == {}
-    for rest in (LONGEST_REST // 2, LONGEST_REST // 2):
+    for rest in (MAX_REST // 2, MAX_REST // 2):
         answer(detector, 7)
         be_late(detector, 7)
         assert detector.resting == {7: rest}
@@ -172,10 +172,10 @@ def test_end_of_all_rests(gone):
     detector = detector_of(1.0, 1.0)
     for worker in (7, 8, 7, 8):
         be_late(detector, worker)
-    assert detector.resting == {7: SHORTEST_REST - 1, 8: SHORTEST_REST}
+    assert detector.resting == {7: MIN_REST - 1, 8: MIN_REST}
     detector.remove(8)
     for other in (0, 1):
-        assert detector.resting == {7: SHORTEST_REST - 1}
+        assert detector.resting == {7: MIN_REST - 1}
         detector.begin_unit(other, 0.0)
         if gone:
             detector.remove(other)

@@ -9,7 +9,7 @@ from ddmlp.config import Timeouts
 from ddmlp.errors import TrainingError
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.messages import CREDITS
-from ddmlp.training.stragglers import SHORTEST_REST, SLOWER
+from ddmlp.training.stragglers import MIN_REST, OVERDUE_FACTOR
 from ddmlp.training.unit_queue import UnitQueue
 from tests.support.units import answer, unit
 
@@ -82,7 +82,7 @@ def test_overdue_unit():
     late = unit(0, step=1, microbatches=2)
     queue.put(late)
     queue.take(7, 200.0)
-    due = 200.0 + SLOWER * 2.0 * 2
+    due = 200.0 + OVERDUE_FACTOR * 2.0 * 2
     assert queue.next_deadline() == pytest.approx(due)
     assert (queue.reissue_overdue(due - 0.01), queue.overdue) == ([], 0)
     assert (queue.reissue_overdue(due + 0.01), queue.overdue) == ([late], 1)
@@ -106,13 +106,13 @@ def test_overdue_worker():
 
 def test_resting_worker():
     """It gets no units until others have answered often enough."""
-    queue = queue_of(3 + SHORTEST_REST)
+    queue = queue_of(3 + MIN_REST)
     assert queue.accept(answer(queue.take(1), worker=1), 1.0)
     for _ in range(2):
         late = queue.take(0, 1.0)
         assert queue.reissue_overdue(FIRST) == [late]
         assert queue.accept(answer(late, worker=0), FIRST)
-    for _ in range(SHORTEST_REST):
+    for _ in range(MIN_REST):
         assert (queue.credit(0), queue.take(0, FIRST), [*queue.resting]) == (0, None, [0])
         assert queue.accept(answer(queue.take(1, FIRST), worker=1), FIRST)
     assert (queue.credit(0), [*queue.resting], queue.depth) == (CREDITS, [], 0)
