@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Atomic file writes, and folders locked by one process."""
 
 import os
 from collections.abc import Iterator
@@ -6,15 +6,26 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-LOCK = ".writer.lock"  # the file in a folder that its holder has locked
+LOCK = ".writer.lock"  # the lock file in a folder
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """A binary file to write that appears at `path`, replacing what was there, only once it is complete and on disk.
+    """Open a binary file for writing that replaces `path` atomically once it is complete and on disk.
 
-    An exception in the block, or a crash, leaves what was at `path` as it was. Raises OSError if the file cannot
-    be written.
+    After an exception in the block, or a crash, `path` is as it was before.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written; the error names `path`.
+
+    Examples
+    --------
+    >>> with whole_file(Path("numbers")) as file:
+    ...     count = file.write(b"123")
+    >>> Path("numbers").read_bytes()
+    b'123'
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -33,8 +44,10 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
-    """Let an OSError from the block name `path`: a failed write, a full disk's say, does not know its file, and nobody
-    knows the name of a temporary one."""
+    """Add `path` to an OSError from the block that names no file, or only the temporary one.
+
+    A write that fails, for example on a full disk, raises an error that does not name its file.
+    """
     try:
         yield
     except OSError as error:
@@ -44,37 +57,37 @@ def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
 
 
 def shown(path: Path | str) -> str:
-    """The name of a file as text that can be encoded in UTF-8: other bytes are escaped."""
+    """Return a file name as text that UTF-8 can encode; bytes that are not UTF-8 are escaped."""
     return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def write_whole(path: Path, text: str | bytes) -> None:
-    """Write `text`, as UTF-8, to `path`, whole or not at all. What is no text, but bytes of a name, is escaped."""
+    """Write `text`, as UTF-8, to `path` atomically. Undecodable bytes of file names in it are escaped."""
     with whole_file(path) as file:
         file.write(text.encode(errors="backslashreplace") if isinstance(text, str) else text)
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[bool]:
-    """Whether this process is the only one that holds `folder` in such a block; a dead one holds nothing."""
-    import filelock  # takes longer than all the rest of this module
+def locked(folder: Path) -> Iterator[bool]:
+    """Lock `folder` for the block; yield False if another process has locked it. A lock ends with its process."""
+    import filelock  # here, because it takes longer to import than the rest of this module
 
     lock = filelock.FileLock(folder / LOCK)
     try:
         lock.acquire(blocking=False)
-    except (filelock.Timeout, FileNotFoundError):  # or its holder has just removed the folder
+    except (filelock.Timeout, FileNotFoundError):  # the other process may just have removed the folder
         yield False
         return
     try:
         yield True
     finally:
-        # While it is locked: a process that has it open finds, once it has the lock, that the file is gone.
+        # Removed before the release: a process that waits for this file then finds that it is gone.
         (folder / LOCK).unlink(missing_ok=True)
         lock.release()
 
 
 def sync_folder(path: Path) -> None:
-    """Put a folder's entries on disk, so that a rename in it survives a power cut."""
+    """Write a folder's entries to disk, so that a rename in it survives a power failure."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

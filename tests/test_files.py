@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ddmlp.files import LOCK, held, naming, sync_folder, whole_file, write_whole
+from ddmlp.files import LOCK, locked, naming, sync_folder, whole_file, write_whole
 
 KILLED = """
 import os, signal, sys
@@ -35,8 +35,8 @@ except OSError as error:
 HOLDING = """
 import os, signal, sys
 from pathlib import Path
-from ddmlp.files import held
-with held(Path(sys.argv[1])) as ours:
+from ddmlp.files import locked
+with locked(Path(sys.argv[1])) as ours:
     print(ours, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -157,15 +157,15 @@ def test_sync_folder(tmp_path):
 
 
 def test_a_folder_is_held_once(tmp_path):
-    with held(tmp_path) as first:
+    with locked(tmp_path) as first:
         assert names(tmp_path) == [LOCK]
-        with held(tmp_path) as second:
+        with locked(tmp_path) as second:
             assert (first, second) == (True, False)
         assert names(tmp_path) == [LOCK], "the one that was refused leaves the other's lock alone"
     assert names(tmp_path) == []
     with ExitStack() as stack:
         stack.enter_context(pytest.raises(ZeroDivisionError))
-        assert stack.enter_context(held(tmp_path))
+        assert stack.enter_context(locked(tmp_path))
         raise ZeroDivisionError
     assert names(tmp_path) == []
 
@@ -174,6 +174,6 @@ def test_the_dead_hold_nothing(tmp_path):
     done = subprocess.run([sys.executable, "-c", HOLDING, str(tmp_path)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (-signal.SIGKILL, "True\n"), done.stderr
     assert names(tmp_path) == [LOCK]
-    with held(tmp_path) as ours:
+    with locked(tmp_path) as ours:
         assert ours
     assert names(tmp_path) == []

@@ -1,10 +1,10 @@
-"""Measure ddmlp beside its peers, and write a page in docs/benchmarks/: python tools/bench.py DATA"""
+"""Compare the speed of ddmlp with other libraries, and write a page in docs/benchmarks/: python tools/bench.py DATA"""
 
 import sys
 from pathlib import Path
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the packages are: ddmlp, and tools itself
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the folder of the packages ddmlp and tools
 
     from ddmlp.cli.terminal import command
     from tools.benchmarks.command import main

@@ -1,4 +1,4 @@
-"""Download MNIST or Fashion-MNIST: what `ddmlp fetch` does.
+"""Download MNIST or Fashion-MNIST, like `ddmlp fetch`.
 
 python tools/fetch_mnist.py mnist
 python tools/fetch_mnist.py fashion --dataset fashion-mnist
@@ -7,7 +7,7 @@ python tools/fetch_mnist.py fashion --dataset fashion-mnist
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where ddmlp is, also for a Python that lacks the rest
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the folder of ddmlp, which may not be installed
 
 from ddmlp.cli.fetch import main
 from ddmlp.cli.terminal import command

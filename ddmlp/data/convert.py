@@ -1,4 +1,4 @@
-"""Rows that are all there, in files of images and labels, into datasets."""
+"""Conversion of image and label files into datasets."""
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -17,12 +17,12 @@ from ddmlp.errors import DatasetError
 
 __all__ = ["Changes", "Pair", "convert", "find_pairs"]
 
-RowProgress = Callable[[int, int], None]  # rows converted so far, rows in all
+RowProgress = Callable[[int, int], None]  # rows converted so far, total rows
 Warn = Callable[[str], None]
 
 
 class Convertible(Protocol):
-    """What can be converted: a `Pair` of IDX files, say."""
+    """Anything that opens as a `FiniteSource`, such as a `Pair` of IDX files."""
 
     def open(self) -> FiniteSource: ...
 
@@ -32,7 +32,7 @@ def convert(
     *,
     classes: int | None = None,
     class_names: tuple[str, ...] | None = None,
-    changes: Changes = Changes(),  # noqa: B008 - it cannot be changed
+    changes: Changes = Changes(),  # noqa: B008 - immutable
     shard_rows: int = SHARD_ROWS,
     overwrite: bool = False,
     extend: bool = False,
@@ -40,48 +40,65 @@ def convert(
     progress: RowProgress | None = None,
     warn: Warn | None = None,
 ) -> int:
-    """Convert each source into the dataset at its path: all of them, or none. Returns the rows converted.
+    """Convert each source into a dataset: either all datasets are published, or none.
 
     Parameters
     ----------
     sources : dict of Path to Pair
-        What to convert, by the path of its dataset.
+        The sources, by the path of the dataset to write.
     classes : int, optional
-        How many there are. By default `class_names`, the dataset that is extended, or the first source's labels say so.
+        The number of classes. The default is the number of `class_names`, else that of the dataset to extend, else one
+        more than the highest label of the first source.
     class_names : tuple of str, optional
-        The names of the classes 0, 1, ...; by default those of the dataset that is extended.
+        The names of the classes 0, 1, ...; by default those of the dataset to extend, if any.
     changes : Changes
-        What is changed of the rows.
+        Changes to apply to the rows.
     shard_rows : int
-        Rows of each shard but the last.
+        Rows per shard; the last shard may have fewer.
     overwrite, extend : bool
-        Replace the datasets that are there, or add the rows to them.
+        Replace existing datasets, or append the rows to them.
     end : bool
-        Mark the end of the datasets.
+        Mark the datasets as complete: no rows can be appended later.
     progress : callable, optional
-        Called with the rows converted so far and the rows in all.
+        Called with the number of rows converted so far and the total number.
     warn : callable, optional
-        Called once all rows are read, with each thing that is unusual in them, as a line of text.
+        Called after the last row with a line of text for each unusual property of the data.
+
+    Returns
+    -------
+    int
+        The total number of rows converted.
 
     Raises
     ------
     IdxError
-        A file is damaged, or a label is outside the classes.
+        A file is missing or damaged, or a label is outside the classes.
     DatasetError
-        A dataset is there already, or does not fit.
+        A dataset already exists, or the rows do not fit the dataset to extend.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ddmlp.data.idx import write_idx
+    >>> write_idx("images", np.zeros((5, 28, 28), np.uint8))
+    >>> write_idx("labels", np.arange(5, dtype=np.uint8))
+    >>> convert({Path("digits"): Pair(Path("images"), Path("labels"))}, classes=10)
+    5
+    >>> Manifest.read(Path("digits")).image_shape
+    (28, 28)
     """
     with ExitStack() as stack:
         opened = {path: stack.enter_context(source.open()) for path, source in sources.items()}
         first = next(iter(opened))
-        goes_on = extend and (first / NAME).exists()
+        extending = extend and (first / NAME).exists()
         if classes is None and class_names is not None:
             classes = len(class_names)
-        elif classes is None and goes_on:
+        elif classes is None and extending:
             classes = Manifest.read(first).classes
         elif classes is None:
             classes = max(1, opened[first].count_classes() - changes.first_label)
         total, done, odd = sum(each.rows for each in opened.values()), 0, []
-        # Every writer is open until the last row of the last source is on disk: then all of them publish.
+        # Every writer stays open until the last row of the last source is on disk; then all publish.
         writers = {
             path: stack.enter_context(
                 DatasetWriter(
@@ -110,7 +127,7 @@ def convert(
                 done += len(labels)
                 if progress is not None:
                     progress(done, total)
-            odd.append((path, None if goes_on else odd_labels(counts)))
+            odd.append((path, None if extending else odd_labels(counts)))
         for writer in writers.values():
             writer.finish()
             if end:

@@ -15,8 +15,17 @@ from ddmlp.errors import DatasetError
 
 
 class LocatedRows(NamedTuple):
-    """addresses (B,): of the m bytes of each row's pixels, in mapped shards; labels (B,) uint8, a copy; maps: these
-    shards, which must be kept as long as the addresses are used."""
+    """Rows in mapped shards, without copies of their pixels.
+
+    Parameters
+    ----------
+    addresses : intp (B,)
+        The memory address of the first of the m pixels of each row.
+    labels : uint8 (B,)
+        The labels, copied.
+    maps : list of MappedShard
+        The shards that contain the addresses. Keep them while the addresses are in use.
+    """
 
     addresses: NDArray[np.intp]
     labels: NDArray[np.uint8]
@@ -24,14 +33,42 @@ class LocatedRows(NamedTuple):
 
 
 class Dataset:
-    """A dataset, read through memory maps. It may grow while it is read: see `grow` and `forget`."""
+    """A dataset that is read through memory maps, and may grow meanwhile.
+
+    The manifest is checked when the dataset is opened, and so are the size, the schema and the rows of each shard.
+    `len(dataset)` is the number of rows.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder of the dataset.
+    verify : bool
+        Compare the SHA-256 of each shard with the manifest whenever the shard is mapped.
+
+    Attributes
+    ----------
+    manifest : Manifest
+        The manifest, as last read.
+
+    Raises
+    ------
+    DatasetError
+        The dataset does not exist, is damaged, or is inconsistent.
+
+    Examples
+    --------
+    >>> from ddmlp.data.writer import DatasetWriter
+    >>> with DatasetWriter("digits", image_shape=(1, 2), classes=10) as writer:
+    ...     writer.append(np.array([[[0, 9]], [[7, 1]]], np.uint8), np.array([3, 4], np.uint8))
+    >>> dataset = Dataset("digits")
+    >>> len(dataset)
+    2
+    >>> dataset.gather(np.array([1, 0]))
+    (array([[7, 1],
+           [0, 9]], dtype=uint8), array([4, 3], dtype=uint8))
+    """
 
     def __init__(self, path: str | Path, *, verify: bool = False) -> None:
-        """Open the dataset in folder `path`.
-
-        Checks the manifest, and of each shard its size, its schema and its rows; with `verify` its every byte as well,
-        whenever it is opened. Raises DatasetError.
-        """
         self.path = Path(path)
         self._verify = verify
         self._stamp = self._manifest_stamp()
@@ -43,9 +80,24 @@ class Dataset:
         return self.manifest.rows
 
     def gather(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """The pixels (B, m) and the labels (B,) of the given rows (B,), copies, uint8.
+        """Return copies of the pixels and labels of some rows.
 
-        Raises DatasetError for a row that is not there, and if a shard that was forgotten is not as it was.
+        Parameters
+        ----------
+        rows : intp (B,)
+            Row numbers, in any order.
+
+        Returns
+        -------
+        pixels : uint8 (B, m)
+            One row of m pixels per row number.
+        labels : uint8 (B,)
+            The labels.
+
+        Raises
+        ------
+        DatasetError
+            A row number is out of range, or a shard that has to be mapped again is damaged.
         """
         pixels = np.empty(len(rows), f"V{self.manifest.pixels}")  # whole rows are copied faster than their pixels
         labels = np.empty(len(rows), np.uint8)
@@ -54,7 +106,10 @@ class Dataset:
         return pixels.view(np.uint8).reshape(len(rows), self.manifest.pixels), labels
 
     def locate(self, rows: NDArray[np.intp]) -> LocatedRows:
-        """What `gather` gives, but with the pixels where they lie; raises what it does."""
+        """Return the addresses of the pixels of some rows, and copies of their labels.
+
+        Parameters and errors are those of `gather`.
+        """
         addresses, labels, maps = np.empty(len(rows), np.intp), np.empty(len(rows), np.uint8), []
         for shard, some, inner in self._by_shard(rows):
             addresses[some], labels[some] = shard.locate_rows(inner)
@@ -62,7 +117,7 @@ class Dataset:
         return LocatedRows(addresses, labels, maps)
 
     def _by_shard(self, rows: NDArray[np.intp]) -> Iterator[tuple[MappedShard, NDArray[np.intp], NDArray[np.intp]]]:
-        """Rows shard by shard: the shard, at which places of `rows` its own are, and which of the shard's they are."""
+        """Yield for each shard: the shard, the indices into `rows` of its rows, and the row numbers within it."""
         if not len(rows):
             return
         order = rows.argsort()
@@ -77,12 +132,19 @@ class Dataset:
             yield self._mapped(int(shards[begin])), order[begin:end], ordered[begin:end]
 
     def grow(self) -> tuple[Shard, ...]:
-        """Take up what has been published since; returns the shards that are new. `manifest.ended` may change alone.
+        """Add the shards that were published since the manifest was last read.
 
-        Raises DatasetError if the dataset is another one now, and if a new shard is not what it should be; then
-        nothing is taken up.
+        Returns
+        -------
+        tuple of Shard
+            The new shards; empty if there are none, also if only `manifest.ended` has changed.
+
+        Raises
+        ------
+        DatasetError
+            The dataset was replaced by another one, or a new shard is damaged. Nothing is added then.
         """
-        # Looked at before the manifest is read: what is published in between is then read again, not missed.
+        # Taken before the manifest is read, so that a publication in between is read again, not missed.
         stamp = self._manifest_stamp()
         if stamp == self._stamp:
             return ()
@@ -90,13 +152,13 @@ class Dataset:
         for what in ("image_shape", "classes", "batch_rows"):
             if (now := getattr(found, what)) != (before := getattr(known, what)):
                 raise DatasetError(
-                    f"{self.path} was overwritten: its {what} is {now}, expected {before} as before; begin a new run"
+                    f"{self.path} was overwritten: its {what} is {now}, expected {before} as before; start a new run"
                 )
         begin = len(known.shards)
         if found.shards[:begin] != known.shards:
             raise DatasetError(
-                f"{self.path} was overwritten: its first {begin} shards are not those that were there before; begin a "
-                "new run, or restore it"
+                f"{self.path} was overwritten: its first {begin} shards differ from those read before; start a new run "
+                "or restore the dataset"
             )
         new = found.shards[begin:]
         self._maps |= {index: self._map(shard) for index, shard in enumerate(new, begin)}
@@ -104,13 +166,18 @@ class Dataset:
         return new
 
     def forget(self, row: int) -> None:
-        """Let go of the maps of shards that lie wholly before `row`; one is mapped again when a row of it is read."""
+        """Unmap the shards that end at or before `row`; a shard is mapped again if one of its rows is read."""
         for shard in [shard for shard in self._maps if self._begins[shard + 1] <= row]:
             del self._maps[shard]
 
     def verify(self, shards: Iterable[Shard] | None = None) -> None:
-        """Read every shard, or the given ones, whole and compare the SHA-256 with the manifest's; raises DatasetError
-        naming a shard."""
+        """Compare the SHA-256 of every shard, or of the given ones, with the manifest.
+
+        Raises
+        ------
+        DatasetError
+            A shard is missing or damaged; the message names it.
+        """
         for shard in self.manifest.shards if shards is None else shards:
             path = self._check_size(shard)
             if (found := file_sha256(path)) != shard.sha256:
@@ -120,13 +187,13 @@ class Dataset:
                 )
 
     def _mapped(self, shard: int) -> MappedShard:
-        """The shard of that index; maps it again if it was forgotten."""
+        """Return the shard with this index, mapped again if it was unmapped."""
         if shard not in self._maps:
             self._maps[shard] = self._map(self.manifest.shards[shard])
         return self._maps[shard]
 
     def _manifest_stamp(self) -> tuple[int, int, int] | None:
-        """What changes whenever the manifest is replaced; None where it is not there."""
+        """Return values that change whenever the manifest is replaced; None if it does not exist."""
         try:
             found = (self.path / NAME).stat()
         except OSError:
@@ -139,7 +206,9 @@ class Dataset:
             self.verify([shard])
         mapped = map_shard(path, shard.rows, self.manifest.image_shape, self.manifest.batch_rows)
         if (label := max(int(block.labels.max()) for block in mapped.blocks)) >= classes:
-            raise DatasetError(f"{path} is damaged: it has the label {label}, expected 0 to {classes - 1}")
+            raise DatasetError(
+                f"{path} is damaged: it has the label {label}, expected 0 to {classes - 1}; convert the data again"
+            )
         return mapped
 
     def _check_size(self, shard: Shard) -> Path:
@@ -147,18 +216,20 @@ class Dataset:
         try:
             size = path.stat().st_size
         except OSError as error:
-            raise DatasetError(f"{path} cannot be read: {error.strerror}; the manifest lists it") from None
+            raise DatasetError(
+                f"{path} cannot be read: {error.strerror}; the manifest lists it: restore it, or convert the data again"
+            ) from None
         if size != shard.bytes:
             raise DatasetError(f"{path} has {size} bytes, expected {shard.bytes}; convert the data again")
         return path
 
 
 def _begins(manifest: Manifest) -> NDArray[np.intp]:
-    """The first row of each shard, and after the last one the number of rows."""
+    """Return the first row of each shard, followed by the number of rows."""
     return np.cumsum([0, *(shard.rows for shard in manifest.shards)], dtype=np.intp)
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,13 +1,13 @@
-"""FlatBuffers tables: what the metadata of an Arrow message are, as Message.fbs in Arrow's `format` defines them."""
+"""FlatBuffers tables: the format of an Arrow message's metadata (Message.fbs in Arrow's `format` folder)."""
 
 import struct
 from typing import Any
 
 
 class Table:
-    """A table. Its fields are known by their numbers in the schema; a field may be left out.
+    """A table, whose fields are identified by their numbers in the schema. Fields may be absent.
 
-    Reading raises struct.error if the data are damaged.
+    All methods raise struct.error if the data is damaged.
     """
 
     def __init__(self, data: memoryview, at: int) -> None:
@@ -23,14 +23,14 @@ class Table:
         return self._place(field) > 0
 
     def number(self, field: int, form: str) -> int:
-        """A number in a form of `struct`; 0, the default of all that we read, if it is left out."""
+        """Return a number in a format of `struct`; 0, the default of every field that ddmlp reads, if absent."""
         return unpack(form, self._data, place) if (place := self._place(field)) else 0
 
     def table(self, field: int) -> "Table":
         return Table(self._data, self._target(field))
 
     def structs(self, field: int, form: str) -> list[tuple[Any, ...]]:
-        """A vector of structs of that form."""
+        """Return a vector of structs, each in a format of `struct`."""
         if not self.has(field):
             return []
         at = self._target(field)
@@ -39,11 +39,11 @@ class Table:
 
     def _target(self, field: int) -> int:
         if not (place := self._place(field)):
-            raise struct.error("a field is missing")
+            raise struct.error(f"field {field} is missing")
         return place + unpack("<I", self._data, place)
 
     def _place(self, field: int) -> int:
-        """Where the field begins; 0 if it is left out."""
+        """Return the offset of the field; 0 if it is absent."""
         entry = 4 + 2 * field
         if entry + 2 > self._fields_size:
             return 0
@@ -52,8 +52,8 @@ class Table:
 
 
 def unpack(form: str, data: memoryview, at: int) -> int:
-    """A number; raises struct.error if it is not inside the data."""
+    """Return the number at offset `at`; raises struct.error if it is outside the data."""
     if at < 0:
-        raise struct.error("it is before the data")
+        raise struct.error(f"offset {at} is before the data")
     number: int = struct.unpack_from(form, data, at)[0]
     return number

@@ -1,4 +1,4 @@
-"""IDX files of images and labels: streamed from a file, plain or gzip, and written to one.
+"""IDX files of images and labels, plain or gzip: a streaming reader and a writer.
 
 Format (Yann LeCun, "THE MNIST DATABASE of handwritten digits", section "FILE FORMATS"), all integers big-endian:
 
@@ -8,8 +8,8 @@ Format (Yann LeCun, "THE MNIST DATABASE of handwritten digits", section "FILE FO
     4 * rank bytes    the size of each axis, uint32
     the rest          the numbers, in row-major order
 
-The format has other types and ranks; MNIST and its kin do not use them, and they are refused. An *item* is what one
-index along the first axis selects: an image or a label. Every offset counts bytes of the uncompressed data.
+The format has other types and ranks; MNIST and its successors do not use them, and they are rejected. An *item* is
+one image or one label: one index along the first axis. Every offset counts bytes of the uncompressed data.
 """
 
 import gzip
@@ -36,35 +36,44 @@ Pixels: TypeAlias = NDArray[np.uint8]
 UINT8 = 0x08
 LABELS, IMAGES = 1, 3  # ranks
 GZIP_MAGIC = b"\x1f\x8b"
-TYPES = [bytes((0, 0, kind)) for kind in (0x08, 0x09, 0x0B, 0x0C, 0x0D, 0x0E)]  # two zeros alone may begin HEIC
-GZIP_LEVEL = 6  # gzip's own default; Python's, 9, is far slower for hardly smaller files
+TYPES = [
+    bytes((0, 0, kind)) for kind in (0x08, 0x09, 0x0B, 0x0C, 0x0D, 0x0E)
+]  # HEIC files may begin with two zeros, too
+GZIP_LEVEL = 6  # gzip's own default; Python's default, 9, is far slower, and the files are hardly smaller
 BLOCK_BYTES = 1 << 20
 NOT_IDX = "check that this is an IDX file"
-WRITE_IDX = "write its pixels and labels by ddmlp.data.idx.write_idx"
+WRITE_IDX = "write its pixels and labels with ddmlp.data.idx.write_idx"
 DAMAGED = "get a fresh copy of the file"
 
 
 class IdxReader:
-    """An IDX file, read front to back in chunks; a context manager. `len(reader)` is its items.
+    """An IDX file, read sequentially in chunks; a context manager. `len(reader)` is the number of items.
 
-    Memory is bounded by the chunk asked for, and never by what the header claims. A plain file's size is compared with
-    the header when it is opened. Once the last item is read the file must end there, with a good checksum if it is
-    gzip: a damaged tail is an error of the read that reaches it.
+    Memory use is bounded by the chunk size, whatever the header claims. The size of a plain file is compared with the
+    header when the file is opened. The read that returns the last item also checks that the file ends there, and a
+    gzip file's checksum.
 
     Parameters
     ----------
     path : str or Path
-        The file, plain or gzip; its first bytes tell which, not its name.
+        The file. Its first bytes, not its name, tell whether it is gzip.
 
     Attributes
     ----------
-    shape : (rows, height, width) or (rows,)
-        Of images, or of labels.
+    shape : tuple of int
+        (rows, height, width) for images, (rows,) for labels.
 
     Raises
     ------
     IdxError
-        From the constructor on: the file is missing, short, overlong, damaged, or no IDX file of images or labels.
+        When opened or read: the file is missing, too short, too long, damaged, or not an IDX file of images or labels.
+
+    Examples
+    --------
+    >>> write_idx("labels.gz", np.arange(5, dtype=np.uint8), compress=True)
+    >>> with IdxReader("labels.gz") as reader:
+    ...     reader.shape, [chunk.tolist() for chunk in reader.chunks(2)]
+    ((5,), [[0, 1], [2, 3], [4]])
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -99,14 +108,13 @@ class IdxReader:
 
     @property
     def offset(self) -> int:
-        """Where the next item starts, in bytes of the uncompressed data."""
+        """The offset of the next item, in bytes of the uncompressed data."""
         return self._header_bytes + self._next * self._item_bytes
 
     def read(self, count: int) -> Pixels:
-        """The next `count` >= 1 items, fewer at the end of the file and none after it.
+        """Return the next `count` items, fewer at the end of the file: uint8 (n, height, width) or (n,), n <= count.
 
-        Returns an array (n, *shape[1:]), 0 <= n <= count, which the caller owns and may write to. Raises IdxError if
-        the file is damaged here, and ValueError for a count below 1.
+        The caller may modify the array. Raises IdxError if the file is damaged here, ValueError if `count` is below 1.
         """
         if count < 1:
             raise ValueError(f"count is {count}; expected at least 1")
@@ -118,7 +126,7 @@ class IdxReader:
         return np.frombuffer(data, np.uint8).reshape(count, *self.shape[1:])
 
     def chunks(self, count: int) -> Iterator[Pixels]:
-        """All that is left, as arrays of `count` items (the last may have fewer); errors as for `read`."""
+        """Yield the remaining items in arrays of `count`; the last may have fewer. Errors are those of `read`."""
         while len(items := self.read(count)):
             yield items
 
@@ -139,20 +147,20 @@ class IdxReader:
         if magic[3] not in (LABELS, IMAGES):
             raise self._error(3, f"the rank {magic[3]}", "1 (labels) or 3 (images)", NOT_IDX)
         shape: tuple[int, ...] = struct.unpack(f">{magic[3]}I", self._read_bytes(4, 4 * magic[3]))
-        if math.prod(filter(None, shape[1:])) > MAX_PIXELS:  # without zeros: NumPy refuses them beside large axes
+        if math.prod(filter(None, shape[1:])) > MAX_PIXELS:  # NumPy rejects large axes even if another one is 0
             found = f"images of {shape[1]} x {shape[2]} pixels"
-            raise self._error(8, found, f"{MAX_PIXELS:,} pixels at most", NOT_IDX)
+            raise self._error(8, found, f"at most {MAX_PIXELS:,} pixels", NOT_IDX)
         return shape
 
     def _refuse_other(self, begin: bytes) -> None:
-        """Raise IdxError if the file is of a kind that its first bytes tell: `begin`, and those to be read next."""
-        with suppress(OSError, EOFError, zlib.error):  # what is damaged behind these bytes is not the question here
+        """Raise IdxError if the first bytes, `begin` and those that follow, are those of another file format."""
+        with suppress(OSError, EOFError, zlib.error):  # damage behind these bytes does not matter here
             begin += cast(BufferedReader, self._stream).peek(BEGIN)[: BEGIN - len(begin)]
         if (kind := kind_of(begin)) not in (None, IDX):
             raise self._error(0, str(kind), IDX, remedy_of(kind) or WRITE_IDX)
 
     def _read_bytes(self, offset: int, size: int) -> bytearray:
-        # In blocks, because `size` may be what a damaged header claims: only bytes that arrive take memory.
+        # In blocks, because `size` may come from a damaged header: only bytes that exist take memory.
         data = bytearray()
         while len(data) < size:
             block = self._read_block(offset + len(data), min(BLOCK_BYTES, size - len(data)))
@@ -166,9 +174,9 @@ class IdxReader:
         try:
             return self._stream.read(size)
         except EOFError:
-            raise self._error(offset, "the end of a truncated gzip stream", "the rest of it") from None
+            raise self._error(offset, "the end of a truncated gzip stream", "the rest of the stream") from None
         except (gzip.BadGzipFile, zlib.error) as error:
-            raise self._error(offset, f"damaged gzip data ({error})", "a sound gzip stream") from None
+            raise self._error(offset, f"damaged gzip data ({error})", "an intact gzip stream") from None
 
     def _check_size(self, size: int) -> None:
         if size != self._end:
@@ -188,26 +196,40 @@ class IdxReader:
 
 
 def is_idx(path: Path) -> bool:
-    """Whether a file begins as an IDX file does, plain or gzip; raises IdxError if it cannot be read."""
+    """Whether a file begins like an IDX file, plain or gzip; raises IdxError if it cannot be read."""
     try:
         with path.open("rb") as file:
             begin = file.read(3)
             return begin[:2] == GZIP_MAGIC or begin in TYPES
     except OSError as error:
-        raise IdxError(f"{path}: {error.strerror}") from None
+        raise IdxError(f"{path}: {error.strerror}; expected an image or an IDX file") from None
 
 
 def read_idx(path: str | Path) -> Pixels:
-    """All images (rows, height, width) or labels (rows,) of an IDX file; raises IdxError as IdxReader does."""
+    """Return all images, uint8 (rows, height, width), or labels, uint8 (rows,), of an IDX file.
+
+    Parameters and errors are those of `IdxReader`.
+    """
     with IdxReader(path) as reader:
         return reader.read(max(1, len(reader)))
 
 
 def write_idx(path: str | Path, array: Pixels, *, compress: bool = False) -> None:
-    """Write images (rows, height, width) or labels (rows,), uint8, as an IDX file: the whole file, or nothing new.
+    """Write an IDX file atomically: after an error, the path is as it was before.
 
-    `compress` makes gzip of it, without a name or a time in it, so that equal arrays give equal files. Raises IdxError
-    for another array, and if the file cannot be written.
+    Parameters
+    ----------
+    path : str or Path
+        The file to write or replace.
+    array : uint8 (rows, height, width) or (rows,)
+        Images or labels.
+    compress : bool
+        Compress with gzip, without a name or a time stamp: equal arrays give equal files.
+
+    Raises
+    ------
+    IdxError
+        The array has another type or rank, or the file cannot be written.
     """
     path = Path(path)
     if array.dtype != np.uint8 or array.ndim not in (LABELS, IMAGES):
@@ -219,4 +241,4 @@ def write_idx(path: str | Path, array: Pixels, *, compress: bool = False) -> Non
             packed = stack.enter_context(gzip.GzipFile("", "wb", GZIP_LEVEL, file, mtime=0)) if compress else file
             packed.write(content)
     except OSError as error:
-        raise IdxError(f"{path}: {error.strerror}; expected the name of a file in a folder") from None
+        raise IdxError(f"{path}: {error.strerror}; expected a file name in an existing folder") from None

@@ -1,6 +1,6 @@
-"""The ingest of a stream: its rows are written into a dataset while they are trained on from there.
+"""Ingest of a stream: writes its rows into a dataset, from which they are trained on at the same time.
 
-What is trained on can so be replayed, resumed and audited, though the stream itself is gone.
+So a run can be replayed, resumed and audited after the stream itself is gone.
 """
 
 import shutil
@@ -18,31 +18,46 @@ from ddmlp.data.sources import Rows, Source
 from ddmlp.data.writer import SHARD_ROWS, DatasetWriter
 from ddmlp.errors import DatasetError
 
-PUBLISH_SECONDS = 1.0  # between publications, so that the shards of a fast stream are not needlessly small
-STOP_SECONDS = 30.0  # for what has been read to be written
-GO_ON = (
-    "the rows are kept: go on by --resume with the rest, or with all rows; or by --resume --end if no more will come"
+PUBLISH_SECONDS = 1.0  # between publications, at least: shards of a fast stream are not needlessly small
+STOP_SECONDS = 30.0  # to write the rows that were read
+RESUME_HINT = (
+    "they are kept: continue with --resume and the remaining rows, or all rows, or with --resume --end if no more will "
+    "come"
 )
-SPARE_BYTES = 128 << 20  # of the disk, that are left for what is held, and for the run's checkpoints
+SPARE_BYTES = 128 << 20  # to leave free on the disk, for buffered rows and the run's checkpoints
 
 
 class StreamIngest:
-    """Receives a stream in a thread of its own and adds its rows to the dataset at `path`, which may be there.
+    """Receives a stream in a thread and appends its rows to a dataset.
 
-    The rows are published as soon as `publish_rows` of them are held and `publish_seconds` have passed since the last
-    time. All that came before the stream's end, a break, a fault or `stop` is published, too. If rows are there, the
-    stream goes on with the rest, or begins again: then its rows that are there are skipped.
+    Rows are published once `publish_rows` of them are buffered and `publish_seconds` have passed since the last
+    publication. When the stream ends, breaks off or has bad rows, and on `stop`, all rows before are published. If the
+    dataset already has rows, the stream contains either the remaining rows or all rows; in the second case the rows
+    that the dataset has are skipped (see `Repetition`).
 
-    note: called in that thread with lines for the user: that rows are skipped, that the first are unusual.
+    Parameters
+    ----------
+    source : Source
+        The open stream; closed by the ingest.
+    path : Path
+        The folder of the dataset, which may exist.
+    classes : int
+        The number of classes.
+    publish_rows : int
+        Rows per publication, at least.
+    publish_seconds : float
+        Seconds between publications, at least.
+    note : callable
+        Called in the thread with a line of text for the user, for example when rows are skipped.
 
     Attributes
     ----------
     rows : int
-        Added so far.
+        The number of rows appended so far.
     ended : bool
-        The stream has ended, with the sender's mark, and with it the dataset.
+        Whether the stream ended with Arrow's end-of-stream marker; the dataset is then complete.
     error : Exception or None
-        What went wrong: a DatasetError.
+        Why the ingest failed, usually a DatasetError.
     """
 
     def __init__(
@@ -63,19 +78,19 @@ class StreamIngest:
         self._publish_rows, self._publish_seconds, self._note = publish_rows, publish_seconds, note
         self._repetition: Repetition | None = None
         self._writer: DatasetWriter | None = None
-        self._published, self._last = 0, -publish_seconds  # of `rows`; when
+        self._published, self._last = 0, -publish_seconds  # the number of rows at the last publication, and its time
         self._thread = threading.Thread(target=self._run, name="ingest", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def raise_error(self) -> None:
-        """Raise what went wrong, if anything has."""
+        """Raise `error` if there is one."""
         if self.error is not None:
             raise self.error
 
     def stop(self) -> None:
-        """End the reading and publish what came; waits for that, at most STOP_SECONDS. May be called again."""
+        """Stop reading and publish the rows received; waits at most STOP_SECONDS. May be called again."""
         self._source.stop()
         if self._thread.ident is None:
             self._source.close()
@@ -95,7 +110,7 @@ class StreamIngest:
         source, fault = self._source, None
         if (self.path / NAME).exists():
             self._repetition = Repetition(Dataset(self.path), f"the stream from {source.name}")
-        with ExitStack() as stack:  # at its end the writer publishes what it holds
+        with ExitStack() as stack:  # when it ends, the writer publishes its rows
             try:
                 for rows in source.batches(self._classes, self._publish_when_due, self._publish_seconds):
                     for new in self._new(rows):
@@ -109,11 +124,11 @@ class StreamIngest:
             except DatasetError as error:
                 fault = error
             if fault is None and source.lost and not source.stopped:
-                fault = self._broke_off()
+                fault = self._break_error()
             elif fault is None and not source.lost:
                 if self._writer is not None:
                     self._writer.end()
-                elif self._repetition is not None:  # the rest of a stream may be its end alone
+                elif self._repetition is not None:  # the rest of a stream may be just its end
                     mark_end(self.path)
                 else:
                     fault = DatasetError(f"the stream from {source.name} ended without rows, expected at least one")
@@ -122,32 +137,33 @@ class StreamIngest:
             raise fault
 
     def _new(self, rows: Rows) -> list[Rows]:
-        """Those that are not there already."""
+        """Return the rows that are not in the dataset yet."""
         if self._repetition is None:
             return [rows]
         known, new = self._repetition.repeats, self._repetition.new(rows)
         if self._repetition.repeats and not known:
             self._note(
-                f"the stream begins again: its rows that are there already, {self._rows_there():,}, are compared with "
-                "them and skipped"
+                f"the stream starts over: its first {self._published_rows():,} rows are compared with those of the "
+                "dataset and skipped"
             )
         return new
 
-    def _rows_there(self) -> int:
-        """In the dataset, as it is published."""
+    def _published_rows(self) -> int:
+        """Return the number of rows in the dataset, as it is published."""
         return Manifest.read(self.path).rows if (self.path / NAME).exists() else 0
 
-    def _broke_off(self) -> DatasetError:
+    def _break_error(self) -> DatasetError:
         skipped = self._repetition.skipped if self._repetition else 0
         return DatasetError(
             f"the stream from {self._source.name} broke off after {skipped + self.rows:,} rows, without Arrow's "
             f"end-of-stream marker ({self._source.lost}); "
-            + (GO_ON if self.rows or self._repetition else "expected an Arrow IPC stream")
+            + (RESUME_HINT if self.rows or self._repetition else "expected an Arrow IPC stream")
         )
 
     def _kept(self) -> str:
         return (
-            f"{self._rows_there():,} rows are kept: make room, then go on by --resume with the rest, or with all rows"
+            f"{self._published_rows():,} rows are kept: free disk space, then continue with --resume and the remaining "
+            "rows, or all rows"
         )
 
     def _append(self, rows: Rows) -> None:
@@ -159,8 +175,8 @@ class StreamIngest:
             if (free := shutil.disk_usage(self.path).free) < SPARE_BYTES + pixels.nbytes:
                 self._writer.publish()
                 raise DatasetError(
-                    f"{self.path} is on a disk with {free:,} bytes left, expected at least {SPARE_BYTES:,} beside the "
-                    f"rows to come; {self._kept()}"
+                    f"the disk of {self.path} has {free:,} bytes left, expected at least {SPARE_BYTES:,} besides the "
+                    f"next rows; {self._kept()}"
                 )
             self._writer.append(pixels, labels)
             self.rows += len(labels)
@@ -176,8 +192,8 @@ class StreamIngest:
 
 
 def mark_end(path: Path) -> None:
-    """Mark the end of the dataset at `path`, to which no more rows will come; raises DatasetError if some still do."""
-    there = Manifest.read(path)
-    if not there.ended:
-        with DatasetWriter(path, there.image_shape, there.classes, extend=True) as writer:
+    """Mark the dataset at `path` as complete; raises DatasetError if another process is still writing to it."""
+    manifest = Manifest.read(path)
+    if not manifest.ended:
+        with DatasetWriter(path, manifest.image_shape, manifest.classes, extend=True) as writer:
             writer.end()

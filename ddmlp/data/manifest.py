@@ -1,4 +1,4 @@
-"""A dataset's manifest, `dataset.json`: what it holds, and the SHA-256 of every shard. Written last."""
+"""The manifest of a dataset, `dataset.json`: its form and the SHA-256 of every shard. Written last."""
 
 import hashlib
 from collections.abc import Sequence
@@ -14,13 +14,25 @@ from ddmlp.files import write_whole
 NAME = "dataset.json"
 FORMAT = "ddmlp-dataset"
 VERSION = 1
-MAX_PIXELS = 1 << 24  # of an image: what a source claims is not believed without a bound
+MAX_PIXELS = 1 << 24  # of an image; bounds what a damaged source can claim
+
+MAX_CLASSES = 256  # labels are uint8
 
 Count = Annotated[int, Meta(ge=1, le=2**53)]
 
 
 class Shard(Struct, frozen=True, forbid_unknown_fields=True):
-    """One Arrow IPC file of a dataset: its plain name in the folder, its rows, its size in bytes and its SHA-256."""
+    """One Arrow IPC file of a dataset.
+
+    Parameters
+    ----------
+    file : str
+        The name in the dataset's folder, without a path.
+    rows, bytes : int
+        The number of rows, and the size in bytes.
+    sha256 : str
+        SHA-256 of the file, in hexadecimal.
+    """
 
     file: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")]
     rows: Count
@@ -29,103 +41,140 @@ class Shard(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a dataset holds; its fields, in this order, are those of the file.
+    """The description of a dataset. The fields have the order of the file.
 
     Parameters
     ----------
     rows : int
-        In all shards.
-    image_shape : (height, width)
-        In pixels.
+        The number of rows in all shards.
+    image_shape : tuple of int
+        (height, width) in pixels.
     classes : int
-        Labels are 0..classes-1.
+        The number of classes, 1 to 256; labels are 0 to classes-1.
     batch_rows : int
-        Rows of each Arrow record batch but a shard's last, which may have fewer.
+        Rows per Arrow record batch; the last batch of a shard may have fewer.
     shards : tuple of Shard
-        In the order of the rows.
+        The shards, in the order of the rows.
     ended : bool
-        The writer has marked the end: no rows will be added.
+        Whether the dataset is complete: no rows will be added.
     class_names : tuple of str, optional
-        Of the classes 0, 1, ...: all different, each 1 to 100 printable characters.
+        The names of the classes 0, 1, ...: all different, each 1 to 100 printable characters.
+
+    Raises
+    ------
+    ValueError
+        The fields contradict each other.
+
+    Examples
+    --------
+    >>> shard = Shard("00000-9c56cc51b374.arrow", rows=2, bytes=1234, sha256="9c56cc51b374" + 52 * "0")
+    >>> manifest = Manifest(rows=2, image_shape=(28, 28), classes=10, batch_rows=1000, shards=(shard,))
+    >>> manifest.pixels
+    784
+    >>> manifest.write(Path())
+    >>> Manifest.read(Path()) == manifest
+    True
     """
 
     rows: Count
     image_shape: tuple[Count, Count]
-    classes: Annotated[int, Meta(ge=1, le=256)]
+    classes: Annotated[int, Meta(ge=1, le=MAX_CLASSES)]
     batch_rows: Count
     shards: tuple[Shard, ...]
     ended: bool = False
     class_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.pixels > MAX_PIXELS:
-            raise ValueError(f"image_shape is {self.image_shape}, expected {MAX_PIXELS:,} pixels at most")
+        check_form(self.image_shape, self.classes)
         if len({shard.file for shard in self.shards}) != len(self.shards):
-            raise ValueError("two of its shards are the same file")
+            raise ValueError("two entries of shards name the same file")
         if (total := sum(shard.rows for shard in self.shards)) != self.rows:
-            raise ValueError(f"rows is {self.rows}, but its shards hold {total}")
+            raise ValueError(f"rows is {self.rows}, but the shards have {total} rows")
         if self.class_names is not None:
             check_names(self.class_names, self.classes)
 
     @property
     def pixels(self) -> int:
-        """Pixels of a row: the network's inputs m."""
+        """The number of pixels per row: the network's m inputs."""
         return self.image_shape[0] * self.image_shape[1]
 
     def sha256(self) -> str:
-        """The dataset's fingerprint: SHA-256 over the manifest's text, and through it over every byte of data, but not
-        over `ended` and `class_names`: weights do not depend on them."""
+        """Return the fingerprint of the dataset, in hexadecimal.
+
+        It is the SHA-256 of the manifest's text, which has the SHA-256 of every shard, so it covers every byte of data.
+        It leaves out `ended` and `class_names`, because weights do not depend on them.
+        """
         return _sha256(_text(self._fields()))
 
     def form(self) -> str:
-        """SHA-256 over what stays as it is while a dataset grows, however it is cut: image_shape and classes."""
+        """Return the SHA-256 of what stays the same while a dataset grows: image_shape and classes."""
         return _sha256(_text({"image_shape": self.image_shape, "classes": self.classes}))
 
     def identity(self, *, growing: bool) -> str:
-        """What training data are known by: every byte, or, if rows may still be added, how a row looks."""
+        """Return what identifies training data: `sha256()`, or `form()` if rows may still be added."""
         return self.form() if growing else self.sha256()
 
     def prefix(self, shards: int) -> "Manifest":
-        """The manifest of the first so many shards, 1 or more, not ended; raises DatasetError if there are fewer."""
+        """Return the manifest of the first `shards` shards, not ended; raises DatasetError if it has fewer."""
         if not 1 <= shards <= len(self.shards):
             raise DatasetError(
-                f"a dataset of {len(self.shards)} shards has no first {shards}; expected at least as many shards as "
-                "were read before: restore it"
+                f"the dataset has {len(self.shards)} shards, expected at least the {shards} that were read before; "
+                "restore it"
             )
         kept = self.shards[:shards]
         return msgspec.structs.replace(self, rows=sum(shard.rows for shard in kept), shards=kept, ended=False)
 
     def write(self, folder: Path) -> None:
+        """Write the manifest into `folder`, replacing the old one atomically; raises OSError."""
         ended = {"ended": True} if self.ended else {}
         names = {"class_names": self.class_names} if self.class_names else {}
         write_whole(folder / NAME, _text(self._fields() | ended | names))
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest":
-        """Read and check the manifest in `folder`; raises DatasetError."""
+        """Read and check the manifest in `folder`.
+
+        Raises
+        ------
+        DatasetError
+            There is no manifest, or it is damaged.
+        """
         path = folder / NAME
         try:
             found = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
             if (kind := (found.pop("format", None), found.pop("version", None))) != (FORMAT, VERSION):
-                raise ValueError(f"its `format` and `version` are {kind}, expected {(FORMAT, VERSION)}")
+                raise ValueError(f"`format` and `version` are {kind}, expected {(FORMAT, VERSION)}")
             return msgspec.convert(found, cls)
         except (FileNotFoundError, NotADirectoryError):
-            raise DatasetError(f"{folder} is no dataset: it has no {NAME}; `ddmlp convert` makes one") from None
+            raise DatasetError(
+                f"{folder} is not a dataset: it has no {NAME}; create one with `ddmlp convert`"
+            ) from None
         except OSError as error:
-            raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
+            raise DatasetError(
+                f"{path} cannot be read: {error.strerror}; expected the manifest of a dataset"
+            ) from error
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
             why = printable(" ".join(str(error).split()))
             raise DatasetError(f"{path} is damaged: {why}; convert the data again") from error
 
     def _fields(self) -> dict[str, Any]:
-        """What the fingerprint covers, as JSON has it."""
+        """Return what the fingerprint covers, as JSON values."""
         fields: dict[str, Any] = {"format": FORMAT, "version": VERSION, **msgspec.to_builtins(self)}
         del fields["ended"], fields["class_names"]
         return fields
 
 
+def check_form(image_shape: tuple[int, int], classes: int) -> None:
+    """Raise ValueError if no dataset can have images of this shape in this number of classes."""
+    height, width = image_shape
+    if min(height, width) < 1 or height * width > MAX_PIXELS:
+        raise ValueError(f"image_shape is {image_shape}, expected (height, width) with 1 to {MAX_PIXELS:,} pixels")
+    if not 1 <= classes <= MAX_CLASSES:
+        raise ValueError(f"classes is {classes}, expected 1 to {MAX_CLASSES}")
+
+
 def check_names(names: Sequence[str], classes: int) -> None:
-    """Check the names of so many classes; raises ValueError."""
+    """Raise ValueError if `names` cannot be the names of this number of classes."""
     if len(names) != classes:
         raise ValueError(f"found {len(names)} class names, expected {classes}, one for each class")
     for index, name in enumerate(names):

@@ -1,8 +1,8 @@
-"""MNIST and Fashion-MNIST: where their files are, and which bytes they must hold.
+"""MNIST and Fashion-MNIST: their mirrors, and the SHA-256 of their files.
 
-A file is right if the SHA-256 of its uncompressed bytes is the pinned one: mirrors pack the same bytes differently.
-MNIST's digests were computed from the files themselves. Fashion-MNIST's were not: they are the values on which several
-independent public projects agree, one of which derived them from archives with the MD5s that Zalando publishes.
+The SHA-256 is that of the uncompressed bytes, because mirrors compress the same bytes differently. MNIST's digests were
+computed from the files. Fashion-MNIST's digests are those on which several independent public projects agree; one of
+them computed its own from archives that have the MD5s that Zalando publishes.
 """
 
 import gzip
@@ -45,48 +45,49 @@ MIRRORS = {
     ],
 }
 TIMEOUT = 20  # seconds, to connect and for each read
-ATTEMPTS = 3  # a mirror, for a connection that breaks off
-MAX_BYTES = 64 << 20  # of a file, packed or not: the largest has 45 MiB uncompressed
+ATTEMPTS = 3  # per mirror, if the connection breaks off
+MAX_BYTES = 64 << 20  # per file, compressed or not; the largest has 45 MiB uncompressed
 BLOCK_BYTES = 1 << 16
 
-ByteProgress = Callable[[int, int | None], None]  # bytes received so far, bytes in all if the server says so
+ByteProgress = Callable[[int, int | None], None]  # bytes received so far, total bytes if known
 
 
-def is_right(path: Path, digest: str) -> bool:
-    """Whether the file is there, with the bytes of this SHA-256 in it."""
+def has_digest(path: Path, digest: str) -> bool:
+    """Whether the file exists and its uncompressed bytes have this SHA-256."""
     if not path.exists():
         return False
     with path.open("rb") as file:
-        return _complaint(file, digest) is None
+        return _problem(file, digest) is None
 
 
 def fetch_file(
     path: Path, digest: str, mirrors: Sequence[str], progress: ByteProgress, on_failure: Callable[[str], None]
 ) -> str:
-    """Download a file from the first mirror that has it right, whole or not at all.
+    """Download a file atomically from the first mirror that delivers it with the expected SHA-256.
 
     Parameters
     ----------
     path : Path
-        Where to put it; its name is that on the mirrors.
+        Where to write it; its name is that on the mirrors.
     digest : str
-        SHA-256 of its uncompressed bytes, in hexadecimal.
+        SHA-256 of the uncompressed bytes, in hexadecimal.
     mirrors : sequence of str
         URLs of folders, at least one.
     progress : callable
-        Called with the bytes received, and those in all or None; goes back if a download starts again.
+        Called with the number of bytes received, and the total or None. The first number decreases if a download
+        starts over.
     on_failure : callable
-        Called with why a mirror, but the last, could not deliver the file.
+        Called with the reason when a mirror other than the last one fails.
 
     Returns
     -------
     str
-        The URL that it came from.
+        The URL of the file.
 
     Raises
     ------
     DownloadError
-        No mirror delivers the file.
+        No mirror delivered the file.
     """
     *others, last = [f"{mirror.rstrip('/')}/{path.name}" for mirror in mirrors]
     for url in others:
@@ -98,29 +99,31 @@ def fetch_file(
     try:
         write_whole(path, _download(last, digest, progress))
     except DownloadError as error:
-        raise DownloadError(f"{error}; no source is left: try again later, or name one by --base-url") from None
+        raise DownloadError(
+            f"{error}; this was the last mirror: try again later, or name another one with --base-url"
+        ) from None
     return last
 
 
 def _download(url: str, digest: str, progress: ByteProgress) -> bytes:
-    """The bytes at a URL, packed, if they are right; raises DownloadError."""
+    """Return the compressed bytes at a URL; raises DownloadError if they are not the expected ones."""
     for _ in range(ATTEMPTS):
         if (content := _receive(url, progress)) is not None:
-            if problem := _complaint(io.BytesIO(content), digest):
+            if problem := _problem(io.BytesIO(content), digest):
                 raise DownloadError(f"{url}: {problem}")
             return content
-    raise DownloadError(f"{url}: the connection broke off, {ATTEMPTS} attempts in all")
+    raise DownloadError(f"{url}: the connection broke off in each of {ATTEMPTS} attempts")
 
 
 def _receive(url: str, progress: ByteProgress) -> bytes | None:
-    """What the server sends; None if the connection breaks off. Raises DownloadError if nothing useful can come."""
+    """Return what the server sends; None if the connection breaks off. Raises DownloadError if retrying is futile."""
     try:
         response = urlopen(url, timeout=TIMEOUT)
     except HTTPError as error:
         error.close()
         raise DownloadError(f"{url}: found HTTP status {error.code} ({error.reason}), expected the file") from None
     except (OSError, HTTPException) as error:
-        raise DownloadError(f"{url}: no connection ({getattr(error, 'reason', error)})") from None
+        raise DownloadError(f"{url}: cannot connect ({getattr(error, 'reason', error)})") from None
     with response:
         total: int | None = response.length
         content = bytearray()
@@ -137,8 +140,8 @@ def _receive(url: str, progress: ByteProgress) -> bytes | None:
             progress(len(content), total)
 
 
-def _complaint(packed: BinaryIO, digest: str) -> str | None:
-    """What is wrong with gzip data whose uncompressed bytes should have this SHA-256, or None."""
+def _problem(packed: BinaryIO, digest: str) -> str | None:
+    """Describe what is wrong with gzip data whose uncompressed bytes should have this SHA-256; None if nothing is."""
     sha256, size = hashlib.sha256(), 0
     kind = kind_of(packed.read(BEGIN))
     packed.seek(0)
@@ -152,7 +155,7 @@ def _complaint(packed: BinaryIO, digest: str) -> str | None:
                 if size > MAX_BYTES:
                     return f"found more than {MAX_BYTES:,} bytes when uncompressed, expected a smaller file"
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        return f"found damaged gzip data ({error}), expected a sound file"
+        return f"found damaged gzip data ({error}), expected an intact file"
     if sha256.hexdigest() != digest:
         return f"found the SHA-256 {sha256.hexdigest()} of the uncompressed bytes, expected {digest}"
     return None

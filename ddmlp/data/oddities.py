@@ -1,42 +1,60 @@
-"""What is unusual in rows, in words: a model would train on them, and be of little use."""
+"""Warnings about unusual rows: training would succeed on them, but the model would be of little use."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-DIM = 128  # MNIST and its kin use all values from 0 to 255
-LIGHT = 250  # what counts as white
-SHOWN = 10  # class numbers, before "and N more"
+DIM = 128  # MNIST and its successors use all values from 0 to 255
+LIGHT = 250  # pixels from this value on count as white
+SHOWN = 10  # class numbers to list before "and N more"
 
 
 def odd_pixels(pixels: NDArray[np.uint8]) -> str | None:
-    """What is unusual in the pixels of some rows, 100 or more if there are as many; None if nothing is."""
+    """Describe what is unusual about the pixels of some rows; return None if nothing is.
+
+    Parameters
+    ----------
+    pixels : uint8 (rows, height, width)
+        The first rows of the data: at least 100, or all if there are fewer.
+
+    Examples
+    --------
+    >>> odd_pixels(np.zeros((100, 28, 28), np.uint8))
+    'all pixels of the first 100 rows are 0: nothing can be learned from them; check the source'
+    """
     least, most = int(pixels.min()), int(pixels.max())
     rows = f"the first {len(pixels):,} rows"
     if least == most:
-        return f"all pixels of {rows} are {most}: nothing can be learnt from them; look at the source"
+        return f"all pixels of {rows} are {most}: nothing can be learned from them; check the source"
     if most < DIM:
         return (
-            f"the largest pixel of {rows} is {most}, but 255 is usual: learning is slow, and pictures will look "
-            f"different; if {most} stands for white, scale them (convert --pixel-max {most})"
+            f"the largest pixel of {rows} is {most}, usually it is 255: training will be slow, and pictures to predict "
+            f"will look different; if {most} means white, convert with --pixel-max {most}"
         )
     if (light := float((pixels >= LIGHT).mean())) > 0.5:
         return (
-            f"{light:.0%} of the pixels of {rows} are white, but a black background is usual: learning is slow; "
-            "exchange black and white (convert --invert)"
+            f"{light:.0%} of the pixels of {rows} are white, usually the background is black: training will be slow; "
+            "convert with --invert to swap black and white"
         )
     return None
 
 
 def odd_labels(counts: NDArray[np.intp]) -> str | None:
-    """What is unusual in how often each class occurs (classes,); None if nothing is."""
+    """Describe what is unusual about the number of rows of each class, (classes,); return None if nothing is.
+
+    Examples
+    --------
+    >>> odd_labels(np.array([6, 0, 4]))
+    'class 1 has no rows (of 3 classes)'
+    """
     empty = np.flatnonzero(counts == 0).tolist()
     if not empty:
         return None
     first = int(np.flatnonzero(counts)[0])
     if first:
         return (
-            f"the labels begin at {first}, not at 0: the network has classes that no row is of; give --first-label "
-            f"{first} when converting if they are {first} to {int(np.flatnonzero(counts)[-1])}"
+            f"the labels begin at {first}, not at 0, so the lowest classes have no rows; if the labels are {first} to "
+            f"{int(np.flatnonzero(counts)[-1])}, convert with --first-label {first}"
         )
+    subject = "class {} has" if len(empty) == 1 else "classes {} have"
     shown = ", ".join(map(str, empty[:SHOWN])) + (f" and {len(empty) - SHOWN} more" if len(empty) > SHOWN else "")
-    return f"no row is of the class{'es' if len(empty) > 1 else ''} {shown} (of {len(counts)} classes)"
+    return f"{subject.format(shown)} no rows (of {len(counts)} classes)"

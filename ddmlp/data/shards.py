@@ -2,7 +2,7 @@
 
 A shard is an Arrow IPC *file* (the random-access format of the Arrow columnar specification) of two columns without
 nulls: `pixels`, a fixed-shape tensor of uint8 (the canonical extension type arrow.fixed_shape_tensor), and `label`,
-uint8. It is not compressed, so that a memory map is read with no copy.
+uint8. It is not compressed, so a memory map can be read without copies.
 """
 
 import os
@@ -19,68 +19,75 @@ from ddmlp.data.flatbuffers import Table
 from ddmlp.errors import DatasetError, printable
 from ddmlp.files import naming
 
-MAGIC, END = b"ARROW1\0\0", b"\xff\xff\xff\xff\0\0\0\0"  # what a file begins with; the marker behind its batches
-ALIGNMENT = 64  # bytes: the most that writers round up to
+MAGIC, END = b"ARROW1\0\0", b"\xff\xff\xff\xff\0\0\0\0"  # the first bytes of a file; the marker after its batches
+ALIGNMENT = 64  # bytes; the largest that writers use
 
 
 class Block(NamedTuple):
-    """A record batch, as read-only views of the mapped file: pixels (rows, m) uint8 and labels (rows,) uint8."""
+    """A record batch, as read-only views of the mapped file: pixels, uint8 (rows, m), and labels, uint8 (rows,)."""
 
     pixels: NDArray[np.uint8]
     labels: NDArray[np.uint8]
 
 
 class MappedShard:
-    """A shard, mapped into memory for as long as this object or one of its blocks lives.
+    """A shard that is mapped into memory as long as this object or one of its blocks exists.
 
     Parameters
     ----------
     content : uint8 (bytes,)
         The whole file.
     blocks : list of Block
-        Its record batches, views of `content`; each has `batch_rows` rows, the last one fewer or as many.
+        Its record batches, views of `content`. Each has `batch_rows` rows; the last one may have fewer.
+    batch_rows : int
+        Rows per record batch.
     """
 
     def __init__(self, content: NDArray[np.uint8], blocks: list[Block], batch_rows: int) -> None:
         self.blocks = blocks
         self.content, self._batch_rows = content, batch_rows
         self._width = width = blocks[0].pixels.shape[1]
-        # Element p is the row whose pixels begin at byte p of the file. So NumPy copies whole rows by their places, and
-        # an element outside the file does not exist: a wrong place is an IndexError.
+        # Element p is the row of pixels that begins at byte p of the file. So NumPy copies whole rows by their offsets,
+        # and a wrong offset raises IndexError instead of reading outside the file.
         self._rows = np.ndarray(len(content) - width + 1, f"V{width}", content, strides=1)
-        # Where the pixels, and the labels, of row 0 would begin if all rows lay as those of the record batch do.
+        # For each record batch: the offset of the pixels, and of the label, of row r is this, plus r times their size.
         self._address = base = _begin(content)
         firsts = np.arange(len(blocks)) * batch_rows
         self._pixels = np.array([_begin(block.pixels) - base for block in blocks]) - firsts * width
         self._labels = np.array([_begin(block.labels) - base for block in blocks]) - firsts
 
     def copy_rows(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.void], NDArray[np.uint8]]:
-        """The pixels (k,), an element for each row, and the labels (k,) of `rows` (k,), which count from the shard's
-        first row."""
+        """Return copies of the pixels (k,), one element of m bytes per row, and the labels (k,) of `rows` (k,).
+
+        Row numbers count from the first row of the shard. Raises IndexError for pixels outside the file.
+        """
         places, labels = self._places(rows)
         return self._rows[places], labels
 
     def locate_rows(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
-        """The addresses of the pixels (k,), valid as long as this object is there, and the labels (k,) of `rows`."""
+        """Return the addresses of the pixels (k,), valid as long as this object exists, and the labels (k,) of `rows`.
+
+        Raises IndexError for pixels outside the file.
+        """
         places, labels = self._places(rows)
         if places.size and not 0 <= int(places.min()) <= int(places.max()) < len(self._rows):
-            raise IndexError(f"rows at {places.min()} to {places.max()} of a file, expected 0 to {len(self._rows) - 1}")
+            raise IndexError(f"rows at bytes {places.min()} to {places.max()}, expected 0 to {len(self._rows) - 1}")
         return self._address + places, labels
 
     def _places(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
-        """Where in the file the pixels of rows begin; and their labels."""
+        """Return the offsets in the file of the pixels of rows, and their labels."""
         block = rows // self._batch_rows
         return self._pixels[block] + rows * self._width, self.content[self._labels[block] + rows]
 
 
 def schema(image_shape: tuple[int, int]) -> pa.Schema:
-    """The schema of a shard with images of (height, width)."""
+    """Return the schema of a shard with images of this (height, width)."""
     tensor = pa.fixed_shape_tensor(pa.uint8(), image_shape)
     return pa.schema([pa.field("pixels", tensor, nullable=False), pa.field("label", pa.uint8(), nullable=False)])
 
 
 class ShardWriter:
-    """Writes one shard, a record batch at a time."""
+    """Writes one shard, batch by batch."""
 
     def __init__(self, path: Path, image_shape: tuple[int, int]) -> None:
         self.path = path
@@ -90,9 +97,9 @@ class ShardWriter:
         self._writer = pa.ipc.new_file(self._file, self._schema)
 
     def write(self, pixels: NDArray[np.uint8], labels: NDArray[np.uint8]) -> None:
-        """Write pixels (rows, height, width) and labels (rows,) as one record batch."""
-        # From buffers: PyArrow's own conversions from and to NumPy import pandas where it is installed, which takes
-        # longer than all the rest of a start.
+        """Write pixels, uint8 (rows, height, width), and labels, uint8 (rows,), as one record batch."""
+        # Built from buffers, because pyarrow's conversions from NumPy import pandas if it is installed, which takes
+        # longer than the rest of the program's start.
         tensors = pa.FixedSizeListArray.from_arrays(_uint8(pixels.reshape(-1)), pixels[0].size)
         columns = [pa.ExtensionArray.from_storage(self._schema.field("pixels").type, tensors), _uint8(labels)]
         with naming(self.path):
@@ -100,23 +107,30 @@ class ShardWriter:
         self.rows += len(labels)
 
     def close(self) -> None:
-        """Complete the shard: the footer is written, and all of it is on disk."""
+        """Write the footer, and wait until the shard is on disk."""
         with naming(self.path), self._file:
             self._writer.close()
             self._file.flush()
             os.fsync(self._file.fileno())
 
     def abandon(self) -> None:
-        """Leave the shard without a footer, which is no Arrow file."""
-        with suppress(OSError):  # what is still buffered may not fit, and is not wanted
+        """Close the file without a footer, so it is not an Arrow file."""
+        with suppress(OSError):  # writing the buffered rest may fail, and it is not needed
             self._file.close()
 
 
 def map_shard(path: Path, rows: int, image_shape: tuple[int, int], batch_rows: int) -> MappedShard:
-    """Map a shard of `rows` rows; raises DatasetError if it is not what the manifest says, or is not laid out as
-    `ShardWriter` lays it out. So every row lies in the map, and nothing else lies in the file."""
+    """Map a shard of `rows` rows into memory.
+
+    The layout must be exactly that of `ShardWriter`: every row lies inside the file, and the file has nothing else.
+
+    Raises
+    ------
+    DatasetError
+        The file is missing or damaged, differs from its manifest entry, or has another layout.
+    """
     try:
-        # Closing the source gives its file descriptor back; the arrays hold the map.
+        # Leaving the block closes the file descriptor; the arrays keep the map.
         with pa.memory_map(os.fsencode(path)) as source:
             content = np.frombuffer(source.read_buffer(), np.uint8)
             reader = pa.ipc.open_file(source)
@@ -133,7 +147,8 @@ def map_shard(path: Path, rows: int, image_shape: tuple[int, int], batch_rows: i
 def _check_schema(path: Path, reader: pa.RecordBatchFileReader, image_shape: tuple[int, int], expected: int) -> None:
     if reader.schema != schema(image_shape):
         raise DatasetError(
-            f"{path} has the columns [{_columns(reader.schema)}], expected [{_columns(schema(image_shape))}]"
+            f"{path} has the columns [{_columns(reader.schema)}], expected [{_columns(schema(image_shape))}]; convert "
+            "the data again"
         )
     if reader.num_record_batches != expected:
         raise DatasetError(
@@ -142,8 +157,11 @@ def _check_schema(path: Path, reader: pa.RecordBatchFileReader, image_shape: tup
 
 
 def _batches(content: NDArray[np.uint8], source: pa.MemoryMappedFile, expected: int) -> list[pa.Message]:
-    """The record batches in the order of the file: the magic number, the schema, the record batches, the marker of
-    their end and the footer must follow each other without gaps. Raises ArrowInvalid."""
+    """Return the record batches in the order of the file.
+
+    The magic number, the schema, the record batches, the end marker and the footer must follow each other without
+    gaps; raises ArrowInvalid if they do not.
+    """
     if content[: len(MAGIC)].tobytes() != MAGIC:
         raise pa.ArrowInvalid(f"it does not begin with {MAGIC!r}")
     source.seek(len(MAGIC))
@@ -157,10 +175,10 @@ def _batches(content: NDArray[np.uint8], source: pa.MemoryMappedFile, expected: 
 
 
 def _block(path: Path, index: int, reader: pa.RecordBatchFileReader, message: pa.Message, expected: int) -> Block:
-    """The record batch of that index; its rows, and nothing else, must be the body of `message`."""
+    """Return the record batch with this index. The body of `message` must consist of its rows only."""
     header = Table.root(memoryview(message.metadata)).table(2)
     rows = header.number(0, "<q")
-    if header.has(3):  # asked first: what is unpacked may be larger than the memory
+    if header.has(3):  # checked first: the decompressed batch may be larger than the memory
         raise DatasetError(f"{path} has a compressed record batch {index}, expected none; convert the data again")
     if rows != expected:
         raise DatasetError(
@@ -181,17 +199,17 @@ def _block(path: Path, index: int, reader: pa.RecordBatchFileReader, message: pa
         or not 0 <= gap < ALIGNMENT
         or not 0 <= end - (label_data.address + rows) < ALIGNMENT
     ):
-        raise pa.ArrowInvalid(f"record batch {index} is not just its pixels and then its labels")
+        raise pa.ArrowInvalid(f"record batch {index} contains more than its pixels and then its labels")
     return Block(np.frombuffer(pixel_data, np.uint8, size).reshape(rows, -1), np.frombuffer(label_data, np.uint8, rows))
 
 
 def _uint8(numbers: NDArray[np.uint8]) -> pa.Array:
-    """Numbers (n,) as an Arrow array, without a copy where they are contiguous."""
+    """Return uint8 numbers (n,) as an Arrow array, without a copy if they are contiguous."""
     return pa.Array.from_buffers(pa.uint8(), len(numbers), [None, pa.py_buffer(np.ascontiguousarray(numbers))])
 
 
 def _begin(array: NDArray[Any]) -> int:
-    """The address of an array's first byte."""
+    """Return the address of an array's first byte."""
     return int(array.ctypes.data)
 
 

@@ -1,15 +1,15 @@
-"""What a file or a stream is that is not what was expected, told by its first bytes."""
+"""File formats by their first bytes, to name in messages what an unexpected file or stream is."""
 
 import re
 from codecs import getincrementaldecoder
 
-BEGIN = 512  # bytes that are enough to tell: a tar archive's mark is at byte 257
+BEGIN = 512  # bytes to look at; a tar archive's signature is at byte 257
 
 IDX = "an IDX file"
 NPZ = "a NumPy .npz file"
 
 _ARRAY_FIRST = rb"PK\x03\x04.{22}(?s:.){4}[^/]{1,60}\.npy"  # a zip archive whose first member is an array
-_KINDS = [  # what it is called, the bytes that it begins with
+_KINDS = [  # name, regular expression of the first bytes; the first match counts
     (NPZ, _ARRAY_FIRST),
     ("a zip archive", rb"PK(\x03\x04|\x05\x06|\x07\x08)"),
     ("gzip data", rb"\x1f\x8b"),
@@ -33,7 +33,7 @@ _KINDS = [  # what it is called, the bytes that it begins with
     ("a PNM picture", rb"P[1-6]\s+[\d#]"),
     ("an icon (ICO)", rb"\x00\x00\x01\x00[\x01-\x20]\x00.{3}\x00[\x00\x01]\x00"),
     ("a PDF document", rb"%PDF-"),
-    ("a video or a file of its family (MP4)", rb"\x00\x00.{2}ftyp"),
+    ("a video or a related file (MP4)", rb"\x00\x00.{2}ftyp"),
     ("a NumPy .npy file", rb"\x93NUMPY"),
     ("an HDF5 file", rb"\x89HDF\r\n\x1a\n"),
     ("a MATLAB file", rb"MATLAB [57]"),
@@ -51,21 +51,27 @@ _KINDS = [  # what it is called, the bytes that it begins with
 _SIGNATURES = [(kind, re.compile(begin, re.DOTALL)) for kind, begin in _KINDS]
 
 _REMEDIES = {
-    "a web page (HTML)": "download the file itself, not the page about it",
-    "a Git LFS pointer": "get the file that it stands for by git lfs pull",
+    "a web page (HTML)": "download the file itself, not its web page",
+    "a Git LFS pointer": "get the file itself with git lfs pull",
     "a zip archive": "unpack it",
     "a tar archive": "unpack it",
     "a 7-Zip archive": "unpack it",
     "a RAR archive": "unpack it",
-    "gzip data": "decompress it by gunzip",
-    "Zstandard data": "decompress it by unzstd",
-    "bzip2 data": "decompress it by bunzip2",
-    "xz data": "decompress it by unxz",
+    "gzip data": "decompress it with gunzip",
+    "Zstandard data": "decompress it with unzstd",
+    "bzip2 data": "decompress it with bunzip2",
+    "xz data": "decompress it with unxz",
 }
 
 
 def kind_of(begin: bytes) -> str | None:
-    """What has these first bytes (BEGIN of them, or all if there are fewer), as "a PNG picture"; None if unknown."""
+    """Name the format of data by its first bytes: BEGIN of them, or all if there are fewer. None if unknown.
+
+    Examples
+    --------
+    >>> kind_of(b"PAR1"), kind_of(bytes(8))
+    ('a Parquet file', None)
+    """
     for kind, signature in _SIGNATURES:
         if signature.match(begin):
             return kind
@@ -73,15 +79,15 @@ def kind_of(begin: bytes) -> str | None:
 
 
 def remedy_of(kind: str | None) -> str | None:
-    """What to do with what `kind_of` tells, wherever it was found; None if that depends on what was expected."""
+    """Return what to do with data of a kind that `kind_of` returns; None if that depends on what was expected."""
     return _REMEDIES.get(kind or "")
 
 
 def _text_of(begin: bytes) -> str | None:
-    """The kind of text; None if it is none."""
+    """Return the kind of text; None if the data is not text."""
     text = begin[:BEGIN].removeprefix(b"\xef\xbb\xbf").lstrip()
     try:
-        getincrementaldecoder("utf-8")().decode(text)  # the last character may be cut
+        getincrementaldecoder("utf-8")().decode(text)  # the last character may be incomplete
     except UnicodeDecodeError:
         return None
     if not text or re.search(rb"[\x00-\x08\x0e-\x1f\x7f]", text):

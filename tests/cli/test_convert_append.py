@@ -26,7 +26,7 @@ def test_the_command_appends(tmp_path):
     assert add("one", "--append", "--classes", "4").returncode == 0, "there is none yet: it is made"
     refused = add("two")
     assert refused.returncode == 1
-    assert refused.stderr.endswith("give --overwrite to replace it, or --append to add to it\n")
+    assert refused.stderr.endswith("--append (extend=True)\n")
     done = add("two", "--append")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"added to {out}\n6 rows")
@@ -64,6 +64,6 @@ def test_the_command_marks_the_end(tmp_path, how):
     assert Manifest.read(tmp_path / "out").ended
     refused = inside(convert.main, *pair, "--append")
     assert refused.returncode == 1
-    assert "out has had its end marked, nothing can be added to it; give --overwrite to replace it" in refused.stderr
+    assert all(each in refused.stderr for each in (str(tmp_path / "out"), "complete", "--overwrite"))
     assert inside(convert.main, *pair, "--overwrite").returncode == 0
     assert not Manifest.read(tmp_path / "out").ended

@@ -72,9 +72,7 @@ def test_a_runs_own_data_are_gone(trained, tmp_path):
 
 
 def test_no_data(trained, tmp_path):
-    assert refusal(trained, tmp_path) == (
-        f"{tmp_path}/test is no dataset: it has no dataset.json; `ddmlp convert` makes one"
-    )
+    assert refusal(trained, tmp_path).startswith(f"{tmp_path}/test is not a dataset: it has no dataset.json; ")
 
 
 def test_a_damaged_shard(trained, data, tmp_path):

@@ -63,8 +63,9 @@ def test_an_unreachable_port_is_one_line(tmp_path, monkeypatch):
         done = inside(fetch.main, tmp_path / "out", "--base-url", url)
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f"error: {url}train-images-idx3-ubyte.gz: no connection ([Errno ")
-    assert line.endswith("no source is left: try again later, or name one by --base-url")
+    assert line.startswith(f"error: {url}train-images-idx3-ubyte.gz: ")
+    assert "[Errno " in line
+    assert "--base-url" in line
 
 
 def test_a_base_url_that_is_none(tmp_path):

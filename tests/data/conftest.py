@@ -1,4 +1,4 @@
-"""What the tests of shards share."""
+"""Fixtures of the tests of shards."""
 
 from pathlib import Path
 
@@ -9,5 +9,5 @@ from tests.support.shards import LABELS, PIXELS, write
 
 @pytest.fixture
 def shard(tmp_path: Path) -> Path:
-    """Five rows of 2 x 3 pixels, in record batches of 2."""
+    """A shard with five rows of 2 x 3 pixels, in record batches of 2."""
     return write(tmp_path / "shard.arrow", PIXELS, LABELS, 2)

@@ -1,4 +1,4 @@
-"""What is changed of rows when they are converted."""
+"""Changes of pixels and labels while rows are converted."""
 
 import numpy as np
 import pytest
@@ -29,21 +29,21 @@ def test_transpose():
     assert changed(transpose=True).pixels.tolist() == [[[0, 3], [1, 4], [2, 5]], [[6, 9], [7, 10], [8, 11]]]
 
 
-def test_the_first_label():
+def test_first_label():
     assert changed(first_label=1).labels.tolist() == [0, 2]
     assert changed(first_label=1).labels.dtype == np.uint8
-    with pytest.raises(DatasetError, match="row 100 is 1, expected 2 or more; --first-label"):
+    with pytest.raises(DatasetError, match=r"row 100 is 1, .* 2 .*--first-label"):
         changed(first_label=2)
 
 
 @pytest.mark.parametrize("most", [1, 2, 15, 16, 100, 127, 128, 254, 255])
-def test_the_largest_pixel_becomes_255(most):
+def test_pixel_max(most):
     values = np.arange(most + 1, dtype=np.uint8).reshape(1, 1, -1)
     found = changed(values, LABELS[:1], pixel_max=most).pixels
     assert found.dtype == np.uint8
     assert found.reshape(-1).tolist() == [int(value * 255 / most + 0.5) for value in range(most + 1)]
     if most < 255:
-        with pytest.raises(DatasetError, match=f"row 100 has a pixel of {most + 1}, expected {most} at most"):
+        with pytest.raises(DatasetError, match=rf"row 100 .* {most + 1}, .* {most}; --pixel-max"):
             changed(values + 1, LABELS[:1], pixel_max=most)
 
 
@@ -54,7 +54,7 @@ def test_invert():
 
 
 def test_converted(tmp_path):
-    """All at once; the names say how many classes there are, and a wrong row is named with its dataset."""
+    """All changes at once. Class names set the number of classes; errors name the dataset and the row."""
     images = np.random.default_rng(0).integers(0, 16, (3_000, 20, 30), np.uint8)
     labels = (1 + np.arange(3_000) % 26).astype(np.uint8)
     pair = put(tmp_path, images, labels)
@@ -70,6 +70,6 @@ def test_converted(tmp_path):
     convert({tmp_path / "more": pair}, changes=Changes(first_label=1))
     assert Dataset(tmp_path / "more").manifest.classes == 26
     labels[2_500] = 0
-    with pytest.raises(DatasetError, match=rf"rows for {tmp_path}/wrong: the label of row 2,500 is 0"):
+    with pytest.raises(DatasetError, match=rf"{tmp_path}/wrong: .*row 2,500 is 0"):
         convert({tmp_path / "wrong": put(tmp_path, images, labels)}, changes=Changes(first_label=1))
     assert not (tmp_path / "wrong").exists()

@@ -1,4 +1,4 @@
-"""Conversion into datasets: what is converted, what is refused, and that nothing is left of a failure."""
+"""Conversion into datasets: correct rows, rejected sources, and no files after a failure."""
 
 import gzip
 from collections.abc import Iterator
@@ -55,7 +55,7 @@ def test_simple(tmp_path):
 
 
 @pytest.mark.parametrize("part", ["train", "test"])
-def test_rows_are_those_of_the_files(sample, data, part):
+def test_equal_rows(sample, data, part):
     pair = find_pairs(sample)[part == "test"]
     pixels, labels = rows(data / part)
     assert pixels.shape == ((4_000 if part == "train" else 1_000), 28, 28)
@@ -64,8 +64,8 @@ def test_rows_are_those_of_the_files(sample, data, part):
     assert Dataset(data / part).manifest.classes == 10
 
 
-def test_another_kind_of_source(tmp_path):
-    """It opens, and says what is in it."""
+def test_another_source(tmp_path):
+    """Anything with the methods of `FiniteSource` can be converted."""
 
     class Ramp:
         rows, image_shape, left = 5, (1, 2), False
@@ -94,7 +94,7 @@ def test_another_kind_of_source(tmp_path):
     assert (pixels[:, 0, 1].tolist(), labels.tolist()) == ([0, 1, 2, 3, 4], [0, 1, 2, 0, 1])
 
 
-def test_gzip_and_plain_files_are_equal(tmp_path):
+def test_gzip_and_plain(tmp_path):
     pair = small(tmp_path, [1, 0, 1])
     for path in pair:
         path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
@@ -103,7 +103,7 @@ def test_gzip_and_plain_files_are_equal(tmp_path):
     assert Dataset(tmp_path / "plain").manifest == Dataset(tmp_path / "packed").manifest
 
 
-def test_the_first_pair_gives_the_classes(tmp_path):
+def test_number_of_classes(tmp_path):
     train, test = small(tmp_path, [0, 6, 1], name="train"), small(tmp_path, [0, 1], name="test")
     convert({tmp_path / "a": train, tmp_path / "b": test})
     assert [Dataset(tmp_path / name).manifest.classes for name in "ab"] == [7, 7]
@@ -119,7 +119,7 @@ def test_256_classes(tmp_path):
 
 
 @pytest.mark.parametrize(("shard_rows", "expected"), [(1, [1] * 5), (2, [2, 2, 1]), (5, [5]), (10**9, [5])])
-def test_shards_have_the_rows_asked_for(tmp_path, shard_rows, expected):
+def test_shard_rows(tmp_path, shard_rows, expected):
     pair = small(tmp_path, [0, 1, 2, 3, 4])
     convert({tmp_path / "data": pair}, shard_rows=shard_rows)
     assert [shard.rows for shard in Dataset(tmp_path / "data").manifest.shards] == expected
@@ -127,13 +127,13 @@ def test_shards_have_the_rows_asked_for(tmp_path, shard_rows, expected):
 
 
 def test_progress(tmp_path):
-    pair = small(tmp_path, [0] * 2_500, (32, 32))  # 1,024 of them are a MiB
-    told: list[tuple[int, int]] = []
-    convert({tmp_path / "a": pair, tmp_path / "b": pair}, progress=lambda *now: told.append(now))
-    assert told == [(done, 5_000) for done in (1_024, 2_048, 2_500, 3_524, 4_548, 5_000)]
+    pair = small(tmp_path, [0] * 2_500, (32, 32))  # 1,024 rows take 1 MiB
+    calls: list[tuple[int, int]] = []
+    convert({tmp_path / "a": pair, tmp_path / "b": pair}, progress=lambda *now: calls.append(now))
+    assert calls == [(done, 5_000) for done in (1_024, 2_048, 2_500, 3_524, 4_548, 5_000)]
 
 
-def test_a_test_label_training_lacks(tmp_path):
+def test_new_label_in_test_set(tmp_path):
     train, test = small(tmp_path, [0, 1, 2], name="train"), small(tmp_path, [0, 9], name="test")
     message = refusal({tmp_path / "out" / "train": train, tmp_path / "out" / "test": test})
     assert f"{test.labels}: the label at byte 9 (row 1) is 9, expected 0 to 2" in message
@@ -141,7 +141,7 @@ def test_a_test_label_training_lacks(tmp_path):
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_truncated_gzip_leaves_nothing(tmp_path, which):
+def test_truncated_gzip(tmp_path, which):
     pair = small(tmp_path, list(range(200)) * 20, (8, 8))
     packed = pair[which].with_name("cut.gz")
     whole = gzip.compress(pair[which].read_bytes())
@@ -149,24 +149,24 @@ def test_truncated_gzip_leaves_nothing(tmp_path, which):
     cut = Pair(packed, pair.labels) if which == 0 else Pair(pair.images, packed)
     message = refusal({tmp_path / "out" / "train": pair, tmp_path / "out" / "test": cut})
     assert message.startswith(f"{packed}, byte ")
-    assert "found the end of a truncated gzip stream, expected the rest of it; get a fresh copy of the file" in message
+    assert "truncated gzip" in message
     assert not (tmp_path / "out").exists()
 
 
-def test_a_failure_leaves_no_new_folder(tmp_path):
+def test_failure_in_new_folder(tmp_path):
     pair = small(tmp_path, [0, 1, 2])
     refusal({tmp_path / "new" / "out" / "train": pair}, classes=2)
     assert names(tmp_path) == ["some-images", "some-labels"]
 
 
-def test_a_failure_leaves_the_folder(tmp_path):
+def test_failure_in_old_folder(tmp_path):
     pair = small(tmp_path, [0, 1, 2])
     (tmp_path / "out").mkdir()
     refusal({tmp_path / "out" / "train": pair, tmp_path / "out" / "test": pair}, classes=2)
     assert names(tmp_path / "out") == []
 
 
-def test_all_pairs_are_converted_or_none(tmp_path):
+def test_all_or_none(tmp_path):
     good, bad = small(tmp_path, [0, 1], name="good"), small(tmp_path, [0, 5], name="bad")
     convert({tmp_path / "out" / "train": good, tmp_path / "out" / "test": good})
     old = [Dataset(tmp_path / "out" / part).manifest for part in ("train", "test")]
@@ -176,9 +176,9 @@ def test_all_pairs_are_converted_or_none(tmp_path):
     assert names(tmp_path / "out") == ["test", "train"]
 
 
-def test_one_of_two_is_there_already(tmp_path):
+def test_one_of_two_exists(tmp_path):
     pair = small(tmp_path, [0, 1])
     convert({tmp_path / "out" / "test": pair})
-    with pytest.raises(DatasetError, match="/out/test is there already; give --overwrite to replace it"):
+    with pytest.raises(DatasetError, match=r"/out/test already .*--overwrite"):
         convert({tmp_path / "out" / "train": pair, tmp_path / "out" / "test": pair})
     assert names(tmp_path / "out") == ["test"]

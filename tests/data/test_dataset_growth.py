@@ -1,4 +1,4 @@
-"""A dataset read while it grows: what is taken up, and what is refused."""
+"""Datasets that grow while they are read: new shards are added, overwritten datasets are rejected."""
 
 import threading
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.support.numbered import add, numbers_of
 
 
 def flip(path: Path) -> None:
-    """Flip a bit of a pixel: nothing but the hash tells."""
+    """Flip a bit of a pixel, which only the hash detects."""
     content = bytearray(path.read_bytes())
     content[content.index(bytes([7] * 4))] ^= 1
     path.write_bytes(content)
@@ -41,7 +41,7 @@ def test_simple(path):
     assert dataset.grow() == ()
 
 
-def test_the_end_alone_adds_no_shards(path):
+def test_end_only(path):
     dataset = Dataset(path)
     add(path, end=True)
     assert not dataset.manifest.ended
@@ -50,7 +50,7 @@ def test_the_end_alone_adds_no_shards(path):
     assert numbers_of(dataset) == list(range(7))
 
 
-def test_the_manifest_is_read_if_replaced(path, monkeypatch):
+def test_reads_new_manifest_once(path, monkeypatch):
     dataset, reads, real = Dataset(path), [], Manifest.read
 
     def count(folder: Path) -> Manifest:
@@ -67,8 +67,8 @@ def test_the_manifest_is_read_if_replaced(path, monkeypatch):
     assert len(reads) == 1
 
 
-def test_a_publication_meanwhile(path, monkeypatch):
-    """The manifest is replaced just after it was looked at, and again just after it was read."""
+def test_concurrent_publication(path, monkeypatch):
+    """The manifest is replaced after its stamp was taken, and again after it was read."""
     dataset, real = Dataset(path), Manifest.read
 
     def late(folder: Path) -> Manifest:
@@ -84,7 +84,7 @@ def test_a_publication_meanwhile(path, monkeypatch):
     assert len(dataset) == 10
 
 
-def test_a_reader_follows_a_writer(tmp_path):
+def test_reader_and_writer(tmp_path):
     add(tmp_path / "data", 3)
     dataset = Dataset(tmp_path / "data", verify=True)
     thread = threading.Thread(target=add, args=(tmp_path / "data", *[1, 2, 6, 3] * 10), kwargs={"end": True})
@@ -99,18 +99,18 @@ def test_a_reader_follows_a_writer(tmp_path):
     assert tuple(seen) == dataset.manifest.shards
 
 
-def test_an_overwritten_dataset_is_refused(path):
+def test_overwritten(path):
     dataset = Dataset(path)
     before = dataset.manifest
     add(path, 4, 4, 4, overwrite=True)
     for _ in range(2):
-        with pytest.raises(DatasetError, match="data was overwritten: its first 2 shards are not those that were"):
+        with pytest.raises(DatasetError, match=r"data was overwritten: .* 2 shards"):
             dataset.grow()
     assert dataset.manifest is before
-    assert numbers_of(dataset) == list(range(7)), "the maps hold what was there"
+    assert numbers_of(dataset) == list(range(7)), "the maps keep the old rows"
 
 
-def test_a_shorter_dataset_is_refused(path):
+def test_shortened(path):
     dataset = Dataset(path)
     dataset.manifest.prefix(1).write(path)
     with pytest.raises(DatasetError, match="was overwritten"):
@@ -118,26 +118,26 @@ def test_a_shorter_dataset_is_refused(path):
 
 
 @pytest.mark.parametrize(("what", "value"), [("image_shape", (4, 1)), ("classes", 11), ("batch_rows", 6)])
-def test_another_form_is_refused(path, what, value):
+def test_changed_form(path, what, value):
     dataset = Dataset(path)
     replace(dataset.manifest, **{what: value}).write(path)
     with pytest.raises(DatasetError) as caught:
         dataset.grow()
     before = getattr(dataset.manifest, what)
-    assert f"{path} was overwritten: its {what} is {value}, expected {before} as before" in str(caught.value)
+    assert f"{path} was overwritten: its {what} is {value}, expected {before}" in str(caught.value)
 
 
-def test_a_dataset_that_is_gone_is_refused(path):
+def test_deleted(path):
     dataset = Dataset(path)
     (path / NAME).unlink()
     for _ in range(2):
-        with pytest.raises(DatasetError, match=r"is no dataset: it has no dataset\.json"):
+        with pytest.raises(DatasetError, match=r"/data .*dataset\.json"):
             dataset.grow()
     dataset.manifest.write(path)
     assert dataset.grow() == ()
 
 
-def test_a_damaged_new_shard(path):
+def test_damaged_new_shard(path):
     dataset = Dataset(path)
     add(path, 3, 3)
     (bad,) = [path / shard.file for shard in Manifest.read(path).shards[3:]]
@@ -152,11 +152,11 @@ def test_a_damaged_new_shard(path):
 
 
 @pytest.mark.parametrize("when", ["opened", "grown", "mapped again"])
-def test_opening_verifies_every_byte(tmp_path, when):
+def test_verify_when_mapped(tmp_path, when):
     path = tmp_path / "data"
     add(path, 3)
     if when != "opened":
-        dataset, careless = Dataset(path, verify=True), Dataset(path)
+        dataset, unverified = Dataset(path, verify=True), Dataset(path)
     add(path, 6)
     shard = path / Manifest.read(path).shards[1].file
     if when == "mapped again":
@@ -170,10 +170,10 @@ def test_opening_verifies_every_byte(tmp_path, when):
             "mapped again": lambda: numbers_of(dataset),
         }[when]()
     if when == "grown":
-        assert len(careless.grow()) == 2
+        assert len(unverified.grow()) == 2
 
 
-def test_verify_takes_the_shards_to_verify(path):
+def test_verify_given_shards(path):
     dataset = Dataset(path)
     shard = dataset.manifest.shards[1]
     (path / shard.file).write_bytes(bytes(shard.bytes))

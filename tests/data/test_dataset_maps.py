@@ -1,4 +1,4 @@
-"""The maps of a dataset that grows: bounded, let go, and made again."""
+"""Memory maps of a growing dataset: bounded, released, and created again."""
 
 import ctypes
 import os
@@ -14,17 +14,17 @@ from ddmlp.data.writer import DatasetWriter
 from ddmlp.errors import DatasetError
 from tests.support.numbered import add, numbers_of
 
-linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 
 
 def mapped(path: Path) -> set[str]:
-    """The files in a folder that this process has mapped."""
+    """Return the files in a folder that this process has mapped."""
     lines = Path("/proc/self/maps").read_text().splitlines()
     return {Path(line.split()[-1]).name for line in lines if f" {path}/" in line}
 
 
 def assert_mapped(path: Path, files: set[str]) -> None:
-    """These files of a folder are mapped, and no other; a thread of Arrow's may let go of a map a moment later."""
+    """Wait until exactly these files are mapped; an Arrow thread may release a map a little later."""
     deadline = time.monotonic() + 10
     while mapped(path) != files and time.monotonic() < deadline:
         time.sleep(0.001)
@@ -32,9 +32,9 @@ def assert_mapped(path: Path, files: set[str]) -> None:
 
 
 @linux
-def test_shards_hold_no_file_open(tmp_path):
+def test_no_open_files(tmp_path):
     add(tmp_path / "data", *[1] * 50)
-    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - one listing, not an object for each
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - no object per entry
     dataset = Dataset(tmp_path / "data")
     assert len(mapped(dataset.path)) == 50
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
@@ -43,7 +43,7 @@ def test_shards_hold_no_file_open(tmp_path):
 
 @linux
 @pytest.mark.parametrize(("row", "first"), [(0, 0), (4, 0), (5, 1), (6, 1), (7, 2), (11, 2), (12, 3), (17, 4), (99, 4)])
-def test_maps_are_let_go_and_made_again(tmp_path, row, first):
+def test_unmap_and_map_again(tmp_path, row, first):
     path = tmp_path / "data"
     add(path, 7)
     add(path, 10)
@@ -61,7 +61,7 @@ def test_maps_are_let_go_and_made_again(tmp_path, row, first):
 
 
 @linux
-def test_a_stream_holds_few_maps(tmp_path):
+def test_few_maps_of_a_stream(tmp_path):
     path = tmp_path / "data"
     add(path, 5)
     dataset = Dataset(path)
@@ -74,7 +74,7 @@ def test_a_stream_holds_few_maps(tmp_path):
         assert_mapped(path, {shard.file for shard in dataset.manifest.shards[-2:]})
 
 
-def test_a_forgotten_shard_that_is_gone(tmp_path):
+def test_deleted_when_unmapped(tmp_path):
     path = tmp_path / "data"
     add(path, 7)
     dataset = Dataset(path)
@@ -86,8 +86,8 @@ def test_a_forgotten_shard_that_is_gone(tmp_path):
         numbers_of(dataset)
 
 
-def test_located(tmp_path):
-    """The pixels lie at the addresses, in the order that was asked for, also once the shards are forgotten."""
+def test_locate(tmp_path):
+    """The addresses have the requested order, and stay valid after the shards are unmapped."""
     pixels, labels = (
         np.arange(70 * 6, dtype=np.uint32).astype(np.uint8).reshape(70, 2, 3),
         np.arange(70, dtype=np.uint8),

@@ -1,4 +1,4 @@
-"""Wrong IDX files: each message names the file and the byte, what was found, and what was expected."""
+"""Damaged IDX files: each message names the file, the byte, what was found and what was expected."""
 
 import gzip
 import os
@@ -17,13 +17,13 @@ from tests.support.signatures import tarred, zipped
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", r"byte 0{u}: found an empty file, expected 4 more bytes; get a fresh copy"),
+        (b"", r"byte 0{u}: found an empty file, expected 4 more bytes; "),
         (b"\0\0\x08", r"byte 3{u}: found the end of the file, expected 1 more bytes"),
         (b"\0\0\x08\x03\0\0\0\1\0\0", r"byte 10{u}: found the end of the file, expected 6 more bytes"),
-        (b"\x89PNG....", r"byte 0{u}: found the bytes 89 50 4e 47, expected 00 00, a type and a rank; check"),
+        (b"\x89PNG....", r"byte 0{u}: found the bytes 89 50 4e 47, expected 00 00, a type and a rank; "),
         (b"\0\1\x08\1\0\0\0\0", r"byte 0{u}: found the bytes 00 01 08 01, expected 00 00"),
         *(
-            (header(code, 1) + bytes(8), rf"byte 2{{u}}: found the type 0x{code:02X}, expected 0x08 \(uint8\); check")
+            (header(code, 1) + bytes(8), rf"byte 2{{u}}: found the type 0x{code:02X}, expected 0x08 \(uint8\); ")
             for code in (0x00, 0x07, 0x09, 0x0A, 0x0B, 0x0C, 0x0D, 0x0E, 0xFF)
         ),
         *(
@@ -33,7 +33,7 @@ from tests.support.signatures import tarred, zipped
             )
             for rank in (0, 2, 4, 64, 255)
         ),
-        (header(0x08, 1, 4_096, 4_097), r"byte 8{u}: found images of 4096 x 4097 pixels, expected 16,777,216 pixels"),
+        (header(0x08, 1, 4_096, 4_097), r"byte 8{u}: found images of 4096 x 4097 pixels, expected .*16,777,216 pixels"),
         (header(0x08, 2, *[2**32 - 1] * 2), r"byte 8{u}: found images of 4294967295 x 4294967295 pixels"),
         (header(0x08, 2, 0, 2**32 - 1), r"byte 8{u}: found images of 0 x 4294967295 pixels"),
     ],
@@ -46,7 +46,7 @@ def test_wrong_header(tmp_path, data, message, compress):
 
 
 @pytest.mark.parametrize("size", [0, 1, 5, 7, 8])
-def test_plain_file_of_the_wrong_size(tmp_path, size):
+def test_plain_file_size(tmp_path, size):
     path = put(tmp_path, header(0x08, 6) + bytes(size))
     expected = rf"byte {8 + min(size, 6)}: found a file of {8 + size} bytes, expected 14 \(8 of header, then 6 uint8\)"
     with pytest.raises(IdxError, match=expected):
@@ -59,7 +59,7 @@ def test_overlong_gzip(tmp_path):
         with pytest.raises(IdxError, match=r"byte 11 of .*: found more data, expected the end .* after 3 uint8"):
             reader.read(1)
         with pytest.raises(IdxError, match="found the end of the file"):
-            reader.read(1)  # a second try does not pass either
+            reader.read(1)  # a second call fails, too
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_overlong_gzip(tmp_path):
         (gzip.compress(b"", mtime=0)[:-1], False),
     ],
 )
-def test_what_may_follow_a_gzip_member(tmp_path, tail, good):
+def test_after_a_gzip_member(tmp_path, tail, good):
     path = put(tmp_path, gzip.compress(header(0x08, 3) + b"abc") + tail)
     if good:
         assert read_idx(path).tobytes() == b"abc"
@@ -83,7 +83,7 @@ def test_what_may_follow_a_gzip_member(tmp_path, tail, good):
 
 
 @pytest.mark.parametrize("begin", [header(0x08, 3), b"\0\0\x01", b""])
-def test_a_bomb_takes_no_memory(tmp_path, begin):
+def test_gzip_bomb(tmp_path, begin):
     path = put(tmp_path, begin + bytes(1 << 24), compress=True)
     tracemalloc.start()
     try:
@@ -94,14 +94,14 @@ def test_a_bomb_takes_no_memory(tmp_path, begin):
         tracemalloc.stop()
 
 
-def test_overlong_gzip_without_items(tmp_path):
+def test_overlong_empty_gzip(tmp_path):
     with pytest.raises(IdxError, match="byte 8 of the uncompressed data: found more data"):
         IdxReader(put(tmp_path, header(0x08, 0) + b"a", compress=True))
 
 
 @pytest.mark.parametrize("compress", [False, True])
 @pytest.mark.parametrize("shape", [(0,), (9,), (4, 3, 1)])
-def test_truncation_at_every_byte(tmp_path, shape, compress):
+def test_truncated_anywhere(tmp_path, shape, compress):
     write_idx(tmp_path / "whole", np.ones(shape, np.uint8), compress=compress)
     whole = (tmp_path / "whole").read_bytes()
     assert len(whole) > 4
@@ -127,7 +127,7 @@ def test_corrupt_gzip(tmp_path):
 
 
 @pytest.mark.parametrize("shape", [(2**32 - 1,), (2**32 - 1, 2**12, 2**12), (1, 2**12, 2**12)])
-def test_a_giant_claim_takes_no_memory(tmp_path, shape):
+def test_header_of_a_huge_file(tmp_path, shape):
     path = put(tmp_path, header(0x08, *shape) + bytes(1000), compress=True)
     end = 4 + 4 * len(shape) + 1000
     found = rf"byte {end:,} of the uncompressed data: found the end of the file, expected [\d,]+ more"
@@ -140,8 +140,8 @@ def test_a_giant_claim_takes_no_memory(tmp_path, shape):
         tracemalloc.stop()
 
 
-def test_missing_file_and_folder(tmp_path):
-    with pytest.raises(IdxError, match=r"absent: no such file; expected an IDX file, plain or gzip"):
+def test_missing_file(tmp_path):
+    with pytest.raises(IdxError, match=r"absent: no such file; expected an IDX file"):
         IdxReader(tmp_path / "absent")
     with pytest.raises(IdxError, match=rf"{tmp_path}: Is a directory; expected an IDX file"):
         IdxReader(tmp_path)
@@ -164,7 +164,7 @@ def test_missing_file_and_folder(tmp_path):
     ],
     ids=range(10),
 )
-def test_another_kind_of_file_is_named(tmp_path, content, found, remedy, packed):
+def test_other_formats(tmp_path, content, found, remedy, packed):
     path = tmp_path / "images"
     path.write_bytes(gzip.compress(content) if packed else content)
     with pytest.raises(IdxError) as caught:
@@ -173,8 +173,8 @@ def test_another_kind_of_file_is_named(tmp_path, content, found, remedy, packed)
     assert remedy in str(caught.value)
 
 
-def test_gzip_in_gzip_is_named(tmp_path):
+def test_gzip_in_gzip(tmp_path):
     path = tmp_path / "images"
     path.write_bytes(gzip.compress(gzip.compress(bytes(100))))
-    with pytest.raises(IdxError, match="found gzip data, expected an IDX file; decompress it by gunzip"):
+    with pytest.raises(IdxError, match=r"found gzip data, .*gunzip"):
         IdxReader(path)

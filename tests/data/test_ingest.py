@@ -1,4 +1,4 @@
-"""The ingest of streams: how their rows are published, and how it pauses, stops and ends."""
+"""Ingest of streams: publishing rows, pausing, stopping and ending."""
 
 import errno
 import io
@@ -25,9 +25,9 @@ from ddmlp.errors import DatasetError
 from tests.support.ingests import ingesting, numbers, receive, refusal
 from tests.support.streams import batch, ends, serving, stream, until
 
-LINUX = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
-NEVER = 1_000.0  # seconds: the first rows are published at once, and the next ones not while a test runs
-# Does what the lines on its standard input say: so many rows, "end", or its own end without a word.
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+NEVER = 1_000.0  # seconds: the first rows are published at once, later ones not before the stream ends
+# Reads commands from standard input: a number of rows to send, or "end". Without "end" the stream breaks off.
 PRODUCER = """
 import sys
 from tests.support.streams import SCHEMA, batch
@@ -47,7 +47,7 @@ for line in sys.stdin:
 
 @pytest.fixture
 def pipe() -> Iterator[tuple[ByteStream, io.FileIO]]:
-    """A source, and what to write into for it."""
+    """A source, and the file from which it reads what is written."""
     reader, writer = os.pipe()
     with (
         open(reader, "rb", buffering=0) as read_end,  # noqa: PTH123 - a descriptor has no path
@@ -58,7 +58,7 @@ def pipe() -> Iterator[tuple[ByteStream, io.FileIO]]:
 
 
 def test_simple(tmp_path):
-    """A producer in a process of its own; its rows are there while it pauses."""
+    """The producer is another process; its rows are published while it pauses."""
     path = tmp_path / "data"
     command = [sys.executable, "-c", PRODUCER]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as producer:
@@ -83,7 +83,7 @@ def test_simple(tmp_path):
     assert numbers(path) == list(range(15))
 
 
-def test_rows_wait_until_there_are_enough(tmp_path, pipe):
+def test_waits_for_enough_rows(tmp_path, pipe):
     source, out = pipe
     content = stream(batch(3), batch(2, 3), batch(1, 5))
     with ingesting(source, tmp_path / "data", rows=5, seconds=0.01) as ingest:
@@ -100,19 +100,19 @@ def test_rows_wait_until_there_are_enough(tmp_path, pipe):
     assert [shard.rows for shard in Manifest.read(tmp_path / "data").shards] == [5, 1]
 
 
-def test_a_fast_stream_has_full_shards(tmp_path):
+def test_fast_stream(tmp_path):
     content = stream(*(batch(500, start) for start in range(0, 25_000, 500)))
     assert receive(content, tmp_path / "data", rows=64, seconds=NEVER).ended
     assert [shard.rows for shard in Manifest.read(tmp_path / "data").shards] == [500, 10_000, 10_000, 4_500]
     assert numbers(tmp_path / "data") == [number % 256 for number in range(25_000)]
 
 
-def test_a_batch_larger_than_a_shard(tmp_path):
+def test_large_batch(tmp_path):
     assert receive(stream(batch(25_000)), tmp_path / "data", seconds=NEVER).ended
     assert [shard.rows for shard in Manifest.read(tmp_path / "data").shards] == [10_000, 10_000, 5_000]
 
 
-def test_stopping_keeps_the_rows(tmp_path, pipe):
+def test_stop_keeps_rows(tmp_path, pipe):
     source, out = pipe
     content = stream(batch(3), batch(4, 3))
     with ingesting(source, tmp_path / "data", rows=100) as ingest:
@@ -126,10 +126,10 @@ def test_stopping_keeps_the_rows(tmp_path, pipe):
     assert not ingest.ended
     assert not Manifest.read(tmp_path / "data").ended
     with DatasetWriter(tmp_path / "data", (2, 2), 10, extend=True):
-        """Nobody holds it any more."""
+        """The folder is unlocked."""
 
 
-def test_stopping_before_anything_came(tmp_path, pipe):
+def test_stop_before_any_row(tmp_path, pipe):
     with ingesting(pipe[0], tmp_path / "data") as ingest:
         ingest.stop()
         ingest.raise_error()
@@ -138,8 +138,8 @@ def test_stopping_before_anything_came(tmp_path, pipe):
 
 
 @pytest.mark.parametrize("full_at", [1, 2, 3])
-def test_a_full_disk(tmp_path, pipe, monkeypatch, full_at):
-    """When rows are published as they come, while the stream pauses, and at the end."""
+def test_full_disk(tmp_path, pipe, monkeypatch, full_at):
+    """Publishing fails as rows arrive, while the stream pauses, or at the end."""
     calls, publish = [], DatasetWriter.publish
 
     def fail(writer: DatasetWriter) -> None:
@@ -157,21 +157,19 @@ def test_a_full_disk(tmp_path, pipe, monkeypatch, full_at):
         out.write(content[-8:])
         out.close()
         until(lambda: ingest.error)
-        with pytest.raises(
-            DatasetError, match=f"shard: No space left on device; {[0, 3, 7][full_at - 1]} rows are kept"
-        ):
+        with pytest.raises(DatasetError, match=f"shard: No space left .* {[0, 3, 7][full_at - 1]} rows"):
             ingest.raise_error()
     assert (len(calls), ingest.ended) == (full_at, False)
     assert numbers(tmp_path / "data") == list(range([0, 3, 7][full_at - 1]))
 
 
-def test_a_disk_that_fills(tmp_path, monkeypatch):
-    """It is noticed before it is full: all rows taken until then are kept."""
+def test_nearly_full_disk(tmp_path, monkeypatch):
+    """The ingest stops before the disk is full, and keeps the rows received until then."""
     left = [ingest_module.SPARE_BYTES + 12] * 2 + [ingest_module.SPARE_BYTES + 11]
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=left.pop(0)))
     content = stream(batch(3), batch(3, 3), batch(3, 6), batch(3, 9))
     message = refusal(content, tmp_path / "data", seconds=NEVER)
-    assert "6 rows are kept" in message
+    assert "6 rows" in message
     assert f"{ingest_module.SPARE_BYTES + 11:,}" in message
     assert numbers(tmp_path / "data") == list(range(6))
     monkeypatch.undo()
@@ -180,7 +178,7 @@ def test_a_disk_that_fills(tmp_path, monkeypatch):
 
 
 @LINUX
-def test_nothing_stays_open(tmp_path):
+def test_nothing_left_open(tmp_path):
     before = len(list(Path("/proc/self/fd").iterdir()))
     threads = threading.active_count()
     with serving(stream(batch(5))) as address, ingesting(open_source(address), tmp_path / "data") as ingest:
@@ -190,10 +188,10 @@ def test_nothing_stays_open(tmp_path):
     assert threading.active_count() == threads
 
 
-@pytest.mark.parametrize(("counts", "said"), [((100, 200), "the first 100 rows is 99"), ((200, 100), None)])
-def test_unusual_pixels_are_told(tmp_path, counts, said):
-    """The pixels of row n are n: dim in the first record batch, or not."""
+@pytest.mark.parametrize(("counts", "expected"), [((100, 200), "the first 100 rows is 99"), ((200, 100), None)])
+def test_warns_of_unusual_pixels(tmp_path, counts, expected):
+    """The pixels of row n are n, so the first record batch has only dark pixels if it is small."""
     first, second = counts
     notes: list[str] = []
     receive(stream(batch(first), batch(second, first)), tmp_path / "data", notes=notes)
-    assert [said in note for note in notes] == [True] * (said is not None)
+    assert [expected in note for note in notes] == [True] * (expected is not None)

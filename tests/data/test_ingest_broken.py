@@ -1,4 +1,4 @@
-"""Streams that break off, go on, or do not fit: the rows that came are kept."""
+"""Streams that break off, resume, or have another form: the rows received are kept."""
 
 import threading
 
@@ -12,7 +12,7 @@ from tests.support.ingests import ingesting, numbers, receive, refusal
 from tests.support.streams import batch, columns, serving, stream, tensor, until
 
 
-def test_a_broken_connection_keeps_the_rows(tmp_path):
+def test_connection_reset(tmp_path):
     reset = threading.Event()
     with (
         serving(stream(batch(5))[:-8], reset=reset) as address,
@@ -30,7 +30,7 @@ def test_a_broken_connection_keeps_the_rows(tmp_path):
 @pytest.mark.parametrize(
     ("cut", "rows"), [(-8, 7), (-7, 7), (-4, 7), (-1, 7), (-9, 3), (-200, 3), (-600, 0), (-2_000, 0)]
 )
-def test_a_broken_stream_keeps_its_rows(tmp_path, cut, rows):
+def test_truncated_stream(tmp_path, cut, rows):
     message = refusal(stream(batch(3), batch(4, 3))[:cut], tmp_path / "data", rows=100)
     assert f"broke off after {rows} rows" in message
     assert ("--resume --end" in message) == (rows > 0)
@@ -38,7 +38,7 @@ def test_a_broken_stream_keeps_its_rows(tmp_path, cut, rows):
     assert not rows or not Manifest.read(tmp_path / "data").ended
 
 
-def test_a_stream_goes_on(tmp_path):
+def test_resumed_stream(tmp_path):
     path = tmp_path / "data"
     refusal(stream(batch(5))[:-8], path)
     refusal(stream(batch(4, 5), batch(9, 9))[:-100], path)
@@ -47,25 +47,26 @@ def test_a_stream_goes_on(tmp_path):
     assert numbers(path) == list(range(11))
     assert Manifest.read(path).ended
     message = refusal(stream(batch(1, 11)), path)
-    assert message.startswith(f"{path} has had its end marked, nothing can be added to it; ")
+    assert message.startswith(f"{path} ")
+    assert "--overwrite" in message
     assert numbers(path) == list(range(11))
 
 
-def test_the_rest_may_be_the_end_alone(tmp_path):
+def test_resumed_with_end_only(tmp_path):
     refusal(stream(batch(5))[:-8], tmp_path / "data")
     ingest = receive(stream(batch(0)), tmp_path / "data")
     ingest.raise_error()
     assert (ingest.rows, ingest.ended, Manifest.read(tmp_path / "data").ended) == (0, True, True)
 
 
-def test_a_stream_without_rows_is_refused(tmp_path):
+def test_no_rows(tmp_path):
     for content in (stream(batch(0)), stream(batch(0), batch(0))):
         message = refusal(content, tmp_path / "data")
-        assert message == "the stream from file ended without rows, expected at least one"
+        assert message.startswith("the stream from file ended without rows")
     assert not (tmp_path / "data").exists()
 
 
-def test_a_dataset_that_does_not_fit(tmp_path):
+def test_dataset_of_another_form(tmp_path):
     path = tmp_path / "data"
     receive(stream(batch(5))[:-8], path)
     other = columns(tensor(np.zeros((2, 2, 3), np.uint8)))
@@ -74,5 +75,5 @@ def test_a_dataset_that_does_not_fit(tmp_path):
         stream(batch(1, 5)), path, classes=9
     )
     with DatasetWriter(path, (2, 2), 10, extend=True):
-        assert "data is being written by another process" in refusal(stream(batch(1, 5)), path)
+        assert "another process" in refusal(stream(batch(1, 5)), path)
     assert numbers(path) == list(range(5))

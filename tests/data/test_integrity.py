@@ -1,4 +1,4 @@
-"""The verification: every byte is looked at beside the training, and what is wrong is named."""
+"""Verification during training: every byte of every shard is compared, and errors name the shard."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ from ddmlp.errors import DatasetError
 
 @pytest.fixture
 def copy(data: Path, tmp_path: Path) -> Path:
-    """A folder with train/ and test/, to be damaged."""
+    """A copy of the datasets train/ and test/, to be damaged."""
     return shutil.copytree(data, tmp_path / "data")
 
 
@@ -60,7 +60,7 @@ def test_simple(data):
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(which=st.integers(0, 1), draw=st.data())
-def test_a_flipped_bit_names_its_shard(copy, which, draw):
+def test_flipped_bit(copy, which, draw):
     datasets = both(copy)
     path = draw.draw(st.sampled_from(shards(datasets[which])))
     place = draw.draw(st.integers(0, path.stat().st_size - 1))
@@ -72,7 +72,7 @@ def test_a_flipped_bit_names_its_shard(copy, which, draw):
     assert verification_of(datasets).wait() is True
 
 
-def test_damage_is_raised_each_time(copy):
+def test_error_on_every_wait(copy):
     datasets = both(copy)
     flip(shards(datasets[0])[-1], 1_000)
     verification = verification_of(datasets)
@@ -81,15 +81,15 @@ def test_damage_is_raised_each_time(copy):
         verification.wait(0)
 
 
-def test_a_shard_that_has_gone_is_named(copy):
+def test_deleted_shard(copy):
     datasets = both(copy)
     path = shards(datasets[1])[0]
     path.unlink()
-    assert refusal(verification_of(datasets)).startswith(f"{path} cannot be read: No such file or directory")
+    assert refusal(verification_of(datasets)).startswith(f"{path} cannot be read: No such file")
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_waiting_without_time(data, which):
+def test_wait_with_timeout(data, which):
     gate = Event()
 
     class Slow(Dataset):
@@ -108,8 +108,8 @@ def test_waiting_without_time(data, which):
     assert verification.wait() is True
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread has no urgency of its own")
-def test_it_has_the_lowest_priority():
+@pytest.mark.skipif(sys.platform != "linux", reason="only on Linux a thread has its own priority")
+def test_lowest_priority():
     found = []
     before = os.getpriority(os.PRIO_PROCESS, 0)
     verification = IntegrityChecker()

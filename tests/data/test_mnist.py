@@ -1,4 +1,4 @@
-"""Downloads, from a real HTTP server that can misbehave; no test leaves this machine."""
+"""Downloads from a local HTTP server that can misbehave; no test needs a network."""
 
 import gzip
 import hashlib
@@ -10,7 +10,7 @@ import pytest
 
 from ddmlp.data import mnist
 from ddmlp.data.idx import write_idx
-from ddmlp.data.mnist import ATTEMPTS, DATASETS, MIRRORS, fetch_file, is_right
+from ddmlp.data.mnist import ATTEMPTS, DATASETS, MIRRORS, fetch_file, has_digest
 from ddmlp.errors import DownloadError
 from tests.support.mirrors import Mirror, mirror_of
 
@@ -40,8 +40,10 @@ def digest(files: dict[str, bytes]) -> str:
 
 @pytest.fixture
 def fetch(server: Mirror, digest: str, tmp_path: Path) -> Callable[..., tuple[str, list[str], list[tuple[int, int]]]]:
-    """Fetch the file NAME into tmp_path, from the server's behaviours in this order: where it came from, which
-    failures were reported, and which progress."""
+    """A function that fetches NAME into tmp_path from mirrors with the given behaviours.
+
+    It returns the URL of the file, the failures reported, and the progress reported.
+    """
 
     def fetch(*behaviours: str) -> tuple[str, list[str], list[tuple[int, int]]]:
         failures, progress = [], []
@@ -58,14 +60,14 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_simple(server, digest, fetch, tmp_path):
     size = len(server.files[NAME])
-    assert not is_right(tmp_path / NAME, digest)
+    assert not has_digest(tmp_path / NAME, digest)
     assert fetch("whole") == (server.url("whole") + NAME, [], [(size, size)])
     assert contents(tmp_path) == {NAME: server.files[NAME]}
-    assert is_right(tmp_path / NAME, digest)
-    assert not is_right(tmp_path / NAME, "00")
+    assert has_digest(tmp_path / NAME, digest)
+    assert not has_digest(tmp_path / NAME, "00")
 
 
-def test_what_is_pinned():
+def test_digests_and_mirrors():
     assert sorted(DATASETS) == sorted(MIRRORS) == ["fashion-mnist", "mnist"]
     pinned = [digest for digests in DATASETS.values() for digest in digests.values()]
     assert len(set(pinned)) == 8
@@ -73,14 +75,14 @@ def test_what_is_pinned():
     assert [len(mirrors) for mirrors in MIRRORS.values()] == [2, 2]
 
 
-def test_the_packing_does_not_matter(server, digest, tmp_path):
+def test_other_compression(server, digest, tmp_path):
     (tmp_path / NAME).write_bytes(gzip.compress(gzip.decompress(server.files[NAME]), 1))
     assert (tmp_path / NAME).read_bytes() != server.files[NAME]
-    assert is_right(tmp_path / NAME, digest)
+    assert has_digest(tmp_path / NAME, digest)
 
 
 @pytest.mark.parametrize("behaviour", ["wrong", "missing", "damaged", "drop", "endless", "page"])
-def test_a_wrong_file_stays_until_a_right_one(server, fetch, tmp_path, monkeypatch, behaviour):
+def test_failure_keeps_old_file(server, fetch, tmp_path, monkeypatch, behaviour):
     monkeypatch.setattr(mnist, "MAX_BYTES", 1 << 20)
     (tmp_path / NAME).write_bytes(server.files["wrong"])
     with pytest.raises(DownloadError):
@@ -90,13 +92,13 @@ def test_a_wrong_file_stays_until_a_right_one(server, fetch, tmp_path, monkeypat
     assert contents(tmp_path) == {NAME: server.files[NAME]}
 
 
-def test_a_server_that_gives_no_length(server, fetch, tmp_path):
+def test_no_content_length(server, fetch, tmp_path):
     _, _, progress = fetch("no_length")
     assert contents(tmp_path) == {NAME: server.files[NAME]}
     assert progress == [(len(server.files[NAME]), None)]
 
 
-def test_a_broken_connection_is_retried(server, fetch, tmp_path):
+def test_retry(server, fetch, tmp_path):
     url, failures, _ = fetch("drop_twice")
     assert (url, failures) == (server.url("drop_twice") + NAME, [])
     assert len(server.requests) == ATTEMPTS == 3
@@ -104,9 +106,7 @@ def test_a_broken_connection_is_retried(server, fetch, tmp_path):
 
 
 def test_retries_are_bounded(server, fetch, tmp_path):
-    with pytest.raises(
-        DownloadError, match=r"/drop/.*: the connection broke off, 3 attempts in all; no source is left"
-    ):
+    with pytest.raises(DownloadError, match=r"/drop/.*: .* 3 attempts; .*--base-url"):
         fetch("drop")
     assert len(server.requests) == ATTEMPTS
     assert contents(tmp_path) == {}
@@ -121,7 +121,7 @@ def test_retries_are_bounded(server, fetch, tmp_path):
         ("page", "found a web page (HTML), expected gzip data"),
     ],
 )
-def test_the_next_mirror_is_tried(server, fetch, tmp_path, behaviour, failure):
+def test_next_mirror(server, fetch, tmp_path, behaviour, failure):
     url, (reported,), _ = fetch(behaviour, "whole", "missing")
     assert url == server.url("whole") + NAME
     assert [request[0] for request in server.requests] == [behaviour, "whole"]
@@ -129,19 +129,17 @@ def test_the_next_mirror_is_tried(server, fetch, tmp_path, behaviour, failure):
     assert reported.startswith(f"{server.url(behaviour)}{NAME}: {failure}")
 
 
-def test_a_wrong_checksum(fetch, digest, tmp_path):
-    expected = (
-        rf"/wrong/{NAME}: found the SHA-256 [0-9a-f]{{64}} of the uncompressed bytes, expected {digest}; no source"
-    )
+def test_wrong_checksum(fetch, digest, tmp_path):
+    expected = rf"/wrong/{NAME}: found the SHA-256 [0-9a-f]{{64}} .*, expected {digest}; .*--base-url"
     with pytest.raises(DownloadError, match=expected):
         fetch("wrong")
     assert contents(tmp_path) == {}
 
 
 @pytest.mark.parametrize("behaviour", ["whole", "endless", "boast"])
-def test_a_file_that_is_too_large(fetch, tmp_path, monkeypatch, behaviour):
+def test_too_large(fetch, tmp_path, monkeypatch, behaviour):
     monkeypatch.setattr(mnist, "MAX_BYTES", 700)
-    found = rf"/{behaviour}/{NAME}: found more than 700 bytes, expected a smaller file"
+    found = rf"/{behaviour}/{NAME}: found more than 700 bytes"
     with pytest.raises(DownloadError, match=found):
         fetch(behaviour)
     assert contents(tmp_path) == {}

@@ -1,4 +1,4 @@
-"""What is unusual in rows is told, and nothing else is."""
+"""Warnings about unusual rows, and none about usual ones."""
 
 import numpy as np
 import pytest
@@ -12,52 +12,52 @@ STROKES = np.where(RANDOM.random((200, 8, 8)) < 0.2, RANDOM.integers(0, 256, (20
 
 
 @pytest.mark.parametrize(
-    ("pixels", "said"),
+    ("pixels", "expected"),
     [
         (STROKES, None),
         (255 * (STROKES > 0), None),
         (RANDOM.integers(0, 256, (200, 8, 8)), None),
-        (STROKES > 0, "(convert --pixel-max 1)"),
-        (STROKES // 16, "--pixel-max 15)"),
-        (STROKES // 2, "--pixel-max 127)"),
+        (STROKES > 0, "--pixel-max 1"),
+        (STROKES // 16, "--pixel-max 15"),
+        (STROKES // 2, "--pixel-max 127"),
         (255 - STROKES, "--invert"),
         (STROKES * 0, "all pixels of the first 200 rows are 0"),
         (STROKES * 0 + 255, "all pixels of the first 200 rows are 255"),
     ],
 )
-def test_pixels(pixels, said):
+def test_pixels(pixels, expected):
     found = odd_pixels(pixels.astype(np.uint8))
-    assert (found is None) == (said is None)
-    assert said is None or said in found
+    assert (found is None) == (expected is None)
+    assert expected is None or expected in found
 
 
 @pytest.mark.parametrize(
-    ("counts", "said"),
+    ("counts", "expected"),
     [
         ([5, 1, 2], None),
         ([0, 3, 4], "begin at 1, not at 0"),
-        ([0, 0, 4, 1], "--first-label 2 when converting if they are 2 to 3"),
-        ([5, 0, 2], "class 1 (of 3 classes)"),
-        ([5, 0, 0], "classes 1, 2 (of 3 classes)"),
+        ([0, 0, 4, 1], "2 to 3, convert with --first-label 2"),
+        ([5, 0, 2], "class 1 has no rows (of 3 classes)"),
+        ([5, 0, 0], "classes 1, 2 have no rows (of 3 classes)"),
         ([5] + [0] * 30, "1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 20 more"),
     ],
 )
-def test_labels(counts, said):
+def test_labels(counts, expected):
     found = odd_labels(np.array(counts))
-    assert (found is None) == (said is None)
-    assert said is None or said in found
+    assert (found is None) == (expected is None)
+    assert expected is None or expected in found
 
 
-def test_converting_tells(tmp_path, sample):
-    """Of each dataset, once its rows are read; of good data nothing, and nothing of empty classes of an addition."""
+def test_convert_warns(tmp_path, sample):
+    """Each dataset gets its warnings; usual data gets none, and appended rows need not have every class."""
     images, labels = (STROKES > 0).astype(np.uint8), (1 + np.arange(200) % 3).astype(np.uint8)
-    pair, told = put(tmp_path, images, labels), []
-    convert({tmp_path / "a": pair, tmp_path / "b": pair}, warn=told.append)
-    assert [each.split(": ")[0] for each in told] == [f"{tmp_path}/{name}" for name in "aabb"]
-    assert "(convert --pixel-max 1)" in told[0]
-    assert "--first-label 1 " in told[1]
-    told.clear()
-    convert({tmp_path / "a": put(tmp_path, STROKES, labels % 2)}, extend=True, warn=told.append)
+    pair, warnings = put(tmp_path, images, labels), []
+    convert({tmp_path / "a": pair, tmp_path / "b": pair}, warn=warnings.append)
+    assert [each.split(": ")[0] for each in warnings] == [f"{tmp_path}/{name}" for name in "aabb"]
+    assert warnings[0].endswith("--pixel-max 1")
+    assert warnings[1].endswith("--first-label 1")
+    warnings.clear()
+    convert({tmp_path / "a": put(tmp_path, STROKES, labels % 2)}, extend=True, warn=warnings.append)
     train, test = find_pairs(sample)
-    convert({tmp_path / "train": train, tmp_path / "test": test}, warn=told.append)
-    assert told == []
+    convert({tmp_path / "train": train, tmp_path / "test": test}, warn=warnings.append)
+    assert warnings == []

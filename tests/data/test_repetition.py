@@ -1,4 +1,4 @@
-"""Streams that begin again when a run goes on: no row is there twice, and none is lost."""
+"""Streams that start over when a run resumes: no row is duplicated or lost."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def _few_rows(monkeypatch):
 
 @pytest.fixture
 def path(tmp_path) -> Path:
-    """A dataset of 20 rows of a stream that broke off."""
+    """A dataset with the 20 rows of a stream that broke off."""
     refusal(stream(batch(12), batch(8, 12))[:-8], tmp_path / "data")
     return tmp_path / "data"
 
@@ -41,8 +41,8 @@ def test_simple(path, sizes):
 
 @pytest.mark.parametrize("same", [0, 1, ENOUGH - 1])
 @pytest.mark.parametrize("size", [1, 3, 50])
-def test_rest_that_begins_alike(path, same, size):
-    """Fewer rows than are enough may be alike by accident: they go on, too."""
+def test_rest_with_equal_rows(path, same, size):
+    """Fewer than ENOUGH_ROWS equal rows may be a coincidence, so they pass, too."""
     rest = [*range(same), *range(100, 110)]
     pieces = [rest[at : at + size] for at in range(0, len(rest), size)]
     assert receive(stream(*(joined(piece) for piece in pieces)), path).ended
@@ -54,14 +54,14 @@ def joined(rows):
 
 
 @pytest.mark.parametrize("at", [ENOUGH, 11, 19])
-def test_other_rows_on_the_way(path, at):
+def test_other_row(path, at):
     message = refusal(stream(joined([*range(at), 200, *range(at + 1, 30)])), path)
     assert f"row {at} " in message
     assert numbers(path) == list(range(20))
     assert not Manifest.read(path).ended
 
 
-def test_labels_count(path):
+def test_other_labels(path):
     whole = batch(20)
     labels = pa.array([9 - label for label in whole["label"].to_pylist()])
     assert receive(stream(whole.set_column(1, "label", labels)), path).ended
@@ -69,7 +69,7 @@ def test_labels_count(path):
 
 
 @pytest.mark.parametrize("count", [1, ENOUGH - 1, ENOUGH, 19])
-def test_a_whole_that_ends_too_early(path, count):
+def test_ends_too_early(path, count):
     message = refusal(stream(batch(count)), path)
     assert f"after {count} rows" in message
     assert "20" in message
@@ -77,14 +77,14 @@ def test_a_whole_that_ends_too_early(path, count):
     assert numbers(path) == list(range(20))
 
 
-def test_exactly_what_is_there(path):
-    for _ in range(2):  # the second time its end is marked
+def test_no_new_rows(path):
+    for _ in range(2):  # the second time the dataset is complete
         assert receive(stream(batch(20)), path).ended
         assert Manifest.read(path).ended
         assert numbers(path) == list(range(20))
 
 
-def test_breaking_off_again(path):
+def test_broken_again(path):
     for cut in (100, 8):
         message = refusal(stream(batch(10), batch(15, 10))[:-cut], path)
         assert f"broke off after {10 if cut == 100 else 25} rows" in message
@@ -93,11 +93,11 @@ def test_breaking_off_again(path):
     assert numbers(path) == list(range(30))
 
 
-def test_the_end_marked_by_the_user(path):
+def test_mark_end(path):
     for _ in range(2):
         mark_end(path)
         assert Manifest.read(path).ended
     assert numbers(path) == list(range(20))
-    assert "has had its end marked" in refusal(stream(batch(10, 20)), path)
-    with pytest.raises(DatasetError, match="is no dataset"):
+    assert "--overwrite" in refusal(stream(batch(10, 20)), path)
+    with pytest.raises(DatasetError, match="/other is not a dataset"):
         mark_end(path / "other")

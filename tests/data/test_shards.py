@@ -1,4 +1,4 @@
-"""Shards: what is in the file, and that it is read without a copy."""
+"""Shards: the format of the file, and reading without copies."""
 
 import gc
 import os
@@ -30,15 +30,15 @@ def test_simple(shard):
 
 
 @pytest.mark.parametrize("row", [1 << 10, 1 << 40, -(1 << 10), -(1 << 40)])
-def test_a_place_outside_is_refused(shard, row):
-    """A wrong row number reads nothing but the shard's file, and does not end the process."""
+def test_row_outside_the_file(shard, row):
+    """A wrong row number raises an error instead of reading outside the file or crashing."""
     mapped = map_shard(shard, 5, SHAPE, 2)
     for read in (mapped.copy_rows, mapped.locate_rows):
         with pytest.raises(IndexError):
             read(np.array([0, row]))
 
 
-def test_plain_pyarrow_reads_what_we_wrote(data):
+def test_read_by_pyarrow(data):
     path = data / "test" / Manifest.read(data / "test").shards[0].file
     table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
     pixels, label = table.schema
@@ -53,7 +53,7 @@ def test_plain_pyarrow_reads_what_we_wrote(data):
     assert (images.reshape(1_000, 784) == block.pixels).all()
 
 
-def test_the_file_is_not_compressed(shard):
+def test_not_compressed(shard):
     content = shard.read_bytes()
     assert PIXELS[:2].tobytes() in content
     assert PIXELS[2:4].tobytes() in content
@@ -70,7 +70,7 @@ def test_other_shapes(tmp_path, shape):
     assert (np.concatenate([block.pixels for block in found]).reshape(pixels.shape) == pixels).all()
 
 
-def test_the_arrays_cannot_be_written_to(shard):
+def test_arrays_are_read_only(shard):
     for block in map_shard(shard, 5, SHAPE, 2).blocks:
         for array in block:
             with pytest.raises(ValueError, match="read-only"):
@@ -78,16 +78,16 @@ def test_the_arrays_cannot_be_written_to(shard):
 
 
 def mappings(path: Path) -> Iterator[range]:
-    """Where this process has mapped a file."""
+    """Yield the address ranges where this process has mapped a file."""
     for line in Path("/proc/self/maps").read_text().splitlines():
         if line.endswith(f" {path}"):
             begin, end = line.split()[0].split("-")
             yield range(int(begin, 16), int(end, 16))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="/proc/self/maps is Linux's")
-def test_the_arrays_are_views_of_the_map(data, tmp_path):
-    path = tmp_path / "shard"  # which nobody else has mapped
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc/self/maps")
+def test_arrays_are_views(data, tmp_path):
+    path = tmp_path / "shard"  # a copy, not mapped elsewhere
     shutil.copy(data / "train" / Manifest.read(data / "train").shards[0].file, path)
     allocated = pa.total_allocated_bytes()
     blocks = map_shard(path, 1_500, (28, 28), 1_000).blocks
@@ -101,14 +101,14 @@ def test_the_arrays_are_views_of_the_map(data, tmp_path):
     one = blocks.pop()
     del blocks, array
     gc.collect()
-    assert list(mappings(path)) == [place], "one block holds the whole map"
+    assert list(mappings(path)) == [place], "one block keeps the whole map"
     del one
     gc.collect()
     assert list(mappings(path)) == []
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
-def test_a_folder_whose_name_is_no_utf_8(tmp_path, shard):
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems reject such names")
+def test_folder_name_not_utf8(tmp_path, shard):
     folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe"))
     folder.mkdir()
     shutil.copy(shard, folder / "shard")

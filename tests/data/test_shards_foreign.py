@@ -1,5 +1,5 @@
-"""Shards that others wrote, or that were changed together with the manifest: right by SHA-256, and refused if a row
-would not lie in the map."""
+"""Shards of other programs, or changed together with the manifest: the SHA-256 is right, but they are rejected if a
+row would lie outside the map."""
 
 import hashlib
 import struct
@@ -34,7 +34,7 @@ def file_of(*batches: pa.RecordBatch, fields: pa.Schema = FIELDS, **options: obj
 
 
 def rows(pixels: np.ndarray = DENSE, *, nulls: str = "", labels: pa.Array | None = None) -> pa.RecordBatch:
-    """A record batch; with a null among the `pixels`, the `rows` or the `labels`, though the fields forbid it."""
+    """Make a record batch, with a null among the `pixels`, the `rows` or the `labels` although the fields forbid it."""
     values, label = [*pixels.reshape(-1).tolist()], [*LABELS.tolist()]
     if nulls == "pixels":
         values[70] = None
@@ -52,7 +52,7 @@ def split(batch: pa.RecordBatch, *at: int) -> list[pa.RecordBatch]:
 
 
 def dataset(folder: Path, content: bytes, count: int = ROWS, batch_rows: int = ROWS) -> Path:
-    """A dataset of one shard, whose manifest has the right size and hash; returns the shard's path."""
+    """Write a dataset of one shard, with the right size and hash in the manifest; return the shard's path."""
     path = folder / "00000.arrow"
     path.write_bytes(content)
     shard = Shard(path.name, count, len(content), hashlib.sha256(content).hexdigest())
@@ -75,7 +75,7 @@ def footer_begins(content: bytes) -> int:
 
 
 def moved(content: bytes, begin: int, by: int) -> bytes:
-    """A file in which the pixels of its one record batch are said to begin elsewhere."""
+    """Change the offset of the pixels in the metadata of the only record batch."""
     buffers = struct.pack("<qq", 0, ROWS * WIDTH)
     at = content.index(buffers)
     return content[:at] + struct.pack("<qq", begin + by, ROWS * WIDTH) + content[at + 16 :]
@@ -93,8 +93,8 @@ GOOD = file_of(rows())
 OTHER = file_of(rows(255 - DENSE))
 
 
-def test_a_good_one(tmp_path):
-    """What ShardWriter writes, and pyarrow by itself: every row lies in the map that is held."""
+def test_simple(tmp_path):
+    """Files of ShardWriter and of pyarrow are accepted; every row lies in the map."""
     ours = write(tmp_path / "ours", DENSE, LABELS, 5).read_bytes()
     for content, batch_rows in [(ours, 5), (GOOD, ROWS), (file_of(*split(rows(), 5, 10)), 5)]:
         dataset(tmp_path, content, batch_rows=batch_rows)
@@ -114,16 +114,16 @@ def test_compressed(tmp_path, pixels, compression):
     assert "compressed" in refusal(tmp_path, file_of(rows(pixels), compression=compression))
 
 
-def test_compressed_in_name_alone(tmp_path):
-    """Buffers that did not become smaller are stored as they are, behind a length."""
+def test_incompressible(tmp_path):
+    """Arrow stores buffers uncompressed, after a length, if compression would not make them smaller."""
     codec = pa.Codec("zstd")
     content = file_of(rows(), compression=codec)
     assert DENSE.tobytes() in content
     assert "compressed" in refusal(tmp_path, content)
 
 
-def test_a_later_batch_is_compressed(tmp_path):
-    """The footer's last record batch is that of another file, packed."""
+def test_later_batch_compressed(tmp_path):
+    """The last record batch is that of another, compressed file."""
     plain, packed = file_of(*split(rows(), 6)), file_of(*split(rows(SPARSE), 6), compression="lz4")
     assert "compressed" in refusal(tmp_path, packed, batch_rows=6)
     assert str(tmp_path) in refusal(tmp_path, plain[: len(plain) // 2] + packed[len(packed) // 2 :], batch_rows=6)
@@ -155,15 +155,15 @@ def test_nulls(tmp_path, nulls):
         (lambda good: moved(good, 0, 1 << 40), "damaged"),
     ],
 )
-def test_changed(tmp_path, change: Callable[[bytes], bytes], found):
-    """In front of it, behind it, in between, cut off, a stream, and columns that are said to be elsewhere."""
+def test_changed_bytes(tmp_path, change: Callable[[bytes], bytes], found):
+    """Bytes added before, after or inside, bytes cut off, a stream, and columns with other offsets."""
     assert found in refusal(tmp_path, change(GOOD))
 
 
-def test_a_dictionary(tmp_path):
+def test_dictionary(tmp_path):
     assert "has the columns" in refusal(tmp_path, dictionary())
 
 
 @pytest.mark.parametrize(("count", "batch_rows"), [(ROWS + 1, 64), (ROWS - 1, ROWS), (2**53, 2**53), (2**53, 1)])
-def test_other_rows_than_the_manifest(tmp_path, count, batch_rows):
+def test_other_number_of_rows(tmp_path, count, batch_rows):
     assert "expected" in refusal(tmp_path, GOOD, count=count, batch_rows=batch_rows)

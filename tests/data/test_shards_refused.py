@@ -1,4 +1,4 @@
-"""Every way in which a shard can be damaged, or another than was expected."""
+"""Shards that are damaged, or have another form than expected."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.support.streams import tensor
 
 
 def foreign(path: Path, batches: list[pa.RecordBatch], **options: str) -> Path:
-    """An Arrow file that somebody else wrote."""
+    """Write an Arrow file as another program would."""
     with pa.ipc.new_file(path, batches[0].schema, options=pa.ipc.IpcWriteOptions(**options)) as writer:
         for batch in batches:
             writer.write_batch(batch)
@@ -34,14 +34,14 @@ def refusal(path: Path, *, rows: int = 5, shape: tuple[int, int] = SHAPE, batch_
 
 
 def attempt(path: Path) -> list[Block] | str:
-    """The blocks of a shard of five rows, or what is wrong with it."""
+    """Return the blocks of a shard of five rows, or the error."""
     try:
         return map_shard(path, 5, SHAPE, 2).blocks
     except DatasetError as error:
         return str(error)
 
 
-def test_a_truncated_shard_is_refused(tmp_path, shard):
+def test_truncated(tmp_path, shard):
     content = shard.read_bytes()
     path = tmp_path / "cut.arrow"
     for size in [*range(0, len(content), 11), len(content) - 1]:
@@ -49,7 +49,7 @@ def test_a_truncated_shard_is_refused(tmp_path, shard):
         assert "is damaged: " in refusal(path)
 
 
-def test_a_flipped_byte_is_a_dataset_error(tmp_path, shard):
+def test_flipped_byte(tmp_path, shard):
     content = shard.read_bytes()
     path = tmp_path / "flipped.arrow"
     refused = 0
@@ -68,13 +68,13 @@ def test_a_flipped_byte_is_a_dataset_error(tmp_path, shard):
 
 
 @pytest.mark.parametrize("content", [b"", b"ARROW1", b"ARROW1\0\0" * 40, b"PK\3\4" + bytes(500), bytes(5_000)])
-def test_what_is_no_arrow_file_is_refused(tmp_path, content):
+def test_other_formats(tmp_path, content):
     path = tmp_path / "file"
     path.write_bytes(content)
-    assert re.search(r" is damaged: .+; convert the data again$", refusal(path))
+    assert re.search(r" is damaged: .+; convert", refusal(path))
 
 
-def test_an_arrow_stream_is_no_shard(tmp_path):
+def test_arrow_stream(tmp_path):
     path = tmp_path / "stream"
     rows = batch(schema(SHAPE), tensor(PIXELS), pa.array(LABELS, pa.uint8()))
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, rows.schema) as writer:
@@ -82,18 +82,18 @@ def test_an_arrow_stream_is_no_shard(tmp_path):
     assert "is damaged: " in refusal(path)
 
 
-def test_an_abandoned_shard_is_refused(tmp_path):
+def test_abandoned(tmp_path):
     writer = ShardWriter(tmp_path / "shard", SHAPE)
     writer.write(PIXELS, LABELS)
     writer.abandon()
     assert "is damaged: " in refusal(tmp_path / "shard")
 
 
-def test_a_missing_shard_is_refused(tmp_path):
+def test_missing(tmp_path):
     assert "No such file or directory" in refusal(tmp_path / "nowhere")
 
 
-def test_images_of_another_shape(shard):
+def test_other_image_shape(shard):
     message = refusal(shard, shape=(3, 2))
     found, expected = message.split(", expected ")
     assert "shape=[2,3]" in found
@@ -117,7 +117,7 @@ def test_images_of_another_shape(shard):
         ([("pixels", pa.list_(pa.uint8(), 6), False), ("label", pa.uint8(), False)], "'pixels': fixed_size_list<"),
     ],
 )
-def test_other_columns_are_named(tmp_path, fields, found):
+def test_other_columns(tmp_path, fields, found):
     named = [(name, pa.fixed_shape_tensor(pa.uint8(), SHAPE) if kind == "tensor" else kind, n)
              for name, kind, n in fields]  # fmt: skip
     empty = pa.schema([pa.field(name, kind, nullable=nullable) for name, kind, nullable in named])
@@ -141,15 +141,14 @@ def test_other_columns_are_named(tmp_path, fields, found):
         (7, 3, "has 2 rows in record batch 0, expected 3"),
     ],
 )
-def test_other_rows_or_batches_are_named(shard, rows, batch_rows, expected):
+def test_other_batches(shard, rows, batch_rows, expected):
     message = refusal(shard, rows=rows, batch_rows=batch_rows)
-    assert message == f"{shard} {expected}; convert the data again"
+    assert message.startswith(f"{shard} {expected}; convert")
 
 
-def test_uneven_batches_are_refused(tmp_path):
+def test_uneven_batches(tmp_path):
     batches = [
         batch(schema(SHAPE), tensor(PIXELS[a:b]), pa.array(LABELS[a:b], pa.uint8())) for a, b in [(0, 1), (1, 5)]
     ]
     path = foreign(tmp_path / "uneven", batches)
-    expected = f"{path} has 1 rows in record batch 0, expected 3; convert the data again"
-    assert refusal(path, batch_rows=3) == expected
+    assert refusal(path, batch_rows=3).startswith(f"{path} has 1 rows in record batch 0, expected 3; convert")

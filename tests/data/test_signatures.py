@@ -1,4 +1,4 @@
-"""What a file is, told by its first bytes."""
+"""File formats by their first bytes."""
 
 import bz2
 import gzip
@@ -75,7 +75,7 @@ def test_kinds(kind, begin):
     assert kind_of(begin[:BEGIN]) == kind
 
 
-def test_every_remedy_has_a_kind():
+def test_remedies():
     assert {kind for kind, begin in KINDS if remedy_of(kind_of(begin[:BEGIN]))} == {
         *("a zip archive", "a tar archive", "gzip data", "bzip2 data", "xz data", "Zstandard data"),
         *("a Git LFS pointer", "a web page (HTML)"),

@@ -1,4 +1,4 @@
-"""Writers that fail: nothing is left of a new dataset, and an old one stays as it was."""
+"""Writers that fail: a new dataset leaves no files, and an old one stays unchanged."""
 
 import errno
 import os
@@ -13,18 +13,18 @@ from ddmlp.data.writer import DatasetWriter
 from tests.support.datasets import content, listed, names, rows_of, write
 
 
-def test_an_exception_leaves_nothing(tmp_path):
+def test_exception(tmp_path):
     with ExitStack() as stack:
         stack.enter_context(pytest.raises(ZeroDivisionError))
         writer = stack.enter_context(DatasetWriter(tmp_path / "data", (2, 2), 10, shard_rows=10))
         writer.append(*rows_of(25))
-        assert len(names(tmp_path / "data")) == 2, "the lock, and what is being written"
+        assert len(names(tmp_path / "data")) == 2, "the lock and the staging folder"
         raise ZeroDivisionError
     assert names(tmp_path) == []
 
 
 @pytest.mark.parametrize("made", [(), ("a",), ("a", "b")])
-def test_an_exception_leaves_folders_above(tmp_path, made):
+def test_exception_keeps_parents(tmp_path, made):
     (tmp_path / Path(*made)).mkdir(exist_ok=True, parents=True)
     with ExitStack() as stack:
         stack.enter_context(pytest.raises(ZeroDivisionError))
@@ -35,7 +35,7 @@ def test_an_exception_leaves_folders_above(tmp_path, made):
     assert [str(path.relative_to(tmp_path)) for path in sorted(tmp_path.rglob("*"))] == ["a", "a/b"][: len(made)]
 
 
-def test_an_exception_leaves_foreign_files(tmp_path):
+def test_exception_keeps_files(tmp_path):
     with ExitStack() as stack:
         stack.enter_context(pytest.raises(ZeroDivisionError))
         writer = stack.enter_context(DatasetWriter(tmp_path / "a" / "data", (2, 2), 10))
@@ -48,8 +48,8 @@ def test_an_exception_leaves_foreign_files(tmp_path):
 
 @pytest.mark.parametrize("failing", range(4))
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_an_error_while_publishing(tmp_path, monkeypatch, failing, overwrite):
-    """The three shards are moved into place, then the manifest."""
+def test_error_while_publishing(tmp_path, monkeypatch, failing, overwrite):
+    """One of four renames fails: three shards, then the manifest."""
     if overwrite:
         write(tmp_path / "data", count=9)
     old = content(tmp_path / "data") if overwrite else {}
@@ -79,8 +79,8 @@ def test_an_error_while_publishing(tmp_path, monkeypatch, failing, overwrite):
 
 
 @pytest.mark.parametrize("failing", range(3))
-def test_a_shard_not_synced(tmp_path, monkeypatch, failing):
-    """A shard is synced while the next is written."""
+def test_sync_error(tmp_path, monkeypatch, failing):
+    """A shard is synced while the next one is written."""
     write(tmp_path / "data", count=9)
     old = content(tmp_path / "data")
     synced, sync = [], os.fsync
@@ -102,8 +102,8 @@ def test_a_shard_not_synced(tmp_path, monkeypatch, failing):
     assert names(tmp_path / "data") == listed(tmp_path / "data")
 
 
-def test_nothing_is_published_after_a_failure(tmp_path, monkeypatch):
-    """Even where the error is passed over, and there is room again."""
+def test_publish_after_failure(tmp_path, monkeypatch):
+    """A failed shard prevents publication even if the caller ignores the error and the disk has room again."""
     with ExitStack() as stack:
         stack.enter_context(pytest.raises(OSError, match="No space left"))
         writer = stack.enter_context(DatasetWriter(tmp_path / "data", (2, 2), 10, shard_rows=10))
@@ -116,7 +116,7 @@ def test_nothing_is_published_after_a_failure(tmp_path, monkeypatch):
     assert names(tmp_path) == []
 
 
-def test_an_exception_while_overwriting(tmp_path):
+def test_exception_in_overwrite(tmp_path):
     write(tmp_path / "data")
     old = content(tmp_path / "data")
     with ExitStack() as stack:

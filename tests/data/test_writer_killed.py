@@ -1,4 +1,4 @@
-"""Killed writers: they leave all or nothing, the old or the new, and the next one removes the rest."""
+"""Killed writers: readers see the complete new dataset or what was there before; leftovers are removed later."""
 
 import signal
 import subprocess
@@ -13,9 +13,9 @@ from ddmlp.data.manifest import NAME
 from ddmlp.errors import DatasetError
 from tests.support.datasets import content, leave, listed, names, write
 
-# For each number n: writes 25 rows of nines to a copy of the folder `before`, or to a new path where there is no such
-# folder, and is killed just before the n-th time that it changes something in the file system. The last is not killed.
-# Each copy's name is printed with what became of its writer.
+# For n = 0, 1, ...: a child process writes 25 rows of nines to a copy of the folder `before`, or to a new path if that
+# folder does not exist, and is killed just before its n-th change of the file system. The last child is not killed.
+# Prints the path of each copy with the exit status of its writer.
 WRITE = """
 import itertools, os, shutil, signal, sys, tempfile
 from pathlib import Path
@@ -29,7 +29,7 @@ def write(path, kill_at):
     seen = itertools.count()
 
     def count(event, arguments):
-        mine = event != "open" or str(arguments[0]).startswith(str(folder))  # not those of an import
+        mine = event != "open" or str(arguments[0]).startswith(str(folder))  # not those of imports
         if event in changes and mine and next(seen) == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -37,7 +37,7 @@ def write(path, kill_at):
     with DatasetWriter(path, (2, 2), 10, shard_rows=10, overwrite=before.exists()) as writer:
         writer.append(np.full((25, 2, 2), 9, np.uint8), np.full(25, 9, np.uint8))
 
-with tempfile.TemporaryDirectory() as warm, DatasetWriter(warm, (2, 2), 10) as writer:  # imports, once for all
+with tempfile.TemporaryDirectory() as warm, DatasetWriter(warm, (2, 2), 10) as writer:  # imports modules in the parent
     writer.append(np.zeros((1, 2, 2), np.uint8), np.zeros(1, np.uint8))
 
 for number in itertools.count():
@@ -59,7 +59,7 @@ for number in itertools.count():
 
 
 def killed(before: Path, folder: Path) -> list[Path]:
-    """Write and be killed, see WRITE; the datasets that the writers have left, in order."""
+    """Run WRITE; return the paths of the datasets, in the order of the kills."""
     folder.mkdir()
     done = subprocess.run(
         [sys.executable, "-c", WRITE, str(before), str(folder)], capture_output=True, text=True, check=False
@@ -76,27 +76,27 @@ def labels_in(path: Path) -> list[int]:
     return dataset.gather(np.arange(len(dataset)))[1].tolist()
 
 
-def test_a_kill_leaves_all_or_nothing(tmp_path):
+def test_new_dataset(tmp_path):
     states = []
     for path in killed(tmp_path / "nothing", tmp_path / "out"):
         states.append((path / NAME).exists())
         if states[-1]:
             assert labels_in(path) == [9] * 25
         else:
-            with pytest.raises(DatasetError, match=rf"/out/{path.name} is no dataset: it has no dataset\.json"):
+            with pytest.raises(DatasetError, match=rf"/out/{path.name} is not a dataset"):
                 Dataset(path)
         labels = write(path, count=8, overwrite=states[-1])[1]
         assert labels_in(path) == labels.tolist()
         assert names(path) == listed(path)
-    assert states == sorted(states), "once it is there, it is there"
+    assert states == sorted(states), "later kills leave the new dataset, too"
     assert states.count(False) > 7
     assert states.count(True) >= 2
 
 
-def test_a_kill_leaves_the_old_or_the_new(tmp_path):
-    """Before anything that it opens to write, makes, renames or removes; of the renames alone there are seven."""
+def test_overwritten_dataset(tmp_path):
+    """Kills before each open, mkdir, rename and removal; the writer does seven renames."""
     old = write(tmp_path / "before")[1].tolist()
-    (tmp_path / "before" / "notes.txt").write_text("somebody's")
+    (tmp_path / "before" / "notes.txt").write_text("notes")
     states = []
     for path in killed(tmp_path / "before", tmp_path / "out"):
         states.append(labels_in(path) == [9] * 25)
@@ -105,13 +105,13 @@ def test_a_kill_leaves_the_old_or_the_new(tmp_path):
         labels = write(path, count=8, overwrite=True)[1]
         assert labels_in(path) == labels.tolist()
         assert names(path) == sorted([*listed(path), "notes.txt"])
-        assert (path / "notes.txt").read_text() == "somebody's"
-    assert states == sorted(states), "once it is the new one, it stays"
+        assert (path / "notes.txt").read_text() == "notes"
+    assert states == sorted(states), "later kills leave the new dataset, too"
     assert states.count(False) > 7
-    assert states.count(True) > 3, "the old shards are removed one by one, when the new manifest is there"
+    assert states.count(True) > 3, "old shards are removed one by one after the new manifest is written"
 
 
-def test_what_the_killed_left_is_removed(tmp_path):
+def test_leftovers_removed(tmp_path):
     leave(tmp_path / "data")
     labels = write(tmp_path / "data")[1]
     assert labels_in(tmp_path / "data") == labels.tolist()

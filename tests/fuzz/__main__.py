@@ -1,7 +1,7 @@
-"""Every kind of file and message, 100,000 times changed: python -m tests.fuzz [--inputs N] [KIND ...]
+"""Read every kind of file and message with 100,000 random changes: python -m tests.fuzz [--inputs N] [KIND ...]
 
-Each kind is read in a process of its own, so that one that dies is seen. Prints a table in Markdown, and exits with 1
-if there is a fault. An input is a function of its kind and its number: --first N --inputs 1 KIND does one again.
+Each kind has its own process, so that a crash is detected. Prints a Markdown table, and exits with status 1 if there is
+a fault. An input depends only on its kind and its number: --first N --inputs 1 KIND repeats one.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from tests.fuzz.run import FAULT, OTHER, REFUSED, SAME, Outcome, one_kind
 
 
 def table(names: Iterable[str], numbers: range) -> bool:
-    """Print what comes of each kind; whether there was no fault."""
+    """Fuzz each kind, and print a table; return whether there were no faults."""
     good = True
     columns = SAME, OTHER, REFUSED, FAULT
     print(f"| kind | {' | '.join(columns)} | inputs/s |\n| --- |{' --- |' * (len(columns) + 1)}", flush=True)
@@ -39,14 +39,18 @@ def table(names: Iterable[str], numbers: range) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("--inputs", type=int, default=100_000, metavar="N", help="of each kind")
-    parser.add_argument("--first", type=int, default=0, metavar="N", help="the number of the first one")
-    parser.add_argument("kind", nargs="*", help="only these (default: all)")
+    parser.add_argument(
+        "--inputs", type=int, default=100_000, metavar="N", help="number of inputs of each kind (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--first", type=int, default=0, metavar="N", help="number of the first input (default: %(default)s)"
+    )
+    parser.add_argument("kind", nargs="*", help="kinds to fuzz (default: all)")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         names = [kind.name for kind in kinds(Path(folder))]
     if unknown := set(args.kind) - set(names):
-        parser.error(f"no such kind: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+        parser.error(f"unknown kinds {', '.join(sorted(unknown))}; expected some of {', '.join(names)}")
     numbers = range(args.first, args.first + args.inputs)
     sys.exit(0 if table(args.kind or names, numbers) else 1)
 

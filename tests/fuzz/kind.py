@@ -1,4 +1,4 @@
-"""A kind of input: good contents, how they are read, and what may become of others."""
+"""A kind of input: valid contents, how they are read, and how changed contents may be read."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,15 +18,19 @@ class Kind:
     Parameters
     ----------
     name
-        What it is called.
+        The name.
     good
-        Contents that are read without a complaint.
+        Valid contents.
     read
-        What a content means; raises one of `refusals` if it is none.
+        Returns the meaning of a content; raises one of `refusals` if it is invalid.
     changes
-        How it is mutated.
+        The possible mutations.
     sealed
-        Whether it has checksums: then no other content may mean anything else, but for what `allowed` says.
+        Whether it has checksums. If so, a changed content must be rejected or have the same meaning, unless `allowed`.
+    allowed
+        Whether another meaning is acceptable, given the meaning found and the valid one.
+    refusals
+        The errors for invalid contents.
     """
 
     name: str
@@ -39,7 +43,7 @@ class Kind:
 
 
 def of_file(path: Path, read: Callable[[], Meaning]) -> Callable[[bytes], Meaning]:
-    """Reads contents as those of the file `path`."""
+    """Return a function that writes a content to `path`, and calls `read`."""
 
     def written(content: bytes) -> Meaning:
         path.write_bytes(content)

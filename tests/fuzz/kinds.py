@@ -34,7 +34,7 @@ from tests.support.streams import Sent, batch, stream
 
 
 def kinds(folder: Path) -> Iterator[Kind]:
-    """All kinds; files are made, and read, in the folder."""
+    """Yield all kinds; files are written to and read from the folder."""
     yield from _data(folder)
     yield from _run(folder / "run")
     yield from _weights(folder)
@@ -76,7 +76,7 @@ def _data(folder: Path) -> Iterator[Kind]:
         )
         return of_file(path, rows)(content)
 
-    yield Kind("shard, its hash adapted", [path.read_bytes()], adapted)
+    yield Kind("shard with matching hash", [path.read_bytes()], adapted)
     idx = folder / "images"
 
     def idx_of(array: np.ndarray, compress: bool) -> bytes:
@@ -127,7 +127,7 @@ def _run(folder: Path) -> Iterator[Kind]:
         return HashChain(run.chain, origin.fixed).entries()
 
     def shorter(found: Meaning, good: Meaning) -> bool:
-        """Its end was lost: the result, and every checkpoint, has the digest of the last entry."""
+        """A lost end is acceptable: the result and every checkpoint have the digest of the last entry."""
         return bool(found == good[: len(found)])
 
     yield Kind("chain.jsonl", [run.chain.read_bytes()], of_file(run.chain, entries), JSON, sealed=True, allowed=shorter)
@@ -166,7 +166,7 @@ def _weights(folder: Path) -> Iterator[Kind]:
             archive.writestr("W2.npy", second)
         return model()
 
-    yield Kind("model.npz, its CRC adapted", [first], adapted, (*BYTES, *JSON[-2:]))
+    yield Kind("model.npz with matching CRC", [first], adapted, (*BYTES, *JSON[-2:]))
     saved = folder / "step.npz"
     state = {"velocity": np.zeros(3), "steps": np.array(3)}
     save_checkpoint(saved, Checkpoint(some(1).weights, 7, some(1).header, (some(2).weights,), state))

@@ -1,4 +1,4 @@
-"""What ddmlp is sent: pictures, bodies of requests, and frames between its own processes."""
+"""Inputs from other processes: pictures, request bodies, and frames between ddmlp's own processes."""
 
 import io
 import socket
@@ -50,7 +50,7 @@ def requests() -> Iterator[Kind]:
         return [each.pixels.tolist() for each in found], several
 
     image = [[0, 255], [1, 2], [3, 4]]
-    yield Kind("bodies of requests", [msgspec.json.encode(each) for each in (image, [image, image])], body, JSON)
+    yield Kind("request bodies", [msgspec.json.encode(each) for each in (image, [image, image])], body, JSON)
 
 
 def frames() -> Iterator[Kind]:
@@ -85,7 +85,7 @@ def frames() -> Iterator[Kind]:
     def of_peer(sent: bytes) -> Meaning:
         with _arriving(sent) as wire:
             found = Peer(0, "here", wire, None, [np.zeros(shape.size, np.float32)]).receive(unit)
-            assert found is not None, "it has been closed"
+            assert found is not None, "the connection is closed"
             return found._replace(flat=found.flat.tobytes())
 
     array = np.arange(shape.size, dtype=np.float32)
@@ -97,12 +97,12 @@ def frames() -> Iterator[Kind]:
         rest = content[ANSWER:].ljust(array.nbytes, b"\0")[: array.nbytes]
         return of_peer(packed(content[:ANSWER], np.frombuffer(rest, np.float32)))
 
-    yield Kind("connection: answers, its checksum adapted", [answer + array.tobytes()], adapted, refusals=refusals)
+    yield Kind("connection: answers with matching checksum", [answer + array.tobytes()], adapted, refusals=refusals)
 
 
 @contextmanager
 def _arriving(sent: bytes) -> Iterator[FrameSocket]:
-    """A connection whose other end has sent that, and has closed it."""
+    """Open a connection whose other end has sent `sent` and closed it."""
     one, end = socket.socketpair()
     with one, closing(FrameSocket(end)) as wire:
         one.setblocking(False)

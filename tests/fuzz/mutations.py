@@ -1,4 +1,4 @@
-"""What happens to files: bits flip, blocks are lost, doubled or exchanged, and numbers are not what they were."""
+"""Mutations: flipped bits; lost, doubled or swapped blocks; other numbers and texts."""
 
 import random
 import re
@@ -23,7 +23,7 @@ WORDS = [b"\0" * 4, b"\xff" * 4, b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\x8
 
 
 def flip(draw: random.Random, good: bytes) -> bytes:
-    """One bit, or a few."""
+    """Flip one bit, or a few."""
     found = bytearray(good)
     for _ in range(draw.choice((1, 1, 1, 2, 8))):
         found[draw.randrange(len(found))] ^= 1 << draw.randrange(8)
@@ -31,20 +31,20 @@ def flip(draw: random.Random, good: bytes) -> bytes:
 
 
 def overwrite(draw: random.Random, good: bytes) -> bytes:
-    """A byte, or a word of 32 or 64 bits, by an extreme one."""
+    """Overwrite a byte, or a word of 32 or 64 bits, with another value."""
     at, word = draw.randrange(len(good)), draw.choice([bytes([draw.randrange(256)]), *WORDS])
     word *= draw.choice((1, 2))
     return good[:at] + word + good[at + len(word) :]
 
 
 def cut(draw: random.Random, good: bytes) -> bytes:
-    """What is before a place, or behind it."""
+    """Keep only the bytes before or after a random offset."""
     at = draw.randrange(len(good))
     return draw.choice((good[:at], good[at:]))
 
 
 def rearrange(draw: random.Random, good: bytes) -> bytes:
-    """A block is lost or doubled, two are exchanged, or one is put in."""
+    """Remove or double a block, swap two blocks, or insert random bytes."""
     a, b, c = sorted(draw.randrange(len(good) + 1) for _ in range(3))
     return draw.choice(
         (
@@ -58,7 +58,7 @@ def rearrange(draw: random.Random, good: bytes) -> bytes:
 
 
 def replace(pattern: re.Pattern[bytes], values: list[bytes]) -> Change:
-    """One of the places that match becomes one of these values."""
+    """Return a mutation that replaces one match of the pattern by one of the values."""
 
     def change(draw: random.Random, good: bytes) -> bytes:
         places = [found.span() for found in pattern.finditer(good)]
@@ -75,7 +75,7 @@ JSON: tuple[Change, ...] = (*BYTES, replace(NUMBER, EXTREMES), replace(TEXT, TEX
 
 
 def mutate(draw: random.Random, good: bytes, changes: tuple[Change, ...]) -> bytes:
-    """`good` after one change, or some."""
+    """Return `good` after one to three mutations."""
     found = good
     for _ in range(draw.choice((1, 1, 1, 2, 3))):
         if found:

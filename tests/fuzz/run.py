@@ -1,4 +1,4 @@
-"""Feeds a kind of input with contents that were changed, and counts what comes of them."""
+"""Reads changed contents of a kind of input, and counts the outcomes."""
 
 import gc
 import random
@@ -14,14 +14,14 @@ from tests.fuzz.kind import Kind
 from tests.fuzz.kinds import kinds
 from tests.fuzz.mutations import mutate
 
-SAME, OTHER, REFUSED, FAULT = "read the same", "read as another", "refused", "fault"
-SHOWN = 5  # faults of a kind
-MEMORY_BYTES = 8 << 30  # of a process: an input that asks for more is a fault
+SAME, OTHER, REFUSED, FAULT = "same meaning", "other meaning", "rejected", "fault"
+SHOWN = 5  # faults to report per kind
+MEMORY_BYTES = 8 << 30  # per process; an input that needs more is a fault
 
 
 @dataclass
 class Outcome:
-    """How many inputs came to what, and the first few that are faults: which input, and what happened."""
+    """The number of inputs by outcome, and descriptions of the first faults."""
 
     counts: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
@@ -33,15 +33,18 @@ class Outcome:
 
 
 def changed(kind: Kind, number: int) -> tuple[bytes, bytes]:
-    """A good content of the kind, and the input of this number: always the same."""
+    """Return a valid content of the kind, and the changed one with this number; they are always the same."""
     draw = random.Random(f"{kind.name} {number}")
     good = kind.good[number % len(kind.good)]
     return good, mutate(draw, good, kind.changes)
 
 
 def fuzz(kind: Kind, numbers: range) -> Outcome:
-    """Read the inputs of these numbers. A fault is an error that is none of ours, one whose message is not one line of
-    text, and a content that should have been refused and was read as something else."""
+    """Read the inputs with these numbers.
+
+    A fault is an unexpected error, an error whose message is not one printable line, or a content that should have been
+    rejected but was read with another meaning.
+    """
     outcome = Outcome()
     meanings = {good: kind.read(good) for good in kind.good}
     warnings.simplefilter("ignore")
@@ -50,11 +53,11 @@ def fuzz(kind: Kind, numbers: range) -> Outcome:
         try:
             found = kind.read(content)
         except kind.refusals as error:
-            said = str(error)
-            if said.isprintable():
+            message = str(error)
+            if message.isprintable():
                 outcome.counts[REFUSED] += 1
             else:
-                outcome.fault(number, f"its message has characters that cannot be shown: {said!r:.200}")
+                outcome.fault(number, f"the message has unprintable characters: {message!r:.200}")
         except Exception as error:
             outcome.fault(number, f"{type(error).__name__}: {error!r:.200}")
         else:
@@ -63,16 +66,16 @@ def fuzz(kind: Kind, numbers: range) -> Outcome:
             elif not kind.sealed or kind.allowed(found, meanings[good]):
                 outcome.counts[OTHER] += 1
             else:
-                outcome.fault(number, f"{len(content)} bytes are read as another content")
+                outcome.fault(number, f"{len(content)} bytes are read with another meaning")
         if number % 1000 == 999:
             gc.collect()
     return outcome
 
 
 def one_kind(name: str, numbers: range) -> tuple[Outcome, float]:
-    """Fuzz the kind of that name, in this process; and how many seconds it took."""
+    """Fuzz a kind in this process; return the outcome and the seconds."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    memory = Path("/dev/shm")  # where files are written much faster
+    memory = Path("/dev/shm")  # in memory, where writing files is much faster
     with tempfile.TemporaryDirectory(prefix="fuzz", dir=memory if memory.is_dir() else None) as folder:
         (kind,) = [kind for kind in kinds(Path(folder)) if kind.name == name]
         began = time.perf_counter()

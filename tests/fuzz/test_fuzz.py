@@ -1,4 +1,4 @@
-"""A short `make fuzz`: whatever is read is read as it was written, or refused by an error of ours."""
+"""A short `make fuzz`: changed inputs are read correctly, or rejected with an expected error."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +22,7 @@ def test_every_kind(tmp_path: Path):
 
 
 def raising(error: Exception) -> Callable[[bytes], bytes]:
-    """Reads only the good content."""
+    """Return a reader that raises `error` for any content but GOOD."""
 
     def read(content: bytes) -> bytes:
         if content != GOOD:
@@ -34,10 +34,10 @@ def raising(error: Exception) -> Callable[[bytes], bytes]:
 
 @pytest.mark.parametrize(
     ("read", "word"),
-    [(raising(KeyError("x")), "KeyError"), (raising(RunError("a\nb")), "cannot be shown"), (bytes, "another content")],
+    [(raising(KeyError("x")), "KeyError"), (raising(RunError("a\nb")), "unprintable"), (bytes, "another meaning")],
 )
-def test_faults_are_found(read: Callable[[bytes], bytes], word: str):
-    """Of each sort: an error that is none of ours, a message of two lines, and a content that is read as another."""
+def test_faults(read: Callable[[bytes], bytes], word: str):
+    """Each kind of fault: an unexpected error, a message of two lines, and another meaning."""
     outcome = fuzz(Kind("a", [GOOD], read, sealed=True), range(200))
     assert (outcome.counts[OTHER], outcome.counts[REFUSED], outcome.counts[FAULT] > 100) == (0, 0, True)
     assert all(word in fault for fault in outcome.faults)
@@ -46,7 +46,7 @@ def test_faults_are_found(read: Callable[[bytes], bytes], word: str):
 
 
 @pytest.mark.parametrize("number", [0, 1, 7])
-def test_an_input_again(number: int):
+def test_repeatable(number: int):
     kind = Kind("a", [b"abc" * 9, b"xyz" * 9], bytes)
     assert changed(kind, number) == changed(kind, number)
     assert changed(kind, number)[0] == kind.good[number % 2]

@@ -1,4 +1,4 @@
-"""Asynchronous runs without processes: workers that answer in an order that is drawn."""
+"""Asynchronous runs in one process: workers that answer in random order."""
 
 import random
 import time
@@ -34,7 +34,7 @@ WORKERS = 4
 
 
 class ShuffledPool(LocalWorkerPool):
-    """Several workers, which answer in an order that is drawn; each of them in the order in which it took its units."""
+    """Several workers that answer in random order; each answers its own units in the order received."""
 
     count = parallel = WORKERS
 
@@ -56,7 +56,7 @@ class ShuffledPool(LocalWorkerPool):
         self.queue.put(unit)
 
     def next_result(self, timeout: float = 0.0) -> Gradient:  # noqa: ARG002
-        for worker in range(self.queue.capacity):  # one unit a round, so that none is idle while another holds two
+        for worker in range(self.queue.capacity):  # one unit per round, so that no worker is idle while another has two
             self.queue.take(worker % WORKERS, time.monotonic())
         worker = self._draw.choice([worker for worker in range(WORKERS) if self.queue.current_unit(worker)])
         unit = self.queue.current_unit(worker)
@@ -73,7 +73,7 @@ class ShuffledPool(LocalWorkerPool):
 
 
 def trainer_of(job: Job, seed: int = 1) -> Trainer:
-    """A trainer whose workers answer in the order that the seed draws."""
+    """Return a trainer whose workers answer in a random order given by the seed."""
 
     def connect(dataset: Dataset, plan: Plan, shape: Shape) -> ShuffledPool:
         return ShuffledPool(Worker(dataset, plan, shape), seed, job.queue_capacity)
@@ -82,23 +82,23 @@ def trainer_of(job: Job, seed: int = 1) -> Trainer:
 
 
 def begun(folder: Path, data: Path, **config: Any) -> Job:
-    """A run that has begun."""
+    """Begin a run; return its job."""
     settings = replace(CONFIG, **config)
     runs.begin(folder, settings, data)
     return Job(settings, data, folder, WORKERS, checkpoint_every=10)
 
 
 def train(job: Job, seed: int = 1) -> dict[str, Any]:
-    """Train to the end, from wherever the run is; the result."""
+    """Continue the run to the end; return the result."""
     return runs.train(trainer_of(job, seed), job.run, seconds=0)
 
 
 def order_of(job: Job, count: int = STEPS) -> NDArray[np.int64]:
-    """The order of updates (count, 2): the step of each, and the version that it has read."""
+    """Return the order of updates (count, 2): the step of each, and the version that it read."""
     return UpdateLog(Run(job.run).updates).load(count)
 
 
 def histogram_of(job: Job) -> dict[str, int]:
-    """The staleness of the updates, as the result has it."""
+    """Return the number of updates by staleness, as in the result."""
     ages = Counter(version - read for version, (_, read) in enumerate(order_of(job).tolist()))
     return {str(versions): ages[versions] for versions in sorted(ages)}

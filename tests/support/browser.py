@@ -1,4 +1,4 @@
-"""What the tests in a browser do with a page. Playwright is imported late: the other tests do not need it."""
+"""Actions on a page in a browser. Playwright is imported late, because other tests do not need it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,18 +11,18 @@ from tests.support.strokes import strokes
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
-SECONDS = 30_000  # milliseconds, as Playwright has it
+SECONDS = 30_000  # Playwright's timeouts are in milliseconds
 
 
 def expect(found: "Locator") -> Any:
-    """Playwright's assertions about what is on a page."""
+    """Return Playwright's assertions for a locator."""
     from playwright.sync_api import expect
 
     return expect(found)
 
 
 def draw(page: "Page", digit: np.ndarray) -> None:
-    """Draw a digit with the mouse, in the middle half of the paper and larger than MNIST's."""
+    """Draw a digit with the mouse, in the middle of the canvas and larger than in MNIST."""
     box = page.locator("#pad").bounding_box()
     scale = box["width"] / 28
     for line in strokes(digit):
@@ -36,8 +36,8 @@ def draw(page: "Page", digit: np.ndarray) -> None:
 
 @contextmanager
 def answered(page: "Page") -> Iterator[None]:
-    """Wait until what is done in the block has been answered, and the answer is shown."""
-    expect(page.locator("#classes li").first).to_be_attached(timeout=SECONDS)  # it is ready
+    """Wait after the block until the page shows the answer."""
+    expect(page.locator("#classes li").first).to_be_attached(timeout=SECONDS)  # the page is ready
     yield
     expect(page.locator("#answer")).to_have_attribute("aria-busy", "false", timeout=SECONDS)
 

@@ -1,4 +1,4 @@
-"""Checkpoints of a small network, and files that somebody has changed."""
+"""Checkpoints of a small network, and changed checkpoint files."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ HEADER = Header(
     ledger=AuditState(10, "00000000000000ff"),
     versions={"numpy": "2"},
 )
-# The description of a checkpoint of ddmlp 0.1.0 with HEADER, but for the hashes of its weights.
+# The metadata of a checkpoint of ddmlp 0.1.0 with HEADER, without the hashes of the weights.
 FIRST = {
     "step": 7,
     "weights_sha256": "",
@@ -54,7 +54,7 @@ def refusal(path: Path) -> str:
 
 
 def complaint_of(path: Path) -> str | None:
-    """What is wrong with a checkpoint, if anything is."""
+    """Return the error for a checkpoint, if there is one."""
     try:
         load_checkpoint(path)
     except RunError as error:
@@ -69,5 +69,5 @@ def rewrite(path: Path, **arrays: np.ndarray) -> None:
     np.savez(path, **{**found, **arrays})
 
 
-def text(about: object) -> np.ndarray:
-    return np.frombuffer(json.dumps(about).encode(), np.uint8)
+def text(metadata: object) -> np.ndarray:
+    return np.frombuffer(json.dumps(metadata).encode(), np.uint8)

@@ -1,4 +1,4 @@
-"""Small datasets, and what lies in their folders."""
+"""Small datasets, and the files in their folders."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ def rows_of(count: int, shape: tuple[int, int] = (2, 2), seed: int = 0) -> tuple
 
 
 def write(path: Path, count: int = 25, **options: object) -> tuple[np.ndarray, np.ndarray]:
-    """A dataset of `count` rows in shards of 10; returns its rows."""
+    """Write a dataset of `count` rows in shards of 10; return the rows."""
     pixels, labels = rows_of(count)
     with DatasetWriter(path, (2, 2), 10, **{"shard_rows": 10, **options}) as writer:
         writer.append(pixels, labels)
@@ -28,24 +28,26 @@ def names(folder: Path) -> list[str]:
 
 
 def shard(folder: Path, index: int) -> Path:
-    """The shard of that index, by the manifest."""
+    """Return the path of a shard by its index."""
     return folder / Manifest.read(folder).shards[index].file
 
 
 def listed(folder: Path) -> list[str]:
-    """The files that a dataset consists of, by its manifest."""
+    """Return the names of the dataset's files, according to its manifest."""
     return sorted([NAME, *(shard.file for shard in Manifest.read(folder).shards)])
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """A dataset's files but for what a writer keeps beside them while it writes."""
+    """Return the content of a dataset's files, without a writer's lock and staging folder."""
     ours = [path for path in folder.iterdir() if path.name != LOCK and not path.name.startswith(".writing-")]
     return {path.name: path.read_bytes() for path in ours}
 
 
 def leave(folder: Path) -> None:
-    """What killed writers leave, one of this very process id among them: in a container, a restarted command has the
-    process id that it had before."""
+    """Create the files that killed writers leave.
+
+    One of them has this process's id, because in a container a restarted command often has the same id as before.
+    """
     (folder / ".writing-a1b2_c3d").mkdir(parents=True)
     (folder / ".writing-a1b2_c3d" / "shard").write_bytes(b"half a sha")
     (folder / "00000-0123456789ab.arrow").write_bytes(b"a shard that no manifest lists")

@@ -1,4 +1,4 @@
-"""Runs whose updates are two steps late, and what of them is saved."""
+"""Runs whose updates are delayed by two steps, and their checkpoints."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ STEPS = 20
 
 
 def begun(folder: Path, data: Path, **config: Any) -> Job:
-    """A run that has begun, with a checkpoint every 7 steps and at the end of each epoch of 10."""
+    """Begin a run with a checkpoint every 7 steps and after each epoch of 10 steps."""
     job = Job(replace(CONFIG, **config), data, folder, workers=0, checkpoint_every=7, keep=9)
     folder.mkdir()
     Run(folder).create(Origin.from_manifest(job.config, data, Manifest.read(data / "train")))
@@ -33,7 +33,7 @@ def manager_of(job: Job, **config: Any) -> CheckpointManager:
 
 
 def train(trainer: Trainer) -> tuple[list[Event], RunResult]:
-    """Train to the end; the events, and the result, which is written."""
+    """Train to the end, and write the result; return the events and the result."""
     events = []
     try:
         while True:

@@ -1,6 +1,6 @@
-"""The elementary functions of the kernels, to be called with arrays, and e^x in float64 to compare one with.
+"""The elementary functions of the kernels, applied to arrays, and e^x in float64 for comparison.
 
-They are not kernels, whose code is cached by the sources of their own folder.
+These functions are not kernels: the code cache covers only the sources in ddmlp/nn/.
 """
 
 import math
@@ -33,7 +33,7 @@ def _logarithms(x, result):
 
 @numba.jit("float64(float32[::1], float32[::1])", **OPTIONS)
 def exp_error(x, found):
-    """How far from e^x, in ulp, what was found for x in -87..87 is at most; that is off by less than 1e-6 itself."""
+    """Return the largest error in ulp of the values found for e^x, x in -87..87, to within 1e-6."""
     most = 0.0
     for place in range(len(x)):
         exact = np.float64(x[place])
@@ -43,7 +43,7 @@ def exp_error(x, found):
         for coefficient in SERIES[1:]:
             p = p * r + coefficient
         p *= r
-        # e^x = 2^k (1 + p), and float32 from 2^k on are 2^(k - 23) apart, those below half as much.
+        # e^x = 2^k (1 + p). float32 numbers from 2^k on are 2^(k - 23) apart, smaller ones half of that.
         scale = POWERS[127 - np.int64(k)]
         error = abs((np.float64(found[place]) * scale - 1.0) - p) * (2.0**23 if p >= 0.0 else 2.0**24)
         most = max(most, error)
@@ -51,7 +51,7 @@ def exp_error(x, found):
 
 
 def evaluate(x):
-    """e^x and the logistic function of x (any,), float32."""
+    """Return e^x and the logistic function of x, float32 (any,)."""
     padded = np.zeros(-(-len(x) // LANES) * LANES, np.float32)
     padded[: len(x)] = x
     exps, logistics = np.empty_like(padded), np.empty_like(padded)
@@ -60,7 +60,7 @@ def evaluate(x):
 
 
 def logarithms(x):
-    """ln x of x (any,), float64."""
+    """Return ln x, float64 (any,)."""
     result = np.empty_like(x)
     _logarithms(x, result)
     return result

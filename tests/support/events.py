@@ -1,4 +1,4 @@
-"""Events and results, of which a test names only what it is about."""
+"""Events and results with default values, so that a test names only the fields that matter."""
 
 from typing import Any
 

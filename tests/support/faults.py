@@ -1,7 +1,7 @@
-"""Faults as data: "kill worker 1 when it has computed a unit of step 17", fired by the victim itself, by a real signal.
+"""Faults as data, such as "kill worker 1 after it computed a unit of step 17". The faulty process signals itself.
 
-A fault leaves a mark when it fires, and so fires once, however often its step is done again. What has no mark has not
-happened, and a test that is about it must fail.
+A fault leaves a mark when it fires, so it fires only once even if its step is repeated. Tests assert that the mark
+exists: a fault without a mark has not happened.
 """
 
 import os
@@ -22,21 +22,30 @@ from ddmlp.training import parameter_server, setup
 from ddmlp.training.worker import Worker
 from ddmlp.transport.client import WorkerClient
 
-ANY = -1  # worker: whoever comes to it first
+ANY = -1  # the first worker that reaches the moment
 WORKER_MOMENTS = ("taken", "computed", "answered")
 SERVER_MOMENTS = ("begun", "half", "applied", "linked", "torn", "saved")
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens to whom, and when.
+    """A fault of one process at one moment.
 
-    kind: kill (SIGKILL), stop (SIGSTOP), slow (each unit from then on takes `seconds` longer), corrupt (one bit of the
-    answer is flipped, and the worker is slow, too); worker: its number, or ANY, or None for the server; moment: of
-    WORKER_MOMENTS or SERVER_MOMENTS.
-
-    A worker has taken a unit of `step`, computed or answered it. The server has begun the step, has received a part of
-    its gradients, has applied it; it has put the checkpoint's link on the chain, written half of its file, or saved it.
+    Parameters
+    ----------
+    kind : str
+        kill (SIGKILL), stop (SIGSTOP), slow (later units take `seconds` longer), or corrupt (one bit of the answer is
+        flipped, and later units are slow).
+    worker : int or None
+        The worker's number, or ANY; None for the server.
+    step : int
+        The step.
+    moment : str
+        After the worker has taken, computed or answered a unit of the step; or after the server has begun the step,
+        received half of its gradients, applied it, linked its checkpoint to the chain, written half of the file (torn),
+        or saved it.
+    seconds : float
+        For slow and corrupt.
     """
 
     kind: str
@@ -63,7 +72,7 @@ class Faults:
         self.slow = 0.0
 
     def at(self, step: int, moment: str, flat: Any = None) -> None:
-        """The process has come to this moment; `flat`: the gradient that it is about to send."""
+        """Fire the faults of this moment; `flat` is the gradient that will be sent."""
         for fault in self.faults:
             if (fault.step, fault.moment) == (step, moment):
                 try:
@@ -83,7 +92,7 @@ class Faults:
 
 
 def faulty_worker(faults: Sequence[Fault], marks: Path) -> type[WorkerActor]:
-    """A worker with these faults, as a class; it is to be used in a process of its own."""
+    """Return a class of workers with these faults, to be used in another process."""
 
     class FaultyWorkerActor(WorkerActor):
         def __init__(self, number: int) -> None:
@@ -104,15 +113,15 @@ def faulty_worker(faults: Sequence[Fault], marks: Path) -> type[WorkerActor]:
 
             self.worker_class, self.client_class = FaultyWorker, FaultyClient
 
-    FaultyWorkerActor.__name__ = "WorkerActor"  # by which the tests find its processes
+    FaultyWorkerActor.__name__ = "WorkerActor"  # tests find the processes by this name
     return FaultyWorkerActor
 
 
 def faulty_server(faults: Sequence[Fault], marks: Path) -> type[ServerActor]:
-    """A server with these faults, as a class; it changes modules, so it is to be used in a process of its own."""
+    """Return a class of servers with these faults. It patches modules, so it must be used in another process."""
 
     class FaultyServerActor(ServerActor):
-        pool_options: ClassVar[dict[str, Any]] = {"cores": 64}  # all workers are given units, whatever this machine has
+        pool_options: ClassVar[dict[str, Any]] = {"cores": 64}  # all workers get units, however few cores there are
 
         def __init__(self) -> None:
             mine = Faults(faults, marks, None)
@@ -158,13 +167,13 @@ def faulty_server(faults: Sequence[Fault], marks: Path) -> type[ServerActor]:
 
 
 def timeouts_for(faults: Sequence[Fault], timeouts: Timeouts | None = None) -> Timeouts:
-    """On a busy machine the victim of a kill may lag, and must not lose its unit for that."""
+    """Return timeouts for the faults: a process to be killed must not lose its unit first on a busy machine."""
     timeouts = timeouts or Timeouts()
     return replace(timeouts, overdue=60.0) if all(fault.kind == "kill" for fault in faults) else timeouts
 
 
 class Torn:
-    """A file that may die with half of what was written to it."""
+    """A file whose process may die after half of the data is written."""
 
     def __init__(self, file: Any, moment: Any) -> None:
         self.file, self.moment = file, moment
@@ -177,6 +186,6 @@ class Torn:
 
 
 def faulty_on_ray(faults: Sequence[Fault], marks: Path) -> type[RayTrainer]:
-    """A RayTrainer whose processes have these faults."""
+    """Return a class of RayTrainers whose processes have these faults."""
     group = type("FaultyGroup", (WorkerGroup,), {"worker_class": faulty_worker(faults, marks)})
     return type("FaultyTrainer", (RayTrainer,), {"server_class": faulty_server(faults, marks), "group_class": group})

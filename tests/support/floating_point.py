@@ -1,4 +1,4 @@
-"""How this thread's processor computes with floats, set as a library might set it."""
+"""Floating-point modes of this thread's processor, as a library might set them."""
 
 import ctypes
 import platform
@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 
-WORDS = 8  # that glibc's fenv_t has room for, on any processor
-# Which word of it to change, and its bits: x86-64's MXCSR (Intel's manual, volume 1, section 10.2.3) and Arm's FPCR.
+WORDS = 8  # at least the size of glibc's fenv_t on any processor
+# The word to change, and its bits: x86-64's MXCSR (Intel's manual, volume 1, section 10.2.3) and Arm's FPCR.
 MODES = {
     "x86_64": (7, {"flush": 0x8000, "denormals are zero": 0x40, "both": 0x8040, "down": 0x2000, "toward zero": 0x6000}),
     "aarch64": (0, {"flush": 1 << 24, "down": 2 << 22, "toward zero": 3 << 22}),
@@ -18,10 +18,10 @@ NAMES = list(MODES["x86_64"][1])
 
 @contextmanager
 def computing(mode: str) -> Iterator[None]:
-    """In the block, this thread computes in a mode of NAMES. Skips the test where the mode or glibc is not there."""
+    """Set a mode of NAMES for this thread in the block. Skips the test if the mode or glibc is not available."""
     word, modes = MODES.get(platform.machine(), (0, {}))
     if mode not in modes or platform.libc_ver()[0] != "glibc":
-        pytest.skip(f"no way is known to make {platform.platform()} compute in the mode {mode!r}")
+        pytest.skip(f"cannot set the mode {mode!r} on {platform.platform()}")
     libm = ctypes.CDLL("libm.so.6")
     before = (ctypes.c_uint32 * WORDS)()
     assert libm.fegetenv(before) == 0

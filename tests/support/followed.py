@@ -1,4 +1,4 @@
-"""Rows that come one after the other, as a dataset that grows and as a stream, and runs that follow them."""
+"""Rows that arrive over time, as a growing dataset or a stream, and runs that follow them."""
 
 import io
 import subprocess
@@ -15,7 +15,7 @@ from tests.support.helpers import inside
 ROWS, BATCH = 4_000, 150  # 26 whole steps, and 100 rows
 FLAGS = ["--follow", "--hidden", "20", "--batch", str(BATCH), "--microbatch", "32"]
 CONFIG = TrainConfig(hidden=20, batch=BATCH, microbatch=32, epochs=1, lr_schedule="constant", follow=True)
-SECONDS = 60  # the longest that anything may take
+SECONDS = 60  # timeout
 
 
 def publish(folder: Path, rows: tuple[Any, Any], first: int, last: int, *, end: bool = False) -> None:
@@ -27,7 +27,7 @@ def publish(folder: Path, rows: tuple[Any, Any], first: int, last: int, *, end: 
 
 
 def stream(rows: tuple[Any, Any], first: int = 0, last: int = ROWS, *, cut: int = 0) -> bytes:
-    """Rows as an Arrow IPC stream of lists, as other programs have them; without its last `cut` bytes."""
+    """Return rows as an Arrow IPC stream of lists, without its last `cut` bytes."""
     pixels, labels = rows
     sink = io.BytesIO()
     kind = pa.schema([("label", pa.int32()), ("pixels", pa.list_(pa.uint8(), 784))])

@@ -1,9 +1,9 @@
-"""The golden trainings: small ones whose weights have the same bits wherever they are computed.
+"""Golden runs: small runs whose weights must have the same bits on every machine.
 
     python -m tests.support.golden [--data FOLDER] [NAME...]
 
-Trains those of `LOCAL` in this process and prints their hashes as lines of `GOLDEN`. Exit status: 0 if they are as
-recorded, 1 if one differs.
+Makes the runs of `LOCAL` in this process, and prints their hashes as lines of `GOLDEN`. The exit status is 0 if all are
+as recorded, else 1.
 """
 
 import argparse
@@ -20,9 +20,9 @@ import numpy as np
 from ddmlp.cli import train
 from ddmlp.data.writer import DatasetWriter
 
-# Name to dataset and flags of a training in one process. Together they have: whole vectors of hidden units, and
-# parts of one; microbatches below, at and above a block of rows, and short ones at the end of a step and of an
-# epoch; sparse rows, dense ones, and some of zeros only. Small, because emulation is some hundred times slower.
+# The dataset and flags of each run in one process. Together they cover: whole and partial vectors of hidden units;
+# microbatches smaller than, equal to and larger than a block of rows, and short ones at the end of a step and of an
+# epoch; sparse, dense and zero rows. The runs are small, because emulation is about a hundred times slower.
 LOCAL = {
     "defaults": ("sample", ["--stop-after", "200"]),
     "delay": ("sample", ["--delay", "1", "--batch", "200", "--microbatch", "100", "--hidden", "32", "--epochs", "1"]),
@@ -57,8 +57,11 @@ GOLDEN = {
 
 
 def make_data(folder: Path) -> None:
-    """Write the datasets: `sample`, the digits as `make train` has them without a download; `dense`, images of 2 x 300
-    in 3 classes with few zeros, but for some rows; and `stream`, of several shards, whose end is marked."""
+    """Write the datasets.
+
+    `sample` is the sample of `make train`. `dense` has images of 2 x 300 pixels in 3 classes, with few zeros except in
+    some rows. `stream` has several shards, and is marked as complete.
+    """
     from tools.sample_mnist import load_digits, split
 
     images, labels = load_digits()
@@ -75,7 +78,7 @@ def make_data(folder: Path) -> None:
 def write(
     path: Path, images: np.ndarray, labels: np.ndarray, *, classes: int, shard_rows: int = 10_000, end: bool = False
 ) -> None:
-    """Write a dataset of these rows."""
+    """Write a dataset."""
     with DatasetWriter(path, images.shape[1:], classes, shard_rows=shard_rows) as writer:
         writer.append(images, labels)
         if end:
@@ -83,7 +86,7 @@ def write(
 
 
 def weights_of(name: str, data: Path) -> str:
-    """Train one of `LOCAL` as the command does; returns the SHA-256 of its weights. data: what `make_data` wrote."""
+    """Make a run of `LOCAL` with the command, on the data of `make_data`; return the SHA-256 of its weights."""
     dataset, flags = LOCAL[name]
     with TemporaryDirectory() as folder:
         run = Path(folder, "run")
@@ -93,14 +96,12 @@ def weights_of(name: str, data: Path) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.support.golden", description="Train the golden trainings.")
+    parser = argparse.ArgumentParser(prog="python -m tests.support.golden", description="Make the golden runs.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(LOCAL)} (default: all)")
-    parser.add_argument(
-        "--data", type=Path, help="folder of the datasets; made if it is not there (default: none kept)"
-    )
+    parser.add_argument("--data", type=Path, help="folder for the datasets (default: a temporary one)")
     args = parser.parse_args(arguments)
     if unknown := set(args.names) - set(LOCAL):
-        parser.error(f"found {', '.join(sorted(unknown))}, expected names of {', '.join(LOCAL)}")
+        parser.error(f"found {', '.join(sorted(unknown))}, expected names from {', '.join(LOCAL)}")
     with TemporaryDirectory() as folder:
         data = args.data or Path(folder)
         if not (data / "stream").exists():

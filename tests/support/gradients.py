@@ -1,4 +1,4 @@
-"""Gradients computed in other ways than the kernels do, and how far apart they are."""
+"""Gradients computed in other ways than by the kernels, and their distance."""
 
 import math
 
@@ -12,7 +12,7 @@ SHAPES = [(Shape(1, 1, 2), 1), (Shape(4, 3, 2), 1), (Shape(5, 4, 3), 7), (Shape(
 
 
 def case(shape, rows, seed=1):
-    """Weights, pixels (B, m) and labels (B,), drawn."""
+    """Return random weights, pixels (B, m) and labels (B,)."""
     draw = np.random.default_rng(seed)
     weights = Weights.join(draw.normal(size=shape[:2]), draw.normal(size=shape[1:]))
     pixels = draw.integers(0, 256, (rows, shape.inputs), dtype=np.uint8)
@@ -20,13 +20,13 @@ def case(shape, rows, seed=1):
 
 
 def exact(weights, pixels, labels):
-    """The same as the reference takes it: W1, W2, x and t, float64."""
+    """Return W1, W2, x and t in float64, as the reference takes them."""
     t = np.eye(weights.shape.outputs)[labels]
     return weights.w1.astype(np.float64), weights.w2.astype(np.float64), pixels / 255, t
 
 
 def run(weights, pixels, labels):
-    """The error E, the mistakes and the gradient, from a network of just the size."""
+    """Return the error E, the number of mistakes and the gradient, from a network of exactly this size."""
     out = Weights(weights.shape)
     out.w1[...] = out.w2[...] = np.nan
     error, mistakes, _ = Network(weights.shape, len(labels)).gradient(weights, pixels, labels, out)
@@ -34,13 +34,13 @@ def run(weights, pixels, labels):
 
 
 def apart(one, other):
-    """How far apart two vectors are, relative to their norms."""
+    """Return the distance of two vectors, relative to their norms."""
     one, other = (np.asarray(side, np.float64).ravel() for side in (one, other))
     return np.linalg.norm(one - other) / (np.linalg.norm(one) + np.linalg.norm(other))
 
 
 def scalar_gradients(w1, w2, rows, classes):
-    """E, dE/dW1 and dE/dW2 as the note writes them: one row, one sum and one number at a time."""
+    """Return E, dE/dW1 and dE/dW2 by the note's formulas, in scalar arithmetic."""
     (m, n), o = w1.shape, w2.shape[1]
     error, d1, d2 = 0.0, [[0.0] * n for _ in range(m)], [[0.0] * o for _ in range(n)]
     for x, t in zip(rows.tolist(), classes.tolist(), strict=True):
@@ -58,21 +58,21 @@ def scalar_gradients(w1, w2, rows, classes):
 
 
 def central_differences(error, w1, w2, step):
-    """dE/dW1 and dE/dW2, every single number from E alone: error(w1, w2)."""
+    """Return dE/dW1 and dE/dW2 by central differences of E = error(w1, w2)."""
     slopes = []
     for layer in (w1, w2):
         slope = np.empty(layer.shape)
         for place in np.ndindex(layer.shape):
-            held, errors = layer[place], []
-            for moved in (held + step, held - step):
+            value, errors = layer[place], []
+            for moved in (value + step, value - step):
                 layer[place] = moved
                 errors.append(error(w1, w2))
-            layer[place] = held
+            layer[place] = value
             slope[place] = (errors[0] - errors[1]) / (2 * step)
         slopes.append(slope)
     return slopes
 
 
 def reference_slopes(w1, w2, x, t):
-    """Those of the reference's E."""
+    """Return the central differences of the reference's E."""
     return central_differences(lambda *weights: reference.error(*weights, x, t), w1, w2, 1e-5)

@@ -1,4 +1,4 @@
-"""Runs that follow a dataset which grows."""
+"""Runs that follow a growing dataset."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -23,7 +23,7 @@ PUBLICATIONS = [100, 1, 59, 300, 260, 7, 273]
 
 
 class Stream:
-    """A dataset that grows by what is asked for, and the job that follows it."""
+    """A dataset that grows on request, and a job that follows it."""
 
     def __init__(self, folder: Path, digits: tuple[np.ndarray, np.ndarray], **config: Any) -> None:
         self.path, self._digits, self.rows = folder / "data" / "train", digits, 0
@@ -31,7 +31,7 @@ class Stream:
         self.job = Job(replace(CONFIG, **config), folder / "data", folder / "run", workers=0, checkpoint_every=5)
 
     def publish(self, rows: int, *, end: bool = False, shard_rows: int = 90) -> None:
-        """Append so many of the rows that there are, and mark the end if asked to."""
+        """Append the next `rows` rows, and mark the dataset as complete if `end`."""
         with DatasetWriter(self.path, (28, 28), 10, shard_rows=shard_rows, extend=True) as writer:
             writer.append(*(part[self.rows : self.rows + rows] for part in self._digits))
             if end:
@@ -39,26 +39,26 @@ class Stream:
         self.rows += rows
 
     def begin(self) -> None:
-        """Make the folder of the run."""
+        """Create the folder of the run."""
         Run(self.job.run).create(Origin.from_manifest(self.job.config, self.job.data, Manifest.read(self.path)))
 
     def result(self) -> dict[str, Any]:
-        """Train to the end of what there is, its end marked."""
+        """Train to the end of the complete dataset; return the result."""
         return finished(build_trainer(self.job))
 
 
 def advance(trainer: Trainer, step: int) -> list[dict[str, Any]]:
-    """Train up to a step, and look whether there is more; the events."""
+    """Train up to a step, and check for new rows; return the events."""
     events = []
     while trainer.step < step or not trainer._data.idle:
         report = trainer.advance(0)
-        assert report.result is None, "it ended"
+        assert report.result is None, "the run ended"
         events += plain(report.events)
     return events
 
 
 def finished(trainer: Trainer) -> dict[str, Any]:
-    """Train to the end, and write the result."""
+    """Train to the end, and write the result; return it."""
     try:
         while (report := trainer.advance(0)).result is None:
             pass
@@ -70,7 +70,7 @@ def finished(trainer: Trainer) -> dict[str, Any]:
 
 
 def grown(stream: Stream, publications: Iterable[int], **options: Any) -> dict[str, Any]:
-    """Publish so many rows at a time, train on each as far as it goes, then mark the end."""
+    """Publish rows in several parts, train after each part, then mark the end; return the result."""
     trainer = None
     for rows in publications:
         stream.publish(rows, **options)

@@ -1,4 +1,4 @@
-"""Arrays with something on both sides that must stay as it is."""
+"""Arrays with guard bytes on both sides that must not change."""
 
 import numpy as np
 
@@ -6,20 +6,20 @@ BYTES, GUARD = 512, 0xA5
 
 
 class Guards:
-    """What stands beside the arrays that were given out."""
+    """The guard bytes of several arrays."""
 
     def __init__(self):
-        self._rooms = []
+        self._buffers = []
 
     def copy(self, array):
-        """The same numbers in a place that is watched."""
-        room = np.full(array.nbytes + 2 * BYTES, GUARD, np.uint8)
-        self._rooms.append(room)
-        inside = room[BYTES:-BYTES].view(array.dtype).reshape(array.shape)
+        """Return a copy of an array between guard bytes."""
+        buffer = np.full(array.nbytes + 2 * BYTES, GUARD, np.uint8)
+        self._buffers.append(buffer)
+        inside = buffer[BYTES:-BYTES].view(array.dtype).reshape(array.shape)
         inside[...] = array
         return inside
 
     def check(self):
-        for room in self._rooms:
-            assert (room[:BYTES] == GUARD).all()
-            assert (room[-BYTES:] == GUARD).all()
+        for buffer in self._buffers:
+            assert (buffer[:BYTES] == GUARD).all()
+            assert (buffer[-BYTES:] == GUARD).all()

@@ -1,4 +1,4 @@
-"""What several test files use."""
+"""Helpers for several test files."""
 
 import io
 import json
@@ -17,7 +17,7 @@ from ddmlp.cli import terminal
 
 
 def inside(main: Callable[[], int | None], *arguments: object) -> subprocess.CompletedProcess[str]:
-    """A command within this process, which is faster than one of its own."""
+    """Run a command in this process, which is faster than a subprocess."""
     called = [main.__module__, *map(str, arguments)]
     with (
         mock.patch.object(sys, "argv", called),
@@ -30,19 +30,19 @@ def inside(main: Callable[[], int | None], *arguments: object) -> subprocess.Com
 
 
 def plain(record: object) -> Any:
-    """Events or a result as a reader of their files has them: dictionaries, lists, texts and numbers."""
+    """Return events or a result as JSON values, as a reader of their files gets them."""
     return json.loads(json.dumps(msgspec.to_builtins(record)))
 
 
 def elsewhere() -> dict[str, str]:
-    """Variables of the environment with which Numba compiles for a processor that has no fma, nor anything newer."""
+    """Return environment variables that make Numba compile for an old processor without fma."""
     if platform.machine() not in ("x86_64", "AMD64"):
-        pytest.skip(f"no other processor than {platform.machine()} is known that this one can stand for")
+        pytest.skip(f"no older processor is known for {platform.machine()}")
     return {"NUMBA_CPU_NAME": "nehalem", "NUMBA_CPU_FEATURES": ""}
 
 
 class Clock:
-    """Takes the place of the module time: it goes on where somebody sleeps, and where it is told to."""
+    """Replaces the module time: the clock advances only in `sleep` and `costing`."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -57,7 +57,7 @@ class Clock:
         self.now += seconds
 
     def costing(self, seconds: float, call: Callable[..., Any]) -> Callable[..., Any]:
-        """What calls `call` and takes so long."""
+        """Return a function that calls `call` and advances the clock by `seconds`."""
 
         def costly(*arguments: Any) -> Any:
             self.now += seconds

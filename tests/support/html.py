@@ -1,4 +1,4 @@
-"""What a browser would find in a page: its elements and its text, read strictly."""
+"""A strict parser of HTML pages: elements and text as a browser finds them."""
 
 import re
 from html.parser import HTMLParser
@@ -7,8 +7,11 @@ VOID = {"img", "meta"}
 
 
 class Page(HTMLParser):
-    """elements: (name, attributes) in their order; text: all of it, but for styles, with single spaces; tables: of
-    each its class and the texts of its cells, by row; marked: the texts of the elements <mark>."""
+    """A parsed page.
+
+    elements: (name, attributes) in order; text: all text except styles, with single spaces; tables: the class of each,
+    and the text of its cells by row; marked: the texts of <mark> elements.
+    """
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -49,19 +52,19 @@ class Page(HTMLParser):
             self.marked.append(data)
 
     def all(self, name: str) -> list[dict[str, str | None]]:
-        """The attributes of all elements of a name."""
+        """Return the attributes of all elements with a name."""
         return [attributes for tag, attributes in self.elements if tag == name]
 
     def pictures(self) -> list[str]:
-        """What the elements that are drawn say that they show."""
+        """Return the labels of all elements with the role img."""
         return [each["aria-label"] for _, each in self.elements if each.get("role") == "img"]
 
     def rows(self, kind: str | None = None) -> list[list[str]]:
-        """The cells of all tables of a class, by row."""
+        """Return the rows of all tables with a class, as lists of cell texts."""
         return [row for found, rows in self.tables if found == kind for row in rows]
 
     def outside(self) -> list[str]:
-        """Whatever would be fetched from elsewhere, or run."""
+        """Return everything that would be loaded from another server, or executed."""
         found = [name for name, _ in self.elements if name in {"script", "link", "iframe", "object", "embed", "base"}]
         for _, attributes in self.elements:
             for name, value in attributes.items():

@@ -1,4 +1,4 @@
-"""Streams taken in to datasets, and what of them is there."""
+"""Streams ingested into datasets, and the rows of these datasets."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ from tests.support.streams import source_of, until
 def ingesting(
     source: Source, path: Path, rows: int = 1, classes: int = 10, seconds: float = 1.0, notes: list[str] | None = None
 ) -> Iterator[StreamIngest]:
-    """notes: where to put what it says."""
+    """Run an ingest in the block; `notes` collects its messages."""
     notes = [] if notes is None else notes
     ingest = StreamIngest(source, path, classes, rows, publish_seconds=seconds, note=notes.append)
     ingest.start()
@@ -31,7 +31,7 @@ def ingesting(
 
 
 def receive(content: bytes, path: Path, **options: Any) -> StreamIngest:
-    """Ingest a whole file; returns when it is done."""
+    """Ingest a stream until it ends or fails; return the ingest."""
     with source_of(content, path.with_name("stream")) as source, ingesting(source, path, **options) as ingest:
         until(lambda: ingest.ended or ingest.error)
     return ingest
@@ -47,13 +47,13 @@ def refusal(content: bytes, path: Path, **options: Any) -> str:
 
 
 def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """All pixels (rows, m) and labels, verified."""
+    """Return all pixels (rows, m) and labels (rows,), verified."""
     dataset = Dataset(path, verify=True)
     return dataset.gather(np.arange(len(dataset)))
 
 
 def numbers(path: Path) -> list[int]:
-    """The numbers of the rows in a dataset, by their pixels; none where there is no dataset."""
+    """Return the numbers of the rows in a dataset, given by their pixels; [] if there is no dataset."""
     if not (path / NAME).exists():
         return []
     pixels, _ = read(path)

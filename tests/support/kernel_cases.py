@@ -1,4 +1,4 @@
-"""Networks, weights and rows to try the kernels with, in guarded buffers; and the same steps by the slow kernels."""
+"""Test cases for the kernels: networks, weights and rows in guarded buffers, and the same steps by slow kernels."""
 
 from types import SimpleNamespace
 
@@ -22,7 +22,7 @@ def draw_weights(shape, kind, draw):
 
 
 def draw_pixels(rows, inputs, density, draw):
-    """Some rows are all zero, some all 255."""
+    """Return random pixels; some rows are all 0, some all 255."""
     pixels = draw.integers(1, 256, (rows, inputs)) * (draw.random((rows, inputs)) < density)
     special = draw.random(rows)
     pixels[special < 0.1], pixels[special > 0.95] = 0, 255
@@ -31,7 +31,7 @@ def draw_pixels(rows, inputs, density, draw):
 
 @st.composite
 def cases(draw):
-    """A network in guarded buffers, three versions of its weights, and the rows of some steps."""
+    """Draw a network in guarded buffers, three versions of its weights, and the rows of some steps."""
     counts = st.sampled_from([1, 2, 127, 128, 129, 300])
     shape = Shape(
         draw(st.sampled_from([1, 2, 7, 8, 9, 100, 128, 129, 260]), label="inputs"),
@@ -40,7 +40,7 @@ def cases(draw):
     )
     bounds = np.cumsum([0, *draw(st.lists(counts, min_size=1, max_size=3), label="rows")])
     size = draw(st.sampled_from([1, 2, 50, 128, 129, 300]), label="microbatch")
-    size = max(size, 1 + np.diff(bounds).max() // 20)  # or the slow kernels take long
+    size = max(size, 1 + np.diff(bounds).max() // 20)  # limits the time of the slow kernels
     kind = draw(st.sampled_from([*KINDS, "mixed"]), label="weights")
     density = draw(st.sampled_from([0, 0.02, 0.2, 0.5, 1]), label="density")
     generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1), label="seed"))
@@ -53,7 +53,7 @@ def cases(draw):
 def build(shape, size, weights, pixels, labels, bounds, draw):
     guards = Guards()
     network = guarded(Network(shape, size, max(-(-int(rows) // size) for rows in np.diff(bounds))), guards)
-    # Earlier rows leave something in all of its buffers.
+    # Fill all of its buffers with values of other rows.
     earlier = min(300, size)
     network.gradient(
         draw_weights(shape, "drawn", draw), draw_pixels(earlier, shape.inputs, 1, draw),
@@ -75,7 +75,7 @@ def guarded(network, guards):
 
 
 def train(case, stack, first=0, last=None, network=None):
-    """Make some of the steps in one call."""
+    """Make the steps from `first` to `last` in one call."""
     bounds = case.bounds[first : None if last is None else last + 1]
     rows = slice(bounds[0], bounds[-1])
     steps = Steps(
@@ -85,13 +85,13 @@ def train(case, stack, first=0, last=None, network=None):
 
 
 def node(case, weights, begin, end):
-    """A node of a step's reduction tree: the gradient of these rows and what is counted of them."""
+    """Return the gradient of these rows, a node of a step's reduction tree, and their statistics."""
     out = Weights(case.shape, case.guards.copy(np.zeros(case.shape.size, F)))
     return out, case.network.gradient(weights, case.pixels[begin:end], case.labels[begin:end], out)
 
 
 def slow_steps(case, stack):
-    """The same steps by the slow kernels: what is found of each, up to the first that is refused."""
+    """Make the steps by the slow kernels, up to the first that is rejected; return the weights and the gradients."""
     versions, found = [Weights(case.shape, flat.copy()) for flat in stack], []
     for step in range(case.count):
         read, source, target = case.slots[step]
@@ -109,7 +109,7 @@ def slow_steps(case, stack):
 
 
 def same(one, other):
-    """Whether two arrays have the same bits. Each NaN is as good as another."""
+    """Whether two arrays have the same bits, where all NaNs are equal."""
     one, other = (
         np.where(np.isnan(side), F(np.nan), side).astype(F, order="C").view(np.uint32) for side in (one, other)
     )
@@ -117,7 +117,7 @@ def same(one, other):
 
 
 def check_padding(case, *buffers):
-    """Behind the hidden units, and behind the outputs, is +0."""
+    """Assert that the padding after hidden units and outputs is +0."""
     _, n, o = case.shape
     scratch, width = case.network._scratch, case.shape.width
     for buffer in (*buffers, case.stack, scratch.y1, scratch.d1, case.network._gradient, case.network._spare):
@@ -127,7 +127,7 @@ def check_padding(case, *buffers):
 
 
 def plain(shape, size, bounds, density=0.5):
-    """Steps that change the first version of drawn weights."""
+    """Return a case whose steps all read and write the first version of the weights."""
     draw = np.random.default_rng(1)
     weights = [draw_weights(shape, "drawn", draw) for _ in range(2)]
     pixels = draw_pixels(bounds[-1], shape.inputs, density, draw)

@@ -1,4 +1,4 @@
-"""A package with two kernels, to be imported again and again as other processes would."""
+"""A package with two kernels, to be imported repeatedly as if by new processes."""
 
 import importlib
 import os
@@ -40,14 +40,14 @@ TOTAL = 20  # total(X, 5), and twice the sum of X
 
 
 class Pair(NamedTuple):
-    """A kernel's argument. It stays when the package goes: Numba knows the class of a NamedTuple by its address."""
+    """A kernel's argument. It outlives the package, because Numba identifies a NamedTuple's class by its address."""
 
     a: NDArray[np.float32]
     b: NDArray[np.uint8]
 
 
 class Kernels:
-    """The package's sources, the cache of its code, and what a user has been told."""
+    """The package's sources, its code cache, and the messages to the user."""
 
     def __init__(self, folder: Path) -> None:
         self.sources = folder / "sources"
@@ -58,13 +58,13 @@ class Kernels:
         self.said: list[str] = []
 
     def write(self, **sources: str) -> None:
-        """Write modules, as they were before this process began."""
+        """Write modules with an old modification time."""
         for name, text in sources.items():
             (self.sources / f"{name}.py").write_text(text)
             os.utime(self.sources / f"{name}.py", (1e9, 1e9))
 
     def load(self) -> ModuleType:
-        """The module with the kernels, in what could be a new process: nobody was told anything."""
+        """Import the module with the kernels, as if in a new process without earlier messages."""
         for name in SOURCES:
             sys.modules.pop(name, None)
         self.said.clear()
@@ -74,5 +74,5 @@ class Kernels:
         return importlib.import_module("kernels")
 
     def code(self) -> list[Path]:
-        """The files in the cache."""
+        """Return the files in the cache."""
         return sorted(path for path in self.store.rglob("*") if path.is_file())

@@ -1,4 +1,4 @@
-"""Trainers in this process, with any worker: what they say, and which checkpoints they leave."""
+"""Trainers in this process with a given class of worker: events, results and checkpoints."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ CONFIG = TrainConfig(hidden=8, batch=150, microbatch=32, epochs=2)  # 27 steps a
 
 
 def train(trainer: Trainer) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Train to the end; the events and the result."""
+    """Train to the end; return the events and the result."""
     events = []
     try:
         while True:
@@ -32,7 +32,7 @@ def train(trainer: Trainer) -> tuple[list[dict[str, Any]], dict[str, Any]]:
 
 
 def trainer_with(job: Job, worker_class: type[Worker]) -> Trainer:
-    """A trainer whose worker is of this class."""
+    """Return a trainer with a worker of this class."""
 
     def connect(dataset: Dataset, plan: Plan, shape: Shape) -> LocalWorkerPool:
         return LocalWorkerPool(worker_class(dataset, plan, shape))
@@ -41,6 +41,6 @@ def trainer_with(job: Job, worker_class: type[Worker]) -> Trainer:
 
 
 def positions(job: Job) -> list[int]:
-    """The steps of all checkpoints that were written, as the chain has them."""
+    """Return the steps of all checkpoints, from the hash chain."""
     origin = Origin(job.config, job.data, Dataset(job.data / "train").manifest.sha256())
     return [link.step for link in HashChain(job.run / "chain.jsonl", origin.fixed).entries()]

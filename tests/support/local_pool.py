@@ -1,4 +1,4 @@
-"""A worker pool in this process, to test the step loop without others."""
+"""A worker pool in this process, to test the step loop without other processes."""
 
 from collections import deque
 from collections.abc import Collection
@@ -31,7 +31,7 @@ class LocalWorkerPool:
 
     @property
     def stats(self) -> PoolStats:
-        """What was counted so far."""
+        """The statistics so far."""
         return PoolStats(1, len(self._units), self._high_water, answered={0: self._answered})
 
     def submit(self, unit: Unit) -> None:
@@ -39,22 +39,22 @@ class LocalWorkerPool:
         self._units.append(unit)
         self._high_water = max(self._high_water, len(self._units))
 
-    def next_result(self, timeout: float = 0.0) -> Gradient:  # noqa: ARG002  # it never waits
-        """Compute the next unit of the queue, which must hold one. Raises what `Worker.compute` does."""
+    def next_result(self, timeout: float = 0.0) -> Gradient:  # noqa: ARG002  # never waits
+        """Compute the next unit of the queue, which must not be empty. Raises the errors of `Worker.compute`."""
         unit = self._units.popleft()
         stats = self._worker.compute(unit, self.weights[unit.version], self._gradient)
         self._answered += 1
         return Gradient(unit, self._gradient.flat, stats, worker=0)
 
     def reserve_weights(self, keep: Collection[int]) -> Weights:
-        """A buffer for the next version, which no unit in the queue reads."""
+        """Return a buffer for the next version that no unit in the queue reads."""
         weights = self.weights.reserve({*keep, *(unit.version for unit in self._units)})
-        assert weights is not None, "this store has as many buffers as are needed"
+        assert weights is not None, "this store creates buffers on demand"
         return weights
 
     def publish_weights(self, version: int) -> None:
-        """Let units read the reserved buffer as the weights of `version`."""
+        """Publish the reserved buffer as the weights of `version`."""
         self.weights.publish(version)
 
     def close(self) -> None:
-        """Nothing has to be released."""
+        """Do nothing: there are no resources."""

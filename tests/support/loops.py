@@ -1,4 +1,4 @@
-"""The loops of one process and of a worker, on a small dataset, without a trainer."""
+"""The step loops with and without a worker, on a small dataset, without a trainer."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +29,7 @@ STEEP_ROW = 77  # the only row of class 2
 
 
 def write(path: Path) -> Dataset:
-    """Rows that are drawn: about half of their pixels are zero."""
+    """Write random rows; about half of the pixels are zero."""
     draw = np.random.default_rng(1)
     pixels = draw.integers(1, 256, (ROWS, 2, 2), np.uint8) * (draw.random((ROWS, 2, 2)) < 0.5).astype(np.uint8)
     labels = draw.integers(0, 2, ROWS, np.uint8)
@@ -40,7 +40,7 @@ def write(path: Path) -> Dataset:
 
 
 def steep() -> Weights:
-    """Weights that give STEEP_ROW a gradient that is not finite, and each other row one that hardly moves them."""
+    """Return weights for which STEEP_ROW has a non-finite gradient, and every other row a tiny one."""
     weights = Weights(SHAPE)
     weights.w2[:, :2], weights.w2[:, 2] = 1.6e38, -3e38
     return weights
@@ -61,7 +61,7 @@ def local(job: Job, dataset: Dataset, start: Checkpoint | None = None) -> LocalS
 
 
 def looped(job: Job, dataset: Dataset, start: Checkpoint | None = None) -> StepLoop:
-    """The same with a worker, and with all that a worker needs."""
+    """Return the step loop with a worker."""
     start, plan = start or begin(), job.plan(dataset.manifest)
     pool, optimizer = LocalWorkerPool(Worker(dataset, plan, SHAPE)), SGD(job.config, start.state)
     server = start_server(job, optimizer, start, pool)
@@ -73,7 +73,7 @@ def looped(job: Job, dataset: Dataset, start: Checkpoint | None = None) -> StepL
 
 
 def made(loop: Loop, plan: Plan, upto: int | None = None) -> Iterator[list[Applied]]:
-    """What each call makes, up to a position or to the end."""
+    """Yield the steps of each call, up to a position or to the end."""
     upto = plan.steps if upto is None else upto
     while loop.step < upto:
         before, applied = loop.step, loop.advance(plan, upto, 1e99)
@@ -86,12 +86,12 @@ def all_made(loop: Loop, plan: Plan, upto: int | None = None) -> list[Applied]:
 
 
 def copied(snapshot: Checkpoint) -> Checkpoint:
-    """A snapshot with arrays of its own, as a checkpoint has."""
+    """Return a snapshot with copied arrays, like a checkpoint."""
     weights, *earlier = (Weights(SHAPE, each.flat.copy()) for each in (snapshot.weights, *snapshot.earlier))
     return Checkpoint(weights, snapshot.step, earlier=tuple(earlier), state=snapshot.state)
 
 
 def hashes(loop: Loop) -> list[str]:
-    """The SHA-256 of each version that steps to come read."""
+    """Return the SHA-256 of each version that later steps read."""
     snapshot = loop.snapshot()
     return [weights.sha256() for weights in (*snapshot.earlier, snapshot.weights)]

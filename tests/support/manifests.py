@@ -1,4 +1,4 @@
-"""A good manifest, and its JSON."""
+"""A valid manifest, and its JSON."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ GOOD = Manifest(5, (2, 3), 4, 2, SHARDS)
 
 
 def document() -> dict[str, Any]:
-    """The JSON of GOOD, written out by hand."""
+    """Return the JSON of GOOD, written by hand."""
     return {
         "format": "ddmlp-dataset",
         "version": 1,

@@ -1,4 +1,4 @@
-"""An HTTP server on this machine that has files, and can misbehave."""
+"""A local HTTP server of files that can misbehave."""
 
 import threading
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 
 class Handler(BaseHTTPRequestHandler):
-    """The first folder of the URL says how the server behaves, the rest names the file."""
+    """The first part of the URL's path selects the behaviour, the second the file."""
 
     server: "Mirror"
 
@@ -17,7 +17,7 @@ class Handler(BaseHTTPRequestHandler):
         try:
             BEHAVIOURS[behaviour](self, self.server.files[name])
         except ConnectionError:
-            self.close_connection = True  # the client had enough, as it may
+            self.close_connection = True  # the client may disconnect at any time
 
     def send(self, status: int, data: bytes, length: int | None = None) -> None:
         self.send_response(status)
@@ -31,7 +31,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def send_the_third_time(self, data: bytes) -> None:
-        """The connection breaks off twice."""
+        """Break off the first two connections."""
         self.send(200, data if len(self.server.requests) == 3 else data[:300], len(data))
 
     def log_message(self, *_: object) -> None:

@@ -1,4 +1,4 @@
-"""Datasets whose pixels and labels tell the number of each row."""
+"""Datasets in which pixels and labels give the number of the row."""
 
 from pathlib import Path
 
@@ -10,13 +10,13 @@ from ddmlp.data.writer import DatasetWriter
 
 
 def rows(count: int, start: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Rows whose pixels and labels tell their number."""
+    """Return rows whose pixels and labels give their number."""
     numbers = np.arange(start, start + count)
     return np.repeat(numbers % 256, 4).reshape(-1, 2, 2).astype(np.uint8), (numbers % 10).astype(np.uint8)
 
 
 def add(path: Path, *counts: int, end: bool = False, **options: object) -> None:
-    """Add so many rows whose pixels and labels tell their number, a publication for each count."""
+    """Append numbered rows, with one publication for each count."""
     done = Manifest.read(path).rows if (path / NAME).exists() and not options else 0
     with DatasetWriter(path, (2, 2), 10, **{"shard_rows": 5, **(options or {"extend": True})}) as writer:
         for count in counts:
@@ -28,7 +28,7 @@ def add(path: Path, *counts: int, end: bool = False, **options: object) -> None:
 
 
 def read(path: Path) -> tuple[list[int], list[int]]:
-    """The first pixel and the label of every row, each shard verified."""
+    """Return the first pixel and the label of every row; verifies the shards."""
     dataset = Dataset(path)
     dataset.verify()
     pixels, labels = dataset.gather(np.arange(len(dataset)))
@@ -36,7 +36,7 @@ def read(path: Path) -> tuple[list[int], list[int]]:
 
 
 def numbers_of(dataset: Dataset, start: int = 0) -> list[int]:
-    """The first pixel of every row from `start` on."""
+    """Return the first pixel of every row from `start` on."""
     places = np.arange(start, len(dataset))
     pixels, labels = dataset.gather(places)
     assert labels.tolist() == (places % 10).tolist()

@@ -1,4 +1,4 @@
-"""Photographs of handwritten digits on paper, rendered: in any light, with all that lies on a page beside the digit."""
+"""Rendered photographs of handwritten digits on paper, with uneven light, lines and dirt."""
 
 import io
 from collections.abc import Callable
@@ -6,13 +6,13 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-PAGE = 480, 640  # height and width; of small digits twice that
+PAGE = 480, 640  # height and width; twice that for small digits
 
-Light = np.ndarray  # the share of the light that comes back from each place, (height, width)
+Light = np.ndarray  # the fraction of light that each point reflects, (height, width)
 
 
 def paper(random: np.random.Generator, scale: int = 1) -> Light:
-    """An empty sheet: not quite white, a little blotchy."""
+    """Return an empty sheet: not quite white, slightly uneven."""
     blotches = Image.fromarray(random.normal(0, 1, (6, 8)).astype(np.float32))
     height, width = (side * scale for side in PAGE)
     coarse = np.asarray(blotches.resize((width, height), Image.Resampling.BICUBIC))
@@ -22,12 +22,14 @@ def paper(random: np.random.Generator, scale: int = 1) -> Light:
 def write(
     page: Light, digit: np.ndarray, random: np.random.Generator, size: float, at: tuple[float, float] | None = None
 ) -> Light:
-    """A digit (28, 28) uint8 on a page, its frame `size` pixels high, turned a little; at: its middle, by default
-    anywhere but at the border."""
+    """Write a digit, uint8 (28, 28), on a page, `size` pixels high and slightly rotated.
+
+    `at` is its centre, by default random but not at the border.
+    """
     side = round(size)
     turned = Image.fromarray(digit).resize((side, side), Image.Resampling.BICUBIC)
     drawn = np.asarray(turned.rotate(random.uniform(-8, 8), Image.Resampling.BICUBIC), np.float32) / 255
-    drawn = np.clip(1.6 * drawn, 0, 1)  # a pen has a sharper edge than a scanner of 1990
+    drawn = np.clip(1.6 * drawn, 0, 1)  # a pen has sharper edges than the scans in MNIST
     height, width = page.shape
     room = side * 0.55
     middle = at or (random.uniform(room, height - room), random.uniform(room, width - room))
@@ -40,14 +42,14 @@ def write(
 
 
 def lamp(page: Light, random: np.random.Generator) -> Light:
-    """Light that falls off from one side."""
+    """Let the light fall off from one side."""
     angle, dark = random.uniform(0, 2 * np.pi), random.uniform(0.2, 0.4)
     along = _along(page, angle)
     return page * (dark + (1 - dark) * (1 - along) ** random.uniform(1, 2))
 
 
 def shadow(page: Light, random: np.random.Generator) -> Light:
-    """A shadow with an edge across the page."""
+    """Cast a shadow with an edge across the page."""
     along = _along(page, random.uniform(0, 2 * np.pi))
     edge, soft = random.uniform(0.3, 0.7), random.uniform(0.002, 0.03)
     lit = 1 / (1 + np.exp(np.clip((along - edge) / soft, -50, 50)))
@@ -56,7 +58,7 @@ def shadow(page: Light, random: np.random.Generator) -> Light:
 
 
 def ruled(page: Light, random: np.random.Generator) -> Light:
-    """Printed lines, a little tilted, and often a margin."""
+    """Print ruled lines, slightly tilted, and often a margin."""
     height, width = page.shape
     down, across = np.mgrid[:height, :width]
     spacing, tilt = random.uniform(30, 60) * height / PAGE[0], random.uniform(-0.03, 0.03)
@@ -69,7 +71,7 @@ def ruled(page: Light, random: np.random.Generator) -> Light:
 
 
 def specks(page: Light, random: np.random.Generator) -> Light:
-    """Dirt: dots and short hairs, dark."""
+    """Add dark specks of dirt."""
     height, width = page.shape
     down, across = np.mgrid[:height, :width]
     for _ in range(random.integers(10, 40)):
@@ -79,7 +81,7 @@ def specks(page: Light, random: np.random.Generator) -> Light:
 
 
 def photographed(page: Light, random: np.random.Generator, *, noise: float = 3.0) -> Image.Image:
-    """What a camera makes of it: noise, and JPEG."""
+    """Return the page as photographed: with noise, as JPEG."""
     exposed = 250 * page + random.normal(0, noise, page.shape)
     file = io.BytesIO()
     Image.fromarray(np.clip(np.rint(exposed), 0, 255).astype(np.uint8)).save(file, "JPEG", quality=88)
@@ -87,14 +89,14 @@ def photographed(page: Light, random: np.random.Generator, *, noise: float = 3.0
 
 
 def _along(page: Light, angle: float) -> Light:
-    """How far each place is in a direction, 0 to 1."""
+    """Return the relative position of each point in a direction, 0 to 1."""
     down, across = np.mgrid[: page.shape[0], : page.shape[1]]
     found = np.cos(angle) * across + np.sin(angle) * down
     return (found - found.min()) / np.ptp(found)
 
 
 def photograph(kind: str, digit: np.ndarray, random: np.random.Generator) -> Image.Image:
-    """A photograph of one digit; kind: one of PHOTOGRAPHS."""
+    """Return a photograph of one digit; kind: one of PHOTOGRAPHS."""
     scale = 2 if kind in ("small", "combined") else 1
     size = random.uniform(0.1, 0.16) * PAGE[0] * scale if scale == 2 else random.uniform(0.3, 0.75) * PAGE[0]
     page = write(paper(random, scale), digit, random, size)
@@ -104,7 +106,7 @@ def photograph(kind: str, digit: np.ndarray, random: np.random.Generator) -> Ima
 
 
 def sheet(kind: str, digits: np.ndarray, random: np.random.Generator) -> Image.Image:
-    """A picture without a single digit; digits: some (n, 28, 28), n >= 2; kind: one of SHEETS."""
+    """Return a picture of no digit, or of two; digits: (n, 28, 28), n >= 2; kind: one of SHEETS."""
     page = paper(random)
     height, width = PAGE
     match kind:

@@ -1,4 +1,4 @@
-"""Pictures of real digits, in files of every kind."""
+"""Pictures of real digits, in files of every format."""
 
 import struct
 import zlib
@@ -15,7 +15,7 @@ DIGITS = 40
 
 
 def digits_of(sample: Path) -> np.ndarray:
-    """Real digits of the test set, (40, 28, 28), every class among them."""
+    """Return real digits of the test set, (40, 28, 28), 4 of each class."""
     _, test = find_pairs(sample)
     labels = read_idx(test.labels)
     chosen = np.concatenate([np.flatnonzero(labels == digit)[: DIGITS // 10] for digit in range(10)])
@@ -31,14 +31,14 @@ def inverted(digit: np.ndarray) -> Image.Image:
 
 
 def large(digit: np.ndarray) -> Image.Image:
-    """Ten times the size, off-centre on a sheet of white with a wide margin."""
+    """Return the digit ten times as large, off-centre on a white sheet with a wide margin."""
     sheet = Image.new("L", (700, 500), 255)
     sheet.paste(Image.fromarray(255 - digit).resize((280, 280), Image.Resampling.BICUBIC), (380, 40))
     return sheet
 
 
 def transparent(digit: np.ndarray) -> Image.Image:
-    """Black ink, the rest see-through."""
+    """Return the digit in black on a transparent background."""
     rgba = np.zeros((28, 28, 4), np.uint8)
     rgba[..., 3] = digit
     return Image.fromarray(rgba)
@@ -59,7 +59,7 @@ def palette(digit: np.ndarray) -> Image.Image:
 
 
 def coloured(digit: np.ndarray) -> Image.Image:
-    """Dark blue on light yellow."""
+    """Return the digit in dark blue on light yellow."""
     share = digit[..., None] / 255
     return Image.fromarray((share * (10, 20, 120) + (1 - share) * (250, 245, 190)).astype(np.uint8))
 
@@ -87,7 +87,7 @@ def save(folder: Path, kind: str, digit: np.ndarray) -> Path:
 
 
 def damaged(whole: bytes) -> Iterator[bytes]:
-    """A file, cut at some place and with some bits flipped: 60 times, always the same."""
+    """Yield 60 damaged copies of a file, truncated and with flipped bits; they are always the same."""
     random = np.random.default_rng(0)
     for _ in range(60):
         found = bytearray(whole[: random.integers(1, len(whole) + 1)])
@@ -97,7 +97,7 @@ def damaged(whole: bytes) -> Iterator[bytes]:
 
 
 def png(width: int, height: int) -> bytes:
-    """A PNG file that claims to be so large, with hardly any data."""
+    """Return a PNG file with a header that claims this size, but hardly any data."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -1,7 +1,7 @@
-"""A trainer whose server and workers are processes without Ray: real signals, and a start takes 20 ms.
+"""A trainer whose server and workers are processes without Ray, for tests with real signals; it starts in 20 ms.
 
-It uses the classes that Ray's actors are made of, and does what RayTrainer and WorkerGroup do: it restarts the server
-from its newest checkpoint, and replaces workers that die or hang.
+It uses the classes of Ray's actors, and does the work of RayTrainer and WorkerGroup: it restarts the server from its
+newest checkpoint, and replaces workers that die or hang.
 """
 
 import multiprocessing
@@ -24,11 +24,11 @@ from tests.support.faults import Fault, faulty_server, faulty_worker, timeouts_f
 
 FORK = multiprocessing.get_context("forkserver")
 FORK.set_forkserver_preload(["tests.support.faults"])
-TICK = 0.01  # seconds between looks at what has died
+TICK = 0.01  # seconds between checks for dead processes
 
 
 def _serve(requests: Connection, faults: Sequence[Fault], marks: Path) -> None:
-    """The server's process: calls methods of the actor, and sends what they return or raise."""
+    """Run the server: call methods of the actor, and send their results or exceptions."""
     server = faulty_server(faults, marks)()
     while True:
         method, arguments = requests.recv()
@@ -40,7 +40,7 @@ def _serve(requests: Connection, faults: Sequence[Fault], marks: Path) -> None:
 
 
 def _work(endpoints: Connection, number: int, slot: int, job: Job, faults: Sequence[Fault], marks: Path) -> None:
-    """A worker's process: works for one server after the other."""
+    """Run a worker: work for one server after another."""
     worker = faulty_worker(faults, marks)(number)
     while True:
         worker.work(job, endpoints.recv(), far=False, slot=slot)
@@ -48,17 +48,17 @@ def _work(endpoints: Connection, number: int, slot: int, job: Job, faults: Seque
 
 
 class ServerGone(Exception):
-    """The server's process is dead, or silent for too long."""
+    """The server's process is dead or does not answer."""
 
 
 class _Process:
     """A process, and the pipe to it."""
 
     def __init__(self, target: Any, *arguments: Any) -> None:
-        self.pipe, theirs = FORK.Pipe()
-        self.process = FORK.Process(target=target, args=(theirs, *arguments), daemon=True)
+        self.pipe, end = FORK.Pipe()
+        self.process = FORK.Process(target=target, args=(end, *arguments), daemon=True)
         self.process.start()
-        theirs.close()
+        end.close()
 
     def kill(self) -> None:
         self.process.kill()
@@ -68,7 +68,7 @@ class _Process:
 
 
 class ProcessTrainer:
-    """Used as the other trainers are."""
+    """A trainer with the same interface as the others."""
 
     def __init__(self, job: Job, faults: Sequence[Fault] = (), marks: Path = Path()) -> None:
         self._job = replace(job, timeouts=timeouts_for(faults, job.timeouts))
@@ -120,7 +120,7 @@ class ProcessTrainer:
         self._started += 1
 
     def _ask(self, method: str, *arguments: Any) -> Any:
-        """The server's answer; a server that is gone is restarted, and asked again."""
+        """Return the server's answer; restart a server that is gone, and repeat the call."""
         while True:
             try:
                 if self._server is None:
@@ -133,7 +133,7 @@ class ProcessTrainer:
                 self.deaths["server"] += 1
 
     def _call(self, method: str, *arguments: Any) -> Any:
-        """What the server answers; raises what it raised, and ServerGone."""
+        """Return the server's answer; raises its exception, or ServerGone."""
         assert self._server is not None
         pipe, deadline = self._server.pipe, time.monotonic() + self._job.timeouts.server
         try:
@@ -157,6 +157,6 @@ class ProcessTrainer:
                 self.deaths["worker"] += 1
                 self._start_worker()
             elif worker.pipe.poll():
-                with suppress(EOFError, OSError):  # it dies just now
+                with suppress(EOFError, OSError):  # the worker may die at this moment
                     worker.pipe.recv()
                     worker.pipe.send(self._endpoint)

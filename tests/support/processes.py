@@ -1,4 +1,4 @@
-"""The processes of a run, as the tests look at them, and a terminal to run one in."""
+"""The processes of a run, and a terminal to run a command in."""
 
 import os
 import pty
@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ACTORS = (b"ray::ServerActor", b"ray::WorkerActor")
-HOLDERS = (b"ray::Holder",)  # by which tests take CPUs from the others
+HOLDERS = (b"ray::Holder",)  # actors that tests use to occupy CPUs
 
 
 def actors(*titles: bytes) -> list[int]:
-    """The processes of actors on a Ray that was started here, or below; those with these titles."""
+    """Return the processes of actors, by default all with ACTORS as titles, below this process."""
     found = []
     for process in sorted(descendants(os.getpid())):
         try:
@@ -26,7 +26,7 @@ def actors(*titles: bytes) -> list[int]:
 
 
 def assert_no_actor_is_left(among: Callable[[], list[int]] = actors) -> None:
-    """Assert that the actors, or those of them that `among` gives, end soon."""
+    """Assert that the processes that `among` returns end soon."""
     deadline = time.monotonic() + 20
     while among() and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -34,12 +34,12 @@ def assert_no_actor_is_left(among: Callable[[], list[int]] = actors) -> None:
 
 
 def alive(processes: Iterable[int]) -> list[int]:
-    """Those of the processes that have not ended."""
+    """Return the processes that have not ended."""
     return [each for each in processes if Path(f"/proc/{each}/exe").exists()]
 
 
 def descendants(process: int) -> set[int]:
-    """The processes below `process`."""
+    """Return the descendants of a process."""
     parents = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -53,7 +53,7 @@ def descendants(process: int) -> set[int]:
 
 
 def own_bytes(process: int) -> int:
-    """The memory of a process that is its own: no files that it maps, nothing shared. 0 where it is gone."""
+    """Return the private memory of a process in bytes, without mapped files; 0 if it has ended."""
     try:
         lines = Path(f"/proc/{process}/status").read_text().splitlines()
     except OSError:
@@ -62,7 +62,7 @@ def own_bytes(process: int) -> int:
 
 
 def seconds_old(process: int) -> float:
-    """How long ago a process was started; 0 where it is gone."""
+    """Return the age of a process in seconds; 0 if it has ended."""
     try:
         started = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19])
     except OSError:
@@ -71,7 +71,7 @@ def seconds_old(process: int) -> float:
 
 
 class Terminal:
-    """A terminal with a command in it, which is a session of its own, as in a window."""
+    """A terminal with a command in its own session, as in a window."""
 
     def __init__(self, screen: int, process: subprocess.Popen[bytes]) -> None:
         self.process, self.shown = process, b""
@@ -82,25 +82,25 @@ class Terminal:
         os.write(self._screen, key)
 
     def wait_for(self, text: str) -> None:
-        """Wait until the command has shown it."""
+        """Wait until the command has printed `text`."""
         while text.encode() not in self.shown:
             assert self._more(), f"{text!r} was not shown: {self.shown!r}"
 
     def ended(self) -> int:
-        """Wait until the command has ended; its exit status."""
+        """Wait until the command has ended; return its exit status."""
         while self._more():
             pass
         return self.process.wait(20)
 
     def close(self) -> None:
-        """Close the window."""
+        """Close the terminal, like a window."""
         if self._screen is not None:
             os.close(self._screen)
             self._screen = None
 
     def _more(self) -> bool:
         assert self._screen is not None
-        assert select.select([self._screen], [], [], 60)[0], f"nothing came for 60 s after {self.shown!r}"
+        assert select.select([self._screen], [], [], 60)[0], f"no output for 60 s after {self.shown!r}"
         try:
             more = os.read(self._screen, 65536)
         except OSError:  # the other end is closed: the command has ended
@@ -111,10 +111,10 @@ class Terminal:
 
 @contextmanager
 def in_terminal(command: Sequence[object]) -> Iterator[Terminal]:
-    """A command in a terminal; it is killed if it has not ended then."""
+    """Run a command in a terminal; it is killed after the block if it has not ended."""
     screen, end = pty.openpty()
     environment = os.environ | {"TERM": "xterm", "COLUMNS": "120"}
-    # A fork in this process, which may have threads, is not for Python code: setsid makes the terminal the command's.
+    # setsid makes the terminal the command's; Python code in a fork of this process, which may have threads, is unsafe.
     words = ["setsid", "--ctty", *map(str, command)]
     with subprocess.Popen(words, stdin=end, stdout=end, stderr=end, env=environment) as process:
         os.close(end)

@@ -1,4 +1,4 @@
-"""Runs under trial: begun, trained, and computed again to see whether they came to what they should."""
+"""Runs for tests: begin, train, and recompute them."""
 
 import json
 import sys
@@ -14,13 +14,13 @@ from ddmlp.runs.run import Run
 from ddmlp.training.job import Job
 from tests.support.helpers import inside, plain
 
-# Nothing divides evenly: 27 steps an epoch, the last of 100 rows; microbatches of 32, the last ones of 22 and 4.
+# Nothing divides evenly: 27 steps per epoch, the last of 100 rows; microbatches of 32 rows, the last ones of 22 and 4.
 CONFIG = TrainConfig(hidden=20, batch=150, microbatch=32, epochs=2)
-ORIGIN = Origin(TrainConfig(hidden=7, lr=0.5, seed=2**64 - 1), Path("/some/data"), "a" * 64)  # of no data
+ORIGIN = Origin(TrainConfig(hidden=7, lr=0.5, seed=2**64 - 1), Path("/some/data"), "a" * 64)  # without a dataset
 
 
 class Row(NamedTuple):
-    """What happened, when, with how many workers, how often; and whether the weights are as promised."""
+    """A row of a table of faults: what and when, the workers, how often it fired, and whether the weights are right."""
 
     what: str
     when: str
@@ -34,15 +34,15 @@ def job(data: Path, run: Path, workers: int, config: TrainConfig = CONFIG, every
 
 
 def begin(path: Path, config: TrainConfig, data: Path) -> None:
-    """Make the folder of a run."""
+    """Create the folder of a run."""
     path.mkdir()
     Run(path).create(Origin.from_manifest(config, data, Dataset(data / "train").manifest))
 
 
 def train(trainer: Any, path: Path, until: Callable[[], bool] = lambda: False, seconds: float = 0.2) -> dict[str, Any]:
-    """Train to the end; or leave a checkpoint once `until` says so: then there is no result.
+    """Train to the end, and return the result; or stop with a checkpoint once `until` is true, and return {}.
 
-    seconds: between looks; 0 to look after each step.
+    `until` is called every `seconds`; 0 calls it after each step.
     """
     run = Run(path)
     try:
@@ -60,13 +60,13 @@ def train(trainer: Any, path: Path, until: Callable[[], bool] = lambda: False, s
 
 
 def weights_of(run: Path) -> str:
-    """The hash of the weights that a run has come to."""
+    """Return the SHA-256 of the final weights of a run."""
     found: str = json.loads((run / "result.json").read_bytes())["weights_sha256"]
     return found
 
 
 def assert_computed_again(path: Path, result: dict[str, Any]) -> None:
-    """Assert that replayed and verified a run comes to the weights of its result."""
+    """Assert that replay and verify get the weights of the result."""
     for command in (replay.main, verify.main):
         done = inside(command, path)
         assert done.returncode == 0, done.stderr
@@ -74,7 +74,7 @@ def assert_computed_again(path: Path, result: dict[str, Any]) -> None:
 
 
 def verified(path: Path) -> bool:
-    """Whether one process comes to the same weights at every checkpoint."""
+    """Whether one process gets the same weights at every checkpoint."""
     done = inside(verify.main, path)
     if done.returncode:
         print(done.stderr, file=sys.stderr)

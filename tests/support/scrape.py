@@ -1,5 +1,7 @@
-"""Trains on a Ray of its own that collects metrics, kills a worker meanwhile, and prints the result and what Prometheus
-would read then, as JSON: python -m tests.support.scrape DATA RUN"""
+"""Trains on a local Ray cluster that collects metrics, and kills a worker: python -m tests.support.scrape DATA RUN
+
+Prints the result, and the metrics that Prometheus would read, as JSON.
+"""
 
 import json
 import os
@@ -23,8 +25,8 @@ from ddmlp.training.report import Report
 from tests.support.events import progress
 from tests.support.processes import actors
 
-SECONDS = 30  # until what is counted must be seen
-# All that can be shown, under another name, because no run has all of it.
+SECONDS = 30  # timeout for the export of metrics
+# One event of every kind, under another run name, because no run has all of them.
 EVENTS = [
     Started(0, []),
     progress(1, queues=Queues(*[Queue(1, 2, 3.0)] * 2), waited=4.0, reissued=5),
@@ -34,7 +36,7 @@ EVENTS = [
 
 
 def train(job: Job, cluster: Cluster) -> Report:
-    """Train to the end, killing one worker on the way."""
+    """Train to the end, and kill one worker meanwhile."""
     trainer = RayTrainer(job, cluster)
     killed = False
     try:
@@ -48,7 +50,7 @@ def train(job: Job, cluster: Cluster) -> Report:
 
 
 def scrape(cluster: Cluster) -> str:
-    """What the metrics endpoint of the node shows of ours."""
+    """Return ddmlp's lines of the node's metrics endpoint."""
     (node,) = cluster.ray.nodes()
     with urllib.request.urlopen(f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics") as page:
         lines = page.read().decode().splitlines(keepends=True)
@@ -62,13 +64,13 @@ def main() -> None:
     cluster, text = connect(choose("local")), ""
     try:
         report = train(Job(config, data, run, 2, checkpoint_every=1000), cluster)
-        # A report may be exported in two parts. Each of these is exported after the one before, so with the last of
-        # them all of the first has been.
-        for name in ("everything", "more", "at last"):
+        # A report may be exported in two parts. Reports are exported in order, so when the last one is visible, all of
+        # the first is.
+        for name in ("everything", "more", "last"):
             RayMetrics(name).show(replace(report, trained=1, events=EVENTS), {"worker": 1, "server": 1})
             deadline = time.monotonic() + SECONDS
             while f'run="{name}"' not in text and time.monotonic() < deadline:
-                text += scrape(cluster)  # a gauge is shown once
+                text += scrape(cluster)  # a gauge is exported once
                 time.sleep(0.1)
     finally:
         cluster.leave()

@@ -1,4 +1,4 @@
-"""A small shard, of rows that are written out."""
+"""A small shard with known rows."""
 
 from pathlib import Path
 

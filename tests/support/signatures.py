@@ -1,4 +1,4 @@
-"""Files of other kinds than the one that is expected."""
+"""Files of other formats than expected."""
 
 import io
 import tarfile

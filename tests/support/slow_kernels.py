@@ -1,7 +1,7 @@
-"""The kernels' arithmetic once more, slow and plain: each sum in the order that `ddmlp.nn.kernels` says.
+"""A slow and simple version of the kernels: each sum has the order that `ddmlp.nn.kernels` defines.
 
-Numbers are float32. An operation on arrays is one on each number of them, and no two of these numbers meet: each sum is
-a loop. The fused multiply-add is made of float64 operations.
+Numbers are float32. Operations on arrays are element-wise, and each sum is a loop. The fused multiply-add is made of
+float64 operations.
 """
 
 from typing import NamedTuple
@@ -17,7 +17,7 @@ MAX_GRADIENT, MAX_MOVE = 1e38, 1e19
 
 
 class Gradient(NamedTuple):
-    """What a node of the reduction tree has: dE/dW1 (m, n) and dE/dW2 (n, o), and what is counted of its rows."""
+    """A node of the reduction tree: dE/dW1 (m, n), dE/dW2 (n, o), and the statistics of its rows."""
 
     error: float
     mistakes: int
@@ -27,19 +27,19 @@ class Gradient(NamedTuple):
 
 
 def fma(a, b, c):
-    """a * b + c, rounded once to float32."""
+    """Return a * b + c, rounded once to float32."""
     product = np.multiply(a, b, dtype=np.float64)  # exact: twice 24 bits
     whole = np.asarray(product + c)
     back = whole - product
-    rest = (product - (whole - back)) + (c - back)  # what the addition rounded off, exactly (TwoSum)
+    rest = (product - (whole - back)) + (c - back)  # the exact rounding error of the addition (TwoSum)
     inexact = np.isfinite(whole) & (rest != 0)
-    # Rounded to odd instead, whole is never halfway between two float32 by mistake: the second rounding is right.
+    # Rounding to odd prevents double rounding: `whole` is halfway between two float32 only if the exact sum is.
     number = whole.view(np.int64) - (inexact & ((rest > 0) != (whole > 0)))
     return (number | inexact).view(np.float64).astype(F)
 
 
 def total(parts):
-    """The sum of 64 numbers, the last axis: the upper half is added to the lower one, until one number is left."""
+    """Return the sums of 64 numbers along the last axis: the upper half is added to the lower, until one is left."""
     while parts.shape[-1] > 1:
         half = parts.shape[-1] // 2
         parts = parts[..., :half] + parts[..., half:]
@@ -79,7 +79,7 @@ def ln(x):
 
 
 def forward(w1, w2, pixels, labels):
-    """y1 (B, n), y2 (B, o), and of each row the likeliest class and E."""
+    """Return y1 (B, n), y2 (B, o), and the most likely class and E of each row."""
     (rows, m), (n, o) = pixels.shape, w2.shape
     x, z1 = pixels.astype(F) / F(255), np.zeros((rows, n), F)
     for i in range(m):
@@ -101,13 +101,13 @@ def forward(w1, w2, pixels, labels):
 
 @np.errstate(all="ignore")
 def recognise(w1, w2, pixels, labels):
-    """The probabilities y2 (B, o), the likeliest classes and E."""
+    """Return the probabilities y2 (B, o), the most likely classes and E."""
     _, y2, predicted, errors = forward(w1, w2, pixels, labels)
     return y2, predicted, ascending(errors)
 
 
 def ascending(numbers):
-    """Their sum. `sum` is another: it compensates for rounding from Python 3.12 on."""
+    """Return the sum in order. Python's `sum` differs: from 3.12 on it compensates for rounding."""
     result = 0.0
     for number in numbers:
         result += number
@@ -133,7 +133,10 @@ def microbatch(w1, w2, pixels, labels):
 
 @np.errstate(all="ignore")
 def gradient(w1, w2, pixels, labels, size):
-    """That of microbatches of `size` rows: of more than one the left side has the largest power of two that is less."""
+    """Return the gradient of microbatches of `size` rows, added along the reduction tree.
+
+    The left subtree has the largest power of two of microbatches that is less than their number.
+    """
     count = -(-len(labels) // size)
     if count == 1:
         return microbatch(w1, w2, pixels, labels)
@@ -148,7 +151,7 @@ def gradient(w1, w2, pixels, labels, size):
 
 @np.errstate(all="ignore")
 def step(w1, w2, found, rows, rate):
-    """The weights w1 and w2 after a step by a gradient of so many rows; None if the step is refused."""
+    """Return w1 and w2 after a step by the gradient of `rows` rows; None if the step is rejected."""
     most = rows * max(float(found.steepest), 1.0)
     if not (most < MAX_GRADIENT and abs(float(rate)) * most < MAX_MOVE):
         return None

@@ -1,4 +1,4 @@
-"""A link between a worker and the server that lets only so many bytes through, in all or in a second, each way."""
+"""A link between a worker and the server with limits in each direction, in total or per second."""
 
 import socket
 import threading
@@ -13,8 +13,9 @@ TICK = 0.01  # seconds between the pieces of a link that has a rate
 class SlowLink:
     """Forwards one connection, made to `address`, to a server, in threads.
 
-    limits: bytes to the server and to the worker after which no more goes that way, though the connection stays; gap:
-    then a byte goes through each time that so many seconds have passed; rate: bytes a second before that, each way.
+    limits: bytes to the server and to the worker; after that nothing is forwarded in that direction, but the connection
+    stays open; gap: seconds after which one more byte is forwarded, repeatedly; rate: bytes per second and direction
+    before that.
     """
 
     def __init__(self, server, limits=(ENDLESS, ENDLESS), gap=None, rate=None):
@@ -54,7 +55,7 @@ class SlowLink:
             while left and (data := source.recv(min(self._piece, left))):
                 target.sendall(data)
                 left -= len(data)
-                # The time that a piece takes does not begin before it has come: a link saves nothing while it is idle.
+                # The time of a piece begins when it arrives: an idle link saves no time for later.
                 due = max(due, time.monotonic() - self._pause) + self._pause * len(data) / self._piece
                 self._over.wait(max(0.0, due - time.monotonic()))
             if not left:

@@ -33,7 +33,7 @@ from ddmlp.transport.socket_pool import SocketWorkerPool
 ROWS, SECRET = 300, b"known to both ends"
 SHAPE = Shape(784, 8, 10)
 PLAN = Plan(rows=ROWS, batch=60, microbatch=8, epochs=2, seed=4, block=100, window=ROWS)
-SECONDS = 15  # the longest that a worker may take to join
+SECONDS = 15  # timeout for a worker to join
 SLOTS = socket_pool.SLOTS + 1  # if one step is open at a time
 CAPACITY = 4 * CREDITS
 
@@ -41,13 +41,13 @@ both_kinds = pytest.mark.parametrize("kind", [0, 1], ids=["unix", "tcp"])  # of 
 
 
 def impatient(**seconds):
-    """Runs a test with a pool that has these timeouts."""
+    """Run a test with a pool that has these timeouts."""
     return pytest.mark.parametrize("timeouts", [Timeouts(**seconds)], indirect=True)
 
 
 @contextmanager
 def listening(dataset, timeouts=None):
-    """A pool on a Unix socket and on TCP. Not below tmp_path: a socket's path must be short."""
+    """Open a pool on a Unix socket and on TCP. Not in tmp_path, because a socket's path must be short."""
     with tempfile.TemporaryDirectory(prefix="ddl", dir="/tmp") as folder:
         pool = SocketWorkerPool(
             SHAPE,
@@ -86,12 +86,12 @@ def join(address, dataset, index=0):
 
 
 def work(address, dataset, index=0):
-    """A worker's life; returns how many units it has answered."""
+    """Run a worker to its end; return the number of units that it answered."""
     return run_worker(worker(dataset), join(address, dataset, index))
 
 
 def meet(pool, call, *arguments):
-    """The result of a call in a thread, while the pool attends to its sockets."""
+    """Return the result of a call in a thread, while the pool serves its sockets."""
     with ThreadPoolExecutor(1) as thread:
         calling = thread.submit(call, *arguments)
         while not calling.done():
@@ -100,33 +100,33 @@ def meet(pool, call, *arguments):
 
 
 def admit(pool, address, dataset, index):
-    """The client of a worker that has joined."""
-    link = meet(pool, join, address, dataset, index)
+    """Let a worker join; return its client."""
+    client = meet(pool, join, address, dataset, index)
     assert pool.gather(pool.count + (index not in pool.stats.answered), SECONDS)
     assert index in pool.stats.answered
-    return link
+    return client
 
 
 def dial(address):
-    """A connection that says nothing."""
+    """Open a connection without sending anything."""
     return FrameSocket(protocol.connect(address, SECONDS))
 
 
 def packed(frame, array=None):
-    """What goes over the wire for a frame, and for an array behind it."""
+    """Return the bytes of a frame, and of an array after it."""
     sums = zlib.crc32(frame), 0 if array is None else checksum(array)
     return struct.pack("<III", len(frame), *sums) + frame + (b"" if array is None else array.tobytes())
 
 
 def next_frame(wire):
-    """The next frame of the other end; it must come."""
+    """Return the next frame of the other end; fails if none arrives."""
     while (frame := wire.receive()) is None:
-        assert select.select([wire], [], [], SECONDS)[0], "nothing has come"
+        assert select.select([wire], [], [], SECONDS)[0], "no frame arrived"
     return frame
 
 
 def heard(wire):
-    """The frames of the other end until it hangs up."""
+    """Return the frames of the other end until it closes the connection."""
     frames = []
     try:
         while True:
@@ -136,21 +136,21 @@ def heard(wire):
 
 
 def introduce(wire, secret, message):
-    """Say a hello; returns the handshake, to read the welcome with."""
+    """Send a hello; return the handshake, which can read the welcome."""
     handshake = Handshake(secret)
     wire.send(handshake.hello(next_frame(wire), message))
     return handshake
 
 
 def publish(pool, version=0):
-    """Let the workers read what stands in the next buffer as the weights of a version; returns them."""
+    """Publish the next buffer as the weights of a version; return them."""
     weights = pool.reserve_weights(())
     pool.publish_weights(version)
     return weights
 
 
 def hand_out(pool, *nodes):
-    """Give units of step 0 to the workers that are there; none is answered yet."""
+    """Send units of step 0 to the connected workers; none is answered yet."""
     publish(pool)
     for node in nodes:
         pool.submit(Unit(0, 0, node))
@@ -167,7 +167,7 @@ class FixedParts(Schedule):
 
 
 class Training:
-    """The step loop on a pool, a step at a time, with units for `count` workers."""
+    """The step loop on a pool, one step at a time, with units for `count` workers."""
 
     def __init__(self, pool, count):
         config = TrainConfig(lr=0.5, lr_schedule="constant", batch=PLAN.batch)
@@ -175,7 +175,7 @@ class Training:
         self.schedule = FixedParts(Job(config, Path(), Path(), 1, 10**9), 0)
         self.schedule.count = count
         self.row_stats = []
-        self.nothing = 0  # times that no answer came in time
+        self.nothing = 0  # how often no answer came in time
         publish(pool).flat[:] = Weights.draw(SHAPE, PLAN.seed).flat
         server = ParameterServer(SGD(config), 0, pool.weights[0])
         self.loop = StepLoop(SGD(config), self.schedule, server, pool, lambda *_: TrainingError("not finite"))
@@ -191,11 +191,11 @@ class Training:
         self.row_stats.append(applied.row_stats)
 
     def take_late_answers(self):
-        """Read what comes while nothing is asked for."""
+        """Receive late answers while no unit is open."""
         assert self.pool.next_result(0.01) is None
 
     def run(self, to=None):
-        """Train up to a step; the hash of the weights, and what was counted in each step."""
+        """Train up to a step; return the hash of the weights, and the row statistics of each step."""
         while self.loop.step < (PLAN.steps if to is None else to):
             self.step()
         assert self.pool.stats.depth == 0

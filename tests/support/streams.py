@@ -1,4 +1,4 @@
-"""Arrow IPC streams, whole and in pieces, and what is needed to receive them."""
+"""Arrow IPC streams, complete or in pieces, and helpers to receive them."""
 
 import io
 import socket
@@ -24,7 +24,7 @@ def tensor(pixels: np.ndarray) -> pa.Array:
 
 
 def batch(count: int, start: int = 0) -> pa.RecordBatch:
-    """Rows whose pixels and labels tell their number."""
+    """Return rows whose pixels and labels give their number."""
     numbers = np.arange(start, start + count)
     pixels = np.repeat(numbers % 256, 4).reshape(-1, 2, 2).astype(np.uint8)
     columns = [tensor(pixels) if count else pa.array([], TENSOR), pa.array(numbers % 10)]
@@ -32,7 +32,7 @@ def batch(count: int, start: int = 0) -> pa.RecordBatch:
 
 
 def stream(*batches: pa.RecordBatch, **options: str) -> bytes:
-    """A whole stream; its beginnings end where `ends` says."""
+    """Return a complete stream; `ends` returns the ends of its record batches."""
     out = io.BytesIO()
     with pa.ipc.new_stream(out, batches[0].schema, options=pa.ipc.IpcWriteOptions(**options)) as writer:
         for each in batches:
@@ -46,7 +46,7 @@ def columns(pixels: pa.Array, label: pa.Array | None = None) -> bytes:
 
 
 def ends(content: bytes) -> list[int]:
-    """Where the messages with record batches end."""
+    """Return the offsets at which the messages with record batches end."""
     found, at, most = [], 0, len(content) - len(MARKER)
     while at < most:
         size = struct.unpack("<i", content[at + 4 : at + 8])[0]
@@ -58,15 +58,15 @@ def ends(content: bytes) -> list[int]:
 
 
 def until(true: Callable[[], object]) -> None:
-    """Wait for something to become true."""
+    """Wait until `true()` is true."""
     deadline = time.monotonic() + 30
     while not true():
-        assert time.monotonic() < deadline, "it did not come true in 30 s"
+        assert time.monotonic() < deadline, "not true within 30 s"
         time.sleep(0.002)
 
 
 class Sent:
-    """What a source gives that sends `content` and ends: without a file, for tests of many thousand streams."""
+    """A source that sends `content` and ends, without a file, for tests with many streams."""
 
     def __init__(self, content: bytes) -> None:
         self.lost: str | None = None
@@ -86,7 +86,7 @@ class Sent:
 
 @contextmanager
 def source_of(content: bytes, path: Path) -> Iterator[ByteStream]:
-    """A source that reads `content` from a file at `path`."""
+    """Open a source that reads `content` from a file at `path`."""
     path.write_bytes(content)
     with path.open("rb") as file, closing(ByteStream("file", file.fileno())) as source:
         yield source
@@ -94,7 +94,7 @@ def source_of(content: bytes, path: Path) -> Iterator[ByteStream]:
 
 @contextmanager
 def serving(content: bytes, *, reset: threading.Event | None = None, host: str = "127.0.0.1") -> Iterator[str]:
-    """A server that sends `content` to whoever comes, then closes the connection, or breaks it when told."""
+    """Run a server that sends `content` to one client, then closes the connection; after `reset`, by a reset."""
     with socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as server:
 
         def serve() -> None:

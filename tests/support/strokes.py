@@ -1,15 +1,17 @@
-"""Digits of MNIST as strokes of a pen."""
+"""MNIST digits as pen strokes."""
 
 import numpy as np
 
-NEIGHBOURS = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))  # clockwise, from the one above
+NEIGHBOURS = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))  # clockwise, from the pixel above
 
 Point = tuple[float, float]
 
 
 def thinned(ink: np.ndarray) -> np.ndarray:
-    """The lines in the middle of what is inked, one pixel wide (Zhang and Suen 1984, "A fast parallel algorithm for
-    thinning digital patterns"): (height, width) bool, whose border is not inked."""
+    """Thin the ink, bool (height, width), to lines of one pixel; the border must be empty.
+
+    Zhang and Suen, "A fast parallel algorithm for thinning digital patterns" (1984).
+    """
     ink = ink.copy()
     while True:
         before = ink.copy()
@@ -24,8 +26,10 @@ def thinned(ink: np.ndarray) -> np.ndarray:
 
 
 def strokes(digit: np.ndarray) -> list[list[Point]]:
-    """The strokes that draw a digit (28, 28) uint8, as points (x, y) in pixels: each goes on along the thinned lines
-    as far as it can."""
+    """Return strokes that draw a digit, uint8 (28, 28), as points (x, y) in pixels.
+
+    Each stroke follows the thinned lines as far as possible.
+    """
     left = {(int(y), int(x)) for y, x in np.argwhere(thinned(digit > 100))}
     drawn = []
 

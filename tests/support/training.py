@@ -1,4 +1,4 @@
-"""The training command: short settings, what it leaves behind, and how it refuses."""
+"""The training command: settings of short runs, their files, and errors."""
 
 import json
 import subprocess
@@ -23,7 +23,7 @@ def events(run: Path) -> list[dict[str, Any]]:
 
 
 def refused(done: subprocess.CompletedProcess[str], status: int, *words: str) -> None:
-    """Assert that a command failed with one clear line that has these words; another may say how to go on."""
+    """Assert that a command failed with a one-line error with these words; another line may say how to continue."""
     assert done.returncode == status, done.stderr
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith("error: ")

@@ -1,4 +1,4 @@
-"""Gradients of microbatches, and their sums along the tree, as they must come out."""
+"""Gradients of microbatches, and their expected sums along the reduction tree."""
 
 import numpy as np
 from hypothesis import strategies as st
@@ -12,7 +12,7 @@ SHAPE = Shape(3, 2, 2)
 
 
 def tree_sum(leaves):
-    """The leaves' sum as the tree says: the largest power of two below their number to the left."""
+    """Return the sum of the leaves along the tree: the left subtree has the largest power of two below their number."""
     if len(leaves) == 1:
         return leaves[0]
     half = 1
@@ -23,8 +23,10 @@ def tree_sum(leaves):
 
 
 def leaves_of(count, seed=0):
-    """The gradient of each microbatch, and the five numbers of its row_stats; sizes differ, so that the order of sums
-    matters."""
+    """Return the gradient of each microbatch, and the five numbers of its row_stats.
+
+    Magnitudes differ, so the order of the sums matters.
+    """
     draw, (m, n, o) = np.random.default_rng(seed), SHAPE
     values = (draw.normal(size=(count, m * n + n * o)) * 10.0 ** draw.integers(-3, 4, (count, 1))).astype(np.float32)
     return [
@@ -41,13 +43,13 @@ def leaves_of(count, seed=0):
 
 
 def sum_of(leaves):
-    """Their sum (SHAPE.size,), and its row_stats."""
+    """Return the sum of the gradients (SHAPE.size,), and its row_stats."""
     flat, rows, fingerprints, *rest = tree_sum(leaves)
     return flat, RowStats(rows, fingerprints % 2**64, *rest)
 
 
 def answer(leaves, node, step=0, buffer=None):
-    """The answer to the unit of a node; buffer: where its gradient is to be, if not in an array of its own."""
+    """Return the answer to the unit of a node; its gradient is written to `buffer`, by default a new array."""
     flat, row_stats = sum_of(leaves[node.lo : node.hi])
     if buffer is None:
         buffer = np.empty_like(flat)
@@ -57,7 +59,7 @@ def answer(leaves, node, step=0, buffer=None):
 
 @st.composite
 def cuts(draw, most=20):
-    """A number of microbatches, and a cut of their tree into nodes, in any order."""
+    """Draw a number of microbatches, and nodes of their tree that together cover it, in any order."""
     waiting, nodes = [Node(0, count := draw(st.integers(1, most)))], []
     while waiting:
         node = waiting.pop()

@@ -1,4 +1,4 @@
-"""Units, and answers to them that can be told apart."""
+"""Units, and answers with distinct values."""
 
 import numpy as np
 
@@ -12,12 +12,12 @@ def unit(index, step=0, microbatches=1):
 
 
 def answer(unit, worker=0):
-    """The same of every worker, and another for every unit."""
+    """Return an answer: equal for all workers, different for each unit."""
     flat = np.array([unit.step, unit.node.lo, unit.node.hi], np.float32)
     return Gradient(unit, flat, RowStats(unit.microbatches, unit.node.lo, 0.5, 1, 1.0), worker)
 
 
 def microbatch_rows(plan, step, index):
-    """The rows of the dataset in microbatch `index` of `step`, in their order."""
+    """Return the rows of the dataset in microbatch `index` of `step`, in order."""
     begin = index * plan.microbatch
     return plan.rows_from(step, begin, min(plan.microbatch, plan.batch - begin))

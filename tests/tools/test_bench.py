@@ -1,4 +1,4 @@
-"""The harness of the benchmarks: turns, ratios, targets, the record and the page. Nothing here is timed."""
+"""The harness of the benchmarks: order, ratios, targets, the record and the page. Nothing is timed here."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "benchmarks"
 
 
 def benchmark(name: str, *figures: float) -> Benchmark:
-    """One that finds these figures, which are to be 2 at least."""
+    """Return a benchmark that measures these figures, with a target of at least 2."""
 
     def cases(_settings: Settings):
         left = iter(figures)
@@ -28,20 +28,20 @@ def benchmark(name: str, *figures: float) -> Benchmark:
     return Benchmark(name, cases, targets, of="a", faster="a")
 
 
-def test_baselines_take_turns():
-    turns = []
+def test_order():
+    calls = []
 
     def measure(name: str):
-        return lambda: turns.append(name) or {"s": float(len(turns)), "MB": 7.0}
+        return lambda: calls.append(name) or {"s": float(len(calls)), "MB": 7.0}
 
     shown = Benchmark("", lambda _settings: [("case", {"a": measure("a"), "absent": None, "b": measure("b")})])
     found = shown.measure(Settings(Path(), 3, 1.0, Path()))
-    assert turns == ["a", "b"] * 3
+    assert calls == ["a", "b"] * 3
     assert found["case"] == {"a": {"s": [1, 3, 5], "MB": [7] * 3}, "absent": None, "b": {"s": [2, 4, 6], "MB": [7] * 3}}
 
 
 def test_ratio_by_repeat():
-    # The machine was twice as fast in the second repeat: the ratio does not see it.
+    # The machine was twice as fast in the second repeat, which does not change the ratio.
     entry = Entry({}, 3, {"case": {"a": {"rows/s": [30.0, 60, 33]}, "b": {"rows/s": [10.0, 20, 10]}, "c": None}})
     assert entry.ratio("case", "a", "b") == pytest.approx([3, 3, 3.3])
     for case, one, other, quantity in [
@@ -53,7 +53,7 @@ def test_ratio_by_repeat():
 
 
 @pytest.mark.parametrize(
-    ("target", "asked", "verdict"),
+    ("target", "required", "verdict"),
     [
         (Target("", [1.0, 1.5, 2.0], least=1.5), "at least 1.5", "reached"),
         (Target("", [2.0, 1.2, 1.0], least=1.5), "at least 1.5", "missed by 20.0 %"),
@@ -62,8 +62,8 @@ def test_ratio_by_repeat():
         (Target("", None, least=4), "at least 4", "not measured"),
     ],
 )
-def test_target(target: Target, asked: str, verdict: str):
-    assert (target.asked, target.verdict) == (asked, verdict)
+def test_target(target: Target, required: str, verdict: str):
+    assert (target.required, target.verdict) == (required, verdict)
 
 
 def test_spread():
@@ -86,7 +86,7 @@ def test_comparison():
 def test_rate():
     now, calls = iter([0.0, 1.0, 2.0, 4.0]), []
     assert per_second(lambda: calls.append(0), 3, lambda: next(now)) == 2 / 4
-    assert len(calls) == 3  # the first is the warm-up
+    assert len(calls) == 3  # the first call is the warm-up
 
 
 def run(out: Path, data: Path, suite: list[Benchmark], *flags: str) -> dict:
@@ -136,7 +136,7 @@ def test_no_dataset(tmp_path: Path):
     assert f"{tmp_path} has no dataset train/" in done.stderr
 
 
-@pytest.mark.parametrize("text", ["[]", "{", '{"benchmarks": {"one": {"repeats": "2"}}}', '{"chapters": {}}'])
+@pytest.mark.parametrize("text", ["[]", "{", '{"benchmarks": {"one": {"repeats": "2"}}}', '{"other": {}}'])
 def test_bad_record(data: Path, tmp_path: Path, text: str):
     (tmp_path / NAME).write_text(text)
     done = inside(command.main, data, "--out", tmp_path, "--only")
@@ -145,8 +145,8 @@ def test_bad_record(data: Path, tmp_path: Path, text: str):
     assert (tmp_path / NAME).read_text() == text
 
 
-def test_suite_is_on_the_page(tmp_path: Path):
-    """Each benchmark has a name of its own, and a section in the template."""
+def test_all_sections(tmp_path: Path):
+    """Each benchmark has a unique name, and a section in the template."""
     names = [benchmark.name for benchmark in SUITE]
     assert len(set(names)) == len(names) == 18
     page.write(tmp_path, SUITE, Record({name: Entry(ENVIRONMENT, 1, {}) for name in names if name != "growth"}))
@@ -155,7 +155,7 @@ def test_suite_is_on_the_page(tmp_path: Path):
 
 
 @pytest.mark.parametrize("folder", sorted(DOCS.iterdir()), ids=lambda folder: folder.name)
-def test_pages_are_of_their_records(folder: Path, tmp_path: Path):
+def test_pages_in_docs(folder: Path, tmp_path: Path):
     record = Record.read(folder)
     assert record.benchmarks.keys() <= {benchmark.name for benchmark in SUITE}
     page.write(tmp_path, SUITE, record)

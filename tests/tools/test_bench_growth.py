@@ -1,4 +1,4 @@
-"""Growth: its sweep, the cost model that is fitted to it, and an enlarged dataset."""
+"""The benchmark growth: its sweep, the fit of the cost model, and enlarged datasets."""
 
 from pathlib import Path
 
@@ -6,11 +6,7 @@ import numpy as np
 import pytest
 
 from ddmlp.data.dataset import Dataset
-from tools.benchmarks import (
-    enlarged_mnist,
-    growth,
-    page,
-)
+from tools.benchmarks import enlarged_mnist, growth, page
 from tools.benchmarks.cost_model import CostModel, Terms
 from tools.benchmarks.enlarged_mnist import enlarge
 from tools.benchmarks.peers.baseline import Rows
@@ -33,7 +29,7 @@ def test_sweep():
         assert {point._replace(workers=0), point._replace(workers=2)} <= set(points)
 
 
-def test_two_workers_share_each_step():
+def test_two_workers():
     for point in growth.sweep():
         assert point.step.on_cores(2).rows <= point.batch / min(2, max(1, point.workers))
 
@@ -42,18 +38,18 @@ def test_fit_to_medians():
     assert growth.fit(GROWTH).costs == pytest.approx(MODEL.costs, rel=1e-6)
     point = growth.Point(64, 300, 1, 0)
     expected = point.batch / MODEL.seconds(point.step.on_cores(2))
-    assert growth.by_the_model(GROWTH, *point.names) == f"{expected:,.0f}"
-    assert growth.by_the_model(GROWTH, "another", "case") == ""
+    assert growth.predicted_speed(GROWTH, *point.names) == f"{expected:,.0f}"
+    assert growth.predicted_speed(GROWTH, "another", "case") == ""
 
 
 def test_costs_on_the_page(tmp_path: Path):
     record = Record({"growth": Entry({"processor": "p", "system": "s", **GROWTH.environment}, 3, GROWTH.figures)})
     page.write(tmp_path, [growth.BENCHMARK], record)
     text = (tmp_path / page.NAME).read_text()
-    for line in ["a step, whatever its size | 200", "a row: read, scaled, scored | 1", "and answered | 50"]:
+    for line in ["a step of any size | 200", "scoring | 1", "and answered | 50"]:
         assert f"{line} µs |" in text
-    assert "for 1,000 weights | 0.05 µs |" in text
-    assert "gradient written, added, applied | 0.8 µs |" in text
+    assert "per 1,000 weights | 0.05 µs |" in text
+    assert "applying a gradient | 0.8 µs |" in text
     assert text.count("\n| 131,072 | ") == 3
 
 
@@ -65,4 +61,4 @@ def test_enlarged_dataset(data: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     assert np.array_equal(train.pixels, again.pixels)
     source = {pixels.tobytes(): label for pixels, label in zip(*Rows.load(data / "train"), strict=True)}
     assert [source[pixels.tobytes()] for pixels in train.pixels] == list(train.labels)
-    assert len({pixels.tobytes() for pixels in train.pixels}) > 500  # drawn, not repeated
+    assert len({pixels.tobytes() for pixels in train.pixels}) > 500  # rows are drawn at random

@@ -1,4 +1,4 @@
-"""The questions on figures that are made up: what is divided by what, and what is asked. Nothing here is timed."""
+"""Ratios and targets of each benchmark, computed from made-up figures. Nothing is timed here."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,7 +29,7 @@ from tools.benchmarks.record import Entry
 
 
 def entry(figures: dict[str, dict[str, list[float] | None]], quantity: str = "rows/s") -> Entry:
-    """An entry with one quantity."""
+    """Return an entry with one quantity."""
     found = {
         case: {name: each and {quantity: each} for name, each in baselines.items()}
         for case, baselines in figures.items()
@@ -60,8 +60,8 @@ def test_one_process():
     assert [target.least for target in full.targets(found)] == [0.6] * 6
 
 
-def test_pixels_of_each(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """The rows that ddmlp and its peers are measured on."""
+def test_nonzero_pixels(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The share of nonzero pixels in the rows of each benchmark."""
     shares = []
     monkeypatch.setattr(one_process, "HIDDEN", (8,))
     monkeypatch.setattr(one_process, "BATCHES", (1,))
@@ -102,12 +102,12 @@ def test_changed_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 
     monkeypatch.setattr(processes, "train", train)
     monkeypatch.setattr(processes, "rows_of", lambda _data: 1_000)
-    with pytest.raises(TrainingError, match=r"300 hidden, batch 256: .*even.*odd"):
+    with pytest.raises(TrainingError, match=r"300 hidden, batch 256.*even.*odd"):
         several_processes.BENCHMARK.measure(Settings(tmp_path, 1, 1.0, tmp_path))
 
 
 def test_two_cores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    """Two at once count together, and beside the one of their own repeat."""
+    """The speeds of two concurrent processes are added."""
     speeds = iter([100.0, 70.0, 80.0, 200.0, 100.0, 120.0] * len(two_cores.HIDDEN))
     monkeypatch.setattr(two_cores, "in_processes", lambda _speed, calls: [{"rows/s": next(speeds)} for _ in calls])
     found = two_cores.BENCHMARK.measure(Settings(tmp_path, 2, 1.0, tmp_path))
@@ -126,7 +126,7 @@ def test_steps_fit_epochs(batch: int, rows: int, monkeypatch: pytest.MonkeyPatch
     assert given["microbatch"] == 1
 
 
-def test_training_to_the_goal():
+def test_train_to_goal():
     rows = Rows(np.zeros((10, 4), np.uint8), np.arange(10, dtype=np.uint8))
     trained: list[int] = []
     peer = SimpleNamespace(rate=1.0, train=lambda order: trained.append(len(order)))
@@ -149,7 +149,7 @@ def test_time_to_98():
     seconds = [[5.0, 4.0], [20.0, 20.0], [4.0, 4.0]]
     figures = {name: {"seconds": each, "test error, %": [1.9, 2.1]} for name, each in zip(names, seconds, strict=True)}
     error, torch, scikit = time_to_goal.targets(Entry({}, 2, {"": figures}))
-    assert error.figures == [2.1]  # every seed must get there
+    assert error.figures == [2.1]  # every seed must reach the goal
     assert error.verdict == "missed by 5.0 %"
     assert (torch.figures, torch.verdict) == ([4, 5], "reached")
     assert (scikit.figures, scikit.verdict) == ([0.8, 1], "missed by 10.0 %")

@@ -1,4 +1,4 @@
-"""Every benchmark really measures, in its smallest form; and what measures reads what it should."""
+"""Every benchmark runs, in a small form, and measures the right thing."""
 
 import hashlib
 import os
@@ -70,7 +70,7 @@ def test_measures(name: str, data: Path, sample: Path, tmp_path: Path, monkeypat
 
 @pytest.mark.parametrize("name", [name for name in message_path.TRANSPORTS if "ddmlp" in name])
 def test_message_path(name: str):
-    """The workers answer with what they were sent, through all of the path."""
+    """The workers echo the weights through the whole message path."""
     with message_path.TRANSPORTS[name](Shape(784, 3, 10)) as steps:
         assert [steps(3), steps(2)] == [3, 5]
 
@@ -80,12 +80,12 @@ def test_processes_at_once(data: Path):
     assert [each["rows/s"] > 0 for each in found] == [True, True]
 
 
-def test_process_that_dies():
+def test_dead_process():
     with pytest.raises(TrainingError, match="abort"):
         processes.in_process(os.abort)
 
 
-def test_threads_are_held():
+def test_number_of_threads():
     assert processes.in_process(os.getenv, "OMP_NUM_THREADS", threads=2) == "2"
 
 
@@ -103,7 +103,7 @@ def test_no_first_step(tmp_path: Path):
         start.first_step_seconds(tmp_path, 0)
 
 
-def test_bound_reads_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_bound_reads_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path, read = tmp_path / "images.gz", []
     write_idx(path, np.arange(256, dtype=np.uint8), compress=True)
     monkeypatch.setattr(hashlib, "file_digest", lambda file, _: read.append(file.read()))
@@ -117,13 +117,13 @@ def holder(size: int) -> subprocess.Popen[str]:
     return process
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="what is a process's own is known from /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 def test_peak_memory():
     small, large = holder(1), holder(50_000_000)
     try:
         own = memory.own_bytes
         assert own(large.pid) - own(small.pid) == pytest.approx(50e6, rel=0.02)
-        assert small.pid in memory.below(os.getpid())
+        assert small.pid in memory.descendants(os.getpid())
     finally:
         for each in (small, large):
             each.communicate()

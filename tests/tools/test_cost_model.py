@@ -1,4 +1,4 @@
-"""The cost model: what it knows of a step, that a fit finds the costs behind it, and what follows for clusters."""
+"""The cost model: the work of a step, the fit of the costs, and the forecast for clusters."""
 
 import numpy as np
 import pytest
@@ -18,53 +18,53 @@ SWEEP = [
 
 
 def speeds(servers=1, workers=(1, 4, 16, 64, 256)):
-    return [STEP.rows / MODEL.spread(STEP._replace(workers=each), servers) for each in workers]
+    return [STEP.rows / MODEL.cluster_seconds(STEP._replace(workers=each), servers) for each in workers]
 
 
-def test_the_work_of_a_step():
-    # By hand: 8 microbatches, 4 on each of 2 cores; 4 gradients written one after another, 1 added, 1 sum applied.
+def test_work():
+    # By hand: 8 microbatches, 4 on each of 2 cores; a core writes 4 gradients, then 1 is added and the sum is applied.
     assert Step(1000, 128, 10, workers=2).on_cores(2) == (1, 512, 5120, 60, 2)
-    # One process: all of it, and no message.
+    # One process does all of the work, without messages.
     assert Step(1000, 128, 10, workers=0).on_cores(2) == (1, 1000, 10_000, 90, 0)
-    # Workers beyond the cores add messages; beyond the microbatches, nothing.
+    # More workers than cores add messages; more workers than microbatches change nothing.
     assert Step(1000, 128, 10, workers=4).on_cores(2) == (1, 512, 5120, 80, 4)
     assert Step(200, 128, 10, workers=4).on_cores(8) == (1, 128, 1280, 30, 2)
-    # On machines each of 2 servers adds half of each of 4 gradients.
+    # On a cluster, each of 2 servers adds its half of 4 gradients.
     assert Step(1000, 128, 10, workers=4).on_machines(2) == (1, 250, 2500, 40, 4)
     assert Step(1000, 128, 10, workers=4).on_machines(8).messages == 8
 
 
-def test_a_fit_finds_the_costs():
+def test_fit():
     found = CostModel.fit([(work, MODEL.seconds(work)) for work in SWEEP])
     assert found.costs == pytest.approx(COSTS, rel=1e-6)
     assert found.error == pytest.approx(0, abs=1e-9)
 
 
-def test_a_fit_finds_the_costs_through_noise():
+def test_fit_with_noise():
     noise = np.random.default_rng(0).normal(1, 0.02, len(SWEEP))
     found = CostModel.fit([(work, MODEL.seconds(work) * each) for work, each in zip(SWEEP, noise, strict=True)])
     assert found.costs == pytest.approx(COSTS, rel=0.2)
     assert 0.005 < found.error < 0.03
 
 
-def test_no_cost_is_negative():
-    # A step with messages is faster here than one without: no cost of a message explains that.
-    odd = [(work, MODEL.seconds(work) * (0.5 if work.messages else 1.0)) for work in SWEEP]
-    found = CostModel.fit(odd)
+def test_no_negative_costs():
+    # Here steps with messages are faster than those without, which no cost of a message explains.
+    measured = [(work, MODEL.seconds(work) * (0.5 if work.messages else 1.0)) for work in SWEEP]
+    found = CostModel.fit(measured)
     assert min(found.costs) >= 0
     assert found.costs.messages == 0
     assert found.costs.products > 0
 
 
-def test_without_messages_their_cost_is_not_guessed():
+def test_fit_without_messages():
     alone = [(work, MODEL.seconds(work)) for work in SWEEP if not work.messages]
     assert CostModel.fit(alone).costs.messages == 0
 
 
-def test_the_fuller_link_decides(monkeypatch):
+def test_busiest_link(monkeypatch):
     found = STEP.exchange_seconds(1)
     monkeypatch.setattr(cost_model, "LATENCY", 0.0)
-    seconds = 4 * STEP.weights / 1.25e9  # for one array
+    seconds = 4 * STEP.weights / 1.25e9  # per array
     assert STEP._replace(workers=1).exchange_seconds(1) == pytest.approx(2 * seconds)
     assert STEP.exchange_seconds(1) == pytest.approx(2 * 16 * seconds)
     assert STEP.exchange_seconds(4) == pytest.approx(2 * 4 * seconds)
@@ -73,7 +73,7 @@ def test_the_fuller_link_decides(monkeypatch):
 
 
 @pytest.mark.parametrize(("constant", "values"), [("BANDWIDTH", (1e8, 1e9, 1e10)), ("LATENCY", (1e-3, 1e-4, 1e-5))])
-def test_a_better_network_is_faster(constant, values, monkeypatch):
+def test_faster_network(constant, values, monkeypatch):
     found = []
     for value in values:
         monkeypatch.setattr(cost_model, constant, value)
@@ -81,18 +81,18 @@ def test_a_better_network_is_faster(constant, values, monkeypatch):
     assert (np.diff(found, axis=0) > 0).all()
 
 
-def test_more_servers_are_faster():
+def test_more_servers():
     assert (np.diff([speeds(servers, workers=(64, 256)) for servers in (1, 4, 16)], axis=0) > 0).all()
 
 
-def test_workers_pay_up_to_a_number(monkeypatch):
-    few = MODEL.most_paying(STEP, 1)
-    around = speeds(workers=(few - 1, few, few + 1))
+def test_best_workers(monkeypatch):
+    best = MODEL.best_workers(STEP, 1)
+    around = speeds(workers=(best - 1, best, best + 1))
     assert around[1] == max(around)
-    assert MODEL.most_paying(STEP._replace(rows=16_384), 1) > few
-    assert MODEL.most_paying(STEP, 16) > few
+    assert MODEL.best_workers(STEP._replace(rows=16_384), 1) > best
+    assert MODEL.best_workers(STEP, 16) > best
     monkeypatch.setattr(cost_model, "BANDWIDTH", 1e15)
-    assert MODEL.most_paying(STEP._replace(rows=3), 1) <= 3
+    assert MODEL.best_workers(STEP._replace(rows=3), 1) <= 3
 
 
 def test_forecast():

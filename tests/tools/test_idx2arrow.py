@@ -1,4 +1,4 @@
-"""tools/idx2arrow.py is the command convert."""
+"""tools/idx2arrow.py runs the command convert."""
 
 import subprocess
 import sys

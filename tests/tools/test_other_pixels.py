@@ -1,4 +1,4 @@
-"""Images with other shares of zero pixels, and the bound that is made of those that are not zero."""
+"""Images with fewer zero pixels, and the bound that multiplies the nonzero ones."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def test_grow():
     found = grow(images)
     assert found.shape == images.shape
     assert (found[0] == 7).sum() == found[0].astype(bool).sum() == 36
-    assert found[1].astype(bool).sum() == 16  # the rest is outside
+    assert found[1].astype(bool).sum() == 16  # the rest is outside the image
 
 
 def test_invert():
@@ -36,7 +36,7 @@ def test_changed_dataset(data: Path, tmp_path: Path):
 @pytest.mark.bench
 @pytest.mark.parametrize("batch", [1, 50, 300])
 def test_sparse_bound(data: Path, batch: int):
-    """It adds up the products of all non-zero pixels, step by step; it goes on with the first step after the last."""
+    """The bound adds the products of all nonzero pixels, step by step, and starts over after the last step."""
     from tools.benchmarks.peers.sparse_bound import SparseBound
 
     rows = Rows.load(data / "train").first(600)

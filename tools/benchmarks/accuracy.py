@@ -1,4 +1,4 @@
-"""What training on full MNIST comes to, with a seed of its own in each repeat: accuracy, modes, and checkpoints."""
+"""Test error, modes and checkpoints of training on full MNIST, with another seed in each repeat."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -13,16 +13,11 @@ from tools.benchmarks.record import Entry
 ERROR = "test error, %"
 MODES: dict[str, dict[str, object]] = {"synchronous": {}, "--delay 1": {"delay": 1}}
 MODES |= {f"--staleness {bound}": {"staleness": bound} for bound in (1, 4, 16, "inf")}
-SHARED: dict[str, Any] = {
-    "batch": 64,
-    "microbatch": 16,
-    "lr": 1.0,
-    "epochs": 5,
-}  # settings with which four workers share a step
+SHARED: dict[str, Any] = {"batch": 64, "microbatch": 16, "lr": 1.0, "epochs": 5}  # four workers share a step
 
 
 def training(settings: Settings, seeds: Iterator[int], **flags: object) -> dict[str, float]:
-    """What a training with the next seed comes to."""
+    """Train with the next seed; return the figures."""
     result = train(settings.data, seed=next(seeds), **flags)
     checkpoints, stale = result["checkpoints"], result["staleness"]
     return {

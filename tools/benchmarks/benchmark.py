@@ -1,4 +1,4 @@
-"""A benchmark: a question, what measures the answer, and the targets that the figures are to reach."""
+"""A benchmark: what to measure, how, and the targets for the figures."""
 
 import statistics
 import sys
@@ -11,14 +11,29 @@ from typing import Any
 
 from tools.benchmarks.record import Entry, Quantities
 
-Measure = Callable[[], Mapping[str, float]]  # measures once; returns figures by quantity, such as {"rows/s": 9000.0}
-Cases = Iterable[tuple[str, Mapping[str, Measure | None]]]  # of each case the baselines; None: not installed
+Measure = Callable[
+    [], Mapping[str, float]
+]  # measures once; returns a figure for each quantity, such as {"rows/s": 9000.0}
+Cases = Iterable[tuple[str, Mapping[str, Measure | None]]]  # the baselines of each case; None: not installed
 
 
 @dataclass(frozen=True)
 class Settings:
-    """data: folder with train/ and test/; repeats: of every figure; seconds: how long a baseline is timed, about;
-    scratch: folder that is removed afterwards; mnist: folder with MNIST's IDX files, if there is one."""
+    """How to measure.
+
+    Parameters
+    ----------
+    data : Path
+        Folder with the datasets train/ and test/.
+    repeats : int
+        Repeats of every figure.
+    seconds : float
+        Approximate duration of one measurement of a baseline.
+    scratch : Path
+        Folder for temporary files.
+    mnist : Path, optional
+        Folder with MNIST's IDX files.
+    """
 
     data: Path
     repeats: int
@@ -29,7 +44,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Target:
-    """The median of `figures` is to be `least` or more, or `most` or less. figures: None if it was not measured."""
+    """A bound for the median of `figures`: at least `least`, or at most `most`. `figures` is None if not measured."""
 
     what: str
     figures: Sequence[float] | None
@@ -37,7 +52,7 @@ class Target:
     most: float = inf
 
     @property
-    def asked(self) -> str:
+    def required(self) -> str:
         return f"at least {self.least:g}" if self.most == inf else f"at most {self.most:g}"
 
     @property
@@ -53,9 +68,21 @@ class Target:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """name: on the command line, in the record and on the page, whose text about it is in page.md.j2; cases: what is
-    measured; targets: made of the record alone; of, faster: the baseline that each row of the table is divided by, and
-    the one that is divided by each row; column: one more, of the record, case and baseline."""
+    """A benchmark, with its table on the page.
+
+    Parameters
+    ----------
+    name : str
+        The name on the command line and in the record. page.md.j2 has the text of its section.
+    cases : callable
+        Returns the cases and what to measure in each.
+    targets : callable
+        Computes the targets from the record.
+    of, faster : str
+        Baselines for ratios in the table: each row divided by `of`, and `faster` divided by each row.
+    column : (str, callable), optional
+        The title of an additional column, and a function of the record, case and baseline for its cells.
+    """
 
     name: str
     cases: Callable[[Settings], Cases]
@@ -65,12 +92,11 @@ class Benchmark:
     column: tuple[str, Callable[[Entry, str, str], str]] | None = None
 
     def measure(self, settings: Settings) -> dict[str, dict[str, Quantities | None]]:
-        """The figures of all cases. The baselines of each take turns, repeat by repeat: a machine whose speed drifts is
-        fair to all."""
-        return {case: _take_turns(case, baselines, settings.repeats) for case, baselines in self.cases(settings)}
+        """Measure all cases. Baselines alternate within each repeat, so a drift of the machine's speed affects all."""
+        return {case: _interleave(case, baselines, settings.repeats) for case, baselines in self.cases(settings)}
 
 
-def _take_turns(case: str, baselines: Mapping[str, Measure | None], repeats: int) -> dict[str, Quantities | None]:
+def _interleave(case: str, baselines: Mapping[str, Measure | None], repeats: int) -> dict[str, Quantities | None]:
     found: dict[str, Quantities] = {name: {} for name in baselines}
     for repeat in range(1, repeats + 1):
         for name, measure in baselines.items():
@@ -82,14 +108,14 @@ def _take_turns(case: str, baselines: Mapping[str, Measure | None], repeats: int
 
 
 def seconds_of(work: Callable[..., object], *arguments: Any) -> dict[str, float]:
-    """How long `work` takes."""
+    """Return the duration of a call of `work`."""
     start = time.perf_counter()
     work(*arguments)
     return {"seconds": time.perf_counter() - start}
 
 
 def per_second(work: Callable[[], object], seconds: float, clock: Callable[[], float] = time.perf_counter) -> float:
-    """How many times `work` can be done a second, over `seconds` or a little more, after a warm-up call."""
+    """Return how often `work` can be called per second, measured for `seconds` after a warm-up call."""
     work()
     done, start = 0, clock()
     while (passed := clock() - start) < seconds or not done:

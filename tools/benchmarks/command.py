@@ -1,4 +1,4 @@
-"""The command: measures one benchmark after another, and writes the record and the page."""
+"""The command: runs the benchmarks, and writes the record and the page."""
 
 import sys
 import tempfile
@@ -47,24 +47,30 @@ SUITE = (
 
 
 def main(arguments: Sequence[str] | None = None, suite: Sequence[Benchmark] = SUITE) -> None:
-    """The command line; raises ConfigError for flags that cannot work, and what the benchmarks raise."""
+    """Run the command; raises ConfigError for invalid flags, and the errors of the benchmarks."""
     names, out = [benchmark.name for benchmark in suite], Path("docs", "benchmarks", instructions())
-    parser = Parser(description=f"Measure ddmlp beside its peers; write {NAME} and {page.NAME}.")
+    parser = Parser(description=f"Compare the speed of ddmlp with other libraries; write {NAME} and {page.NAME}.")
     add = parser.add_argument
-    only = f"measure these benchmarks, or none, and keep the others of {NAME}: {', '.join(names)}"
-    add("data", type=Path, metavar="DATA", help="a folder with train/ and test/")
+    only = f"measure only these benchmarks (or none), and keep the others in {NAME}: {', '.join(names)}"
+    add("data", type=Path, metavar="DATA", help="folder with train/ and test/")
     add("--only", nargs="*", choices=names, default=names, metavar="NAME", help=only)
-    add("--repeats", type=int, default=3, metavar="N", help="of each figure (default: %(default)s)")
-    add("--seconds", type=float, default=1.0, metavar="S", help="a baseline is timed, about (default: %(default)s)")
-    add("--mnist", type=Path, metavar="FOLDER", help="with MNIST's IDX files, for what reads them")
-    add("--out", type=Path, default=out, metavar="FOLDER", help="for the page (default: %(default)s)")
+    add("--repeats", type=int, default=3, metavar="N", help="repeats of each figure (default: %(default)s)")
+    add(
+        "--seconds",
+        type=float,
+        default=1.0,
+        metavar="S",
+        help="approximate seconds per measurement (default: %(default)s)",
+    )
+    add("--mnist", type=Path, metavar="FOLDER", help="folder with MNIST's IDX files, for the benchmark conversion")
+    add("--out", type=Path, default=out, metavar="FOLDER", help="folder for the page (default: %(default)s)")
     args = parser.parse_args(arguments)
     if args.repeats < 1 or not args.seconds > 0:
         found = f"--repeats is {args.repeats} and --seconds {args.seconds:g}"
-        raise ConfigError(f"{found}, expected 1 or more, and above 0")
+        raise ConfigError(f"{found}, expected at least 1 and more than 0")
     for part in ("train", "test"):
         if not (args.data / part / manifest.NAME).exists():
-            raise ConfigError(f"{args.data} has no dataset {part}/; expected the folder that tools/idx2arrow.py wrote")
+            raise ConfigError(f"{args.data} has no dataset {part}/; expected a folder written by tools/idx2arrow.py")
     args.out.mkdir(parents=True, exist_ok=True)
     record, here, mnist = Record.read(args.out), environment(), args.mnist and args.mnist.resolve()
     for benchmark in suite:
@@ -74,6 +80,6 @@ def main(arguments: Sequence[str] | None = None, suite: Sequence[Benchmark] = SU
         with tempfile.TemporaryDirectory() as scratch:
             settings = Settings(args.data.resolve(), args.repeats, args.seconds, Path(scratch), mnist)
             record.benchmarks[benchmark.name] = Entry(here, args.repeats, benchmark.measure(settings))
-        record.write(args.out)  # at once: what took minutes outlives what fails later
+        record.write(args.out)  # after each benchmark, so that a later failure loses nothing
     page.write(args.out, suite, record)
     print(args.out / page.NAME)

@@ -1,4 +1,4 @@
-"""How long conversion takes, beside what no conversion can do without: decompressing, and SHA-256."""
+"""Duration of the conversion, compared with its necessary parts: decompression and SHA-256."""
 
 import gzip
 import hashlib
@@ -16,14 +16,14 @@ OURS, BOUND = "ddmlp: tools/idx2arrow.py", "decompress and hash"
 
 
 def conversion(source: Path, scratch: Path) -> None:
-    """What tools/idx2arrow.py does."""
+    """Convert MNIST, like tools/idx2arrow.py."""
     out = Path(tempfile.mkdtemp(dir=scratch))
     train, test = find_pairs(source)
     convert({out / "train": train, out / "test": test})
 
 
 def decompression(paths: Sequence[Path]) -> None:
-    """Put what these gzip files hold through SHA-256."""
+    """Decompress gzip files, and hash their content."""
     for path in paths:
         with gzip.open(path) as file:
             hashlib.file_digest(file, "sha256")

@@ -1,7 +1,7 @@
-"""What a step costs: arithmetic, messages and reduction, fitted to measurements, and what follows for a cluster.
+"""A model of a step's duration (arithmetic, messages, reduction), fitted to measurements, and a forecast for clusters.
 
-A step's seconds are a sum of five terms, each an amount of work on the step's critical path times what one of it
-costs. The amounts follow from the step; the costs are a machine's, and are fitted. p is the number of weights,
+The duration is the sum of five terms. Each is an amount of work on the step's critical path, times the cost of one unit
+of it. The amounts follow from the step; the costs belong to the machine, and are fitted. p is the number of weights,
 (m + o) n.
 """
 
@@ -11,26 +11,28 @@ from typing import NamedTuple
 
 import numpy as np
 
-# The clusters of the forecast: 10 Gbit/s, and a round trip of 0.1 ms, as in one machine room.
-BANDWIDTH = 1.25e9  # of a machine's link, bytes a second, each way
-LATENCY = 50e-6  # seconds until a message has arrived
+# The network of the forecast: 10 Gbit/s, and a round trip of 0.1 ms, typical of one data centre.
+BANDWIDTH = 1.25e9  # bytes per second and direction of a machine's link
+LATENCY = 50e-6  # seconds until a message arrives
 BATCHES, SERVERS, WORKERS = (1024, 16_384, 131_072), (1, 4, 16), (16, 64, 256)
 MICROBATCH, WEIGHTS = 128, 794 * 300
 
 
 class Terms(NamedTuple):
-    """Amounts of work, or the seconds that one of each costs."""
+    """Amounts of work, or their costs: seconds per unit of work."""
 
-    steps: float  # done once a step, whatever its size
+    steps: float  # work that is done once per step
     rows: float  # read, scaled, scored
-    products: float  # rows times p, the matrix products
-    passes: float  # passes over p weights, times p: a gradient written, added, applied
-    messages: float  # units handed out and answered
+    products: float  # rows times p, for the matrix products
+    passes: float  # passes over the weights times p: writing, adding and applying gradients
+    messages: float  # units sent and answered
 
 
 class Step(NamedTuple):
-    """A step: a global batch of `rows` rows, in microbatches of at most `microbatch`, for a network of p `weights`,
-    computed by `workers` processes; with 0, by the one that applies it, too."""
+    """A step: a global batch of `rows` rows in microbatches of at most `microbatch` rows, for a network of p `weights`.
+
+    `workers` processes compute it; if 0, the process that applies the step does.
+    """
 
     rows: int
     microbatch: int
@@ -38,45 +40,49 @@ class Step(NamedTuple):
     workers: int
 
     def on_cores(self, cores: int) -> Terms:
-        """The work if all processes share one machine."""
+        """Return the work if all processes share one machine."""
         microbatches = -(-self.rows // self.microbatch)
         answers = min(self.workers, microbatches)
-        most = -(-microbatches // min(max(1, answers), cores))  # of a core, one after another
+        most = -(-microbatches // min(max(1, answers), cores))  # of the busiest core
         return self._work(min(self.rows, most * self.microbatch), max(1, answers), answers)
 
     def on_machines(self, servers: int) -> Terms:
-        """The work if every worker has a machine, and so has every server with its slice of the hidden units: the
-        servers add and apply at the same time, and take a message from each worker, and each worker one from each."""
+        """Return the work if each worker and each server has its own machine.
+
+        Each server owns a slice of the hidden units. The servers add and apply in parallel, and exchange messages with
+        every worker.
+        """
         rows = -(-self.rows // self.workers)
         return self._work(rows, self.workers / servers, max(self.workers, servers))
 
     def exchange_seconds(self, servers: int) -> float:
-        """Over the network of the forecast: the weights (float32) to each worker, and then a gradient from each.
+        """Return the seconds to send the weights (float32) to every worker, and to receive a gradient from each.
 
-        A worker's link carries every slice once, a server's carries its own once for every worker: the fuller decides.
+        A worker's link carries every slice once; a server's link carries its slice once per worker. The busier link
+        determines the result.
         """
         arrays = max(self.workers / servers, 1.0)
         return 2 * (LATENCY + arrays * 4 * self.weights / BANDWIDTH)
 
     def _work(self, rows: int, answers: float, messages: int) -> Terms:
-        """Of a step whose busiest core has `rows` rows, with so many gradients to be added by the busiest server."""
-        # Each microbatch's gradient is written, and each answer but the first is added; then their sum is applied.
+        """Return the work if the busiest core has `rows` rows and the busiest server adds `answers` gradients."""
+        # Each microbatch's gradient is written, each answer but the first is added, and the sum is applied.
         passes = -(-rows // self.microbatch) + answers
         return Terms(1, rows, rows * self.weights, passes * self.weights, messages)
 
 
 @dataclass(frozen=True)
 class CostModel:
-    """costs: seconds for one of each term; error: of the fit, the mean of |predicted / measured - 1|."""
+    """costs: seconds per unit of each term; error: the mean of |predicted / measured - 1| of the fit."""
 
     costs: Terms
     error: float
 
     @classmethod
     def fit(cls, measured: Sequence[tuple[Terms, float]]) -> "CostModel":
-        """The costs that come nearest to measured (work, seconds), by least squares of the relative errors.
+        """Fit the costs to pairs (work, measured seconds), by least squares of the relative errors.
 
-        No work takes less than no time: a term whose cost would be negative is left out.
+        Costs cannot be negative, so a term whose cost would be negative is left out.
         """
         amounts = np.array([work for work, _ in measured]) / np.array([seconds for _, seconds in measured])[:, None]
         scales = np.abs(amounts).max(axis=0)  # the terms differ by many orders of magnitude
@@ -92,28 +98,28 @@ class CostModel:
     def seconds(self, work: Terms) -> float:
         return sum(amount * cost for amount, cost in zip(work, self.costs, strict=True))
 
-    def spread(self, step: Step, servers: int) -> float:
-        """Seconds of a step over machines. Nothing overlaps but what a link carries each way."""
+    def cluster_seconds(self, step: Step, servers: int) -> float:
+        """Return the seconds of a step on a cluster. Only the two directions of a link overlap."""
         return self.seconds(step.on_machines(servers)) + step.exchange_seconds(servers)
 
-    def most_paying(self, step: Step, servers: int) -> int:
-        """With how many workers, up to one a row, the step takes the least time: more do not pay."""
-        # Of the numbers of workers that leave the busiest equally many rows, the smallest is the fastest.
+    def best_workers(self, step: Step, servers: int) -> int:
+        """Return the number of workers, up to one per row, for which the step is fastest."""
+        # If several numbers of workers leave the busiest one the same number of rows, the smallest is the fastest.
         numbers = sorted({-(-step.rows // rows) for rows in range(1, step.rows + 1)})
-        return min(numbers, key=lambda workers: self.spread(step._replace(workers=workers), servers))
+        return min(numbers, key=lambda workers: self.cluster_seconds(step._replace(workers=workers), servers))
 
 
 def forecast(model: CostModel) -> list[list[str]]:
-    """A table, its heads first: rows/s by batch, servers and workers, and how many times one process that is."""
-    heads = [*(f"{n} workers" for n in WORKERS), "most that pay", "of one each"]
+    """Return a table with a header row: rows/s by batch, servers and workers, and the speed-up over one process."""
+    heads = [*(f"{n} workers" for n in WORKERS), "fastest", "efficiency"]
     table = [["rows of a step", "servers", *heads]]
     for batch in BATCHES:
         for servers in SERVERS:
             step = Step(batch, MICROBATCH, WEIGHTS, 0)
-            most = model.most_paying(step, servers)
-            seconds = {n: model.spread(step._replace(workers=n), servers) for n in (*WORKERS, most)}
+            best = model.best_workers(step, servers)
+            seconds = {n: model.cluster_seconds(step._replace(workers=n), servers) for n in (*WORKERS, best)}
             gains = {n: model.seconds(step.on_cores(1)) / each for n, each in seconds.items()}
             speeds = [f"{batch / seconds[n]:,.0f} ({gains[n]:.1f})" for n in WORKERS]
-            pays = [f"{most:,} ({gains[most]:.1f})", f"{100 * gains[most] / most:.0f} %"]
-            table.append([f"{batch:,}", str(servers), *speeds, *pays])
+            fastest = [f"{best:,} ({gains[best]:.1f})", f"{100 * gains[best] / best:.0f} %"]
+            table.append([f"{batch:,}", str(servers), *speeds, *fastest])
     return table

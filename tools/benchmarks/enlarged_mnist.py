@@ -1,4 +1,4 @@
-"""MNIST, enlarged: as many rows as asked for, drawn from its training set."""
+"""Datasets of any size, drawn from MNIST's training set."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ CHUNK = 10_000  # rows in memory
 
 
 def enlarge(data: Path, rows: int, out: Path) -> Path:
-    """Write `rows` rows drawn from data/train to out/train, the same every time, beside the test set of `data`."""
+    """Write `rows` random rows of data/train to out/train, the same on each call, and link the test set of `data`."""
     source, draw = Dataset(data / "train"), np.random.default_rng(0)
     shape = source.manifest.image_shape
     out.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Rows a second as batch, network, data and workers grow, and what a step costs."""
+"""Speed as a function of batch, network, data and workers, and a model of a step's duration."""
 
 from functools import partial
 from pathlib import Path
@@ -11,15 +11,15 @@ from tools.benchmarks.enlarged_mnist import enlarge
 from tools.benchmarks.processes import rows_of, train_speed
 from tools.benchmarks.record import Entry
 
-MIDDLE = (1024, 300, 1.0)  # rows of a step, hidden units, and rows of the dataset, to MNIST's
+MIDDLE = (1024, 300, 1.0)  # rows of a step, hidden units, size of the dataset relative to MNIST
 SIZES = [(64, 300, 1.0), (256, 300, 1.0), MIDDLE, (4096, 300, 1.0), (1024, 100, 1.0), (1024, 800, 1.0)]
 SIZES += [(1024, 300, 0.1), (1024, 300, 10.0)]
-WORKERS, MORE = (0, 2), (1, 4)  # for each of these sizes, and besides for the middle; 0: one process
+WORKERS, MORE = (0, 2), (1, 4)  # for each of these sizes; and additionally for the middle; 0: one process
 ENDS = 794  # inputs and outputs
 
 
 class Point(NamedTuple):
-    """A training."""
+    """One measured training."""
 
     batch: int
     hidden: int
@@ -28,17 +28,17 @@ class Point(NamedTuple):
 
     @property
     def names(self) -> tuple[str, str]:
-        """Case and baseline."""
+        """The names of the case and the baseline."""
         case = f"batch {self.batch}, {self.hidden} hidden, {self.times:g} times MNIST"
         return case, f"ddmlp, {self.workers} workers"
 
     @property
     def step(self) -> Step:
-        """With microbatches that fit the caches, and are small enough for two workers to share a step."""
+        """The step, with microbatches that fit into the caches and let two workers share it."""
         return Step(self.batch, min(128, max(1, self.batch // 2)), ENDS * self.hidden, self.workers)
 
     def work(self, entry: Entry) -> Terms:
-        """Of a step on the machine of the entry."""
+        """Return the work of a step on the machine of the entry."""
         return self.step.on_cores(int(entry.environment["cores"]))
 
 
@@ -53,24 +53,29 @@ def cases(settings: Settings) -> Cases:
 
     found: dict[str, dict[str, Measure]] = {}
     for point in sweep():
-        about = (settings.data if point.times == 1 else data(point.times), point.hidden, point.batch, settings.seconds)
+        arguments = (
+            settings.data if point.times == 1 else data(point.times),
+            point.hidden,
+            point.batch,
+            settings.seconds,
+        )
         flags = {"microbatch": point.step.microbatch, "workers": point.workers}
         case, name = point.names
-        found.setdefault(case, {})[name] = partial(train_speed, *about, **flags)
+        found.setdefault(case, {})[name] = partial(train_speed, *arguments, **flags)
     return found.items()
 
 
 def fit(entry: Entry) -> CostModel:
-    """The model of a step's cost on the machine that was measured."""
+    """Fit the cost model to the measurements."""
     measured = {point: speeds for point in sweep() if (speeds := entry.get(*point.names))}
     return CostModel.fit([(point.work(entry), point.batch / median(speeds)) for point, speeds in measured.items()])
 
 
-def by_the_model(entry: Entry, *names: str) -> str:
-    """The rows a second that the model expects of a case and baseline."""
+def predicted_speed(entry: Entry, *names: str) -> str:
+    """Return the rows/s that the model predicts for a case and baseline."""
     model = fit(entry)
     speeds = {point.names: point.batch / model.seconds(point.work(entry)) for point in sweep()}
     return next((f"{speed:,.0f}" for each, speed in speeds.items() if each == names), "")
 
 
-BENCHMARK = Benchmark("growth", cases, of="ddmlp, 0 workers", column=("by the model", by_the_model))
+BENCHMARK = Benchmark("growth", cases, of="ddmlp, 0 workers", column=("predicted", predicted_speed))

@@ -1,4 +1,4 @@
-"""How much memory training needs, of MNIST and of a dataset 100 times as large."""
+"""Memory use of training, on MNIST and on a dataset 100 times as large."""
 
 import re
 import time
@@ -13,47 +13,47 @@ from tools.benchmarks.processes import rows_of, train
 from tools.benchmarks.record import Entry
 
 TIMES = 100
-TRAINED = 6_000_000  # rows, however large the dataset is: all of the large one, once
+TRAINED = 6_000_000  # rows in each case: one epoch of the large dataset
 BATCH = 1024
 CASES = {"one process": 0, "2 workers": 2}
 SMALL, LARGE = "MNIST", f"{TIMES} times MNIST"
 ACTORS = ("ray::ServerActor", "ray::WorkerActor")
-LOOK_SECONDS = 0.1
+SAMPLE_SECONDS = 0.1
 
 
 def own_bytes(process: int) -> int:
-    """A process's memory without the files that it maps; 0 if it has ended."""
+    """Return the memory of a process without mapped files, in bytes; 0 if it has ended."""
     found = re.search(r"^RssAnon:\s+(\d+) kB$", _proc(process, "status"), re.MULTILINE)
     return 1024 * int(found[1]) if found else 0
 
 
-def below(process: int) -> Iterator[int]:
-    """The processes that were started by `process`, by those that it started, and so on."""
+def descendants(process: int) -> Iterator[int]:
+    """Yield the ids of the child processes of `process`, of their children, and so on."""
     for task in Path(f"/proc/{process}/task").glob("*"):
         for child in map(int, _proc(process, f"task/{task.name}/children").split()):
             yield child
-            yield from below(child)
+            yield from descendants(child)
 
 
 def _proc(process: int, name: str) -> str:
-    """A file of /proc; empty if the process has ended."""
+    """Return the content of a file in /proc; empty if the process has ended."""
     with suppress(OSError):
         return Path(f"/proc/{process}/{name}").read_text()
     return ""
 
 
 def training(data: Path, workers: int) -> dict[str, float]:
-    """MB at the most, and rows/s, of training on TRAINED rows of `data`, whatever their number."""
+    """Return the peak memory in MB, and the rows/s, of training on TRAINED rows drawn from `data`."""
     peak = 0
 
-    def look(process: int) -> None:
+    def sample(process: int) -> None:
         nonlocal peak
-        actors = [each for each in below(process) if _proc(each, "cmdline").startswith(ACTORS)]
+        actors = [each for each in descendants(process) if _proc(each, "cmdline").startswith(ACTORS)]
         peak = max(peak, sum(map(own_bytes, [process, *actors])))
-        time.sleep(LOOK_SECONDS)
+        time.sleep(SAMPLE_SECONDS)
 
     length = {"epochs": 1 + TRAINED // rows_of(data), "stop_after": -(-TRAINED // BATCH)}
-    result = train(data, look, hidden=300, batch=BATCH, microbatch=128, workers=workers, **length)
+    result = train(data, sample, hidden=300, batch=BATCH, microbatch=128, workers=workers, **length)
     return {"MB": peak / 1e6, "rows/s": result["rows_per_second"]}
 
 

@@ -1,6 +1,6 @@
-"""What a step takes without its arithmetic: two workers answer with what they were sent, by one transport or another.
+"""Duration of a step without its arithmetic, for several transports: two workers echo the weights as gradients.
 
-That leaves the messages, adding two gradients, and the update.
+This leaves the messages, the addition of two gradients, and the update.
 """
 
 import multiprocessing
@@ -35,20 +35,20 @@ from tools.benchmarks.peers.ray_pattern import WORKERS, RayPattern
 from tools.benchmarks.processes import in_process
 
 SHAPE = Shape(784, 300, 10)
-SECRET = b"for as long as it is measured"
-STRETCH = 20  # steps between looks at the clock
-RATE = 1e-6  # small: gradients that are the weights themselves would soon make these denormal numbers, which are slow
-SECONDS = 30.0  # the longest that a worker may take
+SECRET = b"benchmark"
+CHUNK_STEPS = 20  # steps between two readings of the clock
+RATE = 1e-6  # small, because echoed weights would otherwise soon shrink to denormal numbers, which are slow
+SECONDS = 30.0  # timeout of a worker
 PLAN = Plan(rows=WORKERS * 10**6, batch=WORKERS, microbatch=1, epochs=10**3, seed=0, block=100, window=1000)
 
-Steps = Callable[[int], object]  # does so many
+Steps = Callable[[int], object]  # makes a number of steps
 
 
 class Echo:
-    """A worker that computes nothing."""
+    """A worker that returns the weights as its gradient."""
 
     def __init__(self, *_arguments: object) -> None:
-        """As Ray's DataWorker."""
+        """Accept the arguments of `DataWorker`."""
 
     def compute_gradients(self, weights: Floats) -> Floats:
         return weights.copy()
@@ -59,7 +59,7 @@ class Echo:
 
 
 class EchoPattern(RayPattern):
-    """Ray's pattern with workers that compute nothing, and so read no rows."""
+    """Ray's pattern with workers that read no rows and compute nothing."""
 
     Worker = Echo
 
@@ -70,14 +70,14 @@ class EchoPattern(RayPattern):
 
 @contextmanager
 def through_driver(shape: Shape) -> Iterator[Steps]:
-    """Ray's pattern as it is documented."""
+    """Make steps by Ray's pattern, as documented."""
     with closing(EchoPattern(shape)) as peer:
         yield lambda count: peer.train(np.arange(count * WORKERS))
 
 
 @contextmanager
 def through_graph(shape: Shape) -> Iterator[Steps]:
-    """The actors of Ray's pattern in a compiled graph."""
+    """Make steps by the actors of Ray's pattern in a compiled graph."""
     with closing(EchoPattern(shape)) as peer:
         from ray.dag import InputNode
 
@@ -96,7 +96,7 @@ def through_graph(shape: Shape) -> Iterator[Steps]:
 
 @contextmanager
 def through_sockets(shared: bool, shape: Shape) -> Iterator[Steps]:
-    """ddmlp's step loop on a pool of workers, with shared memory or over TCP."""
+    """Make steps by ddmlp's step loop and worker pool, with shared memory or over TCP."""
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         address: protocol.Address = str(Path(folder, "server")) if shared else ("127.0.0.1", 0)
         config = TrainConfig(lr=RATE, lr_schedule="constant", batch=WORKERS, microbatch=1)
@@ -106,7 +106,7 @@ def through_sockets(shared: bool, shape: Shape) -> Iterator[Steps]:
             workers = [start(target=work, args=(pool.addresses[0], number, shape)) for number in range(WORKERS)]
             for worker in workers:
                 worker.start()
-            assert pool.gather(WORKERS, SECONDS), f"a worker did not join within {SECONDS:g} s"
+            assert pool.gather(WORKERS, SECONDS), f"not all workers joined within {SECONDS:g} s"
             optimizer = SGD(config)
             server = start_server(job, optimizer, Checkpoint(Weights.draw(shape, 0), 0), pool)
             loop = StepLoop(optimizer, Schedule(job, 0), server, pool, lambda *_: TrainingError())
@@ -123,9 +123,9 @@ def through_sockets(shared: bool, shape: Shape) -> Iterator[Steps]:
 
 
 def work(address: protocol.Address, number: int, shape: Shape) -> None:
-    """A worker of ddmlp's, in a process."""
+    """Run a worker of ddmlp in this process."""
     client = WorkerClient(address, SECRET, hello(number), shape, Timeouts())
-    run_worker(Echo(), client)  # type: ignore[arg-type]  # it has what is asked of it
+    run_worker(Echo(), client)  # type: ignore[arg-type]  # it has the method that is called
 
 
 def hello(number: int) -> protocol.Hello:
@@ -141,9 +141,9 @@ TRANSPORTS: dict[str, Callable[[Shape], AbstractContextManager[Steps]]] = {
 
 
 def milliseconds(name: str, seconds: float) -> dict[str, float]:
-    """Of a step by that transport."""
+    """Return the milliseconds of a step with a transport."""
     with TRANSPORTS[name](SHAPE) as steps:
-        return {"ms": 1000 / STRETCH / per_second(partial(steps, STRETCH), seconds)}
+        return {"ms": 1000 / CHUNK_STEPS / per_second(partial(steps, CHUNK_STEPS), seconds)}
 
 
 def cases(settings: Settings) -> Cases:

@@ -1,4 +1,4 @@
-"""Datasets with other pixels than MNIST's, of which four fifths are zero; made of MNIST, for its rows are at hand."""
+"""Variants of MNIST with fewer zero pixels; in MNIST, four fifths of the pixels are zero."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,14 +10,16 @@ from ddmlp.data.dataset import Dataset
 from ddmlp.data.writer import DatasetWriter
 
 CHUNK = 10_000  # rows in memory
-GROWN = 6  # pixels; with them half of MNIST's are not zero, as are Fashion-MNIST's
+GROWN = 6  # pixels; makes half of MNIST's pixels nonzero, as in Fashion-MNIST
 
 Images = NDArray[np.uint8]
 
 
 def grow(images: Images) -> Images:
-    """Images (B, height, width) whose pixels are each the largest of GROWN x GROWN around it. It stands in for
-    Fashion-MNIST: half of the pixels are not zero, in connected regions."""
+    """Replace each pixel of images (B, height, width) by the maximum of the GROWN x GROWN pixels around it.
+
+    The result resembles Fashion-MNIST: half of the pixels are nonzero, in connected regions.
+    """
     before, after = GROWN // 2, (GROWN - 1) // 2
     for axis in (1, 2):
         edges = [(before, after) if each == axis else (0, 0) for each in range(3)]
@@ -26,12 +28,12 @@ def grow(images: Images) -> Images:
 
 
 def invert(images: Images) -> Images:
-    """Dark on light, and no pixel is zero: 255 - pixel, and 1 in place of 0."""
+    """Invert images so that no pixel is zero: 255 - pixel, but at least 1."""
     return np.maximum(255 - images, 1)
 
 
 def change(data: Path, by: Callable[[Images], Images], out: Path) -> Path:
-    """Write the train/ and test/ of `data` to `out`, with their images changed."""
+    """Write the datasets train/ and test/ of `data` to `out`, with changed images."""
     for part in ("train", "test"):
         source = Dataset(data / part)
         shape = source.manifest.image_shape

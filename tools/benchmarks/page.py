@@ -1,4 +1,4 @@
-"""The page: benchmarks.md, made of the record and of nothing else. Its text is in page.md.j2."""
+"""The page benchmarks.md, rendered from the record with the template page.md.j2."""
 
 import statistics
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ NAME = "benchmarks.md"
 
 
 def write(folder: Path, suite: Sequence[Benchmark], record: Record) -> None:
-    """Write the page of those benchmarks that the record has into `folder`."""
+    """Write the page into `folder`, with the benchmarks of `suite` that the record contains."""
     suite = [benchmark for benchmark in suite if benchmark.name in record.benchmarks]
     entries = {benchmark.name: record.benchmarks[benchmark.name] for benchmark in suite}
     templates = jinja2.Environment(
@@ -39,7 +39,7 @@ def write(folder: Path, suite: Sequence[Benchmark], record: Record) -> None:
 
 
 def comparison(benchmark: Benchmark, entry: Entry) -> list[list[str]]:
-    """The table of all figures, its heads first: a row for each baseline, a column for each quantity, then ratios."""
+    """Return a table with a header row: one row per baseline, one column per quantity, then the ratios."""
     rows = [(case, name, found) for case, baselines in entry.figures.items() for name, found in baselines.items()]
     quantities = list(dict.fromkeys(quantity for *_, found in rows for quantity in found or ()))
     of, faster, column = benchmark.of, benchmark.faster, benchmark.column
@@ -52,12 +52,12 @@ def comparison(benchmark: Benchmark, entry: Entry) -> list[list[str]]:
         more = [column[1](entry, case, name)] if column else []
         table.append([case if case != before else "", name.replace("ddmlp", "**ddmlp**"), *cells, *more])
         before = case
-    first = 0 if any(entry.figures) else 1  # a benchmark of one case has no column for it
+    first = 0 if any(entry.figures) else 1  # no column for the case if there is only one, without a name
     return [cells[first:] for cells in table]
 
 
 def spread(figures: Sequence[float] | None) -> str:
-    """Median, lowest and highest of the repeats."""
+    """Format the median of the repeats, with the lowest and the highest."""
     if figures is None:
         return ""
     median, low, high = (number(each(figures)) for each in (statistics.median, min, max))
@@ -65,5 +65,5 @@ def spread(figures: Sequence[float] | None) -> str:
 
 
 def number(figure: float) -> str:
-    """A figure with three digits, or with all before the point if there are more."""
+    """Format a figure with three significant digits, or as an integer if it is at least 1,000."""
     return f"{figure:,.0f}" if abs(figure) >= 1000 else f"{figure:.3g}"

@@ -1,4 +1,4 @@
-"""New processes, so that nothing of this one is measured: commands of ddmlp, and functions of the benchmarks."""
+"""New processes for measurements: commands of ddmlp, and functions of the benchmarks."""
 
 import json
 import os
@@ -19,20 +19,22 @@ from ddmlp.data.manifest import Manifest
 from ddmlp.errors import TrainingError
 
 ROOT = Path(__file__).resolve().parents[2]
-# Before NumPy is imported, because not every library can be told later.
+# Set before NumPy is imported, because not every library can change its threads later.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-SPEED = 40e6  # rows/s times hidden units, about
-Found = TypeVar("Found")
+SPEED = 40e6  # approximate rows/s times hidden units
+Result = TypeVar("Result")
 
 
-def in_process(function: Callable[..., Found], *arguments: Any, threads: int = 1) -> Found:
-    """What a function returns in a new process that is held to so many threads."""
+def in_process(function: Callable[..., Result], *arguments: Any, threads: int = 1) -> Result:
+    """Call a function in a new process with this number of threads; return its result."""
     return in_processes(function, [arguments], threads)[0]
 
 
-def in_processes(function: Callable[..., Found], calls: Sequence[Sequence[Any]], threads: int = 1) -> list[Found]:
-    """What a function returns in several new processes at once, each with its arguments; raises what it raised there,
-    and TrainingError if a process died."""
+def in_processes(function: Callable[..., Result], calls: Sequence[Sequence[Any]], threads: int = 1) -> list[Result]:
+    """Call a function in several new processes at once, with the arguments of each call; return the results.
+
+    Raises the exception of a call, and TrainingError if a process died.
+    """
     with ExitStack() as stack:
         begin = [stack.enter_context(new_process(threads)) for _ in calls]
         return [end() for end in [each(function, *call) for each, call in zip(begin, calls, strict=True)]]
@@ -40,41 +42,58 @@ def in_processes(function: Callable[..., Found], calls: Sequence[Sequence[Any]],
 
 @contextmanager
 def new_process(threads: int = 1) -> Iterator[Callable[..., Callable[[], Any]]]:
-    """A new process that is held to so many threads, as a function that begins a call in it, and returns what waits for
-    its end. As long as the context lasts it is the same process."""
-    held = {"PYTHONPATH": str(ROOT), **dict.fromkeys(THREADS, str(threads))}
+    """Start a new process with this number of threads.
+
+    Yields a function that starts a call in the process, and returns a function that waits for the result. All calls run
+    in the same process, until the block ends.
+    """
+    variables = {"PYTHONPATH": str(ROOT), **dict.fromkeys(THREADS, str(threads))}
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        with mock.patch.dict(os.environ, held):
-            pool.submit(int).result()  # starts it
+        with mock.patch.dict(os.environ, variables):
+            pool.submit(int).result()  # starts the process
 
         def end(function: Callable[..., Any], future: Future[Any]) -> Any:
             try:
                 return future.result()
             except BrokenProcessPool as error:
-                raise TrainingError(f"a process that ran {function.__qualname__} died: {error}") from error
+                raise TrainingError(f"the process of {function.__qualname__} died: {error}") from error
 
         yield lambda function, *arguments: partial(end, function, pool.submit(function, *arguments))
 
 
 def start(*words: object) -> subprocess.Popen[str]:
-    """A Python process with these arguments; what it prints is kept."""
+    """Start Python with these arguments; its output is captured."""
     command = [sys.executable, *map(str, words)]
-    here = {**os.environ, "PYTHONPATH": str(ROOT)}  # whatever is installed, and wherever the process is started
+    here = {**os.environ, "PYTHONPATH": str(ROOT)}  # this checkout, whatever is installed
     return subprocess.Popen(command, env=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def finish(process: subprocess.Popen[str]) -> None:
-    """Wait until a process has ended; raises TrainingError if it failed."""
+    """Wait until a process ends; raises TrainingError if it failed."""
     _, err = process.communicate()
     if process.returncode:
-        raise TrainingError(f"{process.args!r} failed: {(err.strip().splitlines() or ['it printed nothing'])[-1]}")
+        raise TrainingError(f"{process.args!r} failed: {(err.strip().splitlines() or ['no error message'])[-1]}")
 
 
 def train(data: Path, watch: Callable[[int], object] | None = None, /, **settings: object) -> dict[str, Any]:
-    """result.json of `python -m ddmlp.train` with these flags: stop_after=3 is --stop-after 3. In "begun" the time of
-    the first checkpoint, in "checkpoints" the seconds that each took. Workers are on a Ray of their own. No report is
-    written, as no peer writes one. watch: is called over and over with the process's id while it runs. The run is not
-    kept, unless its folder is given."""
+    """Run `python -m ddmlp.train` with the given flags: stop_after=3 means --stop-after 3.
+
+    Workers run on a Ray cluster started for them. No report is written, because the peers write none. The run folder is
+    removed unless `run` is given.
+
+    Parameters
+    ----------
+    data : Path
+        Folder with train/ and test/.
+    watch : callable, optional
+        Called repeatedly with the id of the process while it runs.
+
+    Returns
+    -------
+    dict
+        The content of result.json, with the time of the first checkpoint in "begun" and the seconds of each checkpoint
+        in "checkpoints".
+    """
     with tempfile.TemporaryDirectory() as folder:
         run = Path(str(settings.get("run", Path(folder, "run"))))
         settings |= {"data": data, "run": run, **({"address": "local"} if settings.get("workers") else {})}
@@ -85,30 +104,35 @@ def train(data: Path, watch: Callable[[int], object] | None = None, /, **setting
         finish(process)
         events = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
         checkpoints = [event["seconds"] for event in events if event["event"] == "checkpoint"]
-        begun = min(path.stat().st_ctime for path in run.glob("checkpoints/step-*.npz"))  # when it got its name
+        begun = min(path.stat().st_ctime for path in run.glob("checkpoints/step-*.npz"))  # when it was renamed
         return {**json.loads((run / "result.json").read_bytes()), "begun": begun, "checkpoints": checkpoints}
 
 
 def train_speed(
     data: Path, hidden: int, batch: int, seconds: float, hashes: set[str] | None = None, /, **settings: object
 ) -> dict[str, float]:
-    """rows/s of a training of a fixed number of steps, which take about so many seconds: so every repeat ends with the
-    same weights. hashes: of the weights so far; raises TrainingError at a second."""
+    """Return the rows/s of a training that takes about `seconds`.
+
+    The number of steps is fixed, so every repeat must end with the same weights. `hashes` collects the hashes of the
+    weights; TrainingError is raised if it gets a second one.
+    """
     result = train(data, **length(data, hidden, batch, seconds), **settings)
     if hashes is not None:
         hashes.add(result["weights_sha256"])
     if hashes and len(hashes) > 1:
-        raise TrainingError(f"{hidden} hidden, batch {batch}: {settings} changed the weights: {sorted(hashes)}")
+        raise TrainingError(
+            f"{hidden} hidden, batch {batch}, {settings}: found the weights {sorted(hashes)}, expected equal ones"
+        )
     return {"rows/s": result["rows_per_second"]}
 
 
 def length(data: Path, hidden: int, batch: int, seconds: float) -> dict[str, int]:
-    """Settings of a training that takes one process about so many seconds."""
+    """Return settings for a training that takes one process about `seconds`."""
     steps = max(1, round(SPEED / hidden * seconds / batch))
     epochs = steps // -(-rows_of(data) // batch) + 1
     return {"hidden": hidden, "batch": batch, "epochs": epochs, "stop_after": steps}
 
 
 def rows_of(data: Path) -> int:
-    """How many rows there are to train on."""
+    """Return the number of training rows."""
     return Manifest.read(data / "train").rows

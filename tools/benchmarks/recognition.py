@@ -1,4 +1,4 @@
-"""How fast a trained network recognises, beside the two matrix products x W1 and y1 W2 alone."""
+"""Speed of evaluation and prediction, compared with the two matrix products x W1 and y1 W2 alone."""
 
 from collections.abc import Callable
 from functools import partial
@@ -19,7 +19,7 @@ OURS, BOUND = "ddmlp", "matrix products"
 
 
 def products(weights: Weights, pixels: NDArray[np.uint8]) -> Callable[[], object]:
-    """The bound: x W1 and y1 W2 of the rows `pixels` (B, m), and nothing else."""
+    """Return a function that computes only x W1 and y1 W2 for the rows `pixels` (B, m)."""
     x, (w1, w2) = scaled(pixels), matrices(weights.shape, weights.values)
     y1, z2 = (np.empty((len(x), width), np.float32) for width in weights.shape[1:])
 

@@ -1,4 +1,4 @@
-"""How fast `python -m ddmlp.serve` answers."""
+"""Latency and throughput of `python -m ddmlp.serve`."""
 
 import base64
 import http.client
@@ -29,7 +29,7 @@ HIDDEN, BATCH, CLIENTS = 300, 100, 8
 
 
 class Request(NamedTuple):
-    """A body, its media type, and how many images it has."""
+    """A request body, its media type, and its number of images."""
 
     body: bytes
     kind: str
@@ -37,7 +37,7 @@ class Request(NamedTuple):
 
 
 def requests(rows: Rows) -> dict[str, Request]:
-    """One of each kind, of real digits of 28 x 28 pixels; a PNG as a page would send it, 280 x 280, dark on light."""
+    """Return one request of each kind with real digits, 28 x 28 pixels; PNGs as the page sends them, 280 x 280."""
     digits = rows.first(BATCH).pixels.reshape(-1, 28, 28)
     pictures = []
     for digit in digits:
@@ -55,7 +55,7 @@ def requests(rows: Rows) -> dict[str, Request]:
 
 @contextmanager
 def server(settings: Settings, weights: Weights) -> Iterator[str]:
-    """The address of a server in a process of its own."""
+    """Start a server in another process; yield its address."""
     save_arrays(path := settings.scratch / "model.npz", weight_arrays(weights))
     process = start("-m", "ddmlp.serve", "--model", path, "--port", "0")
     try:
@@ -67,7 +67,7 @@ def server(settings: Settings, weights: Weights) -> Iterator[str]:
 
 
 def client(address: str, request: Request, seconds: float) -> list[float]:
-    """The seconds of each of its requests, one after another on one connection, after one that is not counted."""
+    """Send requests sequentially on one connection; return the seconds of each, without the first."""
     found: list[float] = []
     with closing(http.client.HTTPConnection(address)) as connection:
 
@@ -84,17 +84,17 @@ def client(address: str, request: Request, seconds: float) -> list[float]:
     return found[1:]
 
 
-def ours(address: str, request: Request, seconds: float) -> dict[str, float]:
-    """Latencies of a client that is alone, and requests a second of CLIENTS at once, each waiting for its answer."""
-    median, late = np.percentile(client(address, request, seconds), [50, 99]).tolist()
+def latencies(address: str, request: Request, seconds: float) -> dict[str, float]:
+    """Return the latencies of a single client, and the requests/s of CLIENTS concurrent clients."""
+    median, high = np.percentile(client(address, request, seconds), [50, 99]).tolist()
     with ThreadPoolExecutor(CLIENTS) as pool:
         count = sum(map(len, pool.map(partial(client, address, request), [seconds] * CLIENTS)))
     many = {f"requests/s, {CLIENTS} clients": count / seconds}
-    return {"ms, median": 1000 * median, "ms, 99th percentile": 1000 * late, **many}
+    return {"ms, median": 1000 * median, "ms, 99th percentile": 1000 * high, **many}
 
 
-def alone(weights: Weights, pixels: NDArray[np.uint8], seconds: float) -> dict[str, float]:
-    """Milliseconds of the products of a request's images."""
+def products_latency(weights: Weights, pixels: NDArray[np.uint8], seconds: float) -> dict[str, float]:
+    """Return the milliseconds of the matrix products for a request's images."""
     return {"ms, median": 1000 / per_second(products(weights, pixels), seconds)}
 
 
@@ -107,8 +107,8 @@ def cases(settings: Settings) -> Cases:
         return
     with server(settings, weights) as address:
         for kind, request in requests(rows).items():
-            bound = partial(alone, weights, rows.first(request.images).pixels, settings.seconds)
-            yield kind, {OURS: partial(ours, address, request, settings.seconds), BOUND: bound}
+            bound = partial(products_latency, weights, rows.first(request.images).pixels, settings.seconds)
+            yield kind, {OURS: partial(latencies, address, request, settings.seconds), BOUND: bound}
 
 
 BENCHMARK = Benchmark("serving", cases, of=BOUND)

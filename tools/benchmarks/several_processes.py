@@ -1,4 +1,4 @@
-"""How fast several processes train, beside one, and beside their peers."""
+"""Speed of training in several processes, compared with one process and with other libraries."""
 
 import tempfile
 from functools import partial
@@ -13,9 +13,9 @@ HIDDEN = (300, 800)
 MICROBATCH = {256: 128, 1024: 512}  # by the global batch
 OURS = {"ddmlp, one process": 0, "ddmlp, 2 workers": 2}
 ONE, TWO = OURS
-LONGER = 2  # is measured than one process: its repeats differ more
+LONGER = 2  # times as long as one process is measured, because repeats differ more
 DDP, RAY = "PyTorch DDP", "Ray's pattern"
-PEERS: dict[int, tuple[str, ...]] = {256: (DDP, RAY), 1024: (DDP,)}  # at each global batch
+PEERS: dict[int, tuple[str, ...]] = {256: (DDP, RAY), 1024: (DDP,)}  # by the global batch
 TARGETS = [
     (1024, TWO, ONE, 1.5),
     (256, TWO, ONE, 1.2),
@@ -25,22 +25,22 @@ TARGETS = [
 ]
 
 
-def theirs(scratch: Path, peer: str, *about: object) -> dict[str, float]:
-    """rows/s of a peer, in processes of its own."""
+def peer_speed(scratch: Path, peer: str, *arguments: object) -> dict[str, float]:
+    """Return the rows/s of a peer in new processes."""
     if peer == RAY:
-        return in_process(speed, peer, *about)
-    meeting = Path(tempfile.mkdtemp(dir=scratch), "meeting")
-    return in_processes(speed, [(peer, *about, rank, meeting) for rank in range(2)])[0]
+        return in_process(speed, peer, *arguments)
+    rendezvous = Path(tempfile.mkdtemp(dir=scratch), "rendezvous")
+    return in_processes(speed, [(peer, *arguments, rank, rendezvous) for rank in range(2)])[0]
 
 
 def cases(settings: Settings) -> Cases:
     for hidden in HIDDEN:
         for batch, microbatch in MICROBATCH.items():
-            about = (settings.data, hidden, batch, LONGER * settings.seconds)
-            ours = partial(train_speed, *about, set(), microbatch=microbatch)  # all with the same hash
+            arguments = (settings.data, hidden, batch, LONGER * settings.seconds)
+            ours = partial(train_speed, *arguments, set(), microbatch=microbatch)  # all must have the same hash
             found: dict[str, Measure | None] = {each: partial(ours, workers=workers) for each, workers in OURS.items()}
             for peer in PEERS[batch]:
-                found[peer] = partial(theirs, settings.scratch, peer, *about) if available(peer) else None
+                found[peer] = partial(peer_speed, settings.scratch, peer, *arguments) if available(peer) else None
             yield f"{hidden} hidden, batch {batch}", found
 
 

@@ -1,4 +1,4 @@
-"""How long commands take to start: to --help, to the first step, and with Ray."""
+"""Start-up time of commands: to --help, to the first step, and with Ray."""
 
 import os
 import tempfile
@@ -21,13 +21,16 @@ WHOLE = "seconds of a run of one step"
 
 
 def show_help(command: str) -> None:
-    """The whole command --help."""
+    """Run a command with --help."""
     processes.finish(processes.start("-m", f"ddmlp.{command}", "--help"))
 
 
 def first_step_seconds(data: Path, workers: int, cache: Path | None = None) -> dict[str, float]:
-    """From the command to the end of its first step; right before the step comes the checkpoint of the position 0. And
-    of the whole command. cache: where there is a folder for compiled kernels, empty each time."""
+    """Return the seconds from the start of the command to the end of its first step, and to its own end.
+
+    The checkpoint of position 0 is written directly before the first step. `cache` is a folder for empty caches of
+    compiled kernels; by default the usual cache is used.
+    """
     with tempfile.TemporaryDirectory(dir=cache) as empty:
         start = time.time()
         with mock.patch.dict(os.environ, {"DDMLP_CACHE": empty} if cache else {}):
@@ -36,10 +39,10 @@ def first_step_seconds(data: Path, workers: int, cache: Path | None = None) -> d
 
 
 def ray_init_seconds() -> dict[str, float]:
-    """From a process that has imported Ray to one that has started a Ray as the trainer does."""
-    os.environ.update(ALWAYS | OWN, RAY_AUTH_MODE="token")  # before the import, as the trainer does it
+    """Return the seconds to start a Ray cluster with the trainer's arguments; Ray is already imported."""
+    os.environ.update(ALWAYS | OWN, RAY_AUTH_MODE="token")  # before the import, like the trainer
     import_module("ray")
-    return seconds_of(connect, choose("local"))  # it ends with this process
+    return seconds_of(connect, choose("local"))  # the cluster ends with this process
 
 
 def cases(settings: Settings) -> Cases:

@@ -1,4 +1,4 @@
-"""What a step of one process costs beyond its kernels: reading rows, bookkeeping, metrics."""
+"""Duration of a step in one process without its kernels: reading rows, bookkeeping, metrics."""
 
 import io
 import json
@@ -16,15 +16,15 @@ from tools.benchmarks.processes import in_process, length
 from tools.benchmarks.record import Entry
 
 HIDDEN, BATCHES = (300, 800), (1, 16, 64)
-ASKED, MOST = 16, 25  # rows of the step that has a target, and its microseconds
+TARGET_BATCH, MOST = 16, 25  # the batch with a target, and its limit in microseconds
 BEYOND = "µs beyond the kernels"
 
 
 def cost(data: Path, hidden: int, batch: int, seconds: float) -> dict[str, float]:
-    """Microseconds of a step of a training in this process, of about so many seconds. Checkpoints are not counted."""
+    """Train in this process for about `seconds`; return the microseconds per step, without checkpoints."""
     from ddmlp.nn import known_answer, network, steps
 
-    known_answer.check_arithmetic()  # once in a process, and outside of the steps; the kernels are loaded then
+    known_answer.check_arithmetic()  # loads the kernels, so that the first step does not
     inside, kernel = 0.0, steps.train_steps
 
     def timed(*arguments: Any) -> int:
@@ -47,12 +47,12 @@ def cost(data: Path, hidden: int, batch: int, seconds: float) -> dict[str, float
 def cases(settings: Settings) -> Cases:
     for hidden in HIDDEN:
         for batch in BATCHES:
-            about = (settings.data, hidden, batch, settings.seconds)
-            yield f"{hidden} hidden, batch {batch}", {"ddmlp": partial(in_process, cost, *about)}
+            arguments = (settings.data, hidden, batch, settings.seconds)
+            yield f"{hidden} hidden, batch {batch}", {"ddmlp": partial(in_process, cost, *arguments)}
 
 
 def targets(entry: Entry) -> list[Target]:
-    cases = [f"{hidden} hidden, batch {ASKED}" for hidden in HIDDEN]
+    cases = [f"{hidden} hidden, batch {TARGET_BATCH}" for hidden in HIDDEN]
     return [Target(f"{BEYOND}, {case}", entry.get(case, "ddmlp", BEYOND), most=MOST) for case in cases]
 
 

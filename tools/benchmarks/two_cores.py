@@ -1,4 +1,4 @@
-"""How much two cores can do that exchange nothing."""
+"""Speed of two independent processes on two cores: the limit for two workers."""
 
 from functools import partial
 
@@ -10,7 +10,7 @@ HIDDEN, BATCH = (300, 800), 128  # the microbatch of several processes
 
 
 def products(settings: Settings, hidden: int, processes: int) -> dict[str, float]:
-    """rows/s of so many processes together."""
+    """Return the total rows/s of concurrent processes."""
     found = in_processes(speed, [("sparse bound", settings.data, hidden, BATCH, settings.seconds)] * processes)
     return {"rows/s": sum(each["rows/s"] for each in found)}
 

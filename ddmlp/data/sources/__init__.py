@@ -1,6 +1,6 @@
-"""Where rows come from: a file for each kind of source, and the registry that finds a source by its URI.
+"""Sources of rows: one file for each kind, and a registry that finds a stream by its URI.
 
-A new kind of stream is one file with a class like `Source`, and one line in SOURCES.
+A new kind of stream needs one file with a class that implements `Source`, and one line in SOURCES.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,29 +9,29 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 from ddmlp.errors import ConfigError
 
-if TYPE_CHECKING:  # the flags of a command are checked before NumPy is imported
+if TYPE_CHECKING:  # commands check their flags before NumPy is imported
     import numpy as np
     from numpy.typing import NDArray
 
 
 class Rows(NamedTuple):
-    """Some rows: pixels (rows, height, width) and labels (rows,), both uint8."""
+    """Some rows: pixels, uint8 (rows, height, width), and labels, uint8 (rows,)."""
 
     pixels: "NDArray[np.uint8]"
     labels: "NDArray[np.uint8]"
 
 
 class Source(Protocol):
-    """Rows that arrive over time: what StreamIngest needs. One thread reads them, until another calls `stop`.
+    """A stream of rows, as `StreamIngest` needs it. One thread reads it; any thread may call `stop`.
 
     Attributes
     ----------
     name : str
-        What messages call the source.
+        The name of the source in messages.
     stopped : bool
-        `stop` was called.
+        Whether `stop` was called.
     lost : str or None
-        Why the rows ended without the sender's mark of the end; None as long as they come, and with the mark.
+        Why the stream broke off; None while it is open, and if it ended with the sender's end-of-stream marker.
     """
 
     name: str
@@ -39,20 +39,20 @@ class Source(Protocol):
     lost: str | None
 
     def batches(self, classes: int, idle: Callable[[], None], seconds: float) -> Iterator[Rows]:
-        """The rows in their order, one or more at a time, labels 0..classes-1.
+        """Yield the rows in order, at least one at a time, with labels 0 to classes-1.
 
-        Calls `idle` before each wait for rows, and every `seconds` of a longer one. Raises DatasetError for bad rows.
+        Calls `idle` before each wait for rows, and every `seconds` during a wait. Raises DatasetError for bad rows.
         """
 
     def stop(self) -> None:
-        """Let `batches` end at once, even while it waits; from any thread."""
+        """Make `batches` end at once, even during a wait. May be called from any thread."""
 
     def close(self) -> None:
-        """Close what was opened for the source."""
+        """Release the resources of the source."""
 
 
 class FiniteSource(Protocol):
-    """Rows that are all there: what `convert` needs; a context manager."""
+    """A source with a known number of rows, as `convert` needs it; a context manager."""
 
     rows: int
     image_shape: tuple[int, int]
@@ -62,14 +62,14 @@ class FiniteSource(Protocol):
     def __exit__(self, *exception: object) -> None: ...
 
     def count_classes(self) -> int:
-        """One more than the highest label."""
+        """Return one more than the highest label."""
 
     def batches(self, classes: int) -> Iterator[Rows]:
-        """The rows in their order, labels 0..classes-1; raises DataError for bad rows."""
+        """Yield the rows in order, with labels 0 to classes-1; raises DataError for bad rows."""
 
 
 class Kind(NamedTuple):
-    """A kind of stream: what its URIs look like, and the function in a module of this package that opens one."""
+    """A kind of stream: the form of its URIs, and the module and function of this package that open it."""
 
     form: str
     module: str
@@ -83,12 +83,27 @@ SOURCES = {  # by the scheme of the URI
 
 
 def is_source(uri: str) -> bool:
-    """Whether a registered kind of stream has the URI's scheme; a path has none."""
+    """Whether the URI's scheme is registered in SOURCES; a path has no scheme."""
     return _scheme(uri) in SOURCES
 
 
 def open_source(uri: str) -> Source:
-    """Open the stream at `uri`; raises ConfigError if there is no such kind, DatasetError if it cannot be reached."""
+    """Open the stream at `uri`.
+
+    Raises
+    ------
+    ConfigError
+        The scheme of the URI is not in SOURCES, or the URI is malformed.
+    DatasetError
+        The stream cannot be reached.
+
+    Examples
+    --------
+    >>> open_source("ftp://example.org")
+    Traceback (most recent call last):
+        ...
+    ddmlp.errors.ConfigError: ftp://example.org is not a stream; expected - or tcp://HOST:PORT
+    """
     if not is_source(uri):
         raise unknown_source(uri)
     kind = SOURCES[_scheme(uri)]
@@ -97,9 +112,9 @@ def open_source(uri: str) -> Source:
 
 
 def unknown_source(uri: str) -> ConfigError:
-    """The error for a URI that is none of those in SOURCES."""
+    """Return the error for a URI that matches no entry of SOURCES."""
     forms = " or ".join(kind.form for kind in SOURCES.values())
-    return ConfigError(f"{uri} is no source of a stream; expected {forms}")
+    return ConfigError(f"{uri} is not a stream; expected {forms}")
 
 
 def _scheme(uri: str) -> str:

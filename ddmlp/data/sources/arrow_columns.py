@@ -1,4 +1,4 @@
-"""The columns `pixels` and `label` of Arrow data, decoded into rows: for every source that has Arrow columns."""
+"""Decoding of the Arrow columns `pixels` and `label` into rows."""
 
 from math import isqrt, prod
 
@@ -10,40 +10,53 @@ from ddmlp.data.manifest import MAX_PIXELS
 from ddmlp.data.sources import Rows
 from ddmlp.errors import DatasetError, printable
 
-ANY = -1  # length
+ANY = -1  # a list length that the type leaves open
 
 
 class Columns:
-    """The columns of record batches with one schema, and how many rows they had.
+    """Decodes the record batches of one schema, and counts their rows.
 
-    `pixels`: a fixed-shape tensor of uint8 (height, width); a list of uint8, of one length in all rows (an image is
-    then square, or 1 pixel high if its pixels make no square); or a list of such lists, the lines of an image.
-    `label`: integers 0..classes-1. Others are ignored.
+    The column `pixels` is a fixed-shape tensor of uint8, (height, width); or a list of uint8, of the same length in all
+    rows (the image is square if possible, else 1 pixel high); or a list of such lists, one for each line of the image.
+    The column `label` has integers from 0 to classes-1. Other columns are ignored.
+
+    Parameters
+    ----------
+    schema : pyarrow.Schema
+        The schema of the record batches.
+    name : str
+        The name of the source, with which error messages begin.
+    classes : int
+        The number of classes.
 
     Attributes
     ----------
     indices : list of int
-        Of the two, among the columns of the schema.
+        The indices of `pixels` and `label` in the schema.
+
+    Raises
+    ------
+    DatasetError
+        A column is missing, occurs twice, or has another type.
     """
 
     def __init__(self, schema: pa.Schema, name: str, classes: int) -> None:
-        """Raises DatasetError, beginning with `name`, for other columns."""
         self._name, self._classes = name, classes
         self._row = 0
         for column in ("pixels", "label"):
             if (count := len(schema.get_all_field_indices(column))) != 1:
                 raise DatasetError(
-                    f"{name} has {count} columns {column!r}, expected one list 'pixels' and one number 'label' a row; "
-                    f"rename or join its columns, which are {shown(schema.names)}"
+                    f"{name} has {count} columns {column!r}, expected one 'pixels', of lists, and one 'label', of "
+                    f"integers; rename or combine its columns {shown(schema.names)}"
                 )
         self.indices = [schema.get_field_index(column) for column in ("pixels", "label")]
         self._types = [schema.field(index).type for index in self.indices]
         pixels, label = self._types
         if not pa.types.is_integer(label):
             raise DatasetError(
-                f"{name} has labels of type {shown(label)}, expected integers; send each label's number, from 0 on"
+                f"{name} has labels of type {shown(label)}, expected integers; send labels as numbers from 0"
             )
-        self._lengths = _lengths(pixels)  # of the lists, from the outermost in
+        self._lengths = _lengths(pixels)  # of the lists, outermost first
         if not self._lengths:
             raise DatasetError(
                 f"{name} has pixels of type {shown(pixels)}, expected a fixed-shape tensor of uint8 with shape "
@@ -56,21 +69,24 @@ class Columns:
             self._set_shape(*_shape_of(self._lengths))
 
     def following(self, schema: pa.Schema, offset: int) -> "Columns":
-        """Those of another stream that goes on with the rows, at byte `offset`; raises DatasetError if they differ."""
+        """Return the decoder for a stream that continues this one at byte `offset`.
+
+        Raises DatasetError if its columns have other types.
+        """
         other = Columns(schema, self._name, self._classes)
         if other._types != self._types:
             found, expected = (shown(", ".join(map(str, each._types))) for each in (other, self))
             raise DatasetError(
-                f"{self._name} goes on at byte {offset:,} with pixels and labels of the types {found}, expected "
-                f"{expected} as before; join only streams of the same columns"
+                f"{self._name} continues at byte {offset:,} with pixels and labels of the types {found}, expected "
+                f"{expected} as before; join only streams that have the same columns"
             )
         other._row, other._shape, other._lengths = self._row, self._shape, self._lengths
         return other
 
     def decode(self, batch: pa.RecordBatch) -> Rows:
-        """The rows of a record batch, one or more, the pixels as views if that is possible.
+        """Return the rows of a record batch, which must not be empty; the pixels are views if possible.
 
-        Raises DatasetError for bad values; what pyarrow raises for damaged data passes through.
+        Raises DatasetError for invalid values, and passes on pyarrow's errors for damaged data.
         """
         batch = batch.select(["pixels", "label"])
         batch.validate(full=True)
@@ -116,7 +132,7 @@ class Columns:
         if (wrong := np.flatnonzero((labels < 0) | (labels >= self._classes))).size:
             raise DatasetError(
                 f"{self._name}: the label of row {self._row + int(wrong[0]):,} is {labels[wrong[0]]}, expected 0 to "
-                f"{self._classes - 1}; --classes says how many there are"
+                f"{self._classes - 1}; --classes sets the number of classes"
             )
         return labels.astype(np.uint8, copy=False)
 
@@ -126,7 +142,7 @@ def _is_list(kind: pa.DataType) -> bool:
 
 
 def _shape_of(lengths: list[int]) -> tuple[int, int]:
-    """The shape of an image that is a list of so many pixels, or a list of so many lines of so many."""
+    """Return the (height, width) of an image by the lengths of its lists: [pixels], or [lines, pixels per line]."""
     if len(lengths) == 1:
         side = isqrt(lengths[0])
         return (side, side) if side * side == lengths[0] else (1, lengths[0])
@@ -134,7 +150,7 @@ def _shape_of(lengths: list[int]) -> tuple[int, int]:
 
 
 def _lengths(kind: pa.DataType) -> list[int]:
-    """How long the lists of pixels are, from the outermost in, ANY if their type does not tell; [] if they are none."""
+    """Return the lengths of the lists of pixels, outermost first: ANY if a type leaves it open, [] for other types."""
     if isinstance(kind, pa.FixedShapeTensorType):
         plain = kind.value_type == pa.uint8() and len(kind.shape) == 2 and kind.permutation in (None, [0, 1])
         return [prod(kind.shape)] if plain else []
@@ -146,7 +162,7 @@ def _lengths(kind: pa.DataType) -> list[int]:
 
 
 def _lengths_of(image: pa.Scalar) -> list[int]:
-    """The same of an image."""
+    """Return the lengths of the lists of one image, outermost first."""
     lengths = [len(image)]
     if _is_list(image.type.value_type):
         line = image[0] if len(image) else None
@@ -155,7 +171,7 @@ def _lengths_of(image: pa.Scalar) -> list[int]:
 
 
 def _remedy(kind: pa.DataType) -> str:
-    """What to do with pixels of a type that is not taken."""
+    """Return what to do with pixels of an unsupported type."""
     if isinstance(kind, pa.FixedShapeTensorType):
         if kind.value_type == pa.uint8():
             return "send two axes, height and width, in row-major order without a permutation"
@@ -163,12 +179,12 @@ def _remedy(kind: pa.DataType) -> str:
     while _is_list(kind):
         kind = kind.value_type
     if pa.types.is_integer(kind):
-        return "cast the numbers, 0 to 255, to uint8, and send those of an image as one list"
+        return "cast the values, 0 to 255, to uint8, and send one list per image"
     if pa.types.is_floating(kind):
-        return "scale the numbers to 0 to 255, and cast them to uint8"
+        return "scale the values to 0 to 255, and cast them to uint8"
     if pa.types.is_struct(kind) or "binary" in str(kind):
-        return "decode the pictures, and send their pixels"
-    return "send the numbers of an image, 0 to 255, as a list"
+        return "decode the images, and send their pixels"
+    return "send the pixels of an image, 0 to 255, as a list of uint8"
 
 
 def _first_null(array: pa.Array) -> int | None:
@@ -176,6 +192,6 @@ def _first_null(array: pa.Array) -> int | None:
 
 
 def shown(found: object) -> str:
-    """What a stranger has sent, fit for one line on a terminal."""
+    """Return untrusted data as text of one line, at most 200 characters, with unprintable characters escaped."""
     text = printable(str(found)[:201])
     return text if len(text) <= 200 else f"{text[:200]}..."

@@ -1,4 +1,4 @@
-"""Arrow IPC streams, as other programs send them."""
+"""Arrow IPC streams from other programs."""
 
 from collections.abc import Iterator
 
@@ -11,19 +11,32 @@ from ddmlp.errors import DatasetError
 
 
 def read_stream(source: Readable, name: str, classes: int) -> Iterator[Rows]:
-    """The rows that the source has, a record batch at a time, the pixels as views of what `source.read` gave.
+    """Yield the rows of a source, batch by batch, with pixels as views of the bytes that `source.read` returned.
 
-    It has an Arrow IPC stream, or several of the same columns, one behind the other: what `cat` makes of files, or a
-    program that opens a writer for each batch. Columns: see `Columns`. The rows end where the source ends; if that is
-    not directly behind the mark of a stream's end, `source.lost` says why. Raises DatasetError, beginning with `name`,
-    for anything else.
+    The source has one Arrow IPC stream, or several in sequence with the same columns, such as files joined by `cat`,
+    or the output of a program that opens a writer for each batch. If the source ends anywhere else than after an
+    end-of-stream marker, `source.lost` is the reason.
+
+    Parameters
+    ----------
+    source : Readable
+        The bytes.
+    name : str
+        The name of the source, with which error messages begin.
+    classes : int
+        The number of classes.
+
+    Raises
+    ------
+    DatasetError
+        The bytes are not an Arrow IPC stream, are damaged, or have other columns than those that `Columns` describes.
     """
     messages = Messages(source, name)
     columns: Columns | None = None
     try:
         while (schema := messages.begin()) is not None:
             columns = Columns(schema, name, classes) if columns is None else columns.following(schema, messages.offset)
-            # Other columns are neither decompressed nor checked.
+            # Other columns are not decompressed or checked.
             options = pa.ipc.IpcReadOptions(included_fields=columns.indices)
             for batch in pa.ipc.open_stream(pa.PythonFile(messages, mode="r"), options=options):
                 if len(batch):
@@ -32,5 +45,5 @@ def read_stream(source: Readable, name: str, classes: int) -> Iterator[Rows]:
                 return
     except (pa.ArrowException, OSError, ValueError, TypeError, MemoryError) as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise  # of the system, by way of the source; Arrow's own have no number
+            raise  # by the operating system; Arrow's own errors have no errno
         raise DatasetError(f"{name}: {NOT_STREAM}, at byte {messages.offset:,}: {shown(error)}") from error

@@ -1,7 +1,8 @@
-"""The messages of Arrow IPC streams, each checked before Arrow reads it, so that no stranger makes the memory grow.
+"""The messages of Arrow IPC streams, each checked before Arrow reads it, so that memory use stays bounded.
 
-A message is a prefix (ff ff ff ff and the size of the metadata, int32; before Arrow 0.15 the size alone), the metadata,
-and a body. A size of 0 is the mark of a stream's end. Of the metadata we read the sizes, and leave all else to Arrow.
+A message consists of a prefix (ff ff ff ff and the size of the metadata, int32; before Arrow 0.15 only the size), the
+metadata, and a body. A size of 0 is the end-of-stream marker. This module reads the sizes in the metadata; the rest is
+left to Arrow.
 """
 
 import struct
@@ -14,20 +15,22 @@ from ddmlp.data.flatbuffers import Table, unpack
 from ddmlp.data.signatures import BEGIN, kind_of, remedy_of
 from ddmlp.errors import DatasetError
 
-MAX_METADATA_BYTES = 1 << 20  # of a message: a schema's columns, and what is noted beside them
-MAX_BODY_BYTES = 1 << 30  # of a message, as it is sent, and once it is decompressed
+MAX_METADATA_BYTES = 1 << 20  # of a message: the columns of a schema, with their key-value metadata
+MAX_BODY_BYTES = 1 << 30  # of a message, both compressed and decompressed
 MAX_ROWS = 1 << 24  # of a record batch
 END_OF_FILE = "end of file"
 CONTINUATION = b"\xff\xff\xff\xff"
-NOT_STREAM = "it is damaged, or no Arrow IPC stream"
+NOT_STREAM = "it is damaged, or not an Arrow IPC stream"
 
 _SCHEMA, _DICTIONARY, _BATCH = 1, 2, 3  # types of messages
 _EMPTY = memoryview(b"")
 
 
 class Readable(Protocol):
-    """Where bytes come from. `read` gives as many as asked, and fewer only if no more will come: then `lost` says why.
-    `peek` gives the next few, at most as many as asked, which later reads give again, and none only if none will come.
+    """A source of bytes.
+
+    `read` returns `size` bytes, fewer only if no more will come; `lost` is then the reason. `peek` returns up to `size`
+    of the next bytes without consuming them, and none only if no more will come.
     """
 
     lost: str | None
@@ -38,30 +41,38 @@ class Readable(Protocol):
 
 
 class Messages:
-    """The messages that `source` gives, as a file for Arrow to read. It ends where a stream ends; `begin` finds the
-    next one behind it.
+    """The messages of a source, as a file object that Arrow reads. It ends with a stream; `begin` starts the next one.
+
+    Parameters
+    ----------
+    source : Readable
+        The bytes of one or more streams.
+    name : str
+        The name of the source in error messages.
 
     Attributes
     ----------
     offset : int
-        Where the newest message begins, in bytes of the source.
+        The offset of the latest message, in bytes of the source.
     """
 
-    closed = False  # which Arrow asks
+    closed = False  # Arrow reads this attribute
 
     def __init__(self, source: Readable, name: str) -> None:
-        """name: what errors call the source."""
         self.offset = 0
         self._source, self._name = source, name
         self._taken = 0
-        self._parts: deque[memoryview] = deque()  # of the newest message, which are not read yet
+        self._parts: deque[memoryview] = deque()  # of the latest message, not read yet
         self._type = 0
-        self._marked = False  # the newest message is the mark of the end
-        self._dictionaries: dict[int, int] = {}  # the bytes of each
+        self._marked = False  # whether the latest message is the end-of-stream marker
+        self._dictionaries: dict[int, int] = {}  # the size of each in bytes, by id
 
     def begin(self) -> pa.Schema | None:
-        """The schema of the stream that begins here; None if there is none, and `source.lost` is None if the one before
-        has ended with its mark, and the source with it. Raises DatasetError for anything else."""
+        """Return the schema of the next stream; None if there is no more.
+
+        `source.lost` is None then if the source ended directly after an end-of-stream marker. Raises DatasetError if
+        the next bytes are not a stream.
+        """
         first, marked = not self._taken, self._marked
         begin = self._source.peek(BEGIN)
         if not begin:
@@ -73,26 +84,26 @@ class Messages:
         self._dictionaries.clear()
         try:
             self._receive()
-        except _Lost:
+        except _SourceEnded:
             return None
         if self._type != _SCHEMA:
             raise DatasetError(f"{self._name}: found no schema at byte {self.offset:,}, expected one; {NOT_STREAM}")
         return pa.ipc.read_schema(pa.py_buffer(b"".join(self._parts)))
 
     def read(self, size: int) -> memoryview:
-        """So many bytes of a part of a message, which Arrow reads one after the other; none at the end."""
+        """Return up to `size` bytes of one part of a message, none at the end. Arrow reads the parts one by one."""
         try:
             if not self._parts:
                 self._receive()
-        except _Lost:
-            return _EMPTY  # Arrow takes it for the end; `source.lost` tells that it is none
+        except _SourceEnded:
+            return _EMPTY  # Arrow takes this for the end; `source.lost` says that it is not
         part = self._parts.popleft()
         if size < len(part):
             self._parts.appendleft(part[size:])
         return part[:size]
 
     def _receive(self) -> None:
-        """Take the next message from the source, and check it."""
+        """Read the next message from the source, and check it."""
         self.offset = self._taken
         prefix = bytes(self._take(4))
         if prefix == CONTINUATION:
@@ -116,27 +127,27 @@ class Messages:
         self._parts.extend([memoryview(prefix), metadata, *([body] if length else [])])
 
     def _check(self, message: Table, body: memoryview) -> None:
-        """Raise DatasetError if Arrow would need too much memory for the message; struct.error if it is damaged."""
+        """Raise DatasetError if the message would take too much memory, struct.error if it is damaged."""
         if self._type not in (_DICTIONARY, _BATCH):
             return
         header = message.table(2)
         batch = header.table(1) if self._type == _DICTIONARY else header
         self._bound(batch.number(0, "<q"), MAX_ROWS, "rows")
         size = len(body)
-        if batch.has(3):  # it is compressed, and each buffer begins with its size; -1 if it is not compressed after all
+        if batch.has(3):  # compressed: each buffer begins with its size, or with -1 if this buffer is not compressed
             buffers = [(begin, length) for begin, length in batch.structs(2, "<qq") if length]
             size = sum(max(0, unpack("<q", body, begin)) for begin, _ in buffers)
-            self._bound(size, MAX_BODY_BYTES, "bytes, once it is decompressed,")
+            self._bound(size, MAX_BODY_BYTES, "decompressed bytes")
         if self._type == _DICTIONARY:
             key, delta = header.number(0, "<q"), header.number(2, "<B")
             self._dictionaries[key] = size + (self._dictionaries.get(key, 0) if delta else 0)
-            self._bound(sum(self._dictionaries.values()), MAX_BODY_BYTES, "bytes, with the dictionaries before it,")
+            self._bound(sum(self._dictionaries.values()), MAX_BODY_BYTES, "bytes, with earlier dictionaries,")
 
     def _take(self, size: int) -> memoryview:
         found = self._source.read(size)
         self._taken += len(found)
         if len(found) < size:
-            raise _Lost
+            raise _SourceEnded
         return found
 
     def _bound(self, found: int, most: int, what: str) -> None:
@@ -144,14 +155,14 @@ class Messages:
             raise self._damaged()
         if found > most:
             raise DatasetError(
-                f"{self._name} announces a message of {found:,} {what} at byte {self.offset:,}, expected at most "
-                f"{most:,}; send smaller record batches, unless {NOT_STREAM}"
+                f"{self._name} has a message of {found:,} {what} at byte {self.offset:,}, expected at most {most:,}; "
+                f"send smaller record batches, unless {NOT_STREAM}"
             )
 
     def _damaged(self) -> DatasetError:
         return DatasetError(
-            f"{self._name} has a message at byte {self.offset:,} that cannot be read, expected one of an Arrow IPC "
-            "stream; it is damaged, send it again"
+            f"{self._name} is damaged: the message at byte {self.offset:,} cannot be read, expected one of an Arrow "
+            "IPC stream; send it again"
         )
 
     def _not_stream(self, begin: bytes, first: bool) -> DatasetError:
@@ -160,11 +171,11 @@ class Messages:
         if first:
             return DatasetError(
                 f"{self._name} is {found}, expected an Arrow IPC stream; "
-                f"{remedy_of(kind) or 'write its rows by pyarrow.ipc.new_stream, as docs/streams.md shows'}"
+                f"{remedy_of(kind) or 'write its rows with pyarrow.ipc.new_stream, see docs/streams.md'}"
             )
         return DatasetError(
-            f"{self._name} goes on behind the mark of its end, at byte {self._taken:,}, with {found}, expected "
-            "nothing, or another Arrow IPC stream of the same columns"
+            f"{self._name} continues after its end-of-stream marker, at byte {self._taken:,}, with {found}, expected "
+            "nothing or another Arrow IPC stream with the same columns"
         )
 
 
@@ -175,5 +186,5 @@ def _may_begin_stream(begin: bytes) -> bool:
     return old and kind_of(begin) is None
 
 
-class _Lost(Exception):
-    """No more bytes come, in the middle of a message or between two."""
+class _SourceEnded(Exception):
+    """The source has ended, within a message or between two messages."""

@@ -1,4 +1,4 @@
-"""Streams of bytes: standard input and TCP connections. Each carries Arrow IPC streams."""
+"""Arrow IPC streams over standard input and TCP connections."""
 
 import os
 import select
@@ -14,20 +14,20 @@ from ddmlp.data.sources.arrow_messages import END_OF_FILE
 from ddmlp.errors import ConfigError, DatasetError
 
 CONNECT_SECONDS = 10.0
-ENOUGH_TO_TELL = 8  # bytes, of what comes next: a shorter stream is none
+MIN_PEEK = 8  # bytes; enough to tell whether a stream begins
 
 
 class ByteStream:
-    """The bytes of a stream, and the rows in them: a `Source`.
+    """A stream of bytes from a file descriptor, and the rows in it: a `Source`.
 
     Parameters
     ----------
     name : str
-        What messages call it.
+        The name of the stream in messages.
     descriptor : int
         The file descriptor to read from.
     connection : socket, optional
-        To close with the source.
+        The socket of the descriptor, to close with the source.
     """
 
     def __init__(self, name: str, descriptor: int, connection: socket.socket | None = None) -> None:
@@ -37,36 +37,36 @@ class ByteStream:
         self._idle: Callable[[], None] = lambda: None
         self._seconds = 1.0
         self._descriptor, self._connection = descriptor, connection
-        self._ahead = b""  # what `peek` has taken
+        self._peeked = b""
         self._woken, self._waker = socket.socketpair()
         self._poll = select.poll()
         for each in (descriptor, self._woken):
             self._poll.register(each, select.POLLIN)
 
     def batches(self, classes: int, idle: Callable[[], None], seconds: float) -> Iterator[Rows]:
-        """The rows of the stream, a record batch at a time; see `Source`."""
+        """Yield the rows of the stream, one record batch at a time; see `Source`."""
         self._idle, self._seconds = idle, seconds
         return read_stream(self, f"the stream from {self.name}", classes)
 
     def read(self, size: int) -> memoryview:
-        """`size` bytes, or fewer: then `lost` says why."""
-        # Memory that is not touched before bytes come: a size that is not true costs nothing.
+        """Return `size` bytes, or fewer if the stream ends; `lost` is then the reason."""
+        # The operating system allocates pages when bytes arrive, so a false size costs no memory.
         buffer = np.empty(size, np.uint8).data
-        ahead, self._ahead = self._ahead[:size], self._ahead[size:]
-        buffer[: len(ahead)] = ahead
-        return buffer[: self._fill(buffer, len(ahead), size)]
+        peeked, self._peeked = self._peeked[:size], self._peeked[size:]
+        buffer[: len(peeked)] = peeked
+        return buffer[: self._fill(buffer, len(peeked), size)]
 
     def peek(self, size: int) -> bytes:
-        """The next bytes, which later reads give again: those that are there, `size` at most, but no less than
-        ENOUGH_TO_TELL unless `lost` says why."""
+        """Return the available bytes, up to `size`, without consuming them; fewer than MIN_PEEK only if the stream
+        ends."""
         buffer = memoryview(bytearray(size))
-        done = len(self._ahead)
-        buffer[:done] = self._ahead
-        self._ahead = bytes(buffer[: self._fill(buffer, done, ENOUGH_TO_TELL)])
-        return self._ahead
+        done = len(self._peeked)
+        buffer[:done] = self._peeked
+        self._peeked = bytes(buffer[: self._fill(buffer, done, MIN_PEEK)])
+        return self._peeked
 
     def _fill(self, buffer: memoryview, done: int, enough: int) -> int:
-        """Fill `buffer`, which has `done` bytes, with `enough` or more; returns how many it has then."""
+        """Fill `buffer`, which has `done` bytes, up to at least `enough` bytes; return how many it has then."""
         while done < enough and self._wait():
             try:
                 got = os.readv(self._descriptor, [buffer[done:]])
@@ -80,18 +80,18 @@ class ByteStream:
         return done
 
     def stop(self) -> None:
-        """Let a read that waits, and every later one, end at once; from any thread."""
+        """Make the current read and all later ones end at once. May be called from any thread."""
         self.stopped = True
-        self._waker.close()  # which the other end of the pair notices
+        self._waker.close()  # makes the other end of the pair readable
 
     def close(self) -> None:
-        """Close what was opened for the source; standard input stays open."""
+        """Close the connection; standard input stays open."""
         for each in (self._connection, self._woken, self._waker):
             if each is not None:
                 each.close()
 
     def _wait(self) -> bool:
-        """Wait until there is something to read; False if `stop` was called."""
+        """Wait until bytes can be read; return False if `stop` was called."""
         while True:
             self._idle()
             ready = {descriptor for descriptor, _ in self._poll.poll(self._seconds * 1000)}
@@ -103,7 +103,7 @@ class ByteStream:
 
 
 def open_standard_input(_uri: str) -> ByteStream:
-    """Standard input; raises ConfigError if it is a terminal or closed."""
+    """Open standard input; raises ConfigError if it is a terminal or closed."""
     try:
         terminal = os.isatty(0) or not os.fstat(0)
     except OSError:
@@ -114,19 +114,24 @@ def open_standard_input(_uri: str) -> ByteStream:
 
 
 def connect(uri: str) -> ByteStream:
-    """A connection to tcp://HOST:PORT (an IPv6 address in brackets).
+    """Connect to tcp://HOST:PORT (an IPv6 address in brackets).
 
-    Raises ConfigError for another URI, DatasetError if no server answers.
+    Raises
+    ------
+    ConfigError
+        The URI has another form.
+    DatasetError
+        The connection failed.
     """
     try:
         connection = socket.create_connection(_address(uri), CONNECT_SECONDS)
     except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise DatasetError(
-            f"cannot connect to {uri}: {why}; expected a server there that sends an Arrow IPC stream"
+            f"cannot connect to {uri}: {why}; expected a server that sends an Arrow IPC stream"
         ) from error
     connection.settimeout(None)
-    # A machine at the other end that is gone without a word is found out.
+    # Detects a peer that disappeared without closing the connection.
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     return ByteStream(uri, connection.fileno(), connection)
 

@@ -1,4 +1,4 @@
-"""Pairs of IDX files, one of images and one of their labels: rows that are all there."""
+"""Pairs of IDX files: one with images, one with their labels."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -13,24 +13,36 @@ from ddmlp.data.signatures import BEGIN, kind_of, remedy_of
 from ddmlp.data.sources import Rows
 from ddmlp.errors import IdxError
 
-CHUNK_BYTES = 1 << 20  # of pixels, read at a time
-SHOWN = 5  # names of files in a folder that has not those that are expected
+CHUNK_BYTES = 1 << 20  # of pixels per read
+SHOWN = 5  # file names in a message about a folder
 
 
 class Pair(NamedTuple):
-    """An IDX file of images, and that of their labels."""
+    """An IDX file of images, and the IDX file of their labels."""
 
     images: Path
     labels: Path
 
     def open(self) -> "OpenPair":
-        """Raises IdxError if a file is not what it should be, or they do not fit each other."""
+        """Open both files; raises IdxError if one is missing or damaged, or they do not match."""
         return OpenPair(self)
 
 
 def find_pairs(folder: Path, train: str = "train", test: str = "t10k") -> tuple[Pair, Pair]:
-    """The training and the test pair in a folder that holds the four usual files, whose names begin so; raises
-    IdxError naming one that is missing."""
+    """Find the training pair and the test pair in a folder with four IDX files.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+    train, test : str
+        The prefixes of the files' names; the defaults are those of MNIST, as in "train-images-idx3-ubyte.gz".
+
+    Raises
+    ------
+    IdxError
+        A file is missing; the message lists the expected names.
+    """
     first, second = (
         Pair(_find(folder, f"{stem}-images", IMAGES), _find(folder, f"{stem}-labels", LABELS)) for stem in (train, test)
     )
@@ -38,7 +50,7 @@ def find_pairs(folder: Path, train: str = "train", test: str = "t10k") -> tuple[
 
 
 class OpenPair:
-    """A pair of IDX files, open and found to fit each other: a `FiniteSource`."""
+    """A pair of open IDX files that match each other: a `FiniteSource`."""
 
     def __init__(self, pair: Pair) -> None:
         self.pair = pair
@@ -57,12 +69,12 @@ class OpenPair:
         self._stack.close()
 
     def count_classes(self) -> int:
-        """One more than the highest label."""
+        """Return one more than the highest label."""
         with IdxReader(self.pair.labels) as labels:
             return 1 + max(int(chunk.max()) for chunk in labels.chunks(CHUNK_BYTES))
 
     def batches(self, classes: int) -> Iterator[Rows]:
-        """The rows in their order; raises IdxError for a label outside the classes, and for a damaged file."""
+        """Yield the rows in order; raises IdxError for a label outside the classes, and for a damaged file."""
         start = self._labels.offset
         chunk = max(1, CHUNK_BYTES // (self.image_shape[0] * self.image_shape[1]))
         rows = zip(self._images.chunks(chunk), self._labels.chunks(chunk), strict=True)
@@ -71,7 +83,7 @@ class OpenPair:
                 row = index * chunk + int(wrong[0])
                 raise IdxError(
                     f"{self.pair.labels}: the label at byte {start + row} (row {row}) is {labels[wrong[0]]}, "
-                    f"expected 0 to {classes - 1}; --classes says how many there are"
+                    f"expected 0 to {classes - 1}; --classes sets the number of classes"
                 )
             yield Rows(pixels, labels)
 
@@ -79,9 +91,12 @@ class OpenPair:
         images, labels = self._images, self._labels
         for reader, what, rank in [(images, "images", IMAGES), (labels, "labels", LABELS)]:
             if (found := len(reader.shape)) != rank:
-                raise IdxError(f"{reader.path}: its header says rank {found}, expected {what}, of rank {rank}")
+                raise IdxError(f"{reader.path}: found a header of rank {found}, expected {what}, of rank {rank}")
         if len(images) != len(labels):
-            raise IdxError(f"{images.path} has {len(images)} images, but {labels.path} has {len(labels)} labels")
+            raise IdxError(
+                f"{images.path} has {len(images)} images, but {labels.path} has {len(labels)} labels; expected the "
+                "same number"
+            )
         rows, height, width = images.shape
         if 0 in images.shape:
             raise IdxError(
@@ -99,7 +114,7 @@ def _find(folder: Path, stem: str, rank: int) -> Path:
 
 
 def _contents(folder: Path) -> str:
-    """What is where a folder of IDX files should be."""
+    """Describe what was found instead of a folder with the IDX files."""
     try:
         names = sorted(path.name for path in folder.iterdir())
     except NotADirectoryError:

@@ -1,4 +1,4 @@
-"""Arrow IPC streams: cut anywhere, damaged anywhere, and what is none."""
+"""Arrow IPC streams: truncated anywhere, damaged anywhere, and other data."""
 
 import struct
 
@@ -15,8 +15,8 @@ from tests.support.streams import MARKER, Sent, batch, columns, ends, stream, te
 LISTS = np.arange(8, dtype=np.uint8).reshape(2, 4).tolist()
 
 
-def test_a_stream_cut_anywhere():
-    """What Arrow itself takes for an end between two messages included."""
+def test_cut_anywhere():
+    """Including cuts between two messages, which Arrow takes for the end."""
     content = stream(batch(3), batch(4, 3))
     complete = ends(content)
     for cut in range(len(content)):
@@ -27,7 +27,7 @@ def test_a_stream_cut_anywhere():
 
 
 def attempt(content: bytes) -> str | None:
-    """What is wrong with a stream, if anything is."""
+    """Return the error for a stream, or why it broke off; None if it is complete."""
     source = Sent(content)
     try:
         for pixels, labels in read_stream(source, "it", 10):
@@ -49,7 +49,7 @@ KINDS = {
 
 
 @given(content=st.binary(max_size=200), begin=st.sampled_from([b"", MARKER[:4], MARKER[:4] + b"\x78\0\0\0"]))
-def test_garbage_is_a_dataset_error(content, begin):
+def test_garbage(content, begin):
     found = attempt(begin + content)
     assert found is not None
     assert "Arrow IPC stream" in found or found == "end of file"
@@ -59,15 +59,15 @@ def test_garbage_is_a_dataset_error(content, begin):
     content=st.sampled_from(sorted(KINDS)).map(KINDS.get),
     places=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), min_size=1, max_size=3),
 )
-def test_a_damaged_byte_is_a_dataset_error(content, places):
+def test_damaged_byte(content, places):
     damaged = bytearray(content)
     for place, flip in places:
         damaged[int(place * len(content))] ^= flip
     attempt(bytes(damaged))
 
 
-def test_rows_beyond_the_message():
-    """Lists of the right length, in a place where there is nothing."""
+def test_offsets_out_of_range():
+    """The lists have the right length, but offsets beyond the data."""
     content, offsets, beyond = KINDS["list"], struct.pack("<3i", 0, 4, 8), 1 << 28
     assert content.count(offsets) == 1
     content = content.replace(offsets, struct.pack("<3i", beyond, beyond + 4, beyond + 8))
@@ -75,14 +75,14 @@ def test_rows_beyond_the_message():
 
 
 @pytest.mark.parametrize("compression", ["zstd", "lz4"])
-def test_what_arrow_decompresses_is_taken(compression):
+def test_compressed(compression):
     source = Sent(stream(batch(300), batch(2, 300), compression=compression))
     found = [pixels[:, 0, 0].tolist() for pixels, _ in read_stream(source, "it", 10)]
     assert found == [[number % 256 for number in range(300)], [300 % 256, 301 % 256]]
 
 
-def test_rows_that_look_like_the_marker():
-    """The last column of the last message ends with the marker's very bytes."""
+def test_rows_like_the_marker():
+    """The last column of the last message ends with the bytes of the end-of-stream marker."""
     content = columns(tensor(np.zeros((4, 2, 2), np.uint8)), pa.array([255] * 4, pa.uint8()))
     assert content.endswith(2 * MARKER)
     source = Sent(content[:-8])

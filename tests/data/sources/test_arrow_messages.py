@@ -1,4 +1,4 @@
-"""Messages are checked before Arrow reads them: sizes that would fill the memory, and what is no stream."""
+"""Checks of messages before Arrow reads them: sizes that would exhaust memory, and other formats."""
 
 import gzip
 import io
@@ -41,8 +41,8 @@ def with_column(whole: pa.RecordBatch, column: pa.Array) -> pa.RecordBatch:
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
-def test_what_would_be_decompressed_is_bounded(monkeypatch, compression):
-    """12 bytes a row, and Arrow's padding of the labels and pixels."""
+def test_decompressed_size(monkeypatch, compression):
+    """A row takes 12 bytes; the numbers are such that Arrow adds no padding."""
     content = stream(zeros(100_000), compression=compression)
     assert rows(content) == 100_000
     monkeypatch.setattr(arrow_messages, "MAX_BODY_BYTES", 1_200_000)
@@ -55,7 +55,7 @@ def test_what_would_be_decompressed_is_bounded(monkeypatch, compression):
     assert pa.default_memory_pool().bytes_allocated() == before
 
 
-def test_other_columns_are_not_decompressed():
+def test_other_columns():
     bomb = with_column(zeros(5), pa.array([b"\0" * 100_000] * 5))
     before = pa.default_memory_pool().max_memory()
     assert rows(stream(bomb, compression="zstd")) == 5
@@ -63,8 +63,8 @@ def test_other_columns_are_not_decompressed():
 
 
 @pytest.mark.parametrize("compression", [None, *COMPRESSIONS])
-def test_dictionaries_are_bounded_together(monkeypatch, compression):
-    """Three columns with words of 40,000 bytes each."""
+def test_dictionary_size(monkeypatch, compression):
+    """Three columns, each with a dictionary of 40,000 bytes."""
     whole = zeros(2)
     for letter in "abc":
         column = pa.array([letter * 40_000] * 2).dictionary_encode()
@@ -76,7 +76,7 @@ def test_dictionaries_are_bounded_together(monkeypatch, compression):
     assert "dictionaries" in refusal(content)
 
 
-def test_a_replaced_dictionary_is_counted_once(monkeypatch):
+def test_replaced_dictionary(monkeypatch):
     monkeypatch.setattr(arrow_messages, "MAX_BODY_BYTES", 100_000)
     parts = [with_column(zeros(1), pa.array([letter * 40_000]).dictionary_encode()) for letter in "abcd"]
     assert rows(stream(*parts)) == 4
@@ -85,13 +85,13 @@ def test_a_replaced_dictionary_is_counted_once(monkeypatch):
     assert "dictionaries" in refusal(stream(*parts, emit_dictionary_deltas=True))
 
 
-def test_rows_are_bounded(monkeypatch):
+def test_number_of_rows(monkeypatch):
     monkeypatch.setattr(arrow_messages, "MAX_ROWS", 100)
     assert rows(stream(zeros(100))) == 100
     assert "101 rows" in refusal(stream(zeros(101)))
 
 
-def test_a_schema_is_bounded():
+def test_schema_size():
     noted = zeros(2).replace_schema_metadata({"author": "x" * 1_000_000})
     assert rows(stream(noted)) == 2
     noted = zeros(2).replace_schema_metadata({"author": "x" * (1 << 20)})
@@ -99,8 +99,8 @@ def test_a_schema_is_bounded():
 
 
 @pytest.mark.parametrize("size", [-2, -(2**63), 1 << 40, 2**63 - 1])
-def test_a_false_size_of_a_buffer(size):
-    """-1 says that a buffer is not compressed; Arrow refuses what does not come to the size that is given."""
+def test_false_buffer_size(size):
+    """-1 marks an uncompressed buffer; Arrow itself rejects other sizes that are too small."""
     content = stream(zeros(1_000), compression="zstd")
     at = content.rindex(struct.pack("<q", 4_000))
     refusal(content[:at] + struct.pack("<q", size) + content[at + 8 :])
@@ -134,13 +134,13 @@ with pa.ipc.new_file(FILE, SCHEMA) as writer:
     ],
     ids=range(16),
 )
-def test_what_is_no_stream_is_named(content, named):
+def test_other_formats(content, named):
     message = refusal(content)
     assert [part for part in named if part not in message] == []
 
 
-def test_the_offset_of_a_damaged_message():
-    """The metadata of the second record batch begin with nonsense."""
+def test_damaged_message():
+    """The error names the offset of the second record batch, whose metadata is damaged."""
     content = stream(batch(3), batch(4, 3))
     second = content.rindex(MARKER[:4], 0, len(content) - 8)
     damaged = content[: second + 8] + b"\xff" * 20 + content[second + 28 :]
@@ -148,11 +148,11 @@ def test_the_offset_of_a_damaged_message():
 
 
 @pytest.mark.parametrize("options", [{"use_legacy_format": True}, {"metadata_version": pa.ipc.MetadataVersion.V4}])
-def test_older_formats_are_read(options):
+def test_older_formats(options):
     assert rows(stream(batch(3), batch(4, 3), **options)) == 7
 
 
-def test_labels_are_found_in_any_column():
+def test_order_of_columns():
     reordered = columns(tensor(np.zeros((3, 2, 2), np.uint8)), pa.array([1, 2, 3]))
     whole = pa.ipc.open_stream(reordered).read_all().combine_chunks().to_batches()[0].select(["label", "pixels"])
     found = [each.labels.tolist() for each in read_stream(Sent(stream(whole)), "it", 10)]

@@ -1,4 +1,4 @@
-"""Streams of bytes: standard input, TCP, pipes; reads that wait, are stopped, and are lied to about sizes."""
+"""Byte streams: standard input, TCP and pipes; waiting, stopping, and false sizes."""
 
 import os
 import pty
@@ -19,12 +19,12 @@ from ddmlp.errors import ConfigError, DatasetError
 from tests.support.processes import own_bytes
 from tests.support.streams import batch, serving, source_of, stream, until
 
-LINUX = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 
 
 @contextmanager
 def standard_input(descriptor: int | None) -> Iterator[None]:
-    """Another file as standard input; None: it is closed."""
+    """Replace standard input by a file; None closes it."""
     before = os.dup(0)
     try:
         if descriptor is None:
@@ -47,7 +47,7 @@ def test_simple(tmp_path):
         assert (source.name, source.lost, source.stopped) == ("file", None, False)
 
 
-def test_bytes_looked_at_are_read(tmp_path):
+def test_peek(tmp_path):
     content = bytes(range(100))
     with source_of(content, tmp_path / "stream") as source:
         assert source.peek(60) == content[:60]
@@ -61,8 +61,8 @@ def test_bytes_looked_at_are_read(tmp_path):
         assert source.peek(60) == b""
 
 
-def test_what_is_there_can_be_looked_at():
-    """A sender that waits after a few bytes does not keep us from knowing what it sends."""
+def test_peek_does_not_wait():
+    """`peek` returns the bytes that have arrived; it does not wait for `size` bytes."""
     reader, writer = os.pipe()
     with closing(ByteStream("pipe", reader)) as source:
         os.write(writer, b"label,pixel0\n")
@@ -77,21 +77,21 @@ def test_standard_input(tmp_path):
         with closing(open_source("-")) as source:
             assert source.name == "standard input"
             assert len(labels(source)) == 7
-        assert os.fstat(0).st_ino == os.fstat(file.fileno()).st_ino, "it stays open"
+        assert os.fstat(0).st_ino == os.fstat(file.fileno()).st_ino, "standard input stays open"
 
 
-def test_standard_input_must_be_a_stream():
+def test_terminal_or_closed():
     ours, theirs = pty.openpty()
-    with standard_input(theirs), pytest.raises(ConfigError, match="standard input is a terminal; pipe an Arrow IPC"):
+    with standard_input(theirs), pytest.raises(ConfigError, match="terminal"):
         open_source("-")
     os.close(ours)
     os.close(theirs)
-    with standard_input(None), pytest.raises(ConfigError, match="standard input is closed; pipe an Arrow IPC stream"):
+    with standard_input(None), pytest.raises(ConfigError, match="closed"):
         open_source("-")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_a_server(host):
+def test_tcp(host):
     try:
         socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except OSError:
@@ -104,7 +104,7 @@ def test_a_server(host):
         assert labels(source) == [number % 10 for number in range(2_500)]
 
 
-def test_a_connection_that_breaks():
+def test_connection_reset():
     reset = threading.Event()
     with serving(stream(batch(5))[:-8], reset=reset) as address, closing(open_source(address)) as source:
         rows = source.batches(10, lambda: None, 1.0)
@@ -114,22 +114,22 @@ def test_a_connection_that_breaks():
         assert source.lost == "Connection reset by peer"
 
 
-def test_nobody_at_an_address():
+def test_connection_refused():
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
-    with pytest.raises(DatasetError, match=f"^cannot connect to {address}: Connection refused; expected a server"):
+    with pytest.raises(DatasetError, match=f" {address}: Connection refused"):
         open_source(address)
-    with pytest.raises(DatasetError, match=r"^cannot connect to tcp://a\.\.b:1: .+; expected a server there"):
+    with pytest.raises(DatasetError, match=r" tcp://a\.\.b:1: .+"):
         open_source("tcp://a..b:1")
 
 
-def test_it_is_idle_while_it_waits():
+def test_idle():
     reader, writer = os.pipe()
     idle: list[None] = []
 
     def count() -> None:
         idle.append(None)
-        if len(idle) == 3:  # nothing has come yet
+        if len(idle) == 3:  # no bytes have arrived yet
             os.write(writer, stream(batch(1)))
             os.close(writer)
 
@@ -139,13 +139,13 @@ def test_it_is_idle_while_it_waits():
     os.close(reader)
 
 
-def test_stopping_ends_a_read_that_waits():
+def test_stop_during_read():
     reader, writer = os.pipe()
     idle, found = threading.Event(), []
     with closing(ByteStream("pipe", reader)) as source:
 
         def receive() -> None:
-            with suppress(DatasetError):  # half a message has come
+            with suppress(DatasetError):  # the last message is incomplete
                 found.extend(source.batches(10, idle.set, 60))
 
         thread = threading.Thread(target=receive)
@@ -162,18 +162,18 @@ def test_stopping_ends_a_read_that_waits():
 
 
 @pytest.mark.parametrize("size", [MAX_BODY_BYTES + 1, 1 << 40, (1 << 62) - 1])
-def test_an_absurd_size_is_not_believed(tmp_path, size):
-    """The length of the body, as the metadata of the record batch gives it."""
+def test_huge_body(tmp_path, size):
+    """The length of the body in the metadata of the record batch is false."""
     content = stream(batch(100))
     (at,) = [place.start() for place in re.finditer(re.escape(struct.pack("<q", 1_200)), content)]
     content = content[:at] + struct.pack("<q", size) + content[at + 8 :]
-    found = f"{size:,} bytes at byte 416, expected at most 1,073,741,824"
+    found = f"{size:,} bytes at byte 416, .*1,073,741,824"
     with source_of(content, tmp_path / "stream") as source, pytest.raises(DatasetError, match=found):
         labels(source)
 
 
 @LINUX
-def test_a_false_size_costs_no_memory(tmp_path):
+def test_false_size_memory(tmp_path):
     with source_of(bytes(100), tmp_path / "stream") as source:
         before = own_bytes(os.getpid())
         found = source.read(1 << 30)

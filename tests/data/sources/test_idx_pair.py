@@ -1,6 +1,7 @@
-"""Pairs of IDX files: how they are found, and which do not fit each other."""
+"""Pairs of IDX files: finding them, and pairs that do not match."""
 
 import gzip
+import re
 import struct
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def test_simple(tmp_path):
 
 @pytest.mark.parametrize("joint", "-.")
 @pytest.mark.parametrize("end", ["", ".gz"])
-def test_the_four_files_are_found(tmp_path, joint, end):
+def test_find_pairs(tmp_path, joint, end):
     found = [name.replace("-idx", f"{joint}idx") + end for name in USUAL]
     for name in found:
         (tmp_path / name).touch()
@@ -54,7 +55,7 @@ def test_the_four_files_are_found(tmp_path, joint, end):
 
 
 @pytest.mark.parametrize("missing", USUAL)
-def test_a_missing_file_is_named(tmp_path, missing):
+def test_missing_file(tmp_path, missing):
     for name in USUAL:
         if name != missing:
             (tmp_path / name).touch()
@@ -69,15 +70,15 @@ def test_a_missing_file_is_named(tmp_path, missing):
 @pytest.mark.parametrize(
     ("content", "found"),
     [
-        (None, "cannot be read: No such file or directory"),
+        (None, "cannot be read: No such file"),
         ({}, "is empty"),
         ({f"{n}.zip": b"PK" for n in range(9)}, "has 0.zip, 1.zip, 2.zip, 3.zip, 4.zip, ..."),
-        (b"PK\3\4" + bytes(50), "is a zip archive, not a folder: unpack it"),
-        (b"<!DOCTYPE html>", "is a web page (HTML), not a folder: download the file itself, not the page about it"),
-        (b"\0", "is a file, not a folder"),
+        (b"PK\3\4" + bytes(50), "is a zip archive, not a folder: unpack it; "),
+        (b"<!DOCTYPE html>", "is a web page (HTML), not a folder: download"),
+        (b"\0", "is a file, not a folder; "),
     ],
 )
-def test_what_is_no_such_folder(tmp_path, content, found):
+def test_other_folders(tmp_path, content, found):
     path = tmp_path / "source"
     if isinstance(content, bytes):
         path.write_bytes(content)
@@ -87,26 +88,23 @@ def test_what_is_no_such_folder(tmp_path, content, found):
             (path / name).write_bytes(data)
     with pytest.raises(IdxError) as caught:
         find_pairs(path)
-    assert str(caught.value).startswith(f"{path} {found}; expected one of the files train-images-idx3-ubyte, ")
+    assert str(caught.value).startswith(f"{path} {found}")
+    assert "train-images-idx3-ubyte" in str(caught.value)
 
 
-def test_counts_that_differ(tmp_path):
+def test_different_counts(tmp_path):
     pair = put(tmp_path, np.zeros((3, 2, 2), np.uint8), np.zeros(2, np.uint8))
-    assert refusal(pair) == f"{pair.images} has 3 images, but {pair.labels} has 2 labels"
+    assert refusal(pair).startswith(f"{pair.images} has 3 images, but {pair.labels} has 2 labels")
 
 
-def test_files_that_are_swapped(tmp_path):
+def test_swapped_files(tmp_path):
     pair = put(tmp_path, np.zeros((6, 2, 2), np.uint8), np.zeros(6, np.uint8))
-    assert refusal(Pair(pair.labels, pair.images)) == (
-        f"{pair.labels}: its header says rank 1, expected images, of rank 3"
-    )
-    assert refusal(Pair(pair.images, pair.images)) == (
-        f"{pair.images}: its header says rank 3, expected labels, of rank 1"
-    )
+    assert re.match(rf"{pair.labels}: .*rank 1, expected images, of rank 3", refusal(Pair(pair.labels, pair.images)))
+    assert re.match(rf"{pair.images}: .*rank 3, expected labels, of rank 1", refusal(Pair(pair.images, pair.images)))
 
 
 @pytest.mark.parametrize("shape", [(0, 5, 7), (3, 0, 7), (3, 5, 0)])
-def test_images_without_pixels(tmp_path, shape):
+def test_no_pixels(tmp_path, shape):
     pair = put(tmp_path, np.zeros(shape, np.uint8), np.zeros(shape[0], np.uint8))
     assert refusal(pair) == (
         f"{pair.images} has {shape[0]} images of {shape[1]} x {shape[2]} pixels, expected at least one, "
@@ -114,26 +112,26 @@ def test_images_without_pixels(tmp_path, shape):
     )
 
 
-def test_the_largest_images(tmp_path):
+def test_largest_images(tmp_path):
     pair = put(tmp_path, np.zeros((1, 4_096, 4_096), np.uint8), np.zeros(1, np.uint8))
     with pair.open() as source:
         assert source.image_shape == (4_096, 4_096)
         assert [rows.pixels.shape for rows in source.batches(1)] == [(1, 4_096, 4_096)]
 
 
-def test_a_header_beyond_memory(tmp_path):
+def test_huge_header(tmp_path):
     pair = put(tmp_path, np.zeros((2, 1, 1), np.uint8), np.zeros(2, np.uint8))
     pair.images.write_bytes(gzip.compress(struct.pack(">2xBB3I", 8, 3, 2, 2**31 - 1, 2**31 - 1)))
-    assert "found images of 2147483647 x 2147483647 pixels, expected 16,777,216 pixels at most" in refusal(pair)
+    assert "found images of 2147483647 x 2147483647 pixels, expected at most 16,777,216" in refusal(pair)
 
 
-def test_a_label_outside_the_classes(tmp_path):
+def test_label_out_of_range(tmp_path):
     labels = np.zeros(1_700, np.uint8)
     labels[1_234] = 3
-    pair = put(tmp_path, np.zeros((1_700, 32, 32), np.uint8), labels)  # it is in the second MiB
+    pair = put(tmp_path, np.zeros((1_700, 32, 32), np.uint8), labels)  # the wrong label is in the second chunk
     with pair.open() as source, pytest.raises(IdxError) as caught:
         list(source.batches(3))
-    assert str(caught.value) == (
-        f"{pair.labels}: the label at byte 1242 (row 1234) is 3, expected 0 to 2; --classes says how many there are"
+    assert str(caught.value).startswith(
+        f"{pair.labels}: the label at byte 1242 (row 1234) is 3, expected 0 to 2; --classes"
     )
     assert pair.labels.read_bytes()[1242] == 3

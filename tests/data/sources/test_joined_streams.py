@@ -1,4 +1,4 @@
-"""Streams one behind the other: all of their rows, and nothing that is neither a stream nor the end."""
+"""Joined streams: the rows of all streams, and errors for other data between or after them."""
 
 import gzip
 
@@ -19,9 +19,9 @@ def numbers(*contents: bytes) -> list[int]:
 
 
 def refusal(*contents: bytes) -> tuple[str, int]:
-    """Why streams are refused, and how many rows came before."""
+    """Return the error for the streams, and the number of rows before it."""
     taken = 0
-    with pytest.raises(DatasetError) as caught:  # noqa: PT012 - the rows before it count
+    with pytest.raises(DatasetError) as caught:  # noqa: PT012 - counts the rows before the error
         for rows in read_stream(Sent(b"".join(contents)), "it", 10):
             taken += len(rows.labels)
     assert "\n" not in str(caught.value)
@@ -29,7 +29,7 @@ def refusal(*contents: bytes) -> tuple[str, int]:
 
 
 def other(count: int, start: int, **extra: pa.Array) -> pa.RecordBatch:
-    """Rows with more columns before and behind."""
+    """Make rows with additional columns before and after."""
     whole = batch(count, start)
     columns = {"who": pa.array(["a"] * count), **dict(zip(whole.schema.names, whole.columns, strict=True)), **extra}
     return pa.record_batch(list(columns.values()), names=list(columns))
@@ -40,11 +40,11 @@ def test_simple():
     assert numbers(first, second) == list(range(9))
 
 
-def test_a_stream_for_each_row():
+def test_one_row_per_stream():
     assert numbers(*(stream(batch(1, row)) for row in range(50))) == list(range(50))
 
 
-def test_streams_without_rows_between():
+def test_empty_streams():
     none = stream(batch(0))
     assert numbers(none, stream(batch(2)), none, none, stream(batch(1, 2)), none) == [0, 1, 2]
 
@@ -64,18 +64,18 @@ def test_streams_without_rows_between():
     ],
     ids=range(9),
 )
-def test_what_does_not_matter_may_differ(second):
+def test_irrelevant_differences(second):
     assert numbers(stream(batch(3)), second) == list(range(7))
     assert numbers(second, stream(batch(1, 7))) == list(range(3, 8))
 
 
-def test_dictionaries_that_change():
+def test_changed_dictionaries():
     parts = [other(2, start, kind=pa.array([f"x{start}", "y"]).dictionary_encode()) for start in (0, 2, 4)]
     assert numbers(stream(*parts), stream(*parts[:1])) == [0, 1, 2, 3, 4, 5, 0, 1]
 
 
 def test_nested_dictionaries():
-    """Also of lists of words, which are a dictionary of their own."""
+    """A dictionary of lists of words that are encoded by another dictionary."""
     for word in "ab":
         words = pa.array([word * 9, "y"]).dictionary_encode()
         lists = pa.ListArray.from_arrays([0, 1, 2], words)
@@ -91,14 +91,14 @@ def test_nested_dictionaries():
         columns(pa.array([[1, 2, 3, 4]], pa.list_(pa.uint8()))),
     ],
 )
-def test_other_columns_are_refused(second):
+def test_other_columns(second):
     first = stream(batch(3))
     message, taken = refusal(first, second)
     assert f"at byte {len(first):,}" in message
     assert taken == 3
 
 
-def test_lists_stay_as_long_as_in_row_0():
+def test_list_lengths():
     kind = pa.list_(pa.uint8())
     message, taken = refusal(columns(pa.array([[1, 2], [3, 4]], kind)), columns(pa.array([[1, 2, 3]], kind)))
     assert "row 2 has 3 pixels, expected 2" in message
@@ -117,7 +117,7 @@ def test_lists_stay_as_long_as_in_row_0():
         (b"label,pixel0\n1,2\n", "CSV text"),
     ],
 )
-def test_anything_else_is_refused(more, named):
+def test_other_data_after_end(more, named):
     first = stream(batch(3))
     message, taken = refusal(first, more)
     assert f"at byte {len(first):,}" in message
@@ -125,7 +125,7 @@ def test_anything_else_is_refused(more, named):
     assert taken == 3
 
 
-def test_messages_without_a_schema_are_refused():
+def test_missing_schema():
     first, second = stream(batch(3)), stream(batch(4, 3), batch(2, 7))
     begin = ends(second)[0]
     for more in (second[begin:], MARKER):
@@ -134,8 +134,8 @@ def test_messages_without_a_schema_are_refused():
         assert taken == 3
 
 
-def test_cut_anywhere_behind_the_first():
-    """Only a cut directly behind a mark is an end."""
+def test_cut_anywhere():
+    """A stream that is cut anywhere before its end-of-stream marker broke off."""
     first, second = stream(batch(3)), stream(batch(4, 3))
     complete = ends(second)[0]
     for cut in range(1, len(second)):

@@ -1,4 +1,4 @@
-"""The dense bound: the matrix products of a step, and nothing else. It trains nothing."""
+"""The dense bound: only the matrix products of a step, without training."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +8,7 @@ from tools.benchmarks.peers.baseline import Baseline, Rows, matrices, one_blas_t
 
 
 class Bound(Baseline):
-    """x W1, y1 W2, y1^T d2, d2 W2^T and x^T d1, in float32, on one batch of real rows that is already scaled."""
+    """x W1, y1 W2, y1^T d2, d2 W2^T and x^T d1, in float32, on one batch of real, scaled rows."""
 
     def __init__(self, rows: Rows, weights: Weights, batch: int, rate: float) -> None:
         one_blas_thread()
@@ -19,7 +19,7 @@ class Bound(Baseline):
         self._d2 = np.full((batch, weights.shape.outputs), 0.1, np.float32)
 
     def train(self, order: NDArray[np.intp]) -> None:
-        """The products, as often as there are steps in these rows."""
+        """Compute the products once per step of these rows."""
         x, y1, d1, d2 = self._x, self._y1, self._d1, self._d2
         (w1, w2), (slopes1, slopes2) = self._weights, self._out
         for _ in range(0, len(order), len(x)):

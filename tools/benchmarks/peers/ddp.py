@@ -17,28 +17,28 @@ PROCESSES = 2
 
 
 def clock() -> float:
-    """That of the first process, in all of them: they stop after the same step."""
+    """Return the clock of the first process in all processes, so that they stop after the same step."""
     now = torch.tensor(time.perf_counter(), dtype=torch.float64)
     distributed.broadcast(now, 0)
     return float(now)
 
 
 class DDP(PyTorch):
-    """The process number `rank` of those that meet at the file `meeting`."""
+    """Process number `rank` of the group whose rendezvous is the file `rendezvous`."""
 
     clock = staticmethod(clock)
 
-    def __init__(self, rows: Rows, weights: Weights, batch: int, rate: float, rank: int, meeting: Path) -> None:
+    def __init__(self, rows: Rows, weights: Weights, batch: int, rate: float, rank: int, rendezvous: Path) -> None:
         torch.set_num_threads(1)
-        distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=PROCESSES)
+        distributed.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=PROCESSES)
         self._rank, self._each = rank, batch // PROCESSES
         super().__init__(rows, weights, self._each, rate, wrap=DistributedDataParallel)
 
     def train(self, order: NDArray[np.intp]) -> None:
-        """On this process's part of every step."""
+        """Train on this process's part of every step."""
         whole = len(order) // (PROCESSES * self._each) * PROCESSES * self._each
         super().train(order[:whole].reshape(-1, PROCESSES, self._each)[:, self._rank].ravel())
 
     def close(self) -> None:
-        distributed.barrier()  # neither leaves while the other may still wait for it
+        distributed.barrier()  # no process leaves while another may wait for it
         distributed.destroy_process_group()

@@ -1,4 +1,4 @@
-"""NumPy, dense: the note's formulas as one writes them well, every pixel multiplied."""
+"""Dense NumPy: the note's formulas in efficient NumPy, with all pixels multiplied."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +8,7 @@ from tools.benchmarks.peers.baseline import Baseline, Rows, matrices, one_blas_t
 
 
 class Dense(Baseline):
-    """All rows in memory, one after another. A peer, so nothing of ddmlp's Network is used."""
+    """Keeps all rows in memory. It is a peer, so it uses nothing of ddmlp's Network."""
 
     def __init__(self, rows: Rows, weights: Weights, batch: int, rate: float) -> None:
         one_blas_thread()
@@ -32,7 +32,10 @@ class Dense(Baseline):
             self._values -= gradient
 
     def gradient(self, values: Floats, chosen: NDArray[np.intp]) -> Floats:
-        """dE/dW, summed over the chosen rows; values: the weights, both (m n + n o,). The next call overwrites it."""
+        """Return dE/dW, summed over the chosen rows; it and the weights `values` are (m n + n o,).
+
+        The next call overwrites the result.
+        """
         (w1, w2), (slopes1, slopes2) = (matrices(self._shape, each) for each in (values, self._gradient))
         pixels, x, y1, y2, d1 = (
             buffer[: len(chosen)] for buffer in (self._pixels, self._x, self._y1, self._y2, self._d1)
@@ -41,7 +44,7 @@ class Dense(Baseline):
         np.multiply(pixels, np.float32(1 / 255), out=x)
         np.matmul(x, w1, out=y1)
         np.negative(y1, out=y1)
-        with np.errstate(over="ignore"):  # 1 / (1 + inf) is 0, as it should be
+        with np.errstate(over="ignore"):  # 1 / (1 + inf) is 0, which is right
             np.exp(y1, out=y1)
         y1 += 1
         np.reciprocal(y1, out=y1)

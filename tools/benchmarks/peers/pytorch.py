@@ -1,4 +1,4 @@
-"""PyTorch on the CPU, as one writes it: Linear, Sigmoid, Linear, CrossEntropyLoss and SGD."""
+"""PyTorch on the CPU, in the usual way: Linear, Sigmoid, Linear, CrossEntropyLoss and SGD."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,9 +13,9 @@ from tools.benchmarks.peers.baseline import Baseline, Rows, scaled
 
 
 class PyTorch(Baseline):
-    """Data are one float32 tensor, and the update is the fused one: of the ordinary ways, the fastest.
+    """Keeps all data in one float32 tensor, and uses the fused update: the fastest of the usual ways.
 
-    `wrap`: what is made of the module before it is trained.
+    `wrap` is applied to the module before training.
     """
 
     def __init__(
@@ -25,7 +25,7 @@ class PyTorch(Baseline):
         self._x, self._labels = torch.from_numpy(scaled(rows.pixels)), torch.from_numpy(rows.labels).long()
         self._batch, self.rate = batch, rate
         self._net = nn.Sequential(nn.Linear(m, n, bias=False), nn.Sigmoid(), nn.Linear(n, o, bias=False))
-        with torch.no_grad():  # a Linear holds W^T
+        with torch.no_grad():  # Linear stores W^T
             self._net[0].weight.copy_(torch.from_numpy(weights.w1.T))
             self._net[2].weight.copy_(torch.from_numpy(weights.w2.T))
         self._trained = wrap(self._net)

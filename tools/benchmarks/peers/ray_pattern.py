@@ -1,5 +1,8 @@
-"""Ray's documented parameter-server pattern, from its description: the driver asks every worker for its gradient at the
-current weights, hands the references to the server, and gets a reference to the next weights."""
+"""Ray's documented parameter-server pattern, written from its description.
+
+The driver requests a gradient at the current weights from every worker, passes the references to the server, and gets a
+reference to the next weights.
+"""
 
 from typing import Any
 
@@ -9,15 +12,15 @@ from numpy.typing import NDArray
 from ddmlp.nn.weights import Floats, Shape, Weights
 from ddmlp.ray_backend.choice import choose
 from ddmlp.ray_backend.cluster import connect
-from tools.benchmarks.peers.baseline import Baseline, Rows, stretches
+from tools.benchmarks.peers.baseline import Baseline, Rows, chunks
 from tools.benchmarks.peers.dense import Dense
 
 WORKERS = 2
-LOOK_STEPS = 10  # between looks at the weights, as in Ray's example: so far may the driver run ahead
+WAIT_STEPS = 10  # steps between waits for the weights, as in Ray's example; bounds how far the driver runs ahead
 
 
 class ParameterServer:
-    """Owns the weights, a flat vector; the mean gradient of a step arrives as the workers' sums."""
+    """Owns the weights, a flat vector, and applies the sum of the workers' gradients."""
 
     def __init__(self, weights: Floats, rate: float, batch: int) -> None:
         self.weights, self._factor = weights.copy(), np.float32(rate / batch)
@@ -32,20 +35,20 @@ class ParameterServer:
 
 
 class DataWorker:
-    """Computes gradients on its share of each step's rows, in an order of its own."""
+    """Computes gradients on its share of each step's rows, in an order that it draws itself."""
 
     def __init__(self, rows: Rows, shape: Shape, each: int, rank: int) -> None:
         self._dense = Dense(rows, Weights(shape), each, 0.0)
-        orders = stretches(len(rows.labels), WORKERS * each)
+        orders = chunks(len(rows.labels), WORKERS * each)
         self._chosen = (part[rank] for order in orders for part in order.reshape(-1, WORKERS, each))
 
     def compute_gradients(self, weights: Floats) -> Floats:
-        """dE/dW (m n + n o,), summed over the rows of the next step."""
+        """Return dE/dW (m n + n o,), summed over the rows of the next step."""
         return self._dense.gradient(weights, next(self._chosen))
 
 
 class RayPattern(Baseline):
-    """The driver, on a Ray of its own; `server` and `workers` are actors, `weights` is a reference."""
+    """The driver, with a local Ray cluster; `server` and `workers` are actors, `weights` is a reference."""
 
     Worker: type = DataWorker
 
@@ -59,11 +62,11 @@ class RayPattern(Baseline):
         self.weights = self.ray.put(weights.values)
 
     def train(self, order: NDArray[np.intp]) -> None:
-        """As many steps as there are in these rows."""
+        """Train on these rows, in steps of `batch` rows."""
         for step in range(1, len(order) // self._batch + 1):
             gradients = [worker.compute_gradients.remote(self.weights) for worker in self.workers]
             self.weights = self.server.apply_gradients.remote(*gradients)
-            if step % LOOK_STEPS == 0:
+            if step % WAIT_STEPS == 0:
                 self.ray.get(self.weights)
         self.ray.get(self.weights)
 

@@ -1,4 +1,4 @@
-"""scikit-learn's MLPClassifier. It has biases and its own initial weights, and takes no others."""
+"""scikit-learn's MLPClassifier, with biases and its own initial weights, which cannot be set."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,15 +9,15 @@ from tools.benchmarks.peers.baseline import Baseline, Rows, one_blas_thread, sca
 
 
 class Scikit(Baseline):
-    """Logistic units, plain gradient descent, no penalty, float32."""
+    """Logistic units, plain gradient descent without penalty, float32."""
 
     def __init__(self, rows: Rows, weights: Weights, batch: int, rate: float) -> None:
         one_blas_thread()
         self._x, self._labels = scaled(rows.pixels), rows.labels
-        self.rate = rate  # of which it knows only the first
+        self.rate = rate  # later changes have no effect
         self._classes = np.arange(weights.shape.outputs)
         descent = {"solver": "sgd", "alpha": 0, "momentum": 0, "batch_size": batch, "learning_rate_init": rate}
-        descent |= {"shuffle": False, "random_state": 0}  # the order comes from outside, as it does for the others
+        descent |= {"shuffle": False, "random_state": 0}  # the caller determines the order, as for the other peers
         self._net = MLPClassifier((weights.shape.hidden,), "logistic", **descent)
 
     def train(self, order: NDArray[np.intp]) -> None:
