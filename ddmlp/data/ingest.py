@@ -18,7 +18,7 @@ from ddmlp.data.sources import Rows, Source
 from ddmlp.data.writer import SHARD_ROWS, DatasetWriter
 from ddmlp.errors import DatasetError
 
-PUBLISH_SECONDS = 1.0  # between publications, at least: shards of a fast stream are not needlessly small
+PUBLISH_SECONDS = 1.0  # at least, between publications, so that shards of a fast stream are not too small
 STOP_SECONDS = 30.0  # to write the rows that were read
 RESUME_HINT = (
     "they are kept: continue with --resume and the remaining rows, or all rows, or with --resume --end if no more will "
