@@ -12,7 +12,7 @@ from tools.benchmarks.command import SUITE
 from tools.benchmarks.record import NAME, Entry, Record
 
 ENVIRONMENT = {"processor": "fast", "cores": 2, "system": "Linux"}
-DOCS = Path(__file__).parents[2] / "docs" / "benchmarks"
+PAGES = sorted(path.parent for path in Path(__file__).parents[2].glob("docs/benchmarks/*/benchmarks.json"))
 
 
 def benchmark(name: str, *figures: float) -> Benchmark:
@@ -154,7 +154,7 @@ def test_all_sections(tmp_path: Path):
     assert [name for name in names if f"--only {name}`" not in text] == ["growth"]
 
 
-@pytest.mark.parametrize("folder", sorted(path.parent for path in DOCS.glob("*/benchmarks.json")), ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", PAGES, ids=lambda folder: folder.name)
 def test_pages_in_docs(folder: Path, tmp_path: Path):
     record = Record.read(folder)
     assert record.benchmarks.keys() <= {benchmark.name for benchmark in SUITE}

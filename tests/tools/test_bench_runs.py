@@ -99,7 +99,7 @@ def test_training(data: Path):
 
 
 def test_no_first_step(tmp_path: Path):
-    with pytest.raises(TrainingError, match="has no dataset"):
+    with pytest.raises(TrainingError, match=str(tmp_path)):
         start.first_step_seconds(tmp_path, 0)
 
 

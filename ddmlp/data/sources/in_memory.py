@@ -1,4 +1,4 @@
-"""Rows in memory: NumPy arrays, and Arrow tables."""
+"""Rows in memory: NumPy arrays and Arrow tables."""
 
 from collections.abc import Iterator
 from typing import Any, Self
@@ -10,26 +10,31 @@ from ddmlp.data.manifest import MAX_PIXELS
 from ddmlp.data.sources import Rows
 from ddmlp.errors import DatasetError
 
-MAX_CLASSES = 256
-BATCH_BYTES = 1 << 20  # of pixels, at a time
+BATCH_BYTES = 1 << 20  # of pixels
 
 
 class RowsInMemory:
-    """Images and their labels: a `FiniteSource`.
+    """Images and their labels in memory: a `FiniteSource`.
 
     Parameters
     ----------
-    images : (rows, height, width) integers from 0 to 255
-        Ink 255 on paper 0, as MNIST has it.
-    labels : (rows,) integers from 0 to 255
-        The class of each image.
+    images : integers (rows, height, width)
+        Pixels from 0 (background) to 255 (ink), as in MNIST.
+    labels : integers (rows,)
+        The class of each image, 0 to 255.
     name : str
-        What messages call them.
+        The name of the data in messages.
 
     Raises
     ------
     DatasetError
-        They have another shape, another type or other values.
+        A shape, a dtype or a value is wrong.
+
+    Examples
+    --------
+    >>> source = RowsInMemory(np.zeros((5, 28, 28), np.int64), [0, 1, 2, 1, 0])
+    >>> source.image_shape, source.count_classes()
+    ((28, 28), 3)
     """
 
     def __init__(self, images: Any, labels: Any, name: str = "the data") -> None:
@@ -41,7 +46,7 @@ class RowsInMemory:
             )
         if not pixels.size >= 1 or not pixels[0].size <= MAX_PIXELS:
             raise DatasetError(
-                f"{name} has images of shape {pixels.shape}, expected at least one, of 1 to {MAX_PIXELS:,} pixels"
+                f"{name} has images of shape {pixels.shape}, expected at least one image of 1 to {MAX_PIXELS:,} pixels"
             )
         self.name = name
         self._pixels = _as_bytes(pixels, f"{name}: the images", "scale them to 0 to 255 and round them")
@@ -51,7 +56,7 @@ class RowsInMemory:
 
     @classmethod
     def of(cls, data: Any, name: str = "the data") -> "RowsInMemory | None":
-        """The rows of a pair of images and labels, or of an Arrow table; None for anything else."""
+        """Return the rows of a pair (images, labels) or of a pyarrow Table; None for anything else."""
         if isinstance(data, tuple | list) and len(data) == 2:
             return cls(data[0], data[1], name)
         if type(data).__module__.partition(".")[0] == "pyarrow":
@@ -71,11 +76,11 @@ class RowsInMemory:
         pass
 
     def count_classes(self) -> int:
-        """One more than the highest label."""
+        """Return one more than the highest label."""
         return int(self._labels.max()) + 1
 
     def batches(self, classes: int, rows: int | None = None) -> Iterator[Rows]:
-        """The rows in their order, `rows` at a time; raises DatasetError for a label outside the classes."""
+        """Yield the rows in order, `rows` at a time; raises DatasetError for a label outside the classes."""
         if (wrong := np.flatnonzero(self._labels >= classes)).size:
             raise DatasetError(
                 f"{self.name}: the label of row {wrong[0]:,} is {self._labels[wrong[0]]}, expected 0 to {classes - 1}"
@@ -86,7 +91,7 @@ class RowsInMemory:
 
 
 def _as_bytes(values: NDArray[Any], what: str, remedy: str) -> NDArray[np.uint8]:
-    """The same values as uint8; raises DatasetError if that would change one."""
+    """Return the values as uint8; raises DatasetError if this would change one."""
     if values.dtype == np.uint8:
         return values
     if not np.issubdtype(values.dtype, np.integer):
