@@ -1,4 +1,4 @@
-"""A real server, and clients of it."""
+"""A real server process, and its clients."""
 
 import http.client
 import io
@@ -40,7 +40,7 @@ class Server:
         return found.hostname, found.port
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
-        """One request on a connection of its own; headers: with _ for -."""
+        """Send one request on a new connection; header names have _ instead of -."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         connection = http.client.HTTPConnection(*self.address, timeout=60)
         try:
@@ -55,20 +55,20 @@ class Server:
         return self.ask("GET", path)
 
     def predict(self, body: Any, kind: str = JSON, path: str = "/predict") -> Answer:
-        """Bytes as they are, anything else as JSON."""
+        """Post a body to /predict: bytes unchanged, anything else as JSON."""
         sent = body if isinstance(body, bytes) else json.dumps(body).encode()
         return self.ask("POST", path, sent, Content_Type=kind)
 
     @property
     def memory(self) -> int:
-        """Resident bytes."""
+        """The resident memory in bytes."""
         said = subprocess.run(["ps", "-o", "rss=", "-p", str(self.process.pid)], capture_output=True, check=True)
         return int(said.stdout) * 1024
 
 
 @contextmanager
 def serving(*flags: object, end: int = signal.SIGTERM) -> Iterator[Server]:
-    """`python -m ddmlp.serve` with these flags on a free port. The signal `end` must end it without an error."""
+    """Run `python -m ddmlp.serve` on a free port. The signal `end` must end it with status 0 and without output."""
     words = [sys.executable, "-m", "ddmlp.serve", "--port", "0", *map(str, flags)]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
