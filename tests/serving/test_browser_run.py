@@ -76,7 +76,7 @@ def test_training_run(data, tmp_path, opened, digit_of):
 
 def test_finished_run(run_server, trained, opened):
     page = opened(run_server)
-    expect(page.locator("#state")).to_have_text("It has ended.", timeout=SECONDS)
+    expect(page.locator("#state")).to_have_text("Finished.", timeout=SECONDS)
     result = json.loads((trained / "result.json").read_text())
     expect(page.locator("#facts")).to_contain_text(f"{result['steps']:,}")
     expect(page.locator("#facts")).to_contain_text(result["weights_sha256"][:12])
