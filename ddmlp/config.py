@@ -215,7 +215,7 @@ class Timeouts:
     stop: float = 8.0  # for an answer after a signal
     close: float = 30.0  # until the driver has released everything
     # Ray's actors.
-    place: float = 60.0  # until the workers have their CPUs
+    place: float = 60.0  # until the next worker has its CPUs, at the start
     worker_start: float = 20.0  # for a worker that is still starting when the run ends; then it is killed
     server: float = 600.0  # without an answer from the server; a test or a checkpoint is one such silence
     ping: float = 10.0  # for a silent server to confirm that it is alive

@@ -67,7 +67,7 @@ class DriverProcess:
         log.info("started the driver of Ray, process %d", self._process.pid)
         try:
             self._connection.send((job, choice, dashboard))
-            self.step: int = self._answer(job.timeouts.start)
+            self.step: int = self._answer(job.timeouts.start + job.workers * job.timeouts.worker_start)
         except BaseException:
             self.close()
             raise
@@ -116,7 +116,7 @@ class DriverProcess:
                 try:
                     kind, value = self._connection.recv()
                 except (EOFError, OSError):
-                    raise self._lost(self._missing or f"the driver of Ray has ended{self._last_words()}") from None
+                    raise self._lost(self._why_ended()) from None
                 match kind:
                     case "note":
                         self._note(value)
@@ -137,6 +137,16 @@ class DriverProcess:
                 raise KeyboardInterrupt
             if time.monotonic() > deadline:
                 raise self._lost(f"the driver of Ray has not answered for {seconds:g} s")
+
+    def _why_ended(self) -> str:
+        """Why the driver, whose connection is closed, has ended."""
+        deadline = time.monotonic() + LOOK_SECONDS  # it may still be ending
+        peek = os.WEXITED | os.WNOHANG | os.WNOWAIT  # it keeps its id, see `_end`
+        while (status := os.waitid(os.P_PID, self._process.pid, peek)) is None and time.monotonic() < deadline:
+            pass
+        if status is not None and (status.si_code, status.si_status) == (os.CLD_KILLED, signal.SIGKILL):
+            return "the driver of Ray was killed (SIGKILL), as the system does if memory is short"
+        return self._missing or f"the driver of Ray has ended{self._last_words()}"
 
     def _last_words(self) -> str:
         """The last error of Ray's that the driver has printed, or the last line, for the end of a message."""

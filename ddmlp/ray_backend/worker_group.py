@@ -3,7 +3,6 @@
 import logging
 import os
 import signal
-import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -64,18 +63,16 @@ class WorkerGroup:
 
     def start(self) -> None:
         """Start all workers, and wait until enough have a node; not for those that replace rejected ones. Raises
-        ClusterError if they get no CPUs in time."""
+        ClusterError if none of them gets there for `Timeouts.place`: many take turns at few CPUs."""
         for _ in range(self._job.workers):
             self._add()
         seconds, least = self._job.timeouts.place, self._job.fewest
-        deadline = time.monotonic() + seconds
         while len(self._free) < max(1, least - self.lost[REJECTED]):
-            left = max(0.0, deadline - time.monotonic())
-            ready, _ = self._ray.wait([*self._places, *self._calls], num_returns=1, timeout=left)
+            ready, _ = self._ray.wait([*self._places, *self._calls], num_returns=1, timeout=seconds)
             if not ready:
                 raise ClusterError(
-                    f"{least - len(self._free)} of {'at least ' * self._job.elastic}{least} workers found no place "
-                    f"within {seconds:g} s: each needs {self._share:g} CPUs, and the cluster has "
+                    f"{least - len(self._free)} of {'at least ' * self._job.elastic}{least} workers have not started, "
+                    f"and none has for {seconds:g} s: each needs {self._share:g} CPUs, and the cluster has "
                     f"{self._cluster.room()}; free some, or ask for fewer --workers"
                 )
             self._ended(ready[0])

@@ -190,6 +190,14 @@ def test_dies(after: str, started: Callable[..., DriverProcess]):
         trainer.checkpoint()
 
 
+def test_killed(started: Callable[..., DriverProcess]):
+    """The cause is named, and not what the death of the driver brings about."""
+    trainer = started("os.kill(os.getpid(), signal.SIGKILL)")
+    with pytest.raises(ClusterError, match="SIGKILL"):
+        trainer.advance(0.1)
+    trainer.close()
+
+
 def test_asked_to_stop(started: Callable[..., DriverProcess]):
     """Nothing comes: it is not waited for."""
     trainer = started("time.sleep(600)", stopping := [], stop=0.01)
