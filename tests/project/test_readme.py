@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,13 @@ def test_picture_has_the_hash():
     short = f"{promised[:8]}…{promised[-4:]}"
     assert short in README
     assert short in (ROOT / "docs" / "images" / "one-hash.svg").read_text()
+
+
+def test_extras_are_listed():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    table = PAGES["docs/start.md"].split("## What to install")[1].split("\n## ")[0]
+    listed = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE)))
+    assert sorted(listed) == sorted(extras)
 
 
 def test_guarantees_name_tests():
