@@ -16,6 +16,7 @@ from ddmlp.config import Timeouts
 from tests.portability.__main__ import TARGETS
 from tests.support.golden import GOLDEN
 from tests.support.readme import PROMISED
+from tools.train_mnist import compare
 
 ROOT = Path(__file__).parents[2]
 PAGES = {
@@ -42,6 +43,8 @@ def test_python_of_readme(place: Path, capsys: pytest.CaptureFixture[str]):
     assert names["result"].weights_sha256 == PROMISED["the 5,000 digits"]
     assert names["result"].run == place / "runs" / "one"
     assert PROMISED["the 5,000 digits"] in capsys.readouterr().out
+    compare(Path("data"), place / "runs" / "one")
+    assert capsys.readouterr().out.replace("the 5,000 digits", "full MNIST") in README
 
 
 @pytest.mark.usefixtures("place")
