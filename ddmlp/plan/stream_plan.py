@@ -34,9 +34,11 @@ class StreamPlan(Plan):
         return -(-self.rows // self.batch) if self.ended else self.rows // self.batch
 
     def rows_before(self, step: int) -> int:
+        """The number of rows in the first `step` steps."""
         return min(step * self.batch, self.rows)
 
     def rows_from(self, step: int, begin: int, count: int) -> NDArray[np.intp]:
+        """The numbers of `count` rows from the row `begin` of `step` on; fewer if no more have arrived."""
         start = step * self.batch + begin
         return np.arange(start, min(start + count, self.rows))
 
@@ -46,8 +48,10 @@ class StreamPlan(Plan):
         yield np.arange(self.rows_before(begin), self.rows_before(step))
 
     def epoch_row_range(self, epoch: int) -> tuple[int, int]:
+        """The half-open range (begin, end) of the rows of a period."""
         begin = epoch * self.steps_per_epoch
         return self.rows_before(begin), self.rows_before(begin + self.steps_per_epoch)
 
     def extended_to(self, rows: int, *, ended: bool) -> "StreamPlan":
+        """The plan after more rows have arrived; ended: whether these are all."""
         return replace(self, rows=rows, ended=ended)
