@@ -22,13 +22,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ddmlp import errors
+    from ddmlp import sklearn as sklearn
     from ddmlp.api.audit import Replayed, Verified, replay, verify
     from ddmlp.api.callback import Callback
     from ddmlp.api.fit import fit
+    from ddmlp.api.mlflow import MLflow
     from ddmlp.api.model import evaluate, load
     from ddmlp.api.result import Result
     from ddmlp.api.resume import resume
     from ddmlp.api.tensorboard import TensorBoard
+    from ddmlp.api.wandb import WandB
     from ddmlp.config import TrainConfig
     from ddmlp.data.writer import DatasetWriter
     from ddmlp.inference.evaluation import Evaluation
@@ -43,12 +46,14 @@ __all__ = [
     "Callback",
     "DatasetWriter",
     "Evaluation",
+    "MLflow",
     "Model",
     "Replayed",
     "Result",
     "TensorBoard",
     "TrainConfig",
     "Verified",
+    "WandB",
     "errors",
     "evaluate",
     "fit",
@@ -57,22 +62,25 @@ __all__ = [
     "resume",
     "verify",
 ]
-_MODULES = {  # that the names are in; a name without one is itself a module
+_MODULES = {  # that the names are in; a name without one is itself a module. sklearn, an extra, is not in __all__
     "Callback": "api.callback",
     "DatasetWriter": "data.writer",
     "Evaluation": "inference.evaluation",
+    "MLflow": "api.mlflow",
     "Model": "inference.model",
     "Replayed": "api.audit",
     "Result": "api.result",
     "TensorBoard": "api.tensorboard",
     "TrainConfig": "config",
     "Verified": "api.audit",
+    "WandB": "api.wandb",
     "errors": None,
     "evaluate": "api.model",
     "fit": "api.fit",
     "load": "api.model",
     "replay": "api.audit",
     "resume": "api.resume",
+    "sklearn": None,
     "verify": "api.audit",
 }
 

@@ -56,6 +56,7 @@ def reference() -> str:
     names = [name for name in getattr(ddmlp, "__all__", ()) if name != "errors"]
     order = sorted(names, key=lambda name: (name[0].isupper(), names.index(name)))  # functions first
     blocks = [f"::: ddmlp.{name}\n" for name in order]
+    blocks.append("::: ddmlp.sklearn.DigitClassifier\n")
     errors = "::: ddmlp.errors\n    options: {show_root_heading: true, heading_level: 2}\n"
     return "\n".join(["# Reference\n", *blocks, errors])
 
