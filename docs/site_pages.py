@@ -53,7 +53,7 @@ def text(path: str) -> str:
 
 def reference() -> str:
     """The page of all that `import ddmlp` offers, from its docstrings."""
-    names = [name for name in getattr(ddmlp, "__all__", ()) if name != "errors"]
+    names = [name for name in ddmlp.__all__ if name != "errors"]
     order = sorted(names, key=lambda name: (name[0].isupper(), names.index(name)))  # functions first
     blocks = [f"::: ddmlp.{name}\n" for name in order]
     blocks.append("::: ddmlp.sklearn.DigitClassifier\n")
