@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from ddmlp.config import Timeouts
+from ddmlp.inference.images import read_image
 from tests.portability.__main__ import TARGETS
 from tests.support.golden import GOLDEN
 from tests.support.readme import PROMISED
@@ -140,6 +141,11 @@ def test_picture_has_the_hash():
     short = f"{promised[:8]}…{promised[-4:]}"
     assert short in README
     assert short in (ROOT / "docs" / "images" / "one-hash.svg").read_text()
+
+
+def test_picture_is_read_as_shown():
+    _, changes = read_image(ROOT / "examples" / "photo-of-a-7.jpg", (28, 28))
+    assert f"photo-of-a-7.jpg  7  100.0%  [{', '.join(changes)}]" in PAGES["docs/pictures.md"]
 
 
 def test_extras_are_listed():
