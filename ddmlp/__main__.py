@@ -1,4 +1,4 @@
-"""The command `ddmlp COMMAND ...`, which `python -m ddmlp COMMAND ...` is, too."""
+"""The command `ddmlp COMMAND ...`, also as `python -m ddmlp COMMAND ...`."""
 
 import sys
 from importlib import import_module
@@ -9,16 +9,16 @@ from ddmlp.cli.terminal import command, fail
 COMMANDS = {  # each is the function main() of its file in ddmlp/cli/
     "fetch": "download MNIST or Fashion-MNIST",
     "convert": "convert IDX files into Arrow datasets",
-    "train": "train a network, alone or with workers on Ray",
+    "train": "train a network, in one process or with workers on Ray",
     "evaluate": "test a model on a dataset",
     "predict": "recognise the digits in pictures",
     "verify": "compute a run again and compare its hashes",
     "replay": "compute an asynchronous run again in the order of its updates",
     "report": "write a page about runs",
     "export": "write a model as ONNX or safetensors",
-    "serve": "recognise digits and show runs in the browser",
+    "serve": "recognise digits and show runs in a browser",
 }
-USAGE = "usage: ddmlp COMMAND ...\n\n{}\n\nddmlp COMMAND --help says more about each."
+USAGE = "usage: ddmlp COMMAND ...\n\n{}\n\nddmlp COMMAND --help describes a command."
 
 
 def main() -> None:

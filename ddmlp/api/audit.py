@@ -10,20 +10,20 @@ from ddmlp.training.audit import RecordedRun, Show
 
 @dataclass(frozen=True)
 class Verified:
-    """What was computed again, and found to be as recorded.
+    """The outcome of `verify`: what was computed again and agrees with the record.
 
     Parameters
     ----------
     first, last, checkpoints
-        The steps, and how many checkpoints they have.
+        The range of steps, and the number of its checkpoints.
     lines, damaged
-        Of metrics.jsonl, so many; and how many of all cannot be read.
+        Lines of metrics.jsonl that were compared, and lines that are damaged.
     result
-        Whether result.json was compared: it is there, and its step was reached.
+        Whether result.json was compared: it exists, and its step was reached.
     tested
-        Whether the test errors were: there are test data.
+        Whether the test errors were compared: there are test data.
     weights_sha256, chain
-        Of the last of the steps.
+        At the last step.
     """
 
     first: int
@@ -44,11 +44,47 @@ def verify(
     data: str | Path | None = None,
     show: Show = lambda *_: None,
 ) -> Verified:
-    """Compute a run again in this process, and compare the weights of each checkpoint with the hash in its chain, and
-    what the run has recorded with what it comes to.
+    """Compute a run again in this process, and compare it with its record.
 
-    steps: only from one checkpoint to another; data: folder of train/ and test/ if the run does not find them any more.
-    Raises RunError with the first stretch, or the first figure, that differs.
+    The weights of each checkpoint are compared with their hash in the chain, and the recorded figures with the computed
+    ones.
+
+    Parameters
+    ----------
+    run : str or Path
+        The folder of the run.
+    steps : (int, int), optional
+        Only the steps from one checkpoint to another.
+    data : str or Path, optional
+        The folder of train/ and test/, if it is not where the run was begun.
+    show : callable
+        Called with the steps done and the steps in all.
+
+    Returns
+    -------
+    Verified
+
+    Raises
+    ------
+    RunError
+        Weights or a figure differ; the message names the first range of steps, or the first figure. Or there is no run.
+    ConfigError
+        There is no checkpoint of one of the `steps`.
+    DatasetError
+        The data are damaged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import ddmlp
+    >>> images, labels = np.zeros((64, 4, 4), np.uint8), np.arange(64) % 2
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> result = ddmlp.fit((images, labels), run=f"{folder.name}/run", hidden=4, epochs=2)
+    >>> found = ddmlp.verify(result.run)
+    >>> found.first, found.last, found.weights_sha256 == result.weights_sha256
+    (0, 16, True)
+    >>> folder.cleanup()
     """
     path, folder = Path(run), None if data is None else Path(data)
     recorded = RecordedRun(path)
@@ -63,8 +99,8 @@ def verify(
     if differs := recorded.first_difference(redone, last, show, figures):
         before = max([step for step in recorded.steps if step < differs.step], default=0)
         raise RunError(
-            f"{path} differs in steps {before}..{differs.step}: computed again they come to the weights "
-            f"{redone.weights.sha256()[:16]}..., the run says {differs.weights_sha256[:16]}..."
+            f"{path} differs in steps {before}..{differs.step}: computed again, the weights are "
+            f"{redone.weights.sha256()[:16]}..., expected {differs.weights_sha256[:16]}... as recorded"
         )
     compared = [entry for entry in recorded.entries if begin <= entry.step <= last]
     fixed = {"image_shape": dataset.manifest.image_shape, "dataset_sha256": recorded.origin.dataset_sha256}
@@ -75,8 +111,8 @@ def verify(
 
 @dataclass(frozen=True)
 class Replayed:
-    """The updates that were done again: how many, how many with each staleness, and their weights, which are the
-    run's."""
+    """The outcome of `replay`: the number of updates, the number of updates with each staleness, and the weights, which
+    are the run's."""
 
     updates: int
     staleness: Mapping[int, int]
@@ -84,9 +120,35 @@ class Replayed:
 
 
 def replay(run: str | Path, *, data: str | Path | None = None, show: Show = lambda *_: None) -> Replayed:
-    """Do a run again in this process, update by update, in the order of its updates.
+    """Compute a run again in this process, update by update, in the order of its update log.
 
-    Raises RunError if it comes to other weights.
+    Parameters
+    ----------
+    run, data, show
+        As for `verify`.
+
+    Returns
+    -------
+    Replayed
+
+    Raises
+    ------
+    RunError
+        The weights differ, or there is no run.
+    DatasetError
+        The data are damaged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import ddmlp
+    >>> images, labels = np.zeros((64, 4, 4), np.uint8), np.arange(64) % 2
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> result = ddmlp.fit((images, labels), run=f"{folder.name}/run", hidden=4, epochs=2, delay=1)
+    >>> ddmlp.replay(result.run).staleness
+    {1: 15, 0: 1}
+    >>> folder.cleanup()
     """
     path = Path(run)
     recorded = RecordedRun(path)
@@ -95,7 +157,7 @@ def replay(run: str | Path, *, data: str | Path | None = None, show: Show = lamb
     redone.advance(end.step, lambda step: show(step, end.step))
     if (found := redone.weights.sha256()) != end.weights_sha256:
         raise RunError(
-            f"{path}: {end.step} updates done again come to the weights {found[:16]}..., the run says "
-            f"{end.weights_sha256[:16]}...; `ddmlp verify {path}` tells where they part"
+            f"{path}: after {end.step} updates the weights are {found[:16]}..., expected "
+            f"{end.weights_sha256[:16]}... as recorded; `ddmlp verify {path}` finds the first difference"
         )
     return Replayed(end.step, redone.staleness, found)

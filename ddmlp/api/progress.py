@@ -15,13 +15,13 @@ from ddmlp.training.report import Report
 from ddmlp.training.worker_pool import EXITED, REJECTED, UNRESPONSIVE
 
 LINE_SECONDS = 10  # between plain lines
-ANOTHER = "another is to come"
+ANOTHER = "a replacement starts"
 LOST = {  # by cause: what has happened, and what will
-    EXITED: ("has died", ANOTHER),
+    EXITED: ("died", ANOTHER),
     UNRESPONSIVE: ("did not answer", ANOTHER),
-    REJECTED: ("was rejected", "{host} gets no other"),
+    REJECTED: ("was rejected", "{host} gets no replacement"),
 }
-IDLE_SECONDS = 1  # without rows, after which that is said
+IDLE_SECONDS = 1  # without rows, after which the progress shows that
 
 
 class RunProgress:
@@ -62,12 +62,12 @@ class RunProgress:
         self._bar.stop()
 
     def note(self, text: str) -> None:
-        """Say something that stays."""
+        """Show a line that stays."""
         if not self._quiet:
             self._console.print(text, markup=False)
 
     def wait(self, text: str) -> None:
-        """Say what is waited for, once it has taken a while."""
+        """Show what the run waits for, once the wait has lasted IDLE_SECONDS."""
         if self._waiting is None:
             self._waiting = time.monotonic()
         elif time.monotonic() - self._waiting > IDLE_SECONDS:
@@ -75,7 +75,7 @@ class RunProgress:
             self.note(text)
 
     def show(self, report: Report) -> None:
-        """Move the bar, and say what happened."""
+        """Move the bar, and show what has happened."""
         if self._quiet:
             return
         if self._first is None:
@@ -87,7 +87,7 @@ class RunProgress:
             self._show_event(event, report)
         before, self._workers = self._workers, report.workers
         if before is not None and report.workers > before:
-            self.note(f"a worker has joined: {report.workers} now")
+            self.note(f"a worker has joined: {report.workers} running")
         fields: dict[str, Any] = {
             "where": where(report),
             "step": f"{report.step}/{'-' if report.steps is None else report.steps}",
@@ -108,8 +108,8 @@ class RunProgress:
             for complaint in event.complaints:
                 self.note(f"note: {complaint}")
             if self._started:
-                self._workers = None  # they come to the new server one by one
-                self.note(f"the server has died and was started again: going on after step {event.step}")
+                self._workers = None  # they connect to the new server one by one
+                self.note(f"the server has died and was restarted: continuing after step {event.step}")
             self._started = True
         elif isinstance(event, Lost):
             happened, then = LOST.get(event.cause, (f"was lost ({event.cause})", ANOTHER))
@@ -128,19 +128,19 @@ class RunProgress:
 
 
 def left(report: Report) -> str:
-    """How many workers there are after some were lost."""
-    return f"{report.workers or 'none'} left"
+    """How many workers remain after some were lost."""
+    return f"{report.workers or 'none'} running"
 
 
 def where(report: Report) -> str:
-    """How far a run is: in which epoch, or at which row of what has no epochs."""
+    """The position of a run: its epoch, or its row if it has no epochs."""
     if report.epochs is None:
         return f"rows {report.rows:,}"
     return f"epoch {min(report.epoch + 1, report.epochs)}/{report.epochs}"
 
 
 def more(report: Report) -> Iterator[str]:
-    """Figures that only some runs have."""
+    """The figures that only some runs have."""
     mean, most = report.staleness
     if report.asynchronous and not math.isnan(report.error):
         yield f"staleness {mean:.1f}, {most} at most"

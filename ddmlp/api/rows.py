@@ -131,8 +131,8 @@ def find_data(data: str | Path, *, follow: bool, own: bool = False) -> Path:
     for part in () if follow else ("train",) if own else ("train", "test"):
         if not (path / part / NAME).exists():
             raise ConfigError(
-                f"{path} has no dataset {part}/; name by --data a folder that `ddmlp convert` wrote, also if the "
-                "data of the run are elsewhere now"
+                f"{path} has no dataset {part}/; name by --data a folder that `ddmlp convert` wrote; if the data of "
+                "the run have moved, their new folder"
             )
     return path.resolve()
 

@@ -144,7 +144,7 @@ class Session:
         from ddmlp.data.ingest import mark_end
 
         if not self.config.follow:
-            raise ConfigError(f"--end goes with a run of --follow or of a stream: {self.rows.folder} is whole")
+            raise ConfigError(f"--end goes with a run of --follow or of a stream: {self.rows.folder} is complete")
         mark_end(self.rows.folder / "train")
 
     def _wait_for_rows(self, ingest: "StreamIngest | None") -> None:
@@ -154,7 +154,7 @@ class Session:
             if ingest:
                 ingest.raise_error()
             if time.monotonic() - start > seconds:
-                raise DatasetError(f"no rows have come to {folder} within {seconds:g} s (--idle-timeout)")
+                raise DatasetError(f"no rows have arrived in {folder} within {seconds:g} s (--idle-timeout)")
             self.progress.wait(f"waiting for rows in {folder}")
             time.sleep(POLL_SECONDS)
 

@@ -1,4 +1,4 @@
-"""The commands that continue a run, for its messages."""
+"""The commands that continue a run, as its messages show them."""
 
 import argparse
 import sys
@@ -9,18 +9,18 @@ from ddmlp.cli.train_arguments import STANDARD_INPUT, flags_again, streamed
 
 
 class Continuation:
-    """The commands that continue the run of this command; they work wherever they are pasted on this machine.
+    """The commands that continue the run of this command. They can be pasted into any shell on this machine.
 
     Parameters
     ----------
     args : argparse.Namespace
-        The flags of this command. Those that the run does not keep are repeated.
+        The flags of this command. Those that the run does not store are repeated.
     run : Path
         The run's folder, absolute.
     moved : Path or None
-        The folder of the data, if it is another than the run was begun with.
+        The folder of the data, if it is not the one that the run was begun with.
     follow : bool
-        Whether rows may still come.
+        Whether more rows may arrive.
     """
 
     def __init__(self, args: argparse.Namespace, run: Path, moved: Path | None, *, follow: bool) -> None:
@@ -32,22 +32,22 @@ class Continuation:
         self._follow = follow
 
     def text(self, *, stopped: bool = False) -> str:
-        """A line with the command; if rows may still come, another that ends the run with those that are there.
+        """A line with the command; if more rows may arrive, another with the one that ends the run without them.
 
-        stopped: --stop-after has been reached.
+        stopped: whether --stop-after was reached.
         """
         data = ["--data", self._stream] if self._stream else self._moved
-        more = f"go on with: {command_line([*self._resume, *data, *self._flags, *([] if stopped else self._stop)])}"
+        more = f"continue with: {command_line([*self._resume, *data, *self._flags, *([] if stopped else self._stop)])}"
         if self._stream == STANDARD_INPUT:
-            more = more.replace("go on with:", "go on by piping the rest of the stream into:", 1)
+            more = more.replace("continue with:", "continue by piping the rest of the stream into:", 1)
         if not self._follow:
             return more
         end = command_line([*self._resume, *self._moved, *self._flags, "--end"])
-        return f"{more}\nor end with the rows that are there: {end}"
+        return f"{more}\nor end with the rows so far: {end}"
 
 
 def _called() -> list[str]:
-    """The words before the flags, as the user called this command."""
+    """The words before the flags, as the user wrote them."""
     words = sys.orig_argv[: len(sys.orig_argv) - len(sys.argv) + 1]
     if words and words[-1] in ("train", "ddmlp.train", "ddmlp.cli.train"):
         return words

@@ -33,10 +33,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--images", type=Path, metavar="FILE", help="an IDX file of images, to convert just one pair")
     parser.add_argument("--labels", type=Path, metavar="FILE", help="the IDX file of their labels")
-    parser.add_argument("--classes", type=int, help="how many classes there are (default: one more than the highest "
-                        "label, of the training labels where there are two pairs)")  # fmt: skip
+    parser.add_argument("--classes", type=int, help="number of classes (default: one more than the highest label, or "
+                        "the highest training label if there are two pairs)")  # fmt: skip
     parser.add_argument("--class-names", metavar="NAMES", help="names of the classes, with commas between them; or a "
-                        "file with a name a line, or one of EMNIST's mapping files")  # fmt: skip
+                        "file with one name per line, or one of EMNIST's mapping files")  # fmt: skip
     parser.add_argument("--set", choices=[USUAL, *SETS], help="which files of SOURCE, if it holds several sets")
     parser.add_argument("--first-label", type=int, metavar="N", help="the label that becomes class 0 (default: 0; 1 "
                         "for EMNIST's letters)")  # fmt: skip
@@ -45,18 +45,16 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--pixel-max", type=int, default=255, metavar="N", help="the value of a pixel that becomes "
                         "255, for data that use fewer values (default: %(default)s)")  # fmt: skip
     parser.add_argument("--invert", action="store_true", help="exchange black and white")
-    parser.add_argument("--shard-rows", type=int, default=SHARD_ROWS, help="rows a shard (default: %(default)s)")
+    parser.add_argument("--shard-rows", type=int, default=SHARD_ROWS, help="rows per shard (default: %(default)s)")
     there = parser.add_mutually_exclusive_group()
-    there.add_argument("--overwrite", action="store_true", help="replace datasets that are there already")
-    there.add_argument("--append", action="store_true", help="add the rows to datasets that are there already")
-    parser.add_argument(
-        "--end", action="store_true", help="mark the end of the datasets: nothing will be added any more"
-    )
+    there.add_argument("--overwrite", action="store_true", help="replace existing datasets")
+    there.add_argument("--append", action="store_true", help="add the rows to existing datasets")
+    parser.add_argument("--end", action="store_true", help="mark the end of the datasets: no rows can be added later")
     return parser.parse_args(arguments)
 
 
 def pairs(args: argparse.Namespace) -> dict[Path, Pair]:
-    """What to convert: the path of each dataset, and the pair of files that it is made from."""
+    """The pair of files for each dataset, by its path."""
     one = args.images is not None and args.labels is not None
     if not one and (args.images is not None or args.labels is not None):
         raise ConfigError("--images and --labels go together")
@@ -72,18 +70,18 @@ def pairs(args: argparse.Namespace) -> dict[Path, Pair]:
 
 
 def choose_set(folder: Path) -> str:
-    """The only set in a folder; raises ConfigError if it holds several."""
+    """The only set in a folder; raises ConfigError if it has several."""
     found = sets_in(folder) if folder.is_dir() else []
     if any(folder.glob("train-images*")):
         found = [USUAL, *found]
     if len(found) > 1:
-        raise ConfigError(f"{folder} holds the sets {', '.join(found)}; choose one, by --set {found[-1]} for example")
+        raise ConfigError(f"{folder} has the sets {', '.join(found)}; choose one, for example by --set {found[-1]}")
     return found[0] if found else USUAL
 
 
 def interpret(args: argparse.Namespace, images: Path) -> tuple[int | None, tuple[str, ...] | None, Changes]:
-    """How many classes there are, their names, and what is changed of the rows: as the flags say, else as the name of
-    the file of images does."""
+    """The number of classes, their names, and the changes to the rows: by the flags, else by the name of the file of
+    images."""
     names, begin = parse_class_names(args.class_names) if args.class_names is not None else (None, None)
     known = set_of(images)
     transpose = known is not None if args.transpose is None else args.transpose

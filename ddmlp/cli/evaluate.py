@@ -9,13 +9,13 @@ from ddmlp.cli.terminal import Parser, command
 from ddmlp.data.manifest import NAME
 from ddmlp.errors import RunError
 
-if TYPE_CHECKING:  # --help need not wait for it
+if TYPE_CHECKING:  # which --help does not wait for
     import numpy as np
     from numpy.typing import NDArray
 
 
 def table(confusion: "NDArray[np.int64]", names: Sequence[str] | None = None) -> str:
-    """A confusion matrix as text, with the names of the classes if they have some."""
+    """Format a confusion matrix, with the names of the classes if they have any."""
     heads = list(names or map(str, range(len(confusion))))
     heading = ["", *heads]
     lines = [[head, *(str(count or ".") for count in row)] for head, row in zip(heads, confusion.tolist(), strict=True)]
@@ -25,7 +25,10 @@ def table(confusion: "NDArray[np.int64]", names: Sequence[str] | None = None) ->
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = Parser(prog="python -m ddmlp.evaluate", description="Evaluate a model on a dataset.")
+    parser = Parser(
+        prog="python -m ddmlp.evaluate",
+        description="Test a model on a dataset: the confusion matrix, the error and the cross-entropy.",
+    )
     parser.add_argument("--model", type=Path, required=True, help="a run's folder, or an .npz file with W1 and W2")
     parser.add_argument("--data", type=Path, help="a dataset, or a folder with test/ (default: that of the run; of a "
                         "model without one: data)")  # fmt: skip
@@ -33,7 +36,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def test_data(model: Path, data: Path | None) -> Path:
-    """The dataset `data`, or the one in it; if it is not named, that of the model's run. Raises RunError if a run has
+    """The dataset `data`, or the test data in it; by default that of the model's run. Raises RunError if the run has
     none."""
     from ddmlp.runs.run import Run
 
@@ -44,7 +47,7 @@ def test_data(model: Path, data: Path | None) -> Path:
     data = data or Path("data")
     path = data if (data / NAME).exists() else data / "test"
     if own and not (path / NAME).exists():
-        raise RunError(f"{path}, the test data of {run.path}, is not there; name a dataset by --data")
+        raise RunError(f"{path}, the test data of {run.path}, does not exist; name a dataset by --data")
     return path
 
 

@@ -6,16 +6,16 @@ from pathlib import Path
 from ddmlp.cli.terminal import Parser, command
 from ddmlp.errors import ConfigError
 
-FORMATS = ("onnx", "safetensors")  # those of inference.export, for which --help need not wait
+FORMATS = ("onnx", "safetensors")  # those of inference.export, which --help does not wait for
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = Parser(prog="python -m ddmlp.export", description="Write a model in a format that other tools read.")
+    parser = Parser(prog="python -m ddmlp.export", description="Write a model as ONNX or safetensors.")
     parser.add_argument("--model", type=Path, required=True, help="a run's folder, or an .npz file of weights")
     parser.add_argument("--to", choices=FORMATS, required=True, help="onnx: a graph from uint8 images to "
-                        "probabilities; safetensors: the weights, and what they mean")  # fmt: skip
-    parser.add_argument("--float32", action="store_true", help="the graph computes in float32, not in float64: for "
-                        "runtimes that have no float64, as OpenCV's")  # fmt: skip
+                        "probabilities; safetensors: the weights, with their description")  # fmt: skip
+    parser.add_argument("--float32", action="store_true", help="compute in float32, not in float64: for runtimes "
+                        "without float64, such as OpenCV's")  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
     parser.add_argument("out", type=Path, metavar="OUT", help="the file to write")
     return parser.parse_args(arguments)
@@ -24,7 +24,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     args = parse()
     if args.out.exists() and not args.overwrite:
-        raise ConfigError(f"{args.out} is there already; choose another name, or say --overwrite")
+        raise ConfigError(f"{args.out} exists; choose another name, or give --overwrite")
     from ddmlp.files import write_whole
     from ddmlp.inference.export import export
     from ddmlp.inference.model import load_model

@@ -10,15 +10,17 @@ from ddmlp.errors import ConfigError
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = Parser(description="Download MNIST or Fashion-MNIST as four checked IDX files, gzip.")
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder for the files; made if there is none")
+    parser = Parser(description="Download MNIST or Fashion-MNIST: four IDX files, gzip, compared with known hashes.")
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder for the files; made if it does not exist")
     parser.add_argument("--dataset", choices=DATASETS, default="mnist", help="default: mnist")
-    parser.add_argument("--base-url", metavar="URL", help="where the files are, instead of the public mirrors")
+    parser.add_argument(
+        "--base-url", metavar="URL", help="URL of a folder with the files, instead of the public mirrors"
+    )
     return parser.parse_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command; raises ConfigError for a bad --base-url, DownloadError if a file cannot be had."""
+    """Run the command; raises ConfigError for a bad --base-url, DownloadError if a file cannot be downloaded."""
     args = parse(arguments)
     if args.base_url is not None and not args.base_url.startswith(("http://", "https://")):
         raise ConfigError(f"--base-url: found {args.base_url}, expected a URL with http:// or https://")

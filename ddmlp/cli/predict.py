@@ -8,18 +8,18 @@ from ddmlp.cli.terminal import Parser, command, fail
 from ddmlp.errors import DataError, ImageError, printable
 from ddmlp.files import shown
 
-if TYPE_CHECKING:  # --help need not wait for it
+if TYPE_CHECKING:  # which --help does not wait for
     import numpy as np
     from numpy.typing import NDArray
 
     from ddmlp.inference.images import Fit
     from ddmlp.inference.model import Model
 
-MENTIONED = 0.01  # a class less probable than that is not mentioned
+MENTIONED = 0.01  # the least probability of a class that is listed
 
 
 def images(path: Path, model: "Model", fit: "Fit") -> "Iterator[tuple[list[str], NDArray[np.uint8], Sequence[str]]]":
-    """The images in a file with their names, up to PREDICT_ROWS at a time, and what was done to a picture; raises
+    """Read the images in a file, up to PREDICT_ROWS at a time, with their names and the changes to a picture; raises
     ImageError and IdxError."""
     from ddmlp.data.idx import IdxReader, is_idx
     from ddmlp.inference.images import read_image
@@ -40,7 +40,7 @@ def images(path: Path, model: "Model", fit: "Fit") -> "Iterator[tuple[list[str],
 def describe(
     probabilities: "NDArray[np.floating]", names: Sequence[str] | None = None, done: Sequence[str] = ()
 ) -> str:
-    """The most probable class with its probability, the others worth mentioning, and what was done to a picture."""
+    """Format the most probable class, others with at least MENTIONED, and the changes to a picture."""
     names = names or list(map(str, range(len(probabilities))))
     best, *others = (-probabilities).argsort(kind="stable").tolist()
     mentioned = [f"{names[other]}: {probabilities[other]:.1%}" for other in others if probabilities[other] >= MENTIONED]
@@ -52,15 +52,16 @@ def describe(
 
 def main() -> int:
     parser = Parser(prog="python -m ddmlp.predict", description="Recognise digits in images.",
-                    epilog="A picture is fitted to how the images that the model learnt look, unless it looks so "
-                    "already; what was done to it is said in brackets. The exit status is 1 if a file has no "
-                    "answer.")  # fmt: skip
+                    epilog="A picture is changed to look as the training images do, unless it does already; the "
+                    "changes are listed in brackets. The exit status is 1 if a file cannot be recognised.")  # fmt: skip
     parser.add_argument("--model", type=Path, required=True, help="a run's folder, or an .npz file with W1 and W2")
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a picture of one digit (PNG, JPEG, GIF, "
                         "BMP, WebP, TIFF, AVIF), dark on light or light on dark; or an IDX file of images")  # fmt: skip
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--as-is", action="store_true", help="take the pixels of pictures as they are")
-    how.add_argument("--fit", action="store_true", help="fit every picture, also one that looks as it should")
+    how.add_argument(
+        "--fit", action="store_true", help="change every picture, even one that looks as the training images do"
+    )
     args = parser.parse_args()
     from ddmlp.inference.images import Fit
     from ddmlp.inference.model import load_model

@@ -9,12 +9,14 @@ from ddmlp.cli.terminal import Parser, bar, command
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(
         prog="python -m ddmlp.replay",
-        description="Do a run once more in this process, update by update: each with the gradient of the step that the "
-        "run has journalled for it, computed with the version of the weights that it had read. Must come to the same "
-        "weights.",
+        description="Compute a run again in this process, update by update: each with the gradient of the step in the "
+        "run's update log, computed with the version of the weights that the run read for it. The weights must be the "
+        "same.",
     )
     parser.add_argument("run", type=Path, help="folder of the run")
-    parser.add_argument("--data", type=Path, help="folder with the dataset train/ (default: where the run found it)")
+    parser.add_argument(
+        "--data", type=Path, help="folder with the dataset train/ (default: the folder that the run was begun with)"
+    )
     return parser.parse_args(arguments)
 
 
@@ -28,7 +30,7 @@ def main() -> None:
     stale = Staleness.from_counts(found.staleness)
     ages = f"{stale.mean:.2f} versions old on average, {stale.max} at most"
     print(f"replayed        {found.updates:,} updates, {ages}")
-    print(f"weights sha256  {found.weights_sha256}, as the run says")
+    print(f"weights sha256  {found.weights_sha256}, as recorded")
 
 
 if __name__ == "__main__":

@@ -15,26 +15,28 @@ if TYPE_CHECKING:
 
 
 def report_on(result: "Result") -> str | None:
-    """Write the report of a run that has just ended into its folder; returns its name. An error is printed, not raised:
-    the run has ended well."""
+    """Write the report of a run into its folder; returns its name. An error is printed, not raised: the run itself has
+    succeeded."""
     try:
         return result.write_report().name
     except (Exception, KeyboardInterrupt) as error:
         why = " ".join(str(error).split()) or type(error).__name__
-        print(f"note: there is no report: {why}; try: {python_command('report', result.run)}")
+        print(f"note: the report could not be written: {why}; try: {python_command('report', result.run)}")
         return None
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(
         prog="python -m ddmlp.report",
-        description="Write a page about a run, or about several side by side: one file that opens without a network, "
-        "with the settings, the curves, where the time went, the confusion matrix and the most confident mistakes.",
+        description="Write a page about a run, or one that compares several: one file that opens without a network, "
+        "with the settings, the curves, a breakdown of the time, the confusion matrix and the most confident mistakes.",
     )
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run; it need not have ended")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run, finished or not")
     parser.add_argument("--out", type=Path, metavar="FILE", help=f"(default: {REPORT} in the run's folder, or here if "
                         "there are several)")  # fmt: skip
-    parser.add_argument("--data", type=Path, help="folder with the dataset test/ (default: where each run found it)")
+    parser.add_argument(
+        "--data", type=Path, help="folder with the dataset test/ (default: the folder that each run was begun with)"
+    )
     return parser.parse_args(arguments)
 
 
@@ -43,7 +45,7 @@ def main(arguments: list[str] | None = None) -> None:
     only = args.runs[0] if len(args.runs) == 1 else Path()
     out = args.out or only / REPORT
     if args.out and (out.is_dir() or not out.parent.is_dir()):
-        raise ConfigError(f"--out is {out}, expected a file in a folder that is there")
+        raise ConfigError(f"--out is {out}, expected a file in an existing folder")
     write_report(args.runs, out, args.data)
     print(f"report          {out}")
 

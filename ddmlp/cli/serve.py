@@ -11,24 +11,24 @@ from typing import TYPE_CHECKING
 from ddmlp.cli.terminal import Parser, check_range, command
 from ddmlp.errors import ConfigError, require_extra
 
-if TYPE_CHECKING:  # --help need not wait for it
+if TYPE_CHECKING:  # which --help does not wait for
     from fastapi import FastAPI
 
 HOST, PORT = "127.0.0.1", 8000
-END_SECONDS = 5  # for answers that are under way when it ends
+END_SECONDS = 5  # for requests in progress when it ends
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(prog="python -m ddmlp.serve", description="Recognise digits in the browser and over HTTP.")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--model", type=Path, help="a run's folder, or an .npz file with W1 and W2")
-    what.add_argument("--run", type=Path, help="a run's folder, also one that trains or has not begun yet: its "
-                      "curves, and digits by its newest checkpoint")  # fmt: skip
-    parser.add_argument("--host", default=HOST, help="the address to listen on (default %(default)s: this machine "
-                        "alone; 0.0.0.0: all, and whoever can reach them may ask)")  # fmt: skip
-    parser.add_argument("--allow-host", action="append", default=[], metavar="NAME", help="answer also to requests for "
-                        "this name, for example that of a proxy in front of it; with --host 0.0.0.0: only to these and "
-                        "to this machine's own (may be repeated)")  # fmt: skip
+    what.add_argument("--run", type=Path, help="a run's folder, also while it trains or before it begins: shows its "
+                      "curves, and recognises by its newest checkpoint")  # fmt: skip
+    parser.add_argument("--host", default=HOST, help="the address to listen on (default %(default)s: only this "
+                        "machine; 0.0.0.0: all addresses, for any machine that can reach this one)")  # fmt: skip
+    parser.add_argument("--allow-host", action="append", default=[], metavar="NAME", help="also answer requests for "
+                        "this name, for example that of a reverse proxy; with --host 0.0.0.0: only for these names "
+                        "and for this machine's own (may be repeated)")  # fmt: skip
     parser.add_argument("--port", type=int, default=PORT, help="the port; 0 for a free one (default %(default)s)")
     args = parser.parse_args(arguments)
     check_range("--port", args.port, 0, 65535)
@@ -39,7 +39,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def open_listener(host: str, port: int) -> socket.socket:
-    """A socket that listens; raises ConfigError."""
+    """Open a listening socket; raises ConfigError."""
     try:
         (family, *_, address), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         listener = socket.create_server(address[:2], family=family)
@@ -80,7 +80,7 @@ def main(arguments: list[str] | None = None) -> None:
         def end(*_: object) -> None:
             server.should_exit = True
 
-        # For those that come before uvicorn heeds them, and for when it has ended by one, and raises it again.
+        # For signals before uvicorn handles them, and for the one that uvicorn raises again when it has ended.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, end)
         print(f"http://{f'[{host}]' if ':' in host else host}:{port}/  serves {args.run or args.model}; Ctrl-C ends it",

@@ -1,4 +1,4 @@
-"""What a command shows a person: one clear line for an error, and a bar for what takes long."""
+"""The output of commands: errors in one line, and a progress bar."""
 
 import argparse
 import io
@@ -14,7 +14,7 @@ from ddmlp.errors import ConfigError, DdmlpError, printable
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line."""
+    """An argument parser that prints an error as one line."""
 
     def error(self, message: str) -> NoReturn:
         """Exit with status 2."""
@@ -23,19 +23,19 @@ class Parser(argparse.ArgumentParser):
 
 
 def check_range(flag: str, value: float | None, least: int, most: float = math.inf) -> None:
-    """Raise ConfigError if the value of a flag is given, and is not from `least` to `most`."""
+    """Raise ConfigError if a flag has a value that is not from `least` to `most`."""
     if value is not None and not least <= value <= most:
         raise ConfigError(f"{flag} is {value}, expected {least} {'or more' if most == math.inf else f'to {most}'}")
 
 
 def command(main: Callable[[], int | None]) -> NoReturn:
-    """Run `main` as a command: exit with what it returns, or print one line for an error that a user can mend, and the
-    notes that were added to it.
+    """Run `main` as a command: exit with the status that it returns, or print an error that a user can correct as one
+    line, followed by its notes.
 
     Exit status 0 is success, 1 an error, 2 a bad flag or setting, 130 Ctrl-C.
     """
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a name need not be of an alphabet that it can show, nor UTF-8
+        if isinstance(stream, io.TextIOWrapper):  # names may have characters that it cannot show, or not be UTF-8
             stream.reconfigure(errors="backslashreplace")
     try:
         status = main() or 0
@@ -45,12 +45,12 @@ def command(main: Callable[[], int | None]) -> NoReturn:
         status = error.exit_status
     except ModuleNotFoundError as error:
         name = (error.name or "").partition(".")[0]
-        if name in ("", "ddmlp", "tools"):  # a mistake of ours
+        if name in ("", "ddmlp", "tools"):  # a bug of ddmlp
             raise
         fail(wrong_python(f"it does not have {name}"), error)
         status = 1
     except BrokenPipeError:
-        # The reader of our output (head, less) went away: leave as other commands do, without a second complaint.
+        # The reader of the output (head, less) has exited: end as other commands do, without a second error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 1
     except OSError as error:
@@ -64,8 +64,8 @@ def command(main: Callable[[], int | None]) -> NoReturn:
 
 
 def fail(message: str, error: BaseException | None = None) -> None:
-    """Print `message` on standard error, as what a command that failed has to say: one line, but for a hint, and the
-    notes of the error. What is not printable, which may come from a name or from another process, is escaped."""
+    """Print an error on standard error: one line, unless it has a hint, followed by the notes of the exception.
+    Characters that are not printable, for example of a file name or from another process, are escaped."""
     text = "\n".join([f"error: {message.strip()}", *getattr(error, "__notes__", ())])
     text = "\n".join(map(printable, text.split("\n")))
     print(text, file=sys.stderr)
@@ -73,8 +73,8 @@ def fail(message: str, error: BaseException | None = None) -> None:
 
 @contextmanager
 def bar(what: str, unit: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A progress bar on standard error, moved by calling what it yields with (done, total); silent if standard
-    error is no terminal."""
+    """Show a progress bar on standard error; the block gets a function that moves it, called with (done, total). If
+    standard error is not a terminal, nothing is shown."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

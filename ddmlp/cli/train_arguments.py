@@ -1,4 +1,4 @@
-"""The flags of python -m ddmlp.train, checked as far as they can be judged by themselves."""
+"""The flags of python -m ddmlp.train, and the checks that need nothing but the flags."""
 
 import argparse
 import logging
@@ -18,12 +18,12 @@ from ddmlp.runs.log_files import LEVELS, LOGS, LogFile, logging_to
 log = logging.getLogger(__name__)
 
 STANDARD_INPUT = "-"  # as --data
-# Flags that going on with a run does not take over as they are; nor those of settings, which the run has.
+# Flags that a command that continues the run does not repeat; nor those of settings, which the run has.
 OF_THIS_COMMAND = {"end", "data", "run", "resume", "init", "stop_after"}
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """The flags; those under 'result' are None if they are not given. Exits with status 2 for bad ones."""
+    """Parse the flags; those under 'result' are None if they are not given. Exits with status 2 for bad ones."""
     args = _parser().parse_args(arguments)
     if streamed(args):
         args.follow = True
@@ -32,7 +32,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def flags_again(args: argparse.Namespace) -> list[str]:
-    """The flags to give again if the run is gone on with: those that differ from the default, and that no run keeps."""
+    """The flags to repeat when the run is continued: those that differ from their default and that no run stores."""
     parser, words = _parser(), []
     for name, value in vars(args).items():
         if name in OF_THIS_COMMAND or name in TrainConfig.names() or value == parser.get_default(name):
@@ -47,68 +47,74 @@ def _parser() -> Parser:
     parser = Parser(
         prog="python -m ddmlp.train",
         description="Train the 784-n-10 network. The result depends on the data and on the settings under 'result', "
-        "and on nothing else: not on the number of workers, and not on interruptions (but with --staleness, which is "
-        "asynchronous: such a run can be replayed).",
+        "and on nothing else: not on the number of workers, and not on interruptions. With --staleness training is "
+        "asynchronous: the result then varies, but each run can be replayed.",
     )
     parser.add_argument("--data", help="folder with the datasets train/ and test/ (default: data); or an Arrow IPC "
                         "stream to follow: - for standard input, tcp://HOST:PORT to connect to")  # fmt: skip
     parser.add_argument("--run", type=Path, help="folder of the run (default: a new one under runs/)")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --run where it stopped")
+    parser.add_argument("--resume", action="store_true", help="continue the run in --run from its newest checkpoint")
     parser.add_argument("--init", type=Path, metavar="MODEL", help="begin with the weights of this run or .npz file, "
                         "and its --hidden, instead of random ones")  # fmt: skip
-    parser.add_argument("--tensorboard", action="store_true", help="write the curves for TensorBoard, too: into "
+    parser.add_argument("--tensorboard", action="store_true", help="also write the curves for TensorBoard, into "
                         "tensorboard/ in the run's folder")  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="print only the result")
 
     result = parser.add_argument_group("result")
     settings: list[tuple[str, Callable[[str], Any], str]] = [
         ("hidden", int, "units of the hidden layer"),
-        ("batch", int, "rows of a step"),
-        ("microbatch", int, "rows of the smallest piece of work"),
+        ("batch", int, "rows per step"),
+        ("microbatch", int, "rows of the smallest unit of work"),
         ("lr", float, "learning rate: each row moves the weights by lr / batch times its gradient"),
-        ("lr_schedule", str, f"one of {', '.join(SCHEDULES)}: kept, falling to zero on a line, or lr / (1 + step / "
+        ("lr_schedule", str, f"one of {', '.join(SCHEDULES)}: constant, falling linearly to zero, or lr / (1 + step / "
                              "lr-half)"),
-        ("lr_half", int, "steps after which --lr-schedule inverse has halved it"),
+        ("lr_half", int, "steps after which --lr-schedule inverse has halved the learning rate"),
         ("epochs", int, "passes over the training data"),
-        ("seed", int, "of the initial weights and the order of the rows"),
-        ("delay", int, "apply the gradient of version v to version v + DELAY: hides the messages behind the "
-                       "arithmetic, and is as exact as 0"),
-        ("staleness", _staleness, "asynchronous: no gradient older than so many versions is applied; inf: however "
-                                  "old it is"),
+        ("seed", int, "seed of the initial weights and of the order of the rows"),
+        ("delay", int, "apply the gradient of version v to version v + DELAY: hides communication behind "
+                       "computation; the result is as reproducible as with 0"),
+        ("staleness", _staleness, "train asynchronously: apply no gradient that is older than this many versions; inf: "
+                                  "no limit"),
     ]  # fmt: skip
     for name, kind, text in settings:
         default = getattr(TrainConfig, name)
         result.add_argument(flag(name), type=kind, help=f"{text} (default: {default})")
     result.add_argument("--staleness-lr", action="store_true", default=None, help="divide the learning rate by the "
                         "gradient's staleness")  # fmt: skip
-    result.add_argument("--follow", action="store_true", default=None, help="train once on each row, as they are "
-                        "published, until the writer marks the end, or SIGTERM, or --idle-timeout")  # fmt: skip
+    result.add_argument("--follow", action="store_true", default=None, help="train once on each row, in the order "
+                        "of publication, until the writer marks the end, SIGTERM, or --idle-timeout")  # fmt: skip
 
     how = parser.add_argument_group("how it is computed")
     how.add_argument("--workers", type=_workers, default=(0, 0), metavar="N", help="Ray workers; 0: in this process; "
-                     "MIN:MAX: as many as there is room for, also later (default: 0)")  # fmt: skip
-    how.add_argument("--address", help="HOST:PORT of the Ray to use; local: a new one, whatever runs here; auto: only "
-                     "one that runs (default: RAY_ADDRESS, or one of yours that runs here, or a new one)")  # fmt: skip
-    how.add_argument("--dashboard", action="store_true", help="a Ray of our own shows its dashboard")
-    how.add_argument("--checkpoint-every", type=int, default=10_000, metavar="STEPS", help="besides one at the end of "
-                     "each epoch (default: %(default)s)")  # fmt: skip
-    how.add_argument("--keep", type=int, default=3, metavar="N", help="checkpoints to keep (default: %(default)s)")
-    how.add_argument("--stop-after", type=int, metavar="STEPS", help="stop there, with a checkpoint and a model")
+                     "MIN:MAX: as many as the cluster has room for at any time (default: 0)")  # fmt: skip
+    how.add_argument("--address", help="HOST:PORT of the Ray to use; local: start a new one; auto: only one that is "
+                     "running (default: RAY_ADDRESS, else your Ray on this machine, else a new one)")  # fmt: skip
+    how.add_argument(
+        "--dashboard", action="store_true", help="start the dashboard of a Ray that is started for the run"
+    )
+    how.add_argument("--checkpoint-every", type=int, default=10_000, metavar="STEPS", help="in addition to one at the "
+                     "end of each epoch (default: %(default)s)")  # fmt: skip
+    how.add_argument(
+        "--keep", type=int, default=3, metavar="N", help="number of checkpoints to keep (default: %(default)s)"
+    )
+    how.add_argument(
+        "--stop-after", type=int, metavar="STEPS", help="stop after this step, with a checkpoint and a model"
+    )
     how.add_argument("--idle-timeout", type=float, default=math.inf, metavar="SECONDS", help="with --follow: stop "
-                     "after so long without a new row (default: never)")  # fmt: skip
-    how.add_argument("--end", action="store_true", help="with --follow: no more rows will come; those that are there "
-                     "are the data, and their end is marked")  # fmt: skip
-    how.add_argument("--no-report", action="store_true", help="write no report.html when it ends")
-    how.add_argument("--log-level", choices=LEVELS, default="info", help=f"what goes into the logs, in {LOGS}/ in the "
+                     "after this time without a new row (default: never)")  # fmt: skip
+    how.add_argument("--end", action="store_true", help="with --follow: no more rows will arrive; mark the end of the "
+                     "data, and train on the rows so far")  # fmt: skip
+    how.add_argument("--no-report", action="store_true", help="write no report.html at the end")
+    how.add_argument("--log-level", choices=LEVELS, default="info", help=f"level of the logs, in {LOGS}/ in the "
                      "run's folder (default: %(default)s)")  # fmt: skip
-    how.add_argument("--log-file", type=_absolute, metavar="FILE", help="the log of this process, elsewhere than in "
-                     f"{LOGS}/")  # fmt: skip
-    how.add_argument("--classes", type=int, help=f"of a stream (default: {CLASSES})")
+    how.add_argument("--log-file", type=_absolute, metavar="FILE", help="the log of this process, which is not "
+                     f"written into {LOGS}/")  # fmt: skip
+    how.add_argument("--classes", type=int, help=f"number of classes of a stream (default: {CLASSES})")
     return parser
 
 
 def streamed(args: argparse.Namespace) -> bool:
-    """Whether the data come as a stream of which nothing is on disk yet."""
+    """Whether the data are a stream."""
     return args.data is not None and is_source(args.data)
 
 
@@ -128,7 +134,7 @@ def logs(args: argparse.Namespace, run: Path) -> Iterator[None]:
 
 
 def workers_text(workers: tuple[int, int]) -> str:
-    """The numbers of workers as they are given."""
+    """Format the numbers of workers as the flag has them."""
     least, most = workers
     return str(most) if least == most else f"{least}:{most}"
 
@@ -142,7 +148,7 @@ def _staleness(text: str) -> int | str:
 
 
 def _workers(text: str) -> tuple[int, int]:
-    """N or MIN:MAX, as the fewest and the most."""
+    """Parse N or MIN:MAX; returns the fewest and the most."""
     least, colon, most = text.partition(":")
     return (_whole(least), _whole(most)) if colon else (_whole(text), _whole(text))
 
@@ -151,19 +157,19 @@ def _whole(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
 
 
 def _check(args: argparse.Namespace) -> None:
     """Raise ConfigError for values that cannot work, but for those that `Options` checks."""
     check_range("--classes", args.classes, 1, 256)
     if args.classes is not None and not (streamed(args) or args.resume):
-        raise ConfigError("--classes goes with a stream: a dataset says how many classes it has")
+        raise ConfigError("--classes goes with a stream: a dataset stores its number of classes")
     if args.resume and args.run is None:
-        raise ConfigError("--resume needs --run, the folder of the run to go on with")
+        raise ConfigError("--resume needs --run, the folder of the run to continue")
     if (args.end or args.idle_timeout != math.inf) and not (args.follow or args.resume):
         raise ConfigError("--idle-timeout and --end go with --follow")
     if args.end and streamed(args):
-        raise ConfigError(f"--end goes without --data {args.data}: it waits for no more rows")
+        raise ConfigError(f"--end excludes --data {args.data}: it waits for no more rows")
     if args.resume and args.init:
         raise ConfigError("--init begins a new run: give it without --resume")

@@ -10,23 +10,25 @@ from ddmlp.cli.terminal import Parser, bar, command
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(
         prog="python -m ddmlp.verify",
-        description="Compute a run again in this process and compare the weights of each checkpoint that it wrote "
-        "with the hash on its chain, and what it has recorded with what it comes to. Says 'verified', and what that "
-        "does not cover; or names the first stretch of steps, or the first figure, that differs. An "
-        "asynchronous run is computed in the order of its updates.",
+        description="Compute a run again in this process. Compare the weights of each checkpoint with its hash in the "
+        "chain, and the recorded figures with the computed ones. Print 'verified' and what that does not cover, or "
+        "name the first range of steps, or the first figure, that differs. An asynchronous run is computed in the "
+        "order of its updates.",
     )
     parser.add_argument("run", type=Path, help="folder of the run")
-    parser.add_argument("--steps", type=steps, metavar="A..B", help="verify only the stretch between these two "
-                        "checkpoints; it starts from the newest kept checkpoint that is not after A")  # fmt: skip
-    parser.add_argument("--data", type=Path, help="folder with the dataset train/ (default: where the run found it)")
+    parser.add_argument("--steps", type=steps, metavar="A..B", help="verify only the steps between these two "
+                        "checkpoints, from the newest checkpoint file that is not after A")  # fmt: skip
+    parser.add_argument(
+        "--data", type=Path, help="folder with the dataset train/ (default: the folder that the run was begun with)"
+    )
     return parser.parse_args(arguments)
 
 
 def steps(text: str) -> tuple[int, int]:
-    """A..B as two numbers."""
+    """Parse A..B."""
     found = re.fullmatch(r"(\d+)\.\.(\d+)", text)
     if found is None or int(found[1]) > int(found[2]):
-        raise argparse.ArgumentTypeError(f"{text!r} is no A..B with A at most B")
+        raise argparse.ArgumentTypeError(f"{text!r} is not A..B with A <= B")
     return int(found[1]), int(found[2])
 
 
@@ -40,11 +42,9 @@ def main() -> None:
     print(f"verified        steps {found.first}..{found.last}, {found.checkpoints} checkpoints")
     print(f"weights sha256  {found.weights_sha256}")
     print(f"chain           {found.chain}")
-    print(f"metrics         {found.lines} lines{f', and {found.damaged} that cannot be read' if found.damaged else ''}")
-    print(
-        f"result          {'as recorded' if found.result else 'not compared: it is of a later step, or not there yet'}"
-    )
-    print(f"not covered     {NOT_COVERED}{'' if found.tested else '; tests, for there are no test data'}")
+    print(f"metrics         {found.lines} lines{f', and {found.damaged} that are damaged' if found.damaged else ''}")
+    print(f"result          {'as recorded' if found.result else 'not compared: it is of a later step, or missing'}")
+    print(f"not covered     {NOT_COVERED}{'' if found.tested else '; tests: there are no test data'}")
 
 
 if __name__ == "__main__":

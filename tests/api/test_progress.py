@@ -84,13 +84,13 @@ def test_lost_workers():
     assert len(lines) == 4
     assert len({line.partition(": so; ")[0] for line in lines}) == 4
     assert ["died" in line for line in lines] == [True, False, False, False]
-    assert [line.rpartition(", ")[2] for line in lines] == ["none left", *(f"{left} left" for left in (1, 2, 3))]
-    assert "far gets no other" in lines[2]
+    assert [line.rpartition(", ")[2] for line in lines] == ["none running", *(f"{left} running" for left in (1, 2, 3))]
+    assert "far gets no replacement" in lines[2]
 
 
 def test_a_worker_that_joins():
     said = shown(*[replace(REPORT, workers=workers) for workers in (2, 1, 1, 0, 2)])
-    assert said == "a worker has joined: 2 now\n"
+    assert said == "a worker has joined: 2 running\n"
 
 
 def test_no_rows_no_loss(monkeypatch: pytest.MonkeyPatch):
@@ -107,7 +107,7 @@ def test_complaints_are_no_markup():
 def test_a_server_started_again():
     said = shown(*[replace(REPORT, step=step, workers=step % 3, events=[Started(step, [])]) for step in (32, 20, 21)])
     assert said.splitlines() == [
-        f"the server has died and was started again: going on after step {step}" for step in (20, 21)
+        f"the server has died and was restarted: continuing after step {step}" for step in (20, 21)
     ]
 
 

@@ -1,4 +1,4 @@
-"""How to go on with a run: what is said can be pasted into a shell, and goes on with this run as it was begun."""
+"""The command that continues a run can be pasted into a shell, and continues it as it was begun."""
 
 import io
 import os
@@ -19,7 +19,8 @@ from tests.support.training import SMALL, result
 RUN = Path("/some where/run")
 # A value for each flag that the run does not keep.
 KEPT = ["--workers", "2:3", "--address", "here:1", "--dashboard", "--checkpoint-every", "7", "--keep", "2",
-        "--idle-timeout", "2.5", "--no-report", "--classes", "5", "--tensorboard", "--quiet"]  # fmt: skip
+        "--idle-timeout", "2.5", "--no-report", "--classes", "5", "--tensorboard", "--quiet",
+        "--log-level", "debug", "--log-file", "/there/log"]  # fmt: skip
 
 
 def words(text: str) -> list[list[str]]:
@@ -99,7 +100,7 @@ def test_any_name(name: bytes, encoding: str, monkeypatch: pytest.MonkeyPatch):
     line = command_line(["x", os.fsdecode(name), "y"])
     line.encode(encoding)
     assert "\n" not in line
-    assert words(f"go on with: {line}") == [["x", os.fsdecode(name), "y"]]
+    assert words(f"continue with: {line}") == [["x", os.fsdecode(name), "y"]]
 
 
 def test_pasted(data: Path, whole: Path, tmp_path: Path):
@@ -110,7 +111,9 @@ def test_pasted(data: Path, whole: Path, tmp_path: Path):
     flags = ["--no-report", "--quiet", "--data", place / "data", "--run", place / "run"]
     done = inside(train.main, *flags, *SMALL, "--stop-after", "50")
     assert done.returncode == 0, done.stderr
-    (line,) = [each for each in done.stdout.splitlines() if "go on with: " in each]
-    done = subprocess.run(["bash", "-c", line.partition("go on with: ")[2]], cwd="/", capture_output=True, timeout=60)
+    (line,) = [each for each in done.stdout.splitlines() if "continue with: " in each]
+    done = subprocess.run(
+        ["bash", "-c", line.partition("continue with: ")[2]], cwd="/", capture_output=True, timeout=60
+    )
     assert (done.returncode, done.stderr) == (0, b"")
     assert result(place / "run")["weights_sha256"] == result(whole)["weights_sha256"]

@@ -48,7 +48,7 @@ def test_failure_does_not_fail_the_run(data, tmp_path, monkeypatch, error):
     monkeypatch.setattr(pages, "page", fail)
     done = inside(train.main, "--data", data, "--run", tmp_path / "run", *SMALL)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "there is no report: " in done.stdout
+    assert "report could not be written: " in done.stdout
     assert json.loads((tmp_path / "run" / "result.json").read_bytes())["finished"]
     assert not (tmp_path / "run" / "report.html").exists()
 

@@ -56,7 +56,7 @@ def test_sigterm_is_an_end(rows: tuple[Any, Any], expected: str, workers: int, t
     found = result(run)
     assert 18 <= found["steps"] <= 20
     assert (found["rows"], found["finished"]) == (found["steps"] * BATCH, False)
-    assert b"go on with" in out
+    assert b"continue with" in out
     publish(folder, rows, 3_100, ROWS, end=True)
     assert command("--run", run, "--resume").returncode == 0
     assert result(run)["weights_sha256"] == expected
@@ -87,7 +87,7 @@ def test_the_user_marks_the_end(rows: tuple[Any, Any], expected: str, tmp_path: 
 
 def test_no_row_at_all(tmp_path: Path):
     done = command("--data", tmp_path, *FLAGS, "--run", tmp_path / "run", "--idle-timeout", "0.3")
-    assert (done.returncode, "no rows have come to" in done.stderr) == (1, True)
+    assert (done.returncode, "no rows have arrived in" in done.stderr) == (1, True)
     assert not (tmp_path / "run").exists()
 
 

@@ -109,10 +109,10 @@ def test_node_lost_and_another_joins(state: Path, data: Path, tmp_path: Path):
     with training(["-m", "ddmlp.train", "--no-report", "--workers", "2"], state, data, run) as (lines, seen):
         wait_for("^epoch 3/", lines, seen)
         assert kill_node(state, 1) > 3
-        assert "1 left" in wait_for("^worker .* has died", lines, seen)
+        assert "1 running" in wait_for("^worker .* died", lines, seen)
         wait_for("^epoch ", lines, seen)  # the one that is left goes on
         assert local("join", "--cpus", "1", state=state).returncode == 0
-        assert "2 now" in wait_for("a worker has joined", lines, seen)
+        assert "2 running" in wait_for("a worker has joined", lines, seen)
         wait_for("^epoch ", lines, seen)
     assert workers_of(run) == [2, 1, 2]
 
@@ -123,10 +123,10 @@ def test_node_joins_and_leaves(state: Path, data: Path, tmp_path: Path):
     with training(["-m", "ddmlp.train", "--no-report", "--workers", "1:4"], state, data, run) as (lines, seen):
         wait_for("^epoch 3/", lines, seen)
         assert local("join", "--cpus", "1", state=state).returncode == 0
-        assert "2 now" in wait_for("a worker has joined", lines, seen)
+        assert "2 running" in wait_for("a worker has joined", lines, seen)
         wait_for("^epoch ", lines, seen)
         kill_raylet(state, 1)
-        assert "1 left" in wait_for("^worker .* has died", lines, seen)
+        assert "1 running" in wait_for("^worker .* died", lines, seen)
         wait_for("^epoch ", lines, seen)
     assert workers_of(run) == [1, 2, 1]
     said = [line for line in seen if not line.startswith(("epoch ", "a worker has ", "worker "))]

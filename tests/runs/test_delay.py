@@ -132,7 +132,7 @@ def test_verify_and_replay(whole: tuple[Job, RunResult]):
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         "replayed        20 updates, 1.85 versions old on average, 2 at most",
-        f"weights sha256  {result.weights_sha256}, as the run says",
+        f"weights sha256  {result.weights_sha256}, as recorded",
     ]
 
 

@@ -81,7 +81,7 @@ def assert_refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
     assert done.returncode == 1, done.stderr
     assert done.stderr.startswith("error: ")
     _, *more = done.stderr.splitlines()
-    assert [line.partition(":")[0] for line in more] in ([], ["go on with"])
+    assert [line.partition(":")[0] for line in more] in ([], ["continue with"])
     for word in words:
         assert word in done.stderr
 

@@ -9,7 +9,7 @@ from typing import Any
 
 SMALL = ["--hidden", "16", "--batch", "100", "--microbatch", "32", "--epochs", "3"]
 COMMAND = [sys.executable, "-m", "ddmlp.train", "--no-report"]
-GO_ON = ("go on ", "or end with the rows that are there: ")
+GO_ON = ("continue ", "or end with the rows so far: ")
 Train = Callable[..., subprocess.CompletedProcess[str]]
 
 
