@@ -75,16 +75,13 @@ def verify(
 
     Examples
     --------
-    >>> import tempfile
     >>> import numpy as np
     >>> import ddmlp
     >>> images, labels = np.zeros((64, 4, 4), np.uint8), np.arange(64) % 2
-    >>> folder = tempfile.TemporaryDirectory()
-    >>> result = ddmlp.fit((images, labels), run=f"{folder.name}/run", hidden=4, epochs=2)
+    >>> result = ddmlp.fit((images, labels), run="runs/one", hidden=4, epochs=2)
     >>> found = ddmlp.verify(result.run)
     >>> found.first, found.last, found.weights_sha256 == result.weights_sha256
     (0, 16, True)
-    >>> folder.cleanup()
     """
     path, folder = Path(run), None if data is None else Path(data)
     recorded = RecordedRun(path)
@@ -140,15 +137,12 @@ def replay(run: str | Path, *, data: str | Path | None = None, show: Show = lamb
 
     Examples
     --------
-    >>> import tempfile
     >>> import numpy as np
     >>> import ddmlp
     >>> images, labels = np.zeros((64, 4, 4), np.uint8), np.arange(64) % 2
-    >>> folder = tempfile.TemporaryDirectory()
-    >>> result = ddmlp.fit((images, labels), run=f"{folder.name}/run", hidden=4, epochs=2, delay=1)
+    >>> result = ddmlp.fit((images, labels), run="runs/one", hidden=4, epochs=2, delay=1)
     >>> ddmlp.replay(result.run).staleness
-    {1: 15, 0: 1}
-    >>> folder.cleanup()
+    Counter({1: 15, 0: 1})
     """
     path = Path(run)
     recorded = RecordedRun(path)

@@ -103,20 +103,18 @@ def fit(
     --------
     Train on 64 images of two classes, 4 x 4 pixels each:
 
-    >>> import numpy as np, pathlib, tempfile
+    >>> import numpy as np
     >>> import ddmlp
     >>> labels = np.arange(64) % 2
     >>> images = np.random.default_rng(0).integers(0, 100, (64, 4, 4), np.uint8)
     >>> images[labels == 1, :2] += 150  # the upper half of the second class is lighter
-    >>> folder = tempfile.TemporaryDirectory()
-    >>> result = ddmlp.fit((images, labels), test=(images, labels), run=f"{folder.name}/run", hidden=4, epochs=20)
+    >>> result = ddmlp.fit((images, labels), test=(images, labels), run="runs/one", hidden=4, epochs=20)
     >>> result.steps, result.finished, result.test_error
     (160, True, 0.0)
     >>> result.model.predict(images[:4])
     array([0, 1, 0, 1])
     >>> ddmlp.verify(result.run).weights_sha256 == result.weights_sha256
     True
-    >>> folder.cleanup()
     """
     options = Options(
         workers=workers,

@@ -61,17 +61,15 @@ def resume(
 
     Examples
     --------
-    >>> import numpy as np, tempfile
+    >>> import numpy as np
     >>> import ddmlp
     >>> images, labels = np.zeros((64, 4, 4), np.uint8), np.arange(64) % 2
-    >>> folder = tempfile.TemporaryDirectory()
-    >>> part = ddmlp.fit((images, labels), run=f"{folder.name}/run", hidden=4, epochs=2, stop_after=5)
+    >>> part = ddmlp.fit((images, labels), run="runs/one", hidden=4, epochs=2, stop_after=5)
     >>> part.steps, part.finished
     (5, False)
     >>> whole = ddmlp.resume(part.run)
     >>> whole.steps, whole.finished
     (16, True)
-    >>> folder.cleanup()
     """
     options = Options(
         workers=workers,
