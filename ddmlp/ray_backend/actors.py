@@ -1,4 +1,4 @@
-"""The server and the workers as they run in processes of their own: what a Ray actor is made of."""
+"""The classes of the Ray actors: the parameter server and the workers, each in a separate process."""
 
 import logging
 import os
@@ -30,12 +30,12 @@ from ddmlp.transport.socket_pool import SocketWorkerPool
 
 log = logging.getLogger(__name__)
 
-BESIDE = "ping"  # the concurrency group of calls that are answered while another is being done
+BESIDE = "ping"  # the concurrency group of methods that run during another call
 LOG_SECONDS = 10.0  # until a record that the server does not write is given up
 
 
 def hello(worker: int, job: Job, dataset: Dataset) -> protocol.Hello:
-    """The hello of `worker`, made in the thread that computes. -1: the server, which has checked its arithmetic."""
+    """The hello of a worker, made in the thread that computes; -1: of the server, which has checked its arithmetic."""
     data = dataset.manifest.identity(growing=job.config.follow)
     found = KNOWN_ANSWER if worker < 0 else answer()
     return protocol.Hello(
@@ -52,7 +52,7 @@ def hello(worker: int, job: Job, dataset: Dataset) -> protocol.Hello:
 
 
 class ServerActor:
-    """The trainer, beside the weights."""
+    """The trainer, in the process of the weights."""
 
     trainer: Trainer
     pool: SocketWorkerPool
@@ -61,7 +61,10 @@ class ServerActor:
     pool_options: ClassVar[dict[str, Any]] = {}  # of SocketWorkerPool, for tests
 
     def start(self, job: Job, secret: bytes, addresses: Sequence[protocol.Address]) -> int:
-        """Returns the position. Not in the constructor: an error there would reach the driver as an actor's death."""
+        """Build the trainer; returns its position.
+
+        This is no constructor, because an error there would reach the driver as the death of an actor.
+        """
 
         def connect(dataset: Dataset, _plan: Plan, shape: Shape) -> SocketWorkerPool:
             self.pool = SocketWorkerPool(
@@ -83,8 +86,10 @@ class ServerActor:
         return self.trainer.step
 
     def end_with(self, folder: Path) -> None:
-        """Have this process end once the owner of a folder of sockets has. Ray does that, too, but not if its GCS is
-        gone, and nobody else could go on with the run meanwhile."""
+        """End this process once the owner of a folder of sockets has ended.
+
+        Ray also does so, but not if its GCS is dead; and until then no other process could resume the run.
+        """
 
         def end() -> None:
             wait_for_owner(folder)
@@ -93,7 +98,7 @@ class ServerActor:
         Thread(target=end, daemon=True).start()
 
     def ping(self) -> int:
-        """The number of its process. Answered by a thread of its own, so also while another call is being done."""
+        """The number of the process. A separate thread answers, also during another call."""
         return os.getpid()
 
     def write_log(self, slot: int, record: logging.LogRecord) -> None:
@@ -141,16 +146,15 @@ class WorkerActor:
         self._number = number
 
     def place(self) -> tuple[str, int]:
-        """The node that this worker is on, and its process there."""
+        """The node of this worker, and the number of its process."""
         import ray
 
         return str(ray.get_runtime_context().get_node_id()), os.getpid()
 
     def work(self, job: Job, endpoint: Endpoint, *, far: bool, slot: int) -> str:
-        """Answer the server's units until there are no more; returns why there are none.
+        """Answer units until the server releases this worker or cannot be reached; returns which, in words.
 
-        slot: which of the places of workers it has, and so, which file for its log; a worker that replaces it has the
-        same.
+        far: whether the server is on another node; slot: the number of the log file, which a replacement continues.
         """
         with self._logging(job, endpoint, far, slot):
             log.info("worker %d on %s, process %d", self._number, socket.gethostname(), os.getpid())
@@ -174,7 +178,7 @@ class WorkerActor:
             yield
 
     def _work(self, job: Job, endpoint: Endpoint, *, far: bool) -> str:
-        # The server verifies its own node's copy, not that of another.
+        # The server verifies the copy of its own node only.
         dataset = self._dataset = self._dataset or Dataset(job.data / "train", verify=far)
         shape = job.shape(dataset.manifest)
         address = endpoint.far if far else endpoint.local

@@ -1,4 +1,4 @@
-"""Which Ray to train on: one that is named, this program's, one of this user's that runs here, or a new one."""
+"""Chooses the Ray to train on: a named one, this program's, one of this user on this machine, or a new one."""
 
 import os
 import socket
@@ -10,12 +10,12 @@ from ddmlp.errors import ClusterError, ConfigError
 
 CONNECT_SECONDS = 3.0
 PROC = Path("/proc")
-SHOWN = "expected HOST:PORT of its head, as `ray start --head` shows it (the port is 6379 if none is given there)"
+SHOWN = "expected HOST:PORT of its head, as `ray start --head` prints it (default port: 6379)"
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A Ray to attach to, or None for a new one; and why, in words."""
+    """The address of a Ray to attach to, or None for a new one; and the reason, in words."""
 
     address: str | None
     why: str
@@ -26,10 +26,10 @@ class Choice:
 
 
 def choose(address: str | None = None) -> Choice:
-    """Choose by `address` ("local": a new one), RAY_ADDRESS, and what runs, in this order.
+    """Choose by `address` ("local": a new one), by RAY_ADDRESS, or by the Rays that run, in this order.
 
-    A Ray that is not named is attached to only if it is this user's. Raises ConfigError if an address has another form
-    than HOST:PORT, and ClusterError if no Ray that may be used answers.
+    A Ray that is not named must belong to this user. Raises ConfigError if an address is not HOST:PORT, and
+    ClusterError if no Ray answers there.
     """
     source = "--address" if address else "RAY_ADDRESS"
     named = (address or os.environ.get("RAY_ADDRESS", "")).strip()
@@ -46,7 +46,7 @@ def choose(address: str | None = None) -> Choice:
 
 
 def _answering(address: str, source: str) -> str:
-    """The address, if it has the form of one, and something answers there."""
+    """The address, if it is HOST:PORT and a process answers there."""
     scheme, has_scheme, _ = address.partition("://")
     if has_scheme:
         kinds = {"ray": "a Ray Client server", "http": "a dashboard", "https": "a dashboard"}
@@ -60,7 +60,7 @@ def _answering(address: str, source: str) -> str:
 
 
 def _refusal(parts: tuple[str, int]) -> str | None:
-    """Why nothing can be reached at a host and port; None if something can."""
+    """Why no process can be reached at a host and port; None if one can."""
     try:
         socket.create_connection(parts, timeout=CONNECT_SECONDS).close()
     except OSError as error:
@@ -83,7 +83,7 @@ def _parts(address: str) -> tuple[str, int] | None:
 
 
 def _of_this_program() -> str | None:
-    """The address of the Ray that this process is connected to, which it is by no code of ours."""
+    """The address of the Ray that the user's program has connected this process to, if it has."""
     ray = sys.modules.get("ray")
     if ray is None or not ray.is_initialized():
         return None
@@ -91,8 +91,8 @@ def _of_this_program() -> str | None:
 
 
 def _running() -> Choice:
-    """The Ray that `ray start` made on this machine, if it answers and is this user's."""
-    # Where Ray itself looks.
+    """The Ray that `ray start` started on this machine, if it answers and belongs to this user."""
+    # Ray looks in the same places.
     folder = os.environ.get("RAY_TMPDIR") or (sys.platform == "linux" and os.environ.get("TMPDIR")) or "/tmp"
     record = Path(folder, "ray", "ray_current_cluster")
     try:
@@ -102,14 +102,14 @@ def _running() -> Choice:
     parts = _parts(address)
     if not parts or _refusal(parts):
         return Choice(None, f"no Ray answers at {address}, which {record} names")
-    # Ray leaves the record as it is if another user's Ray has the same address, so its owner is second best.
+    # The owner of the record is the second choice: Ray leaves it unchanged if another user's Ray has the same address.
     if _listener(parts[1], owner) != os.getuid():
-        return Choice(None, f"the Ray at {address} is another user's; join it by --address {address}")
-    return Choice(address, "it is yours, and runs here")
+        return Choice(None, f"the Ray at {address} belongs to another user; join it by --address {address}")
+    return Choice(address, "it is yours and runs on this machine")
 
 
 def _listener(port: int, default: int) -> int:
-    """The user whose process listens at a TCP port of this machine, or the `default` if that cannot be known."""
+    """The user whose process listens at a TCP port of this machine, or `default` if the system does not show it."""
     for table in ("tcp", "tcp6"):
         try:
             lines = (PROC / "net" / table).read_text().splitlines()[1:]

@@ -1,6 +1,6 @@
-"""The child process that is Ray's driver: it does what `DriverProcess` asks over a pipe, and answers.
+"""The child process that is the driver of Ray: it answers the requests of `DriverProcess`, over a pipe.
 
-If its raylet or its GCS is gone, Ray's C++ ends the process of a driver. So the process of a user is never one.
+If its raylet or its GCS dies, Ray's C++ ends the process of a driver. So the user's process is never one.
 """
 
 import logging
@@ -25,7 +25,7 @@ from ddmlp.training.job import Job
 log = logging.getLogger(__name__)
 
 CROWDED = 0.25  # CPUs a worker
-LOOK_SECONDS = 0.25  # between looks whether the parent process still runs
+LOOK_SECONDS = 0.25  # between checks that the parent process runs
 
 
 class Message(NamedTuple):
@@ -38,7 +38,7 @@ class Message(NamedTuple):
 
 @contextmanager
 def on_ray(job: Job, choice: Choice, dashboard: bool, send: Callable[[Message], None]) -> Iterator[RayTrainer]:
-    """A trainer on Ray, closed at the end. A Ray of our own ends with this process."""
+    """A trainer on Ray, closed at the end. A Ray that was started here ends with this process."""
     cluster = connect(choice, dashboard=dashboard)
     try:
         send(Message("cluster", (cluster.address, cluster.raylet)))
@@ -60,15 +60,15 @@ def notes(job: Job, cluster: Cluster, *, dashboard: bool) -> Iterator[str]:
     name = "started a local Ray" if cluster.own else f"using the Ray at {cluster.address}"
     yield f"{name} ({cluster.why}): {cluster.room()}"
     if dashboard and cluster.own:
-        yield f"dashboard: {cluster.dashboard} (it asks for this token: {os.environ['RAY_AUTH_TOKEN']})"
+        yield f"dashboard: {cluster.dashboard} (its token: {os.environ['RAY_AUTH_TOKEN']})"
     if (share := cluster.share(job.fewest)) < 1:
         yield f"{job.fewest} workers share {cluster.cpus:g} CPUs: {share:g} each"
     if share < CROWDED:
-        yield "warning: so many are slower than one process, and each needs about 200 MB of memory"
+        yield "warning: with so few CPUs workers are slower than one process, and each needs about 200 MB of memory"
 
 
 def serve(connection: Connection) -> None:
-    """Open a trainer as the first message says, and answer the others until there are no more."""
+    """Open the trainer of the first message, and answer requests until the parent sends None."""
     send = connection.send
     try:
         job, choice, dashboard = connection.recv()
@@ -96,7 +96,7 @@ def end_with(parent: int) -> None:
 
 
 def main(descriptor: int, parent: int, program: str) -> None:
-    """Run in a process that leads its own process group. program: the name of the script, as Ray shows it."""
+    """Run in the leader of a process group. program: the name of the script, which Ray shows."""
     sys.argv[:] = [program]
     Thread(target=end_with, args=[parent], daemon=True).start()
     with suppress(EOFError, OSError):  # the parent has ended

@@ -1,4 +1,4 @@
-"""The trainer on Ray as a command uses it: the driver is a child process, so its death, and Ray's, are errors here."""
+"""The trainer on Ray as `fit` uses it: the driver is a child process, whose death, like Ray's, is an error here."""
 
 import logging
 import os
@@ -29,24 +29,27 @@ descriptor, parent, __file__, *sys.path[:] = sys.argv[1:]
 from ddmlp.ray_backend.driver import main
 main(int(descriptor), int(parent), __file__)"""
 STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-LOG_BYTES = 1 << 16  # at the end of the driver's output, in which its last words are looked for
-# As Ray's C++ prints why it ends the process. Python then prints many lines more.
+LOG_BYTES = 1 << 16  # at the end of the driver's output, which are searched for its last error
+# The line in which Ray's C++ says why it ends the process. Python prints many more lines after it.
 RAY_ERROR = re.compile(r"\[[-\d]+ [\d:,]+ [EFC] \d+ \d+\] (.*)")
-LOOK_SECONDS = 0.1  # between looks at signals and at Ray
+LOOK_SECONDS = 0.1  # between checks for signals and of Ray
 
 
 class DriverProcess:
     """Starts the driver, and forwards the methods of a trainer to its `RayTrainer`.
 
-    Signals that ask to stop are blocked in the driver and in all that it starts, a Ray of our own included: they may be
-    sent to all processes at once (by a terminal, systemd, Slurm), and without Ray no checkpoint could be written.
+    Signals that ask to stop are blocked in the driver and in all processes that it starts, including a local Ray. A
+    terminal, systemd or Slurm may send them to all processes at once, and without Ray no checkpoint could be written.
     """
 
     def __init__(
         self, job: Job, *, address: str | None, dashboard: bool, note: Callable[[str], None], stopping: Sequence[int]
     ) -> None:
-        """address: see `choose`; dashboard: see `connect`; note: called with lines for the user; stopping: signals that
-        ask to stop, as they come. Raises ClusterError, and what an actor raised."""
+        """Start the driver. Raises ClusterError, and the error of an actor.
+
+        address: see `choose`; dashboard: see `connect`; note: called with lines for the user; stopping: signals that
+        ask to stop are appended to it.
+        """
         choice = choose(address)  # in this process, which may be connected to a Ray
         job = replace(job, log_level=log_level())
         self._timeouts, self._note, self._stopping = job.timeouts, note, stopping
@@ -73,7 +76,7 @@ class DriverProcess:
             raise
 
     def advance(self, seconds: float) -> Report:
-        """See `Trainer.advance`. Raises KeyboardInterrupt if it is asked to stop, and nothing comes for long."""
+        """See `Trainer.advance`. Raises KeyboardInterrupt if it is asked to stop and Ray does not answer in time."""
         report: Report = self._ask("advance", seconds)
         self.step = report.step
         return report
@@ -89,7 +92,7 @@ class DriverProcess:
         return folder
 
     def close(self) -> None:
-        """End the driver and all that it has started, whatever state they are in."""
+        """End the driver and all processes that it has started, whatever state they are in."""
         if self._connection.closed:
             return
         try:
@@ -101,15 +104,15 @@ class DriverProcess:
             self._end()
 
     def _ask(self, method: str, *arguments: Any, stoppable: bool = True) -> Any:
-        """What a method of the driver's trainer returns; raises what it raises."""
+        """Call a method of the driver's trainer; returns its answer, or raises its error."""
         if self._connection.closed:
             raise ClusterError("the driver of Ray has ended")
-        with suppress(OSError):  # it has ended; its last message may say why
+        with suppress(OSError):  # the driver has ended; its last message may have the reason
             self._connection.send((method, arguments))
         return self._answer(self._timeouts.driver, stoppable=stoppable)
 
     def _answer(self, seconds: float, *, stoppable: bool = True) -> Any:
-        """The driver's next answer. All waits for Ray are here, so that each is bounded."""
+        """The driver's next answer. Every wait for Ray is here, and bounded."""
         deadline = time.monotonic() + seconds
         while True:
             if self._connection.poll(LOOK_SECONDS):
@@ -149,19 +152,19 @@ class DriverProcess:
         return self._missing or f"the driver of Ray has ended{self._last_words()}"
 
     def _last_words(self) -> str:
-        """The last error of Ray's that the driver has printed, or the last line, for the end of a message."""
+        """The last error of Ray that the driver has printed, or the last line, to append to a message."""
         self._log.seek(max(0, self._log.seek(0, os.SEEK_END) - LOG_BYTES))
         lines = self._log.read().decode(errors="replace").split("\n")
         words = [printable for line in lines if (printable := "".join(filter(str.isprintable, line)).strip())]
         words = [error[1] for line in words if (error := RAY_ERROR.match(line))] or words
-        return f"; its last words: {words[-1]}" if words else ""
+        return f"; it printed last: {words[-1]}" if words else ""
 
     @property
     def _missing(self) -> str | None:
         return self._probe.missing() if self._probe else None
 
     def _stop_is_overdue(self) -> bool:
-        """Whether no answer has come for `Timeouts.stop` seconds after the first signal."""
+        """Whether the driver has not answered for `Timeouts.stop` seconds since the first signal."""
         if self._stopping and self._asked_to_stop is None:
             self._asked_to_stop = time.monotonic()
         return self._asked_to_stop is not None and time.monotonic() > self._asked_to_stop + self._timeouts.stop
@@ -173,7 +176,7 @@ class DriverProcess:
         return ClusterError(what)
 
     def _end(self) -> None:
-        """Kill the driver's process group, in which a Ray of our own is, too."""
+        """Kill the driver's process group, which includes a Ray that it started."""
         if not self._connection.closed:
             os.killpg(self._process.pid, signal.SIGKILL)  # a child keeps its id until it is waited for
             self._process.wait()
@@ -185,7 +188,7 @@ class DriverProcess:
 
 @contextmanager
 def _blocked(signals: set[signal.Signals]) -> Iterator[None]:
-    """Block signals in the processes that this thread starts in the block."""
+    """Block signals in the processes that this thread starts inside the block."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield

@@ -1,7 +1,7 @@
-"""Asks the head of a Ray, before this process attaches to it, whether it demands a token, and for its versions.
+"""Asks the head of a Ray, before this process attaches to it, whether it requires a token, and for its versions.
 
-What Ray reads when it is imported it keeps, and its own attempts take long to fail. So its head is asked first, by
-messages of its protocol.
+Ray keeps the settings that it reads when it is imported, and its own attempts to connect take long to fail. So the
+head is asked first, by messages of its protocol.
 """
 
 import json
@@ -27,8 +27,8 @@ PROC = Path("/proc")
 
 @dataclass(frozen=True)
 class Head:
-    """The head of a Ray. authentication: the value of RAY_AUTH_MODE that it takes; versions: of Ray and Python, and
-    session: a name that no other Ray has, if it has told them."""
+    """The head of a Ray. authentication: the RAY_AUTH_MODE that it accepts; versions: of Ray and Python, and session: a
+    unique name of this Ray, if the head answered them."""
 
     address: str
     authentication: str
@@ -37,7 +37,7 @@ class Head:
 
     @property
     def differs(self) -> str:
-        """In what versions it differs from this process; empty if in none."""
+        """The versions in which it differs from this process; empty if they are equal."""
         here = version("ray"), ".".join(map(str, sys.version_info[:3]))
         if self.versions in (None, here):
             return ""
@@ -49,7 +49,7 @@ class Head:
 def ask_head(address: str) -> Head | None:
     """The head at an address; None if it cannot be asked in this way.
 
-    Raises ClusterError if there is none, or if it demands another token than this user has.
+    Raises ClusterError if none answers, or if it requires a token that this user does not have.
     """
     if any(os.environ.get(name) == "1" for name in LEFT_TO_RAY):
         return None
@@ -66,17 +66,17 @@ def ask_head(address: str) -> Head | None:
                 if error.code() is grpc.StatusCode.UNAUTHENTICATED:
                     continue
                 reason = error.details().splitlines()[0][:200] if error.details() else error.code().name
-                raise ClusterError(f"what answers at {address} is not the head of a Ray: {reason}") from None
+                raise ClusterError(f"the server at {address} is not the head of a Ray: {reason}") from None
             return Head(address, "token" if metadata else "disabled", versions, session)
     raise ClusterError(
-        f"the Ray at {address} demands a token, and {source} has {'another' if token else 'none'}; set "
-        "RAY_AUTH_TOKEN_PATH to a file with the token that its head was started with (whoever started it has it in "
-        "~/.ray/auth_token)"
+        f"the Ray at {address} requires a token, and {source} has {'another' if token else 'none'}; set "
+        "RAY_AUTH_TOKEN_PATH to a file with the token that its head was started with (the user who started it has it "
+        "in ~/.ray/auth_token)"
     )
 
 
 def find_token() -> tuple[str, str]:
-    """This user's token for Ray, and where it is from, in the places and the order in which Ray looks; or nothing."""
+    """This user's token for Ray (or ""), and its source. The places and their order are those of Ray."""
     if token := os.environ.get("RAY_AUTH_TOKEN", "").strip():
         return token, "RAY_AUTH_TOKEN"
     path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token").expanduser()
@@ -87,28 +87,27 @@ def find_token() -> tuple[str, str]:
 
 
 def check_node(head: Head) -> None:
-    """Raise ClusterError if no node of a Ray is on this machine, or this user cannot use it: Ray would wait for a
+    """Raise ClusterError if this machine is no node of the Ray, or this user cannot use the node: Ray would wait for a
     minute, or abort this process."""
     if not head.session or not PROC.is_dir():
         return
     found = list(_nodes(head.session))
     if not found:
         raise ClusterError(
-            f"the Ray at {head.address} has no node on this machine; run this on one that has, or make this one a "
+            f"the Ray at {head.address} has no node on this machine; use a machine that is one, or make this one a "
             f"node: ray start --address {head.address}"
         )
     for process, logs in found:
-        for folder in (logs, logs / "events"):  # Ray lets all users write in the first
+        for folder in (logs, logs / "events"):  # Ray lets all users write to the first
             if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
                 raise ClusterError(
-                    f"the Ray at {head.address} is of user {process.stat().st_uid}, and you cannot join it, because "
+                    f"the Ray at {head.address} belongs to user {process.stat().st_uid}, and you cannot join it: "
                     f"you cannot write to {folder}; start one of your own: --address local"
                 )
 
 
 def _nodes(session: str) -> Iterator[tuple[Path, Path]]:
-    """The processes of the nodes of that session on this machine, and the folders of their logs. Ray itself finds
-    them so."""
+    """The processes of the session's nodes on this machine, and the folders of their logs, found as Ray does."""
     for path in PROC.glob("[0-9]*/cmdline"):
         try:
             program, *words = path.read_bytes().split(b"\0")

@@ -1,4 +1,4 @@
-"""How log records reach the process that writes them, from processes of a run that cannot."""
+"""Sends log records to the process that writes them."""
 
 import logging
 import queue
@@ -14,7 +14,7 @@ Write = Callable[[logging.LogRecord], object]
 
 
 class DirectLog(QueueHandler):
-    """Hands each record to `write`, as the driver does: it sends them to the process of the command."""
+    """Passes each record to `write`. The driver sends them to its parent process."""
 
     def __init__(self, write: Write) -> None:
         super().__init__(queue.Queue())
@@ -26,9 +26,9 @@ class DirectLog(QueueHandler):
 
 
 class BufferedLog(QueueHandler):
-    """Hands records to `write` one by one, in a thread: nothing that logs waits for it.
+    """Passes records to `write` one by one, in a thread: code that logs never waits.
 
-    At most `MAX_RECORDS` wait. Those that find no room are dropped, and the next one says how many.
+    At most `MAX_RECORDS` are buffered. If the buffer is full, records are dropped, and the next one has their number.
     """
 
     def __init__(self, write: Write) -> None:

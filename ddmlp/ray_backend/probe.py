@@ -1,4 +1,4 @@
-"""Whether the Ray that a run is on still lives."""
+"""Checks that the Ray of a run is alive."""
 
 import socket
 import time
@@ -7,11 +7,11 @@ CONNECT_SECONDS = 1.0
 
 
 class RayProbe:
-    """Connects to Ray's GCS at each look, and to the raylet of this machine once, because a raylet writes a line into
-    its log for each connection. Needs no Ray in this process."""
+    """Connects to Ray's GCS at each check, and to the raylet of this machine once, because a raylet logs a line for
+    each connection. It needs no Ray in this process."""
 
     def __init__(self, gcs: str, raylet: str, *, every: float = 1.0, patience: float = 5.0) -> None:
-        """gcs: host:port; raylet: a Unix socket's path; patience: seconds until what does not answer counts as dead."""
+        """gcs: host:port; raylet: the path of a Unix socket; patience: seconds after which a silent process is dead."""
         host, _, port = gcs.rpartition(":")
         self._gcs = host.strip("[]"), int(port)
         self._every, self._patience = every, patience
@@ -25,7 +25,7 @@ class RayProbe:
             self._raylet.setblocking(False)
 
     def lost(self) -> str | None:
-        """What has not answered for `patience` seconds, in words; None if all is well. Cheap if called often."""
+        """The process that has not answered for `patience` seconds, in words, or None. Frequent calls are cheap."""
         if time.monotonic() < self._looked + self._every:
             return None
         self._looked = time.monotonic()
@@ -35,13 +35,13 @@ class RayProbe:
         return found if time.monotonic() >= self._well + self._patience else None
 
     def missing(self) -> str | None:
-        """What does not answer now, in words; None if all is well."""
+        """The process that does not answer now, in words, or None."""
         try:
             socket.create_connection(self._gcs, CONNECT_SECONDS).close()
         except OSError:
             return "Ray's GCS, at {}:{}, is gone".format(*self._gcs)
         try:
-            if self._raylet.recv(1):  # a raylet sends nothing here, so this is the end of it
+            if self._raylet.recv(1):  # a raylet sends nothing here: only its end makes this return
                 return None
         except BlockingIOError:
             return None

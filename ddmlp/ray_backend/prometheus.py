@@ -1,7 +1,7 @@
-"""What a run on Ray shows to Prometheus, at the metrics endpoint of the driver's node.
+"""The metrics of a run on Ray for Prometheus, at the metrics endpoint of the driver's node.
 
-Prometheus sees each name with ray_ in front, and counters with _total behind. Where Ray collects no metrics, as in a
-Ray of our own, nobody takes note.
+Prometheus adds the prefix ray_ to each name, and the suffix _total to counters. If Ray collects no metrics, as a local
+Ray does, they have no effect.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,8 +12,8 @@ from msgspec.structs import asdict
 from ddmlp.runs.events import Epoch, Event, Progress, Saved, Started
 from ddmlp.training.report import Report
 
-MANY = 64  # versions: what is staler is counted together, so that there is a bound to how many labels there are
-# Versions. Ray adds up the middles of buckets: those of the first ones are whole.
+MANY = 64  # versions: greater staleness is counted together, which bounds the number of labels
+# Versions. Ray sums the centres of buckets: those of the first ones are whole numbers.
 STALENESS = [0.5, 1.5, 2.5, 3.5, 4.5, 6.5, 8.5, 12.5, 16.5, 24.5, 32.5, 48.5]
 SECONDS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5]
 
@@ -21,38 +21,42 @@ _Sums = dict[tuple[str, ...], float]  # by the counter's name and its labels
 
 
 class RayMetrics:
-    """Counters, gauges and histograms, moved by reports; nothing is measured, or sent, for them in a step."""
+    """Counters, gauges and histograms, updated from reports: no step measures or sends anything for them."""
 
     def __init__(self, run: str) -> None:
-        """run: what the metrics of this run are labelled with."""
+        """run: the label of this run's metrics."""
         from ray.util.metrics import Counter, Gauge, Histogram
 
         def make(kind: Any, name: str, text: str, *labels: str, **more: Any) -> Any:
             return kind(f"ddmlp_{name}", text, tag_keys=("run", *labels), **more).set_default_tags({"run": run})
 
-        self._rows = make(Counter, "rows", "Rows trained on, those of steps that were redone included")
+        self._rows = make(Counter, "rows", "Rows trained on, including those of repeated steps")
         self._steps = make(Counter, "steps", "Steps applied, by the staleness of their gradients", "staleness")
-        self._position = make(Gauge, "position", "Steps that the weights have in them")
+        self._position = make(Gauge, "position", "Applied steps")
         self._loss = make(Gauge, "loss", "Mean error E of a training row since the last report, in nats")
-        self._test_error = make(Gauge, "test_error", "Fraction of the test rows that is recognised wrongly")
-        self._workers = make(Gauge, "workers", "Workers that are there")
-        self._restarts = make(Counter, "restarts", "Servers and workers that died or were let go, and replaced", "kind")
+        self._test_error = make(Gauge, "test_error", "Fraction of the test rows that is misclassified")
+        self._workers = make(Gauge, "workers", "Connected workers")
+        self._restarts = make(
+            Counter, "restarts", "Servers and workers that died or were released, and replaced", "kind"
+        )
         self._depth = make(Gauge, "queue_depth", "Messages in a queue", "queue")
-        self._high_water = make(Gauge, "queue_high_water", "The most messages that were in a queue", "queue")
+        self._high_water = make(Gauge, "queue_high_water", "Maximum number of messages in a queue", "queue")
         self._blocked = make(
-            Counter, "queue_blocked_seconds", "Seconds that a full queue made its sender wait", "queue"
+            Counter, "queue_blocked_seconds", "Seconds that senders waited because a queue was full", "queue"
         )
         self._waited = make(Counter, "wait_seconds", "Seconds that the server waited for gradients")
-        self._reissued = make(Counter, "reissued", "Units that were given to a second worker")
-        self._staleness = make(Histogram, "staleness", "The oldest gradient that was applied since the last report, in "
-                               "versions", boundaries=STALENESS)  # fmt: skip
-        self._checkpoints = make(Histogram, "checkpoint_seconds", "Time that a checkpoint took", boundaries=SECONDS)
-        # Sums when they were seen last: those of the server, which begin again with each, and this process's.
+        self._reissued = make(Counter, "reissued", "Units sent to a second worker")
+        self._staleness = make(Histogram, "staleness", "Staleness of the oldest gradient applied since the last "
+                               "report, in versions", boundaries=STALENESS)  # fmt: skip
+        self._checkpoints = make(
+            Histogram, "checkpoint_seconds", "Duration of a checkpoint, in seconds", boundaries=SECONDS
+        )
+        # The sums seen last: of the server, which restart with each server, and of this process.
         self._of_server: _Sums = {}
         self._of_driver: _Sums = {}
 
     def show(self, report: Report, deaths: Mapping[str, int]) -> None:
-        """Show a report, and how many of each kind of actor have died since the beginning."""
+        """Update the metrics from a report. deaths: of each kind of actor since the start."""
         self._position.set(report.step)
         self._workers.set(report.workers)
         if report.trained:
@@ -66,7 +70,7 @@ class RayMetrics:
         for event in _newest(report.events):
             match event:
                 case Started():
-                    self._of_server.clear()  # it is a new server, which sums from 0
+                    self._of_server.clear()  # a new server counts from 0
                 case Progress():
                     self._show_progress(event)
                 case Epoch():
@@ -84,15 +88,15 @@ class RayMetrics:
 
 
 def _newest(events: Sequence[Event]) -> list[Event]:
-    """The events, of one server, without the lines of progress before the newest."""
+    """The events of one server, without any progress but the newest."""
     last = max((place for place, event in enumerate(events) if isinstance(event, Progress)), default=0)
     return [event for place, event in enumerate(events) if place == last or not isinstance(event, Progress)]
 
 
 def _reach(counter: Any, total: float, seen: _Sums, **labels: str) -> None:
-    """Move a counter by what a sum has grown since it was `seen` last."""
+    """Increase a counter by the growth of a sum since it was `seen` last."""
     key = counter.info["name"], *labels.values()
     more = total - seen.get(key, 0)
-    if more > 0:  # Ray takes nothing else
+    if more > 0:  # Ray accepts only positive amounts
         counter.inc(more, labels)
         seen[key] = total

@@ -1,10 +1,9 @@
-"""A folder for the server's sockets: its user's only, and gone even if its owner is killed, at the latest when the next
-one is made.
+"""A private folder for the server's sockets. If its owner is killed, the next start removes it.
 
-Its owner holds a lock (`flock`) on the folder itself, which ends with the process. Whoever removes a folder has that
-lock, and whoever has made one looks, once it has the lock, whether the folder is still there: so no folder in use is
-removed, whatever two starts do at once. Only sockets are removed, and then the folder if it is empty: a file is never
-lost.
+The owner holds a lock (`flock`) on the folder itself, which ends with the process. A process removes a folder only
+while it holds the lock, and one that has made a folder checks, once it has the lock, that the folder still exists. So
+concurrent starts never remove a folder in use. Only sockets are removed, and then the folder if it is empty: no file
+is lost.
 """
 
 import fcntl
@@ -18,16 +17,16 @@ from ddmlp.errors import ClusterError
 from ddmlp.ray_backend.temporary import temporary_folder
 
 PREFIX = "ddmlp-sockets-"
-TRIES = 100  # to make a folder that another start does not remove at once
+TRIES = 100  # to make a folder that no other start removes at once
 
 
 class SocketFolder:
-    """A new folder; also removes those that dead processes of this user have left beside it."""
+    """A new folder. Making it removes the folders that dead processes of this user have left."""
 
     path: Path
 
     def __init__(self) -> None:
-        """Raises OSError if no folder can be made, and ClusterError if there is no place for one."""
+        """Raises OSError if no folder can be made, and ClusterError if the temporary folder cannot be used."""
         self._lock: int | None = None
         beside = temporary_folder()
         for left in beside.glob(f"{PREFIX}*"):
@@ -40,7 +39,7 @@ class SocketFolder:
         raise ClusterError(f"no folder can be locked in {beside}; set TMPDIR to a folder on a local disk")
 
     def remove(self) -> None:
-        """Remove the folder and its sockets; nothing happens the second time."""
+        """Remove the folder and its sockets; a second call has no effect."""
         if self._lock is not None:
             _empty(self.path, self._lock)
             os.close(self._lock)
@@ -48,7 +47,7 @@ class SocketFolder:
 
 
 def wait_for_owner(folder: Path) -> None:
-    """Wait until the owner of a folder has ended, or has removed it."""
+    """Wait until the owner of a folder has ended or has removed it."""
     with suppress(FileNotFoundError):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -58,15 +57,15 @@ def wait_for_owner(folder: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    """Remove a folder of ours that nobody holds, if it has nothing but sockets."""
+    """Remove a folder of sockets that no process holds, if it has nothing else."""
     if (lock := _locked(path)) is not None:
         _empty(path, lock)
         os.close(lock)
 
 
 def _locked(path: Path) -> int | None:
-    """A descriptor of a folder of this user's that nobody else can enter, with its lock; None if another has it, or
-    it is no such folder."""
+    """A descriptor of a private folder of this user, with its lock; None if another process has the lock, or the path
+    is no such folder."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
@@ -84,7 +83,7 @@ def _locked(path: Path) -> int | None:
 
 
 def _empty(path: Path, descriptor: int) -> None:
-    """Remove the sockets in a folder, and the folder if nothing else is there."""
+    """Remove the sockets in a folder, and the folder if it has nothing else."""
     with suppress(OSError):
         for name in os.listdir(descriptor):
             if stat.S_ISSOCK(os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode):

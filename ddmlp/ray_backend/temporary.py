@@ -1,4 +1,4 @@
-"""The folder for temporary files, if its path leaves room for those of sockets."""
+"""The folder for temporary files, whose path must leave room for the names of sockets."""
 
 import os
 import sys
@@ -6,14 +6,14 @@ from pathlib import Path
 
 from ddmlp.errors import ClusterError
 
-# Ray's are the longest: /ray-1234567890/session_2026-11-28_10-19-43_123456_1234567/sockets/plasma_store has 79 bytes.
+# The longest: /ray-1234567890/session_2026-11-28_10-19-43_123456_1234567/sockets/plasma_store has 79 bytes.
 LONGEST = (107 if sys.platform == "linux" else 103) - 79
 LEAST_FREE = 16 << 20  # bytes; a Ray writes about 1 MB of logs and records
 SYSTEM = Path("/tmp")
 
 
 def temporary_folder(variable: str = "TMPDIR") -> Path:
-    """The folder that a variable of the environment names, or TMPDIR, or /tmp; /tmp also if that has too long a path.
+    """The folder that an environment variable names, or TMPDIR, or /tmp; /tmp also if the path is too long.
 
     Raises ClusterError if it is missing, full, or not writable.
     """
@@ -32,14 +32,14 @@ def temporary_folder(variable: str = "TMPDIR") -> Path:
 
 
 def ray_folder() -> Path:
-    """The folder in which a Ray of our own keeps its sessions: Ray's usual one, or another if that is not writable,
-    because another user's Ray was the first here."""
+    """The folder for the sessions of a local Ray: Ray's usual one, or another if a different user's Ray has made that,
+    and it is not writable."""
     usual = temporary_folder("RAY_TMPDIR") / "ray"
     return usual if not usual.exists() or os.access(usual, os.W_OK | os.X_OK) else Path(f"{usual}-{os.getuid()}")
 
 
 def has_room(folder: Path, size: int) -> bool:
-    """Whether so many bytes can be written to a folder."""
+    """Whether `size` bytes can be written to a folder."""
     if not os.access(folder, os.W_OK | os.X_OK):
         return False
     found = os.statvfs(folder)

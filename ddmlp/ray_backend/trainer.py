@@ -1,7 +1,7 @@
-"""The trainer on Ray: its server as an actor beside the driver, restarted when it dies, and its group of workers.
+"""The trainer on Ray: a server actor on the driver's node, which is restarted if it dies, and a group of workers.
 
-Ray places the actors and carries the few calls of the driver. The messages of a step do not go through Ray or the
-driver: server and workers talk to each other directly (ddmlp/transport).
+Ray places the actors and carries the few calls of the driver. The messages of a step go through neither Ray nor the
+driver: server and workers are connected directly (ddmlp/transport).
 """
 
 import logging
@@ -31,24 +31,24 @@ from ddmlp.transport import protocol
 
 log = logging.getLogger(__name__)
 
-WATCH_SECONDS = 1.0  # between looks at the workers while they join
-SILENT_SECONDS = 2.0  # without the server's answer, after which it is asked whether it lives
-# As Prometheus has them.
+WATCH_SECONDS = 1.0  # between checks of the workers while they join
+SILENT_SECONDS = 2.0  # without an answer from the server, after which it is pinged
+# The labels for Prometheus.
 WORKERS = {cause: "worker" if cause == EXITED else f"{cause} worker" for cause in CAUSES}
 
 
 class RayTrainer:
-    """A trainer whose server and workers are actors; used as the local one is."""
+    """A trainer whose server and workers are actors; its methods are those of `Trainer`."""
 
     server_class = ServerActor
     group_class = WorkerGroup
 
     def __init__(self, job: Job, cluster: Cluster) -> None:
-        """Place and start the actors. Raises ClusterError if that takes too long, and what an actor raised; no actor is
-        left then."""
+        """Place and start the actors. Raises ClusterError if that takes too long, and the error of an actor; then no
+        actor is left."""
         self._ray, self._cluster, self._job = cluster.ray, cluster, job
         remote = cluster.ray.remote(concurrency_groups={BESIDE: 1})
-        self._server_kind = remote(self.server_class)  # once: Ray's driver keeps all that it has defined
+        self._server_kind = remote(self.server_class)  # defined once: the driver keeps each definition
         self._folder = SocketFolder()
         self._server: Any = None
         self._process: Any = None  # the server's
@@ -70,7 +70,7 @@ class RayTrainer:
             raise
 
     def advance(self, seconds: float) -> Report:
-        """Train for about so many seconds, replacing what dies meanwhile; see `Trainer.advance`."""
+        """Train for about `seconds`, and replace actors that die meanwhile; see `Trainer.advance`."""
         report: Report = self._ask("advance", seconds)
         self._group.replace_released(report.lost, stepped=report.step > self.step)
         self._group.kill(report.hung)
@@ -78,7 +78,7 @@ class RayTrainer:
         return self._noted(report)
 
     def end(self) -> Report:
-        """Let this be the end; see `Trainer.end`."""
+        """End the run here; see `Trainer.end`."""
         return self._noted(self._ask("end"))
 
     def checkpoint(self) -> Path:
@@ -87,7 +87,7 @@ class RayTrainer:
             asked = self._server.checkpoint.remote()
             folder: Path = self._answer(asked)
         except ActorLostError:
-            raise ClusterError("the server has died before the checkpoint was written") from None
+            raise ClusterError("the server died before the checkpoint was written") from None
         return folder
 
     def close(self) -> None:
@@ -99,7 +99,7 @@ class RayTrainer:
         self._folder.remove()
 
     def _noted(self, report: Report) -> Report:
-        """The report, with what the server does not know of the workers; also sets the metrics of Prometheus."""
+        """Add the lost workers that the server does not know to a report; also updates the metrics for Prometheus."""
         lost, known = self._group.lost, {each.worker for each in report.lost}
         more: list[Event] = [
             Lost(step=report.step, **asdict(each)) for each in self._group.rejected() if each.worker not in known
@@ -117,8 +117,8 @@ class RayTrainer:
         return replace(report, result=result)
 
     def _ask(self, method: str, *arguments: Any) -> Any:
-        """The server's answer. Meanwhile workers that die are replaced; a server that does is started again, and
-        asked again."""
+        """The server's answer. Workers that die meanwhile are replaced; a server that dies is restarted, and asked
+        again."""
         while True:
             try:
                 return self._answer(getattr(self._server, method).remote(*arguments))
@@ -126,8 +126,8 @@ class RayTrainer:
                 self._restart_server(error)
 
     def _answer(self, asked: Any) -> Any:
-        """The server's answer to what was `asked`; see `get_answer`. A server that does not answer a ping either, or
-        not for very long, is killed."""
+        """The server's answer to the call `asked`; see `get_answer`. A server that does not answer a ping either, or
+        is silent for too long, is killed."""
         timeouts, begin = self._job.timeouts, time.monotonic()
         while not self._group.watch(asked, SILENT_SECONDS):
             if self._ray.wait([self._process], timeout=0)[0]:
@@ -139,23 +139,23 @@ class RayTrainer:
                 self._kill_server()
                 if not self._group.watch(asked, timeouts.death):
                     raise ClusterError(
-                        f"Ray does not say that the server is dead, {timeouts.death:g} s after it was killed"
+                        f"Ray has not reported the server's death {timeouts.death:g} s after it was killed"
                     )
         return get_answer(self._ray, asked)
 
     def _kill_server(self) -> None:
         """Kill the server, whatever state it is in."""
         log.warning("the server does not answer; it is killed")
-        if self._ray.wait([self._process], timeout=0)[0]:  # Ray would ask it first, and wait
+        if self._ray.wait([self._process], timeout=0)[0]:  # Ray would ask it to end, and wait
             with suppress(ProcessLookupError, self._ray.exceptions.RayError):
                 os.kill(self._ray.get(self._process), signal.SIGKILL)
         self._ray.kill(self._server)
 
     def _start_server(self) -> tuple[Any, Endpoint]:
-        """Have a new server go on from the newest checkpoint; returns the call that answers with its position, and
-        where workers reach it."""
-        # The server is on this node, where the run's folder is. It needs no CPU of its own: while it computes, the
-        # workers wait.
+        """Start a server at the newest checkpoint; returns the call that answers with its position, and its
+        endpoint."""
+        # The server runs on this node, which has the run's folder. It reserves no CPU: while it computes, the workers
+        # wait.
         beside = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(self._cluster.here, soft=False)
         options = {"num_cpus": 0, "scheduling_strategy": beside, **NEVER_AGAIN}
         self._server = self._server_kind.options(**options).remote()
@@ -177,14 +177,13 @@ class RayTrainer:
         self._group.connect_to(endpoint)
 
     def _restart_server(self, error: Exception) -> None:
-        """Restart the server. It redoes the steps since its newest checkpoint, to the same bits."""
+        """Restart the server. It repeats the steps since the newest checkpoint, with the same bits."""
         while True:
             self._deaths += 1
             self._since_checkpoint += 1
             if self._since_checkpoint > self._job.max_deaths:
                 raise ClusterError(
-                    f"the server has died {self._since_checkpoint} times without a newer checkpoint between, at last "
-                    f"so: {error}"
+                    f"the server died {self._since_checkpoint} times since the last checkpoint; last error: {error}"
                 ) from error
             log.warning("the server died, %d times since the last checkpoint: %s", self._since_checkpoint, str(error))
             self._ray.kill(self._server)
@@ -196,14 +195,14 @@ class RayTrainer:
                 error = another
 
     def _listen(self) -> Endpoint:
-        """Have the server listen for workers on other nodes: only now has the user asked for more than this one."""
+        """Let the server also listen for workers on other nodes: only now is one placed there."""
         if self._endpoint.far is None:
             address: protocol.Address = (self._ray.util.get_node_ip_address(), 0)
             self._endpoint = replace(self._endpoint, far=self._answer(self._server.listen.remote(address)))
         return self._endpoint
 
     def _gather(self) -> None:
-        """Wait until enough workers have joined the server. Raises ClusterError if they do not in time."""
+        """Wait until enough workers have joined the server. Raises ClusterError if they do not join in time."""
         join = self._job.timeouts.join
         for _ in range(math.ceil(join / WATCH_SECONDS)):
             if self._ask("gather", min(self._job.fewest, max(1, self._group.placed)), WATCH_SECONDS):

@@ -1,4 +1,4 @@
-"""The workers of a run on Ray: started, placed, sent to the server, and replaced when they die."""
+"""The workers of a run on Ray: starts and places them, and replaces those that die."""
 
 import logging
 import os
@@ -18,43 +18,43 @@ from ddmlp.training.worker_pool import EXITED, REJECTED, UNRESPONSIVE, LostWorke
 
 log = logging.getLogger(__name__)
 
-CAUSES = (EXITED, UNRESPONSIVE, REJECTED)  # for which a worker is no more
+CAUSES = (EXITED, UNRESPONSIVE, REJECTED)  # of the loss of a worker
 NODE = "ray.io/node-id"  # the label that Ray gives each node
 
 
 @dataclass(eq=False)
 class _Member:
     number: int
-    slot: int  # of those of the group; its successor has the same
+    slot: int  # the number of its log; a replacement has the same
     actor: Any
-    place: Any = None  # the placement group that it is in, if it was started for one
+    place: Any = None  # its placement group, in an elastic group
     node: str = ""
     process: int = 0
-    endpoint: Endpoint | None = None  # that it was sent to
-    cause: str = EXITED  # why the server has dropped it, if it has
+    endpoint: Endpoint | None = None  # of the server that it works for
+    cause: str = EXITED  # why the server has dropped it, if so
 
 
 class WorkerGroup:
-    """The workers. Each is in one call at a time: the one that tells its node, or the one that works for a server.
+    """The workers. Each executes one call at a time: `place`, which returns its node, or `work`, for one server.
 
-    A fixed number of them is started at once, and waits for CPUs as actors do. An elastic group has Ray reserve a
-    placement group for each, and starts the worker once it is ready: no actor waits for CPUs.
+    In a group of fixed size, all workers are started at once, and wait for CPUs as actors do. An elastic group lets Ray
+    reserve a placement group for each worker, and starts the worker when that is ready: no actor waits for CPUs.
 
-    A node on which a worker raises an error gets no other: it lacks the data, or computes other bits.
+    A node on which a worker raises an error gets no other worker: it lacks the data, or computes other bits.
     """
 
     worker_class = WorkerActor
 
     def __init__(self, cluster: Cluster, job: Job, listen: Callable[[], Endpoint]) -> None:
-        """listen: has the server listen for workers on other nodes; returns the endpoint with its address."""
+        """listen: lets the server listen for workers on other nodes; returns the endpoint with that address."""
         self._ray, self._cluster, self._job, self._listen = cluster.ray, cluster, job, listen
         self._here = cluster.here
-        self._worker = self._ray.remote(self.worker_class)  # once: Ray's driver keeps all that it has defined
+        self._worker = self._ray.remote(self.worker_class)  # defined once: the driver keeps each definition
         self._calls: dict[Any, _Member] = {}
-        self._places: dict[Any, Any] = {}  # placement groups for missing workers, by what is ready when they are
-        self._free: list[_Member] = []  # placed, and in no call
+        self._places: dict[Any, Any] = {}  # placement groups for missing workers, by the references that become ready
+        self._free: list[_Member] = []  # placed, and executing no call
         self._endpoint: Endpoint | None = None
-        self._started = self._most = 0  # ever, and at a time
+        self._started = self._most = 0  # in all, and at a time
         self._reason = ""
         self.lost: Counter[str] = Counter()  # workers, by cause
         self._rejecting: set[str] = set()  # nodes that get no more workers
@@ -62,8 +62,8 @@ class WorkerGroup:
         self._without_step = 0
 
     def start(self) -> None:
-        """Start all workers, and wait until enough have a node; not for those that replace rejected ones. Raises
-        ClusterError if none of them gets there for `Timeouts.place`: many take turns at few CPUs."""
+        """Start all workers, and wait until enough have a node, not counting replacements of rejected ones. Raises
+        ClusterError if no further one starts for `Timeouts.place`: many workers take turns at few CPUs."""
         for _ in range(self._job.workers):
             self._add()
         seconds, least = self._job.timeouts.place, self._job.fewest
@@ -78,15 +78,15 @@ class WorkerGroup:
             self._ended(ready[0])
 
     def connect_to(self, endpoint: Endpoint) -> None:
-        """Send all workers to a server. One that is still with the server before is sent when that is gone."""
+        """Let all workers work for a server; those that still work for the previous one follow when it has ended."""
         self._endpoint = endpoint
         while self._free:
             self._send(self._free[-1])
             self._free.pop()
 
     def watch(self, asked: Any, seconds: float) -> bool:
-        """Wait until the server has answered what was `asked`; whether it has in time. Workers that die are replaced
-        meanwhile, and places that are found are taken."""
+        """Wait for the answer to the call `asked`; returns whether it came in time. Meanwhile workers that die are
+        replaced, and placed workers start to work."""
         while True:
             ready, _ = self._ray.wait([asked, *self._places, *self._calls], num_returns=1, timeout=seconds)
             if not ready:
@@ -96,7 +96,7 @@ class WorkerGroup:
             self._ended(ready[0])
 
     def replace_released(self, lost: list[LostWorker], *, stepped: bool) -> None:
-        """The server is well: replace the workers that it has dropped. lost: those that it says are no more."""
+        """Replace the workers that the server has dropped. lost: the workers that it reports as lost."""
         if stepped:
             self._without_step = 0
         causes = {each.worker: each.cause for each in lost}
@@ -107,11 +107,11 @@ class WorkerGroup:
             self._replace(member, member.cause)
 
     def kill(self, numbers: list[int]) -> None:
-        """Kill and replace unresponsive workers. That their calls end is not waited for: a node that is cut off may
-        keep Ray waiting for a minute."""
+        """Kill and replace unresponsive workers, without waiting for the end of their calls: Ray may wait a minute for
+        a node without connection."""
         for call, member in list(self._calls.items()):
             if member.number in numbers:
-                if member.node == self._here:  # Ray would ask it first, and wait
+                if member.node == self._here:  # Ray would ask it to end, and wait
                     with suppress(ProcessLookupError):
                         os.kill(member.process, signal.SIGKILL)
                 del self._calls[call]
@@ -119,7 +119,7 @@ class WorkerGroup:
                 self._replace(member, UNRESPONSIVE)
 
     def rejected(self) -> list[LostWorker]:
-        """The workers that were rejected since the last call."""
+        """The workers rejected since the last call."""
         found, self._rejected = self._rejected, []
         return found
 
@@ -149,7 +149,7 @@ class WorkerGroup:
         return self._cluster.share(self._job.fewest)
 
     def _add(self) -> None:
-        """One worker more: at once, or as soon as its placement group is ready."""
+        """Add a worker: now, or when its placement group is ready."""
         if self._job.elastic:
             place = self._ray.util.placement_group([{"CPU": self._share}], bundle_label_selector=self._selectors)
             self._places[place.ready()] = place
@@ -158,11 +158,11 @@ class WorkerGroup:
 
     @property
     def _selectors(self) -> list[dict[str, str]] | None:
-        """Which nodes may get a worker, as Ray wants to have it; None if all may."""
+        """The label selectors of nodes that may get a worker; None if all may."""
         return [{NODE: f"!in({', '.join(sorted(self._rejecting))})"}] if self._rejecting else None
 
     def _start(self, options: dict[str, Any], place: Any = None) -> None:
-        """A new worker, with a number of its own."""
+        """Start a worker with a new number."""
         actor = self._worker.options(**options, **NEVER_AGAIN).remote(self._started)
         used = {member.slot for member in [*self._calls.values(), *self._free]}
         slot = next(slot for slot in count() if slot not in used)
@@ -171,18 +171,18 @@ class WorkerGroup:
         self._most = max(self._most, len(self._calls) + len(self._free))
 
     def _ended(self, call: Any) -> None:
-        """A placement group is ready, or a worker's call has ended: it has a node, was released, or is dead."""
+        """Handle a placement group that is ready, or the end of a call: the worker is placed, released, or dead."""
         if call in self._places:
             place = self._places.pop(call)
             there = self._ray.util.scheduling_strategies.PlacementGroupSchedulingStrategy(place)
             self._start({"num_cpus": place.bundle_specs[0]["CPU"], "scheduling_strategy": there}, place)
             return
         member = self._calls.pop(call)
-        self._free.append(member)  # from here on, for `close`, and for a server that is started meanwhile
+        self._free.append(member)  # for `close`, and for a server that starts meanwhile
         try:
             found = get_answer(self._ray, call)
         except ActorLostError as error:
-            if self._endpoint is None:  # at the start: this is no accident
+            if self._endpoint is None:  # at the start it would happen again
                 raise
             self._free.remove(member)
             self._reason = str(error)
@@ -202,9 +202,9 @@ class WorkerGroup:
             self._free.remove(member)
 
     def _send(self, member: _Member) -> None:
-        """Have a worker work for the server."""
+        """Let a worker work for the server."""
         far = member.node != self._here
-        assert self._endpoint is not None, "no worker is sent before there is a server"
+        assert self._endpoint is not None, "workers are sent to a server only"
         if far and self._endpoint.far is None:
             self._endpoint = self._listen()
         member.endpoint = self._endpoint
@@ -222,7 +222,7 @@ class WorkerGroup:
         self._reason = str(error)
         log.warning("worker %d is rejected, and its node gets no other: %s", member.number, self._reason)
         self._rejected.append(LostWorker(member.number, self._cluster.host(member.node), REJECTED, self._reason))
-        for ready, place in list(self._places.items()):  # reserve anew, elsewhere
+        for ready, place in list(self._places.items()):  # reserve again, on other nodes
             del self._places[ready]
             self._ray.util.remove_placement_group(place)
             self._add()
@@ -235,12 +235,12 @@ class WorkerGroup:
                 raise error
 
     def _replace(self, member: _Member, cause: str) -> None:
-        self._release(member)  # it may only have stopped serving
+        self._release(member)  # its process may still run
         self.lost[cause] += 1
         log.info("worker %d is replaced: %s: %s", member.number, cause, self._reason)
         self._without_step += 1
         if self._without_step > self._job.max_deaths * self._most:
             raise ClusterError(
-                f"{self._without_step} workers have gone without a step between, the last one so: {self._reason}"
+                f"{self._without_step} workers were lost without completing a step; last error: {self._reason}"
             )
         self._add()

@@ -1,4 +1,4 @@
-"""A worker's end of the message path: takes units from the parameter server, and answers them."""
+"""The worker's end of the message path: receives units from the parameter server and answers them."""
 
 import logging
 import os
@@ -27,12 +27,12 @@ SPIN_SECONDS = 0.002
 
 
 class WorkerClient:
-    """Connects to the server; then `units` are to be answered one by one, in order."""
+    """A connection to the server. Its `units` must be answered one by one, in order."""
 
     def __init__(
         self, address: protocol.Address, secret: bytes, hello: protocol.Hello, shape: Shape, timeouts: Timeouts
     ) -> None:
-        """Raises ClusterError if the server rejects the worker, and ConnectionError if it cannot be reached."""
+        """Connect. Raises ClusterError if the server rejects the worker, ConnectionError if it cannot be reached."""
         self._silence = timeouts.server
         try:
             self._wire = FrameSocket(protocol.connect(address, timeouts.handshake))
@@ -53,7 +53,7 @@ class WorkerClient:
             raise ConnectionError(
                 f"worker {hello.worker} cannot reach the server at {address}: {error!r}; can their nodes connect?"
             ) from None
-        # If nothing is shared one buffer each is enough: an array is sent on before the next one comes.
+        # Over a network one buffer each is enough: an array is sent before the next one arrives.
         self._weights = shared or [Weights(shape)]
         self._gradients = answers or [Weights(shape)]
         self._shared = welcome.shared
@@ -63,20 +63,20 @@ class WorkerClient:
         log.info("worker %d connected to the server at %s: %s", hello.worker, address, how)
 
     def _shake_hands(self, secret: bytes, hello: protocol.Hello) -> protocol.Welcome:
-        """The server's welcome. Raises ValueError if it does not know the secret."""
+        """Authenticate; returns the server's welcome. Raises ValueError if the server does not know the secret."""
         handshake = Handshake(secret)
         self._wire.send(handshake.hello(self._frame(), protocol.pack(hello)))
         self._flush()
         return protocol.unpack(handshake.read_welcome(self._frame()), protocol.Welcome)
 
     def _map(self, welcome: protocol.Welcome, shape: Shape) -> tuple[list[Weights], list[Weights]]:
-        """The buffers that are shared with the server: of weights, and of gradients."""
+        """The buffers shared with the server: for weights, and for gradients."""
         if not welcome.shared:
             return [], []
         self._readable.poll(1000 * self._silence)
         _, descriptors, *_ = socket.recv_fds(self._wire.socket, 1, 2)
         if len(descriptors) != 2:
-            raise ValueError(f"{len(descriptors)} descriptors came, expected 2")
+            raise ValueError(f"received {len(descriptors)} descriptors, expected 2")
         regions = [
             Region(descriptor, count, shape.size)
             for descriptor, count in zip(descriptors, (welcome.slots, CREDITS), strict=True)
@@ -87,7 +87,7 @@ class WorkerClient:
         return weights, gradients
 
     def _frame(self) -> bytes:
-        """The next frame of the handshake. Raises TimeoutError if none comes for as long as the server may be busy."""
+        """The next frame of the handshake. Raises TimeoutError if none arrives while the server may still be busy."""
         deadline = time.monotonic() + self._silence
         while (frame := self._wire.receive()) is None:
             if not self._readable.poll(1000 * max(0.0, deadline - time.monotonic())):
@@ -95,13 +95,13 @@ class WorkerClient:
         return frame
 
     def _flush(self) -> None:
-        """Wait until all is sent."""
+        """Wait until everything is sent."""
         while self._wire.unsent:
             self._writable.poll()
             self._wire.flush()
 
     def units(self) -> Iterator[tuple[Unit, Weights]]:
-        """Units and their weights as they come, until the server says that there are no more, or goes away."""
+        """Units and their weights as they arrive, until the server ends the stream or the connection ends."""
         while True:
             start = time.monotonic()
             try:
@@ -115,7 +115,9 @@ class WorkerClient:
                 unit, slot, follows = protocol.unpack_unit(frame)
                 weights = self._weights[slot if self._shared else 0]
                 if follows not in (0, weights.flat.nbytes):
-                    raise ValueError(f"{follows:,} bytes of weights are announced, expected {weights.flat.nbytes:,}")
+                    raise ValueError(
+                        f"the server announced {follows:,} bytes of weights, expected {weights.flat.nbytes:,}"
+                    )
                 while follows and not self._wire.receive_array(weights.flat):
                     self._readable.poll()
             except (EOFError, OSError) as error:
@@ -128,21 +130,21 @@ class WorkerClient:
             yield unit, weights
 
     def gradient(self) -> Weights:
-        """Where the next answer's gradient is to be written."""
+        """The buffer for the gradient of the next answer."""
         return self._gradients[self._next]
 
     def answer(self, unit: Unit, row_stats: RowStats) -> None:
-        """Send the gradient in `gradient` as the answer to `unit`."""
+        """Send the gradient in the buffer `gradient` as the answer to `unit`."""
         array = None if self._shared else self.gradient().flat
         follows = 0 if array is None else array.nbytes
         self._wire.send(protocol.pack_answer(unit, row_stats, self._next, follows, self._waited), array)
         self._flush()
         self._next = (self._next + 1) % len(self._gradients)
-        os.sched_yield()  # to the server, if it has to share this core
+        os.sched_yield()  # to the server, which may share this core
 
     def fail(self, error: BaseException) -> None:
-        """Tell the server why there will be no more answers."""
-        with suppress(OSError):  # it may be gone
+        """Send the server the error that ends this worker."""
+        with suppress(OSError):  # the server may have ended
             self._wire.send(protocol.pack_failure(error))
             self._flush()
 
@@ -151,8 +153,10 @@ class WorkerClient:
 
 
 def run_worker(worker: Worker, client: WorkerClient) -> int:
-    """Answer units until there are no more; returns how many. An error is told to the server, and raised as one of
-    ours."""
+    """Answer units until there are no more; returns their number.
+
+    An error is sent to the server, and raised as a `DdmlpError`.
+    """
     answered = 0
     debug = log.isEnabledFor(logging.DEBUG)  # asked once: a unit costs nothing if it is not logged
     try:
@@ -166,7 +170,7 @@ def run_worker(worker: Worker, client: WorkerClient) -> int:
             try:
                 client.answer(unit, row_stats)
             except OSError:
-                break  # the server is gone, and with it whoever waits for an answer
+                break  # the server has ended
             answered += 1
             if debug:
                 log.debug("%s computed, of %d rows", unit, row_stats.rows)

@@ -1,4 +1,4 @@
-"""A pool's connections: with workers, and with clients that may become workers, watched by one selector."""
+"""The connections of a pool, with workers and with clients in a handshake, watched by one selector."""
 
 import logging
 import selectors
@@ -18,20 +18,20 @@ log = logging.getLogger(__name__)
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
-Ready = list[tuple[selectors.SelectorKey, int]]  # sockets, and what each is ready for
+Ready = list[tuple[selectors.SelectorKey, int]]  # sockets, and the events that each is ready for
 
 
 class Connections:
-    """Waits for all sockets at once, and for none alone.
+    """Waits for all sockets at once, never for one alone.
 
-    Bounds are on a clock of its own, `waited`: the seconds in which it waited and nothing came. So no worker is late
-    because the server was busy.
+    Time limits are measured on the clock `waited`: the seconds spent waiting for sockets. So no worker is late because
+    the server was busy.
     """
 
     def __init__(
         self, shape: Shape, hello: protocol.Hello, secret: bytes, weights: Region, lost: LostWorkers, timeouts: Timeouts
     ) -> None:
-        """See `HandshakeListener`."""
+        """The parameters are those of `HandshakeListener`."""
         self.peers: dict[int, Peer] = {}
         self.waited = 0.0
         self._lost, self._timeouts = lost, timeouts
@@ -41,22 +41,22 @@ class Connections:
         )
 
     def listen(self, address: protocol.Address) -> protocol.Address:
-        """Accept workers at `address`; returns it, with the port that a port of 0 has become. Raises ClusterError."""
+        """Accept workers at `address`; returns the bound address (port 0: a free port). Raises ClusterError."""
         return self._listener.open(address)
 
     def look(self) -> Ready:
-        """What is ready now."""
+        """The sockets that are ready now."""
         return self._selector.select(0)
 
     def wait(self, until: float) -> Ready:
-        """What is ready, after waiting for it at most until then, a time of `time.monotonic`."""
+        """The sockets that are ready, after waiting at most until a time of `time.monotonic`."""
         start = time.monotonic()
         ready = self._selector.select(max(0.0, until - start))
         self.waited += time.monotonic() - start
         return ready
 
     def attend(self, source: object) -> bool:
-        """Handle a socket that is ready and not a worker's; returns whether a worker has joined."""
+        """Handle a ready socket that belongs to no worker; returns whether a worker has joined."""
         peer = self._listener.attend(source, self.waited)
         if peer is None:
             return False
@@ -67,7 +67,7 @@ class Connections:
         return True
 
     def note_active(self, peer: Peer) -> None:
-        """To be called if something was sent to a worker, or came from it: watches for the rest of a message."""
+        """Note that a message was sent to a worker or received from it, and watch for the rest of a partial one."""
         peer.active = self.waited
         if peer.under_way:
             if peer.begun is None:
@@ -78,13 +78,15 @@ class Connections:
             self._selector.modify(peer.wire, READ, peer)
 
     def late(self, overdue: Collection[int]) -> Iterator[tuple[Peer, str]]:
-        """The workers that take too long with a message, and those of the `overdue` ones that take too long with an
-        answer, and why. Clients that take too long with the handshake are dropped. To be called if nothing is ready."""
+        """The workers to give up, and why: a message takes too long, or, if they are `overdue`, their answer does.
+
+        Clients whose handshake takes too long are dropped. Call this only if no socket is ready.
+        """
         self._listener.drop_late(self.waited)
         for peer in [*self.peers.values()]:
             transfer = peer.transfer_seconds(self._timeouts)
             message = self._timeouts.message + transfer
-            # What was sent may still be in the buffers of its host or of this one.
+            # The data may still be in the buffers of either host.
             answer = self._timeouts.unresponsive + 2 * transfer
             if peer.begun is not None and self.waited > peer.begun + message:
                 yield peer, f"a message to or from it takes longer than {message:g} s"
@@ -92,7 +94,7 @@ class Connections:
                 yield peer, f"it has not answered for {answer:g} s"
 
     def remove(self, peer: Peer, cause: str, reason: str) -> bool:
-        """Close a worker's connection; whether it was still there."""
+        """Close a worker's connection; returns whether it was open."""
         if self.peers.pop(peer.worker, None) is None:
             return False
         self._selector.unregister(peer.wire)
@@ -103,7 +105,7 @@ class Connections:
         return True
 
     def close(self) -> None:
-        """Close all."""
+        """Close all connections and stop listening."""
         self._listener.close()
         for peer in self.peers.values():
             peer.close()

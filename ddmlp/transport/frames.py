@@ -1,10 +1,10 @@
-"""Messages over a socket that never wait: what has come is read, what can be sent is sent, the rest later.
+"""Messages over a non-blocking socket.
 
-A frame is its length, checksums, and so many bytes. An array follows a frame that announces its size, as its bytes
-alone. It is sent from where it lies, and received into where it is to lie: an array is never copied.
+A frame is a head, with its length and checksums, and its bytes. An array may follow a frame that announces its size.
+It is sent from its own memory and received into its destination: arrays are never copied.
 
-TCP's own checksum has 16 bits, which is too few for the messages of a long run between machines; and a bit that flips
-in a gradient would go unnoticed into the weights.
+The checksum of TCP has 16 bits, too few for the messages of a long run between machines: a flipped bit in a gradient
+would reach the weights.
 """
 
 import socket
@@ -17,20 +17,20 @@ import numpy as np
 from ddmlp.nn.weights import Floats
 
 LONGEST = 1 << 16  # bytes of a frame
-IDLE, INTERVAL, PROBES = 10, 5, 3  # of TCP's keepalive: seconds, seconds, count; so a host that is gone is noticed
+IDLE, INTERVAL, PROBES = 10, 5, 3  # TCP keepalive: seconds, seconds, count; it detects a lost host
 
-COLUMNS = 509  # a prime, so that no regular fault falls into the same one again and again
+COLUMNS = 509  # a prime, so that a periodic fault does not hit the same column each time
 
-_HEAD = struct.Struct("<III")  # of a frame: its length, its checksum, that of the array behind it
+_HEAD = struct.Struct("<III")  # length of the frame, its checksum, the checksum of the array that follows
 
 
 class FrameSocket:
-    """One end of a connection. All methods raise OSError if the connection is broken, EOFError if it was closed."""
+    """One end of a connection. All methods raise OSError if the connection breaks, EOFError if it was closed."""
 
     def __init__(self, end: socket.socket) -> None:
         end.setblocking(False)
         self.socket = end
-        self._incoming = bytearray()  # the beginning of a frame
+        self._incoming = bytearray()  # the part of a frame that has arrived
         self._received = 0  # bytes of the array that is arriving
         self._checksum = 0  # what it must have
         self._outgoing: deque[memoryview] = deque()
@@ -42,22 +42,24 @@ class FrameSocket:
                     end.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
     def fileno(self) -> int:
-        """So that a selector takes it for the socket."""
+        """The descriptor of the socket, for selectors."""
         return self.socket.fileno()
 
     @property
     def unsent(self) -> bool:
-        """Whether there is something left to `flush`."""
+        """Whether data are left to `flush`."""
         return bool(self._outgoing)
 
     @property
     def unread(self) -> bool:
-        """Whether a frame or an array has begun to arrive, and is not complete."""
+        """Whether a frame or an array has arrived in part."""
         return bool(self._incoming or self._received)
 
     def send(self, frame: bytes, array: Floats | None = None) -> None:
-        """Send a frame, and an array behind it, as far as the socket takes them. The array must not be changed before
-        all is sent."""
+        """Send a frame, and an array after it, as far as the socket accepts them.
+
+        The array must not change before everything is sent.
+        """
         head = _HEAD.pack(len(frame), zlib.crc32(frame), 0 if array is None else checksum(array))
         self._outgoing.append(memoryview(head + frame))
         if array is not None:
@@ -65,7 +67,7 @@ class FrameSocket:
         self.flush()
 
     def flush(self) -> None:
-        """Send more of what is left, as far as the socket takes it."""
+        """Send unsent data, as far as the socket accepts them."""
         outgoing = self._outgoing
         while outgoing:
             try:
@@ -78,17 +80,17 @@ class FrameSocket:
                 outgoing[0] = outgoing[0][sent:]
 
     def receive(self, usual: int = 0) -> bytes | None:
-        """The next frame; None if it has not come whole.
+        """The next frame; None if it has not arrived completely.
 
-        usual: the size of most frames, to read them at once. A shorter one must be the last. Raises ValueError for one
-        that is too long, or damaged.
+        usual: the size of most frames, which are then read by one call. Only the last frame may be shorter. Raises
+        ValueError if the frame is too long or damaged.
         """
         incoming, end = self._incoming, _HEAD.size + usual
         while True:
             if len(incoming) >= _HEAD.size:
                 length, expected, self._checksum = _HEAD.unpack_from(incoming)
                 if length > LONGEST:
-                    raise ValueError(f"a message of {length:,} bytes came, expected at most {LONGEST:,}")
+                    raise ValueError(f"received a message of {length:,} bytes, expected at most {LONGEST:,}")
                 end = _HEAD.size + length
                 if len(incoming) >= end:
                     frame = bytes(incoming[_HEAD.size : end])
@@ -104,8 +106,10 @@ class FrameSocket:
             incoming += more
 
     def receive_array(self, out: Floats) -> bool:
-        """Receive more of the array behind a frame into `out`; whether it is complete. Raises ValueError if it is
-        damaged."""
+        """Receive more of the array after a frame into `out`; returns whether it is complete.
+
+        Raises ValueError if the array is damaged.
+        """
         view = out.data.cast("B")
         while self._received < len(view):
             try:
@@ -125,9 +129,9 @@ class FrameSocket:
 
 
 def checksum(array: Floats) -> int:
-    """Of float32 numbers: the CRC-32 of the sums of their columns, as words of 64 bits in rows of `COLUMNS`.
+    """The checksum of float32 numbers: taken as 64-bit words in rows of `COLUMNS`, the CRC-32 of the column sums.
 
-    Nine times faster than CRC-32 of all, which would take a tenth of the time of a step in a fast network.
+    It is nine times faster than the CRC-32 of all bytes, which would take a tenth of a step's time in a fast network.
     """
     whole = array.size - array.size % (2 * COLUMNS)
     sums = array[:whole].view(np.uint64).reshape(-1, COLUMNS).sum(axis=0)
@@ -136,4 +140,4 @@ def checksum(array: Floats) -> int:
 
 def _compare(found: int, expected: int) -> None:
     if found != expected:
-        raise ValueError(f"a message came damaged: its checksum is {found:08x}, expected {expected:08x}")
+        raise ValueError(f"received a damaged message: its checksum is {found:08x}, expected {expected:08x}")

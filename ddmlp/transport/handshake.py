@@ -1,10 +1,10 @@
-"""How server and worker prove to each other that they know the run's secret, which is never sent (HMAC-SHA256).
+"""Mutual authentication of server and worker by HMAC-SHA256 (RFC 2104). The secret of the run is never sent.
 
     server -> worker   a challenge: random bytes
     worker -> server   digest, another challenge, hello
     server -> worker   digest, welcome
 
-Each digest covers both challenges and the message that goes with it, so neither can be used again, or for another.
+Each digest covers both challenges and the message after it, so it is valid for this connection and message only.
 """
 
 import hmac
@@ -15,7 +15,7 @@ DIGEST = 32  # bytes
 
 
 class Handshake:
-    """One end's part in it. `challenge`: what it asks of the other end."""
+    """One end of a handshake. `challenge`: random bytes for the other end."""
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
@@ -25,12 +25,12 @@ class Handshake:
     def hello(self, challenge: bytes, message: bytes) -> bytes:
         """The worker's answer to the server's challenge, with a message."""
         if len(challenge) != CHALLENGE:
-            raise ValueError(f"a challenge of {len(challenge)} bytes came, expected {CHALLENGE}")
+            raise ValueError(f"received a challenge of {len(challenge)} bytes, expected {CHALLENGE}")
         self._other = challenge
         return self._digest(b"worker", challenge, self.challenge, message) + self.challenge + message
 
     def read_hello(self, frame: bytes) -> bytes:
-        """The message of a worker that knows the secret. Raises ValueError for one that does not."""
+        """The message of a worker. Raises ValueError if it does not know the secret."""
         digest, self._other = frame[:DIGEST], frame[DIGEST : DIGEST + CHALLENGE]
         message = frame[DIGEST + CHALLENGE :]
         self._check(digest, self._digest(b"worker", self.challenge, self._other, message))
@@ -41,7 +41,7 @@ class Handshake:
         return self._digest(b"server", self.challenge, self._other, message) + message
 
     def read_welcome(self, frame: bytes) -> bytes:
-        """The message of a server that knows the secret. Raises ValueError for one that does not."""
+        """The message of the server. Raises ValueError if it does not know the secret."""
         digest, message = frame[:DIGEST], frame[DIGEST:]
         self._check(digest, self._digest(b"server", self._other, self.challenge, message))
         return message

@@ -20,12 +20,12 @@ from ddmlp.transport.shared_memory import Region
 
 log = logging.getLogger(__name__)
 
-MAX_HANDSHAKES = 64  # under way; if another client connects, the oldest one is dropped
+MAX_HANDSHAKES = 64  # at a time; if another client connects, the oldest handshake is dropped
 
 
 @dataclass(eq=False)
 class Guest:
-    """A client that has connected, and has not proved yet that it is a worker."""
+    """A client that has connected and is not authenticated yet."""
 
     wire: FrameSocket
     handshake: Handshake
@@ -37,7 +37,7 @@ class Guest:
 class HandshakeListener:
     """Accepts each worker that knows the secret and would compute the same bits as all others.
 
-    Nothing here waits: a client that connects and says nothing stops no training, and keeps nobody out.
+    Nothing here blocks: a silent client neither stops the training nor keeps other clients from connecting.
     """
 
     def __init__(
@@ -51,15 +51,18 @@ class HandshakeListener:
         connected: Callable[[int], bool],
         timeouts: Timeouts,
     ) -> None:
-        """hello: what a worker must agree with; weights: shared with workers on this machine; selector: where
-        sockets are watched; lost: who was rejected; connected: whether a worker of that number is connected already."""
+        """Listen nowhere yet.
+
+        hello: the server's, which a worker's must match; weights: shared with workers on this machine; selector:
+        watches the sockets; lost: collects rejected workers; connected: whether the worker with a number is connected.
+        """
         self._shape, self._hello, self._secret, self._weights = shape, hello, secret, weights
         self._selector, self._lost, self._connected, self._timeouts = selector, lost, connected, timeouts
         self._listeners: list[socket.socket] = []
         self._guests: dict[Guest, None] = {}  # the oldest first
 
     def open(self, address: protocol.Address) -> protocol.Address:
-        """Listen at `address`; returns it, with the port that a port of 0 has become. Raises ClusterError."""
+        """Listen at `address`; returns the bound address (port 0: a free port). Raises ClusterError."""
         try:
             listener = protocol.listen(address)
         except OSError as error:
@@ -71,7 +74,7 @@ class HandshakeListener:
         return bound
 
     def attend(self, source: object, now: float) -> Peer | None:
-        """Handle what is ready: a listener of this, or a guest; returns a worker if it has become one."""
+        """Handle a ready socket, of a listener or a guest; returns the worker if a guest was accepted."""
         if isinstance(source, Guest):
             return self._greet(source)
         assert isinstance(source, socket.socket)
@@ -79,7 +82,7 @@ class HandshakeListener:
         return None
 
     def drop_late(self, now: float) -> None:
-        """Drop those that have taken too long."""
+        """Drop the clients whose handshake takes too long."""
         for guest in [guest for guest in self._guests if now > guest.since + self._timeouts.handshake]:
             self._reject(guest, f"its handshake took longer than {self._timeouts.handshake:g} s")
 
@@ -90,11 +93,11 @@ class HandshakeListener:
             self._drop(guest)
 
     def _accept(self, listener: socket.socket, now: float) -> None:
-        """Begin the handshake with the client that waits at `listener`."""
+        """Begin the handshake with the next client at `listener`."""
         try:
             end, address = listener.accept()
         except OSError:
-            return  # gone again
+            return  # the client has disconnected
         if len(self._guests) >= MAX_HANDSHAKES:
             self._reject(next(iter(self._guests)), f"{MAX_HANDSHAKES} newer handshakes are under way")
         shared = listener.family == socket.AF_UNIX
@@ -108,7 +111,7 @@ class HandshakeListener:
         self._selector.register(guest.wire, selectors.EVENT_READ, guest)
 
     def _greet(self, guest: Guest) -> Peer | None:
-        """Accept a worker that has said hello, or reject it with the reason; drop a client that says something else."""
+        """Read the hello of a client; accept the worker, or reject it with the reason."""
         region, who = None, f"a client at {guest.address}"
         try:
             frame = guest.wire.receive()
@@ -120,7 +123,7 @@ class HandshakeListener:
             if refused is not None:
                 self._lost.add(hello.worker, protocol.printable(hello.host), REJECTED, refused)
             elif self._connected(hello.worker):
-                refused = f"there is a worker {hello.worker} already"
+                refused = f"worker {hello.worker} is connected already"
             elif guest.shared:
                 try:
                     region = Region.create(CREDITS, self._shape.size)

@@ -1,4 +1,4 @@
-"""The workers that a pool has lost, and whether the run or a host is at fault if one cannot compute a unit."""
+"""The workers that a pool has lost, and whether a failed unit is the fault of the run or of a host."""
 
 from collections import deque
 
@@ -6,7 +6,7 @@ from ddmlp.errors import DatasetError, DdmlpError
 from ddmlp.training.messages import Unit
 from ddmlp.training.worker_pool import LostWorker
 
-REMEMBERED = 1000  # of the newest
+REMEMBERED = 1000  # the newest ones
 NAMED = 3  # in an error
 
 
@@ -20,27 +20,28 @@ class LostWorkers:
 
     @property
     def newest(self) -> list[LostWorker]:
-        """In the order in which they were lost."""
+        """The newest ones, in the order in which they were lost."""
         return [*self._newest]
 
     def add(self, worker: int, host: str, cause: str, reason: str) -> None:
-        """A worker was lost."""
+        """Record a lost worker."""
         self.count += 1
         self._newest.append(LostWorker(worker, host, cause, reason))
 
     def check_failure(self, unit: Unit | None, worker: int, host: str, error: DdmlpError, *, beside: bool) -> None:
-        """Raise the error of a worker that could not compute a unit if it is the run's, and not that of its host.
+        """Raise the error of a worker that could not compute a unit if the run is at fault, not the worker's host.
 
-        A worker `beside` the server reads the server's own data; and what two hosts cannot compute, none can.
+        That is so if a worker on another host failed with the same unit, or if the worker is `beside` the server, and
+        reads the same data.
         """
         first = host if unit is None else self._failed_on.setdefault(unit, host)
         if first != host or (beside and isinstance(error, DatasetError)):
             raise type(error)(f"worker {worker} on {host}: {error}")
 
     def answered(self, unit: Unit) -> None:
-        """A unit was computed, so an earlier failure on it was the fault of a host."""
+        """Record that a unit was computed: an earlier failure with it was the fault of a host."""
         self._failed_on.pop(unit, None)
 
     def __str__(self) -> str:
-        """The newest ones and why, for the end of a message; empty if there are none."""
+        """The newest ones and the reasons, to append to a message; empty if there are none."""
         return "".join(f"; {lost}" for lost in self.newest[-NAMED:])

@@ -16,9 +16,9 @@ log = logging.getLogger(__name__)
 
 
 class Peer:
-    """A worker that is connected: slots of shared memory, or a buffer and the version that it was sent.
+    """A connected worker: its slots of shared memory, or a buffer and the version of the weights sent to it last.
 
-    Nothing here waits: a message may be under way for a while, in each direction. Times are on the clock of
+    Nothing here blocks: in each direction, a message may be incomplete for a while. Times are on the clock of
     `Connections`.
     """
 
@@ -28,24 +28,23 @@ class Peer:
         self.worker, self.host, self.wire, self.region = worker, host, wire, region
         self.version = -1
         self.answered = 0
-        self.active = 0.0  # when something was last sent to it, or came from it
-        self.begun: float | None = None  # when the message that is under way began
+        self.active = 0.0  # when data were last sent or received
+        self.begun: float | None = None  # when the incomplete message began
         self._buffers = buffers
         self._debug = log.isEnabledFor(logging.DEBUG)  # asked once: a unit costs nothing if it is not logged
         self._arriving: tuple[Unit, RowStats, int, float] | None = None  # an answer whose gradient follows
 
     @property
     def under_way(self) -> bool:
-        """Whether a message is, in either direction."""
+        """Whether a message is incomplete, in either direction."""
         return self._arriving is not None or self.wire.unsent or self.wire.unread
 
     def transfer_seconds(self, timeouts: Timeouts) -> float:
-        """How long an array may take over the network; none if it lies in shared memory."""
+        """How long the transfer of an array may take; 0 if arrays are in shared memory."""
         return 0.0 if self.region else self._buffers[0].nbytes / timeouts.bytes_per_second
 
     def send(self, unit: Unit, slot: int, weights: Floats | None) -> None:
-        """Give it a unit; weights: what to send with it, if they lie in no shared slot and it does not have them.
-        Raises OSError."""
+        """Send a unit. weights: sent with it, unless they are shared or the worker has them. Raises OSError."""
         self.wire.send(protocol.pack_unit(unit, slot, 0 if weights is None else weights.nbytes), weights)
         if weights is not None:
             self.version = unit.version
@@ -53,10 +52,10 @@ class Peer:
             log.debug("%s to worker %d", unit, self.worker)
 
     def receive(self, asked: Unit | None) -> Gradient | None:
-        """The answer to the unit that it was asked for first; None if it has not come whole.
+        """The answer to the unit `asked`; None if it has not arrived completely.
 
-        Raises EOFError and OSError if the connection has ended, ValueError if what came makes no sense, and the error
-        of a worker that fails.
+        Raises EOFError and OSError if the connection has ended, ValueError if the message is malformed, and the error
+        of a worker that has failed.
         """
         try:
             if self._arriving is None:
@@ -85,9 +84,9 @@ class Peer:
             unit, row_stats, slot, follows, waited = protocol.unpack_answer(frame)
             buffer = self._buffers[slot]
         except (struct.error, IndexError) as error:
-            raise ValueError(f"its answer makes no sense: {error}") from None
+            raise ValueError(f"its answer is malformed: {error}") from None
         if unit != asked:
-            raise ValueError(f"its answer is to {unit}, which it was not asked for")
+            raise ValueError(f"its answer is to {unit}, expected {asked}")
         if follows != (expected := 0 if self.region else buffer.nbytes):
             raise ValueError(f"its answer announces {follows:,} bytes of a gradient, expected {expected:,}")
         return unit, row_stats, slot, waited

@@ -1,6 +1,6 @@
-"""What the parameter server and a worker say to each other, over a socket.
+"""The messages between the parameter server and a worker, over a socket.
 
-On one machine the arrays lie in shared memory and only keys are sent; between machines each array follows its frame.
+On one machine arrays are in shared memory and only keys are sent; between machines each array follows its frame.
 Nothing is pickled.
 
     worker  -> server   hello: JSON, see `Hello`, after a challenge (handshake.py)
@@ -24,8 +24,8 @@ from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.messages import Unit
 
 VERSION = 8  # of this protocol and of the layout of shared memory; both ends must have the same
-BACKLOG = 1024  # connections that the system takes while the server does something else
-LONGEST_TEXT = 2000  # characters of another process's words
+BACKLOG = 1024  # connections that the system accepts while the server is busy
+LONGEST_TEXT = 2000  # characters of a text from another process
 
 Address = str | tuple[str, int]  # a Unix socket's path, or host and port
 
@@ -40,11 +40,10 @@ T = TypeVar("T")
 
 
 class Hello(Struct, frozen=True):
-    """Which worker connects, what it would compute, and where.
+    """A worker's description of itself.
 
-    arithmetic: its answer to the known-answer test. This, the protocol, the dataset and the settings must be as the
-    server has them; the others say in words what differs: what computes, on which host, with which versions of what, on
-    which data.
+    protocol, arithmetic (its answer to the known-answer test), dataset_sha256 and config must be equal to the server's.
+    The other fields explain a difference: the processor, the host, the versions of libraries, and the dataset.
     """
 
     worker: Annotated[int, Meta(ge=-1, lt=2**31)]
@@ -58,12 +57,12 @@ class Hello(Struct, frozen=True):
     dataset: str = ""
 
     def difference(self, other: "Hello") -> str | None:
-        """The first thing that keeps a worker from working for this server, in words; None if there is none."""
+        """The first reason why a worker cannot work for this server, in words; None if there is none."""
         found = None
         if other.protocol != self.protocol:
             found = (
-                f"it speaks version {other.protocol} of the protocol, the server {self.protocol}: install one ddmlp on "
-                "all hosts"
+                f"it has version {other.protocol} of the protocol, the server {self.protocol}; install the same "
+                "ddmlp on all hosts"
             )
         elif other.arithmetic != self.arithmetic:
             found = (
@@ -94,15 +93,15 @@ def _differs(mine: Mapping[str, object], theirs: Mapping[str, object], name: str
 
 
 def printable(text: str) -> str:
-    """A text from another process: in one line, without control characters, and cut if it is long."""
+    """A text from another process, in one line: control characters are escaped, and a long text is cut."""
     if len(text) > LONGEST_TEXT:
         text = text[:LONGEST_TEXT] + " ..."
     return errors.printable(text)
 
 
 class Welcome(Struct, frozen=True):
-    """Whether arrays are shared with the worker, in how many slots the weights lie then, and why it is refused, if it
-    is."""
+    """The server's answer: whether arrays are shared, the number of slots of the weights then, and why the worker is
+    rejected, if it is."""
 
     shared: bool
     slots: int
@@ -157,7 +156,7 @@ def unpack_answer(frame: bytes) -> tuple[Unit, RowStats, int, int, float]:
 
 def _check(kind: bytes, expected: bytes) -> None:
     if kind != expected:
-        raise ValueError(f"a message of kind {kind!r} came, expected {expected!r}")
+        raise ValueError(f"received a message of kind {kind!r}, expected {expected!r}")
 
 
 def pack_failure(error: BaseException) -> bytes:
@@ -165,14 +164,14 @@ def pack_failure(error: BaseException) -> bytes:
 
 
 def unpack_failure(frame: bytes) -> DdmlpError:
-    """The error that a worker has reported, as one of ours; raises ValueError if the frame makes no sense."""
+    """The error that a worker has reported, as a `DdmlpError`; raises ValueError if the frame is malformed."""
     found = unpack(frame[1:], Failure)
     kind = {each.__name__: each for each in (DatasetError, MachineError)}.get(found.error, ClusterError)
     return kind(printable(found.message))
 
 
 def listen(address: Address) -> socket.socket:
-    """A socket that listens at a Unix socket's path, or at host and port (0: any free one)."""
+    """A socket that listens at the path of a Unix socket, or at host and port (0: a free port)."""
     if isinstance(address, tuple):
         return socket.create_server(address, backlog=BACKLOG)
     listener = socket.socket(socket.AF_UNIX)
@@ -186,7 +185,7 @@ def listen(address: Address) -> socket.socket:
 
 
 def connect(address: Address, seconds: float) -> socket.socket:
-    """A connection to what listens there. Raises OSError if there is none, over a network within so many seconds."""
+    """A connection to a listening socket. Raises OSError; over a network, within so many seconds."""
     if isinstance(address, tuple):
         return socket.create_connection(address, seconds)
     end = socket.socket(socket.AF_UNIX)

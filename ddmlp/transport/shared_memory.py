@@ -1,4 +1,4 @@
-"""Memory that processes of one machine share, with no name that could leak."""
+"""Memory shared by processes of one machine, without a name that could leak."""
 
 import mmap
 import os
@@ -12,7 +12,7 @@ from ddmlp.nn.weights import CACHE_LINE, Floats
 
 
 class Region:
-    """A mapped file that has no name any more: it is gone with the last process that maps it, however that ends.
+    """A mapped file without a name: the system frees it when the last process that maps it ends.
 
     It holds `count` float32 buffers of `size` numbers each. Another process maps the region by its descriptor.
     """
@@ -25,14 +25,14 @@ class Region:
 
     @classmethod
     def create(cls, count: int, size: int) -> "Region":
-        """A new region of zeros, in memory if there is room, else on disk; raises ClusterError."""
+        """A new region of zeros, in memory if it has room, else on disk; raises ClusterError."""
         length = count * _stride(size)
         for folder in ("/dev/shm", tempfile.gettempdir()):
             if not Path(folder).is_dir():
                 continue
             try:
                 with tempfile.TemporaryFile(dir=folder) as file:
-                    # Room is taken now: a page that is missing later would kill the process that touches it.
+                    # Allocate now: a page that is missing later would kill the process that touches it.
                     _allocate(file.fileno(), length)
                     return cls(os.dup(file.fileno()), count, size)
             except OSError:  # full, or not writable
@@ -43,7 +43,7 @@ class Region:
         )
 
     def close(self) -> None:
-        """Let go of the descriptor; the memory goes with the last array that uses it."""
+        """Close the descriptor; the memory is freed with the last array that uses it."""
         os.close(self.descriptor)
 
 

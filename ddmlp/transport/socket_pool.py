@@ -1,4 +1,4 @@
-"""The parameter server's end of the message path: workers in other processes, reached by sockets."""
+"""The server's end of the message path: a pool of workers in other processes, connected by sockets."""
 
 import os
 import time
@@ -26,8 +26,8 @@ TIME_SLICE = 256  # units after which workers that share a core take turns
 class SocketWorkerPool:
     """Workers in other processes; a `WorkerPool`.
 
-    They connect to one of `addresses`: a Unix socket on this machine, where arrays are shared, or host and port. Each
-    proves that it knows `secret`, and is accepted if it would compute the same bits.
+    Workers connect to one of `addresses`: a Unix socket on this machine, where arrays are shared, or host and port. A
+    worker is accepted if it knows `secret` and would compute the same bits.
     """
 
     def __init__(
@@ -43,8 +43,11 @@ class SocketWorkerPool:
         cores: int = CORES,
         time_slice: int = TIME_SLICE,
     ) -> None:
-        """capacity: of the queue; window: the most open steps; cores: how many workers here compute at a time. Raises
-        ClusterError."""
+        """Listen at the addresses. Raises ClusterError.
+
+        capacity: of the queue; window: the maximum number of open steps; cores: the number of workers on this machine
+        that compute at a time; time_slice: units after which workers that share a core take turns.
+        """
         self._timeouts = timeouts or Timeouts()
         self._cores, self._time_slice = cores, time_slice
         self._queue = UnitQueue(capacity, self._timeouts)
@@ -64,13 +67,13 @@ class SocketWorkerPool:
 
     @property
     def count(self) -> int:
-        """How many workers there are."""
+        """The number of connected workers."""
         return len(self._peers)
 
     @property
     def parallel(self) -> int:
-        """How many can compute at a time, without those that are overdue or rest: those on this machine share its
-        cores."""
+        """The number of workers that can compute at a time. Those here share its cores; overdue and resting ones do
+        not count."""
         here = sum(peer.region is not None for peer in self._peers.values())
         busy = self.count - self._queue.overdue - len(self._queue.resting)
         return min(busy, min(here, self._cores) + self.count - here)
@@ -82,7 +85,7 @@ class SocketWorkerPool:
 
     @property
     def stats(self) -> PoolStats:
-        """What was counted so far; `answered` of the workers that are here."""
+        """The counters; `answered` is of the connected workers."""
         queue = self._queue
         return PoolStats(
             self.count,
@@ -100,16 +103,16 @@ class SocketWorkerPool:
         )
 
     def listen(self, address: protocol.Address) -> protocol.Address:
-        """Accept workers at `address`, too; returns it, with the port that a port of 0 has become."""
+        """Also accept workers at `address`; returns the bound address (port 0: a free port)."""
         return self._connections.listen(address)
 
     def gather(self, workers: int, timeout: float) -> bool:
-        """Accept workers until there are so many, or `timeout` seconds have passed; whether they are all here."""
+        """Accept workers until this number is connected, or for `timeout` seconds; returns whether it is."""
         deadline = time.monotonic() + timeout
         while len(self._peers) < workers:
             ready = self._connections.wait(deadline)
             for key, events in ready:
-                self._attend(key.data, events)  # nothing is asked for: a failure, or a connection's end
+                self._attend(key.data, events)  # no unit is out: a failure, or the end of a connection
             if not ready:
                 self._drop_late()
                 return False
@@ -120,11 +123,11 @@ class SocketWorkerPool:
         self._queue.put(unit)
 
     def next_result(self, timeout: float) -> Gradient | None:
-        """The first answer to any unit; None if none arrives within `timeout` seconds. Meanwhile units are given out as
-        far as the workers' credits go, also those that overdue workers hold.
+        """The first answer to any unit; None if none arrives within `timeout` seconds.
 
-        Raises ClusterError if there is no worker, or none answers, for long; TrainingError if two workers answer
-        differently; and what a worker has raised.
+        Meanwhile units are sent as far as the workers' credits allow, and units of overdue workers again. Raises
+        ClusterError if no worker is connected, or none answers, for too long; TrainingError if two workers answer
+        differently; and the error of a worker.
         """
         deadline, queue = time.monotonic() + timeout, self._queue
         while True:
@@ -149,25 +152,25 @@ class SocketWorkerPool:
                     return None
 
     def reserve_weights(self, keep: Collection[int]) -> Weights:
-        """A slot for the next version that nobody needs. If there is none, the late answers to the oldest version are
-        given up: they will not be compared."""
+        """A free slot for the next version. If there is none, the late answers to the oldest version are given up: they
+        will not be compared."""
         while True:
             weights = self.weights.reserve(self._queue.versions_in_use().union(keep))
             if weights is not None:
                 return weights
             version = self._queue.give_up_oldest()
             for peer in self._peers.values():
-                if peer.version == version:  # it has them, or is on the way to have a mixture
+                if peer.version == version:  # it has these weights, or is receiving them
                     peer.version = -1
 
     def publish_weights(self, version: int) -> None:
-        """Let workers read the reserved slot as the weights of `version`."""
+        """Make the reserved slot readable as the weights of `version`."""
         self.weights.publish(version)
 
     def close(self) -> None:
-        """Tell the workers that there are no more units, and close everything."""
+        """Release the workers, and close everything."""
         for peer in self._peers.values():
-            with suppress(OSError):  # it may be gone already
+            with suppress(OSError):  # it may have ended
                 peer.wire.send(b"")
         self._connections.close()
         self._region.close()
@@ -176,7 +179,7 @@ class SocketWorkerPool:
         bound = self._timeouts.answer if self._peers else self._timeouts.join
         if self._connections.waited - self._heard > bound:
             numbers = sorted(self._peers)
-            found = f"none of the workers {numbers} has answered" if numbers else "there has been no worker"
+            found = f"none of the workers {numbers} has answered" if numbers else "no worker was connected"
             raise ClusterError(f"{found} for {bound:g} s{self._lost}; the last checkpoint stands")
 
     def _drop_late(self) -> None:
@@ -184,8 +187,8 @@ class SocketWorkerPool:
             self._drop(peer, UNRESPONSIVE, reason)
 
     def _attend(self, source: object, events: int) -> Gradient | None:
-        """Handle a socket that is ready; returns an answer if one has come whole. Raises a worker's error if it is the
-        run's."""
+        """Handle a ready socket; returns an answer if it is complete. Raises the error of a worker if the run is at
+        fault."""
         if isinstance(source, Peer):
             return self._exchange(source, events)
         if self._connections.attend(source):
@@ -193,13 +196,13 @@ class SocketWorkerPool:
         return None
 
     def _hand_out(self) -> None:
-        """Give each worker what it may take, one unit a round, so that none is idle while another holds two."""
+        """Send each worker one unit a round, as far as its credit allows: none is idle while another holds two."""
         queue = self._queue
         for _ in range(CREDITS):
             for peer in self._turns():
                 if (following := queue.peek()) is None:
                     return
-                # An array goes only to a worker that waits for a unit: it has one at a time to receive, or to send.
+                # Send an array only to an idle worker, so that it never receives one while it sends another.
                 behind = peer.region is None and peer.version != following.version
                 if behind and queue.current_unit(peer.worker) is not None:
                     continue
@@ -214,14 +217,14 @@ class SocketWorkerPool:
                     self._connections.note_active(peer)
 
     def _turns(self) -> list[Peer]:
-        """The workers as they are given units: as many here as there are cores come first, and the same ones for a time
-        slice, because more would only cool the caches."""
+        """The workers in the order in which they get units. On this machine one per core comes first, the same ones for
+        a time slice: more would evict each other's caches."""
         peers = sorted(self._peers.values(), key=lambda peer: (peer.answered // self._time_slice, peer.worker))
         here = [peer for peer in peers if peer.region is not None]
         return [peer for peer in peers if peer not in here[self._cores :]] + here[self._cores :]
 
     def _exchange(self, peer: Peer, events: int) -> Gradient | None:
-        """Send what is left for a worker, and receive."""
+        """Send unsent data to a worker, and receive."""
         asked, gradient = self._queue.current_unit(peer.worker), None
         try:
             if events & WRITE:
@@ -238,8 +241,8 @@ class SocketWorkerPool:
         return gradient
 
     def _drop(self, peer: Peer, cause: str, reason: str) -> None:
-        """Close a worker's connection; what it holds goes back to the queue."""
+        """Close a worker's connection; its units go back to the queue."""
         if self._connections.remove(peer, cause, reason):
             self._queue.remove_worker(peer.worker)
             if not self._peers:
-                self._heard = self._connections.waited  # another bound begins, that for a new worker
+                self._heard = self._connections.waited  # the time limit for a new worker begins

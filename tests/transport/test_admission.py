@@ -110,7 +110,7 @@ def test_other_workers(pool, dataset, kind, change, says):
 def test_number_in_use(pool, dataset):
     """Which is nobody's fault."""
     links = [admit(pool, pool.addresses[0], dataset, 0)]
-    with pytest.raises(ClusterError, match="there is a worker 0 already"):
+    with pytest.raises(ClusterError, match=r"worker 0 .*already"):
         meet(pool, join, pool.addresses[0], dataset, 0)
     links.append(admit(pool, pool.addresses[0], dataset, 1))
     assert pool.stats.lost == 0

@@ -91,7 +91,7 @@ def test_time_to_join_after_a_hang(pool, dataset):
     link.close()
     assert pool.next_result(0.01) is None
     assert pool.count == 0
-    with pytest.raises(ClusterError, match=r"no worker for 0\.1 s"):
+    with pytest.raises(ClusterError, match=r"no worker .* 0\.1 s"):
         pool.next_result(0.15)
 
 
@@ -99,7 +99,7 @@ def test_time_to_join_after_a_hang(pool, dataset):
 def test_no_worker_left_ends_the_run(pool, dataset):
     admit(pool, pool.addresses[0], dataset, 0).close()
     training = Training(pool, 1)
-    with pytest.raises(ClusterError, match=r"no worker for 0\.3 s"):
+    with pytest.raises(ClusterError, match=r"no worker .* 0\.3 s"):
         training.run()
     assert pool.stats.answered == {}
     assert training.nothing > 0, "before, it says only that no answer came"
