@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ddmlp.ray_backend.prometheus import RayMetrics
 from ddmlp.runs.events import Progress, Queue, Queues, Started
-from tests.cli.test_progress import REPORT
+from tests.api.test_progress import REPORT
 from tests.support.events import progress
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("cluster")]  # which sets up Ray before it is imported
