@@ -39,11 +39,11 @@ def _serve(requests: Connection, faults: Sequence[Fault], marks: Path) -> None:
         requests.send(answer)
 
 
-def _work(endpoints: Connection, number: int, slot: int, job: Job, faults: Sequence[Fault], marks: Path) -> None:
+def _work(endpoints: Connection, number: int, job: Job, faults: Sequence[Fault], marks: Path) -> None:
     """Run a worker: work for one server after another."""
     worker = faulty_worker(faults, marks)(number)
     while True:
-        worker.work(job, endpoints.recv(), far=False, slot=slot)
+        worker.work(job, endpoints.recv(), far=False, slot=number)
         endpoints.send(None)  # released
 
 
