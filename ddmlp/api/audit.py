@@ -108,8 +108,17 @@ def verify(
 
 @dataclass(frozen=True)
 class Replayed:
-    """The outcome of `replay`: the number of updates, the number of updates with each staleness, and the weights, which
-    are the run's."""
+    """The outcome of `replay`.
+
+    Parameters
+    ----------
+    updates : int
+        The number of updates.
+    staleness : mapping of int to int
+        The number of updates with each staleness, in versions of the weights.
+    weights_sha256 : str
+        The SHA-256 of the weights after the last update, which is that of the run.
+    """
 
     updates: int
     staleness: Mapping[int, int]

@@ -20,6 +20,10 @@ def load(path: str | Path) -> Model:
     path : str or Path
         The folder of a run, or an .npz file with W1 and W2 or with a checkpoint.
 
+    Returns
+    -------
+    Model
+
     Raises
     ------
     RunError

@@ -50,7 +50,7 @@ class Model:
     class_names: tuple[str, ...] | None = None
 
     def class_name(self, label: int) -> str:
-        """Return the name of a class, or else its number as text."""
+        """Return the name of the class with the number `label`; without names, the number as text."""
         return self.class_names[label] if self.class_names else str(label)
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.intp]:
