@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
-from ddmlp.cli import train
+import ddmlp
 from ddmlp.data.convert import convert, find_pairs
 from ddmlp.ray_backend.choice import choose
 from ddmlp.ray_backend.cluster import Cluster, connect
@@ -96,9 +96,7 @@ def data(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of the sample that has ended, and recognises well for one of seconds; not to be changed."""
-    path = tmp_path_factory.mktemp("trained") / "run"
-    train.main(["--data", str(data), "--hidden", "100", "--epochs", "20", "--run", str(path), "--quiet"])
-    return path
+    return ddmlp.fit(data, run=tmp_path_factory.mktemp("trained") / "run", hidden=100, epochs=20, report=True).run
 
 
 @pytest.fixture(scope="module")  # no longer: Playwright's event loop runs as long

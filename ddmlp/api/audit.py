@@ -149,7 +149,7 @@ def replay(run: str | Path, *, data: str | Path | None = None, show: Show = lamb
     >>> import numpy as np
     >>> import ddmlp
     >>> images, labels = np.zeros((64, 4, 4), np.uint8), np.arange(64) % 2
-    >>> result = ddmlp.fit((images, labels), run="runs/one", hidden=4, epochs=2, delay=1)
+    >>> result = ddmlp.fit((images, labels), run="runs/two", hidden=4, epochs=2, delay=1)
     >>> ddmlp.replay(result.run).staleness
     Counter({1: 15, 0: 1})
     """

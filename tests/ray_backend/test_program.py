@@ -1,7 +1,6 @@
 """Training inside a program, a notebook say: as often as it likes, beside a Ray of its own; nothing of it changes."""
 
 import faulthandler
-import json
 import logging
 import os
 import resource
@@ -9,16 +8,14 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 
-from ddmlp.cli.train import main
+import ddmlp
 from ddmlp.ray_backend.cluster import Cluster
-from tests.support.helpers import inside
 
-SETTINGS = ["--no-report", "--hidden", "20", "--batch", "150", "--epochs", "1"]
+SETTINGS: dict[str, Any] = {"hidden": 20, "batch": 150, "epochs": 1}
 
 
 def state() -> dict[str, Any]:
@@ -38,40 +35,61 @@ def state() -> dict[str, Any]:
     }
 
 
-def train(data: Path, run: Path, *more: str) -> tuple[CompletedProcess[str], str]:
-    """Train; what was said, and the weights' hash."""
-    done = inside(main, *SETTINGS, "--data", data, "--run", run, *more)
-    assert done.returncode == 0, done.stderr
-    return done, json.loads((run / "result.json").read_bytes())["weights_sha256"]
+class Trainer:
+    """An actor that trains."""
+
+    def train(self, *arguments: Any, **options: Any) -> str:
+        return train(*arguments, **options)
+
+
+def train(data: Path | str, run: Path | str, **options: Any) -> str:
+    """The hash of the weights."""
+    return ddmlp.fit(data, run=run, progress=True, **SETTINGS, **options).weights_sha256
 
 
 @pytest.fixture
 def expected(data: Path, tmp_path: Path) -> str:
-    return train(data, tmp_path / "alone")[1]
+    return train(data, tmp_path / "alone")
 
 
-def test_beside_the_programs_ray(cluster: Cluster, data: Path, expected: str, tmp_path: Path):
-    """In a thread. It is used, and stays."""
+def test_simple(cluster: Cluster, data: Path, expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """In a thread. The program's Ray is used, and stays."""
     before, found = state(), []
-    thread = threading.Thread(target=lambda: found.append(train(data, tmp_path / "run", "--workers", "2")))
+    thread = threading.Thread(target=lambda: found.append(train(data, tmp_path / "run", workers=2)))
     thread.start()
     thread.join()
     assert state() == before
-    ((done, weights),) = found
-    assert f"using the Ray at {cluster.address} (this program is connected to it)" in done.stdout
-    assert weights == expected
+    assert f"using the Ray at {cluster.address} (this program is connected to it)" in capsys.readouterr().out
+    assert found == [expected]
     assert cluster.ray.is_initialized()
     assert cluster.cpus > 0
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_in_a_task_and_an_actor(
+    cluster: Cluster, data: Path, expected: str, tmp_path: Path, workers: int, threads: int
+):
+    """Two threads: the actor's methods are not called in its main thread."""
+    task = cluster.ray.remote(num_cpus=0)(train)
+    found = task.remote(str(data), str(tmp_path / "task"), workers=workers)
+    assert cluster.ray.get(found) == expected
+    actor = cluster.ray.remote(num_cpus=0, max_concurrency=threads)(Trainer).remote()
+    found = actor.train.remote(str(data), str(tmp_path / "actor"), workers=workers)
+    assert cluster.ray.get(found) == expected
+    cluster.ray.kill(actor)
+
+
+@pytest.mark.slow
 @pytest.mark.cluster
-def test_twice_on_rays_of_their_own(cluster: Cluster, data: Path, expected: str, tmp_path: Path):
+def test_twice_on_rays_of_their_own(
+    cluster: Cluster, data: Path, expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     """As a notebook's cell that is run again."""
     before = state()
     for run in ("first", "second"):
-        done, weights = train(data, tmp_path / run, "--workers", "2", "--address", "local")
-        assert "started a local Ray (--address)" in done.stdout
-        assert weights == expected
+        assert train(data, tmp_path / run, workers=2, address="local") == expected
+        assert "started a local Ray" in capsys.readouterr().out
         assert state() == before
     assert cluster.ray.is_initialized()

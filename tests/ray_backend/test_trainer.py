@@ -17,18 +17,13 @@ from ddmlp.training.job import Job
 from ddmlp.training.setup import build_trainer
 from tests.support.helpers import plain
 from tests.support.processes import actors, assert_no_actor_is_left
-from tests.support.runs import CONFIG
+from tests.support.runs import CONFIG, finish
 
 
 def train(trainer: Any) -> dict[str, Any]:
-    """Train to the end and let everything go."""
-    try:
-        while (report := trainer.advance(0.2)).result is None:
-            pass
-        found: dict[str, Any] = plain(report.result)
-        return found
-    finally:
-        trainer.close()
+    """The result of training to the end."""
+    found: dict[str, Any] = plain(finish(trainer)[1])
+    return found
 
 
 def job(data: Path, run: Path, workers: int, **more: Any) -> Job:

@@ -2,21 +2,22 @@
 
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
 
+import ddmlp
 from ddmlp.api import trainer
-from ddmlp.cli import train
 from ddmlp.training.worker import Worker
 from tests.support.local import trainer_with
 
-SMALL = ["--hidden", "16", "--batch", "100", "--epochs", "2"]
-RUNS = {
+SMALL = {"hidden": 16, "batch": 100, "epochs": 2}
+RUNS: dict[str, dict[str, Any]] = {
     "plain": SMALL,
-    "late": [*SMALL, "--delay", "2", "--lr", "0.5"],
-    "part": [*SMALL, "--stop-after", "50"],
-    "stream": ["--hidden", "16", "--follow", "--idle-timeout", "0"],
+    "late": {**SMALL, "delay": 2, "lr": 0.5},
+    "part": {**SMALL, "stop_after": 50},
+    "stream": {"hidden": 16, "follow": True, "idle_timeout": 0},
 }
 
 
@@ -27,9 +28,8 @@ def runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     Tests must not change them.
     """
     folder = tmp_path_factory.mktemp("report")
-    for name, flags in RUNS.items():
-        words = ["--data", str(data), "--run", str(folder / name), "--quiet", "--no-report", *flags]
+    for name, options in RUNS.items():
         queue = mock.patch.object(trainer, "build_trainer", lambda job: trainer_with(job, Worker))
         with queue if name == "late" else nullcontext():
-            assert train.main(words) == 0
+            ddmlp.fit(data, run=folder / name, **options)
     return folder

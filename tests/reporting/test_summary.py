@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import ddmlp
 from ddmlp.cli import train
 from ddmlp.reporting.summary import read_summary
 
@@ -53,10 +54,9 @@ def test_unfinished(copy):
 
 def test_old_result(data, tmp_path):
     run = tmp_path / "run"
-    common = ["--data", str(data), "--run", str(run), "--hidden", "16", "--batch", "100", "--quiet", "--no-report"]
-    train.main([*common, "--epochs", "2", "--stop-after", "30"])
+    ddmlp.fit(data, run=run, hidden=16, batch=100, epochs=2, stop_after=30)
     old = (run / "result.json").read_bytes()
-    train.main([*common, "--epochs", "2", "--resume"])
+    ddmlp.resume(run)
     found = read_summary(run)
     assert (found.missing, len(found.records.started)) == ([], 2)
     (run / "result.json").write_bytes(old)

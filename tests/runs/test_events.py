@@ -5,12 +5,11 @@ import json
 import pytest
 from msgspec.structs import replace
 
-from ddmlp.cli import train
+import ddmlp
 from ddmlp.runs.events import Epoch, Progress, Queue, Queues, Saved, Started, read_event
 from ddmlp.runs.json_text import to_json
 from ddmlp.runs.measures import PrequentialError, Staleness
 from ddmlp.runs.records import Records
-from tests.support.helpers import inside
 
 # Lines of ddmlp 0.1.0.
 START = '{"event": "start", "step": 0, "complaints": ["a"]}'
@@ -113,7 +112,7 @@ def test_staleness(tmp_path):
 
 def test_a_run(data, tmp_path):
     run = tmp_path / "run"
-    inside(train.main, "--data", data, "--run", run, "--batch", "64", "--hidden", "16", "--epochs", "2", "--no-report")
+    ddmlp.fit(data, run=run, batch=64, hidden=16, epochs=2)
     found, result = Records.read(run / "metrics.jsonl"), json.loads((run / "result.json").read_bytes())
     assert found.damaged == 0
     assert (found.progress[-1].step, found.progress[-1].rows) == (result["steps"], result["rows"])

@@ -13,6 +13,7 @@ from ddmlp.runs.result import RunResult
 from ddmlp.runs.run import Run
 from ddmlp.training.job import Job
 from ddmlp.training.trainer import Trainer
+from tests.support.runs import finish
 
 CONFIG = TrainConfig(hidden=8, batch=400, microbatch=150, epochs=2, delay=2)  # 20 steps
 STEPS = 20
@@ -34,16 +35,9 @@ def manager_of(job: Job, **config: Any) -> CheckpointManager:
 
 def train(trainer: Trainer) -> tuple[list[Event], RunResult]:
     """Train to the end, and write the result; return the events and the result."""
-    events = []
-    try:
-        while True:
-            report = trainer.advance(0.2)
-            events += report.events
-            if report.result is not None:
-                Run(trainer._job.run).write_result(report.result)
-                return events, report.result
-    finally:
-        trainer.close()
+    events, result = finish(trainer)
+    Run(trainer._job.run).write_result(result)
+    return events, result
 
 
 def checkpoint_of(job: Job, step: int) -> Path:

@@ -14,21 +14,15 @@ from ddmlp.training.trainer import Trainer
 from ddmlp.training.worker import Worker
 from tests.support.helpers import plain
 from tests.support.local_pool import LocalWorkerPool
+from tests.support.runs import finish
 
 CONFIG = TrainConfig(hidden=8, batch=150, microbatch=32, epochs=2)  # 27 steps an epoch, the last of 100 rows
 
 
 def train(trainer: Trainer) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Train to the end; return the events and the result."""
-    events = []
-    try:
-        while True:
-            report = trainer.advance(0.05)
-            events += plain(report.events)
-            if report.result is not None:
-                return events, plain(report.result)
-    finally:
-        trainer.close()
+    """Train to the end; the events and the result."""
+    events, result = finish(trainer)
+    return plain(events), plain(result)
 
 
 def trainer_with(job: Job, worker_class: type[Worker]) -> Trainer:

@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 from ddmlp.cli import replay, verify
 from ddmlp.config import TrainConfig
 from ddmlp.data.dataset import Dataset
+from ddmlp.runs.events import Event
 from ddmlp.runs.origin import Origin
+from ddmlp.runs.result import RunResult
 from ddmlp.runs.run import Run
 from ddmlp.training.job import Job
 from tests.support.helpers import inside, plain
@@ -55,6 +57,19 @@ def train(trainer: Any, path: Path, until: Callable[[], bool] = lambda: False, s
                 return found
         trainer.checkpoint()
         return {}
+    finally:
+        trainer.close()
+
+
+def finish(trainer: Any) -> tuple[list[Event], RunResult]:
+    """Train to the end, and close the trainer; the events and the result."""
+    events: list[Event] = []
+    try:
+        while True:
+            report = trainer.advance(0.2)
+            events += report.events
+            if report.result is not None:
+                return events, report.result
     finally:
         trainer.close()
 
