@@ -69,7 +69,8 @@ check: $(VENV)/.installed-dev
 
 ## Build the site of the documentation, in build/site; a broken link is an error.
 docs: $(VENV)/.installed-dev
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs --quiet build --strict
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "build/site/index.html is the site; its search needs a server: $(BIN)/python -m http.server --directory build/site"
 
 ## Write requirements-dev.txt, which make test and CI install, with the newest versions that pyproject.toml allows.
 lock: $(VENV)/.installed-lock

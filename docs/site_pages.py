@@ -57,8 +57,8 @@ def reference() -> str:
     order = sorted(names, key=lambda name: (name[0].isupper(), names.index(name)))  # functions first
     blocks = [f"::: ddmlp.{name}\n" for name in order]
     blocks.append("::: ddmlp.sklearn.DigitClassifier\n")
-    errors = "::: ddmlp.errors\n    options: {show_root_heading: true, heading_level: 2}\n"
-    return "\n".join(["# Reference\n", *blocks, errors])
+    modules = ["::: ddmlp.sklearn.DigitClassifier\n", "::: ddmlp.errors\n"]
+    return "\n".join(["# Reference\n", *blocks, *modules])
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

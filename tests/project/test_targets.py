@@ -39,6 +39,11 @@ def test_hooks_are_make_check():
     ]
 
 
+def test_broken_links_count():
+    """With --quiet, MkDocs does not count its warnings."""
+    assert recipe("docs")[0] == "@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict"
+
+
 def test_markers():
     """What `make test-all` leaves out, another target selects."""
     markers = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["markers"]

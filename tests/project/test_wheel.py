@@ -146,6 +146,9 @@ def test_same_hash(bare: Installed, said: str):
         (["ddmlp", "serve", "--model", "run"], 2, "serve"),
         (["ddmlp", "export", "--model", "run", "--to", "onnx", "x"], 2, "onnx"),
         (["ddmlp", "export", "--model", "run", "--to", "safetensors", "x"], 2, "safetensors"),
+        (["python", "-c", "import ddmlp.sklearn"], 1, "sklearn"),
+        (["python", "-c", "import ddmlp; ddmlp.MLflow()"], 1, "mlflow"),
+        (["python", "-c", "import ddmlp; ddmlp.WandB()"], 1, "wandb"),
     ],
 )
 @pytest.mark.usefixtures("said")
