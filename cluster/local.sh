@@ -24,8 +24,8 @@ find_ray() {
     realpath -s "$ray"
 }
 
-# Every node is started in a session of its own, and its processes stay in it whatever they call themselves (Ray renames
-# many) and whoever adopts them. The kernel may give a dead session's number to a stranger, so a number that was written
+# Every node is started in a separate session, and its processes stay in it whatever their names (Ray renames
+# many) and parents are. The kernel may give a dead session's number to another process, so a number that was written
 # down counts only while some process in it names our folder.
 sessions() {
     local sid
@@ -99,7 +99,7 @@ remove() {
 }
 
 # node NAME VARIABLE=VALUE... FLAG...: one `ray start`, its output kept for when it fails. Ports are left to the kernel
-# where Ray allows it, so a second cluster on this machine is in nobody's way.
+# where Ray allows it, so a second cluster on this machine does not collide.
 node() {
     local name=$1 settings=()
     shift

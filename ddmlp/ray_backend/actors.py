@@ -178,7 +178,7 @@ class WorkerActor:
             yield
 
     def _work(self, job: Job, endpoint: Endpoint, *, far: bool) -> str:
-        # The server verifies the copy of its own node only.
+        # The server verifies only the copy on its node.
         dataset = self._dataset = self._dataset or Dataset(job.data / "train", verify=far)
         shape = job.shape(dataset.manifest)
         address = endpoint.far if far else endpoint.local

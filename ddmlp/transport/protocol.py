@@ -185,7 +185,7 @@ def listen(address: Address) -> socket.socket:
 
 
 def connect(address: Address, seconds: float) -> socket.socket:
-    """A connection to a listening socket. Raises OSError; over a network, within so many seconds."""
+    """A connection to a listening socket. Raises OSError; over a network, after at most `seconds`."""
     if isinstance(address, tuple):
         return socket.create_connection(address, seconds)
     end = socket.socket(socket.AF_UNIX)

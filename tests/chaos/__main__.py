@@ -1,6 +1,6 @@
 """Everything that can die, at every moment that matters: python -m tests.chaos [matrix] [modes] [server] [lag] [soak]
 
-Prints tables in Markdown; exits with 1 where weights are not as promised, or a fault did not fire.
+Prints tables in Markdown; exits with 1 if weights are not as promised, or a fault did not fire.
 """
 
 import argparse

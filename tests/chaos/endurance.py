@@ -1,4 +1,4 @@
-"""Long runs: killed at random moments, or with a worker that lags, with an eye on everyone's memory."""
+"""Long runs: killed at random moments, or with a worker that lags, and the memory of all processes is watched."""
 
 import os
 import random
@@ -93,7 +93,7 @@ class Killer(threading.Thread):
         return not self.is_alive()
 
     def stop(self) -> bool:
-        """Kill nobody any more; true."""
+        """Stop killing; returns True."""
         self._over.set()
         self.join()
         return True
@@ -115,7 +115,7 @@ def server(cluster: Cluster, data: Path, folder: Path, seed: int) -> Iterator[Ro
     killer = Killer([ACTORS[0]], (0.2, 3.0), SERVER_KILLS, seed)
     with killer.at_work():
         train(RayTrainer(job(data, path, 2, config), cluster), path, until=lambda: killer.finished and killer.stop())
-    # It goes on to the end of an epoch without being disturbed, and then the whole of it is computed again.
+    # It continues undisturbed to the end of an epoch; then the whole run is computed again.
     yield Row("server killed", "at random moments of one run", "2", f"{len(killer.killed)} times", verified(path))
 
 

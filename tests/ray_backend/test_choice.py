@@ -99,7 +99,7 @@ def test_yours_is_used(address: str, folder: Path):
 
 
 def test_another_users_is_not(address: str, folder: Path, monkeypatch: pytest.MonkeyPatch):
-    """Whoever owns the record: it stays if another user's Ray has the same address."""
+    """Whichever user owns the record: it stays if another user's Ray has the same address."""
     (folder / "ray_current_cluster").write_text(address)
     user = os.getuid() + 1
     monkeypatch.setattr(os, "getuid", lambda: user)

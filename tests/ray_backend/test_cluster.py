@@ -1,4 +1,4 @@
-"""Ray as this process meets it: one of our own that nobody else can use, or one that runs."""
+"""Connecting to a Ray: a private one that is started here, or a running one."""
 
 import ipaddress
 import os
@@ -22,7 +22,7 @@ def test_simple(cluster: Cluster):
 
 
 class FakeRay:
-    """Nodes that are alive, and have so many CPUs."""
+    """Live nodes with these CPUs."""
 
     def __init__(self, *cpus: float) -> None:
         self._nodes = [{"NodeID": str(i), "Alive": True, "Resources": {"CPU": each}} for i, each in enumerate(cpus)]

@@ -49,7 +49,7 @@ def test_simple(cluster: Cluster, data: Path, tmp_path: Path):
 
 
 def test_ctrl_c(cluster: Cluster, data: Path, tmp_path: Path):
-    """It leaves a checkpoint and no actor, and the run goes on without Ray."""
+    """It leaves a checkpoint and no actor, and the run can be resumed without Ray."""
     settings, run = ["--data", str(data), "--hidden", "20", "--epochs", "60"], tmp_path / "run"
     more = ["--run", str(run), "--workers", "2", "--address", cluster.address]
     with subprocess.Popen([*COMMAND, *settings, *more], stdout=subprocess.PIPE, text=True) as process:

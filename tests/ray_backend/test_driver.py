@@ -1,4 +1,4 @@
-"""The driver's own end: killed, or its terminal closed. No actor stays, and the run goes on where it was."""
+"""The end of the driver: killed, or its terminal closed. No actor is left, and the run can be resumed."""
 
 import os
 import subprocess
@@ -37,7 +37,7 @@ def newest(run: Path) -> int:
 
 
 def test_killed(cluster: Cluster, data: Path, expected: str, tmp_path: Path, temporary: Path):
-    """No actor is left, and the run goes on with another number of workers."""
+    """No actor is left, and the run can be resumed with another number of workers."""
     run = tmp_path / "run"
     command = [*COMMAND, "--data", str(data), *SETTINGS, "--run", str(run), "--address", cluster.address]
     with subprocess.Popen([*command, "--workers", "2"], stdout=subprocess.PIPE, text=True) as process:

@@ -122,7 +122,7 @@ def test_warning_of_too_many_workers(opened):
     assert notes[2].startswith("warning: ")
 
 
-def test_ray_is_left_if_no_trainer_starts(job: Job, monkeypatch: pytest.MonkeyPatch):
+def test_ray_left_on_error(job: Job, monkeypatch: pytest.MonkeyPatch):
     def refuse(*_: object) -> None:
         raise ClusterError("no place")
 

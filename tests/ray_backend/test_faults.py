@@ -15,7 +15,7 @@ from tests.support.helpers import inside
 from tests.support.process_trainer import ProcessTrainer
 from tests.support.runs import CONFIG, begin, job, train, verified
 
-LONGER = replace(CONFIG, epochs=30)  # so long that who is late by LATE seconds still meets it
+LONGER = replace(CONFIG, epochs=30)  # so long that a worker that is LATE seconds late still takes part
 LATE = 0.2
 
 
@@ -87,14 +87,14 @@ def test_all_workers_killed_at_once(disturbed: Any, expected: dict[str, Any]):
 
 
 @pytest.mark.slow
-def test_a_server_that_hangs_is_given_up(disturbed: Any, expected: dict[str, Any]):
+def test_server_hangs(disturbed: Any, expected: dict[str, Any]):
     """It still holds the checkpoints until it is dead, so the next one waits for that."""
     found = disturbed(2, Fault("stop", None, 17, "half"), timeouts=Timeouts(server=3.0))
     assert found["weights_sha256"] == expected["weights_sha256"]
     assert found["server_deaths"] == 1
 
 
-def test_everyone_killed_again_and_again(disturbed: Any, expected: dict[str, Any]):
+def test_all_killed_repeatedly(disturbed: Any, expected: dict[str, Any]):
     faults = [Fault("kill", 0, 3, "taken"), Fault("kill", 1, 3, "computed"), Fault("kill", None, 5, "half")]
     faults += [Fault("kill", None, 10, "linked"), Fault("kill", ANY, 12, "answered"), Fault("kill", None, 40, "saved")]
     found = disturbed(2, *faults)
@@ -102,19 +102,19 @@ def test_everyone_killed_again_and_again(disturbed: Any, expected: dict[str, Any
     assert (found["worker_deaths"], found["server_deaths"]) == (3, 3)
 
 
-def test_a_worker_stopped_does_not_stop_the_others(disturbed: Any, expected: dict[str, Any]):
+def test_one_of_many_stopped(disturbed: Any, expected: dict[str, Any]):
     found = disturbed(2, Fault("stop", ANY, 17, "taken"))
     assert found["weights_sha256"] == expected["weights_sha256"]
     assert found["reissued"] >= 1
 
 
-def test_the_only_worker_stopped_is_replaced(disturbed: Any, expected: dict[str, Any]):
+def test_only_worker_stopped(disturbed: Any, expected: dict[str, Any]):
     found = disturbed(1, Fault("stop", 0, 17, "computed"), timeouts=Timeouts(unresponsive=0.5))
     assert found["weights_sha256"] == expected["weights_sha256"]
     assert found["worker_deaths"] == 1
 
 
-def test_a_slow_worker_does_not_set_the_pace_and_its_answers_are_compared(disturbed: Any, data: Path, tmp_path: Path):
+def test_slow_worker(disturbed: Any, data: Path, tmp_path: Path):
     found = disturbed(2, Fault("slow", ANY, 2, "taken", seconds=LATE), config=LONGER)
     assert found["weights_sha256"] == alone(data, tmp_path / "alone", LONGER)["weights_sha256"]
     assert found["reissued"] >= 1
@@ -122,7 +122,7 @@ def test_a_slow_worker_does_not_set_the_pace_and_its_answers_are_compared(distur
     assert found["worker_deaths"] == 0
 
 
-def test_a_late_answer_that_differs_names_the_unit_and_both_workers(disturbed: Any):
+def test_late_answer_differs(disturbed: Any):
     with pytest.raises(TrainingError, match=r"workers (0 and 1|1 and 0) computed different gradients of step 2"):
         disturbed(2, Fault("corrupt", ANY, 2, "computed", LATE), config=replace(LONGER, epochs=300))
 
@@ -139,23 +139,21 @@ def test_a_late_answer_that_differs_names_the_unit_and_both_workers(disturbed: A
         ({"staleness": "inf"}, Fault("kill", None, 17, "applied")),
     ],
 )
-def test_every_row_counts_once_in_the_other_modes_too(
-    mode: dict[str, Any], fault: Fault, disturbed: Any, tmp_path: Path
-):
+def test_rows_in_other_modes(mode: dict[str, Any], fault: Fault, disturbed: Any, tmp_path: Path):
     found = disturbed(3, fault, config=replace(CONFIG, **mode))
     assert (found["steps"], found["rows"], found["finished"]) == (54, 8_000, True)
     assert sum(found["staleness"]["histogram"].values()) == 54
     assert verified(tmp_path / "run")
 
 
-def test_a_delay_gives_one_result_whatever_dies(disturbed: Any, data: Path, tmp_path: Path):
+def test_delay(disturbed: Any, data: Path, tmp_path: Path):
     config = replace(CONFIG, delay=3)
     found = disturbed(2, Fault("kill", ANY, 12, "taken"), Fault("kill", None, 30, "saved"), config=config)
     expected = alone(data, tmp_path / "alone", config)
     assert (found["weights_sha256"], found["chain"]) == (expected["weights_sha256"], expected["chain"])
 
 
-def test_an_asynchronous_run_of_four_workers_is_replayed_to_the_same_weights(data: Path, tmp_path: Path):
+def test_asynchronous_replay(data: Path, tmp_path: Path):
     config = replace(CONFIG, staleness="inf", epochs=6)
     begin(tmp_path / "run", config, data)
     found = train(ProcessTrainer(job(data, tmp_path / "run", 4, config)), tmp_path / "run")

@@ -65,7 +65,7 @@ def test_simple(server: Server):
     assert found.differs == ""
 
 
-def test_a_token_beside_a_ray_without_one(server: Server, home: Path):
+def test_unneeded_token(server: Server, home: Path):
     (home / ".ray" / "auth_token").write_text("0" * 64)
     assert ask_head(server.address).authentication == "disabled"
 

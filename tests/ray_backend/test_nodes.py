@@ -25,7 +25,7 @@ pytestmark = [
 
 @pytest.fixture
 def state(request: pytest.FixtureRequest, short: Path) -> Iterator[Path]:
-    """A cluster of a head and so many nodes more, of one CPU each."""
+    """A cluster of a head and further nodes, of one CPU each."""
     state = short / "s"
     started = local("start", "--workers", str(request.param), "--cpus", "1", "--port", free_port(), state=state)
     assert started.returncode == 0, started.stderr
@@ -110,7 +110,7 @@ def test_node_lost_and_another_joins(state: Path, data: Path, tmp_path: Path):
         wait_for("^epoch 3/", lines, seen)
         assert kill_node(state, 1) > 3
         assert "1 running" in wait_for("^worker .* died", lines, seen)
-        wait_for("^epoch ", lines, seen)  # the one that is left goes on
+        wait_for("^epoch ", lines, seen)  # the remaining worker continues
         assert local("join", "--cpus", "1", state=state).returncode == 0
         assert "2 running" in wait_for("a worker has joined", lines, seen)
         wait_for("^epoch ", lines, seen)

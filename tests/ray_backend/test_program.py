@@ -1,4 +1,4 @@
-"""Training inside a program, a notebook say: as often as it likes, beside a Ray of its own; nothing of it changes."""
+"""Training inside a program or a notebook: repeatedly, beside its Ray, without changing the state of the program."""
 
 import faulthandler
 import logging

@@ -1,4 +1,4 @@
-"""Nodes that cannot compute the run: they are named and not used again, and the run goes on."""
+"""Nodes that cannot compute the run: they are named and not used again, and the run continues."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from tests.support.runs import begin, job, train
 CONFIG = TrainConfig(hidden=20, batch=150, microbatch=32, epochs=40)
 pytestmark = [pytest.mark.cluster, pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Ray elsewhere")]
 
-# In a process of its own, which has a Ray with so many nodes of one CPU each.
+# In a separate process, with a Ray of several nodes of one CPU each.
 SCRIPT = '''
 import json, os, sys
 os.environ.update(RAY_AUTH_MODE="disabled")
@@ -119,7 +119,7 @@ print(json.dumps(found))
 
 @pytest.fixture
 def on_nodes(data: Path, tmp_path: Path):
-    """Trains with workers of such a kind on so many nodes; what has come of it, and how often the far node was used."""
+    """Trains with workers of a kind on a number of nodes; returns the result, and how often the far node was used."""
 
     def on_nodes(kind: str, nodes: int, workers: int) -> tuple[dict[str, Any], int]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}

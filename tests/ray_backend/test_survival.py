@@ -29,7 +29,7 @@ GCS, RAYLET, SERVER, AGENT = b"gcs_server", b"raylet", b"ray::ServerActor", b"ra
 
 
 class Running:
-    """The command in a process of its own, on a Ray of its own."""
+    """The command in a separate process, on a new local Ray."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process, self.pid = process, process.pid
@@ -86,7 +86,7 @@ def running(data: Path, run: Path, *settings: str, there: dict[str, str] | None 
 
 @pytest.fixture(autouse=True)
 def hangup() -> Iterator[None]:
-    """The command is not told to ignore SIGHUP, even if these tests are, as by nohup."""
+    """The command does not ignore SIGHUP, even if these tests do, as under nohup."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
@@ -114,7 +114,7 @@ def of_node(state: Path, title: bytes) -> list[int]:
 
 
 def assert_goes_on(run: Path, data: Path, tmp_path: Path) -> None:
-    """Assert that the run goes on from a checkpoint, and comes to the weights of an undisturbed one."""
+    """Assert that the run resumes from a checkpoint, and has the weights of an undisturbed run."""
     checkpoint, complaints = Checkpoints(run / "checkpoints").newest()
     assert checkpoint is not None
     assert complaints == []
@@ -127,7 +127,7 @@ def assert_goes_on(run: Path, data: Path, tmp_path: Path) -> None:
 
 
 def kill(processes: list[int], number: int) -> None:
-    assert processes, "there is nobody to be killed"
+    assert processes, "there is no process to kill"
     for each in processes:
         os.kill(each, number)
 
@@ -209,7 +209,7 @@ def test_signal_while_it_starts(title: bytes | None, data: Path, tmp_path: Path)
 
 @chaos
 def test_signal_at_the_end(data: Path, tmp_path: Path):
-    """The result is there."""
+    """The result exists."""
     run = tmp_path / "run"
     with running(data, run, *SETTINGS) as command:
         command.wait_for("epoch 40/40")

@@ -122,7 +122,7 @@ def test_server_dies_before_a_checkpoint(cluster: Cluster, data: Path, expected:
     kill(b"ray::ServerActor")
     with pytest.raises(ClusterError, match=r"server has died.* checkpoint"):
         trainer.checkpoint()
-    found = train(trainer)  # whoever goes on all the same gets another server
+    found = train(trainer)  # a caller that continues gets another server
     assert found["weights_sha256"] == expected["weights_sha256"]
     assert found["server_deaths"] == 1
     assert_no_actor_is_left()

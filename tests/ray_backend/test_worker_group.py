@@ -1,4 +1,4 @@
-"""Workers that come when there is room and go when there is none: the same weights, and nobody waits for room."""
+"""Elastic groups: workers join when CPUs are free and leave when they are not; the weights stay the same."""
 
 import os
 import signal
@@ -33,7 +33,7 @@ def job(data: Path, run: Path, least: int, most: int, **more: Any) -> Job:
 
 
 def ask_for(cluster: Cluster, cpus: float) -> Any:
-    """An actor that takes so many CPUs from the others, once they are there."""
+    """An actor that reserves a number of CPUs, once they are free."""
 
     class Holder:
         def here(self) -> bool:
@@ -43,7 +43,7 @@ def ask_for(cluster: Cluster, cpus: float) -> Any:
 
 
 def hold(cluster: Cluster, cpus: float) -> Any:
-    """An actor that has taken so many CPUs."""
+    """An actor that has reserved a number of CPUs."""
     holder = ask_for(cluster, cpus)
     assert cluster.ray.get(holder.here.remote(), timeout=20)
     return holder
@@ -51,7 +51,7 @@ def hold(cluster: Cluster, cpus: float) -> Any:
 
 @contextmanager
 def room_for(cluster: Cluster, workers: int) -> Iterator[Callable[[], None]]:
-    """Only so many CPUs are free, until what is yielded is called."""
+    """Only CPUs for this number of workers are free, until the yielded function is called."""
     if cluster.cpus < 2:
         pytest.skip("needs 2 CPUs")
     holder = hold(cluster, cluster.cpus - workers)
@@ -73,7 +73,7 @@ def places(cluster: Cluster, *states: str) -> int:
 
 
 def assert_all_is_given_back(cluster: Cluster, cpus: int) -> None:
-    """Assert that soon no place is left, and so many CPUs are free."""
+    """Assert that soon no placement group is left, and this number of CPUs is free."""
     states = ("PENDING", "PREPARED", "CREATED", "RESCHEDULING")
     deadline = time.monotonic() + 20
     while places(cluster, *states) and time.monotonic() < deadline:
@@ -90,7 +90,7 @@ def until(trainer: RayTrainer, condition: Callable[[Report], bool]) -> Report:
 
 
 def goes_on(trainer: RayTrainer, workers: int) -> None:
-    """Assert that the run makes steps with so many workers."""
+    """Assert that the run makes steps with this number of workers."""
     before = until(trainer, lambda report: report.workers == workers).step
     assert until(trainer, lambda report: report.step > before).workers == workers
 
@@ -166,7 +166,7 @@ def test_close_waits_for_no_place(cluster: Cluster, data: Path, tmp_path: Path, 
 
 @pytest.mark.slow
 def test_room_taken_when_one_dies(cluster: Cluster, data: Path, tmp_path: Path):
-    """The run goes on with the others, and replaces the dead one once there is room again."""
+    """The run continues with the others, and replaces the dead one once a CPU is free."""
     robbers = []
 
     class RobbedGroup(WorkerGroup):
@@ -233,7 +233,7 @@ def test_no_place_for_the_fewest(free: int, seconds: float, cluster: Cluster, da
 
 @pytest.mark.slow
 def test_deaths_are_bounded(cluster: Cluster, data: Path, tmp_path: Path):
-    """By the workers that there are, not by those that there might be."""
+    """By the number of running workers, not by the maximum."""
 
     class Mortal(WorkerActor):
         def work(self, *_: Any, **__: Any) -> str:

@@ -37,7 +37,7 @@ def threads():
 
 @pytest.fixture
 def start():
-    """Starts a function in a process of its own, which has ended, or is ended, after the test."""
+    """Starts a function in a separate process, which is killed after the test if it has not ended."""
     started = []
 
     def start(target, *arguments):

@@ -33,7 +33,7 @@ from tests.support.sockets import (
 
 @both_kinds
 def test_wrong_secret(pool, dataset, threads, expected, kind):
-    """The worker is refused, and the run goes on."""
+    """The worker is rejected, and the run continues."""
     with pytest.raises(ConnectionError, match=r"^worker 0 cannot reach the server at .*closed"):
         meet(pool, lambda: WorkerClient(pool.addresses[kind], b"guessed", hello(0, dataset), SHAPE, Timeouts()))
     threads.submit(work, pool.addresses[kind], dataset)
@@ -68,7 +68,7 @@ def test_digests_are_of_one_handshake(pool, dataset, kind):
         wire.close()
 
 
-def test_server_that_does_not_know_the_secret(dataset, threads):
+def test_server_without_secret(dataset, threads):
     """A worker does not work for it."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         joining = threads.submit(join, listener.getsockname(), dataset)
@@ -97,7 +97,7 @@ def test_server_that_does_not_know_the_secret(dataset, threads):
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_other_workers(pool, dataset, kind, change, says):
-    """One that would compute something else is told so, and so is whoever runs the run."""
+    """A worker that would compute other bits is rejected with the reason, which the run also reports."""
     different = replace(hello(3, dataset), **change, host="far\x1b[31m")
     with pytest.raises(ClusterError, match=f"worker 3: .*{says}"):
         meet(pool, WorkerClient, pool.addresses[kind], SECRET, different, SHAPE, Timeouts())
@@ -108,7 +108,7 @@ def test_other_workers(pool, dataset, kind, change, says):
 
 
 def test_number_in_use(pool, dataset):
-    """Which is nobody's fault."""
+    """It is not counted as lost."""
     links = [admit(pool, pool.addresses[0], dataset, 0)]
     with pytest.raises(ClusterError, match=r"worker 0 .*already"):
         meet(pool, join, pool.addresses[0], dataset, 0)

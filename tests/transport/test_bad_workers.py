@@ -1,4 +1,4 @@
-"""Workers that die, fail or talk nonsense: their units go to another, and the run goes on or says why not."""
+"""Workers that die, fail or send malformed messages: others get their units, or the run ends with the reason."""
 
 import json
 import os
@@ -74,7 +74,7 @@ def test_killed(pool, dataset, threads, start, expected):
     assert killed.result() in {Unit(0, 0, node) for node in PLAN.units_for(0, 2)}
     victim.join(20)
     assert victim.exitcode == -signal.SIGKILL
-    while pool.count > 1:  # who is overdue is not waited for, nor for the end of its connection
+    while pool.count > 1:  # neither an overdue worker nor the end of its connection is waited for
         pool.gather(1_000, 0.01)
     assert list(pool.stats.answered) == [1]
 
@@ -120,7 +120,7 @@ def test_killed(pool, dataset, threads, start, expected):
     ],
 )
 def test_nonsense(pool, dataset, threads, expected, kind, said):
-    """Whoever sends it is dropped, and its units go to another."""
+    """Its sender is dropped, and its units go to another worker."""
     mad = admit(pool, pool.addresses[kind], dataset, 0)
     threads.submit(work, pool.addresses[kind], dataset, 1)
     assert pool.gather(2, SECONDS)
@@ -141,7 +141,7 @@ def test_nonsense(pool, dataset, threads, expected, kind, said):
 
 @impatient(message=0.5, bytes_per_second=1e9)
 def test_gradient_that_stops(pool, dataset, threads, expected):
-    """Whoever sends only a part of it has so many seconds for the whole; the units go to another at once."""
+    """A worker that sends only a part of it has a time limit for the rest; its units go to another at once."""
     mad = admit(pool, pool.addresses[1], dataset, 0)
     threads.submit(work, pool.addresses[1], dataset, 1)
     assert pool.gather(2, SECONDS)
@@ -183,7 +183,7 @@ def work_and_fail(address, dataset, index, error, host="far"):
     "error", [DatasetError("no shard 3"), OSError(5, "I/O"), MemoryError(), MachineError("flushed")]
 )
 def test_host_that_cannot_compute(pool, dataset, threads, expected, error):
-    """Its worker is rejected, and the run goes on with the others."""
+    """Its worker is rejected, and the run continues with the others."""
     threads.submit(work, pool.addresses[0], dataset, 0)
     failing = threads.submit(work_and_fail, pool.addresses[1], dataset, 1, error)
     assert pool.gather(2, SECONDS)

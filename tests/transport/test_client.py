@@ -70,7 +70,7 @@ def test_few_rows(dataset, threads, monkeypatch, kind, batch, microbatch):
     assert sum(working.result() for working in workers) >= few.steps
 
 
-def test_no_server_is_a_connection_error(dataset, tmp_path):
+def test_no_server(dataset, tmp_path):
     with pytest.raises(ConnectionError, match=r"worker 2 cannot reach the server at .*nowhere.*FileNotFoundError"):
         join(str(tmp_path / "nowhere"), dataset, 2)
 
@@ -85,7 +85,7 @@ def test_server_leaves_the_handshake(dataset, threads):
 
 @both_kinds
 def test_released_while_it_computes(dataset, threads, kind):
-    """Its answer finds nobody: the pool may have been killed."""
+    """No server receives its answer: the pool may have been killed."""
     computing, gone = threading.Event(), threading.Event()
 
     class Slow(Worker):
@@ -134,7 +134,7 @@ def test_nothing_is_pickled(pool, dataset, threads, expected, monkeypatch):
     assert min(pool.stats.answered.values()) > 0
 
 
-def test_closed_link_has_no_descriptor(pool, dataset):
+def test_closed_descriptors(pool, dataset):
     def descriptors():
         gc.collect()
         return len(list(Path("/proc/self/fd").iterdir()))

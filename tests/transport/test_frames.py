@@ -38,7 +38,7 @@ def test_simple(usual):
 
 
 def test_array_in_pieces():
-    """It is sent from where it lies, in its place among the frames."""
+    """It is sent from its own memory, in order with the frames."""
     found = np.zeros_like(ARRAY)
     with pair() as (one, other):
         one.send(b"head", ARRAY)
@@ -124,7 +124,7 @@ def test_checksum(size):
 
 
 def test_cut():
-    """No part of a message goes on in another one, and the other end is gone at its end."""
+    """No part of a message is taken for another one, and the end of the connection is detected."""
     for end in range(len(SENT)):
         with pytest.raises(EOFError):
             received(SENT[:end])

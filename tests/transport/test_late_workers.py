@@ -39,7 +39,7 @@ def test_simple(pool, dataset, threads, expected, training):
 
 @both_kinds
 @pytest.mark.parametrize("more", [False, True], ids=["one unit", "its credit"])
-def test_late_workers_keep_their_weights(pool, dataset, threads, expected, training, kind, more):
+def test_late_weights_are_kept(pool, dataset, threads, expected, training, kind, more):
     training.schedule.count = 4 if more else 2
     late = admit(pool, pool.addresses[kind], dataset, 0)
     training.run(to=2 * SLOTS)
@@ -56,7 +56,7 @@ def test_late_workers_keep_their_weights(pool, dataset, threads, expected, train
     training.queue._stragglers._timeouts = Timeouts(overdue=3_600)  # from here on it is never late
     threads.submit(run_worker, worker(dataset), late)
     assert training.run() == expected
-    assert pool.stats.answered[0] > len(held), "who has caught up is given units again"
+    assert pool.stats.answered[0] > len(held), "a worker that has caught up gets units again"
 
 
 @both_kinds

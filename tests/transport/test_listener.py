@@ -1,4 +1,4 @@
-"""The listener: who connects and is silent, or talks nonsense, does not stop the training, and keeps nobody out."""
+"""The listener: silent clients, and clients that send nonsense, neither stop the training nor keep workers out."""
 
 import os
 import select
@@ -85,7 +85,7 @@ def test_close_during_handshakes(dataset, stranger, kind):
 @both_kinds
 @pytest.mark.parametrize("said", [b"", b"\0\0", b"\0\1\0\0none"])
 def test_slow_strangers(pool, dataset, threads, expected, stranger, kind, said):
-    """They have so many seconds in all."""
+    """They have a time limit for the whole handshake."""
     strange = stranger(pool.addresses[kind])
     os.write(strange.fileno(), said)
     assert len(meet(pool, heard, strange)) == 1
@@ -97,15 +97,15 @@ def test_slow_strangers(pool, dataset, threads, expected, stranger, kind, said):
 @both_kinds
 @pytest.mark.parametrize("said", [b"GET / HTTP/1.1\r\n\r\n", b"\4" + bytes(11) + b"none", bytes(12), b"\xff" * 12])
 def test_nonsense(pool, stranger, kind, said):
-    """It is hung up on at once."""
+    """The connection is closed at once."""
     strange = stranger(pool.addresses[kind])
     os.write(strange.fileno(), said)
     assert len(meet(pool, heard, strange)) == 1
-    assert pool.stats.lost == 0, "nobody has proved that it is a worker"
+    assert pool.stats.lost == 0, "no client was authenticated"
 
 
 def test_no_room_to_share(pool, dataset, stranger, monkeypatch):
-    """The worker is told."""
+    """The worker gets the reason."""
 
     def no_room(*_):
         raise ClusterError("no room")

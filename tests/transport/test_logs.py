@@ -1,4 +1,4 @@
-"""What the server's and the workers' ends log: who joins, who leaves, who is rejected, and nothing for each unit."""
+"""The logs of server and workers: joins, leaves, rejections; and a unit costs nothing if it is not logged."""
 
 import logging
 import os

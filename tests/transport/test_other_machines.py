@@ -56,7 +56,7 @@ def test_other_processor(dataset, threads, expected):
 
 @both_kinds
 def test_flushed_to_zero(pool, dataset, threads, expected, kind):
-    """A worker is told what it has computed and what is right; the run goes on with others."""
+    """The worker gets its answer and the right one; the run continues with others."""
     said = []
 
     def rejected():
@@ -76,7 +76,7 @@ def test_flushed_to_zero(pool, dataset, threads, expected, kind):
 
 @impatient(join=0.1)
 def test_flushed_to_zero_later(pool, dataset, threads):
-    """A worker that is in stops, and says why, before it sends a gradient that is wrong. Nobody is left."""
+    """An accepted worker stops with the reason before it sends a wrong gradient. No worker is left."""
 
     def change():
         client = join(pool.addresses[0], dataset)

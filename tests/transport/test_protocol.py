@@ -44,12 +44,12 @@ def test_kinds_of_frame():
 
 
 @pytest.mark.parametrize("said", [b"", b"no JSON", b"[]", b"5", b"{}", b'{"worker": 1}', b"\xff", b"null"])
-def test_what_is_no_hello_is_a_value_error(said):
+def test_no_hello(said):
     with pytest.raises(ValueError, match=r"."):
         protocol.unpack(said, Hello)
 
 
-def test_a_hello_of_a_later_version_is_read_to_say_so():
+def test_hello_of_later_version():
     later = json.dumps({**json.loads(protocol.pack(HELLO)), "protocol": 99, "more": []}).encode()
     assert "version 99 of the protocol" in HELLO.difference(protocol.unpack(later, Hello))
 
@@ -70,7 +70,7 @@ def test_a_worker_has_a_whole_number(worker):
 @pytest.mark.parametrize(
     "said", [b"", b"[]", b"{}", b'{"error": 5, "message": "six"}', b'{"error": "E", "message": 6}', b"[" * 100_000]
 )
-def test_what_is_no_failure_is_a_value_error(said):
+def test_no_failure(said):
     with pytest.raises(ValueError, match=r"."):
         protocol.unpack_failure(protocol.FAILURE + said)
 

@@ -60,7 +60,7 @@ def test_shared_memory_is_full(monkeypatch):
     region.close()
 
 
-def test_no_room_for_a_region_is_an_error(monkeypatch):
+def test_no_room(monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 

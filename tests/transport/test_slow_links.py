@@ -32,7 +32,7 @@ def run(pool, dataset, threads, expected):
 @ways
 @gaps
 def test_simple(pool, run, limits, gap):
-    """The run ends all the same; nobody is lost."""
+    """The run still ends; no worker is lost."""
     with slow_link(pool.addresses[1], limits, gap) as link:
         slow = run(link)
         assert (pool.count, pool.stats.lost, pool.stats.overdue) == (2, 0, 1)

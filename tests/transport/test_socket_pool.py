@@ -70,9 +70,9 @@ def test_no_answer_in_time(pool, dataset):
     unit = Unit(0, 0, Node(0, 4))
     publish(pool)
     pool.submit(unit)
-    assert pool.next_result(0) is None, "nobody is there"
+    assert pool.next_result(0) is None, "no worker is connected"
     link = admit(pool, pool.addresses[0], dataset, 0)
-    assert pool.next_result(0) is None, "nobody has answered"
+    assert pool.next_result(0) is None, "no worker has answered"
     assert next(link.units())[0] == unit
     link.gradient().flat[:] = 3
     link.answer(unit, TALLY)
@@ -118,7 +118,7 @@ def test_workers_never_answer(pool, dataset, kind):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_only_the_time_that_is_waited_counts(pool, dataset, monkeypatch, workers):
+def test_only_waiting_counts(pool, dataset, monkeypatch, workers):
     """An hour in which the pool tests the weights, or its machine sleeps, is not the workers' fault."""
     links = [admit(pool, pool.addresses[0], dataset, index) for index in range(workers)]
     publish(pool)

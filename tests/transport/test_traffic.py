@@ -17,7 +17,7 @@ def test_simple(dataset, threads, monkeypatch, kind):
         before(self, frame, array)
 
     before = FrameSocket.send
-    with listening(dataset, Timeouts(overdue=3_600)) as pool:  # nobody is overtaken, however busy the machine is
+    with listening(dataset, Timeouts(overdue=3_600)) as pool:  # no worker is overdue, however busy the machine is
         workers = [threads.submit(work, pool.addresses[kind], dataset, index) for index in range(2)]
         assert pool.gather(2, SECONDS)
         training = Training(pool, 2)
