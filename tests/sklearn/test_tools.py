@@ -90,7 +90,7 @@ def test_threads(digits, fitted):
     assert set(trained) == {fitted.weights_sha256_}
 
 
-def test_model_selection(digits):
+def test_model_selection(digits, fitted):
     from sklearn.base import clone
     from sklearn.model_selection import GridSearchCV, cross_val_score
     from sklearn.pipeline import make_pipeline
@@ -102,7 +102,7 @@ def test_model_selection(digits):
     assert scores.min() > 0.7
     search = GridSearchCV(classifier(), {"hidden": [1, 16]}, cv=2).fit(X, y)
     assert search.best_params_ == {"hidden": 16}
-    assert search.best_estimator_.weights_sha256_ == classifier().fit(X, y).weights_sha256_
+    assert search.best_estimator_.weights_sha256_ == fitted.weights_sha256_
 
 
 @pytest.mark.slow
@@ -126,7 +126,7 @@ def test_without_the_extra(monkeypatch):
     assert "\n" not in str(caught.value)
 
 
-def test_numpy_numbers(digits):
+def test_numpy_numbers(digits, fitted):
     """As a search over parameters draws them."""
     found = classifier(hidden=np.int64(16), lr=np.float64(0.5), epochs=np.int32(5), batch=np.uint8(8)).fit(*digits)
-    assert found.weights_sha256_ == classifier().fit(*digits).weights_sha256_
+    assert found.weights_sha256_ == fitted.weights_sha256_
