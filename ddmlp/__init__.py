@@ -1,4 +1,4 @@
-"""ddmlp: a streaming distributed trainer whose result does not depend on who computed it.
+"""ddmlp: a streaming distributed trainer with the same result for any number of workers.
 
 >>> import ddmlp
 >>> result = ddmlp.fit("data", workers=4, hidden=400, epochs=30)  # doctest: +SKIP
@@ -84,8 +84,8 @@ _MODULES = {  # that the names are in; a name without one is itself a module. sk
     "verify": "api.audit",
 }
 
-# `python -m ddmlp.verify` runs ddmlp/cli/verify.py, and likewise each other command: their folder belongs to the path
-# on which the modules of this package are looked up.
+# `python -m ddmlp.verify` runs ddmlp/cli/verify.py, and so for each other command: this package looks for its
+# modules in their folder, too.
 __path__.append(str(Path(__file__).parent / "cli"))
 
 NEWEST_TOO_OLD = (3, 10)

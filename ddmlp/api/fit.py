@@ -93,7 +93,7 @@ def fit(
     RunError
         The folder holds a run already, or another process uses it.
     TrainingError
-        Training cannot go on, for example because the weights would not be finite.
+        Training cannot continue, for example because the weights would not be finite.
     ClusterError
         Ray has failed. A note says how to continue the run.
     KeyboardInterrupt

@@ -44,7 +44,7 @@ def resume(
     epochs : int, optional
         More epochs than the run has. Not with lr_schedule="linear", whose learning rate is 0 at the end.
     end : bool
-        No more rows will come to a run that follows its data: train on those that are there, and end.
+        The run follows its data, and no more rows will arrive: train on the existing rows, and end.
     workers, address, dashboard, callbacks, progress, checkpoint_every, keep, stop_after, report, idle_timeout
         See `fit`. They need not be those that the run was begun with.
 

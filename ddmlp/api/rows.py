@@ -29,7 +29,7 @@ class RunRows(Protocol):
     folder : Path
         Where they are trained on: a folder with the datasets train/ and, if there are test data, test/.
     ready : bool
-        Whether they are there before the run begins.
+        Whether they exist before the run begins.
     """
 
     folder: Path
@@ -125,7 +125,7 @@ def dataset_folder(data: str | Path) -> Path:
 def find_data(data: str | Path, *, follow: bool, own: bool = False) -> Path:
     """The folder with train/ and test/, absolute; raises ConfigError if it does not have them.
 
-    follow: rows may still come, so that neither need be there; own: it is in the run's folder, and needs no test/.
+    follow: rows may still arrive, so neither must exist; own: the folder is the run's own, and needs no test/.
     """
     path = Path(data)
     for part in () if follow else ("train",) if own else ("train", "test"):

@@ -148,7 +148,7 @@ class Session:
         mark_end(self.rows.folder / "train")
 
     def _wait_for_rows(self, ingest: "StreamIngest | None") -> None:
-        """Wait until the first rows to follow are there; raises DatasetError if none arrive in time."""
+        """Wait for the first rows of a run that follows its data; raises DatasetError if none arrive in time."""
         folder, start, seconds = self.rows.folder / "train", time.monotonic(), self.options.idle_timeout
         while not (folder / NAME).exists():
             if ingest:

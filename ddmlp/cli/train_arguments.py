@@ -161,7 +161,7 @@ def _whole(text: str) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
-    """Raise ConfigError for values that cannot work, but for those that `Options` checks."""
+    """Raise ConfigError for values that cannot work, except those that `Options` checks."""
     check_range("--classes", args.classes, 1, 256)
     if args.classes is not None and not (streamed(args) or args.resume):
         raise ConfigError("--classes goes with a stream: a dataset stores its number of classes")

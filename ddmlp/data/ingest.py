@@ -175,8 +175,8 @@ class StreamIngest:
             if (free := shutil.disk_usage(self.path).free) < SPARE_BYTES + pixels.nbytes:
                 self._writer.publish()
                 raise DatasetError(
-                    f"the disk of {self.path} has {free:,} bytes left, expected at least {SPARE_BYTES:,} besides the "
-                    f"next rows; {self._kept()}"
+                    f"the disk of {self.path} has {free:,} bytes left, expected at least {SPARE_BYTES:,} in addition "
+                    f"to the next rows; {self._kept()}"
                 )
             self._writer.append(pixels, labels)
             self.rows += len(labels)

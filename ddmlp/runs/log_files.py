@@ -102,7 +102,7 @@ class LogFile(RotatingFileHandler):
 
 
 class LineFormatter(logging.Formatter):
-    """A record in one line, with the time in UTC; a traceback in lines of its own, which are indented.
+    """A record in one line, with the time in UTC; a traceback in further lines, which are indented.
 
     What is not printable is escaped: it may come from another process, and would else look like another record.
     """
