@@ -120,7 +120,7 @@ def test_server_dies_before_a_checkpoint(cluster: Cluster, data: Path, expected:
     trainer = RayTrainer(job(data, tmp_path, 1), cluster)
     trainer.advance(0)
     kill(b"ray::ServerActor")
-    with pytest.raises(ClusterError, match=r"server has died.* checkpoint"):
+    with pytest.raises(ClusterError, match=r"server .* checkpoint"):
         trainer.checkpoint()
     found = train(trainer)  # a caller that continues gets another server
     assert found["weights_sha256"] == expected["weights_sha256"]
@@ -134,7 +134,7 @@ def test_server_dies_again_and_again(cluster: Cluster, data: Path, tmp_path: Pat
     for _ in range(2):
         trainer.advance(0)
         kill(b"ray::ServerActor")
-    with pytest.raises(ClusterError, match=r"server has died 2 times .*ActorDied"):
+    with pytest.raises(ClusterError, match=r"server .* 2 times .*ActorDied"):
         trainer.advance(0)
     trainer.close()
     assert_no_actor_is_left()
