@@ -21,6 +21,17 @@ class Result:
         The folder of the run.
     record : RunResult
         All that result.json holds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import ddmlp
+    >>> images, labels = np.zeros((64, 4, 4), np.uint8), np.arange(64) % 2
+    >>> result = ddmlp.fit((images, labels), test=(images, labels), run="runs/result", hidden=4, epochs=2)
+    >>> result.run.name, result.steps, result.finished, result.test_error
+    ('result', 16, True, 0.5)
+    >>> result.model.weights.sha256() == result.weights_sha256
+    True
     """
 
     run: Path

@@ -145,7 +145,7 @@ def rows_of(data: Any, test: Any, run: Run, classes: int | None, *, follow: bool
         if test is not None:
             raise ConfigError(f"test goes with data in memory; put the dataset into {data}/test")
         if isinstance(data, str) and is_source(data):
-            return StreamRows(data, run.spool, classes, resume=False)
+            return StreamRows(data, run.spool.resolve(), classes, resume=False)
         if classes is not None:
             raise ConfigError("--classes goes with a stream or with data in memory: a dataset says how many it has")
         return FolderRows(find_data(data, follow=follow))
@@ -157,20 +157,20 @@ def rows_of(data: Any, test: Any, run: Run, classes: int | None, *, follow: bool
     if follow:
         raise ConfigError("--follow goes with a folder or a stream: data in memory is complete")
     if isinstance(test, str | Path):
-        return MemoryRows(train, dataset_folder(test), run.spool, classes)
+        return MemoryRows(train, dataset_folder(test), run.spool.resolve(), classes)
     found = RowsInMemory.of(test, "test")
     if test is not None and found is None:
         raise ConfigError(
             f"test is a {type(test).__name__}, expected a dataset, a pair (images, labels), or a pyarrow Table"
         )
-    return MemoryRows(train, found, run.spool, classes)
+    return MemoryRows(train, found, run.spool.resolve(), classes)
 
 
 def rows_again(data: str | Path | None, begun: Origin, run: Run, classes: int | None = None) -> RunRows:
     """The rows that a run continues with, by default those where it was begun, or in its folder if that was moved;
     raises ConfigError."""
     if isinstance(data, str) and is_source(data):
-        return StreamRows(data, run.spool, classes, resume=True)
+        return StreamRows(data, run.spool.resolve(), classes, resume=True)
     folder = begun.data if data is None else Path(data)
     if data is None and not folder.exists() and run.spool.exists():
         folder = run.spool

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ddmlp.cli.terminal import Parser, command
-from ddmlp.data.manifest import NAME
+from ddmlp.data.manifest import NAME, Manifest
 from ddmlp.errors import RunError
 
 if TYPE_CHECKING:  # which --help does not wait for
@@ -36,8 +36,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def test_data(model: Path, data: Path | None) -> Path:
-    """The dataset `data`, or the test data in it; by default that of the model's run. Raises RunError if the run has
-    none."""
+    """The dataset or folder `data`, by default that of the model's run. Raises RunError if that has no test data."""
+    from ddmlp.api.rows import dataset_folder
     from ddmlp.runs.run import Run
 
     run = Run(model if model.is_dir() else model.parent)
@@ -45,23 +45,19 @@ def test_data(model: Path, data: Path | None) -> Path:
     if own:
         data = run.origin().data
     data = data or Path("data")
-    path = data if (data / NAME).exists() else data / "test"
-    if own and not (path / NAME).exists():
+    if own and not ((path := dataset_folder(data)) / NAME).exists():
         raise RunError(f"{path}, the test data of {run.path}, does not exist; name a dataset by --data")
-    return path
+    return data
 
 
 def main() -> None:
     args = parse()
-    from ddmlp.data.dataset import Dataset
-    from ddmlp.inference.evaluation import evaluate
-    from ddmlp.inference.model import load_weights
+    from ddmlp.api.model import evaluate
+    from ddmlp.api.rows import dataset_folder
 
-    weights = load_weights(args.model)
-    dataset = Dataset(test_data(args.model, args.data))
-    dataset.verify()
-    found = evaluate(weights, dataset)
-    print(table(found.confusion, dataset.manifest.class_names))
+    data = test_data(args.model, args.data)
+    found = evaluate(args.model, data)
+    print(table(found.confusion, Manifest.read(dataset_folder(data)).class_names))
     print(f"\nerror          {found.error:.2%} ({found.mistakes} of {found.rows} rows)")
     print(f"cross-entropy  {found.cross_entropy:.4f} nats a row")
 
