@@ -21,7 +21,7 @@ MODULE = re.compile(r"\]\(\.\./(ddmlp/[\w/]+\.py)\)")
 def shell(block: str, folder: Path) -> str:
     """Run a block as a shell in a new terminal would; returns its output."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    found = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    found = os.pathsep.join([str(folder / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = clean | {"PATH": found, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
         ["bash", "-eu", "-c", block],
@@ -46,6 +46,10 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The output of each block of commands."""
     folder = tmp_path_factory.mktemp("walkthrough")
     (folder / "tools").symlink_to(ROOT / "tools")
+    (folder / "bin").mkdir()
+    command = folder / "bin" / "ddmlp"  # of this checkout, whether or not another one is installed
+    command.write_text('#!/bin/sh\nexec python -m ddmlp "$@"\n')
+    command.chmod(0o755)
     return [shell(block, folder) for block in COMMANDS]
 
 
