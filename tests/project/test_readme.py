@@ -42,9 +42,9 @@ def test_python_of_readme(place: Path, capsys: pytest.CaptureFixture[str]):
     names: dict[str, Any] = {}
     exec(code, names)
     assert names["result"].weights_sha256 == PROMISED["the 5,000 digits"]
-    assert names["result"].run == place / "runs" / "one"
+    assert names["result"].run == place / "runs" / "python"
     assert PROMISED["the 5,000 digits"] in capsys.readouterr().out
-    compare(Path("data"), place / "runs" / "one")
+    compare(Path("data"), place / "runs" / "python")
     assert capsys.readouterr().out.replace("the 5,000 digits", "full MNIST") in README
 
 
