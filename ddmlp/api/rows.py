@@ -141,6 +141,8 @@ def rows_of(data: Any, test: Any, run: Run, classes: int | None, *, follow: bool
     """The rows that a new run is to have, by the forms that `fit` takes; raises ConfigError and DatasetError."""
     from ddmlp.data.sources.in_memory import RowsInMemory
 
+    if classes is not None and (type(classes) is not int or not 1 <= classes <= 256):
+        raise ConfigError(f"--classes is {classes!r}, expected a whole number from 1 to 256")
     if isinstance(data, str | Path):
         if test is not None:
             raise ConfigError(f"test goes with data in memory; put the dataset into {data}/test")

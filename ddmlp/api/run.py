@@ -14,6 +14,8 @@ from ddmlp.nn.weights import Weights
 from ddmlp.runs.origin import Origin
 from ddmlp.runs.run import Run
 
+COMPUTED = ("init_sha256", "begun_epochs")  # of the settings, from the weights to begin with and from the run
+
 
 def new_run(path: str | Path | None) -> Run:
     """The run in a folder, by default a new one in runs/ that is named by the time."""
@@ -31,9 +33,10 @@ def settings(given: dict[str, Any], begun: Origin | None, init: Weights | None, 
 
     follow: whether the rows are followed, by what they are. Raises ConfigError.
     """
-    if unknown := sorted(given.keys() - set(TrainConfig.names())):
-        raise ConfigError(f"there is no setting {unknown[0]!r}, expected one of {', '.join(TrainConfig.names())}")
     given = {name: _plain(value) for name, value in given.items() if value is not None}
+    names = [name for name in TrainConfig.names() if name not in COMPUTED]
+    if unknown := sorted(given.keys() - set(names)):
+        raise ConfigError(f"there is no setting {unknown[0]!r}, expected one of {', '.join(names)}")
     if begun:
         return replace(begun.config.extended_to(given.pop("epochs", begun.config.epochs)), **given)
     followed: dict[str, Any] = {}

@@ -92,6 +92,8 @@ def test_no_test_data(arrays: Any, expected: ddmlp.Result, tmp_path: Path):
         ({"test": (np.zeros((8, 2, 3), int), np.zeros(8, int))}, ConfigError, ["(2, 3)", "(2, 2)"]),
         ({"data": pa.table({"pixels": [[1]]})}, DatasetError, ["'label'"]),
         ({"data": pa.array([1])}, DatasetError, ["Table"]),
+        ({"classes": 0}, ConfigError, ["0", "256"]),
+        ({"init_sha256": "0" * 64}, ConfigError, ["'init_sha256'", "hidden"]),
         ({"classes": 2}, DatasetError, ["label", "0 to 1"]),
         ({"batch": 9}, ConfigError, ["9", "8 rows"]),
         ({"layers": 9}, ConfigError, ["'layers'", "hidden"]),
