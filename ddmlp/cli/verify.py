@@ -42,7 +42,7 @@ def main() -> None:
     print(f"verified        steps {found.first}..{found.last}, {found.checkpoints} checkpoints")
     print(f"weights sha256  {found.weights_sha256}")
     print(f"chain           {found.chain}")
-    print(f"metrics         {found.lines} lines{f', and {found.damaged} that are damaged' if found.damaged else ''}")
+    print(f"metrics         {found.lines} lines{f'; {found.damaged} damaged' if found.damaged else ''}")
     print(f"result          {'as recorded' if found.result else 'not compared: it is of a later step, or missing'}")
     print(f"not covered     {NOT_COVERED}{'' if found.tested else '; tests: there are no test data'}")
 

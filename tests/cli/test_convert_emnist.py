@@ -68,7 +68,7 @@ def test_several_sets(tmp_path):
     put(tmp_path, "emnist-digits", 10)
     done = inside(convert.main, tmp_path, tmp_path / "out")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "holds the sets emnist-balanced, emnist-digits; choose one, by --set emnist-digits" in done.stderr
+    assert "emnist-balanced, emnist-digits; choose one, for example by --set emnist-digits" in done.stderr
     assert inside(convert.main, tmp_path, tmp_path / "out", "--set", "emnist-balanced").returncode == 0
     assert read(tmp_path / "out" / "test")[2] == tuple(map(chr, MERGED))
     assert inside(convert.main, tmp_path, tmp_path / "out", "--set", "emnist-letters").returncode == 1

@@ -80,7 +80,7 @@ def test_lines_out_of_order(run: Path):
 def test_lines_that_cannot_be_read(run: Path):
     with (run / "metrics.jsonl").open("a") as file:
         file.write('{"event": "prog')
-    assert "47 lines, and 1 that cannot be read" in verified(run).stdout
+    assert "47 lines; 1 damaged" in verified(run).stdout
 
 
 @pytest.mark.slow
