@@ -113,8 +113,9 @@ def server(cluster: Cluster, data: Path, folder: Path, seed: int) -> Iterator[Ro
     config = replace(CONFIG, hidden=50, epochs=10_000)
     begin(path, config, data)
     killer = Killer([ACTORS[0]], (0.2, 3.0), SERVER_KILLS, seed)
+    trainer = RayTrainer(job(data, path, 2, config), cluster)  # a server that dies before it has begun is an error
     with killer.at_work():
-        train(RayTrainer(job(data, path, 2, config), cluster), path, until=lambda: killer.finished and killer.stop())
+        train(trainer, path, until=lambda: killer.finished and killer.stop())
     # It continues undisturbed to the end of an epoch; then the whole run is computed again.
     yield Row("server killed", "at random moments of one run", "2", f"{len(killer.killed)} times", verified(path))
 
@@ -125,8 +126,8 @@ def soak(cluster: Cluster, data: Path, folder: Path, seconds: float, seed: int) 
     config = TrainConfig(hidden=100, epochs=1_000_000)
     begin(path, config, data)
     memory, killer = Memory(cluster), Killer(ACTORS, SOAK_PAUSES, 1_000_000, seed)
+    trainer = RayTrainer(job(data, path, SOAK_WORKERS, config, every=200), cluster)
     with killer.at_work():
-        trainer = RayTrainer(job(data, path, SOAK_WORKERS, config, every=200), cluster)
         # The last death is got over before the end, whose checkpoint is the driver's own wish.
         train(trainer, path, until=lambda: killer.finished or (memory.look() > seconds and not killer.stop()))
     what = f"killed for {seconds / 60:g} minutes"
