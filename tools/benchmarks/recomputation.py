@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from ddmlp import api
+import ddmlp
 from tools.benchmarks.benchmark import Benchmark, Cases, Settings, Target, seconds_of
 from tools.benchmarks.processes import in_process, length, train
 from tools.benchmarks.record import Entry
@@ -19,7 +19,7 @@ def training(data: Path, **settings: object) -> dict[str, float]:
 
 def recomputation(name: str, run: Path, rows: int) -> dict[str, float]:
     """Return the rows/s at which this process recomputes a run with this number of rows."""
-    return {"rows/s": rows / seconds_of(getattr(api, name), run)["seconds"]}
+    return {"rows/s": rows / seconds_of(getattr(ddmlp, name), run)["seconds"]}
 
 
 def cases(settings: Settings) -> Cases:
