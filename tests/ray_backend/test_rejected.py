@@ -41,22 +41,22 @@ def log(node):
         file.write("x")
 
 class NoData(actors.WorkerActor):
-    def work(self, job, endpoint, *, far):
+    def work(self, job, endpoint, *, far, slot):
         if far:
             log("far")
             raise DatasetError("/data/train is no dataset")
-        return super().work(job, endpoint, far=far)
+        return super().work(job, endpoint, far=far, slot=slot)
 
 class NobodyHasData(actors.WorkerActor):
-    def work(self, job, endpoint, *, far):
+    def work(self, job, endpoint, *, far, slot):
         raise DatasetError("/data/train is no dataset")
 
 class OtherArithmetic(actors.WorkerActor):
-    def work(self, job, endpoint, *, far):
+    def work(self, job, endpoint, *, far, slot):
         if far:
             log("far")
             actors.answer = lambda: "f" * 64
-        return super().work(job, endpoint, far=far)
+        return super().work(job, endpoint, far=far, slot=slot)
 
 class Torn(Worker):
     def compute(self, *_):
@@ -64,10 +64,10 @@ class Torn(Worker):
         raise DatasetError("shard-00001.arrow is damaged")
 
 class DamagedShard(actors.WorkerActor):
-    def work(self, job, endpoint, *, far):
+    def work(self, job, endpoint, *, far, slot):
         if far:
             self.worker_class = Torn
-        return super().work(job, endpoint, far=far)
+        return super().work(job, endpoint, far=far, slot=slot)
 
 BLOCKED = """
 import sys
