@@ -132,8 +132,8 @@ class TrainConfig:
         >>> TrainConfig(lr_schedule="constant", epochs=5).extended_to(7).epochs
         7
         """
-        if epochs == self.epochs:
-            return self
+        if type(epochs) is not int or epochs == self.epochs:
+            return replace(self, epochs=epochs)
         if epochs < self.epochs:
             raise ConfigError(f"--epochs is {epochs}, expected at least the {self.epochs} epochs that the run has")
         if self.lr_schedule == "linear":

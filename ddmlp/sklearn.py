@@ -111,6 +111,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         ConfigError
             If a parameter has a value that cannot work.
         """
+        self.__dict__.pop("coefs_", None)  # if this fails, the old weights must not meet the new classes and scaling
         rows, labels = self._check(X, y, reset=True)
         self._set_classes(labels)
         return self._train(rows, labels)
@@ -163,8 +164,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         NotFittedError, ValueError
             Before `fit`; if X does not fit the training data.
         """
-        numbers = np.argmax(self.predict_proba(X), axis=1)
-        found: NDArray[Any] = self.classes_[numbers]
+        found: NDArray[Any] = self.classes_[np.argmax(self.predict_proba(X), axis=1)]
         return found
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:

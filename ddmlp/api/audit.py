@@ -84,6 +84,8 @@ def verify(
     (0, 16, True)
     """
     path, folder = Path(run), None if data is None else Path(data)
+    if steps is not None and not (isinstance(steps, tuple | list) and [type(each) for each in steps] == [int, int]):
+        raise ConfigError(f"--steps is {steps!r}, expected the steps of two checkpoints, the first and the last")
     recorded = RecordedRun(path)
     first, last = steps or (0, recorded.steps[-1])
     for step in (first, last):

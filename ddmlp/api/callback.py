@@ -76,6 +76,8 @@ class Callback:
 
 def checked(callbacks: Iterable[Callback]) -> list[Callback]:
     """The callbacks as a list; raises ConfigError if one is none."""
+    if not isinstance(callbacks, Iterable):
+        raise ConfigError(f"callbacks is a {type(callbacks).__name__}, expected a list of instances of ddmlp.Callback")
     found = list(callbacks)
     for each in found:
         if not isinstance(each, Callback):

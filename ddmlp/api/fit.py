@@ -13,6 +13,7 @@ from ddmlp.api.rows import rows_of
 from ddmlp.api.run import new_run, resume_call, settings
 from ddmlp.api.session import Session
 from ddmlp.data.sources import is_source
+from ddmlp.errors import ConfigError
 from ddmlp.inference.model import Model, load_weights
 from ddmlp.nn.weights import Weights
 
@@ -146,4 +147,10 @@ def fit(
 def _initial(init: Model | Weights | str | Path | None) -> Weights | None:
     if init is None or isinstance(init, Weights):
         return init
-    return init.weights if isinstance(init, Model) else load_weights(Path(init))
+    if isinstance(init, str | Path):
+        return load_weights(Path(init))
+    if not isinstance(init, Model):
+        raise ConfigError(
+            f"--init is a {type(init).__name__}, expected a Model, Weights, a run's folder or an .npz file"
+        )
+    return init.weights

@@ -9,7 +9,7 @@ from ddmlp.data.sources.in_memory import RowsInMemory
 from ddmlp.errors import ConfigError, RunError
 from ddmlp.inference.evaluation import EVALUATE_ROWS, Evaluation, evaluate_rows
 from ddmlp.inference.evaluation import evaluate as evaluate_dataset
-from ddmlp.inference.model import Model, load_model, load_weights
+from ddmlp.inference.model import Model, load_model, load_shape, load_weights
 
 
 def load(path: str | Path) -> Model:
@@ -71,8 +71,10 @@ def evaluate(model: Model | str | Path, data: Any) -> Evaluation:
     0.5
     """
     weights = model.weights if isinstance(model, Model) else load_weights(Path(model))
+    shape = model.image_shape if isinstance(model, Model) else load_shape(Path(model))
     if isinstance(data, str | Path):
         dataset = Dataset(dataset_folder(data))
+        _check_shape(shape, dataset.manifest.image_shape, str(dataset.path))
         dataset.verify()
         return evaluate_dataset(weights, dataset)
     rows = RowsInMemory.of(data, "data")
@@ -80,6 +82,7 @@ def evaluate(model: Model | str | Path, data: Any) -> Evaluation:
         raise ConfigError(
             f"data is a {type(data).__name__}, expected a folder, a pair (images, labels), or a pyarrow Table"
         )
+    _check_shape(shape, rows.image_shape, "data")
     height, width = rows.image_shape
     if height * width != weights.shape.inputs or rows.count_classes() > weights.shape.outputs:
         raise RunError(
@@ -88,3 +91,12 @@ def evaluate(model: Model | str | Path, data: Any) -> Evaluation:
         )
     lots = rows.batches(weights.shape.outputs, EVALUATE_ROWS)
     return evaluate_rows(weights, ((pixels.reshape(len(labels), -1), labels) for pixels, labels in lots))
+
+
+def _check_shape(expected: tuple[int, int] | None, found: tuple[int, int], name: str) -> None:
+    """Raise RunError if the images have another shape than those of the model, even with as many pixels."""
+    if expected is not None and found != expected:
+        raise RunError(
+            f"the model takes images of {expected[0]} x {expected[1]} pixels, but {name} has images of {found[0]} x "
+            f"{found[1]}"
+        )

@@ -48,6 +48,8 @@ class Options:
                 raise ConfigError(f"{flag(name)} is {value!r}, expected a whole number, {least} or more")
         if type(self.idle_timeout) not in (int, float) or not self.idle_timeout >= 0:
             raise ConfigError(f"--idle-timeout is {self.idle_timeout!r}, expected 0 or more seconds")
+        if not isinstance(self.address, str | None):
+            raise ConfigError(f"--address is {self.address!r}, expected HOST:PORT, local or auto")
         fewest, most = self.range
         if not type(fewest) is type(most) is int:
             raise ConfigError(f"--workers is {self.workers!r}, expected a whole number or a pair of them")

@@ -159,7 +159,9 @@ def rows_of(data: Any, test: Any, run: Run, classes: int | None, *, follow: bool
     if follow:
         raise ConfigError("--follow goes with a folder or a stream: data in memory is complete")
     if isinstance(test, str | Path):
-        return MemoryRows(train, dataset_folder(test), run.spool.resolve(), classes)
+        path = dataset_folder(test)
+        Manifest.read(path)
+        return MemoryRows(train, path, run.spool.resolve(), classes)
     found = RowsInMemory.of(test, "test")
     if test is not None and found is None:
         raise ConfigError(
@@ -169,11 +171,8 @@ def rows_of(data: Any, test: Any, run: Run, classes: int | None, *, follow: bool
 
 
 def rows_again(data: str | Path | None, begun: Origin, run: Run, classes: int | None = None) -> RunRows:
-    """The rows that a run continues with, by default those where it was begun, or in its folder if that was moved;
-    raises ConfigError."""
+    """The rows that a run continues with, by default those that it was begun with; raises ConfigError."""
     if isinstance(data, str) and is_source(data):
         return StreamRows(data, run.spool.resolve(), classes, resume=True)
     folder = begun.data if data is None else Path(data)
-    if data is None and not folder.exists() and run.spool.exists():
-        folder = run.spool
     return FolderRows(find_data(folder, follow=begun.config.follow, own=folder.resolve() == run.spool.resolve()))

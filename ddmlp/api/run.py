@@ -1,11 +1,14 @@
 """The folder of a run, its settings, and how to continue it."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ddmlp.api.options import Options
 from ddmlp.config import TrainConfig
@@ -25,6 +28,8 @@ def new_run(path: str | Path | None) -> Run:
         while path.exists():
             number += 1
             path = name.with_name(f"{name.name}-{number}")
+    if not isinstance(path, str | os.PathLike) or not str(path) or "\0" in str(path):
+        raise ConfigError(f"--run is {path!r}, expected the path of a folder")
     return Run(Path(path).absolute())
 
 
@@ -68,4 +73,4 @@ def resume_call(run: Path, options: Options, data: str | Path | None) -> str:
 
 def _plain(value: Any) -> Any:
     """A NumPy number, for example from a grid search, as Python's."""
-    return value.item() if hasattr(value, "item") else value
+    return value.item() if isinstance(value, np.generic) else value

@@ -75,7 +75,6 @@ class Model:
 
         Examples
         --------
-        >>> import numpy as np
         >>> from ddmlp.nn.weights import Shape, Weights
         >>> model = Model(Weights.draw(Shape(4, 3, 2), seed=1), image_shape=(2, 2))
         >>> model.predict(np.zeros((5, 2, 2), np.uint8)).shape
@@ -105,7 +104,6 @@ class Model:
 
         Examples
         --------
-        >>> import numpy as np
         >>> from ddmlp.nn.weights import Shape, Weights
         >>> model = Model(Weights.draw(Shape(4, 3, 2), seed=1), image_shape=(2, 2))
         >>> model.predict_proba(np.zeros((5, 2, 2), np.uint8)).sum(axis=1).round(6).tolist()
@@ -114,13 +112,14 @@ class Model:
         return self._recognise(images).probabilities
 
     def _recognise(self, images: NDArray[np.uint8]) -> "Recognised":
+        if not isinstance(images, np.ndarray):
+            raise ImageError(f"the images are a {type(images).__name__}, expected an array")
         if images.dtype != np.uint8 or images.shape[1:] != self.image_shape:
             raise ImageError(
                 f"the images are {images.dtype} of shape {images.shape}, but the model takes uint8 of shape "
                 f"(any number, {', '.join(map(str, self.image_shape))})"
             )
-        pixels = images.reshape(len(images), self.weights.shape.inputs)
-        return self._network.recognise(self.weights, pixels)
+        return self._network.recognise(self.weights, images.reshape(len(images), self.weights.shape.inputs))
 
     @cached_property
     def _network(self) -> "Network":
@@ -163,6 +162,11 @@ class About(Struct, frozen=True):
 def load_weights(path: Path) -> Weights:
     """Read weights as `load_model` does, without a description of the images. Raises RunError."""
     return _load(path)[0]
+
+
+def load_shape(path: Path) -> tuple[int, int] | None:
+    """Read the shape of the images that a model takes, None if its file does not describe them. Raises RunError."""
+    return None if _load(path)[1] is None else load_model(path).image_shape
 
 
 def _load(path: Path) -> tuple[Weights, Array | None]:

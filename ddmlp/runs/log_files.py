@@ -28,7 +28,7 @@ LEVELS = {
     "off": logging.CRITICAL + 1,
 }
 # User name and password in a URL; the value of a parameter that is one.
-SECRET = re.compile(r"(?<=://)[^/\s@]+(?=@)|(?<=token=)[^\s&,;]+|(?<=password=)[^\s&,;]+", re.IGNORECASE)
+SECRET = re.compile(r"(?<=://)[^/\s]+(?=@)|(?<=token=)[^\s&,;]+|(?<=password=)[^\s&,;]+", re.IGNORECASE)
 TOKEN = "RAY_AUTH_TOKEN"
 HIDDEN = "***"
 

@@ -4,6 +4,7 @@ import math
 import shutil
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import filelock
@@ -37,7 +38,7 @@ class Run:
     updates.txt     a line for each update, of asynchronous runs; see `UpdateLog`
     init.npz        the initial weights, if they were given
     checkpoints/    the newest checkpoints; see `Checkpoints`
-    data/           the rows of a stream, as a dataset
+    data/           the rows of a stream or from memory, as a dataset
     logs/           the logs of its processes on Ray; see `log_files`
     tensorboard/    event files, if asked for
     model.npz       the weights, once the run has ended or stopped; see `load_model`
@@ -129,9 +130,15 @@ class Run:
         origin.write(self.path / "config.json")
 
     def origin(self) -> Origin:
-        """Read config.json. Raises RunError if the folder holds no run, or a damaged one."""
+        """Read config.json. Raises RunError if the folder holds no run, or a damaged one.
+
+        Rows in the run's own folder are found there, wherever the folder was when the run was begun: another run may
+        be in the old place.
+        """
         try:
-            return Origin.read(self.path / "config.json")
+            found = Origin.read(self.path / "config.json")
+            own = found.data.name == self.spool.name and (self.spool / "train").is_dir()
+            return replace(found, data=self.spool.resolve()) if own else found
         except (FileNotFoundError, NotADirectoryError):
             if self.path.exists() and not self.path.is_dir():
                 raise RunError(f"{self.path} is a file, expected the folder of a run") from None

@@ -10,7 +10,7 @@ import pytest
 import ddmlp
 from ddmlp.cli import train, verify
 from ddmlp.data.dataset import Dataset
-from ddmlp.errors import ConfigError, DatasetError, RunError
+from ddmlp.errors import ConfigError, DatasetError, ImageError, RunError
 from tests.support.api import SMALL, STEPS
 from tests.support.helpers import inside
 
@@ -156,3 +156,77 @@ def test_report(expected: ddmlp.Result, data: Path, tmp_path: Path):
     found = ddmlp.fit(data, run=tmp_path / "run", hidden=2, epochs=0, report=True)
     assert (found.run / "report.html").exists()
     assert not (expected.run / "report.html").exists()
+
+
+def test_a_moved_run_has_its_own_rows(arrays: Any, expected: ddmlp.Result, tmp_path: Path):
+    """Another run, with other test data, is in the old place."""
+    (images, labels), test = arrays
+    part = ddmlp.fit((images, labels), test=test, run=tmp_path / "run", stop_after=100, **SMALL)
+    moved = tmp_path / "moved"
+    part.run.rename(moved)
+    other = ddmlp.fit((images, labels), test=(test[0], (test[1] + 1) % 10), run=tmp_path / "run", **SMALL)
+    found = ddmlp.resume(moved)
+    assert (found.weights_sha256, found.test_error) == (expected.weights_sha256, expected.test_error)
+    assert other.test_error != expected.test_error
+    assert ddmlp.verify(moved).tested
+    assert ddmlp.replay(moved).weights_sha256 == expected.weights_sha256
+
+
+WRONG: dict[str, dict[str, Any]] = {
+    "run": {"run": ""},
+    "callbacks": {"callbacks": None},
+    "init": {"init": 3},
+    "address": {"address": 3},
+    "hidden": {"hidden": np.array([8, 8])},
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_arguments_are_refused(name: str, data: Path, tmp_path: Path):
+    with pytest.raises(ConfigError, match=name):
+        ddmlp.fit(data, **{"run": tmp_path / "run", **SMALL, **WRONG[name]})
+    assert not (tmp_path / "run").exists()
+
+
+def test_wrong_steps_and_epochs_are_refused(expected: ddmlp.Result):
+    for steps in [5, (0,), (0, None), "ab"]:
+        with pytest.raises(ConfigError, match="--steps"):
+            ddmlp.verify(expected.run, steps=steps)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="--epochs"):
+        ddmlp.resume(expected.run, epochs="9")  # type: ignore[arg-type]
+
+
+def test_a_missing_test_dataset_is_refused(arrays: Any, tmp_path: Path):
+    with pytest.raises(DatasetError, match="nowhere"):
+        ddmlp.fit(arrays[0], test=tmp_path / "nowhere", run=tmp_path / "run", **SMALL)
+    assert not (tmp_path / "run").exists()
+
+
+def test_images_of_another_form_are_not_evaluated(expected: ddmlp.Result, arrays: Any, tmp_path: Path):
+    """They have as many pixels."""
+    images, labels = arrays[1]
+    wide = images.reshape(-1, 14, 56)
+    with ddmlp.DatasetWriter(tmp_path / "test", image_shape=(14, 56), classes=10) as writer:
+        writer.append(wide, labels)
+    for model in (expected.model, expected.run):
+        for rows_ in ((wide, labels), tmp_path):
+            with pytest.raises(RunError, match="14 x 56"):
+                ddmlp.evaluate(model, rows_)
+
+
+def test_predict_needs_an_array(expected: ddmlp.Result):
+    with pytest.raises(ImageError, match="list"):
+        expected.model.predict([[0]])  # type: ignore[arg-type]
+
+
+def test_unusable_rows_are_refused(arrays: Any, tmp_path: Path):
+    images, labels = arrays[0]
+    for wrong, why in [
+        (([[[1, 2]], [[1]]], [0, 1]), "images cannot be converted"),
+        ((images.astype("m8[s]"), labels), "images are timedelta64"),
+        ((images, labels.astype("m8[s]")), "labels are timedelta64"),
+        ((np.ma.masked_array(images, mask=images > 200), labels), "images have masked"),
+        ((images, np.ma.masked_array(labels, mask=labels == 3)), "labels have masked"),
+    ]:
+        with pytest.raises(DatasetError, match=why):
+            ddmlp.fit(wrong, run=tmp_path / "run", **SMALL)

@@ -91,6 +91,7 @@ def test_traceback(path: Path):
     ("text", "shown"),
     [
         ("from tcp://ann:pass:word@host:5000", "from tcp://***@host:5000"),
+        ("from tcp://ann:pass@word@host:5000", "from tcp://***@host:5000"),
         ("http://host/?a=1&token=abc123&b=2", "http://host/?a=1&token=***&b=2"),
         ("TOKEN=abc, Password=def", "TOKEN=***, Password=***"),
         ("metadata: Bearer 0123abcd", "metadata: Bearer ***"),

@@ -142,6 +142,18 @@ def test_failed_fit(digits):
         found.predict(X)
 
 
+def test_failed_refit(digits):
+    """The old weights are not used with the new classes and the new scaling."""
+    from sklearn.exceptions import NotFittedError
+
+    X, y = digits
+    found = classifier(epochs=1).fit(X, y).set_params(lr=-1.0)
+    with pytest.raises(ConfigError):
+        found.fit(X / 2, 9 - y)
+    with pytest.raises(NotFittedError):
+        found.predict(X)
+
+
 def test_too_many_classes():
     X, y = np.ones((514, 3)), np.arange(514) % 257
     with pytest.raises(ValueError, match="257"):

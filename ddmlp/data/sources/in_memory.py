@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ddmlp.data.manifest import MAX_PIXELS
 from ddmlp.data.sources import Rows
-from ddmlp.errors import DatasetError
+from ddmlp.errors import DatasetError, printable
 
 BATCH_BYTES = 1 << 20  # of pixels
 
@@ -38,7 +38,7 @@ class RowsInMemory:
     """
 
     def __init__(self, images: Any, labels: Any, name: str = "the data") -> None:
-        pixels, classes = np.asarray(images), np.asarray(labels)
+        pixels, classes = _as_array(images, f"{name}: the images"), _as_array(labels, f"{name}: the labels")
         if pixels.ndim != 3 or classes.ndim != 1 or len(pixels) != len(classes):
             raise DatasetError(
                 f"{name} has images of shape {pixels.shape} and labels of shape {classes.shape}, expected (rows, "
@@ -90,11 +90,22 @@ class RowsInMemory:
             yield Rows(self._pixels[start : start + size], self._labels[start : start + size])
 
 
+def _as_array(values: Any, what: str) -> NDArray[Any]:
+    """Return the values as an array; raises DatasetError if they are none, or some are masked."""
+    if np.ma.is_masked(values):
+        raise DatasetError(f"{what} have masked values, expected integers from 0 to 255; fill them, or drop their rows")
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:  # lists of different lengths; a tensor with a gradient
+        why = printable(" ".join(str(error).split()))
+        raise DatasetError(f"{what} cannot be converted to an array: {why}") from None
+
+
 def _as_bytes(values: NDArray[Any], what: str, remedy: str) -> NDArray[np.uint8]:
     """Return the values as uint8; raises DatasetError if this would change one."""
     if values.dtype == np.uint8:
         return values
-    if not np.issubdtype(values.dtype, np.integer):
+    if values.dtype.kind not in "iu":
         raise DatasetError(f"{what} are {values.dtype}, expected integers from 0 to 255; {remedy}")
     least, most = int(values.min()), int(values.max())
     if least < 0 or most > 255:
