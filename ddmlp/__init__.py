@@ -5,10 +5,10 @@
 >>> result.test_error, result.weights_sha256  # doctest: +SKIP
 >>> ddmlp.load("runs/one").predict(images)  # doctest: +SKIP
 
-The package is imported at once, without NumPy; a name loads what it needs when it is first used (PEP 562).
+Importing the package is fast and does not import NumPy. A name loads what it needs at its first use (PEP 562).
 """
 
-# Python 3.8, too, can read this file, so that one which cannot run the rest can say so.
+# Python 3.8 can also read this file, so that a Python too old for the rest prints an error that names the remedy.
 from __future__ import annotations
 
 import logging
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 
-# A program that imports ddmlp says what is logged, and where.
+# The program that imports ddmlp decides what is logged, and where.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
@@ -62,7 +62,7 @@ __all__ = [
     "resume",
     "verify",
 ]
-_MODULES = {  # that the names are in; a name without one is itself a module. sklearn, an extra, is not in __all__
+_MODULES = {  # by name; None: the name is itself a module. sklearn needs an extra, so it is not in __all__
     "Callback": "api.callback",
     "DatasetWriter": "data.writer",
     "Evaluation": "inference.evaluation",
@@ -84,8 +84,7 @@ _MODULES = {  # that the names are in; a name without one is itself a module. sk
     "verify": "api.audit",
 }
 
-# `python -m ddmlp.verify` runs ddmlp/cli/verify.py, and so for each other command: this package looks for its
-# modules in their folder, too.
+# `python -m ddmlp.COMMAND` runs ddmlp/cli/COMMAND.py: the package also looks for its modules in that folder.
 __path__.append(str(Path(__file__).parent / "cli"))
 
 NEWEST_TOO_OLD = (3, 10)
@@ -107,7 +106,7 @@ def wrong_python(why: str) -> str:
         begin = f"cd {shlex.quote(str(checkout))} && {shlex.quote(python)} -m venv .venv"
         remedy = f"make an environment: {begin} && source .venv/bin/activate && pip install -e ."
     else:
-        remedy = "install ddmlp anew, with all that it needs"
+        remedy = "install ddmlp again, with its dependencies"
     return f"{sys.executable} cannot run ddmlp: {why}; {remedy}"
 
 
@@ -146,7 +145,7 @@ def _load(name: str) -> Any:
     return found
 
 
-if not TYPE_CHECKING:  # or any name would be right to a type checker
+if not TYPE_CHECKING:  # a type checker would accept any name
     __getattr__ = _load
 
 

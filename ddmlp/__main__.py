@@ -18,7 +18,9 @@ COMMANDS = {  # each is the function main() of its file in ddmlp/cli/
     "export": "write a model as ONNX or safetensors",
     "serve": "recognise digits and show runs in a browser",
 }
-USAGE = "usage: ddmlp COMMAND ...\n\n{}\n\nddmlp COMMAND --help describes a command."
+USAGE = (
+    "usage: ddmlp COMMAND ...\n\n{}\n\nddmlp COMMAND --help describes a command, ddmlp --version prints the version."
+)
 
 
 def main() -> None:

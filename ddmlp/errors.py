@@ -16,10 +16,10 @@
 A message says what was found, what was expected, where, and what to do. The commands print it as one line.
 
 >>> try:
-...     raise DatasetError("data/train has no manifest.json; write one by `ddmlp convert`")
+...     raise DatasetError("data/train has no dataset.json; write one by `ddmlp convert`")
 ... except DdmlpError as error:
 ...     print(error.exit_status, error)
-1 data/train has no manifest.json; write one by `ddmlp convert`
+1 data/train has no dataset.json; write one by `ddmlp convert`
 """
 
 from collections.abc import Iterator

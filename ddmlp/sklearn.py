@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ddmlp.api.fit import fit
+from ddmlp.api.run import plain
 from ddmlp.config import TrainConfig
 from ddmlp.data.pixel_range import PixelRange
 from ddmlp.errors import require_extra
@@ -210,7 +211,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
             raise ValueError(f"found {len(self.classes_)} classes, expected {MAX_CLASSES} at most")
 
     def _train(self, X: NDArray[Any], y: NDArray[Any], init: Model | None = None, **changed: Any) -> Self:
-        settings = {name: _plain(getattr(self, name)) for name in TrainConfig.names() if hasattr(self, name)} | changed
+        settings = {name: plain(getattr(self, name)) for name in TrainConfig.names() if hasattr(self, name)} | changed
         if isinstance(settings["batch"], int):
             settings["batch"] = min(settings["batch"], len(X))
         seed = self.random_state
@@ -221,7 +222,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
                 (self._images(X), np.searchsorted(self.classes_, y)),
                 classes=len(self.classes_),
                 run=Path(folder, "run"),
-                workers=_plain(self.workers),
+                workers=plain(self.workers),
                 init=init,
                 progress=False,
                 seed=int(seed),
@@ -243,8 +244,3 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
 def _image_shape(features: int) -> tuple[int, int]:
     side = math.isqrt(features)
     return (side, side) if side * side == features else (1, features)
-
-
-def _plain(value: Any) -> Any:
-    """Python's own number for one of NumPy, as a search over parameters may draw it."""
-    return value.item() if isinstance(value, np.generic) else value

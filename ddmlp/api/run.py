@@ -38,7 +38,7 @@ def settings(given: dict[str, Any], begun: Origin | None, init: Weights | None, 
 
     follow: whether the rows are followed, by what they are. Raises ConfigError.
     """
-    given = {name: _plain(value) for name, value in given.items() if value is not None}
+    given = {name: plain(value) for name, value in given.items() if value is not None}
     names = [name for name in TrainConfig.names() if name not in COMPUTED]
     if unknown := sorted(given.keys() - set(names)):
         raise ConfigError(f"there is no setting {unknown[0]!r}, expected one of {', '.join(names)}")
@@ -71,6 +71,6 @@ def resume_call(run: Path, options: Options, data: str | Path | None) -> str:
     return f"continue with: ddmlp.resume({', '.join(words)})"
 
 
-def _plain(value: Any) -> Any:
-    """A NumPy number, for example from a grid search, as Python's."""
+def plain(value: Any) -> Any:
+    """Return a NumPy number, for example from a search over parameters, as a Python number; other values unchanged."""
     return value.item() if isinstance(value, np.generic) else value

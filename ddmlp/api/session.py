@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ddmlp.api.callback import Callback
 from ddmlp.api.options import Options
@@ -22,6 +22,7 @@ from ddmlp.nn.weights import Weights
 from ddmlp.runs.events import Event
 from ddmlp.runs.origin import Origin
 from ddmlp.runs.run import Run
+from ddmlp.training.job import Job
 from ddmlp.training.report import Report
 
 if TYPE_CHECKING:
@@ -34,8 +35,10 @@ RAY_JOB = "working_dir_files"  # of the path of a job's working directory, which
 
 
 class Ending(NamedTuple):
-    """How a session has ended: after which step, with which result, None if it was interrupted; and whether there was
-    anything left to train."""
+    """The end of a session.
+
+    step: the last one; result: None if the session was interrupted; trained: False if the run had already ended.
+    """
 
     step: int
     result: Result | None
@@ -57,7 +60,7 @@ class Session:
     end : bool
         Mark the end of the rows that the run follows.
     callbacks, progress
-        What is told how far it is.
+        What receives the events, and what shows them.
     hint : callable
         Returns how to continue the run, in words.
     """
@@ -92,7 +95,7 @@ class Session:
             if self.begun is None:
                 run.refuse_old()
             elif result := self._ended():
-                progress.note("the run has ended already")
+                progress.note("the run has already ended")
                 return Ending(result.steps, result, trained=False)
             if RAY_JOB in run.path.parts:
                 progress.note(f"note: Ray deletes {run.path} some time after this job; name a --run elsewhere")
@@ -134,8 +137,7 @@ class Session:
             return Result(self.run.path, found)
         return None
 
-    def _prepare(self) -> Any:
-        """The job of the run, and its origin; see `prepare_job`."""
+    def _prepare(self) -> tuple[Job, Origin]:
         return prepare_job(
             self.config, self.rows.folder, self.run, self.options, resume=self.begun is not None, init=self.init
         )
@@ -215,7 +217,7 @@ class Session:
         return report
 
     def _record(self, events: Iterable[Event]) -> None:
-        """Write events to metrics.jsonl, and tell them to the callbacks."""
+        """Write events to metrics.jsonl, and pass them to the callbacks."""
         events = list(events)
         self.run.record(events)
         for event in events:

@@ -21,7 +21,7 @@ USUAL = "mnist"  # the set whose files are named as MNIST's
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = Parser(description="Convert IDX files into Arrow datasets.")
+    parser = Parser(prog="ddmlp convert", description="Convert IDX files into Arrow datasets.")
     parser.add_argument(
         "paths",
         nargs="+",
@@ -33,11 +33,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--images", type=Path, metavar="FILE", help="an IDX file of images, to convert just one pair")
     parser.add_argument("--labels", type=Path, metavar="FILE", help="the IDX file of their labels")
-    parser.add_argument("--classes", type=int, help="number of classes (default: one more than the highest label, or "
-                        "the highest training label if there are two pairs)")  # fmt: skip
+    parser.add_argument("--classes", type=int, metavar="N", help="number of classes (default: one more than "
+                        "the highest label, or the highest training label if there are two pairs)")  # fmt: skip
     parser.add_argument("--class-names", metavar="NAMES", help="names of the classes, with commas between them; or a "
                         "file with one name per line, or one of EMNIST's mapping files")  # fmt: skip
-    parser.add_argument("--set", choices=[USUAL, *SETS], help="which files of SOURCE, if it holds several sets")
+    parser.add_argument("--set", choices=[USUAL, *SETS], metavar="NAME", help="which files of SOURCE, if it "
+                        f"holds several sets: one of {', '.join([USUAL, *SETS])}")  # fmt: skip
     parser.add_argument("--first-label", type=int, metavar="N", help="the label that becomes class 0 (default: 0; 1 "
                         "for EMNIST's letters)")  # fmt: skip
     parser.add_argument("--transpose", action=argparse.BooleanOptionalAction, help="exchange the rows and columns of "
@@ -45,7 +46,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--pixel-max", type=int, default=255, metavar="N", help="the value of a pixel that becomes "
                         "255, for data that use fewer values (default: %(default)s)")  # fmt: skip
     parser.add_argument("--invert", action="store_true", help="exchange black and white")
-    parser.add_argument("--shard-rows", type=int, default=SHARD_ROWS, help="rows per shard (default: %(default)s)")
+    parser.add_argument(
+        "--shard-rows", type=int, default=SHARD_ROWS, metavar="N", help="rows per shard (default: %(default)s)"
+    )
     there = parser.add_mutually_exclusive_group()
     there.add_argument("--overwrite", action="store_true", help="replace existing datasets")
     there.add_argument("--append", action="store_true", help="add the rows to existing datasets")

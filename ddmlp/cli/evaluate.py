@@ -1,4 +1,4 @@
-"""Evaluate: python -m ddmlp.evaluate --model RUN_OR_NPZ --data DIR"""
+"""Evaluate: ddmlp evaluate --model RUN_OR_NPZ --data DIR"""
 
 import argparse
 from collections.abc import Sequence
@@ -26,12 +26,12 @@ def table(confusion: "NDArray[np.int64]", names: Sequence[str] | None = None) ->
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(
-        prog="python -m ddmlp.evaluate",
+        prog="ddmlp evaluate",
         description="Test a model on a dataset: the confusion matrix, the error and the cross-entropy.",
     )
     parser.add_argument("--model", type=Path, required=True, help="a run's folder, or an .npz file with W1 and W2")
-    parser.add_argument("--data", type=Path, help="a dataset, or a folder with test/ (default: that of the run; of a "
-                        "model without one: data)")  # fmt: skip
+    parser.add_argument("--data", type=Path, help="a dataset, or a folder with test/ (default: the test data of the "
+                        "model's run; the folder data if it has no run)")  # fmt: skip
     return parser.parse_args(arguments)
 
 

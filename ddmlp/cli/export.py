@@ -1,4 +1,4 @@
-"""Export a model: python -m ddmlp.export --model RUN_OR_NPZ --to onnx|safetensors OUT"""
+"""Export a model: ddmlp export --model RUN_OR_NPZ --to onnx|safetensors OUT"""
 
 import argparse
 from pathlib import Path
@@ -10,7 +10,7 @@ FORMATS = ("onnx", "safetensors")  # those of inference.export, which --help doe
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = Parser(prog="python -m ddmlp.export", description="Write a model as ONNX or safetensors.")
+    parser = Parser(prog="ddmlp export", description="Write a model as ONNX or safetensors.")
     parser.add_argument("--model", type=Path, required=True, help="a run's folder, or an .npz file of weights")
     parser.add_argument("--to", choices=FORMATS, required=True, help="onnx: a graph from uint8 images to "
                         "probabilities; safetensors: the weights, with their description")  # fmt: skip

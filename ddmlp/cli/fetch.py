@@ -10,9 +10,12 @@ from ddmlp.errors import ConfigError
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = Parser(description="Download MNIST or Fashion-MNIST: four IDX files, gzip, compared with known hashes.")
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder for the files; made if it does not exist")
-    parser.add_argument("--dataset", choices=DATASETS, default="mnist", help="default: mnist")
+    parser = Parser(
+        prog="ddmlp fetch",
+        description="Download MNIST or Fashion-MNIST: four IDX files, gzip, compared with known hashes.",
+    )
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder for the files, created if it does not exist")
+    parser.add_argument("--dataset", choices=DATASETS, default="mnist", help="which one (default: %(default)s)")
     parser.add_argument(
         "--base-url", metavar="URL", help="URL of a folder with the files, instead of the public mirrors"
     )

@@ -1,4 +1,4 @@
-"""Recognise digits: python -m ddmlp.predict --model RUN_OR_NPZ FILE..."""
+"""Recognise digits: ddmlp predict --model RUN_OR_NPZ FILE..."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -51,7 +51,7 @@ def describe(
 
 
 def main() -> int:
-    parser = Parser(prog="python -m ddmlp.predict", description="Recognise digits in images.",
+    parser = Parser(prog="ddmlp predict", description="Recognise the digits in pictures.",
                     epilog="A picture is changed to look as the training images do, unless it does already; the "
                     "changes are listed in brackets. The exit status is 1 if a file cannot be recognised.")  # fmt: skip
     parser.add_argument("--model", type=Path, required=True, help="a run's folder, or an .npz file with W1 and W2")

@@ -1,4 +1,4 @@
-"""Replay: python -m ddmlp.replay RUN"""
+"""Replay: ddmlp replay RUN"""
 
 import argparse
 from pathlib import Path
@@ -8,12 +8,11 @@ from ddmlp.cli.terminal import Parser, bar, command
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(
-        prog="python -m ddmlp.replay",
-        description="Compute a run again in this process, update by update: each with the gradient of the step in the "
-        "run's update log, computed with the version of the weights that the run read for it. The weights must be the "
-        "same.",
+        prog="ddmlp replay",
+        description="Compute a run again in this process, in the order of its update log. Each update applies the same "
+        "gradient as in the run, computed with the same version of the weights. The final weights must be the same.",
     )
-    parser.add_argument("run", type=Path, help="folder of the run")
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of the run")
     parser.add_argument(
         "--data", type=Path, help="folder with the dataset train/ (default: the folder that the run was begun with)"
     )

@@ -1,4 +1,4 @@
-"""Report: python -m ddmlp.report RUN [RUN ...]"""
+"""Report: ddmlp report RUN [RUN ...]"""
 
 import argparse
 from pathlib import Path
@@ -27,13 +27,13 @@ def report_on(result: "Result") -> str | None:
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(
-        prog="python -m ddmlp.report",
+        prog="ddmlp report",
         description="Write a page about a run, or one that compares several: one file that opens without a network, "
         "with the settings, the curves, a breakdown of the time, the confusion matrix and the most confident mistakes.",
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run, finished or not")
-    parser.add_argument("--out", type=Path, metavar="FILE", help=f"(default: {REPORT} in the run's folder, or here if "
-                        "there are several)")  # fmt: skip
+    parser.add_argument("--out", type=Path, metavar="FILE", help=f"the page (default: {REPORT} in the run's folder, or "
+                        "here if there are several runs)")  # fmt: skip
     parser.add_argument(
         "--data", type=Path, help="folder with the dataset test/ (default: the folder that each run was begun with)"
     )

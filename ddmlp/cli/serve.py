@@ -1,4 +1,4 @@
-"""Serve: python -m ddmlp.serve --model RUN_OR_NPZ | --run RUN"""
+"""Serve: ddmlp serve --model RUN_OR_NPZ | --run RUN"""
 
 import argparse
 import os
@@ -19,17 +19,17 @@ END_SECONDS = 5  # for requests in progress when it ends
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = Parser(prog="python -m ddmlp.serve", description="Recognise digits in the browser and over HTTP.")
+    parser = Parser(prog="ddmlp serve", description="Recognise digits in the browser and over HTTP.")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--model", type=Path, help="a run's folder, or an .npz file with W1 and W2")
     what.add_argument("--run", type=Path, help="a run's folder, also while it trains or before it begins: shows its "
                       "curves, and recognises by its newest checkpoint")  # fmt: skip
-    parser.add_argument("--host", default=HOST, help="the address to listen on (default %(default)s: only this "
+    parser.add_argument("--host", default=HOST, help="the address to listen on (default: %(default)s, only this "
                         "machine; 0.0.0.0: all addresses, for any machine that can reach this one)")  # fmt: skip
     parser.add_argument("--allow-host", action="append", default=[], metavar="NAME", help="also answer requests for "
                         "this name, for example that of a reverse proxy; with --host 0.0.0.0: only for these names "
                         "and for this machine's own (may be repeated)")  # fmt: skip
-    parser.add_argument("--port", type=int, default=PORT, help="the port; 0 for a free one (default %(default)s)")
+    parser.add_argument("--port", type=int, default=PORT, help="the port; 0 for a free one (default: %(default)s)")
     args = parser.parse_args(arguments)
     check_range("--port", args.port, 0, 65535)
     args.allow_host = [name.lower() for name in args.allow_host]

@@ -1,4 +1,4 @@
-"""Train: python -m ddmlp.train --data DIR --workers N"""
+"""Train: ddmlp train --data DIR --workers N"""
 
 import argparse
 import signal

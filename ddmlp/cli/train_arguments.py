@@ -1,4 +1,4 @@
-"""The flags of python -m ddmlp.train, and the checks that need nothing but the flags."""
+"""The flags of `ddmlp train`, and the checks that need nothing but the flags."""
 
 import argparse
 import logging
@@ -45,13 +45,14 @@ def flags_again(args: argparse.Namespace) -> list[str]:
 
 def _parser() -> Parser:
     parser = Parser(
-        prog="python -m ddmlp.train",
+        prog="ddmlp train",
         description="Train the 784-n-10 network. The result depends on the data and on the settings under 'result', "
         "and on nothing else: not on the number of workers, and not on interruptions. With --staleness training is "
         "asynchronous: the result then varies, but each run can be replayed.",
     )
     parser.add_argument("--data", help="folder with the datasets train/ and test/ (default: data); or an Arrow IPC "
                         "stream to follow: - for standard input, tcp://HOST:PORT to connect to")  # fmt: skip
+    parser.add_argument("--classes", type=int, help=f"number of classes of a stream (default: {CLASSES})")
     parser.add_argument("--run", type=Path, help="folder of the run (default: a new one under runs/)")
     parser.add_argument("--resume", action="store_true", help="continue the run in --run from its newest checkpoint")
     parser.add_argument("--init", type=Path, metavar="MODEL", help="begin with the weights of this run or .npz file, "
@@ -82,7 +83,8 @@ def _parser() -> Parser:
     result.add_argument("--staleness-lr", action="store_true", default=None, help="divide the learning rate by the "
                         "gradient's staleness")  # fmt: skip
     result.add_argument("--follow", action="store_true", default=None, help="train once on each row, in the order "
-                        "of publication, until the writer marks the end, SIGTERM, or --idle-timeout")  # fmt: skip
+                        "of publication, until the writer marks the end, SIGTERM arrives, or --idle-timeout has "
+                        "passed")  # fmt: skip
 
     how = parser.add_argument_group("how it is computed")
     how.add_argument("--workers", type=_workers, default=(0, 0), metavar="N", help="Ray workers; 0: in this process; "
@@ -92,8 +94,8 @@ def _parser() -> Parser:
     how.add_argument(
         "--dashboard", action="store_true", help="start the dashboard of a Ray that is started for the run"
     )
-    how.add_argument("--checkpoint-every", type=int, default=10_000, metavar="STEPS", help="in addition to one at the "
-                     "end of each epoch (default: %(default)s)")  # fmt: skip
+    how.add_argument("--checkpoint-every", type=int, default=10_000, metavar="STEPS", help="steps between "
+                     "checkpoints, in addition to the one at the end of each epoch (default: %(default)s)")  # fmt: skip
     how.add_argument(
         "--keep", type=int, default=3, metavar="N", help="number of checkpoints to keep (default: %(default)s)"
     )
@@ -107,9 +109,8 @@ def _parser() -> Parser:
     how.add_argument("--no-report", action="store_true", help="write no report.html at the end")
     how.add_argument("--log-level", choices=LEVELS, default="info", help=f"level of the logs, in {LOGS}/ in the "
                      "run's folder (default: %(default)s)")  # fmt: skip
-    how.add_argument("--log-file", type=_absolute, metavar="FILE", help="the log of this process, which is not "
-                     f"written into {LOGS}/")  # fmt: skip
-    how.add_argument("--classes", type=int, help=f"number of classes of a stream (default: {CLASSES})")
+    how.add_argument("--log-file", type=_absolute, metavar="FILE", help="write the log of this process to this "
+                     f"file, not into {LOGS}/")  # fmt: skip
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Verify: python -m ddmlp.verify RUN"""
+"""Verify: ddmlp verify RUN"""
 
 import argparse
 import re
@@ -9,13 +9,13 @@ from ddmlp.cli.terminal import Parser, bar, command
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(
-        prog="python -m ddmlp.verify",
+        prog="ddmlp verify",
         description="Compute a run again in this process. Compare the weights of each checkpoint with its hash in the "
         "chain, and the recorded figures with the computed ones. Print 'verified' and what that does not cover, or "
         "name the first range of steps, or the first figure, that differs. An asynchronous run is computed in the "
         "order of its updates.",
     )
-    parser.add_argument("run", type=Path, help="folder of the run")
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of the run")
     parser.add_argument("--steps", type=steps, metavar="A..B", help="verify only the steps between these two "
                         "checkpoints, from the newest checkpoint file that is not after A")  # fmt: skip
     parser.add_argument(

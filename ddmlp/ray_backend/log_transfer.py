@@ -8,7 +8,7 @@ from logging.handlers import QueueHandler
 from threading import Thread
 
 MAX_RECORDS = 1000  # that wait to be sent
-CLOSE_SECONDS = 5.0  # for what still waits then
+CLOSE_SECONDS = 5.0  # for the records that still wait
 
 Write = Callable[[logging.LogRecord], object]
 
@@ -48,7 +48,7 @@ class BufferedLog(QueueHandler):
             self._dropped += 1
 
     def close(self) -> None:
-        """Write what waits, within a bound."""
+        """Write the waiting records, within a bound."""
         with suppress(queue.Full):
             self._waiting.put(None, timeout=CLOSE_SECONDS)
             self._thread.join(CLOSE_SECONDS)

@@ -40,7 +40,7 @@ def log_level() -> int:
 
 @contextmanager
 def logging_to(handler: logging.Handler, level: int) -> Iterator[None]:
-    """Have a handler take ddmlp's logs from a level on, until the end of the block. The root logger is not touched."""
+    """Pass ddmlp's records of this level or above to a handler, in the block. The root logger is not touched."""
     logger = logging.getLogger(ROOT)
     before = logger.level
     add_handler(handler, level)
@@ -53,7 +53,7 @@ def logging_to(handler: logging.Handler, level: int) -> Iterator[None]:
 
 
 def add_handler(handler: logging.Handler, level: int) -> None:
-    """The same until the process ends."""
+    """Pass ddmlp's records of this level or above to a handler, until the process ends."""
     logger = logging.getLogger(ROOT)
     logger.setLevel(level)
     logger.addHandler(handler)
@@ -66,7 +66,7 @@ class LogFile(RotatingFileHandler):
     """
 
     def __init__(self, path: Path) -> None:
-        """The file, and its folder if only that is missing, are made with the first record."""
+        """The first record creates the file, and its folder if the parent folder exists."""
         super().__init__(path, maxBytes=MAX_BYTES, backupCount=1, encoding="utf-8", delay=True)
         self.errors = "backslashreplace"
         self._complained = False
@@ -87,7 +87,7 @@ class LogFile(RotatingFileHandler):
         return super()._open()
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Complain once, of what the operating system refuses."""
+        """Print one line for the first error of the operating system."""
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):
             super().handleError(record)
@@ -104,7 +104,7 @@ class LogFile(RotatingFileHandler):
 class LineFormatter(logging.Formatter):
     """A record in one line, with the time in UTC; a traceback in further lines, which are indented.
 
-    What is not printable is escaped: it may come from another process, and would else look like another record.
+    Characters that are not printable are escaped: they may come from another process, and could imitate a record.
     """
 
     converter = staticmethod(time.gmtime)

@@ -39,7 +39,7 @@ class Run:
     init.npz        the initial weights, if they were given
     checkpoints/    the newest checkpoints; see `Checkpoints`
     data/           the rows of a stream or from memory, as a dataset
-    logs/           the logs of its processes on Ray; see `log_files`
+    logs/           the logs of its processes; see `log_files`
     tensorboard/    event files, if asked for
     model.npz       the weights, once the run has ended or stopped; see `load_model`
     result.json     the result, once the run has ended or stopped; see `RunResult`

@@ -75,7 +75,7 @@ class Prequential:
     """
 
     def __init__(self, state: PrequentialState | None) -> None:
-        """Continue from the state of a checkpoint; None: start anew."""
+        """Continue from the state of a checkpoint; None: start from zero."""
         state = state or PrequentialState(0, 0, [])
         self.rows, self.mistakes = state.rows, state.mistakes
         self._steps = deque(state.steps)

@@ -77,7 +77,7 @@ def test_help_does_without_numpy():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr.count("\n"), done.stderr.count("error: ")) == (0, 7, 7)
     for name in ("train", "evaluate", "predict", "verify", "replay", "export", "report"):
-        assert f"usage: python -m ddmlp.{name} " in done.stdout
+        assert f"usage: ddmlp {name} " in done.stdout
         assert f"{name} --help ended with 0\n{name} imports []\n" in done.stdout
         assert f"{name} --bogus ended with 2\n{name} imports []\n" in done.stdout
 

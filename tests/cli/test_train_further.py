@@ -43,8 +43,10 @@ def test_more_epochs(flags: list[str], stop: list[str], train: Train, tmp_path: 
         assert (result(run)["steps"], result(run)["finished"]) == (steps, True)
         assert inside(verify.main, run).returncode == 0
     assert sha256(run) == sha256(whole)
-    again = train("--run", run, "--resume")
-    assert "ended already" in again.stdout
+    metrics = (run / "metrics.jsonl").read_bytes()
+    again = train("--run", run, "--resume")  # nothing is left to train
+    assert (again.returncode, sha256(run) in again.stdout) == (0, True)
+    assert (run / "metrics.jsonl").read_bytes() == metrics
 
 
 def test_more_epochs_asynchronously(train: Train, tmp_path: Path):
