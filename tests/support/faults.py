@@ -113,7 +113,7 @@ def faulty_worker(faults: Sequence[Fault], marks: Path) -> type[WorkerActor]:
 
             self.worker_class, self.client_class = FaultyWorker, FaultyClient
 
-    FaultyWorkerActor.__name__ = "WorkerActor"  # tests find the processes by this name
+    FaultyWorkerActor.__name__ = FaultyWorkerActor.__qualname__ = "WorkerActor"  # tests find the processes by this name
     return FaultyWorkerActor
 
 
@@ -162,7 +162,7 @@ def faulty_server(faults: Sequence[Fault], marks: Path) -> type[ServerActor]:
             setup.ParameterServer, checkpoint_manager.HashChain = FaultyServer, FaultyChain
             arrays.whole_file = whole_file
 
-    FaultyServerActor.__name__ = "ServerActor"
+    FaultyServerActor.__name__ = FaultyServerActor.__qualname__ = "ServerActor"
     return FaultyServerActor
 
 
