@@ -165,7 +165,8 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         NotFittedError, ValueError
             Before `fit`; if X does not fit the training data.
         """
-        found: NDArray[Any] = self.classes_[np.argmax(self.predict_proba(X), axis=1)]
+        numbers = np.argmax(self.predict_proba(X), axis=1)  # first: it raises NotFittedError, `classes_` would not
+        found: NDArray[Any] = self.classes_[numbers]
         return found
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:

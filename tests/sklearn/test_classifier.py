@@ -130,6 +130,14 @@ def test_random_state(digits):
     assert len(set(hashes(None, 2))) == 2
 
 
+@pytest.mark.parametrize("method", ["predict", "predict_proba"])
+def test_not_fitted(method: str):
+    from sklearn.exceptions import NotFittedError
+
+    with pytest.raises(NotFittedError):
+        getattr(classifier(), method)(np.ones((2, 4)))
+
+
 def test_failed_fit(digits):
     """Its classifier is not fitted."""
     from sklearn.exceptions import NotFittedError
