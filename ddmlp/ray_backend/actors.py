@@ -103,7 +103,9 @@ class ServerActor:
 
     def write_log(self, slot: int, record: logging.LogRecord) -> None:
         """Write a record of a worker on another node, which does not reach the run's folder."""
-        self.logs.setdefault(slot, LogFile.of_run(self.run, f"worker-{slot}")).handle(record)
+        if slot not in self.logs:
+            self.logs[slot] = LogFile.of_run(self.run, f"worker-{slot}")
+        self.logs[slot].handle(record)
 
     def listen(self, address: protocol.Address) -> protocol.Address:
         return self.pool.listen(address)
