@@ -68,6 +68,18 @@ def test_leaves_nothing(digits):
         classifier().fit(X, y)
 
 
+def test_data_frame(digits, fitted):
+    import pandas
+
+    X, y = digits
+    frame = pandas.DataFrame(X, columns=[f"pixel{column}" for column in range(X.shape[1])])
+    estimator = classifier().fit(frame, pandas.Series(y))
+    assert estimator.weights_sha256_ == fitted.weights_sha256_
+    assert list(estimator.feature_names_in_) == list(frame.columns)
+    with pytest.raises(ValueError, match="feature names"):
+        estimator.predict(frame[frame.columns[::-1]])
+
+
 def test_pickle(digits, fitted):
     import joblib
 
