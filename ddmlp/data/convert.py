@@ -1,6 +1,6 @@
 """Conversion of image and label files into datasets."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
@@ -10,7 +10,7 @@ import numpy as np
 from ddmlp.data.changes import Changes
 from ddmlp.data.manifest import NAME, Manifest
 from ddmlp.data.oddities import odd_labels, odd_pixels
-from ddmlp.data.sources import FiniteSource
+from ddmlp.data.sources import FiniteSource, Rows
 from ddmlp.data.sources.idx_pair import Pair, find_pairs
 from ddmlp.data.writer import SHARD_ROWS, DatasetWriter
 from ddmlp.errors import DatasetError
@@ -115,11 +115,7 @@ def convert(
         }
         for path, each in opened.items():
             begin, counts = done, np.zeros(classes, np.intp)
-            for rows in each.batches(classes + changes.first_label):
-                try:
-                    pixels, labels = changes.apply(rows, done - begin)
-                except DatasetError as error:
-                    raise DatasetError(f"rows for {path}: {error}") from None
+            for pixels, labels in _changed(each, classes, changes, path):
                 writers[path].append(pixels, labels)
                 if done == begin:
                     odd.append((path, odd_pixels(pixels)))
@@ -136,3 +132,15 @@ def convert(
         if what and warn is not None:
             warn(f"{path}: {what}")
     return done
+
+
+def _changed(source: FiniteSource, classes: int, changes: Changes, path: Path) -> Iterator[Rows]:
+    """Yield the changed rows of a source; `path` is the dataset to write, for messages."""
+    first = 0
+    for rows in source.batches(classes + changes.first_label):
+        try:
+            changed = changes.apply(rows, first)
+        except DatasetError as error:
+            raise DatasetError(f"rows for {path}: {error}") from None
+        yield changed
+        first += len(changed.labels)

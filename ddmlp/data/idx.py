@@ -36,9 +36,8 @@ Pixels: TypeAlias = NDArray[np.uint8]
 UINT8 = 0x08
 LABELS, IMAGES = 1, 3  # ranks
 GZIP_MAGIC = b"\x1f\x8b"
-TYPES = [
-    bytes((0, 0, kind)) for kind in (0x08, 0x09, 0x0B, 0x0C, 0x0D, 0x0E)
-]  # HEIC files may begin with two zeros, too
+# The first three bytes. Two zeros alone are not enough, because HEIC files begin with them, too.
+TYPES = [bytes((0, 0, kind)) for kind in (0x08, 0x09, 0x0B, 0x0C, 0x0D, 0x0E)]
 GZIP_LEVEL = 6  # gzip's own default; Python's default, 9, is far slower, and the files are hardly smaller
 BLOCK_BYTES = 1 << 20
 NOT_IDX = "check that this is an IDX file"
@@ -154,7 +153,7 @@ class IdxReader:
 
     def _refuse_other(self, begin: bytes) -> None:
         """Raise IdxError if the first bytes, `begin` and those that follow, are those of another file format."""
-        with suppress(OSError, EOFError, zlib.error):  # damage behind these bytes does not matter here
+        with suppress(OSError, EOFError, zlib.error):  # damage after these bytes does not matter here
             begin += cast(BufferedReader, self._stream).peek(BEGIN)[: BEGIN - len(begin)]
         if (kind := kind_of(begin)) not in (None, IDX):
             raise self._error(0, str(kind), IDX, remedy_of(kind) or WRITE_IDX)

@@ -15,7 +15,6 @@ NAME = "dataset.json"
 FORMAT = "ddmlp-dataset"
 VERSION = 1
 MAX_PIXELS = 1 << 24  # of an image; bounds what a damaged source can claim
-
 MAX_CLASSES = 256  # labels are uint8
 
 Count = Annotated[int, Meta(ge=1, le=2**53)]

@@ -10,8 +10,9 @@ SCALE_ROWS = 4_096  # rows that are scaled at a time, as float64
 
 
 class PixelRange(NamedTuple):
-    """The numbers that become the pixels 0 and 255. Those between them are rounded to the nearest pixel, those outside
-    are clipped.
+    """The numbers that become the pixels 0 and 255.
+
+    Numbers between them are scaled linearly and rounded to the nearest pixel; numbers outside are clipped.
 
     Examples
     --------
@@ -27,12 +28,12 @@ class PixelRange(NamedTuple):
 
     @classmethod
     def of(cls, numbers: NDArray[Any]) -> Self:
-        """The range of numbers, with 0 in it if none is negative; that of uint8 is always 0 to 255.
+        """Return the range of numbers, which begins at 0 if none is negative; the range of uint8 is always 0 to 255.
 
         Raises
         ------
         ValueError
-            They are so far apart that float64 cannot hold their difference.
+            The numbers are so far apart that float64 cannot hold their difference.
         """
         if numbers.dtype == np.uint8:
             return cls(0.0, 255.0)

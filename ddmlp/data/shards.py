@@ -20,7 +20,7 @@ from ddmlp.errors import DatasetError, printable
 from ddmlp.files import naming
 
 MAGIC, END = b"ARROW1\0\0", b"\xff\xff\xff\xff\0\0\0\0"  # the first bytes of a file; the marker after its batches
-ALIGNMENT = 64  # bytes; the largest that writers use
+ALIGNMENT = 64  # bytes; the most that Arrow writers align buffers to
 
 
 class Block(NamedTuple):

@@ -34,8 +34,7 @@ class StagingFolder:
     Raises
     ------
     DatasetError
-        Something else than a dataset exists there, or a dataset although `replace` is false, or another process
-        writes there.
+        A dataset exists and `replace` is false, something else exists, or another process writes there.
     """
 
     def __init__(self, dataset: str | Path, *, replace: bool) -> None:
@@ -69,7 +68,7 @@ class StagingFolder:
         self._stale = False
 
     def close(self) -> None:
-        """Remove the subfolder, unlock the folder, and remove it if it is new and empty."""
+        """Remove the subfolder, and unlock the dataset's folder; remove that, too, if it is new and empty."""
         shutil.rmtree(self.path, ignore_errors=True)
         self._unlock()
 

@@ -192,6 +192,6 @@ def _first_null(array: pa.Array) -> int | None:
 
 
 def shown(found: object) -> str:
-    """Return untrusted data as text of one line, at most 200 characters, with unprintable characters escaped."""
+    """Return untrusted data as one line of text, cut after 200 characters, with unprintable characters escaped."""
     text = printable(str(found)[:201])
     return text if len(text) <= 200 else f"{text[:200]}..."

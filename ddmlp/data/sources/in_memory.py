@@ -10,7 +10,7 @@ from ddmlp.data.manifest import MAX_PIXELS
 from ddmlp.data.sources import Rows
 from ddmlp.errors import DatasetError, printable
 
-BATCH_BYTES = 1 << 20  # of pixels
+BATCH_BYTES = 1 << 20  # of pixels, at a time
 
 
 class RowsInMemory:
@@ -44,7 +44,7 @@ class RowsInMemory:
                 f"{name} has images of shape {pixels.shape} and labels of shape {classes.shape}, expected (rows, "
                 "height, width) and (rows,)"
             )
-        if not pixels.size >= 1 or not pixels[0].size <= MAX_PIXELS:
+        if pixels.size < 1 or pixels[0].size > MAX_PIXELS:
             raise DatasetError(
                 f"{name} has images of shape {pixels.shape}, expected at least one image of 1 to {MAX_PIXELS:,} pixels"
             )
@@ -80,7 +80,10 @@ class RowsInMemory:
         return int(self._labels.max()) + 1
 
     def batches(self, classes: int, rows: int | None = None) -> Iterator[Rows]:
-        """Yield the rows in order, `rows` at a time; raises DatasetError for a label outside the classes."""
+        """Yield the rows in order, `rows` at a time, by default about 1 MiB of pixels.
+
+        Raises DatasetError for a label outside the classes.
+        """
         if (wrong := np.flatnonzero(self._labels >= classes)).size:
             raise DatasetError(
                 f"{self.name}: the label of row {wrong[0]:,} is {self._labels[wrong[0]]}, expected 0 to {classes - 1}"
@@ -91,7 +94,7 @@ class RowsInMemory:
 
 
 def _as_array(values: Any, what: str) -> NDArray[Any]:
-    """Return the values as an array; raises DatasetError if they are none, or some are masked."""
+    """Return the values as an array; raises DatasetError if they cannot be converted, or some are masked."""
     if np.ma.is_masked(values):
         raise DatasetError(f"{what} have masked values, expected integers from 0 to 255; fill them, or drop their rows")
     try:
