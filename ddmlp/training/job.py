@@ -22,7 +22,7 @@ class Job:
     config : TrainConfig
         The settings that the result depends on.
     data : Path
-        The folder with the datasets `train` and `test`.
+        The folder with the dataset `train` and, unless there are no test data, `test`.
     run : Path
         The folder of the run.
     workers : int
@@ -38,7 +38,8 @@ class Job:
     least : int, optional
         The number of workers that must be available at the start; by default all of them.
     max_deaths : int
-        Deaths after which the run fails: of the server since the newest checkpoint, or per worker since the last step.
+        The run fails after more deaths than this: of the server since the newest checkpoint, or of workers since the
+        last step, on average per worker.
     timeouts : Timeouts
         The limits of all waits.
     log_level : int

@@ -14,7 +14,7 @@ from ddmlp.runs.measures import PrequentialError, Staleness
 from ddmlp.training.loop import WaitTimes
 from ddmlp.training.worker_pool import LostWorker, PoolStats
 
-RECORDS_PER_EPOCH = 50  # progress lines in metrics.jsonl
+RECORDS_PER_EPOCH = 50  # at most, progress lines at regular intervals
 WINDOW = 10_000  # newest rows that the prequential error covers
 
 

@@ -34,6 +34,8 @@ Connect = Callable[[Dataset, Plan, Shape], WorkerPool]
 def build_trainer(job: Job, connect: Connect | None = None) -> Trainer:
     """Build a trainer at the run's newest checkpoint, or at the beginning of the run.
 
+    The errors of `connect` are passed on. After any error, everything that was opened is closed again.
+
     Parameters
     ----------
     job : Job
@@ -49,8 +51,6 @@ def build_trainer(job: Job, connect: Connect | None = None) -> Trainer:
         If this machine does not compute the same bits as all others.
     DatasetError
         If the data are missing or damaged.
-
-    It also raises what `connect` raises. In each case, everything that was opened is closed again.
     """
     check_arithmetic()
     run = Run(job.run)

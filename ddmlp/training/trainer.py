@@ -49,6 +49,8 @@ class Trainer:
     def advance(self, seconds: float) -> Report:
         """Train for about this many seconds, or to the end. The time affects only when reports are made.
 
+        The last checkpoint stays valid if an error is raised.
+
         Raises
         ------
         TrainingError
@@ -57,8 +59,6 @@ class Trainer:
             If the data are damaged, or have changed.
         ClusterError
             If no worker is left, or none answers.
-
-        The last checkpoint stays valid in each case.
         """
         deadline = time.perf_counter() + seconds
         recorder, schedule = self._recorder, self._schedule

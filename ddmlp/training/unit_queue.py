@@ -142,7 +142,10 @@ class UnitQueue:
         return first
 
     def remove_worker(self, worker: int) -> list[Unit]:
-        """Remove a dead worker. The units that no worker on time holds go back to the front; returns them."""
+        """Remove a dead worker, and put its open units back to the front of the queue, in order. Returns them.
+
+        A unit that another worker holds is not put back, unless that worker is overdue.
+        """
         held = self._held.pop(worker, {})
         self._stragglers.remove(worker)
         for unit, counts in held.items():

@@ -13,7 +13,7 @@ from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.batch_reader import BatchReader
 from ddmlp.training.messages import Unit
 
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.05  # between checks for published rows
 
 
 class Worker:
