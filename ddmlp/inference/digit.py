@@ -12,12 +12,16 @@ from ddmlp.inference.placement import border
 
 MIN_INK = 0.12  # of the paper's brightness: anything fainter is not ink
 NOISE = 6  # standard deviations of the paper: anything fainter is not ink
-MIN_SIDE = 8  # pixels: smallest height or width of a digit that is only part of the picture
-LONG = 8  # ratio of width to height from which a part is a line, not a digit
+MIN_SIDE = 8  # pixels: least length of a digit's longer side; in a picture of less than 32, a quarter of it
+LONG = 8  # ratio of width to height: a part with more is a line, not a digit
 SPECK = 0.03  # of the digit's edge weight: smaller parts are specks
 NEAR, APART = 0.3, 0.1  # of the digit's size: largest gap to a small part of it, and to a tall one
 EDGE, SOFT = 6.0, 0.1  # widest edge of ink: in pixels, or as a share of the digit's size if that is more
-PRINTED, ALIKE, MANY = 0.35, 0.1, 3  # ink fainter than the first is printed lines if many parts have similar edges
+PRINTED, ALIKE, MANY = (
+    0.35,
+    0.1,
+    3,
+)  # ink fainter than PRINTED is lines if MANY more parts have ALIKE of its edge weight
 OTHER = 0.15  # of the digit's edge weight: a part with more may be another digit
 TALL = 0.5  # of the digit's height: a part that is taller may be another digit
 

@@ -48,7 +48,7 @@ def decode(source: Path | IO[bytes], name: str, max_pixels: int = MAX_FILE_PIXEL
     """Read a picture; the first one, if the file holds several.
 
     Colours become brightness by the weights of ITU-R BT.601. A picture with a side of more than MAX_SIDE pixels is
-    reduced by a whole factor.
+    reduced by an integer factor.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def _decoded(image: Image.Image) -> Decoded:
 
 
 def _factor(image: Image.Image) -> int:
-    """Return the smallest whole factor that reduces both sides to at most MAX_SIDE pixels."""
+    """Return the smallest integer factor that reduces both sides to at most MAX_SIDE pixels."""
     return max(1, math.ceil(max(image.size) / MAX_SIDE))
 
 

@@ -88,7 +88,7 @@ class Look(Struct, frozen=True):
         found = placement(images, background)
         seen = found.ink != background
         if not seen.any() or float(np.median(found.margin)) < 2 * MIN_MARGIN:
-            return _PLAINLESS
+            return _NO_BACKGROUND
         found = Placement(*(each[seen] for each in found))
         spread = {by_mass: float(np.std(found.centres(by_mass=by_mass), axis=0).sum()) for by_mass in (True, False)}
         by_mass = spread[True] <= spread[False]
@@ -135,7 +135,9 @@ def _range(found: NDArray[Any]) -> Range:
 
 
 _WHOLE = Range(0.0, 0.5, 1.0)
-_PLAINLESS = Look(background=None, margin=_WHOLE, ink=_WHOLE, extent=_WHOLE, by_mass=False, down=_WHOLE, across=_WHOLE)
+_NO_BACKGROUND = Look(
+    background=None, margin=_WHOLE, ink=_WHOLE, extent=_WHOLE, by_mass=False, down=_WHOLE, across=_WHOLE
+)
 
 # Measured on MNIST's training set. Models that do not describe their images are assumed to have this look.
 MNIST = Look(

@@ -165,7 +165,7 @@ def load_weights(path: Path) -> Weights:
 
 
 def load_shape(path: Path) -> tuple[int, int] | None:
-    """Read the shape of the images that a model takes, None if its file does not describe them. Raises RunError."""
+    """Read the shape of the images that a model takes; None if its file does not describe them. Raises RunError."""
     return None if _load(path)[1] is None else load_model(path).image_shape
 
 

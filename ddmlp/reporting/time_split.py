@@ -22,8 +22,8 @@ class TimeSplit:
         Waiting for gradients while workers read rows and computed: at most the time that the average worker was busy.
         Without workers, all computing, including updates.
     messages
-        Waiting longer than that: for messages in transit, and for the slowest worker. None if this cannot be
-        separated; then `arithmetic` is all of the waiting.
+        Waiting longer than that: a lower bound of the time for messages in transit and for the slowest worker. None if
+        this cannot be separated; then `arithmetic` is all of the waiting.
     """
 
     seconds: float

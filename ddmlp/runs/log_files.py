@@ -17,9 +17,9 @@ from pathlib import Path
 
 from ddmlp.errors import printable
 
-ROOT = "ddmlp"  # the logger above all others of ddmlp
-LOGS = "logs"  # the folder in that of a run
-MAX_BYTES = 4 << 20  # of a file; the one before it is kept, too
+ROOT = "ddmlp"  # the parent of all loggers of ddmlp
+LOGS = "logs"  # the folder of the logs, in that of a run
+MAX_BYTES = 4 << 20  # of a file; the previous file is kept, too
 LEVELS = {
     "debug": logging.DEBUG,
     "info": logging.INFO,
@@ -27,20 +27,20 @@ LEVELS = {
     "error": logging.ERROR,
     "off": logging.CRITICAL + 1,
 }
-# User name and password in a URL; the value of a parameter that is one.
+# The user name and the password of a URL; the value of a parameter `token` or `password`.
 SECRET = re.compile(r"(?<=://)[^/\s]+(?=@)|(?<=token=)[^\s&,;]+|(?<=password=)[^\s&,;]+", re.IGNORECASE)
-TOKEN = "RAY_AUTH_TOKEN"
+TOKEN = "RAY_AUTH_TOKEN"  # the environment variable with the token of a Ray cluster
 HIDDEN = "***"
 
 
 def log_level() -> int:
-    """The level of ddmlp's logs in this process, as a number of `logging`."""
+    """Return the level of ddmlp's logs in this process, as a number of `logging`."""
     return logging.getLogger(ROOT).getEffectiveLevel()
 
 
 @contextmanager
 def logging_to(handler: logging.Handler, level: int) -> Iterator[None]:
-    """Pass ddmlp's records of this level or above to a handler, in the block. The root logger is not touched."""
+    """Pass ddmlp's records of this level or above to a handler, until the block ends."""
     logger = logging.getLogger(ROOT)
     before = logger.level
     add_handler(handler, level)
@@ -60,13 +60,13 @@ def add_handler(handler: logging.Handler, level: int) -> None:
 
 
 class LogFile(RotatingFileHandler):
-    """A handler that writes to a file, of `MAX_BYTES` at most, and keeps the one before it as NAME.1.
+    """A handler that writes to a file of at most MAX_BYTES, and keeps the previous file as NAME.1.
 
-    A file that cannot be written stops nothing: one line on standard error says so.
+    If the file cannot be written, the program continues, and one line on standard error says so.
     """
 
     def __init__(self, path: Path) -> None:
-        """The first record creates the file, and its folder if the parent folder exists."""
+        """Prepare the handler: its first record creates the file, and the folder if the parent folder exists."""
         super().__init__(path, maxBytes=MAX_BYTES, backupCount=1, encoding="utf-8", delay=True)
         self.errors = "backslashreplace"
         self._complained = False
@@ -74,7 +74,7 @@ class LogFile(RotatingFileHandler):
 
     @classmethod
     def of_run(cls, run: Path, name: str) -> "LogFile":
-        """The file NAME.log in the logs of a run."""
+        """Return the handler for the file NAME.log in the logs of a run."""
         return cls(run / LOGS / f"{name}.log")
 
     def open(self) -> None:
@@ -97,12 +97,12 @@ class LogFile(RotatingFileHandler):
             print(printable(text), file=sys.stderr)
 
     def close(self) -> None:
-        with suppress(OSError):  # the disk is full
+        with suppress(OSError):  # if the disk is full, the rest of the log is lost
             super().close()
 
 
 class LineFormatter(logging.Formatter):
-    """A record in one line, with the time in UTC; a traceback in further lines, which are indented.
+    """Formats a record as one line, with the time in UTC, and a traceback as further, indented lines.
 
     Characters that are not printable are escaped: they may come from another process, and could imitate a record.
     """
@@ -122,7 +122,7 @@ class LineFormatter(logging.Formatter):
 
 
 def without_secrets(text: str) -> str:
-    """A text in which passwords and tokens of addresses, and the token for Ray, are hidden."""
+    """Return a text with the passwords and tokens of addresses, and the token for Ray, replaced by HIDDEN."""
     if token := os.environ.get(TOKEN, "").strip():
         text = text.replace(token, HIDDEN)
     return SECRET.sub(HIDDEN, text)

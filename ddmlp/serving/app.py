@@ -36,7 +36,7 @@ DESCRIPTION = (
 )
 PAGES = Path(__file__).parent / "static"
 MAX_REQUESTS, MAX_WAITING = 16, 256  # requests at once, each of up to uploads.MAX_BYTES; waiting requests per client
-MAX_WATCHERS = 16
+MAX_WATCHERS = 16  # event streams at once
 Seen = Annotated[bool, Query(description="Whether the answer includes the pixels that the network saw.")]
 Fitted = Annotated[Fit, Query(description="When to fit a picture to the look of the training images: only if its look "
                               "differs (auto), never, or always.")]  # fmt: skip
@@ -72,7 +72,7 @@ def application(
     'ddmlp'
     """
     thread = ThreadPoolExecutor(1, thread_name_prefix="recogniser")  # a Version is not thread-safe
-    requests, watchers = Admission(MAX_REQUESTS, MAX_WAITING), Admission(MAX_WATCHERS)
+    requests = Admission(MAX_REQUESTS, MAX_WAITING)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -110,21 +110,7 @@ def application(
         return About(name=shown(name), live=run is not None, model=model)
 
     if run is not None:
-
-        @app.get("/events", summary="Follow a run", dependencies=[Depends(watchers.turn)],
-                 response_class=StreamingResponse, response_description="an endless stream of server-sent events",
-                 responses={200: {"content": {"text/event-stream": {}}}, **errors(429)})  # fmt: skip
-        async def events() -> StreamingResponse:
-            """Sends server-sent events. again: discard all earlier events; events: lines of the run's metrics.jsonl;
-            state: whether the run has begun, how many seconds ago it last wrote, and its result."""
-            return StreamingResponse(watch(run, over), media_type="text/event-stream")
-
-        @app.get("/report", include_in_schema=False)
-        async def report() -> FileResponse:
-            if not (run.path / REPORT).is_file():
-                raise HTTPException(404, f"{shown(run.path)} has no report yet: it is written when the run ends")
-            return FileResponse(run.path / REPORT, headers={"Content-Security-Policy": REPORT_POLICY})
-
+        _add_run(app, run, over)
     return app
 
 
@@ -138,6 +124,24 @@ def _add_pages(app: FastAPI) -> None:
         return FileResponse(PAGES / "docs.html")
 
     app.mount("/pages", StaticFiles(directory=PAGES))
+
+
+def _add_run(app: FastAPI, run: Run, over: Callable[[], bool]) -> None:
+    watchers = Admission(MAX_WATCHERS)
+
+    @app.get("/events", summary="Follow a run", dependencies=[Depends(watchers.turn)],
+             response_class=StreamingResponse, response_description="an endless stream of server-sent events",
+             responses={200: {"content": {"text/event-stream": {}}}, **errors(429)})  # fmt: skip
+    async def events() -> StreamingResponse:
+        """Sends server-sent events. again: discard all earlier events; events: lines of the run's metrics.jsonl;
+        state: whether the run has begun, how many seconds ago it last wrote, and its result."""
+        return StreamingResponse(watch(run, over), media_type="text/event-stream")
+
+    @app.get("/report", include_in_schema=False)
+    async def report() -> FileResponse:
+        if not (run.path / REPORT).is_file():
+            raise HTTPException(404, f"{shown(run.path)} has no report yet: it is written when the run ends")
+        return FileResponse(run.path / REPORT, headers={"Content-Security-Policy": REPORT_POLICY})
 
 
 def recognised(served: Served, kind: str, body: bytes, seen: bool, fit: Fit) -> Answer | BatchAnswer:

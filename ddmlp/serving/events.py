@@ -16,7 +16,7 @@ from ddmlp.runs.events import Event, read_event
 from ddmlp.runs.run import Run
 
 CHUNK_BYTES = 256 << 10  # read at a time
-MAX_LINE_BYTES = 64 << 10  # a longer line cannot be an event
+MAX_LINE_BYTES = 64 << 10  # a longer line is not an event
 POLL_SECONDS = 0.25
 QUIET_SECONDS = 5  # resolution of the time since the last write
 
@@ -38,7 +38,7 @@ class Follower:
 
         Reads at most CHUNK_BYTES bytes.
         """
-        again = self._file is not None and not self._goes_on()
+        again = self._file is not None and not self._continues()
         if again:
             self.close()
         if self._file is None:
@@ -56,7 +56,7 @@ class Follower:
             self._file.close()
         self._file, self._rest = None, b""
 
-    def _goes_on(self) -> bool:
+    def _continues(self) -> bool:
         """Whether the open file is still at the path and not truncated. While it is open, its inode is not reused."""
         assert self._file is not None
         ours = os.fstat(self._file.fileno())

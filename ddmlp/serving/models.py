@@ -52,17 +52,17 @@ class Newest:
 
     def __call__(self) -> Version:
         """Return the newest version. Raises RequestError (503) if the run has no good checkpoint yet."""
-        there = self._there()
-        if there is None:
+        newest = self._newest_file()
+        if newest is None:
             self._version = None
-        elif there != self._read:
+        elif newest != self._read:
             self._version = self._load()
-        self._read = there
+        self._read = newest
         if self._version is None:
             raise RequestError(503, f"the run {self._run.path} has no checkpoint yet; try again later")
         return self._version
 
-    def _there(self) -> tuple[str, int, int] | None:
+    def _newest_file(self) -> tuple[str, int, int] | None:
         """Return the identity of the newest checkpoint: name, inode and time of change."""
         for path in self._run.checkpoints.paths():
             try:
