@@ -82,8 +82,8 @@ class FrameSocket:
     def receive(self, usual: int = 0) -> bytes | None:
         """The next frame; None if it has not arrived completely.
 
-        usual: the size of most frames, which are then read by one call. Only the last frame may be shorter. Raises
-        ValueError if the frame is too long or damaged.
+        usual: the size of most frames, which are then read by one call. Only the last frame may be shorter: a call
+        would read into the next one. Raises ValueError if the frame is too long or damaged.
         """
         incoming, end = self._incoming, _HEAD.size + usual
         while True:

@@ -97,7 +97,7 @@ class HandshakeListener:
         try:
             end, address = listener.accept()
         except OSError:
-            return  # the client has disconnected
+            return  # the client has disconnected already
         if len(self._guests) >= MAX_HANDSHAKES:
             self._reject(next(iter(self._guests)), f"{MAX_HANDSHAKES} newer handshakes are under way")
         shared = listener.family == socket.AF_UNIX
@@ -156,5 +156,5 @@ class HandshakeListener:
 
 
 def _name(address: object) -> str:
-    """A peer's address in words: host and port, or nothing but this machine for a Unix socket."""
+    """The address of a client in words: host and port; a Unix socket's has no name."""
     return "{}:{}".format(*address[:2]) if isinstance(address, tuple) else "this machine"

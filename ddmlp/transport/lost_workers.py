@@ -6,8 +6,8 @@ from ddmlp.errors import DatasetError, DdmlpError
 from ddmlp.training.messages import Unit
 from ddmlp.training.worker_pool import LostWorker
 
-REMEMBERED = 1000  # the newest ones
-NAMED = 3  # in an error
+REMEMBERED = 1000  # lost workers that are kept, the newest ones
+NAMED = 3  # of them in an error
 
 
 class LostWorkers:
@@ -31,8 +31,8 @@ class LostWorkers:
     def check_failure(self, unit: Unit | None, worker: int, host: str, error: DdmlpError, *, beside: bool) -> None:
         """Raise the error of a worker that could not compute a unit if the run is at fault, not the worker's host.
 
-        That is so if a worker on another host failed with the same unit, or if the worker is `beside` the server, and
-        reads the same data.
+        That is so if a worker on another host has failed with the same unit: no host can compute it. It is also so if
+        the data are wrong and the worker is `beside` the server, because the two read the same data.
         """
         first = host if unit is None else self._failed_on.setdefault(unit, host)
         if first != host or (beside and isinstance(error, DatasetError)):

@@ -86,7 +86,7 @@ class Peer:
         except (struct.error, IndexError) as error:
             raise ValueError(f"its answer is malformed: {error}") from None
         if unit != asked:
-            raise ValueError(f"its answer is to {unit}, expected {asked}")
+            raise ValueError(f"its answer is to {unit}, expected {asked or 'none'}")
         if follows != (expected := 0 if self.region else buffer.nbytes):
             raise ValueError(f"its answer announces {follows:,} bytes of a gradient, expected {expected:,}")
         return unit, row_stats, slot, waited

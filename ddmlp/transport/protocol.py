@@ -100,8 +100,11 @@ def printable(text: str) -> str:
 
 
 class Welcome(Struct, frozen=True):
-    """The server's answer: whether arrays are shared, the number of slots of the weights then, and why the worker is
-    rejected, if it is."""
+    """The server's answer.
+
+    shared: whether arrays are in shared memory; slots: the number of those for weights; refused: why the worker is
+    rejected, or None.
+    """
 
     shared: bool
     slots: int
@@ -121,7 +124,7 @@ def pack(message: Struct) -> bytes:
 
 
 def unpack(frame: bytes, kind: type[T]) -> T:
-    """A message of this kind; members that it does not have are ignored. Raises ValueError if it is none."""
+    """A message of this kind; unknown members are ignored. Raises ValueError if the frame is no such message."""
     try:
         return msgspec.json.decode(frame, type=kind)
     except (ValueError, RecursionError) as error:
@@ -133,9 +136,9 @@ def pack_unit(unit: Unit, slot: int, follows: int) -> bytes:
 
 
 def unpack_unit(frame: bytes) -> tuple[Unit, int, int]:
-    """The unit, the slot of shared memory that its weights lie in, and how many bytes of weights follow instead.
+    """The unit, the slot of its weights in shared memory, and the number of bytes of weights that follow instead.
 
-    Raises ValueError if it is none, struct.error if it has another size.
+    Raises ValueError if the frame is no unit, struct.error if it has another size.
     """
     kind, step, version, lo, hi, slot, follows = _UNIT.unpack(frame)
     _check(kind, UNIT)
@@ -147,8 +150,11 @@ def pack_answer(unit: Unit, row_stats: RowStats, slot: int, follows: int, waited
 
 
 def unpack_answer(frame: bytes) -> tuple[Unit, RowStats, int, int, float]:
-    """The unit, what was counted, the slot of shared memory that its gradient lies in, how many bytes of it follow
-    instead, and the seconds waited. Raises ValueError if it is none, struct.error if it has another size."""
+    """The unit, its statistics, the slot of its gradient in shared memory, the number of bytes of the gradient that
+    follow instead, and the seconds waited.
+
+    Raises ValueError if the frame is no answer, struct.error if it has another size.
+    """
     kind, step, version, lo, hi, slot, follows, waited, *row_stats = _ANSWER.unpack(frame)
     _check(kind, ANSWER)
     return Unit(step, version, Node(lo, hi)), RowStats(*row_stats), slot, follows, waited

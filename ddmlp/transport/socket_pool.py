@@ -18,7 +18,7 @@ from ddmlp.transport.lost_workers import LostWorkers
 from ddmlp.transport.peer import Peer
 from ddmlp.transport.shared_memory import Region
 
-SLOTS = 3  # versions beyond those that open steps read: the one being written, and two for workers that are behind
+SLOTS = 3  # beyond those that open steps read: the version being written, and two for workers that are behind
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # of this machine
 TIME_SLICE = 256  # units after which workers that share a core take turns
 
@@ -72,8 +72,8 @@ class SocketWorkerPool:
 
     @property
     def parallel(self) -> int:
-        """The number of workers that can compute at a time. Those here share its cores; overdue and resting ones do
-        not count."""
+        """The number of workers that can compute at a time, without overdue and resting ones. The workers on this
+        machine share its cores."""
         here = sum(peer.region is not None for peer in self._peers.values())
         busy = self.count - self._queue.overdue - len(self._queue.resting)
         return min(busy, min(here, self._cores) + self.count - here)
@@ -152,7 +152,7 @@ class SocketWorkerPool:
                     return None
 
     def reserve_weights(self, keep: Collection[int]) -> Weights:
-        """A free slot for the next version. If there is none, the late answers to the oldest version are given up: they
+        """A free slot for the next version. If none is free, the late answers to the oldest version are given up: they
         will not be compared."""
         while True:
             weights = self.weights.reserve(self._queue.versions_in_use().union(keep))
@@ -160,7 +160,8 @@ class SocketWorkerPool:
                 return weights
             version = self._queue.give_up_oldest()
             for peer in self._peers.values():
-                if peer.version == version:  # it has these weights, or is receiving them
+                # It has these weights, or is receiving them: a mixture with the next ones, which its checksum rejects.
+                if peer.version == version:
                     peer.version = -1
 
     def publish_weights(self, version: int) -> None:
@@ -168,7 +169,7 @@ class SocketWorkerPool:
         self.weights.publish(version)
 
     def close(self) -> None:
-        """Release the workers, and close everything."""
+        """Tell the workers that no more units follow, and close everything."""
         for peer in self._peers.values():
             with suppress(OSError):  # it may have ended
                 peer.wire.send(b"")
@@ -180,7 +181,7 @@ class SocketWorkerPool:
         if self._connections.waited - self._heard > bound:
             numbers = sorted(self._peers)
             found = f"none of the workers {numbers} has answered" if numbers else "no worker was connected"
-            raise ClusterError(f"{found} for {bound:g} s{self._lost}; the last checkpoint stands")
+            raise ClusterError(f"{found} for {bound:g} s{self._lost}; the last checkpoint is still valid")
 
     def _drop_late(self) -> None:
         for peer, reason in self._connections.late(self._queue.unresponsive()):

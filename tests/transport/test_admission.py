@@ -1,4 +1,4 @@
-"""The handshake: which workers are admitted, and what the others are told."""
+"""The handshake: which workers are admitted, and why others are rejected."""
 
 import re
 import socket
@@ -41,11 +41,11 @@ def test_wrong_secret(pool, dataset, threads, expected, kind):
     assert Training(pool, 1).run() == expected
 
 
-@pytest.mark.parametrize("said", [b"no JSON", b"[]", b'{"worker": 1}', b"\xff", b" " * 60_000])
-def test_no_hello(pool, dataset, threads, expected, said):
-    """What is none does not stop the run, though it knows the secret."""
+@pytest.mark.parametrize("sent", [b"no JSON", b"[]", b'{"worker": 1}', b"\xff", b" " * 60_000])
+def test_no_hello(pool, dataset, threads, expected, sent):
+    """A client that knows the secret, but sends no hello, does not stop the run."""
     other = dial(pool.addresses[0])
-    meet(pool, introduce, other, SECRET, said)
+    meet(pool, introduce, other, SECRET, sent)
     assert meet(pool, heard, other) == []
     other.close()
     threads.submit(work, pool.addresses[0], dataset)
@@ -54,8 +54,8 @@ def test_no_hello(pool, dataset, threads, expected, said):
 
 
 @both_kinds
-def test_digests_are_of_one_handshake(pool, dataset, kind):
-    """One that was overheard is of no use in another."""
+def test_replayed_digest(pool, dataset, kind):
+    """A digest that was overheard is not valid in another handshake."""
     wires = [dial(pool.addresses[kind]) for _ in range(2)]
     challenges = [meet(pool, next_frame, wire) for wire in wires]
     overheard = Handshake(SECRET).hello(challenges[0], protocol.pack(hello(3, dataset)))
@@ -69,7 +69,7 @@ def test_digests_are_of_one_handshake(pool, dataset, kind):
 
 
 def test_server_without_secret(dataset, threads):
-    """A worker does not work for it."""
+    """A worker rejects it."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         joining = threads.submit(join, listener.getsockname(), dataset)
         impostor = FrameSocket(listener.accept()[0])
@@ -85,7 +85,7 @@ def test_server_without_secret(dataset, threads):
 
 @both_kinds
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "reason"),
     [
         ({"arithmetic": "f" * 64, "machine": "mips, flushed"}, "known-answer.* mips, flushed, .*same versions"),
         ({"arithmetic": "f" * 64, "versions": {"numba": "9"}}, r"numba 9 \(the server None\)"),
@@ -96,19 +96,19 @@ def test_server_without_secret(dataset, threads):
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_other_workers(pool, dataset, kind, change, says):
+def test_other_workers(pool, dataset, kind, change, reason):
     """A worker that would compute other bits is rejected with the reason, which the run also reports."""
     different = replace(hello(3, dataset), **change, host="far\x1b[31m")
-    with pytest.raises(ClusterError, match=f"worker 3: .*{says}"):
+    with pytest.raises(ClusterError, match=f"worker 3: .*{reason}"):
         meet(pool, WorkerClient, pool.addresses[kind], SECRET, different, SHAPE, Timeouts())
     admit(pool, pool.addresses[kind], dataset, 4).close()
     (lost,) = pool.stats.newest_lost[: pool.stats.lost]
     assert (lost.worker, lost.host, lost.cause) == (3, r"far\x1b[31m", REJECTED)
-    assert re.search(says, lost.reason)
+    assert re.search(reason, lost.reason)
 
 
 def test_number_in_use(pool, dataset):
-    """It is not counted as lost."""
+    """A worker with a number in use is rejected, and not counted as lost."""
     links = [admit(pool, pool.addresses[0], dataset, 0)]
     with pytest.raises(ClusterError, match=r"worker 0 .*already"):
         meet(pool, join, pool.addresses[0], dataset, 0)
@@ -119,7 +119,7 @@ def test_number_in_use(pool, dataset):
 
 
 def test_one_number_at_once(pool, dataset):
-    """Of two workers with it, one is admitted."""
+    """Of two workers with the same number, one is admitted."""
     both = [dial(pool.addresses[1]) for _ in range(2)]
     shakes = [meet(pool, introduce, each, SECRET, protocol.pack(hello(5, dataset))) for each in both]
     welcomes = [
@@ -133,7 +133,7 @@ def test_one_number_at_once(pool, dataset):
         each.close()
 
 
-def test_number_is_free_again(pool, dataset):
+def test_number_free_again(pool, dataset):
     admit(pool, pool.addresses[1], dataset, 0).close()
     while pool.count:
         pool.gather(1_000, 0.01)

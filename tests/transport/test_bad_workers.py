@@ -38,7 +38,7 @@ TALLY = RowStats(8, 1, 0.5, 1, 0.25)
 
 
 class StuckWorker(Worker):
-    """Says over a pipe which unit it holds, and never answers it."""
+    """Sends the unit that it holds over a pipe, and never answers it."""
 
     def __init__(self, pipe, *arguments):
         super().__init__(*arguments)
@@ -48,7 +48,7 @@ class StuckWorker(Worker):
         out.flat[:] = np.nan
         self.pipe.send(unit)
         self.pipe.recv()
-        raise AssertionError("it was to be killed before")
+        raise AssertionError("the process was not killed")
 
 
 def work_until_stuck(pipe, address, dataset, index):
@@ -63,12 +63,12 @@ def test_killed(pool, dataset, threads, start, expected):
     threads.submit(work, pool.addresses[0], dataset, 1)
     assert pool.gather(2, SECONDS)
 
-    def kill_when_it_holds_a_unit():
+    def kill_with_a_unit():
         unit = mine.recv()
         os.kill(victim.pid, signal.SIGKILL)
         return unit
 
-    killed = threads.submit(kill_when_it_holds_a_unit)
+    killed = threads.submit(kill_with_a_unit)
     training = Training(pool, 2)
     assert training.run() == expected
     assert killed.result() in {Unit(0, 0, node) for node in PLAN.units_for(0, 2)}
@@ -81,7 +81,7 @@ def test_killed(pool, dataset, threads, start, expected):
 
 @both_kinds
 @pytest.mark.parametrize(
-    "said",
+    "message",
     [
         lambda _: b"",
         lambda _: b"?",
@@ -119,51 +119,51 @@ def test_killed(pool, dataset, threads, start, expected):
         "number",
     ],
 )
-def test_nonsense(pool, dataset, threads, expected, kind, said):
+def test_nonsense(pool, dataset, threads, expected, kind, message):
     """Its sender is dropped, and its units go to another worker."""
-    mad = admit(pool, pool.addresses[kind], dataset, 0)
+    faulty = admit(pool, pool.addresses[kind], dataset, 0)
     threads.submit(work, pool.addresses[kind], dataset, 1)
     assert pool.gather(2, SECONDS)
 
-    def talk_nonsense():
-        units = mad.units()
-        mad._wire.send(said(next(units)[0]))
+    def send_nonsense():
+        units = faulty.units()
+        faulty._wire.send(message(next(units)[0]))
         return [*units]
 
-    talking = threads.submit(talk_nonsense)
+    sending = threads.submit(send_nonsense)
     assert Training(pool, 2).run() == expected
     while pool.count > 1:
         pool.gather(1_000, 0.01)
     assert list(pool.stats.answered) == [1]
-    assert len(talking.result(SECONDS)) < CREDITS, "it was hung up on"
-    mad.close()
+    assert len(sending.result(SECONDS)) < CREDITS, "the connection was closed"
+    faulty.close()
 
 
 @impatient(message=0.5, bytes_per_second=1e9)
 def test_gradient_that_stops(pool, dataset, threads, expected):
-    """A worker that sends only a part of it has a time limit for the rest; its units go to another at once."""
-    mad = admit(pool, pool.addresses[1], dataset, 0)
+    """A worker that sends only a part has a time limit for the rest; its units go to another one at once."""
+    faulty = admit(pool, pool.addresses[1], dataset, 0)
     threads.submit(work, pool.addresses[1], dataset, 1)
     assert pool.gather(2, SECONDS)
 
     def send_too_little():
-        units = mad.units()
-        mad._wire.send(protocol.pack_answer(next(units)[0], TALLY, 0, 4 * SHAPE.size, 0.0), np.zeros(9, np.float32))
+        units = faulty.units()
+        faulty._wire.send(protocol.pack_answer(next(units)[0], TALLY, 0, 4 * SHAPE.size, 0.0), np.zeros(9, np.float32))
         return [*units]
 
-    talking = threads.submit(send_too_little)
+    sending = threads.submit(send_too_little)
     assert Training(pool, 2).run() == expected
     while pool.count > 1:
         pool.gather(1_000, 0.01)
-    assert talking.result(SECONDS) == [], "it was hung up on"
+    assert sending.result(SECONDS) == [], "the connection was closed"
     (lost,) = pool.stats.newest_lost
     assert (lost.worker, lost.cause) == (0, UNRESPONSIVE)
     assert pool.stats.reissued > 0
-    mad.close()
+    faulty.close()
 
 
 class FailingWorker(Worker):
-    """Raises an error once a unit has come."""
+    """Raises an error when it gets a unit."""
 
     def __init__(self, error, *arguments):
         super().__init__(*arguments)
@@ -182,7 +182,7 @@ def work_and_fail(address, dataset, index, error, host="far"):
 @pytest.mark.parametrize(
     "error", [DatasetError("no shard 3"), OSError(5, "I/O"), MemoryError(), MachineError("flushed")]
 )
-def test_host_that_cannot_compute(pool, dataset, threads, expected, error):
+def test_host_cannot_compute(pool, dataset, threads, expected, error):
     """Its worker is rejected, and the run continues with the others."""
     threads.submit(work, pool.addresses[0], dataset, 0)
     failing = threads.submit(work_and_fail, pool.addresses[1], dataset, 1, error)
@@ -208,8 +208,8 @@ def test_no_host_can_compute(pool, dataset, threads):
         each.result(SECONDS)
 
 
-def test_data_beside_the_server(pool, dataset, threads):
-    """They are the server's own: an error in them is one of the run."""
+def test_data_of_the_server(pool, dataset, threads):
+    """The server reads the same data, so an error in them ends the run."""
     failing = threads.submit(work_and_fail, pool.addresses[0], dataset, 7, DatasetError("row\x1b 5"), "here")
     assert pool.gather(1, SECONDS)
     with pytest.raises(DatasetError, match=r"^worker 7 on here: row\\x1b 5$"):
@@ -218,9 +218,9 @@ def test_data_beside_the_server(pool, dataset, threads):
 
 
 @impatient(join=0.1)
-@pytest.mark.parametrize("name", ["ClusterError", "RequestError", "NoErrorOfOurs", "MemoryError", "__doc__"])
+@pytest.mark.parametrize("name", ["ClusterError", "RequestError", "UnknownError", "MemoryError", "__doc__"])
 def test_failure_of_any_name(pool, dataset, name):
-    """No name makes anything but an error of ours, even if it is one of the module of errors."""
+    """The error is a ClusterError, even if the module of errors has another object of that name."""
     link = admit(pool, pool.addresses[0], dataset, 7)
     link._wire.send(protocol.FAILURE + json.dumps({"error": name, "message": "words"}).encode())
     with pytest.raises(ClusterError, match=r"worker 7 on here rejected: words;"):

@@ -1,4 +1,4 @@
-"""A worker's end of the message path, in threads and in processes: the bits of one process."""
+"""The worker's end of the message path, in threads and in processes: the bits of one process."""
 
 import gc
 import pickle
@@ -24,7 +24,7 @@ from tests.support.sockets import PLAN, SECONDS, SHAPE, Training, both_kinds, jo
 
 
 class VerifyingWorker(Worker):
-    """Looks whether its data is whole before it answers."""
+    """Verifies its data before it answers."""
 
     def compute(self, unit, weights, out):
         self._dataset.verify()
@@ -57,7 +57,7 @@ def test_processes(dataset, start, expected):
 @both_kinds
 @pytest.mark.parametrize(("batch", "microbatch"), [(1, 1), (3, 1), (7, 2)])
 def test_few_rows(dataset, threads, monkeypatch, kind, batch, microbatch):
-    """A last microbatch is smaller than the others, or a step has but one row."""
+    """The last microbatch is smaller than the others, or a step has only one row."""
     few = Plan(rows=PLAN.rows, batch=batch, microbatch=microbatch, epochs=1, seed=4, block=100, window=PLAN.rows)
     monkeypatch.setattr(sockets, "PLAN", few)
     alone = Training(LocalWorkerPool(sockets.worker(dataset)), 1).run(to=few.steps)
@@ -75,7 +75,7 @@ def test_no_server(dataset, tmp_path):
         join(str(tmp_path / "nowhere"), dataset, 2)
 
 
-def test_server_leaves_the_handshake(dataset, threads):
+def test_server_hangs_up(dataset, threads):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         joining = threads.submit(join, listener.getsockname(), dataset)
         listener.accept()[0].close()
@@ -84,15 +84,15 @@ def test_server_leaves_the_handshake(dataset, threads):
 
 
 @both_kinds
-def test_released_while_it_computes(dataset, threads, kind):
-    """No server receives its answer: the pool may have been killed."""
-    computing, gone = threading.Event(), threading.Event()
+def test_released_while_busy(dataset, threads, kind):
+    """No server receives its answer, as if the pool had been killed."""
+    computing, closed = threading.Event(), threading.Event()
 
     class Slow(Worker):
         def compute(self, unit, weights, out):
             row_stats = super().compute(unit, weights, out)
             computing.set()
-            assert gone.wait(SECONDS)
+            assert closed.wait(SECONDS)
             return row_stats
 
     with listening(dataset) as pool:
@@ -101,12 +101,12 @@ def test_released_while_it_computes(dataset, threads, kind):
         assert pool.gather(1, SECONDS)
         sockets.hand_out(pool, Node(0, 1))
         assert computing.wait(SECONDS)
-    gone.set()
+    closed.set()
     assert working.result(SECONDS) <= 1
 
 
 def test_error_of_a_worker(pool, dataset, tmp_path, threads):
-    """It arrives as what it is."""
+    """The run ends with it: its class and its message."""
     copy = Path(shutil.copytree(dataset, tmp_path / "copy"))
     worker = VerifyingWorker(Dataset(copy), PLAN, SHAPE)
     shard = copy / Manifest.read(copy).shards[1].file
@@ -121,7 +121,7 @@ def test_error_of_a_worker(pool, dataset, tmp_path, threads):
 
 def test_nothing_is_pickled(pool, dataset, threads, expected, monkeypatch):
     def refuse(*_):
-        raise AssertionError("something is pickled")
+        raise AssertionError("a message is pickled")
 
     monkeypatch.setattr(pickle, "dumps", refuse)
     monkeypatch.setattr(pickle, "loads", refuse)

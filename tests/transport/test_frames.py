@@ -1,4 +1,4 @@
-"""Frames over a socket: whatever comes piece by piece is whole in the end, and nothing waits."""
+"""Frames over a socket: data may arrive in pieces of any size, and no call blocks."""
 
 import socket
 import struct
@@ -9,7 +9,7 @@ import pytest
 
 from ddmlp.transport.frames import COLUMNS, LONGEST, FrameSocket, checksum
 
-ARRAY = np.arange(300_000, dtype=np.float32)  # more than a socket takes at once
+ARRAY = np.arange(300_000, dtype=np.float32)  # more than a socket accepts at once
 PAIR = np.array([1, 2], np.float32)
 SENT = b"\3\0\0\0" + b"\xc2\x41\x24\x35" + checksum(PAIR).to_bytes(4, "little") + b"abc" + PAIR.tobytes()
 
@@ -97,18 +97,18 @@ def received(sent):
 
 
 def test_damaged():
-    """Whatever bit has flipped, it is seen."""
+    """A flip of any bit is detected."""
     assert received(SENT) == (b"abc", [1, 2])
     for bit in range(8 * len(SENT)):
         damaged = bytearray(SENT)
         damaged[bit // 8] ^= 1 << bit % 8
-        with pytest.raises((ValueError, EOFError)):  # the end comes too soon for a length that has grown
+        with pytest.raises((ValueError, EOFError)):  # the connection ends before a length that has grown
             received(damaged)
 
 
 @pytest.mark.parametrize("size", [1, 2 * COLUMNS - 1, 2 * COLUMNS, 2 * COLUMNS + 1, 300_000])
 def test_checksum(size):
-    """Another number anywhere is seen, and two that have changed places."""
+    """A change of any number is detected, and an exchange of two."""
     array = ARRAY[:size].copy()
     before, draw = checksum(array), np.random.default_rng(size)
     assert before == checksum(array.copy())
@@ -136,7 +136,7 @@ def test_cut():
 @pytest.mark.parametrize("length", [LONGEST + 1, 2**32 - 1])
 @pytest.mark.parametrize("usual", [0, 80])
 def test_too_long(length, usual):
-    """Nothing is kept for it."""
+    """The message is refused by its length, before any of it is stored."""
     one, end = socket.socketpair()
     other = FrameSocket(end)
     one.send(struct.pack("<III", length, 0, 0))

@@ -1,4 +1,4 @@
-"""Late workers, over real sockets: others do their work, their answers are compared, and what they read stays."""
+"""Late workers, over real sockets: others do their work, their answers are compared, and what they read is kept."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def training(pool, dataset, threads):
 
 
 def catch_up(training):
-    """Take the answers of all that are late."""
+    """Take the late answers."""
     while training.queue.overdue:
         training.take_late_answers()
 
@@ -39,7 +39,7 @@ def test_simple(pool, dataset, threads, expected, training):
 
 @both_kinds
 @pytest.mark.parametrize("more", [False, True], ids=["one unit", "its credit"])
-def test_late_weights_are_kept(pool, dataset, threads, expected, training, kind, more):
+def test_late_weights_kept(pool, dataset, threads, expected, training, kind, more):
     training.schedule.count = 4 if more else 2
     late = admit(pool, pool.addresses[kind], dataset, 0)
     training.run(to=2 * SLOTS)
@@ -67,8 +67,8 @@ def test_late_answer_differs(pool, dataset, training, kind):
     row_stats = worker(dataset).compute(unit, weights, late.gradient())
     late.gradient().flat.view(np.uint32)[7] ^= 1
     late.answer(unit, row_stats)
-    says = rf"workers {GOOD} and 0 .* step 0, microbatches {unit.node.lo} to "
-    with pytest.raises(TrainingError, match=says):
+    differ = rf"workers {GOOD} and 0 .* step 0, microbatches {unit.node.lo} to "
+    with pytest.raises(TrainingError, match=differ):
         catch_up(training)
     assert training.queue.compared == 0
     late.close()
@@ -105,7 +105,7 @@ def test_no_slot_is_free(pool, dataset, threads, expected, training, kind):
 
 
 @both_kinds
-def test_late_worker_is_gone(pool, dataset, expected, training, kind):
+def test_late_worker_ends(pool, dataset, expected, training, kind):
     late = admit(pool, pool.addresses[kind], dataset, 0)
     training.run(to=3)
     assert training.queue.overdue == 1

@@ -11,14 +11,12 @@ from ddmlp.transport.handshake import CHALLENGE
 from ddmlp.transport.listener import MAX_HANDSHAKES
 from tests.support.sockets import (
     SECONDS,
-    SECRET,
     Training,
+    admit,
     both_kinds,
     dial,
     heard,
-    hello,
     impatient,
-    introduce,
     listening,
     meet,
     next_frame,
@@ -27,28 +25,28 @@ from tests.support.sockets import (
 
 
 @pytest.fixture
-def stranger():
-    """Connects to an address, and says nothing. All are gone after the test."""
-    strangers = []
+def connect():
+    """Connects to an address, and sends nothing. All connections are closed after the test."""
+    clients = []
 
-    def stranger(address):
-        strangers.append(dial(address))
-        return strangers[-1]
+    def connect(address):
+        clients.append(dial(address))
+        return clients[-1]
 
-    yield stranger
-    for each in strangers:
+    yield connect
+    for each in clients:
         each.close()
 
 
-def is_open(stranger):
-    """Whether the other end has neither hung up nor said more."""
-    return not select.select([stranger], [], [], 0)[0]
+def is_open(client):
+    """Whether the other end has neither closed the connection nor sent more."""
+    return not select.select([client], [], [], 0)[0]
 
 
 @both_kinds
-def test_silent_stranger(pool, dataset, threads, expected, stranger, kind):
+def test_silent_client(pool, dataset, threads, expected, connect, kind):
     """It delays nothing."""
-    silent = stranger(pool.addresses[kind])
+    silent = connect(pool.addresses[kind])
     assert len(meet(pool, next_frame, silent)) == CHALLENGE
     threads.submit(work, pool.addresses[kind], dataset)
     assert pool.gather(1, SECONDS)
@@ -57,10 +55,10 @@ def test_silent_stranger(pool, dataset, threads, expected, stranger, kind):
 
 
 @both_kinds
-def test_too_many_strangers(pool, dataset, threads, expected, stranger, kind):
-    """The oldest is dropped, so a worker is admitted."""
+def test_too_many_clients(pool, dataset, threads, expected, connect, kind):
+    """The oldest one is dropped, so a worker is admitted."""
     address = pool.addresses[kind]
-    waiting = [stranger(address) for _ in range(MAX_HANDSHAKES + 3)]
+    waiting = [connect(address) for _ in range(MAX_HANDSHAKES + 3)]
     for each in waiting:
         assert len(meet(pool, next_frame, each)) == CHALLENGE
     assert [meet(pool, heard, each) for each in waiting[:3]] == [[], [], []]
@@ -73,9 +71,9 @@ def test_too_many_strangers(pool, dataset, threads, expected, stranger, kind):
 
 
 @both_kinds
-def test_close_during_handshakes(dataset, stranger, kind):
+def test_close_during_handshakes(dataset, connect, kind):
     with listening(dataset, Timeouts(handshake=3_600)) as pool:
-        silent = [stranger(pool.addresses[kind]) for _ in range(5)]
+        silent = [connect(pool.addresses[kind]) for _ in range(5)]
         for each in silent:
             meet(pool, next_frame, each)
     assert [heard(each) for each in silent] == [[]] * 5
@@ -83,29 +81,29 @@ def test_close_during_handshakes(dataset, stranger, kind):
 
 @impatient(handshake=0.1)
 @both_kinds
-@pytest.mark.parametrize("said", [b"", b"\0\0", b"\0\1\0\0none"])
-def test_slow_strangers(pool, dataset, threads, expected, stranger, kind, said):
-    """They have a time limit for the whole handshake."""
-    strange = stranger(pool.addresses[kind])
-    os.write(strange.fileno(), said)
-    assert len(meet(pool, heard, strange)) == 1
+@pytest.mark.parametrize("sent", [b"", b"\0\0", b"\0\1\0\0none"])
+def test_slow_clients(pool, dataset, threads, expected, connect, kind, sent):
+    """The whole handshake has a time limit."""
+    client = connect(pool.addresses[kind])
+    os.write(client.fileno(), sent)
+    assert len(meet(pool, heard, client)) == 1
     threads.submit(work, pool.addresses[kind], dataset)
     assert pool.gather(1, SECONDS)
     assert Training(pool, 1).run() == expected
 
 
 @both_kinds
-@pytest.mark.parametrize("said", [b"GET / HTTP/1.1\r\n\r\n", b"\4" + bytes(11) + b"none", bytes(12), b"\xff" * 12])
-def test_nonsense(pool, stranger, kind, said):
+@pytest.mark.parametrize("sent", [b"GET / HTTP/1.1\r\n\r\n", b"\4" + bytes(11) + b"none", bytes(12), b"\xff" * 12])
+def test_nonsense(pool, connect, kind, sent):
     """The connection is closed at once."""
-    strange = stranger(pool.addresses[kind])
-    os.write(strange.fileno(), said)
-    assert len(meet(pool, heard, strange)) == 1
+    client = connect(pool.addresses[kind])
+    os.write(client.fileno(), sent)
+    assert len(meet(pool, heard, client)) == 1
     assert pool.stats.lost == 0, "no client was authenticated"
 
 
-def test_no_room_to_share(pool, dataset, stranger, monkeypatch):
-    """The worker gets the reason."""
+def test_no_room_to_share(pool, dataset, monkeypatch):
+    """The worker gets the reason. Another one, over the network, needs no shared memory."""
 
     def no_room(*_):
         raise ClusterError("no room")
@@ -113,9 +111,7 @@ def test_no_room_to_share(pool, dataset, stranger, monkeypatch):
     monkeypatch.setattr("ddmlp.transport.listener.Region.create", no_room)
     with pytest.raises(ClusterError, match="no room"):
         meet(pool, lambda: work(pool.addresses[0], dataset))
-    strange = stranger(pool.addresses[1])
-    meet(pool, introduce, strange, SECRET, b"{}")
-    assert hello(0, dataset).worker == 0
+    admit(pool, pool.addresses[1], dataset, 0).close()
 
 
 def test_address_is_taken(pool):

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from ddmlp.config import Timeouts
 from ddmlp.errors import ClusterError
 from ddmlp.plan.reduction_tree import Node
+from ddmlp.plan.row_stats import RowStats
 from ddmlp.runs.log_files import LEVELS
 from ddmlp.training.messages import Unit
 from ddmlp.transport import protocol
@@ -41,7 +42,7 @@ SERVER, WORKER = "ddmlp.transport.connections", "ddmlp.transport.client"
 
 @pytest.fixture
 def logged(caplog):
-    """Called, it returns the level, the logger and the text of what was logged; INFO and above, unless set."""
+    """Returns the level, the logger and the text of each record, of INFO and above unless the test sets a level."""
     caplog.set_level(logging.INFO, "ddmlp")
     return lambda: [(each.levelno, each.name, each.getMessage()) for each in caplog.records]
 
@@ -68,31 +69,31 @@ def test_left(pool, dataset, logged):
 
 
 @impatient(handshake=0.1)
-@pytest.mark.parametrize(("said", "reason"), [(b"", "0.1 s"), (b"\xff" * 12, "65,536"), (b"\0", "0.1 s")])
-def test_stranger(pool, logged, said, reason):
-    """The reason is logged, and where it came from."""
-    stranger = dial(pool.addresses[1])
-    host, port = stranger.socket.getsockname()
-    os.write(stranger.fileno(), said)
-    meet(pool, heard, stranger)
-    stranger.close()
+@pytest.mark.parametrize(("sent", "reason"), [(b"", "0.1 s"), (b"\xff" * 12, "65,536"), (b"\0", "0.1 s")])
+def test_rejected_client(pool, logged, sent, reason):
+    """The log has the reason, and the address of the client."""
+    client = dial(pool.addresses[1])
+    host, port = client.socket.getsockname()
+    os.write(client.fileno(), sent)
+    meet(pool, heard, client)
+    client.close()
     (text,) = warnings(logged)
     assert f"{host}:{port}" in text
     assert reason in text
 
 
 def test_wrong_secret(pool, logged):
-    stranger = dial(pool.addresses[0])
-    meet(pool, introduce, stranger, b"another", b"{}")
-    meet(pool, heard, stranger)
-    stranger.close()
+    client = dial(pool.addresses[0])
+    meet(pool, introduce, client, b"another", b"{}")
+    meet(pool, heard, client)
+    client.close()
     (text,) = warnings(logged)
     assert "this machine" in text
     assert "secret" in text
 
 
 def test_other_dataset(pool, dataset, logged):
-    """A worker that is not to compute: which, where, and why, in one line without control characters."""
+    """The log has the worker, its host and address, and the reason, in one line without control characters."""
     other = replace(hello(7, dataset), dataset_sha256="0" * 64, dataset="evil\n\x1b[31m", host="far\n2026 INFO")
     with pytest.raises(ClusterError, match="worker 7"):
         meet(pool, WorkerClient, pool.addresses[1], SECRET, other, SHAPE, Timeouts())
@@ -113,6 +114,16 @@ def test_malformed_answer(pool, dataset, logged, answer):
     (text,) = warnings(logged)
     assert "worker 5 on here" in text
     assert text.isprintable()
+
+
+def test_answer_without_unit(pool, dataset, logged):
+    unit = Unit(0, 0, Node(0, 8))
+    client = admit(pool, pool.addresses[1], dataset, 5)
+    client.answer(unit, RowStats(8, 1, 0.5, 1, 0.25))
+    pool.next_result(0.1)
+    client.close()
+    (text,) = warnings(logged)
+    assert f"{unit}, expected none" in text
 
 
 @pytest.mark.parametrize("message", [struct.pack("<I", 2**31), b"what"])
@@ -143,7 +154,7 @@ def calls():
 
 @pytest.mark.parametrize("level", [LEVELS["off"], logging.DEBUG])
 def test_units(dataset, threads, caplog, calls, level):
-    """At DEBUG each is logged when it is given out, computed and answered. Else none costs a single call."""
+    """At DEBUG, each unit is logged when it is sent, computed and answered. Otherwise it causes no call."""
     caplog.set_level(level, "ddmlp")
     with listening(dataset) as pool:
         done = threads.submit(work, pool.addresses[0], dataset, 3)

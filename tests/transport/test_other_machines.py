@@ -1,4 +1,4 @@
-"""Workers on processors of another kind, which are admitted, and on one that computes otherwise, which are not."""
+"""Workers on other processors, which are accepted, and on one that computes other bits, which are rejected."""
 
 import os
 import subprocess
@@ -33,7 +33,7 @@ WORK = "import sys; from tests.support.sockets import work; print(work(sys.argv[
 
 
 def test_other_processor(dataset, threads, expected):
-    """One run with workers for two of them: the result is that of one process."""
+    """One run with workers on two of them: the result is that of one process."""
     with listening(dataset) as pool:
         answered = threads.submit(work, pool.addresses[0], dataset, 0)
         other = subprocess.Popen(
@@ -56,18 +56,18 @@ def test_other_processor(dataset, threads, expected):
 
 @both_kinds
 def test_flushed_to_zero(pool, dataset, threads, expected, kind):
-    """The worker gets its answer and the right one; the run continues with others."""
-    said = []
+    """The message has the worker's answer and the right one; the run continues with others."""
+    own = []
 
     def rejected():
         with computing("both"):
-            said.extend([answer(), machine()])
+            own.extend([answer(), machine()])
             WorkerClient(pool.addresses[kind], SECRET, hello(0, dataset), SHAPE, Timeouts())
 
     with pytest.raises(ClusterError) as caught:
         meet(pool, rejected)
-    assert said[0] != KNOWN_ANSWER
-    for word in ("worker 0", "denormal", said[1]):
+    assert own[0] != KNOWN_ANSWER
+    for word in ("worker 0", "denormal", own[1]):
         assert word in str(caught.value)
     threads.submit(work, pool.addresses[kind], dataset)
     assert pool.gather(1, COMPILING)

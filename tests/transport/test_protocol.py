@@ -1,4 +1,4 @@
-"""The frames and the handshake's messages: what survives the wire, and what is refused."""
+"""The frames and the handshake's messages: what is read as it was written, and what is refused."""
 
 import json
 import math
@@ -43,10 +43,10 @@ def test_kinds_of_frame():
     assert len({protocol.UNIT, protocol.ANSWER, protocol.FAILURE}) == 3
 
 
-@pytest.mark.parametrize("said", [b"", b"no JSON", b"[]", b"5", b"{}", b'{"worker": 1}', b"\xff", b"null"])
-def test_no_hello(said):
+@pytest.mark.parametrize("sent", [b"", b"no JSON", b"[]", b"5", b"{}", b'{"worker": 1}', b"\xff", b"null"])
+def test_no_hello(sent):
     with pytest.raises(ValueError, match=r"."):
-        protocol.unpack(said, Hello)
+        protocol.unpack(sent, Hello)
 
 
 def test_hello_of_later_version():
@@ -55,33 +55,33 @@ def test_hello_of_later_version():
 
 
 @pytest.mark.parametrize("value", [None, [], {}, [1], {"a": 1}])
-def test_a_setting_of_another_type(value):
-    said = json.dumps({**json.loads(protocol.pack(HELLO)), "config": {"seed": value}}).encode()
+def test_bad_setting(value):
+    sent = json.dumps({**json.loads(protocol.pack(HELLO)), "config": {"seed": value}}).encode()
     with pytest.raises(ValueError, match=r"hello: .*config"):
-        protocol.unpack(said, Hello)
+        protocol.unpack(sent, Hello)
 
 
 @pytest.mark.parametrize("worker", ["3", 3.0, True, None, [3], -2, 2**31])
-def test_a_worker_has_a_whole_number(worker):
+def test_bad_worker_number(worker):
     with pytest.raises(ValueError, match=r"hello: .*worker"):
         protocol.unpack(json.dumps({**json.loads(protocol.pack(HELLO)), "worker": worker}).encode(), Hello)
 
 
 @pytest.mark.parametrize(
-    "said", [b"", b"[]", b"{}", b'{"error": 5, "message": "six"}', b'{"error": "E", "message": 6}', b"[" * 100_000]
+    "sent", [b"", b"[]", b"{}", b'{"error": 5, "message": "six"}', b'{"error": "E", "message": 6}', b"[" * 100_000]
 )
-def test_no_failure(said):
+def test_no_failure(sent):
     with pytest.raises(ValueError, match=r"."):
-        protocol.unpack_failure(protocol.FAILURE + said)
+        protocol.unpack_failure(protocol.FAILURE + sent)
 
 
 def test_settings_that_differ():
     mine, theirs = (
         replace(HELLO, config=TrainConfig(seed=seed, lr=lr).as_dict()) for seed, lr in ((1, 0.5), (2, 0.25))
     )
-    says = "settings: %s, the server %s"
-    assert mine.difference(theirs).endswith(says % ({"lr": 0.25, "seed": 2}, {"lr": 0.5, "seed": 1}))
+    expected = "settings: %s, the server %s"
+    assert mine.difference(theirs).endswith(expected % ({"lr": 0.25, "seed": 2}, {"lr": 0.5, "seed": 1}))
     more = replace(mine, config={**mine.config, "more": 5})
-    assert mine.difference(more).endswith(says % ({"more": 5}, {"more": None}))
-    assert more.difference(mine).endswith(says % ({"more": None}, {"more": 5}))
+    assert mine.difference(more).endswith(expected % ({"more": 5}, {"more": None}))
+    assert more.difference(mine).endswith(expected % ({"more": None}, {"more": 5}))
     assert mine.difference(replace(mine, worker=7)) is None

@@ -1,4 +1,4 @@
-"""Memory that processes share: what another one sees, and that nothing of it stays."""
+"""Memory that processes share: what another process reads, and that nothing is left."""
 
 import errno
 import os
@@ -35,7 +35,7 @@ def test_simple():
     assert region.buffers[2][16] == 16, "the memory stays as long as an array uses it"
 
 
-def test_a_region_has_no_name():
+def test_no_name():
     region = Region.create(count=1, size=4)
     place = place_of(region)
     region.close()
@@ -43,8 +43,8 @@ def test_a_region_has_no_name():
     assert not Path(place.removesuffix(" (deleted)")).exists()
 
 
-def test_shared_memory_is_full(monkeypatch):
-    """The region is elsewhere."""
+def test_full_memory(monkeypatch):
+    """The region is on disk."""
     allocate, asked = os.posix_fallocate, []
 
     def full_at_first(descriptor, offset, length):
@@ -69,8 +69,8 @@ def test_no_room(monkeypatch):
         Region.create(count=1, size=1024)
 
 
-def test_shared_memory_is_read_only(monkeypatch):
-    """The region is elsewhere."""
+def test_read_only_memory(monkeypatch):
+    """The region is on disk."""
     temporary_file = tempfile.TemporaryFile
 
     def read_only(dir):

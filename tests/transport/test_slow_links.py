@@ -14,7 +14,7 @@ gaps = pytest.mark.parametrize("gap", [None, 0.01], ids=["never", "byte by byte"
 
 @pytest.fixture
 def run(pool, dataset, threads, expected):
-    """Trains with a good worker and one behind a slow link, which is given the first unit; checks the result."""
+    """Trains with a good worker and one behind a slow link, which gets the first unit; checks the result."""
 
     def run(link):
         slow = threads.submit(work, link.address, dataset, 0)
@@ -41,8 +41,8 @@ def test_simple(pool, run, limits, gap):
 
 @ways
 @gaps
-def test_bound_on_a_whole_message(pool, run, limits, gap):
-    """Then the worker is lost, and it is said why."""
+def test_message_bound(pool, run, limits, gap):
+    """The worker is lost, with the reason."""
     with slow_link(pool.addresses[1], limits, gap) as link:
         slow = run(link)
         short = Timeouts(message=0.05, unresponsive=0.05, bytes_per_second=1e9)
@@ -55,7 +55,7 @@ def test_bound_on_a_whole_message(pool, run, limits, gap):
 
 
 def test_rate(pool, dataset, threads, expected):
-    """The same if all comes, but slowly."""
+    """A link that transfers everything, but slowly."""
     with slow_link(pool.addresses[1], rate=1e6) as link:
         threads.submit(work, link.address, dataset, 0)
         assert pool.gather(1, SECONDS)

@@ -1,4 +1,4 @@
-"""The pool's end of the message path: who gets what, what comes back, and how long it waits."""
+"""The pool's end of the message path: which worker gets which unit, the answers, and the time limits."""
 
 import time
 
@@ -38,14 +38,14 @@ def test_simple(pool, dataset, threads, kind):
     assert (pool.count, pool.stats.answered) == (1, {3: 1})
 
 
-def test_too_few_have_come(pool, dataset):
+def test_too_few_workers(pool, dataset):
     assert not pool.gather(1, 0.01)
     link = admit(pool, pool.addresses[0], dataset, 0)
     assert not pool.gather(2, 0.01)
     link.close()
 
 
-def test_workers_come_later(pool, dataset, threads, expected):
+def test_workers_join_later(pool, dataset, threads, expected):
     for index, address in enumerate(pool.addresses):
         threads.submit(work, address, dataset, index)
     assert pool.count == 0
@@ -82,8 +82,8 @@ def test_no_answer_in_time(pool, dataset):
 
 
 @impatient(join=0.1)
-def test_time_to_join_after_a_hang(pool, dataset):
-    """How long it was waited for a worker that hung does not count as time without any worker."""
+def test_join_limit_after_hang(pool, dataset):
+    """The time that a worker hung does not count as time without a worker."""
     publish(pool)
     pool.submit(Unit(0, 0, Node(0, 4)))
     link = admit(pool, pool.addresses[0], dataset, 0)
@@ -96,13 +96,13 @@ def test_time_to_join_after_a_hang(pool, dataset):
 
 
 @impatient(join=0.3)
-def test_no_worker_left_ends_the_run(pool, dataset):
+def test_no_worker_left(pool, dataset):
     admit(pool, pool.addresses[0], dataset, 0).close()
     training = Training(pool, 1)
     with pytest.raises(ClusterError, match=r"no worker .* 0\.3 s"):
         training.run()
     assert pool.stats.answered == {}
-    assert training.nothing > 0, "before, it says only that no answer came"
+    assert training.nothing > 0, "until then, no answer is no error"
 
 
 @both_kinds
