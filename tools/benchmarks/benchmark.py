@@ -11,9 +11,8 @@ from typing import Any
 
 from tools.benchmarks.record import Entry, Quantities
 
-Measure = Callable[
-    [], Mapping[str, float]
-]  # measures once; returns a figure for each quantity, such as {"rows/s": 9000.0}
+# Measures once; returns a figure for each quantity, such as {"rows/s": 9000.0}.
+Measure = Callable[[], Mapping[str, float]]
 Cases = Iterable[tuple[str, Mapping[str, Measure | None]]]  # the baselines of each case; None: not installed
 
 

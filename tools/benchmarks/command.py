@@ -2,6 +2,7 @@
 
 import sys
 import tempfile
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,29 +49,7 @@ SUITE = (
 
 def main(arguments: Sequence[str] | None = None, suite: Sequence[Benchmark] = SUITE) -> None:
     """Run the command; raises ConfigError for invalid flags, and the errors of the benchmarks."""
-    names, out = [benchmark.name for benchmark in suite], Path("docs", "benchmarks", instructions())
-    parser = Parser(description=f"Compare the speed of ddmlp with other libraries; write {NAME} and {page.NAME}.")
-    add = parser.add_argument
-    only = f"measure only these benchmarks (or none), and keep the others in {NAME}: {', '.join(names)}"
-    add("data", type=Path, metavar="DATA", help="folder with train/ and test/")
-    add("--only", nargs="*", choices=names, default=names, metavar="NAME", help=only)
-    add("--repeats", type=int, default=3, metavar="N", help="repeats of each figure (default: %(default)s)")
-    add(
-        "--seconds",
-        type=float,
-        default=1.0,
-        metavar="S",
-        help="approximate seconds per measurement (default: %(default)s)",
-    )
-    add("--mnist", type=Path, metavar="FOLDER", help="folder with MNIST's IDX files, for the benchmark conversion")
-    add("--out", type=Path, default=out, metavar="FOLDER", help="folder for the page (default: %(default)s)")
-    args = parser.parse_args(arguments)
-    if args.repeats < 1 or not args.seconds > 0:
-        found = f"--repeats is {args.repeats} and --seconds {args.seconds:g}"
-        raise ConfigError(f"{found}, expected at least 1 and more than 0")
-    for part in ("train", "test"):
-        if not (args.data / part / manifest.NAME).exists():
-            raise ConfigError(f"{args.data} has no dataset {part}/; expected a folder written by tools/idx2arrow.py")
+    args = _parse(arguments, [benchmark.name for benchmark in suite])
     args.out.mkdir(parents=True, exist_ok=True)
     record, here, mnist = Record.read(args.out), environment(), args.mnist and args.mnist.resolve()
     for benchmark in suite:
@@ -83,3 +62,26 @@ def main(arguments: Sequence[str] | None = None, suite: Sequence[Benchmark] = SU
         record.write(args.out)  # after each benchmark, so that a later failure loses nothing
     page.write(args.out, suite, record)
     print(args.out / page.NAME)
+
+
+def _parse(arguments: Sequence[str] | None, names: Sequence[str]) -> Namespace:
+    """Parse the command line; raises ConfigError for invalid flags."""
+    out = Path("docs", "benchmarks", instructions())
+    parser = Parser(description=f"Compare the speed of ddmlp with other libraries; write {NAME} and {page.NAME}.")
+    add = parser.add_argument
+    only = f"measure only these benchmarks (or none), and keep the others in {NAME}: {', '.join(names)}"
+    add("data", type=Path, metavar="DATA", help="folder with train/ and test/")
+    add("--only", nargs="*", choices=names, default=names, metavar="NAME", help=only)
+    add("--repeats", type=int, default=3, metavar="N", help="repeats of each figure (default: %(default)s)")
+    seconds = "approximate seconds per measurement (default: %(default)s)"
+    add("--seconds", type=float, default=1.0, metavar="S", help=seconds)
+    add("--mnist", type=Path, metavar="FOLDER", help="folder with MNIST's IDX files, for the benchmark conversion")
+    add("--out", type=Path, default=out, metavar="FOLDER", help="folder for the page (default: %(default)s)")
+    args = parser.parse_args(arguments)
+    if args.repeats < 1 or not args.seconds > 0:
+        found = f"--repeats is {args.repeats} and --seconds {args.seconds:g}"
+        raise ConfigError(f"{found}, expected at least 1 and more than 0")
+    for part in ("train", "test"):
+        if not (args.data / part / manifest.NAME).exists():
+            raise ConfigError(f"{args.data} has no dataset {part}/; expected a folder written by tools/idx2arrow.py")
+    return args

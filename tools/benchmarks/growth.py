@@ -48,17 +48,14 @@ def sweep() -> list[Point]:
 
 def cases(settings: Settings) -> Cases:
     def data(times: float) -> Path:
+        if times == 1:
+            return settings.data
         out = settings.scratch / f"times-{times:g}"
         return out if out.exists() else enlarge(settings.data, round(times * rows_of(settings.data)), out)
 
     found: dict[str, dict[str, Measure]] = {}
     for point in sweep():
-        arguments = (
-            settings.data if point.times == 1 else data(point.times),
-            point.hidden,
-            point.batch,
-            settings.seconds,
-        )
+        arguments = (data(point.times), point.hidden, point.batch, settings.seconds)
         flags = {"microbatch": point.step.microbatch, "workers": point.workers}
         case, name = point.names
         found.setdefault(case, {})[name] = partial(train_speed, *arguments, **flags)

@@ -1,4 +1,4 @@
-"""New processes for measurements: commands of ddmlp, and functions of the benchmarks."""
+"""New processes, so that the state of this one affects no measurement: commands of ddmlp, and functions."""
 
 import json
 import os

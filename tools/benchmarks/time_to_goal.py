@@ -18,10 +18,8 @@ GOAL, SEEDS = 0.98, 3  # the repeats cycle through the seeds
 PARTS = 100  # of an epoch, each with another learning rate
 # Settings of the peers: the fastest of hidden 200 to 800, batch 8 to 64, and learning rates per row 1/64 to 1/8.
 HIDDEN, BATCH, RATE = 300, 16, 1.0
-LIMITS = {
-    "PyTorch": (5, True),
-    "scikit-learn": (30, False),
-}  # epochs, and whether the learning rate decreases to zero over them
+# The largest number of epochs, and whether the learning rate decreases to zero over them.
+LIMITS = {"PyTorch": (5, True), "scikit-learn": (30, False)}
 OURS = "ddmlp"
 PEERS = {"PyTorch, 2 threads": ("PyTorch", 2), "scikit-learn, 1 thread": ("scikit-learn", 1)}
 MIN_SPEEDUPS = {"PyTorch, 2 threads": 4, "scikit-learn, 1 thread": 1}  # of ddmlp over the peer
