@@ -145,7 +145,7 @@ def test_too_large(fetch, tmp_path, monkeypatch, behaviour):
     assert contents(tmp_path) == {}
 
 
-def test_too_large_when_uncompressed(server, fetch, tmp_path, monkeypatch):
+def test_large_uncompressed(server, fetch, tmp_path, monkeypatch):
     monkeypatch.setattr(mnist, "MAX_BYTES", 2_000)
     monkeypatch.setitem(server.files, NAME, gzip.compress(bytes(100_000)))
     with pytest.raises(DownloadError, match="found more than 2,000 bytes when uncompressed"):

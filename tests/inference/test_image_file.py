@@ -31,7 +31,7 @@ def saved(image: Image.Image, kind: str, **how: object) -> io.BytesIO:
 
 
 def complaint_of(path: Path) -> str | None:
-    """What is wrong with a file, if anything is."""
+    """Return the error for a file; None if it can be read."""
     try:
         decode(path, "it")
     except ImageError as error:

@@ -18,7 +18,7 @@ def digits(sample: Path) -> np.ndarray:
 
 
 def complaint_of(path: Path) -> str | None:
-    """What is wrong with a picture, if anything is."""
+    """Return the error for a picture; None if it can be read."""
     try:
         assert read_image(path, (28, 28)).pixels.shape == (28, 28)
     except ImageError as error:

@@ -50,7 +50,7 @@ def biased(bias: float = 0.0) -> Weights:
 
 
 def test_in_the_buffer():
-    """It has its own place in the buffer, so it is sent, shared, updated, and checked for non-finite values."""
+    """The bias has a place in the buffer, so it is sent, shared, updated, and checked for non-finite values."""
     weights = biased(1)
     assert SHAPE.size == (6 + 3 + 1) * 128
     assert np.count_nonzero(weights.flat) == 6 * 70 + 70 * 3 + 69

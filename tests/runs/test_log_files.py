@@ -21,7 +21,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def writing(path: Path) -> Iterator[None]:
-    """What is logged goes to `path`, whatever its level."""
+    """Records of every level go to `path`."""
     with logging_to(LogFile(path), logging.DEBUG):
         yield
 
@@ -65,7 +65,7 @@ def test_bounds(path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_other_lines(path: Path):
-    """What a peer says cannot look like another record, or reach a terminal."""
+    """Text from a peer cannot imitate a record, or control a terminal."""
     handler = LogFile(path)
     handler.handle(
         logging.makeLogRecord({"name": "ddmlp.a", "levelname": "INFO", "msg": "a\nb\x1b[31m\r\u2028é \ud800"})
@@ -107,7 +107,7 @@ def test_secrets(path: Path, monkeypatch: pytest.MonkeyPatch, text: str, shown: 
 
 @pytest.mark.parametrize("name", ["", "missing/missing/one.log"])
 def test_not_writable(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str):
-    """One line says so, however many records there are; what logs goes on. A file that must be there is an error."""
+    """One line reports any number of lost records, and the program continues; `open` raises an error instead."""
     with logging_to(LogFile(tmp_path / name), logging.INFO):
         for _ in range(3):
             log.info("lost")

@@ -95,7 +95,7 @@ def test_driver_of_ray_pattern(data: Path, rows: Rows):
     assert_close(Weights.from_values(SHAPE, in_process(_drive, data / "train", order)), ddmlp_weights(rows, order))
 
 
-def test_next_epoch_of_ray_pattern(rows: Rows):
+def test_epochs_of_ray_pattern(rows: Rows):
     few = rows.first(2 * BATCH)
     worker = DataWorker(few, SHAPE, BATCH // 2, 0)
     gradients = {worker.compute_gradients(Weights.draw(SHAPE, 0).values).tobytes() for _ in range(5)}

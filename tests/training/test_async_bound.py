@@ -24,7 +24,7 @@ def events_of(job: Job, kind: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("bound", [1, 2, 3, 5, "inf"])
 @pytest.mark.parametrize("seed", [1, 2])
 def test_bound(bound: int | str, seed: int, data: Path, tmp_path: Path):
-    """No update exceeds it, and every row counts once."""
+    """No update exceeds the bound, and every row counts once."""
     job = begun(tmp_path / "run", data, staleness=bound)
     result = train(job, seed)
     assert (result["steps"], result["rows"], result["finished"]) == (STEPS, 8_000, True)  # the row audit passed
@@ -43,7 +43,7 @@ def test_order_of_answers(data: Path, tmp_path: Path):
     assert results[0]["weights_sha256"] == results[1]["weights_sha256"] != results[2]["weights_sha256"]
 
 
-def test_checkpoints_are_positions(async_run: Job):
+def test_checkpoint_positions(async_run: Job):
     """No step is open at a checkpoint."""
     assert [event["step"] for event in events_of(async_run, "checkpoint")] == [0, 10, 20, 27, 30, 40, 50, 54]
     assert [event["step"] for event in events_of(async_run, "epoch")] == [27, 54]

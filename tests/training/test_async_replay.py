@@ -68,7 +68,7 @@ def test_other_processor(command: str, async_run: Job):
 
 
 @pytest.mark.parametrize("asked", ["0..10", "30..40", "40..54", "50..54"])
-def test_stretch_from_a_checkpoint(asked: str, async_run: Job):
+def test_from_a_checkpoint(asked: str, async_run: Job):
     done = inside(verify.main, async_run.run, "--steps", asked)
     assert done.returncode == 0, done.stderr
     assert "40..54" not in asked or done.stdout.startswith("verified        steps 40..54, 3 checkpoints")

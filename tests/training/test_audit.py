@@ -60,7 +60,7 @@ def test_run_in_use(whole: Path):
 
 @pytest.mark.parametrize(("first", "start"), [(0, 0), (30, 0), (40, 40), (49, 40), (54, 54)])
 def test_recomputation_start(first: int, start: int, whole: Path):
-    """It is the newest kept checkpoint at or before the first step."""
+    """A recomputation starts at the newest kept checkpoint at or before the first step."""
     recorded = RecordedRun(whole)
     redone = recorded.recomputation(recorded.open_dataset(None), first, 54)
     assert redone.step == start
@@ -107,14 +107,14 @@ def test_result_of_another_chain(run: Path):
 
 
 @pytest.mark.parametrize("step", [31, 40])
-def test_checkpoint_of_another_step(step: int, run: Path):
-    """It has the weights of step 50, but the chain has no such position, or other weights there."""
+def test_another_step(step: int, run: Path):
+    """The checkpoint has the weights of step 50, but the chain has no such position, or other weights there."""
     found = load_checkpoint(run / "checkpoints" / "step-000000000050.npz")
     path = Run(run).checkpoints.save(Checkpoint(found.weights, step, found.header), keep=10)
     contradicted(run, f"checkpoints/{path.name}", f"step {step}")
 
 
-def test_checkpoint_of_another_history(run: Path):
+def test_another_history(run: Path):
     path = run / "checkpoints" / "step-000000000050.npz"
     found = load_checkpoint(path)
     Run(run).checkpoints.save(replace(found, header=structs.replace(found.header, chain="f" * 64)))

@@ -129,7 +129,7 @@ def test_not_finite(dataset: Dataset, kind: Callable[..., Loop], batch: int, ste
 
 @pytest.mark.parametrize("delay", [0, 2])
 def test_update_too_large(dataset: Dataset, delay: int, monkeypatch: pytest.MonkeyPatch):
-    """It is refused, and a smaller one can follow."""
+    """An update that is too large is refused, and a smaller one can follow."""
     job = job_of(8, 8, delay)
     plan, loop, other = job.plan(dataset.manifest), local(job, dataset), local(job, dataset)
     monkeypatch.setattr(SGD, "step_size", lambda _, version, *__: 0.1 if version < 5 else 1e30)
@@ -144,7 +144,7 @@ def test_update_too_large(dataset: Dataset, delay: int, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("delay", [0, 2])
 def test_another_optimizer(dataset: Dataset, delay: int, monkeypatch: pytest.MonkeyPatch):
-    """Its own update is called for each step, with the exact step size, but not for a step that is refused."""
+    """The optimizer's own update is called for each step, with the exact step size, except for a refused step."""
     sizes = []
 
     class Noting(SGD):

@@ -73,7 +73,7 @@ def test_start_event():
     assert events_of(journal_at(3, complaints=["a", "b"])) == [Started(3, ["a", "b"])]
 
 
-def test_report_covers_its_stretch():
+def test_stretch_of_a_report():
     journal = journal_at()
     journal.applied(RowStats(10, 0, 5.0, 2, 1.0), 0.5, 3)
     journal.applied(RowStats(10, 0, 3.0, 1, 1.0), 1.5, 3)
@@ -88,7 +88,7 @@ def test_report_covers_its_stretch():
     assert journal.report() == (Stretch(), [])
 
 
-def test_progress_covers_its_stretch():
+def test_stretch_of_progress():
     plan, journal = plan_of(4), journal_at(train_seconds=100.0)
     pool = PoolStats(workers=3, depth=2, high_water=5, unread=1, unread_high_water=2, reissued=1, waited=0.625)
     waits = WaitTimes(results=1.0, full_queue=0.75)
@@ -225,7 +225,7 @@ def test_prequential_resumes(steps, cut):
         assert found.error == PrequentialError(window, wrong / window, mistaken / total)
 
 
-def test_prequential_only_of_streams():
+def test_prequential_of_streams():
     for follow in (False, True):
         journal = journal_at(follow=follow)
         journal.applied(RowStats(10, 0, 1.0, 4, 1.0), 0.5)

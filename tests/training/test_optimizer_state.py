@@ -65,7 +65,7 @@ def test_simple(data: Path, tmp_path: Path, run: Job, kind: Callable[[Job], Trai
     assert verify(run.run, steps=(50, 54)).first == 50, "it starts from the state in that checkpoint"
 
 
-def test_another_optimizer_differs(run: Job, monkeypatch):
+def test_another_optimizer(run: Job, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(local_steps, "SGD", Momentum)
         train(build_trainer(run), run.run)

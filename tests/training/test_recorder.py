@@ -49,7 +49,7 @@ def with_worker(job: Job) -> Trainer:
 @pytest.mark.parametrize("delay", [0, 2])
 @pytest.mark.parametrize("kind", [build_trainer, with_worker])
 def test_seconds_of_steps(job: Job, monkeypatch, kind: Callable[[Job], Trainer], delay: int):
-    """They do not include tests, checkpoints and the time between calls."""
+    """The seconds of steps do not include tests, checkpoints and the time between calls."""
     clock = Clock()
     for module in (trainers, recorder, step_loop, local_steps):
         monkeypatch.setattr(module, "time", clock)

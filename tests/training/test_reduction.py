@@ -58,7 +58,7 @@ def test_simple():
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3, 4), (4, 3, 2, 1, 0), (1, 4, 0, 3, 2)])
 def test_halves(order):
-    """They are the sums of the root's children; one of them may be in the buffer of the last answer."""
+    """The halves are the sums of the root's children; one of them may be in the buffer of the last answer."""
     leaves, pool = leaves_of(5), Counting()
     reduction = Reduction(0, 5, pool)
     answers = {index: answer(leaves, Node(index, index + 1)) for index in order}
@@ -93,7 +93,7 @@ def test_incomplete():
 
 
 def test_last_answer_not_copied():
-    """It is copied only by `keep_halves`."""
+    """Only `keep_halves` copies the last answer."""
     leaves, pool = leaves_of(4), Counting()
     whole = answer(leaves, Node(0, 4))
     reduction = Reduction(0, 4, pool)
@@ -113,7 +113,7 @@ def test_last_answer_not_copied():
 
 @given(st.lists(cuts(12), min_size=1, max_size=4), st.data())
 def test_several_reductions(steps, data):
-    """They share a pool and the buffer of answers, but do not mix."""
+    """Reductions share a pool and the buffer of answers, but do not mix."""
     pool, buffer = Counting(), np.empty(SHAPE.size, np.float32)
     leaves = [leaves_of(count, seed) for seed, (count, _) in enumerate(steps)]
     reductions = [Reduction(0, count, pool) for count, _ in steps]

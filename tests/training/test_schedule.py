@@ -59,7 +59,7 @@ def test_delay(delay, start, workers):
 
 @pytest.mark.parametrize(("delay", "version", "reads"), [(0, 5, [5]), (2, 5, [3, 4, 5]), (2, 1, [0, 1]), (3, 0, [0])])
 def test_versions_read(delay, version, reads):
-    """They are those that later steps read."""
+    """The versions are those that later steps read."""
     schedule = Schedule(job_of(delay=delay), version)
     assert [*schedule.versions_read(version)] == reads
     to_come = {read for _, read in reads_of(job_of(delay=delay), start=version)}
@@ -71,7 +71,7 @@ def test_versions_read(delay, version, reads):
     [(1, 8, 8, 2), (3, 8, 8, 4), ("inf", 1, 1, 1), ("inf", 4, 4, 4), ("inf", 4, 3, 3), (3, 1, 1, 1), (5, 0, 1, 1)],
 )
 def test_open_steps(staleness, most, workers, window):
-    """Their number is limited by the bound and by the number of workers."""
+    """The bound and the number of workers limit the number of open steps."""
     counts = [len(still) for _, still, _ in run(job_of(most, staleness=staleness), workers=workers)]
     assert max(counts) == counts[0] == window
 
@@ -117,7 +117,7 @@ def test_checkpoint_due():
 @pytest.mark.parametrize("plan", [PLAN, STREAM])
 @pytest.mark.parametrize("stop_after", [None, 7, 12])
 def test_next_checkpoint(plan, stop_after):
-    """It is the next position at which a checkpoint is due, or the goal."""
+    """The result is the next position at which a checkpoint is due, or the goal."""
     schedule = Schedule(job_of(every=4, stop_after=stop_after), 0)
     goal = schedule.goal(plan)
     for version in range(31):
@@ -149,7 +149,7 @@ def test_parts():
     ],
 )
 def test_goal(plan, stop_after, goal, over):
-    """It is the last known step; the run is finished if no more can follow."""
+    """The goal is the last known step; the run is finished if no more can follow."""
     schedule = Schedule(job_of(stop_after=stop_after), 0)
     assert schedule.goal(plan) == goal
     assert [schedule.finished(plan, version) for version in range(goal + 1)] == [False] * goal + [goal >= over]

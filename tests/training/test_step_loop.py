@@ -111,7 +111,7 @@ def test_no_answer_in_time(clock):
 
 
 def test_earlier_weights(clock):
-    """They are those that later steps will read."""
+    """A snapshot has the earlier weights that later steps will read."""
     pool = ScriptedPool(clock, capacity=100)
     loop = loop_on(pool, delay=2)
     for _ in range(3):

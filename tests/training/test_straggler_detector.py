@@ -85,8 +85,8 @@ def test_dead_workers():
     assert detector.next_deadline({2: 1}) == pytest.approx(60.0 + OVERDUE_FACTOR * 9.0)
 
 
-def test_first_unit_may_take_longer():
-    """Its limit doubles with each worker that was given up, so that a long unit does not end every worker."""
+def test_long_first_unit():
+    """The limit doubles with each worker that was given up, so that a long first unit does not end every worker."""
     detector = detector_of()
     for worker in range(4):
         detector.begin_unit(worker, 0.0)

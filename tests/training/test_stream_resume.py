@@ -16,7 +16,7 @@ from tests.support.helpers import plain
 from tests.support.runs import assert_computed_again
 
 
-def test_result_before_the_first_step(stream: Stream):
+def test_result_without_steps(stream: Stream):
     stream.publish(7)
     found = finished(build_trainer(replace(stream.job, idle_timeout=0)))
     assert (found["steps"], found["rows"], found["finished"]) == (0, 0, False)

@@ -25,7 +25,7 @@ def test_simple(job: Job):
     assert all(event["seconds"] > 0 for event in saved)
 
 
-def test_data_verified_before_checkpoint(job: Job, data: Path, tmp_path: Path):
+def test_verified_checkpoint(job: Job, data: Path, tmp_path: Path):
     shutil.copytree(data, tmp_path / "data")
     shard = sorted((tmp_path / "data" / "train").glob("*.arrow"))[0]
     damaged = bytearray(shard.read_bytes())

@@ -100,7 +100,7 @@ def test_idle(job, clock):
 
 
 def test_waits_of_a_poll(job, clock):
-    """It does not check more often than necessary, nor wait longer than allowed."""
+    """A poll does not check more often than necessary, nor wait longer than allowed."""
     data = TrainingData(job)
     waits = []
     for seconds in (10.0, 10.0, 0.0, -1.0, module.POLL_SECONDS / 4, 10.0):

@@ -60,7 +60,7 @@ def test_full_queue():
 
 
 def test_units_of_a_lost_worker():
-    """They come next, in order, and as often as workers are lost."""
+    """The units of a lost worker come next, in order, and as often as workers are lost."""
     queue = UnitQueue(4)
     units = [unit(5, step=1), unit(0, step=2), unit(1, step=2), unit(2, step=2)]
     for each in units:
@@ -92,7 +92,7 @@ def test_overdue_unit():
 
 
 def test_overdue_worker():
-    """It gets no units until it has answered all that it holds."""
+    """An overdue worker gets no units until it has answered all that it holds."""
     queue = queue_of(4)
     take_all(queue, 0)
     assert queue.reissue_overdue(FIRST) == [unit(0), unit(1)]
@@ -105,7 +105,7 @@ def test_overdue_worker():
 
 
 def test_resting_worker():
-    """It gets no units until others have answered often enough."""
+    """A resting worker gets no units until others have answered often enough."""
     queue = queue_of(3 + MIN_REST)
     assert queue.accept(answer(queue.take(1), worker=1), 1.0)
     for _ in range(2):
@@ -159,8 +159,8 @@ def test_answers_differ(wrong):
     assert queue.compared == 0
 
 
-def test_lost_units_held_by_others():
-    """These, and answered units, do not return to the queue."""
+def test_units_held_by_others():
+    """Units that others hold, and answered units, do not return to the queue."""
     queue = shared()
     queue.accept(answer(unit(0), worker=1), FIRST)
     assert queue.remove_worker(0) == []
@@ -175,7 +175,7 @@ def test_answered_units():
 
 
 def test_versions_in_use():
-    """They are those of open units, and of units that workers still hold."""
+    """The versions in use are those of open units, and of units that workers still hold."""
     queue = UnitQueue(2)
     queue.put(unit(0, step=4))
     queue.take(3)
@@ -189,7 +189,10 @@ def test_versions_in_use():
 
 
 def test_late_answer_given_up():
-    """Its version may be overwritten, so it is not compared; afterwards the worker is treated as any other."""
+    """The version of a late answer that was given up may be overwritten, so the answer is not compared.
+
+    Afterwards, the worker is treated as any other.
+    """
     queue = shared()
     for each in (unit(0), unit(1)):
         queue.accept(answer(each, worker=1), FIRST)

@@ -85,7 +85,7 @@ def test_order_from_a_checkpoint():
 
 @pytest.mark.parametrize("delay", [0, 2])
 def test_steps_not_made(delay):
-    """Their slots may be requested again."""
+    """The slots of steps that were not made may be requested again."""
     stack, reads = VersionStack(start_at(0), delay), [max(0, step - delay) for step in range(9)]
     slots = stack.slots(0, reads)
     assert (stack.slots(0, reads) == slots).all()

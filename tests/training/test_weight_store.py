@@ -47,7 +47,7 @@ def test_no_buffer_is_free():
     assert store.reserve([1]) is store[0]
 
 
-def test_version_stays_until_publish():
+def test_until_publish():
     """After an update that failed, the weights can still be read as they were."""
     store = WeightStore(SHAPE)
     before = publish(store, 7)

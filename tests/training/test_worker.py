@@ -53,7 +53,7 @@ def test_simple(worker, weights):
 
 
 def test_computed_twice(worker, weights):
-    """It gives the same bits."""
+    """A unit computed twice gives the same bits."""
     first = compute(worker, weights, 3, Node(0, 8))
     other = compute(worker, weights, SHORT, Node(2, 4))
     assert not same(first, other)
@@ -62,7 +62,7 @@ def test_computed_twice(worker, weights):
 
 @pytest.mark.parametrize(("step", "root"), [(0, Node(0, 8)), (SHORT, Node(0, 4)), (24 + SHORT, Node(0, 4))])
 def test_sum_of_a_node(data, worker, weights, step, root):
-    """It is the sum of the node's leaves along the tree."""
+    """The gradient of a node is the sum of its leaves along the tree."""
     assert PLAN.microbatches(step) == root.hi
     other = Worker(Dataset(data / "train"), PLAN, SHAPE)
     leaves = [compute(other, weights, step, Node(index, index + 1)) for index in range(root.hi)]

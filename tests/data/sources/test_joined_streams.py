@@ -135,7 +135,7 @@ def test_missing_schema():
 
 
 def test_cut_anywhere():
-    """A stream that is cut anywhere before its end-of-stream marker broke off."""
+    """A stream that is cut anywhere before its end-of-stream marker counts as broken off."""
     first, second = stream(batch(3)), stream(batch(4, 3))
     complete = ends(second)[0]
     for cut in range(1, len(second)):
