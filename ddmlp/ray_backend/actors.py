@@ -63,7 +63,7 @@ class ServerActor:
     def start(self, job: Job, secret: bytes, addresses: Sequence[protocol.Address]) -> int:
         """Build the trainer; returns its position.
 
-        This is no constructor, because an error there would reach the driver as the death of an actor.
+        The constructor does not do this, because an error there would reach the driver as the death of an actor.
         """
 
         def connect(dataset: Dataset, _plan: Plan, shape: Shape) -> SocketWorkerPool:
@@ -102,7 +102,7 @@ class ServerActor:
         return os.getpid()
 
     def write_log(self, slot: int, record: logging.LogRecord) -> None:
-        """Write a record of a worker on another node, which does not reach the run's folder."""
+        """Write a record of a worker on another node, which cannot write to the run's folder."""
         if slot not in self.logs:
             self.logs[slot] = LogFile.of_run(self.run, f"worker-{slot}")
         self.logs[slot].handle(record)
@@ -127,8 +127,8 @@ class ServerActor:
 class Endpoint:
     """Where workers reach the server.
 
-    local, far: its address for workers on its node, and for others; secret: what they prove that they know; server: its
-    actor, which writes the logs of those on other nodes.
+    local, far: its address for workers on its node, and for others; secret: of the run, which the workers must know;
+    server: its actor, which writes the logs of workers on other nodes.
     """
 
     local: protocol.Address

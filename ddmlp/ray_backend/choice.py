@@ -1,6 +1,7 @@
 """Chooses the Ray to train on: a named one, this program's, one of this user on this machine, or a new one."""
 
 import os
+import re
 import socket
 import sys
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from ddmlp.errors import ClusterError, ConfigError
 
 CONNECT_SECONDS = 3.0
+HOST_PORT = re.compile(r"(\[(?P<ipv6>[^][]*:[^][]*)\]|(?P<host>[^][:]+)):(?P<port>[0-9]{1,5})")
 PROC = Path("/proc")
 SHOWN = "expected HOST:PORT of its head, as `ray start --head` prints it (default port: 6379)"
 
@@ -60,7 +62,7 @@ def _answering(address: str, source: str) -> str:
 
 
 def _refusal(parts: tuple[str, int]) -> str | None:
-    """Why no process can be reached at a host and port; None if one can."""
+    """The reason why no process can be reached at a host and port; None if one can."""
     try:
         socket.create_connection(parts, timeout=CONNECT_SECONDS).close()
     except OSError as error:
@@ -69,17 +71,11 @@ def _refusal(parts: tuple[str, int]) -> str | None:
 
 
 def _parts(address: str) -> tuple[str, int] | None:
-    """Host and port of HOST:PORT or [HOST]:PORT."""
-    host, _, port = address.rpartition(":")
-    bare = host.removeprefix("[").removesuffix("]")
-    if (
-        not host
-        or not (port.isascii() and port.isdecimal())
-        or not 0 < int(port) < 65536
-        or (":" in host) == (bare == host)
-    ):
+    """Host and port of HOST:PORT or, if the host is an IPv6 address, of [HOST]:PORT; None for any other form."""
+    found = HOST_PORT.fullmatch(address)
+    if not found or not 0 < int(found["port"]) < 65536:
         return None
-    return bare, int(port)
+    return found["ipv6"] or found["host"], int(found["port"])
 
 
 def _of_this_program() -> str | None:

@@ -29,7 +29,7 @@ NOT_MADE, COLOUR = "raised in its creation task", re.compile(r"\x1b\[[0-9;]*m") 
 INSTALLED = "if this is at the start: every node needs this ddmlp, and the RAY_AUTH_MODE that its Ray was started with"
 
 # Ray reads these when it is imported: `uv run` among the ancestors of this process must not change how workers start;
-# no usage report.
+# no usage report; the variables of accelerators stay as they are.
 ALWAYS = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -39,7 +39,8 @@ ALWAYS = {
 # For a running Ray: if it refuses this process, ask 3 times, not 20.
 ATTACHED = {"RAY_NUM_REDIS_GET_RETRIES": "3"}
 _token = secrets.token_hex(32)  # one for each process: Ray keeps the first
-# For a local Ray: listen on loopback only, collect no metrics, give workers the priority of this process.
+# For a local Ray: listen on loopback only, collect no metrics, start no workers in advance, and give workers the
+# priority of this process, which waits for them.
 OWN = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_enable_metrics_collection": "0",
@@ -97,7 +98,7 @@ class Cluster:
         return sum(node["Alive"] for node in self.ray.nodes())
 
     def share(self, workers: int) -> float:
-        """CPUs to reserve for each worker: at most 1, and as many as let all workers fit on otherwise empty nodes."""
+        """CPUs to reserve for each worker: at most 1, and at most as much as lets all fit on otherwise empty nodes."""
         nodes = [round(cpus * SHARES) for cpus in self.cpus_by_node.values()]
         if sum(nodes) < workers:
             return 1.0 if not nodes else 1 / SHARES  # no node has that now
@@ -117,9 +118,9 @@ class Cluster:
 
 
 def connect(choice: Choice, *, dashboard: bool = False) -> Cluster:
-    """Attach to a Ray, or start one here.
+    """Attach to a Ray, or start one here. This changes the environment of this process.
 
-    It changes the environment of this process. Raises ClusterError if Ray does not start, rejects this process, or has
+    Raises ClusterError if Ray does not start, rejects this process, or has
     no CPUs, and the errors of `ask_head`, `check_node` and `ray_folder`.
     """
     return _start(choice, dashboard=dashboard) if choice.own else _join(choice)

@@ -64,7 +64,7 @@ def notes(job: Job, cluster: Cluster, *, dashboard: bool) -> Iterator[str]:
     if (share := cluster.share(job.fewest)) < 1:
         yield f"{job.fewest} workers share {cluster.cpus:g} CPUs: {share:g} each"
     if share < CROWDED:
-        yield "warning: with so few CPUs workers are slower than one process, and each needs about 200 MB of memory"
+        yield "warning: with so few CPUs, workers are slower than one process, and each needs about 200 MB of memory"
 
 
 def serve(connection: Connection) -> None:

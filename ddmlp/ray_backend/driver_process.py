@@ -130,7 +130,7 @@ class DriverProcess:
                     case "answer":
                         return value
                     case "error":
-                        if isinstance(value, ClusterError) and (missing := self._missing):
+                        if isinstance(value, ClusterError) and (missing := self._missing()):
                             raise self._lost(missing)
                         raise value
             elif self._probe and (missing := self._probe.lost()):
@@ -143,13 +143,19 @@ class DriverProcess:
 
     def _why_ended(self) -> str:
         """Why the driver, whose connection is closed, has ended."""
-        deadline = time.monotonic() + LOOK_SECONDS  # it may still be ending
-        peek = os.WEXITED | os.WNOHANG | os.WNOWAIT  # it keeps its id, see `_end`
-        while (status := os.waitid(os.P_PID, self._process.pid, peek)) is None and time.monotonic() < deadline:
-            pass
-        if status is not None and (status.si_code, status.si_status) == (os.CLD_KILLED, signal.SIGKILL):
+        if self._was_killed():
             return "the driver of Ray was killed (SIGKILL), as the system does if memory is short"
-        return self._missing or f"the driver of Ray has ended{self._last_words()}"
+        return self._missing() or f"the driver of Ray has ended{self._last_words()}"
+
+    def _was_killed(self) -> bool:
+        """Whether the driver ended by SIGKILL. This is not waiting for it: it must keep its id, see `_end`."""
+        if not hasattr(os, "waitid"):  # macOS, before Python 3.13
+            return False
+        peek = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        deadline = time.monotonic() + LOOK_SECONDS  # it may still be ending
+        while (status := os.waitid(os.P_PID, self._process.pid, peek)) is None and time.monotonic() < deadline:
+            time.sleep(0.001)
+        return status is not None and (status.si_code, status.si_status) == (os.CLD_KILLED, signal.SIGKILL)
 
     def _last_words(self) -> str:
         """The last error of Ray that the driver has printed, or the last line, to append to a message."""
@@ -159,8 +165,8 @@ class DriverProcess:
         words = [error[1] for line in words if (error := RAY_ERROR.match(line))] or words
         return f"; it printed last: {words[-1]}" if words else ""
 
-    @property
     def _missing(self) -> str | None:
+        """The process of Ray that does not answer, in words, or None."""
         return self._probe.missing() if self._probe else None
 
     def _stop_is_overdue(self) -> bool:

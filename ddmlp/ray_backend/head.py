@@ -27,8 +27,11 @@ PROC = Path("/proc")
 
 @dataclass(frozen=True)
 class Head:
-    """The head of a Ray. authentication: the RAY_AUTH_MODE that it accepts; versions: of Ray and Python, and session: a
-    unique name of this Ray, if the head answered them."""
+    """The head of a Ray.
+
+    authentication: the RAY_AUTH_MODE that it accepts; versions: of Ray and Python; session: a unique name of this Ray.
+    The latter two are missing if its answer has another form.
+    """
 
     address: str
     authentication: str

@@ -7,14 +7,17 @@ from contextlib import suppress
 from logging.handlers import QueueHandler
 from threading import Thread
 
-MAX_RECORDS = 1000  # that wait to be sent
-CLOSE_SECONDS = 5.0  # for the records that still wait
+MAX_RECORDS = 1000  # in the buffer
+CLOSE_SECONDS = 5.0  # for the records that are left in it
 
 Write = Callable[[logging.LogRecord], object]
 
 
 class DirectLog(QueueHandler):
-    """Passes each record to `write`. The driver sends them to its parent process."""
+    """Passes each record to `write`. The driver sends them to its parent process.
+
+    A `QueueHandler` prepares records for another process; its queue is not used.
+    """
 
     def __init__(self, write: Write) -> None:
         super().__init__(queue.Queue())
@@ -48,7 +51,7 @@ class BufferedLog(QueueHandler):
             self._dropped += 1
 
     def close(self) -> None:
-        """Write the waiting records, within a bound."""
+        """Write the records that are left, for at most twice CLOSE_SECONDS."""
         with suppress(queue.Full):
             self._waiting.put(None, timeout=CLOSE_SECONDS)
             self._thread.join(CLOSE_SECONDS)
@@ -56,5 +59,5 @@ class BufferedLog(QueueHandler):
 
     def _write_all(self) -> None:
         for record in iter(self._waiting.get, None):
-            with suppress(Exception):  # the server is gone, and its log with it
+            with suppress(Exception):  # the server has ended or does not answer, so no log can have the record
                 self._write(record)

@@ -46,8 +46,8 @@ class RayMetrics:
         )
         self._waited = make(Counter, "wait_seconds", "Seconds that the server waited for gradients")
         self._reissued = make(Counter, "reissued", "Units sent to a second worker")
-        self._staleness = make(Histogram, "staleness", "Staleness of the oldest gradient applied since the last "
-                               "report, in versions", boundaries=STALENESS)  # fmt: skip
+        text = "Staleness of the oldest gradient applied since the last report, in versions"
+        self._staleness = make(Histogram, "staleness", text, boundaries=STALENESS)
         self._checkpoints = make(
             Histogram, "checkpoint_seconds", "Duration of a checkpoint, in seconds", boundaries=SECONDS
         )

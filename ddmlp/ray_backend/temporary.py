@@ -32,8 +32,8 @@ def temporary_folder(variable: str = "TMPDIR") -> Path:
 
 
 def ray_folder() -> Path:
-    """The folder for the sessions of a local Ray: Ray's usual one, or another if a different user's Ray has made that,
-    and it is not writable."""
+    """The folder for the sessions of a local Ray: Ray's usual one, or one of this user, if a Ray of another user has
+    made the usual one and it is not writable."""
     usual = temporary_folder("RAY_TMPDIR") / "ray"
     return usual if not usual.exists() or os.access(usual, os.W_OK | os.X_OK) else Path(f"{usual}-{os.getuid()}")
 

@@ -177,7 +177,8 @@ class RayTrainer:
         self._group.connect_to(endpoint)
 
     def _restart_server(self, error: Exception) -> None:
-        """Restart the server. It repeats the steps since the newest checkpoint, with the same bits."""
+        """Restart the server. It repeats the steps since the newest checkpoint: with the same bits, unless the run is
+        asynchronous."""
         while True:
             self._deaths += 1
             self._since_checkpoint += 1
@@ -195,7 +196,8 @@ class RayTrainer:
                 error = another
 
     def _listen(self) -> Endpoint:
-        """Let the server also listen for workers on other nodes: only now is one placed there."""
+        """Let the server also listen for workers on other nodes. It does not until one is placed there: a run on one
+        node opens no port."""
         if self._endpoint.far is None:
             address: protocol.Address = (self._ray.util.get_node_ip_address(), 0)
             self._endpoint = replace(self._endpoint, far=self._answer(self._server.listen.remote(address)))

@@ -96,7 +96,10 @@ class WorkerGroup:
             self._ended(ready[0])
 
     def replace_released(self, lost: list[LostWorker], *, stepped: bool) -> None:
-        """Replace the workers that the server has dropped. lost: the workers that it reports as lost."""
+        """Replace the workers that the server has dropped. lost: the workers that it reports as lost.
+
+        Call this once the server has answered. As it is alive, it has dropped each worker whose call has ended.
+        """
         if stepped:
             self._without_step = 0
         causes = {each.worker: each.cause for each in lost}
@@ -125,7 +128,7 @@ class WorkerGroup:
 
     @property
     def placed(self) -> int:
-        """How many workers have a node."""
+        """The number of workers that have a node."""
         return sum(bool(member.node) for member in [*self._calls.values(), *self._free])
 
     def close(self) -> None:
@@ -136,7 +139,7 @@ class WorkerGroup:
         for member in [*self._calls.values(), *self._free]:
             if member not in starting.values():
                 self._release(member)
-        if self._endpoint is not None and starting:  # before, they have no node for want of CPUs
+        if self._endpoint is not None and starting:  # without an endpoint, they are waiting for CPUs
             # Ray 2.60 can lose count of the CPUs of an actor that is killed while it is being started.
             self._ray.wait([*starting], num_returns=len(starting), timeout=self._job.timeouts.worker_start)
         for member in starting.values():
@@ -204,7 +207,7 @@ class WorkerGroup:
     def _send(self, member: _Member) -> None:
         """Let a worker work for the server."""
         far = member.node != self._here
-        assert self._endpoint is not None, "workers are sent to a server only"
+        assert self._endpoint is not None, "no worker is sent before the server has started"
         if far and self._endpoint.far is None:
             self._endpoint = self._listen()
         member.endpoint = self._endpoint
@@ -216,7 +219,8 @@ class WorkerGroup:
             self._ray.util.remove_placement_group(member.place)
 
     def _reject(self, member: _Member, error: DdmlpError | OSError) -> None:
-        """A worker could not work on its node. Raises the error if no worker is left, nor a node for one."""
+        """Handle a worker that could not work on its node, which gets no other. Raises the error if no worker is left,
+        nor a node for one."""
         member.node = member.node or self._cluster.node_of(member.actor)
         self._rejecting.add(member.node)
         self._reason = str(error)

@@ -1,4 +1,4 @@
-"""Which Ray is chosen: the one that is named, or one that is this user's; and why."""
+"""The choice of a Ray, and its reason: a named one, or one of this user."""
 
 import os
 import socket
@@ -16,7 +16,7 @@ from ddmlp.ray_backend.choice import Choice, choose
 
 @pytest.fixture(autouse=True)
 def folder(short: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of Ray's record; nothing is said by the environment, and this program is connected to no Ray."""
+    """The folder of Ray's record. The environment names no Ray, and this program is connected to none."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setenv("RAY_TMPDIR", str(short))
     monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: False))
@@ -26,7 +26,7 @@ def folder(short: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def address() -> Iterator[str]:
-    """Where something listens."""
+    """An address at which a process listens."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield "{}:{}".format(*server.getsockname())
 
@@ -48,11 +48,12 @@ def test_an_empty_address_is_none(empty: str, monkeypatch: pytest.MonkeyPatch):
 
 
 BAD = ["http://127.0.0.1:8265", "https://there", "ray://there:10001", "localhost", ":6379", "there:", "there:0",
-       "there:x", "there:65536", "there:६", "fe80::1:6379", "[::1]", "a:b:1"]  # fmt: skip
+       "there:x", "there:65536", "there:६", "fe80::1:6379", "[::1]", "[::1:6379", "[there]:6379", "a:b:1",
+       pytest.param("there:" + 5_000 * "9", id="long")]  # fmt: skip
 
 
 @pytest.mark.parametrize("bad", BAD)
-def test_another_form(bad: str, monkeypatch: pytest.MonkeyPatch):
+def test_bad_address(bad: str, monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(ConfigError) as caught:
         choose(bad)
     assert str(caught.value).startswith(f"--address is {bad}")
@@ -63,7 +64,7 @@ def test_another_form(bad: str, monkeypatch: pytest.MonkeyPatch):
     assert str(caught.value).startswith(f"RAY_ADDRESS is {bad}")
 
 
-def test_kinds_of_servers_are_named():
+def test_other_servers():
     with pytest.raises(ConfigError, match="dashboard"):
         choose("http://127.0.0.1:8265")
     with pytest.raises(ConfigError, match="Ray Client"):
@@ -82,15 +83,15 @@ def closed_port() -> str:
 
 
 def test_nothing_answers(monkeypatch: pytest.MonkeyPatch):
-    gone = closed_port()
-    with pytest.raises(ClusterError, match=rf"{gone} \(--address\).*leave out --address"):
-        choose(gone)
-    monkeypatch.setenv("RAY_ADDRESS", gone)
-    with pytest.raises(ClusterError, match=rf"{gone} \(RAY_ADDRESS\).*unset RAY_ADDRESS"):
+    closed = closed_port()
+    with pytest.raises(ClusterError, match=rf"{closed} \(--address\).*leave out --address"):
+        choose(closed)
+    monkeypatch.setenv("RAY_ADDRESS", closed)
+    with pytest.raises(ClusterError, match=rf"{closed} \(RAY_ADDRESS\).*unset RAY_ADDRESS"):
         choose()
 
 
-def test_yours_is_used(address: str, folder: Path):
+def test_own_ray(address: str, folder: Path):
     assert choose().own
     with pytest.raises(ClusterError, match="ray start --head"):
         choose("auto")
@@ -98,8 +99,8 @@ def test_yours_is_used(address: str, folder: Path):
     assert choose() == choose("auto") == Choice(address, "it is yours and runs on this machine")
 
 
-def test_another_users_is_not(address: str, folder: Path, monkeypatch: pytest.MonkeyPatch):
-    """Whichever user owns the record: it stays if another user's Ray has the same address."""
+def test_ray_of_another_user(address: str, folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """Whoever owns the record: Ray leaves it unchanged if another user's Ray has the same address."""
     (folder / "ray_current_cluster").write_text(address)
     user = os.getuid() + 1
     monkeypatch.setattr(os, "getuid", lambda: user)
@@ -107,11 +108,11 @@ def test_another_users_is_not(address: str, folder: Path, monkeypatch: pytest.Mo
     assert f"--address {address}" in choose().why
     with pytest.raises(ClusterError, match=f"{address} .*another user"):
         choose("auto")
-    assert choose(address) == Choice(address, "--address"), "but it may be named"
+    assert choose(address) == Choice(address, "--address"), "unless it is named"
 
 
 def test_owner_of_the_record(address: str, folder: Path, monkeypatch: pytest.MonkeyPatch):
-    """It decides for a head that is not on this machine."""
+    """It decides if the system does not show who listens."""
     monkeypatch.setattr(choice, "PROC", folder / "nowhere")
     (folder / "ray_current_cluster").write_text(address)
     assert choose().address == address
@@ -121,18 +122,18 @@ def test_owner_of_the_record(address: str, folder: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("record", [b"", b"\xff\xfe", b"nonsense", b"there:x"])
-def test_a_damaged_record(record: bytes, folder: Path):
+def test_damaged_record(record: bytes, folder: Path):
     (folder / "ray_current_cluster").write_bytes(record)
     assert choose().own
 
 
 def test_one_that_is_gone(folder: Path):
-    (folder / "ray_current_cluster").write_text(gone := closed_port())
+    (folder / "ray_current_cluster").write_text(closed := closed_port())
     assert choose().own
-    assert gone in choose().why
+    assert closed in choose().why
 
 
-def test_this_programs(address: str, folder: Path, monkeypatch: pytest.MonkeyPatch):
+def test_ray_of_program(address: str, folder: Path, monkeypatch: pytest.MonkeyPatch):
     context = SimpleNamespace(gcs_address="10.0.0.1:6379")
     ray = SimpleNamespace(is_initialized=lambda: True, get_runtime_context=lambda: context)
     monkeypatch.setitem(sys.modules, "ray", ray)

@@ -28,8 +28,8 @@ class FakeRay:
         self._nodes = [{"NodeID": str(i), "Alive": True, "Resources": {"CPU": each}} for i, each in enumerate(cpus)]
 
     def nodes(self) -> list[dict[str, Any]]:
-        gone = {"NodeID": "gone", "Alive": False, "Resources": {"CPU": 64.0}}
-        return [gone, {"NodeID": "none", "Alive": True, "Resources": {}}, *self._nodes]
+        dead = {"NodeID": "dead", "Alive": False, "Resources": {"CPU": 64.0}}
+        return [dead, {"NodeID": "none", "Alive": True, "Resources": {}}, *self._nodes]
 
 
 @pytest.mark.parametrize(
@@ -45,12 +45,12 @@ class FakeRay:
         ((), 3, 1.0),
     ],
 )
-def test_shares_fit_the_nodes(cpus: tuple[float, ...], workers: int, share: float):
+def test_shares(cpus: tuple[float, ...], workers: int, share: float):
     ray: Any = FakeRay(*cpus)
     assert Cluster(ray, "", True, "").share(workers) == share
 
 
-def test_a_death_has_its_cause():
+def test_cause_of_death():
     error = RuntimeError(
         "The actor died unexpectedly before finishing this task.\n\tclass_name: WorkerActor\n\tactor_id: 01\n"
         "The actor is dead because its worker process has died. Worker exit type: NODE_OUT_OF_MEMORY Worker exit "
@@ -63,7 +63,7 @@ def test_a_death_has_its_cause():
     assert one_line(ValueError("first\nsecond")) == "ValueError: first"
 
 
-def test_an_actor_that_is_not_made():
+def test_actor_not_created():
     import ray.exceptions
 
     error = ray.exceptions.ActorDiedError(

@@ -58,9 +58,9 @@ def test_ctrl_c(cluster: Cluster, data: Path, tmp_path: Path):
             if line.startswith("epoch 2/60"):
                 process.send_signal(signal.SIGINT)
                 break
-        said = process.stdout.read()
+        printed = process.stdout.read()
     assert process.returncode == 130
-    assert "--resume" in said
+    assert "--resume" in printed
     assert_no_actor_is_left()
     assert not (run / "result.json").exists()
     alone("--resume", "--run", run)

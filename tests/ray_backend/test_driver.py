@@ -49,7 +49,7 @@ def test_killed(cluster: Cluster, data: Path, expected: str, tmp_path: Path, tem
     assert 3 * 27 <= newest(run) < 40 * 27
     found = train(RayTrainer(job(data, run, 3, CONFIG), cluster), run)
     assert found["weights_sha256"] == expected
-    assert list(temporary.glob("ddmlp-*")) == [], "the next one removes what a killed one has left"
+    assert list(temporary.glob("ddmlp-*")) == [], "the next run removes the folder of a killed one"
     assert_no_actor_is_left()
 
 
@@ -57,7 +57,7 @@ def test_killed(cluster: Cluster, data: Path, expected: str, tmp_path: Path, tem
 def test_terminal_closed(cluster: Cluster, data: Path, expected: str, tmp_path: Path):
     """A checkpoint is left, and no actor."""
     run = tmp_path / "run"
-    # No checkpoint but those at the end of an epoch: one elsewhere was written because the terminal was closed.
+    # Otherwise checkpoints are written at the ends of epochs only, so another one is due to the closed terminal.
     settings = [*SETTINGS[:-1], "1000000", "--data", data, "--run", run, "--address", cluster.address]
     with in_terminal([*COMMAND, *settings, "--workers", "2"]) as terminal:
         terminal.wait_for("epoch 3/40  test error")
@@ -72,8 +72,8 @@ def test_terminal_closed(cluster: Cluster, data: Path, expected: str, tmp_path: 
 
 
 @pytest.mark.cluster
-def test_killed_with_its_own_ray(data: Path, tmp_path: Path):
-    """Nothing of its Ray stays."""
+def test_killed_with_local_ray(data: Path, tmp_path: Path):
+    """No process of its Ray is left."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     command = [*COMMAND, "--data", str(data), *SETTINGS, "--run", str(tmp_path / "run"), "--workers", "1"]
     with subprocess.Popen(command, env=clean, stdout=subprocess.PIPE, text=True) as process:

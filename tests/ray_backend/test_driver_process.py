@@ -24,7 +24,7 @@ from tests.support.runs import CONFIG
 
 @dataclass
 class FakeCluster:
-    """Takes the place of a Ray: notes what is done with it."""
+    """Takes the place of a Ray: records what is done with it."""
 
     cpus: float = 4.0
     own: bool = True
@@ -58,7 +58,7 @@ class FakeTrainer:
         raise DatasetError("a shard is damaged")
 
     def end(self) -> None:
-        raise ValueError("not ours")
+        raise ValueError("a defect")
 
     def close(self) -> None:
         self.closed = True
@@ -75,31 +75,31 @@ def opened(job: Job, monkeypatch: pytest.MonkeyPatch):
 
     def opened(cluster: FakeCluster, address: str | None = None, dashboard: bool = False) -> tuple[list[str], Any]:
         asked: list[Any] = []
-        said: list[Message] = []
+        received: list[Message] = []
         monkeypatch.setattr(driver, "connect", lambda *of, **more: asked.append((*of, more)) or cluster)
         monkeypatch.setattr(driver, "RayTrainer", FakeTrainer)
-        with driver.on_ray(job, address, dashboard, said.append) as trainer:
+        with driver.on_ray(job, address, dashboard, received.append) as trainer:
             assert not trainer.closed
             assert not cluster.left
         assert trainer.closed
-        assert cluster.left == (not cluster.own), "one of our own ends with its process"
-        assert said[0] == Message("cluster", ("there:6379", "/raylet"))
-        return [message.value for message in said[1:] if message.kind == "note"], asked[0]
+        assert cluster.left == (not cluster.own), "a local Ray ends with its process"
+        assert received[0] == Message("cluster", ("there:6379", "/raylet"))
+        return [message.value for message in received[1:] if message.kind == "note"], asked[0]
 
     return opened
 
 
-def test_notes_of_an_own_ray(opened):
+def test_notes_of_local_ray(opened):
     notes, asked = opened(FakeCluster())
     assert asked == (None, {"dashboard": False})
     assert len(notes) == 1
     assert notes[0].endswith("local Ray (some reason): some room")
 
 
-def test_notes_of_another_ray(opened):
+def test_notes_of_named_ray(opened):
     notes, asked = opened(FakeCluster(own=False, dashboard="http://there"), address="there:6379", dashboard=True)
     assert asked == ("there:6379", {"dashboard": True})
-    assert len(notes) == 1, "the dashboard is not ours"
+    assert len(notes) == 1, "the dashboard of another Ray is not named"
     assert "there:6379 (some reason): some room" in notes[0]
 
 
@@ -116,7 +116,7 @@ def test_note_of_shared_cpus(opened):
     assert notes[1:] == ["2 workers share 1.5 CPUs: 0.75 each"]
 
 
-def test_warning_of_too_many_workers(opened):
+def test_too_many_workers(opened):
     notes, _ = opened(FakeCluster(cpus=0.4))
     assert notes[1] == "2 workers share 0.4 CPUs: 0.2 each"
     assert notes[2].startswith("warning: ")
@@ -135,7 +135,7 @@ def test_ray_left_on_error(job: Job, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_answers(job: Job, monkeypatch: pytest.MonkeyPatch):
-    """An error is an answer, too, and does not end the driver unless it is not one of ours."""
+    """An error is an answer, too. It ends the driver only if it is no DdmlpError."""
     monkeypatch.setattr(driver, "connect", lambda *_, **__: FakeCluster())
     monkeypatch.setattr(driver, "RayTrainer", FakeTrainer)
     ours, theirs = Pipe()
@@ -143,13 +143,13 @@ def test_answers(job: Job, monkeypatch: pytest.MonkeyPatch):
         (serving := Thread(target=driver.serve, args=[theirs])).start()
         for message in ((job, None, False), ("advance", (3,)), ("checkpoint", ()), ("end", ())):
             ours.send(message)
-        said = [ours.recv() for _ in range(6)]
+        received = [ours.recv() for _ in range(6)]
         serving.join()
-    assert [kind for kind, _ in said] == ["cluster", "note", "answer", "answer", "error", "error"]
-    assert (said[2].value, said[3].value) == (7, 6)
-    assert isinstance(said[4].value, DatasetError)
-    assert isinstance(said[5].value, ClusterError)
-    assert "not ours" in str(said[5].value)
+    assert [kind for kind, _ in received] == ["cluster", "note", "answer", "answer", "error", "error"]
+    assert (received[2].value, received[3].value) == (7, 6)
+    assert isinstance(received[4].value, DatasetError)
+    assert isinstance(received[5].value, ClusterError)
+    assert "a defect" in str(received[5].value)
 
 
 CHILD = """import os, signal, sys, time
@@ -162,7 +162,7 @@ connection.send(("answer", 7))
 
 @pytest.fixture
 def started(job: Job, monkeypatch: pytest.MonkeyPatch):
-    """Starts a driver that does as the code says after it has begun at step 7."""
+    """Starts a driver that begins at step 7, and then executes the code."""
 
     def started(code: str, stopping: list[int] | None = None, **timeouts: float) -> DriverProcess:
         monkeypatch.setattr(driver_process, "BOOT", CHILD + code)
@@ -177,7 +177,7 @@ STACK = "*** StackTrace ***\n" + "frame\n" * 1000 + "Extension modules: numpy\n"
 
 @pytest.mark.parametrize("after", ["", STACK], ids=["", "frames"])
 def test_dies(after: str, started: Callable[..., DriverProcess]):
-    """As C++ lets it: the error has Ray's last words, whatever comes after them."""
+    """As C++ ends it: the error has the last line that Ray has logged, whatever Python prints after it."""
     words = f"begin\n[2026-11-28 11:38:48,803 C 31 32] client.cc:204: the raylet\x1b is gone\n{after}".encode()
     trainer = started(f"os.write(2, {words}); os.abort()")
     assert trainer.step == 7
@@ -189,13 +189,20 @@ def test_dies(after: str, started: Callable[..., DriverProcess]):
 
 
 def test_killed(started: Callable[..., DriverProcess]):
-    """The cause is named, and not its effects."""
+    """The message names the cause, not its effects."""
     with pytest.raises(ClusterError, match="SIGKILL"):
         started("os.kill(os.getpid(), signal.SIGKILL)").advance(0.1)
 
 
+def test_killed_on_macos(started: Callable[..., DriverProcess], monkeypatch: pytest.MonkeyPatch):
+    """Before Python 3.13 it has no `waitid`, so the cause is not known."""
+    monkeypatch.delattr(os, "waitid")
+    with pytest.raises(ClusterError, match="driver of Ray has ended"):
+        started("os.kill(os.getpid(), signal.SIGKILL)").advance(0.1)
+
+
 def test_asked_to_stop(started: Callable[..., DriverProcess]):
-    """Nothing comes: it is not waited for."""
+    """The driver does not answer, and is killed."""
     trainer = started("time.sleep(600)", stopping := [], stop=0.01)
     stopping.append(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt):
@@ -210,8 +217,8 @@ def test_no_answer(started: Callable[..., DriverProcess]):
     trainer.close()
 
 
-def test_signals_and_its_own_group(started: Callable[..., DriverProcess]):
-    """What it starts gets none of the signals that ask to stop, and ends with it."""
+def test_blocked_signals(started: Callable[..., DriverProcess]):
+    """The processes of the driver receive no signal that asks to stop, and end with it, in its group."""
     code = """
 import subprocess
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
@@ -231,7 +238,7 @@ time.sleep(600)"""
         pass
 
 
-def test_ends_with_its_parent(short: Path):
+def test_ends_with_parent(short: Path):
     """The process that has started it is killed."""
     code = f"""import os, subprocess, sys, threading
 if len(sys.argv) == 1:

@@ -1,4 +1,4 @@
-"""Whatever dies, the weights are the same. Real processes and signals, without Ray; `make chaos` has it all on Ray."""
+"""Whatever dies, the weights are the same: real processes and signals, without Ray. `make chaos` repeats it on Ray."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -57,7 +57,7 @@ def disturbed(data: Path, tmp_path: Path):
         (4, Fault("kill", ANY, 53, "taken")),
     ],
 )
-def test_a_worker_killed(workers: int, fault: Fault, disturbed: Any, expected: dict[str, Any]):
+def test_worker_killed(workers: int, fault: Fault, disturbed: Any, expected: dict[str, Any]):
     found = disturbed(workers, fault)
     assert found["weights_sha256"] == expected["weights_sha256"]
     assert (found["worker_deaths"], found["server_deaths"]) == (1, 0)
@@ -73,14 +73,14 @@ def test_a_worker_killed(workers: int, fault: Fault, disturbed: Any, expected: d
         (2, Fault("kill", None, 54, "saved")),
     ],
 )
-def test_the_server_killed(workers: int, fault: Fault, disturbed: Any, expected: dict[str, Any]):
+def test_server_killed(workers: int, fault: Fault, disturbed: Any, expected: dict[str, Any]):
     found = disturbed(workers, fault)
     assert found["weights_sha256"] == expected["weights_sha256"]
     assert found["chain"] == expected["chain"]
     assert (found["worker_deaths"], found["server_deaths"]) == (0, 1)
 
 
-def test_all_workers_killed_at_once(disturbed: Any, expected: dict[str, Any]):
+def test_all_workers_killed(disturbed: Any, expected: dict[str, Any]):
     found = disturbed(3, *(Fault("kill", number, 17, "taken") for number in range(3)))
     assert found["weights_sha256"] == expected["weights_sha256"]
     assert found["worker_deaths"] == 3
@@ -88,7 +88,7 @@ def test_all_workers_killed_at_once(disturbed: Any, expected: dict[str, Any]):
 
 @pytest.mark.slow
 def test_server_hangs(disturbed: Any, expected: dict[str, Any]):
-    """It still holds the checkpoints until it is dead, so the next one waits for that."""
+    """It holds the lock of the run until it is dead, so the next server waits for that."""
     found = disturbed(2, Fault("stop", None, 17, "half"), timeouts=Timeouts(server=3.0))
     assert found["weights_sha256"] == expected["weights_sha256"]
     assert found["server_deaths"] == 1
@@ -157,7 +157,7 @@ def test_asynchronous_replay(data: Path, tmp_path: Path):
     config = replace(CONFIG, staleness="inf", epochs=6)
     begin(tmp_path / "run", config, data)
     found = train(ProcessTrainer(job(data, tmp_path / "run", 4, config)), tmp_path / "run")
-    assert found["staleness"]["max"] >= 1, "nothing was applied out of date"
+    assert found["staleness"]["max"] >= 1, "no gradient was stale"
     done = inside(replay.main, tmp_path / "run")
     assert done.returncode == 0, done.stderr
     assert found["weights_sha256"] in done.stdout

@@ -1,4 +1,4 @@
-"""What the head of a Ray is asked: by a server that answers as one does."""
+"""The questions to the head of a Ray, which a small server answers."""
 
 import os
 import socket
@@ -82,7 +82,7 @@ def test_the_token(server: Server, home: Path):
     assert ask_head(server.address).authentication == "token"
 
 
-def test_places_of_the_token(home: Path, monkeypatch: pytest.MonkeyPatch):
+def test_places_of_token(home: Path, monkeypatch: pytest.MonkeyPatch):
     """In Ray's order: RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH, ~/.ray/auth_token."""
     default, other = home / ".ray" / "auth_token", home / "other"
     assert find_token() == ("", str(default))
@@ -103,14 +103,14 @@ def test_versions(server: Server):
 
 
 @pytest.mark.parametrize("answer", [b"", b"{", b"{}", b"[1]", b"\xff{\xff}", b'{"ray_version": 1}'])
-def test_versions_that_are_not_told(server: Server, answer: bytes):
+def test_no_versions(server: Server, answer: bytes):
     server.answer = server.session = answer
     assert ask_head(server.address) == Head(server.address, "disabled", None)
     assert ask_head(server.address).differs == ""
 
 
 def test_no_head():
-    """Something listens there, and says what no head says, or nothing."""
+    """The server at the address does not speak the protocol of a head."""
     with socket.create_server(("127.0.0.1", 0)) as other, ThreadPoolExecutor(1) as pool:
         address = "{}:{}".format(*other.getsockname())
 
@@ -132,7 +132,7 @@ def test_silence(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize("name", head.LEFT_TO_RAY)
-def test_what_is_left_to_ray(name: str, monkeypatch: pytest.MonkeyPatch):
+def test_left_to_ray(name: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(name, "1")
     assert ask_head("nowhere:1") is None
 
@@ -150,7 +150,7 @@ def test_a_real_one(cluster: Cluster, monkeypatch: pytest.MonkeyPatch):
         check_node(replace(found, session="session_another"))
 
 
-def test_a_node_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_node_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """It has a folder in which this user cannot write."""
     monkeypatch.setattr(head, "PROC", tmp_path)
     found, logs = Head("there:6379", "disabled", HERE, "session_1"), tmp_path / "logs"

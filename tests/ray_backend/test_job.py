@@ -17,7 +17,7 @@ import ddmlp
 pytestmark = [
     pytest.mark.cluster,
     pytest.mark.slow,
-    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Ray elsewhere"),
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs several Rays on one machine"),
 ]
 RAY = Path(sys.executable).with_name("ray")
 START_SECONDS, JOB_SECONDS = 60, 120

@@ -1,4 +1,4 @@
-"""Records on their way to the process that writes them: in order, bounded, and nothing waits for them."""
+"""Records on their way to the process that writes them: in order, bounded, and without a wait for code that logs."""
 
 import logging
 import pickle
@@ -16,7 +16,7 @@ log = logging.getLogger("ddmlp.some.module")
 
 @pytest.fixture
 def open_gate() -> Iterator[threading.Event]:
-    """Nothing is written before it is set, which it is after the test."""
+    """Blocks all writes until it is set; it is set after the test."""
     gate = threading.Event()
     yield gate
     gate.set()
@@ -24,7 +24,7 @@ def open_gate() -> Iterator[threading.Event]:
 
 @pytest.mark.parametrize("kind", [DirectLog, BufferedLog])
 def test_simple(kind: type):
-    """Whole records, which another process can have."""
+    """The records are complete, and can be sent to another process."""
     written: list[logging.LogRecord] = []
     with logging_to(kind(written.append), logging.INFO):
         for number in range(10):
@@ -41,8 +41,8 @@ def test_reader_has_ended():
         log.info("lost")
 
 
-def test_server_is_gone():
-    """What it cannot write is lost, what comes later is not."""
+def test_server_has_ended():
+    """A record that it cannot write is lost; later ones are not."""
     written: list[str] = []
 
     def write(record: logging.LogRecord) -> None:
@@ -57,7 +57,7 @@ def test_server_is_gone():
 
 
 def test_full(monkeypatch: pytest.MonkeyPatch, open_gate: threading.Event):
-    """Those that find no room are counted, and nothing that logs waits."""
+    """Records beyond the bound are counted and dropped, and code that logs does not wait."""
     monkeypatch.setattr(log_transfer, "MAX_RECORDS", 10)
     written: list[str] = []
     begun = threading.Event()

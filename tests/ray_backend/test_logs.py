@@ -1,4 +1,4 @@
-"""The logs of a run on Ray: in its folder, also those of workers on other nodes; no secrets; not too many files."""
+"""The logs of a run on Ray: complete in its folder, without secrets, and in a bounded number of files."""
 
 import logging
 import os
@@ -65,12 +65,12 @@ def test_simple(cluster: Cluster, data: Path, expected: str, tmp_path: Path, mon
     assert "token ***, tcp://***@host:1" in texts["train.log"]
 
 
-def test_secret_is_not_shown():
+def test_secret_not_shown():
     assert repr(SECRET)[2:20] not in repr(Endpoint("here", None, SECRET))
 
 
 def test_many_restarts(tmp_path: Path):
-    """A worker that replaces another has its place, and so its file."""
+    """A worker that replaces another one has the same slot, and so the same file."""
     handle: Any = SimpleNamespace(remote=lambda *_: SimpleNamespace(place=SimpleNamespace(remote=object)))
     ray = SimpleNamespace(remote=lambda _: SimpleNamespace(options=lambda **_: handle), kill=lambda _: None)
     cluster: Any = SimpleNamespace(ray=ray, here="here", share=lambda _: 1.0)

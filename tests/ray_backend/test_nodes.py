@@ -34,7 +34,7 @@ def state(request: pytest.FixtureRequest, short: Path) -> Iterator[Path]:
 
 
 def kill_node(state: Path, number: int) -> int:
-    """SIGKILL every process of a node; how many there were."""
+    """SIGKILL every process of a node; returns their number."""
     session = (state / "sessions").read_text().split()[number]
     killed = 0
     while rows := sessions([session]):
@@ -50,7 +50,7 @@ def kill_node(state: Path, number: int) -> int:
 
 
 def kill_raylet(state: Path, number: int) -> None:
-    """SIGKILL what holds a node together, and wait until the rest (but its log monitor) has said so and ended."""
+    """SIGKILL the raylet of a node, and wait until the other processes, except for its log monitor, have ended."""
     session = (state / "sessions").read_text().split()[number]
     listing = subprocess.run(["ps", "-o", "pid=,comm=", "-s", session], capture_output=True, text=True).stdout
     (raylet,) = (int(line.split()[0]) for line in listing.splitlines() if line.split()[1] == "raylet")
@@ -64,7 +64,7 @@ def wait_for(pattern: str, lines: Iterator[str], seen: list[str]) -> str:
         seen.append(line)
         if re.search(pattern, line):
             return line
-    raise AssertionError(f"{pattern!r} never came: {''.join(seen)}")
+    raise AssertionError(f"{pattern!r} was not printed: {''.join(seen)}")
 
 
 @contextmanager
@@ -88,7 +88,7 @@ def training(command: list[str], state: Path, data: Path, run: Path) -> Iterator
         finally:
             process.kill()
         errors.seek(0)
-        assert errors.read() == "", "Ray has said something"
+        assert errors.read() == "", "Ray has printed something"
     verified = subprocess.run(
         [sys.executable, "-m", "ddmlp.verify", str(run)], capture_output=True, text=True, timeout=100
     )
@@ -97,14 +97,14 @@ def training(command: list[str], state: Path, data: Path, run: Path) -> Iterator
 
 
 def workers_of(run: Path) -> list[int]:
-    """How many workers the run had, one after the other."""
+    """The numbers of workers that the run had, in order."""
     events = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     workers = [event["workers"] for event in events if event["event"] == "progress"]
     return [count for count, _ in groupby(workers)]
 
 
 @pytest.mark.parametrize("state", [1], indirect=True)
-def test_node_lost_and_another_joins(state: Path, data: Path, tmp_path: Path):
+def test_node_lost(state: Path, data: Path, tmp_path: Path):
     run = tmp_path / "run"
     with training(["-m", "ddmlp.train", "--no-report", "--workers", "2"], state, data, run) as (lines, seen):
         wait_for("^epoch 3/", lines, seen)
@@ -129,5 +129,5 @@ def test_node_joins_and_leaves(state: Path, data: Path, tmp_path: Path):
         assert "1 running" in wait_for("^worker .* died", lines, seen)
         wait_for("^epoch ", lines, seen)
     assert workers_of(run) == [1, 2, 1]
-    said = [line for line in seen if not line.startswith(("epoch ", "a worker has ", "worker "))]
-    assert [line.partition(" ")[0] for line in said] == ["using", "interrupted"], f"Ray has said something: {seen}"
+    notes = [line for line in seen if not line.startswith(("epoch ", "a worker has ", "worker "))]
+    assert [line.partition(" ")[0] for line in notes] == ["using", "interrupted"], f"Ray has printed something: {seen}"

@@ -1,4 +1,4 @@
-"""Whether Ray lives, as sockets tell it: no Ray is needed."""
+"""Whether Ray is alive, as its sockets show. No Ray is needed."""
 
 import socket
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from ddmlp.ray_backend.probe import RayProbe
 
 
 class FakeRay:
-    """What listens where a GCS and a raylet do."""
+    """The sockets of a GCS and a raylet."""
 
     def __init__(self, folder: Path) -> None:
         self.path = str(folder / "raylet")
@@ -58,5 +58,5 @@ def test_patience(ray: FakeRay):
     patient = RayProbe(f"127.0.0.1:{ray.gcs.getsockname()[1]}", ray.path, every=0, patience=3600)
     ray.gcs.close()
     assert patient.missing() is not None
-    assert patient.lost() is None, "it may come back"
+    assert patient.lost() is None, "it has not been silent for an hour"
     patient.close()

@@ -19,7 +19,7 @@ SETTINGS: dict[str, Any] = {"hidden": 20, "batch": 150, "epochs": 1}
 
 
 def state() -> dict[str, Any]:
-    """What belongs to a program, and Ray would change."""
+    """The state of a program that Ray would change."""
     loggers = [logging.getLogger(), *(logging.getLogger(name) for name in ("ray", "asyncio", "ddmlp"))]
     return {
         "environment": dict(os.environ),
@@ -83,10 +83,10 @@ def test_in_a_task_and_an_actor(
 
 @pytest.mark.slow
 @pytest.mark.cluster
-def test_twice_on_rays_of_their_own(
+def test_twice_on_local_rays(
     cluster: Cluster, data: Path, expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    """As a notebook's cell that is run again."""
+    """As a cell of a notebook that is run again."""
     before = state()
     for run in ("first", "second"):
         assert train(data, tmp_path / run, workers=2, address="local") == expected

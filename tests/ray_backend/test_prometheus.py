@@ -40,7 +40,7 @@ def scraped(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, A
 
 
 def samples(text: str, run: str) -> Samples:
-    """The values of our metrics for a run: by name, and by the values of our own labels."""
+    """The values of the metrics of ddmlp for a run: by name, and by the values of its labels."""
     found: Samples = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
@@ -70,7 +70,7 @@ def test_simple(scraped):
 
 
 @pytest.mark.cluster
-def test_dashboard_names_what_is_shown(scraped):
+def test_dashboard(scraped):
     dashboard = json.loads(DASHBOARD.read_text())
     queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
     assert len(queries) >= 10
@@ -78,13 +78,13 @@ def test_dashboard_names_what_is_shown(scraped):
     shown = samples(scraped["text"], "everything")
     assert named <= shown.keys()
     families = {re.sub(r"_(bucket|count|sum)$", "", name) for name in shown if not name.endswith("_created")}
-    assert families == {re.sub(r"_bucket$", "", name) for name in named}, "and every one that is shown is in it"
+    assert families == {re.sub(r"_bucket$", "", name) for name in named}, "the dashboard shows every metric"
 
 
 class Recorded:
-    """A metric of Ray's, as far as it is used, that keeps what it is told."""
+    """A metric of Ray, as far as it is used, that records its values."""
 
-    told: dict[str, list[Any]]
+    recorded: dict[str, list[Any]]
 
     def __init__(self, name: str, _text: str, tag_keys: tuple[str, ...], boundaries: object = None) -> None:
         self.info, self._keys, self._boundaries = {"name": name}, tag_keys, boundaries
@@ -95,7 +95,7 @@ class Recorded:
 
     def note(self, value: float, tags: dict[str, str] | None = None) -> None:
         assert {"run", *(tags or {})} == set(self._keys)
-        self.told.setdefault(self.info["name"].removeprefix("ddmlp_"), []).append((value, *(tags or {}).values()))
+        self.recorded.setdefault(self.info["name"].removeprefix("ddmlp_"), []).append((value, *(tags or {}).values()))
 
     def inc(self, value: float, tags: dict[str, str] | None = None) -> None:
         assert value > 0, "which Ray refuses"
@@ -105,22 +105,22 @@ class Recorded:
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
-    """What Ray is told, by metric: values, and those of labels."""
-    Recorded.told = {}
-    # Ray itself is not imported: it would not take note of what a Ray of our own, started later, needs.
+def recorded(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
+    """The values that Ray gets, by metric, each with its labels."""
+    Recorded.recorded = {}
+    # Ray itself is not imported: it reads its environment then, and a local Ray that starts later sets its own.
     kinds = SimpleNamespace(Counter=Recorded, Gauge=Recorded, Histogram=Recorded)
     monkeypatch.setitem(sys.modules, "ray.util.metrics", kinds)
-    return Recorded.told
+    return Recorded.recorded
 
 
-def test_a_report(told):
+def test_a_report(recorded):
     shown = RayMetrics("it")
     shown.show(
         replace(REPORT, trained=6_400, updates={0: 60, 2: 30, 64: 9, 99: 1}, staleness=(3.3, 99)),
         {"worker": 0, "server": 0},
     )
-    assert told == {
+    assert recorded == {
         "position": [(30,)],
         "workers": [(2,)],
         "rows": [(6_400,)],
@@ -130,7 +130,7 @@ def test_a_report(told):
     }
 
 
-def test_a_new_server(told):
+def test_a_new_server(recorded):
     shown, begun = RayMetrics("it"), Started(0, [])
     quiet = replace(REPORT, trained=0, updates={}, error=math.nan)
 
@@ -140,8 +140,8 @@ def test_a_new_server(told):
     shown.show(replace(quiet, events=[begun, progress_of(1.0, 10.0), progress_of(1.0, 12.0)]), {"server": 0})
     shown.show(replace(quiet, events=[begun, progress_of(0.25, 11.0)]), {"server": 1})
     shown.show(replace(quiet, events=[progress_of(0.5, 11.0)]), {"server": 1})
-    assert told["queue_blocked_seconds"] == [(1.0, "units"), (0.25, "units"), (0.25, "units")]
-    assert len(told["queue_depth"]) == 2 * 3, "once a report, however many lines of progress it has"
-    assert told["wait_seconds"] == [(12.0,), (11.0,)]
-    assert told["restarts"] == [(1, "server")]
-    assert not {"loss", "rows", "reissued"} & told.keys()
+    assert recorded["queue_blocked_seconds"] == [(1.0, "units"), (0.25, "units"), (0.25, "units")]
+    assert len(recorded["queue_depth"]) == 2 * 3, "once for each report, whatever its number of progress events"
+    assert recorded["wait_seconds"] == [(12.0,), (11.0,)]
+    assert recorded["restarts"] == [(1, "server")]
+    assert not {"loss", "rows", "reissued"} & recorded.keys()

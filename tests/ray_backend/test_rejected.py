@@ -14,7 +14,10 @@ from ddmlp.training.setup import build_trainer
 from tests.support.runs import begin, job, train
 
 CONFIG = TrainConfig(hidden=20, batch=150, microbatch=32, epochs=40)
-pytestmark = [pytest.mark.cluster, pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Ray elsewhere")]
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs several nodes on one machine"),
+]
 
 # In a separate process, with a Ray of several nodes of one CPU each.
 SCRIPT = '''
@@ -47,7 +50,7 @@ class NoData(actors.WorkerActor):
             raise DatasetError("/data/train is no dataset")
         return super().work(job, endpoint, far=far, slot=slot)
 
-class NobodyHasData(actors.WorkerActor):
+class NoDataAnywhere(actors.WorkerActor):
     def work(self, job, endpoint, *, far, slot):
         raise DatasetError("/data/train is no dataset")
 
@@ -84,14 +87,14 @@ sys.meta_path.insert(0, Finder())
 
 kind, nodes, workers, data, run, marks = sys.argv[1], *map(int, sys.argv[2:4]), *map(Path, sys.argv[4:])
 marks.mkdir()
-elsewhere = {}
+more = {}
 if kind == "WithoutDdmlp":
     (marks / "sitecustomize.py").write_text(BLOCKED % str(marks / "far"))
-    elsewhere = {"env_vars": {"PYTHONPATH": str(marks)}}
+    more = {"env_vars": {"PYTHONPATH": str(marks)}}
 quiet = {"include_dashboard": False, "num_cpus": 1}
 started = Nodes(initialize_head=True, head_node_args=quiet)
 for _ in range(nodes - 1):
-    started.add_node(num_cpus=1, **elsewhere)
+    started.add_node(num_cpus=1, **more)
 cluster = connect(choose(started.address))
 config = TrainConfig(**json.loads(os.environ["CONFIG"]))
 begin(run, config, data)
@@ -119,7 +122,7 @@ print(json.dumps(found))
 
 @pytest.fixture
 def on_nodes(data: Path, tmp_path: Path):
-    """Trains with workers of a kind on a number of nodes; returns the result, and how often the far node was used."""
+    """Trains with workers of a kind on a number of nodes; returns the result, and how often the other node was used."""
 
     def on_nodes(kind: str, nodes: int, workers: int) -> tuple[dict[str, Any], int]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
@@ -149,7 +152,7 @@ def on_nodes(data: Path, tmp_path: Path):
 def test_node_is_rejected(kind: str, words: str, on_nodes: Any, data: Path, tmp_path: Path):
     found, used = on_nodes(kind, 2, 2)
     assert "error" not in found, found
-    assert used == 1, "it is not used again"
+    assert used == 1, "the node was used again"
     (lost,) = found["lost"]
     assert lost["cause"] == "rejected"
     assert lost["host"]
@@ -163,7 +166,7 @@ def test_node_is_rejected(kind: str, words: str, on_nodes: Any, data: Path, tmp_
 
 
 def test_all_are_rejected(on_nodes: Any):
-    found, _ = on_nodes("NobodyHasData", 2, 2)
+    found, _ = on_nodes("NoDataAnywhere", 2, 2)
     kind, message = found["error"]
     assert kind == "DatasetError"
     assert "no dataset" in message

@@ -1,4 +1,4 @@
-"""The folder of the sockets: what is removed, and what never is."""
+"""The folder of the sockets: which folders are removed, and which never are."""
 
 import os
 import socket
@@ -37,7 +37,7 @@ def test_simple(temporary: Path):
     assert list(temporary.iterdir()) == []
 
 
-def test_a_dead_ones_is_removed(temporary: Path):
+def test_owner_is_dead(temporary: Path):
     (temporary / (PREFIX + "empty")).mkdir(mode=0o700)
     left = left_behind(temporary)
     folder = SocketFolder()
@@ -46,7 +46,7 @@ def test_a_dead_ones_is_removed(temporary: Path):
     folder.remove()
 
 
-def test_a_living_ones_stays(temporary: Path):
+def test_owner_is_alive(temporary: Path):
     script = (
         "import sys; from ddmlp.ray_backend.socket_folder import SocketFolder as S; s = S(); print(s.path); input()"
     )
@@ -64,7 +64,7 @@ def test_a_living_ones_stays(temporary: Path):
 
 
 @pytest.mark.usefixtures("temporary")
-def test_the_owners_end_is_seen():
+def test_wait_for_owner():
     folder = SocketFolder()
     (waiting := Thread(target=wait_for_owner, args=[folder.path])).start()
     waiting.join(0.05)
@@ -75,7 +75,7 @@ def test_the_owners_end_is_seen():
 
 
 def test_other_folders_stay(temporary: Path):
-    """Those of the user's with a name that begins so, with files, readable by others, or behind a link."""
+    """The user's folders with a similar name: those with files, readable by others, or behind a link."""
     for name in ("ddmlp-results", PREFIX + "notes"):
         (temporary / name).mkdir(mode=0o700)
         (temporary / name / "lock").touch()
@@ -91,13 +91,13 @@ def test_other_folders_stay(temporary: Path):
 def test_other_users_folder_stays(temporary: Path, monkeypatch: pytest.MonkeyPatch):
     left = left_behind(temporary)
     monkeypatch.setattr(os, "getuid", lambda: left.stat().st_uid + 1)
-    with pytest.raises(ClusterError, match=f"in {temporary}"):  # nor are new ones that user's
+    with pytest.raises(ClusterError, match=f"in {temporary}"):  # because new folders do not belong to that user either
         SocketFolder()
     assert (left / "server-1").exists()
 
 
-def test_removed_before_it_is_locked(temporary: Path, monkeypatch: pytest.MonkeyPatch):
-    """Another start comes between the making and the lock, as late as it can: another folder is made."""
+def test_removed_before_lock(temporary: Path, monkeypatch: pytest.MonkeyPatch):
+    """Another start removes the folder between its creation and its lock: a second one is made."""
     made: list[Path] = []
     flock = socket_folder.fcntl.flock
 
@@ -115,7 +115,7 @@ def test_removed_before_it_is_locked(temporary: Path, monkeypatch: pytest.Monkey
 
 
 def test_many_starts_at_once(temporary: Path):
-    """None removes the folder of another that is in use."""
+    """No start removes a folder that another one uses."""
     together = Barrier(8)
     lost: list[Path] = []
 

@@ -1,4 +1,4 @@
-"""What becomes of the command if the Ray under it dies or hangs, or signals reach all processes: real ones."""
+"""The command, if its Ray dies or hangs, or if signals reach all processes. Ray and signals are real."""
 
 import os
 import re
@@ -20,7 +20,7 @@ from tests.support.processes import ACTORS, alive, assert_no_actor_is_left, desc
 from tests.support.runs import weights_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")]
-chaos = pytest.mark.chaos  # make test-all has one test that Ray dies, and one of a signal to all processes
+chaos = pytest.mark.chaos  # make test-all runs one test of the death of Ray, and one of a signal to all processes
 
 SETTINGS = ["--hidden", "20", "--batch", "150", "--epochs", "40", "--checkpoint-every", "10"]
 ENDLESS = ["--hidden", "20", "--batch", "150", "--epochs", "5000", "--checkpoint-every", "100"]
@@ -33,20 +33,20 @@ class Running:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process, self.pid = process, process.pid
-        self.said: list[str] = []
+        self.printed: list[str] = []
 
     def wait_for(self, text: str) -> None:
         assert self.process.stdout
         for line in self.process.stdout:
-            self.said.append(line)
+            self.printed.append(line)
             if text in line:
                 return
         raise AssertionError(
-            f"{text!r} was not said: {self.said}, {self.process.stderr and self.process.stderr.read()}"
+            f"{text!r} was not printed: {self.printed}, {self.process.stderr and self.process.stderr.read()}"
         )
 
     def below(self, *titles: bytes) -> list[int]:
-        """The processes below it; with titles those whose program, or title, is one of them."""
+        """The processes below it; if titles are given, those whose program or title begins with one of them."""
         found = []
         for each in sorted(descendants(self.pid)):
             try:
@@ -58,9 +58,9 @@ class Running:
         return found
 
     def end(self, seconds: float) -> tuple[int, str]:
-        """Its exit status, and what it has said; it must end in time."""
+        """The exit status and the output of the command, which must end in time."""
         out, err = self.process.communicate(timeout=seconds)
-        return self.process.returncode, "".join(self.said) + out + err
+        return self.process.returncode, "".join(self.printed) + out + err
 
 
 @contextmanager
@@ -81,7 +81,7 @@ def running(data: Path, run: Path, *settings: str, there: dict[str, str] | None 
     deadline = time.monotonic() + 20
     while alive(below) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert alive(below) == [], "something of it is left"
+    assert alive(below) == [], "a process of it is left"
 
 
 @pytest.fixture(autouse=True)
@@ -113,7 +113,7 @@ def of_node(state: Path, title: bytes) -> list[int]:
     return [int(number) for number, command in rows if command.split()[0].rpartition(b"/")[2].startswith(title)]
 
 
-def assert_goes_on(run: Path, data: Path, tmp_path: Path) -> None:
+def assert_resumes(run: Path, data: Path, tmp_path: Path) -> None:
     """Assert that the run resumes from a checkpoint, and has the weights of an undisturbed run."""
     checkpoint, complaints = Checkpoints(run / "checkpoints").newest()
     assert checkpoint is not None
@@ -139,11 +139,11 @@ def test_ray_dies(title: bytes, data: Path, tmp_path: Path):
         command.wait_for("epoch 8/")
         (victim,) = command.below(title)
         kill([victim], signal.SIGKILL)
-        status, said = command.end(30 if title == AGENT else 15)
+        status, printed = command.end(30 if title == AGENT else 15)
     assert status == 1
-    assert re.search(r"error: Ray's (GCS|raylet)", said), said
-    assert "--resume" in said
-    assert_goes_on(run, data, tmp_path)
+    assert re.search(r"error: Ray's (GCS|raylet)", printed), printed
+    assert "--resume" in printed
+    assert_resumes(run, data, tmp_path)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, *(pytest.param(each, marks=chaos) for each in OTHER_SIGNALS)])
@@ -153,12 +153,12 @@ def test_signal_to_all(number: int, data: Path, tmp_path: Path):
     with running(data, run, *ENDLESS[:-1], "1000000") as command:
         command.wait_for("epoch 8/")
         kill([*command.below(), command.pid], number)
-        status, said = command.end(15)
-    assert status == 130, said
-    assert "--resume" in said
-    stopped = int(re.findall(r"interrupted after step (\d+)", said)[0])
+        status, printed = command.end(15)
+    assert status == 130, printed
+    assert "--resume" in printed
+    stopped = int(re.findall(r"interrupted after step (\d+)", printed)[0])
     assert (run / "checkpoints" / f"step-{stopped:012d}.npz").exists()
-    assert_goes_on(run, data, tmp_path)
+    assert_resumes(run, data, tmp_path)
 
 
 @chaos
@@ -169,41 +169,41 @@ def test_named_ray_dies(title: bytes, named: Path, data: Path, tmp_path: Path):
         command.wait_for("epoch 8/")
         (victim,) = of_node(named, title)
         kill([victim], signal.SIGKILL)
-        status, said = command.end(15)
+        status, printed = command.end(15)
     assert status == 1
-    assert re.search(r"error: Ray's (GCS|raylet)", said), said
-    assert "--resume" in said
+    assert re.search(r"error: Ray's (GCS|raylet)", printed), printed
+    assert "--resume" in printed
     assert_no_actor_is_left(lambda: of_node(named, SERVER))
-    assert_goes_on(run, data, tmp_path)
+    assert_resumes(run, data, tmp_path)
 
 
 @chaos
 def test_signal_on_a_named_ray(named: Path, data: Path, tmp_path: Path):
-    """The Ray stays, and no actor."""
+    """The Ray remains, but no actor."""
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         (there := tmp_path / str(number)).mkdir()
         with running(data, there / "run", *ENDLESS, there=exported(named)) as command:
             command.wait_for("epoch 8/")
             assert of_node(named, SERVER)
             kill([*command.below(), command.pid], number)
-            status, said = command.end(15)
-        assert status == 130, said
-        assert "--resume" in said
+            status, printed = command.end(15)
+        assert status == 130, printed
+        assert "--resume" in printed
         assert of_node(named, RAYLET)
         assert_no_actor_is_left(lambda: [each for title in ACTORS for each in of_node(named, title)])
-        assert_goes_on(there / "run", data, there)
+        assert_resumes(there / "run", data, there)
 
 
 @chaos
 @pytest.mark.parametrize("title", [None, GCS, RAYLET, SERVER])
 def test_signal_while_it_starts(title: bytes | None, data: Path, tmp_path: Path):
-    """title: of the newest process then; None: there is none."""
+    """title: of the newest process at that time; None: the command alone."""
     with running(data, tmp_path / "run", *ENDLESS) as command:
         while not command.below(*[title] if title else ()):
             time.sleep(0.02)
         kill([*command.below(), command.pid], signal.SIGTERM)
-        status, said = command.end(15)
-    assert status == 130, said
+        status, printed = command.end(15)
+    assert status == 130, printed
     assert not (tmp_path / "run" / "result.json").exists()
 
 
@@ -214,8 +214,8 @@ def test_signal_at_the_end(data: Path, tmp_path: Path):
     with running(data, run, *SETTINGS) as command:
         command.wait_for("epoch 40/40")
         kill([*command.below(), command.pid], signal.SIGTERM)
-        status, said = command.end(15)
-    assert (status, (run / "result.json").exists()) in ((0, True), (130, False)), said
+        status, printed = command.end(15)
+    assert (status, (run / "result.json").exists()) in ((0, True), (130, False)), printed
 
 
 @chaos
@@ -229,21 +229,21 @@ def test_server_hangs(data: Path, tmp_path: Path):
         assert time.monotonic() - start < 40
         command.wait_for("epoch")
         command.process.send_signal(signal.SIGINT)
-        status, said = command.end(15)
-    assert status == 130, said
-    assert_goes_on(tmp_path / "run", data, tmp_path)
+        status, printed = command.end(15)
+    assert status == 130, printed
+    assert_resumes(tmp_path / "run", data, tmp_path)
 
 
 @chaos
 def test_signal_while_ray_hangs(data: Path, tmp_path: Path):
-    """All of Ray stands still: neither an answer nor a checkpoint can come."""
+    """All processes of Ray are stopped: no answer arrives, and no checkpoint can be written."""
     with running(data, tmp_path / "run", *ENDLESS) as command:
         command.wait_for("epoch 8/")
         below = command.below()
         kill(below, signal.SIGSTOP)
         command.process.send_signal(signal.SIGTERM)
-        status, said = command.end(15)
+        status, printed = command.end(15)
         if left := alive(below):
             kill(left, signal.SIGKILL)
-    assert status == 130, said
-    assert "--resume" in said
+    assert status == 130, printed
+    assert "--resume" in printed

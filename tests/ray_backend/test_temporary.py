@@ -1,4 +1,4 @@
-"""The folder for temporary files, and what a Ray of our own is started with if a machine lacks something."""
+"""The folder for temporary files, and the options of a local Ray on a machine that lacks something."""
 
 import logging
 import os
@@ -19,7 +19,7 @@ LOCAL = Choice(None, "--address")
 
 
 def test_simple(short: Path, monkeypatch: pytest.MonkeyPatch):
-    """RAY_TMPDIR is Ray's alone; TMPDIR is for both; an empty one is none."""
+    """RAY_TMPDIR is for Ray only, TMPDIR for both; an empty variable counts as unset."""
     monkeypatch.setenv("RAY_TMPDIR", "")
     monkeypatch.setenv("TMPDIR", "")
     assert temporary_folder() == Path("/tmp")
@@ -53,7 +53,7 @@ def test_no_place(short: Path, monkeypatch: pytest.MonkeyPatch):
         temporary_folder()
 
 
-def test_another_users_ray_was_the_first(short: Path, monkeypatch: pytest.MonkeyPatch):
+def test_folder_of_another_user(short: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("RAY_TMPDIR", str(short))
     (short / "ray").mkdir()
     assert ray_folder() == short / "ray"
@@ -69,7 +69,7 @@ def test_room(short: Path):
 
 @pytest.fixture
 def options(short: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What a fake Ray is started with."""
+    """The options that a fake Ray is started with."""
     asked: dict[str, Any] = {}
     address = {"gcs_address": "127.0.0.1:1", "raylet_socket_name": "/raylet", "webui_url": ""}
     ray = SimpleNamespace(init=lambda **options: asked.update(options) or SimpleNamespace(address_info=address))
@@ -87,7 +87,7 @@ def test_options(options: dict[str, Any], short: Path):
 
 
 def test_little_shared_memory(options: dict[str, Any], short: Path, monkeypatch: pytest.MonkeyPatch):
-    """Or one that is read-only: the object store is elsewhere, as nothing of ours is in it."""
+    """The object store is on disk, because no array of a training is in it. The same if /dev/shm is read-only."""
     monkeypatch.setattr(cluster, "OBJECT_STORE_BYTES", 1 << 60)
     cluster.connect(LOCAL)
     assert options["_plasma_directory"] == str(short / "ray")

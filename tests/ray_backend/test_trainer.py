@@ -52,7 +52,7 @@ def test_simple(cluster: Cluster, data: Path, expected: dict[str, Any], tmp_path
 @pytest.mark.parametrize("workers", [3, *(pytest.param(each, marks=pytest.mark.slow) for each in (1, 4, 7))])
 def test_any_number_of_workers(workers: int, cluster: Cluster, data: Path, expected: dict[str, Any], tmp_path: Path):
     class Fair(ServerActor):
-        pool_options: ClassVar[dict[str, Any]] = {"cores": workers, "time_slice": 1}  # each worker has its turn
+        pool_options: ClassVar[dict[str, Any]] = {"cores": workers, "time_slice": 1}  # all workers compute
 
     class FairTrainer(RayTrainer):
         server_class = Fair
@@ -67,7 +67,7 @@ def test_any_number_of_workers(workers: int, cluster: Cluster, data: Path, expec
 
 
 @pytest.mark.slow
-def test_other_workers_in_mid_epoch(cluster: Cluster, data: Path, expected: dict[str, Any], tmp_path: Path):
+def test_workers_change(cluster: Cluster, data: Path, expected: dict[str, Any], tmp_path: Path):
     assert train(RayTrainer(job(data, tmp_path, 2, stop_after=13), cluster))["steps"] == 13
     assert train(build_trainer(job(data, tmp_path, 0, stop_after=31)))["steps"] == 31
     trainer = RayTrainer(job(data, tmp_path, 3), cluster)
@@ -95,7 +95,7 @@ def test_error_in_an_actor(cluster: Cluster, tmp_path: Path):
 
 
 def kill(title: bytes) -> None:
-    """SIGKILL one process, and wait until it is gone."""
+    """SIGKILL one process, and wait until it has ended."""
     (process,) = actors(title)
     os.kill(process, signal.SIGKILL)
     while actors(title) == [process]:
@@ -115,8 +115,8 @@ def test_reports_and_a_checkpoint(cluster: Cluster, data: Path, tmp_path: Path):
     assert_no_actor_is_left()
 
 
-def test_server_dies_before_a_checkpoint(cluster: Cluster, data: Path, expected: dict[str, Any], tmp_path: Path):
-    """One that is asked for is a clear error then."""
+def test_server_dies(cluster: Cluster, data: Path, expected: dict[str, Any], tmp_path: Path):
+    """A checkpoint that is asked for then raises a clear error."""
     trainer = RayTrainer(job(data, tmp_path, 1), cluster)
     trainer.advance(0)
     kill(b"ray::ServerActor")
@@ -129,7 +129,7 @@ def test_server_dies_before_a_checkpoint(cluster: Cluster, data: Path, expected:
 
 
 @pytest.mark.slow
-def test_server_dies_again_and_again(cluster: Cluster, data: Path, tmp_path: Path):
+def test_server_dies_repeatedly(cluster: Cluster, data: Path, tmp_path: Path):
     trainer = RayTrainer(job(data, tmp_path, 1, max_deaths=1), cluster)
     for _ in range(2):
         trainer.advance(0)
@@ -141,8 +141,8 @@ def test_server_dies_again_and_again(cluster: Cluster, data: Path, tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_server_dies_after_new_checkpoints(cluster: Cluster, data: Path, tmp_path: Path):
-    """It may die as often as there are newer checkpoints between."""
+def test_server_deaths_count(cluster: Cluster, data: Path, tmp_path: Path):
+    """Deaths count only since the newest checkpoint."""
     trainer = RayTrainer(job(data, tmp_path, 1, max_deaths=1), cluster)
     try:
         for _ in range(3):
@@ -156,11 +156,11 @@ def test_server_dies_after_new_checkpoints(cluster: Cluster, data: Path, tmp_pat
         trainer.close()
 
 
-def test_workers_die_again_and_again(cluster: Cluster, data: Path, tmp_path: Path):
+def test_workers_die_repeatedly(cluster: Cluster, data: Path, tmp_path: Path):
     class Mortal(WorkerActor):
         def work(self, *_: Any, **__: Any) -> str:
             os.kill(os.getpid(), signal.SIGKILL)
-            raise AssertionError("it is dead")
+            raise AssertionError("it was not killed")
 
     class MortalGroup(worker_group.WorkerGroup):
         worker_class = Mortal

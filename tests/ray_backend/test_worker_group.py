@@ -22,7 +22,7 @@ from ddmlp.training.report import Report
 from ddmlp.training.setup import build_trainer
 from tests.support.processes import actors, alive, assert_no_actor_is_left
 
-CONFIG = TrainConfig(hidden=20, batch=150, microbatch=32, epochs=5000)  # far more than is waited for
+CONFIG = TrainConfig(hidden=20, batch=150, microbatch=32, epochs=5000)  # far more than a test waits for
 MANY = 50  # workers: more than there is room for
 WORKER = b"ray::WorkerActor"
 
@@ -68,11 +68,11 @@ def waiting(cluster: Cluster) -> list[str]:
 
 
 def places(cluster: Cluster, *states: str) -> int:
-    """How many places Ray looks for, or has reserved."""
+    """The number of placement groups in these states."""
     return sum(place["state"] in states for place in cluster.ray.util.placement_group_table().values())
 
 
-def assert_all_is_given_back(cluster: Cluster, cpus: int) -> None:
+def assert_all_is_free(cluster: Cluster, cpus: int) -> None:
     """Assert that soon no placement group is left, and this number of CPUs is free."""
     states = ("PENDING", "PREPARED", "CREATED", "RESCHEDULING")
     deadline = time.monotonic() + 20
@@ -89,14 +89,14 @@ def until(trainer: RayTrainer, condition: Callable[[Report], bool]) -> Report:
     return report
 
 
-def goes_on(trainer: RayTrainer, workers: int) -> None:
+def assert_continues(trainer: RayTrainer, workers: int) -> None:
     """Assert that the run makes steps with this number of workers."""
     before = until(trainer, lambda report: report.workers == workers).step
     assert until(trainer, lambda report: report.step > before).workers == workers
 
 
 def assert_as_alone(trainer: RayTrainer, data: Path, folder: Path) -> None:
-    """Assert that the weights, as they are now, are those of one process after as many steps."""
+    """Assert that the current weights are those of one process after the same number of steps."""
     trainer.checkpoint()
     (found, complaints) = Run(folder / "run").checkpoints.newest()
     assert found is not None
@@ -119,7 +119,7 @@ def test_simple(tmp_path: Path):
     assert Job(CONFIG, tmp_path, tmp_path, 3, 1000).fewest == 3
 
 
-def test_waiting_actors_are_seen(cluster: Cluster):
+def test_waiting_actors(cluster: Cluster):
     with room_for(cluster, 1):
         waits = ask_for(cluster, cluster.cpus)
         place = cluster.ray.util.placement_group([{"CPU": cluster.cpus}])
@@ -130,15 +130,15 @@ def test_waiting_actors_are_seen(cluster: Cluster):
 
 
 @pytest.mark.slow
-def test_takes_in_more(cluster: Cluster, data: Path, tmp_path: Path):
+def test_group_grows(cluster: Cluster, data: Path, tmp_path: Path):
     with room_for(cluster, 1) as free:
         trainer = RayTrainer(job(data, tmp_path / "run", 1, 2), cluster)
         try:
-            goes_on(trainer, 1)
+            assert_continues(trainer, 1)
             assert len(actors(WORKER)) == 1
             assert waiting(cluster) == []
             free()
-            goes_on(trainer, 2)
+            assert_continues(trainer, 2)
             assert places(cluster, "PENDING") == 0
             assert_as_alone(trainer, data, tmp_path)
         finally:
@@ -150,18 +150,18 @@ def test_takes_in_more(cluster: Cluster, data: Path, tmp_path: Path):
 def test_close_waits_for_no_place(cluster: Cluster, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     with room_for(cluster, 1):
         trainer = RayTrainer(job(data, tmp_path / "run", 1, MANY), cluster)
-        goes_on(trainer, 1)
+        assert_continues(trainer, 1)
         assert waiting(cluster) == []
         assert places(cluster, "PENDING") == MANY - 1
 
         def wait(*_: Any, **__: Any) -> None:
-            raise AssertionError("it has waited")
+            raise AssertionError("it waits")
 
         with monkeypatch.context() as patch:
             patch.setattr(cluster.ray, "wait", wait)
             trainer.close()
         assert_no_actor_is_left()
-        assert_all_is_given_back(cluster, 1)
+        assert_all_is_free(cluster, 1)
 
 
 @pytest.mark.slow
@@ -181,15 +181,15 @@ def test_room_taken_when_one_dies(cluster: Cluster, data: Path, tmp_path: Path):
     with room_for(cluster, 2):
         trainer = Trainer(job(data, tmp_path / "run", 1, 2), cluster)
         try:
-            goes_on(trainer, 2)
+            assert_continues(trainer, 2)
             assert robbers == []
             os.kill(actors(WORKER)[0], signal.SIGKILL)
             until(trainer, lambda _: len(robbers) == 1)
-            goes_on(trainer, 1)
+            assert_continues(trainer, 1)
             assert waiting(cluster) == []
             assert places(cluster, "PENDING") == 1
             cluster.ray.kill(robbers[0])
-            goes_on(trainer, 2)
+            assert_continues(trainer, 2)
             assert_as_alone(trainer, data, tmp_path)
         finally:
             trainer.close()
@@ -203,32 +203,32 @@ def test_all_killed_come_back(cluster: Cluster, data: Path, tmp_path: Path):
     with room_for(cluster, 2):
         trainer = RayTrainer(job(data, tmp_path / "run", 1, MANY), cluster)
         try:
-            goes_on(trainer, 2)
+            assert_continues(trainer, 2)
             victims = actors(WORKER)
             assert len(victims) == 2
             for victim in victims:
                 os.kill(victim, signal.SIGKILL)
             until(trainer, lambda _: not alive(victims))
-            goes_on(trainer, 2)
+            assert_continues(trainer, 2)
             assert_as_alone(trainer, data, tmp_path)
         finally:
             trainer.close()
     assert_no_actor_is_left()
 
 
-@pytest.mark.parametrize(  # what is free must be found within the time, also on a busy machine
+@pytest.mark.parametrize(  # the free CPU must be found in time, also on a busy machine
     ("free", "seconds"), [(0, 0.5), pytest.param(1, 15, marks=pytest.mark.slow)]
 )
 def test_no_place_for_the_fewest(free: int, seconds: float, cluster: Cluster, data: Path, tmp_path: Path):
     if cluster.cpus < 2:
         pytest.skip("needs 2 CPUs")
     holder = hold(cluster, cluster.cpus - free)
-    says = rf"{2 - free} of at least 2 workers .* {seconds:g} s.*{cluster.cpus:g} CPUs, 0 of them free.*--workers"
-    with pytest.raises(ClusterError, match=says):
+    expected = rf"{2 - free} of at least 2 workers .* {seconds:g} s.*{cluster.cpus:g} CPUs, 0 of them free.*--workers"
+    with pytest.raises(ClusterError, match=expected):
         RayTrainer(job(data, tmp_path / "run", 2, MANY, timeouts=Timeouts(place=seconds)), cluster)
     assert_no_actor_is_left()
     cluster.ray.kill(holder)
-    assert_all_is_given_back(cluster, int(cluster.cpus))
+    assert_all_is_free(cluster, int(cluster.cpus))
 
 
 @pytest.mark.slow
@@ -238,7 +238,7 @@ def test_deaths_are_bounded(cluster: Cluster, data: Path, tmp_path: Path):
     class Mortal(WorkerActor):
         def work(self, *_: Any, **__: Any) -> str:
             os.kill(os.getpid(), signal.SIGKILL)
-            raise AssertionError("it is dead")
+            raise AssertionError("it was not killed")
 
     class Trainer(RayTrainer):
         group_class = type("MortalGroup", (WorkerGroup,), {"worker_class": Mortal})
