@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# A Ray cluster of several nodes on this machine alone, to try ddmlp as it runs on many.
+# A Ray cluster of several nodes on one machine, to try ddmlp as it runs on several machines.
 #
 #   cluster/local.sh start [--workers N] [--cpus C] [--port P]   a head and N (2) more nodes, each with C (2) CPUs
 #   eval "$(cluster/local.sh env)"                                point Ray programs of this shell at it
-#   cluster/local.sh join [--cpus C]                              one node more, also while a run trains
+#   cluster/local.sh join [--cpus C]                              adds a node, also while a run trains
 #   cluster/local.sh status
 #   cluster/local.sh stop                                         ends these processes and no others
 #
-# All it makes is in one folder, DDMLP_CLUSTER_DIR (default /tmp/ddmlp-cluster-UID). Linux only.
+# All its files are in one folder, DDMLP_CLUSTER_DIR (default /tmp/ddmlp-cluster-UID). Linux only.
 set -euo pipefail
 
 state=${DDMLP_CLUSTER_DIR:-/tmp/ddmlp-cluster-$(id -u)}
@@ -20,13 +20,13 @@ usage() { die "$1; usage: local.sh start [--workers N] [--cpus C] [--port P] | e
 find_ray() {
     local ray
     ray=$(command -v ray) || ray=$repo/.venv/bin/ray
-    [[ -x $ray ]] || die "no 'ray' on PATH nor in $repo/.venv/bin: activate the environment ddmlp is installed in"
+    [[ -x $ray ]] || die "no 'ray' on PATH or in $repo/.venv/bin: activate the environment that ddmlp is installed in"
     realpath -s "$ray"
 }
 
-# Every node is started in a separate session, and its processes stay in it whatever their names (Ray renames
-# many) and parents are. The kernel may give a dead session's number to another process, so a number that was written
-# down counts only while some process in it names our folder.
+# Every node is started in a separate session, and its processes stay in it whatever their names (Ray renames many) and
+# parents are. The kernel may give the number of a dead session to another process, so a recorded number counts only as
+# long as a process in the session names this folder.
 sessions() {
     local sid
     while read -r sid; do
@@ -34,15 +34,15 @@ sessions() {
     done <"$state/sessions"
 }
 
-# living SESSIONS [PATTERN]: their processes, those whose command matches. Zombies hold nothing, and in a container may
-# never be reaped.
+# living SESSIONS [PATTERN]: their processes whose command matches. Zombies do not count: they hold nothing, and in a
+# container nothing may ever reap them.
 living() {
     [[ $1 ]] || return 0
     { ps -ww -o stat=,pid=,args= -s "${1//$'\n'/,}" || true; } |
         awk -v pattern="${2:-.}" '$1 !~ /^Z/ && $3 ~ pattern { print $2 }'
 }
 
-# Sockets of the given processes on which other machines could knock.
+# reachable PROCESSES: the addresses on which they listen and that other machines can reach.
 reachable() {
     ss -Hltnp | awk -v pids="$1" '
         BEGIN { split(pids, list); for (i in list) ours[list[i]] }
@@ -59,13 +59,13 @@ report_sockets() {
     local open
     open=$(reachable "$(living "$(sessions)" | tr '\n' ' ')")
     if [[ $open ]]; then
-        say "warning: only the token keeps other machines out, for it also listens on ${open//$'\n'/, }"
+        say "warning: it also listens on ${open//$'\n'/, }: only the token keeps other machines out"
     else
         say "listens on 127.0.0.1 only"
     fi
 }
 
-# Owned by us and not a link: in /tmp anybody could have put something under this name.
+# The folder belongs to this user and is no link: in /tmp, any user can create a file of this name.
 started() { [[ -d $state && -O $state && ! -L $state && -f $state/sessions ]]; }
 
 # end SIGNAL TENTHS SESSIONS [PATTERN]: signal them and wait, bounded.
@@ -75,7 +75,7 @@ end() {
         pids=$(living "$3" "${4:-}")
         [[ $pids ]] || return 0
         for pid in $pids; do
-            # Once each: a second signal would cut short what the first one began.
+            # Each gets one signal: a second one would interrupt its shutdown.
             [[ " $signalled" == *" $pid "* ]] || kill -s "$1" "$pid" 2>/dev/null || true
             signalled+="$pid "
         done
@@ -83,8 +83,8 @@ end() {
     done
 }
 
-# A raylet ends its own workers and agents, and hangs if they are ended for it; the autoscaler's monitor hangs if the GCS
-# goes first.
+# A raylet ends its own workers and agents, and hangs if they end before; the autoscaler's monitor hangs if the GCS ends
+# before it.
 remove() {
     local sids
     sids=$(sessions)
@@ -98,13 +98,13 @@ remove() {
     rm -rf -- "$state"
 }
 
-# node NAME VARIABLE=VALUE... FLAG...: one `ray start`, its output kept for when it fails. Ports are left to the kernel
-# where Ray allows it, so a second cluster on this machine does not collide.
+# node NAME VARIABLE=VALUE... FLAG...: one `ray start`; its output is kept to be shown if it fails. The kernel chooses
+# the ports if Ray allows it, so that two clusters on one machine do not collide.
 node() {
     local name=$1 settings=()
     shift
     while [[ ${1:-} == *=* && $1 != --* ]]; do settings+=("$1"); shift; done
-    # $$ is the new session's number, and must be on record before Ray starts anything.
+    # $$ is the number of the new session; it must be recorded before Ray starts a process.
     # shellcheck disable=SC2016
     env -u RAY_ADDRESS -u RAY_AUTH_TOKEN "${settings[@]}" RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$state/token" \
         RAY_USAGE_STATS_ENABLED=0 \
@@ -114,7 +114,7 @@ node() {
         </dev/null >"$state/$name.log" 2>&1
 }
 
-# flags COMMAND "NAME..." ARGUMENT...: sets the variables of the flags given, which must be among the names.
+# flags COMMAND "NAME..." ARGUMENT...: sets the variables of the given flags, which must be among the names.
 flags() {
     local command=$1 known=$2
     shift 2
@@ -136,26 +136,27 @@ start() {
     ((${#state} <= 40)) || usage "DDMLP_CLUSTER_DIR must be at most 40 characters long: $state"
     for tool in setsid ps awk; do command -v "$tool" >/dev/null || die "needs '$tool' (Linux only)"; done
     ray=$(find_ray)
-    # Ray's client server, which nothing here uses but which cannot be switched off, takes the next port.
+    # Ray's client server takes the next port. It is not used here, but cannot be switched off.
     for taken in "$port" $((port + 1)); do
         if (: <"/dev/tcp/127.0.0.1/$taken") 2>/dev/null; then
-            die "port $taken is in use: give another one with --port (it takes two, P and P+1)"
+            die "port $taken is in use: choose another one by --port P, which uses P and P+1"
         fi
     done
 
     umask 077
     mkdir -p "$(dirname "$state")"
-    # The one step that only one of two simultaneous starts can win.
-    mkdir "$state" 2>/dev/null || die "already started, or left over: $state exists; see 'local.sh status', 'local.sh stop'"
+    # Of two simultaneous starts, only one succeeds here.
+    mkdir "$state" 2>/dev/null ||
+        die "$state exists: a cluster is already started, or was left behind; see 'local.sh status', 'local.sh stop'"
     : >"$state/sessions"
     trap 'say "start failed, cleaning up"; remove' EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM
     head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n' >"$state/token"
-    # Ray listens on 127.0.0.1, and not on every address, only if that is what it takes for the node's own. It turns
-    # "localhost" and "127.0.0.1" into the machine's outward address, unless this variable says that there are no
-    # clusters here; then it refuses to join nodes, which must therefore do without the variable. They spell the
-    # head's name so that Ray does not recognise it, and find 127.0.0.1 to be where they reach it from.
+    # Ray listens on 127.0.0.1 only, instead of on all addresses, if it finds that to be the node's own address. It
+    # replaces "localhost" and "127.0.0.1" by the machine's external address, unless this variable disables clusters;
+    # but then it joins no nodes. So the other nodes are started without the variable, with a spelling of the head's
+    # name that Ray does not recognise, and find 127.0.0.1 to be the address from which they reach it.
     local address=Localhost:$port
     echo "$address" >"$state/address"
     say "starting a head and $workers more nodes; logs in $state"
@@ -190,7 +191,7 @@ environment() {
     printf 'export RAY_ADDRESS=%q\n' "$(<"$state/address")"
     echo 'export RAY_AUTH_MODE=token'
     printf 'export RAY_AUTH_TOKEN_PATH=%q\n' "$state/token"
-    # It would win over the path.
+    # It would override the path.
     echo 'unset RAY_AUTH_TOKEN'
 }
 
@@ -201,7 +202,7 @@ status() {
     nodes=$(wc -l <"$state/sessions")
     raylets=$(living "$sids" '/raylet$' | wc -l)
     say "$(<"$state/address"): $raylets of $nodes nodes run, $(living "$sids" | wc -w) processes, logs in $state"
-    ((raylets == nodes)) || die "not whole: 'local.sh stop' it and start it again"
+    ((raylets == nodes)) || die "not all nodes run: 'local.sh stop' the cluster, and start it again"
     report_sockets
 }
 
@@ -210,7 +211,7 @@ stop() {
         say "nothing to stop: no cluster is started ($state)"
         return
     fi
-    started || die "$state is not a folder that start made: look what it is"
+    started || die "$state was not made by 'local.sh start': remove it yourself, or set DDMLP_CLUSTER_DIR"
     remove
     say "stopped"
 }
@@ -224,5 +225,5 @@ case $command in
         [[ $command == env ]] && command=environment
         "$command"
         ;;
-    *) usage "what to do? '$command'" ;;
+    *) usage "unknown command '$command'" ;;
 esac

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from fnmatch import fnmatchcase
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def test_ray_up_schema():
     assert "~/.ray/auth_token" in config["file_mounts"]
 
 
-def test_rayjob_is_complete():
+def test_rayjob():
     documents = {document["kind"]: document for document in load("rayjob.yaml")}
     job = documents["RayJob"]["spec"]
     cluster = job["rayClusterSpec"]
@@ -92,6 +93,23 @@ def test_one_ray_version():
     assert job["rayClusterSpec"]["rayVersion"] == version
 
 
+def test_image_has_the_package():
+    """The build context has all files of the package, not only its modules, and no others of the repository."""
+    rules = (CLUSTER / "Dockerfile.dockerignore").read_text().splitlines()[1:]
+
+    def included(path):
+        names = [str(each) for each in (path, *path.parents)]
+        matching = [rule for rule in rules if any(fnmatchcase(name, rule.lstrip("!")) for name in names)]
+        return matching[-1].startswith("!")  # Docker's rule: the last one decides
+
+    files = [path.relative_to(ROOT) for path in (ROOT / "ddmlp").rglob("*") if path.is_file()]
+    assert {".py", ".j2", ".css", ".js", ".html", ".typed"} <= {path.suffix for path in files}
+    for path in [Path("pyproject.toml"), Path("README.md"), Path("LICENSE"), *files]:
+        assert included(path) == ("__pycache__" not in path.parts), path
+    for other in ("tests/conftest.py", "cluster/README.md", ".git/config"):
+        assert not included(Path(other))
+
+
 @pytest.mark.parametrize("name", ["rayjob.yaml", "README.md"])
 def test_commands_have_flags(name):
     commands = re.findall(r"python -m (ddmlp\.\w+)([^\n`']*)", (CLUSTER / name).read_text())
@@ -109,7 +127,7 @@ def test_no_token_in_files():
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ((), "what to do"),
+        ((), "usage: local.sh start"),
         (("launch",), "'launch'"),
         (("stop", "now"), "takes no arguments"),
         (("start", "--nodes", "2"), "'--nodes'"),
