@@ -74,7 +74,7 @@ def place() -> Path:
 
 
 def _private(folder: Path) -> bool:
-    """Whether a folder belongs to this user, and no other user can write to it or replace it."""
+    """Whether a folder belongs to this user, no other user can write to it, and no parent lets all users replace it."""
     path = folder.resolve()
     modes = [each.stat().st_mode for each in path.parents]
     replaceable = any(mode & stat.S_IWOTH and not mode & stat.S_ISVTX for mode in modes)

@@ -16,7 +16,7 @@ LOG2_E = np.float32(1.4426950408889634)
 LN_2, LN_2_REST = np.float32(0.693359375), np.float32(-2.12194440054690583e-4)
 # Adding this to a small number leaves the nearest whole number in the lowest bits of the sum.
 ROUND = np.float32(1.5 * 2**23)
-# e^r = 1 + r + r^2 P(r) for |r| <= ln 2 / 2, fitted by weighted least squares: the relative error is at most 3.1e-9.
+# e^r = 1 + r + r^2 P(r) for |r| <= ln 2 / 2, fitted by weighted least squares: the relative error is at most 4.3e-9.
 P0, P1, P2 = np.float32(0.49999993), np.float32(0.16666520), np.float32(0.041668393)
 P3, P4 = np.float32(0.0083687808), np.float32(0.0013814467)
 ONE = np.float32(1)

@@ -47,7 +47,7 @@ class Steps(NamedTuple):
     labels : (rows,) uint8
         The class of each row, below the number of outputs.
     bounds : (steps + 1,) intp
-        The first row of each step, and the number of rows.
+        The first row of each step, and at the end the number of rows.
     rates : (steps,) float32
         alpha / B of each step.
     slots : (steps, 3) intp
@@ -74,7 +74,7 @@ class Network:
     microbatch : int
         Rows of a microbatch; the last one of a step may have fewer.
     microbatches : int
-        The most microbatches of a step or a unit. This is not checked.
+        The largest number of microbatches of a step or a unit. This is not checked.
 
     Examples
     --------

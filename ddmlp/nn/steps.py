@@ -116,7 +116,7 @@ def train_steps(
     labels : (rows,) uint8
         The class of each row.
     bounds : (steps + 1,) intp
-        The first row of each step, and the number of rows.
+        The first row of each step, and at the end the number of rows.
     size : int
         Rows of a microbatch.
     rates : (steps,) float32

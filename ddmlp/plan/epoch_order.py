@@ -23,7 +23,7 @@ class EpochOrder:
     block : int
         Rows of a block.
     window : int
-        Rows that are shuffled together, rounded to whole blocks.
+        Rows that are shuffled together, rounded down to whole blocks, but at least one block.
     seed, epoch : int
         The order is a function of both, and of the sizes above.
 

@@ -16,7 +16,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kernels
     found = Kernels(tmp_path)
     monkeypatch.syspath_prepend(found.sources)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    monkeypatch.setattr(compiled, "announce", found.said.append)
+    monkeypatch.setattr(compiled, "announce", found.announced.append)
     monkeypatch.setenv("DDMLP_CACHE", str(found.cache))
     yield found
     for name in SOURCES:

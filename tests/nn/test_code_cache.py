@@ -59,9 +59,9 @@ def test_damage(damage, package: Kernels):
     kernels.mixed(kernels.Pair(X, EYE), X, 0.5)
     damage(package.code()[1])
     assert package.load().total(X, 5) == TOTAL
-    assert package.said
+    assert package.announced
     assert package.load().total(X, 5) == TOTAL
-    assert package.said == [], "the file was not written again"
+    assert package.announced == [], "the file was not written again"
 
 
 def test_full_disk(package: Kernels):
@@ -78,7 +78,7 @@ def test_no_folder(package: Kernels, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("DDMLP_CACHE", "/dev/null")
     for _ in range(2):
         assert package.load().total(X, 5) == TOTAL
-        assert package.said
+        assert package.announced
 
 
 def test_no_sources(tmp_path: Path):
@@ -86,7 +86,7 @@ def test_no_sources(tmp_path: Path):
         code_cache.path(tmp_path, "total")
 
 
-def test_old_code_is_removed(package: Kernels, monkeypatch: pytest.MonkeyPatch):
+def test_old_code(package: Kernels, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(code_cache, "KEEP", 3)
     first = package.load()
     first.total(X, 5)
@@ -96,7 +96,7 @@ def test_old_code_is_removed(package: Kernels, monkeypatch: pytest.MonkeyPatch):
             patch.setenv("NUMBA_SETTING", str(number))
             package.load().total(X, 5)
         package.load().total(X, 5)
-        assert package.said == [], "code in use is kept"
+        assert package.announced == [], "code in use is kept"
     assert len(list(package.store.iterdir())) == 3 + 1
     assert (package.store / "other").exists()
     assert first.total(X, 5) == TOTAL
@@ -107,14 +107,14 @@ def test_writable_by_others(mode, package: Kernels):
     package.load().total(X, 5)
     package.store.chmod(mode)
     assert package.load().total(X, 5) == TOTAL
-    assert package.said, "code was run that others could have put there"
+    assert package.announced, "code was executed that other users could have written"
 
 
 def test_replaceable_by_others(package: Kernels):
     package.load().total(X, 5)
     package.cache.chmod(0o777)
     assert package.load().total(X, 5) == TOTAL
-    assert package.said, "code was run that others could have put there"
+    assert package.announced, "code was executed that other users could have written"
 
 
 def test_folder_of_another_user(package: Kernels, monkeypatch: pytest.MonkeyPatch):

@@ -21,13 +21,13 @@ def test_simple(package: Kernels):
     assert (kernels.total.signatures, package.cache.exists()) == ([], False), "an import compiles nothing"
     assert kernels.total(X, 5) == TOTAL
     assert kernels.mixed(kernels.Pair(X, EYE), X, 0.5) == 2
-    assert package.said == ["compiling the kernels, once"]
+    assert package.announced == ["compiling the kernels, once"]
     assert [path.name.partition("-")[0] for path in package.code()] == ["kernels.mixed", "kernels.total"]
     before = [path.stat().st_mtime_ns for path in package.code()]
     kernels = package.load()
     assert kernels.total(X, 5) == TOTAL
     assert kernels.mixed(kernels.Pair(X, EYE), X, 0.5) == 2
-    assert package.said == []
+    assert package.announced == []
     assert [path.stat().st_mtime_ns for path in package.code()] == before
 
 
@@ -124,10 +124,10 @@ def test_inner_function_changes(package: Kernels):
     assert package.load().total(X, 5) == TOTAL
     package.write(inner=SOURCES["inner"].replace("x * 2", "x * 3"))
     assert package.load().total(X, 5) == TOTAL * 1.5
-    assert package.said
+    assert package.announced
     package.write(inner=SOURCES["inner"])
     assert package.load().total(X, 5) == TOTAL
-    assert package.said == [], "the code of the first sources is still cached"
+    assert package.announced == [], "the code of the first sources is still cached"
 
 
 def test_changed_after_import(package: Kernels):
@@ -143,7 +143,7 @@ def test_version_changes(module, package: Kernels, monkeypatch: pytest.MonkeyPat
     package.load().total(X, 5)
     monkeypatch.setattr(getattr(compiled, module), "__version__", "another")
     assert package.load().total(X, 5) == TOTAL
-    assert package.said
+    assert package.announced
     assert len(package.code()) == 2
 
 
@@ -181,7 +181,7 @@ def start(package: Kernels, **variables: str) -> subprocess.Popen[str]:
 def test_processes(package: Kernels):
     """Three processes compile at once, one finds their code, and one compiles for another processor."""
     together = [start(package) for _ in range(3)]
-    told = []
+    printed = []
     for group in (together, [start(package)], [start(package, NUMBA_CPU_NAME="generic", NUMBA_CPU_FEATURES="")]):
         for process in group:
             process.stdin.write("\n")
@@ -189,11 +189,11 @@ def test_processes(package: Kernels):
         for process in group:
             out, err = process.communicate(timeout=60)
             assert (out, process.returncode) == ("20.0 5.0\ntoo many\n", 0), err
-            told.append(err)
+            printed.append(err)
     line = "compiling the kernels, once\n"
-    assert told[3:] == ["", line]
-    assert line in told[:3]
-    assert set(told) == {"", line}
+    assert printed[3:] == ["", line]
+    assert line in printed[:3]
+    assert set(printed) == {"", line}
     assert len(list(package.store.iterdir())) == 2
 
 

@@ -4,7 +4,9 @@ import math
 
 import numpy as np
 import pytest
+from numpy.polynomial.polynomial import polyval
 
+from ddmlp.nn.elementary import P0, P1, P2, P3, P4
 from tests.support import slow_kernels
 from tests.support.elementary import evaluate, exp_error, logarithms
 
@@ -48,6 +50,13 @@ def test_exp_of_few():
 def ulps(found, exact):
     """The difference, in units of the distance between the float32 numbers next to the exact one."""
     return np.abs(found - exact) / np.ldexp(1.0, np.frexp(exact)[1] - 24)
+
+
+def test_polynomial():
+    """The error of the fit alone: its float32 coefficients, without rounded sums."""
+    r = np.linspace(-1, 1, 10_001) * math.log(2) / 2
+    p = polyval(r, np.array([P0, P1, P2, P3, P4], np.float64))
+    assert 4.2e-9 < np.abs((1 + r + r * r * p) / np.exp(r) - 1).max() < 4.3e-9
 
 
 def test_exp_of_others():

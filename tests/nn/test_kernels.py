@@ -1,4 +1,4 @@
-"""The kernels, bit for bit: compared with the slow ones, and for any form of their input."""
+"""The kernels, bit for bit: compared with the slow ones, and for inputs of any shape."""
 
 import numpy as np
 import pytest
@@ -135,14 +135,14 @@ def test_sizes_of_trees(rows, size):
     check_padding(case)
 
 
-@pytest.mark.parametrize("place", [(0, 1), (1, 1)], ids=["in place", "elsewhere"])
+@pytest.mark.parametrize("target", [0, 1], ids=["other buffer", "in place"])
 @pytest.mark.parametrize("size", [4, 2], ids=["one microbatch", "two"])
 @pytest.mark.parametrize("wrong", ["rate nan", "rate inf", "rate", "w1 nan", "w2 nan", "w2 inf", "w2 -inf", "w2"])
-def test_refused(wrong, size, place):
+def test_refused(wrong, size, target):
     """If the second of three steps is refused, it and the third one change nothing."""
     case = plain(Shape(5, 3, 4), size, [0, 4, 8, 12])
     case.pixels[4:8] |= 1
-    case.slots[1:] = 1, 1, place[0]
+    case.slots[1:] = 1, 1, target
     name, _, number = wrong.partition(" ")
     bad = float(number or 1e30)
     if name == "rate":

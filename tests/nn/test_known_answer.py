@@ -38,15 +38,15 @@ def test_numbers_covered():
 @pytest.mark.parametrize("mode", NAMES)
 def test_other_mode(mode: str):
     with computing(mode):
-        found, said = answer(), fault()
+        found, deviation = answer(), fault()
         with pytest.raises(MachineError) as caught:
             check_mode()
         with pytest.raises(MachineError):
             check_arithmetic()
     assert found != KNOWN_ANSWER
-    assert said is not None
-    assert ("denormal" in said) == (mode in NAMES[:3])
-    for word in (found, KNOWN_ANSWER, said, machine()):
+    assert deviation is not None
+    assert ("denormal" in deviation) == (mode in NAMES[:3])
+    for word in (found, KNOWN_ANSWER, deviation, machine()):
         assert word in str(caught.value)
     check_arithmetic()
 

@@ -52,7 +52,7 @@ def test_real_digits(sample):
 
 @pytest.mark.parametrize(("shape", "rows"), SHAPES)
 def test_slopes_of_the_error(shape, rows):
-    """The error is rounded to float32 on the way, so the weights must be moved by much."""
+    """The error has the rounding of float32, so the steps must be large."""
     weights, pixels, labels = case(shape, rows)
     network, (_, _, gradient) = Network(shape, rows), run(weights, pixels, labels)
     w1, w2 = central_differences(
@@ -88,7 +88,7 @@ def test_tiny_probability():
 
 
 @pytest.mark.parametrize("size", [3e38, -3e38])
-def test_differences_would_overflow(size):
+def test_differences_overflow(size):
     """If differences of outputs would overflow, the error is still finite."""
     weights = Weights.join(np.array([[100]]), np.array([[size, -size]]))
     label = np.array([size > 0], np.uint8)
@@ -132,7 +132,7 @@ def test_sum_of_rows():
 
 
 @pytest.mark.parametrize("frozen", [True, False])
-def test_pixels_are_only_read(frozen):
+def test_read_only_pixels(frozen):
     """So they may be read-only, as in a mapped file, or not contiguous."""
     weights, pixels, labels = case(Shape(6, 5, 4), 8)
     expected = run(weights, pixels, labels)

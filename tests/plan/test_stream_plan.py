@@ -33,19 +33,19 @@ def test_simple():
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=8), st.integers(1, 30), st.integers(1, 40))
 @example([5, 0, 5], 10, 4)
 @example([7], 10, 4)
-def test_rows_in_any_portions(come, batch, microbatch):
+def test_any_portions(arrivals, batch, microbatch):
     """The microbatches are the same as if all rows had arrived at once: each row once, in order."""
-    plan = plan_of(come[0], batch, microbatch)
+    plan = plan_of(arrivals[0], batch, microbatch)
     found = rows_of(plan, range(plan.steps))
-    for total, last in [(sum(come[: n + 1]), n == len(come) - 1) for n in range(len(come))]:
+    for total, last in [(sum(arrivals[: n + 1]), n == len(arrivals) - 1) for n in range(len(arrivals))]:
         before, plan = plan, plan.extended_to(total, ended=last)
-        assert last or plan.steps == total // batch, "rows that do not fill a step wait for more, or for the end"
+        assert last or plan.steps == total // batch, "a step begins when all its rows have arrived"
         found += rows_of(plan, range(before.steps, plan.steps))
-    whole = plan_of(sum(come), batch, microbatch, ended=True)
+    whole = plan_of(sum(arrivals), batch, microbatch, ended=True)
     assert found == rows_of(whole, range(whole.steps))
-    assert [row for rows in found for row in rows] == [*range(sum(come))]
+    assert [row for rows in found for row in rows] == [*range(sum(arrivals))]
     assert all(found)
-    assert whole.rows_before(whole.steps) == sum(come)
+    assert whole.rows_before(whole.steps) == sum(arrivals)
 
 
 @given(st.integers(1, 400), st.integers(1, 30), st.integers(1, 60))

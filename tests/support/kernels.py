@@ -55,7 +55,7 @@ class Kernels:
         self.write(**SOURCES)
         self.cache = folder / "cache"
         self.store = self.cache / "kernels"
-        self.said: list[str] = []
+        self.announced: list[str] = []
 
     def write(self, **sources: str) -> None:
         """Write modules with an old modification time."""
@@ -67,7 +67,7 @@ class Kernels:
         """Import the module with the kernels, as if in a new process without earlier messages."""
         for name in SOURCES:
             sys.modules.pop(name, None)
-        self.said.clear()
+        self.announced.clear()
         compiled._say_so.cache_clear()
         code_cache._digest.cache_clear()
         importlib.invalidate_caches()
