@@ -7,7 +7,6 @@ import shutil
 import socket
 import subprocess
 import sys
-from fnmatch import fnmatchcase
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -91,23 +90,6 @@ def test_one_ray_version():
     job = load("rayjob.yaml")[-1]["spec"]
     (version,) = re.findall(r"^ARG RAY_VERSION=(.+)$", (CLUSTER / "Dockerfile").read_text(), re.MULTILINE)
     assert job["rayClusterSpec"]["rayVersion"] == version
-
-
-def test_image_has_the_package():
-    """The build context has all files of the package, not only its modules, and no others of the repository."""
-    rules = (CLUSTER / "Dockerfile.dockerignore").read_text().splitlines()[1:]
-
-    def included(path):
-        names = [str(each) for each in (path, *path.parents)]
-        matching = [rule for rule in rules if any(fnmatchcase(name, rule.lstrip("!")) for name in names)]
-        return matching[-1].startswith("!")  # Docker's rule: the last one decides
-
-    files = [path.relative_to(ROOT) for path in (ROOT / "ddmlp").rglob("*") if path.is_file()]
-    assert {".py", ".j2", ".css", ".js", ".html", ".typed"} <= {path.suffix for path in files}
-    for path in [Path("pyproject.toml"), Path("README.md"), Path("LICENSE"), *files]:
-        assert included(path) == ("__pycache__" not in path.parts), path
-    for other in ("tests/conftest.py", "cluster/README.md", ".git/config"):
-        assert not included(Path(other))
 
 
 @pytest.mark.parametrize("name", ["rayjob.yaml", "README.md"])
