@@ -94,9 +94,14 @@ class Shape(NamedTuple):
         return -(-self.hidden // LANES) * LANES
 
     @property
+    def rows(self) -> int:
+        """The number of rows of the buffers."""
+        return sum(each.rows(self.width) for each in self.parameters.values())
+
+    @property
     def size(self) -> int:
         """The number of elements in a buffer of weights, or of a gradient."""
-        return sum(each.rows(self.width) for each in self.parameters.values()) * self.width
+        return self.rows * self.width
 
 
 class Weights:
@@ -124,7 +129,7 @@ class Weights:
         self.shape = shape
         self.flat: Floats = zeros(shape.size) if flat is None else flat
         self.parameters: dict[str, Floats] = {}
-        rows, begin = self.flat.reshape(-1, shape.width), 0
+        rows, begin = self.flat.reshape(shape.rows, shape.width), 0
         for name, each in shape.parameters.items():
             end = begin + each.rows(shape.width)
             self.parameters[name] = each.view(rows[begin:end])

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import select
 import socket
 import struct
 import time
@@ -16,8 +15,7 @@ from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.messages import CREDITS, Unit
 from ddmlp.training.worker import Worker
 from ddmlp.transport import protocol
-from ddmlp.transport.frames import FrameSocket
-from ddmlp.transport.handshake import Handshake
+from ddmlp.transport.server_link import ServerLink
 from ddmlp.transport.shared_memory import Region
 
 log = logging.getLogger(__name__)
@@ -33,48 +31,31 @@ class WorkerClient:
         self, address: protocol.Address, secret: bytes, hello: protocol.Hello, shape: Shape, timeouts: Timeouts
     ) -> None:
         """Connect. Raises ClusterError if the server rejects the worker, ConnectionError if it cannot be reached."""
-        self._silence = timeouts.server
+        self._link = link = ServerLink(address, secret, hello, timeouts)
         try:
-            self._wire = FrameSocket(protocol.connect(address, timeouts.handshake))
-            self._readable, self._writable = select.poll(), select.poll()
-            self._readable.register(self._wire, select.POLLIN)
-            self._writable.register(self._wire, select.POLLOUT)
-            try:
-                welcome = self._shake_hands(secret, hello)
-                if welcome.refused is not None:
-                    raise ClusterError(
-                        f"the server rejects worker {hello.worker}: {protocol.printable(welcome.refused)}"
-                    )
-                shared, answers = self._map(welcome, shape)
-            except BaseException:
-                self._wire.close()
-                raise
-        except (OSError, EOFError, ValueError) as error:
-            raise ConnectionError(
-                f"worker {hello.worker} cannot reach the server at {address}: {error!r}; can their nodes connect?"
-            ) from None
+            shared, answers = self._map(shape)
+        except BaseException as error:
+            link.close()
+            if isinstance(error, OSError | ValueError):
+                raise link.unreachable(error) from None
+            raise
+        self._wire, self._readable = link.wire, link.readable
         # Over a network one buffer each is enough: an array is sent before the next one arrives.
         self._weights = shared or [Weights(shape)]
         self._gradients = answers or [Weights(shape)]
-        self._shared = welcome.shared
+        self._shared = link.welcome.shared
         self._next = 0
         self._waited = 0.0  # seconds for the unit that is being computed
-        how = "memory is shared" if welcome.shared else "arrays go over the network"
+        how = "memory is shared" if self._shared else "arrays go over the network"
         log.info("worker %d connected to the server at %s: %s", hello.worker, address, how)
 
-    def _shake_hands(self, secret: bytes, hello: protocol.Hello) -> protocol.Welcome:
-        """Authenticate; returns the server's welcome. Raises ValueError if the server does not know the secret."""
-        handshake = Handshake(secret)
-        self._wire.send(handshake.hello(self._frame(), protocol.pack(hello)))
-        self._flush()
-        return protocol.unpack(handshake.read_welcome(self._frame()), protocol.Welcome)
-
-    def _map(self, welcome: protocol.Welcome, shape: Shape) -> tuple[list[Weights], list[Weights]]:
+    def _map(self, shape: Shape) -> tuple[list[Weights], list[Weights]]:
         """The buffers shared with the server: for weights, and for gradients."""
+        welcome = self._link.welcome
         if not welcome.shared:
             return [], []
-        self._readable.poll(1000 * self._silence)
-        _, descriptors, *_ = socket.recv_fds(self._wire.socket, 1, 2)
+        self._link.wait_readable()
+        _, descriptors, *_ = socket.recv_fds(self._link.wire.socket, 1, 2)
         if len(descriptors) != 2:
             raise ValueError(f"received {len(descriptors)} descriptors, expected 2")
         regions = [
@@ -85,20 +66,6 @@ class WorkerClient:
             region.close()
         weights, gradients = ([Weights(shape, buffer) for buffer in region.buffers] for region in regions)
         return weights, gradients
-
-    def _frame(self) -> bytes:
-        """The next frame of the handshake. Raises TimeoutError if none arrives while the server may still be busy."""
-        deadline = time.monotonic() + self._silence
-        while (frame := self._wire.receive()) is None:
-            if not self._readable.poll(1000 * max(0.0, deadline - time.monotonic())):
-                raise TimeoutError(f"no answer within {self._silence:g} s")
-        return frame
-
-    def _flush(self) -> None:
-        """Wait until everything is sent."""
-        while self._wire.unsent:
-            self._writable.poll()
-            self._wire.flush()
 
     def units(self) -> Iterator[tuple[Unit, Weights]]:
         """Units and their weights as they arrive, until the server ends the stream or the connection ends."""
@@ -138,7 +105,7 @@ class WorkerClient:
         array = None if self._shared else self.gradient().flat
         follows = 0 if array is None else array.nbytes
         self._wire.send(protocol.pack_answer(unit, row_stats, self._next, follows, self._waited), array)
-        self._flush()
+        self._link.flush()
         self._next = (self._next + 1) % len(self._gradients)
         os.sched_yield()  # to the server, which may share this core
 
@@ -146,10 +113,10 @@ class WorkerClient:
         """Send the server the error that ends this worker."""
         with suppress(OSError):  # the server may have ended
             self._wire.send(protocol.pack_failure(error))
-            self._flush()
+            self._link.flush()
 
     def close(self) -> None:
-        self._wire.close()
+        self._link.close()
 
 
 def run_worker(worker: Worker, client: WorkerClient) -> int:

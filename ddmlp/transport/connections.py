@@ -29,7 +29,14 @@ class Connections:
     """
 
     def __init__(
-        self, shape: Shape, hello: protocol.Hello, secret: bytes, weights: Region, lost: LostWorkers, timeouts: Timeouts
+        self,
+        shape: Shape,
+        hello: protocol.Hello,
+        secret: bytes,
+        weights: Region | None,
+        lost: LostWorkers,
+        timeouts: Timeouts,
+        peer_class: type[Peer] = Peer,
     ) -> None:
         """The parameters are those of `HandshakeListener`."""
         self.peers: dict[int, Peer] = {}
@@ -37,7 +44,7 @@ class Connections:
         self._lost, self._timeouts = lost, timeouts
         self._selector = selectors.DefaultSelector()
         self._listener = HandshakeListener(
-            shape, hello, secret, weights, self._selector, lost, self.peers.__contains__, timeouts
+            shape, hello, secret, weights, self._selector, lost, self.peers.__contains__, timeouts, peer_class
         )
 
     def listen(self, address: protocol.Address) -> protocol.Address:

@@ -45,19 +45,22 @@ class HandshakeListener:
         shape: Shape,
         hello: protocol.Hello,
         secret: bytes,
-        weights: Region,
+        weights: Region | None,
         selector: selectors.BaseSelector,
         lost: LostWorkers,
         connected: Callable[[int], bool],
         timeouts: Timeouts,
+        peer_class: type[Peer] = Peer,
     ) -> None:
         """Listen nowhere yet.
 
-        hello: the server's, which a worker's must match; weights: shared with workers on this machine; selector:
-        watches the sockets; lost: collects rejected workers; connected: whether the worker with a number is connected.
+        hello: the server's, which a worker's must match; weights: shared with workers on this machine; None: no array
+        is shared; selector: watches the sockets; lost: collects rejected workers; connected: whether the worker with a
+        number is connected; peer_class: of the accepted workers.
         """
         self._shape, self._hello, self._secret, self._weights = shape, hello, secret, weights
         self._selector, self._lost, self._connected, self._timeouts = selector, lost, connected, timeouts
+        self._peer_class = peer_class
         self._listeners: list[socket.socket] = []
         self._guests: dict[Guest, None] = {}  # the oldest first
 
@@ -100,7 +103,7 @@ class HandshakeListener:
             return  # the client has disconnected already
         if len(self._guests) >= MAX_HANDSHAKES:
             self._reject(next(iter(self._guests)), f"{MAX_HANDSHAKES} newer handshakes are under way")
-        shared = listener.family == socket.AF_UNIX
+        shared = self._weights is not None and listener.family == socket.AF_UNIX
         try:
             guest = Guest(FrameSocket(end), Handshake(self._secret), shared, now, _name(address))
             guest.wire.send(guest.handshake.challenge)
@@ -112,7 +115,7 @@ class HandshakeListener:
 
     def _greet(self, guest: Guest) -> Peer | None:
         """Read the hello of a client; accept the worker, or reject it with the reason."""
-        region, who = None, f"a client at {guest.address}"
+        region, weights, who = None, self._weights, f"a client at {guest.address}"
         try:
             frame = guest.wire.receive()
             if frame is None:
@@ -129,12 +132,12 @@ class HandshakeListener:
                     region = Region.create(CREDITS, self._shape.size)
                 except ClusterError as error:
                     refused = str(error)
-            welcome = protocol.Welcome(guest.shared, self._weights.count, refused)
+            welcome = protocol.Welcome(guest.shared, weights.count if weights else 0, refused)
             guest.wire.send(guest.handshake.welcome(protocol.pack(welcome)))
             if refused is not None:
                 raise ValueError(refused)
-            if region is not None:
-                socket.send_fds(guest.wire.socket, [b"!"], [self._weights.descriptor, region.descriptor])
+            if region is not None and weights is not None:
+                socket.send_fds(guest.wire.socket, [b"!"], [weights.descriptor, region.descriptor])
         except (EOFError, OSError, ValueError) as error:
             if region is not None:
                 region.close()
@@ -143,7 +146,7 @@ class HandshakeListener:
         del self._guests[guest]
         self._selector.unregister(guest.wire)
         buffers = region.buffers if region else [zeros(self._shape.size)]
-        return Peer(hello.worker, protocol.printable(hello.host), guest.wire, region, buffers)
+        return self._peer_class(hello.worker, protocol.printable(hello.host), guest.wire, region, buffers)
 
     def _reject(self, guest: Guest, reason: str, who: str | None = None) -> None:
         log.warning("rejected %s: %s", who or f"a client at {guest.address}", reason)

@@ -55,4 +55,5 @@ def _allocate(descriptor: int, length: int) -> None:
 
 
 def _stride(size: int) -> int:
-    return -(-size * 4 // CACHE_LINE) * CACHE_LINE
+    """Bytes from one buffer to the next: whole cache lines, and one for an empty buffer."""
+    return max(1, -(-size * 4 // CACHE_LINE)) * CACHE_LINE

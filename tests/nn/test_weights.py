@@ -31,6 +31,15 @@ def test_width(hidden, width):
     assert LANES == lanes.LANES
 
 
+@pytest.mark.parametrize(("shape", "size"), [(Shape(3, 0, 2), 0), (Shape(3, 64, 0), 192), (Shape(0, 64, 0), 0)])
+def test_without_units(shape, size):
+    """A network without hidden units has no numbers; one without outputs is a matrix."""
+    weights = Weights(shape, np.arange(size, dtype=np.float32))
+    assert weights.flat.size == shape.size == size
+    assert weights.w1.shape == shape[:2]
+    assert np.array_equal(weights.w1.reshape(-1), weights.flat)
+
+
 def test_join():
     """It copies, and rounds to float32; the padding behind the hidden units is zero."""
     w1, w2 = np.array([[0.1, 2], [3, 4], [5, 6]]), np.arange(8.0).reshape(2, 4)

@@ -35,6 +35,12 @@ def test_simple():
     assert region.buffers[2][16] == 16, "the memory stays as long as an array uses it"
 
 
+def test_empty_buffers():
+    region = Region.create(count=2, size=0)
+    assert [buffer.shape for buffer in region.buffers] == [(0,), (0,)]
+    region.close()
+
+
 def test_no_name():
     region = Region.create(count=1, size=4)
     place = place_of(region)
