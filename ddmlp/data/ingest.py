@@ -114,11 +114,7 @@ class StreamIngest:
             try:
                 for rows in source.batches(self._classes, self._publish_when_due, self._publish_seconds):
                     for new in self._new(rows):
-                        if self._writer is None:
-                            height, width = new.pixels.shape[1:]
-                            writer = DatasetWriter(self.path, (height, width), self._classes, extend=True)
-                            self._writer = stack.enter_context(writer)
-                        self._append(new)
+                        self._append(new, stack)
                 if not source.lost and self._repetition is not None:
                     self._repetition.check_end()
             except DatasetError as error:
@@ -166,8 +162,12 @@ class StreamIngest:
             "rows, or all rows"
         )
 
-    def _append(self, rows: Rows) -> None:
-        assert self._writer is not None
+    def _append(self, rows: Rows, stack: ExitStack) -> None:
+        """Append rows to the dataset. The first ones open the writer, because they have the shape of the images."""
+        if self._writer is None:
+            height, width = rows.pixels.shape[1:]
+            writer = DatasetWriter(self.path, (height, width), self._classes, extend=True)
+            self._writer = stack.enter_context(writer)
         if not self.rows and (odd := odd_pixels(rows.pixels)):
             self._note(f"warning: {self._source.name}: {odd}")
         for begin in range(0, len(rows.labels), SHARD_ROWS):

@@ -100,20 +100,28 @@ def find_digit(ink: Grey) -> Digit:
     return Digit(shown, bool(clutter < 0.05 and len(parts.area) == len(chosen)))
 
 
-def _chosen(parts: Components, weight: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.intp]:
-    """Return the numbers of the parts that make up the digit.
+def _candidates(parts: Components, weight: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return which parts may be the digit, (n,): not those at the border, unless the others have little edge weight.
 
-    weight: the edge weight of each part, which is large for ink and small for a shadow of the same size.
+    Raises NoDigitError if there are only specks and lines.
     """
     height, width = parts.bottom - parts.top, parts.right - parts.left
     across = (parts.left == 0) & (parts.right == shape[1]) | (parts.top == 0) & (parts.bottom == shape[0])
     at_border = (parts.left == 0) | (parts.right == shape[1]) | (parts.top == 0) | (parts.bottom == shape[0])
     line = across & (parts.area < 0.1 * height * width) | (width > LONG * height)
-    large = (np.maximum(height, width) >= min(MIN_SIDE, max(shape) / 4)) & ~line
+    large: NDArray[np.bool_] = (np.maximum(height, width) >= min(MIN_SIDE, max(shape) / 4)) & ~line
     if not large.any():
         raise NoDigitError("it has only specks and lines" if len(parts.area) else "it is empty")
     inside = large & ~at_border
-    candidates = inside if (weight * inside).max() >= 0.1 * (weight * large).max() else large
+    return inside if (weight * inside).max() >= 0.1 * (weight * large).max() else large
+
+
+def _chosen(parts: Components, weight: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.intp]:
+    """Return the numbers of the parts that make up the digit.
+
+    weight: the edge weight of each part, which is large for ink and small for a shadow of the same size.
+    """
+    height, candidates = parts.bottom - parts.top, _candidates(parts, weight, shape)
     main = int((weight * candidates).argmax())
     weight = weight / weight[main]
     ink = candidates & (weight / parts.area >= 0.1 / parts.area[main])
