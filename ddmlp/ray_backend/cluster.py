@@ -103,9 +103,8 @@ class Cluster:
         if sum(nodes) < workers:
             return 1.0 if not nodes else 1 / SHARES  # no node has that now
         # The larger the share, the fewer workers fit: find the largest share with which all do.
-        return (
-            bisect_right(range(1, SHARES + 1), -workers, key=lambda share: -sum(node // share for node in nodes))
-        ) / SHARES
+        largest = bisect_right(range(1, SHARES + 1), -workers, key=lambda share: -sum(node // share for node in nodes))
+        return largest / SHARES
 
     def room(self) -> str:
         """The nodes and CPUs, in words."""

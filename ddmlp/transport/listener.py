@@ -122,12 +122,8 @@ class HandshakeListener:
                 return None
             hello = protocol.unpack(guest.handshake.read_hello(frame), protocol.Hello)
             who = f"worker {hello.worker} on {protocol.printable(hello.host)} at {guest.address}"
-            refused = self._hello.difference(hello)
-            if refused is not None:
-                self._lost.add(hello.worker, protocol.printable(hello.host), REJECTED, refused)
-            elif self._connected(hello.worker):
-                refused = f"worker {hello.worker} is connected already"
-            elif guest.shared:
+            refused = self._refusal(hello)
+            if refused is None and guest.shared:
                 try:
                     region = Region.create(CREDITS, self._shape.size)
                 except ClusterError as error:
@@ -147,6 +143,14 @@ class HandshakeListener:
         self._selector.unregister(guest.wire)
         buffers = region.buffers if region else [zeros(self._shape.size)]
         return self._peer_class(hello.worker, protocol.printable(hello.host), guest.wire, region, buffers)
+
+    def _refusal(self, hello: protocol.Hello) -> str | None:
+        """The reason why an authenticated worker is rejected; None if it is accepted."""
+        difference = self._hello.difference(hello)
+        if difference is not None:
+            self._lost.add(hello.worker, protocol.printable(hello.host), REJECTED, difference)
+            return difference
+        return f"worker {hello.worker} is connected already" if self._connected(hello.worker) else None
 
     def _reject(self, guest: Guest, reason: str, who: str | None = None) -> None:
         log.warning("rejected %s: %s", who or f"a client at {guest.address}", reason)

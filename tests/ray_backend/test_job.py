@@ -41,21 +41,10 @@ def head(short: Path) -> Iterator[tuple[str, dict[str, str]]]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     clean |= {"RAY_AUTH_TOKEN": secrets.token_hex(32), "PYTHONPATH": os.pathsep.join(sys.path)}
     port, dashboard, agent = free_ports(3)
-    words = ["--port", port, "--dashboard-port", dashboard, "--dashboard-agent-listen-port", agent]
-    words += [
-        "--min-worker-port",
-        "0",
-        "--max-worker-port",
-        "0",
-        "--num-cpus",
-        "2",
-        "--disable-usage-stats",
-        "--temp-dir",
-        str(short / "r"),
-        "--block",
-    ]
+    flags = f"--port {port} --dashboard-port {dashboard} --dashboard-agent-listen-port {agent} --min-worker-port 0"
+    flags += f" --max-worker-port 0 --num-cpus 2 --disable-usage-stats --temp-dir {short}/r --block"
     with (short / "log").open("w") as log:
-        process = subprocess.Popen([RAY, "start", "--head", *words], env=clean, stdout=log, stderr=log)
+        process = subprocess.Popen([RAY, "start", "--head", *flags.split()], env=clean, stdout=log, stderr=log)
     try:
         yield port, {**clean, "RAY_AUTH_MODE": "token", "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{dashboard}"}
     finally:
