@@ -1,6 +1,5 @@
 """A connection to a server: authenticated, and accepted by it."""
 
-import logging
 import select
 import time
 
@@ -9,8 +8,6 @@ from ddmlp.errors import ClusterError
 from ddmlp.transport import protocol
 from ddmlp.transport.frames import FrameSocket
 from ddmlp.transport.handshake import Handshake
-
-log = logging.getLogger(__name__)
 
 
 class ServerLink:

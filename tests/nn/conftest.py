@@ -1,4 +1,4 @@
-"""Fixtures of these tests."""
+"""A package of kernels, for the tests of the compiler and of its cache."""
 
 import sys
 from collections.abc import Iterator

@@ -162,7 +162,7 @@ def test_refused(wrong, size, target):
 
 
 def test_gradient_overflows():
-    """Its terms are finite, and the rate is so small that the update would seem to be."""
+    """Its terms are finite, and with the small rate the update would seem to be finite, too."""
     case = plain(Shape(1, 1, 2), 300, [0, 300], density=1)
     case.pixels[...], case.labels[...], case.rates[...] = 255, 0, 1e-30
     weights = Weights(case.shape, case.stack[0])

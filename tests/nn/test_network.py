@@ -133,7 +133,7 @@ def test_sum_of_rows():
 
 @pytest.mark.parametrize("frozen", [True, False])
 def test_read_only_pixels(frozen):
-    """So they may be read-only, as in a mapped file, or not contiguous."""
+    """Pixels may be read-only, as in a mapped file, or not contiguous. They are not changed."""
     weights, pixels, labels = case(Shape(6, 5, 4), 8)
     expected = run(weights, pixels, labels)
     apart_ = np.zeros((8, 2, 6), np.uint8)[:, 1]

@@ -48,7 +48,7 @@ STACK = "*** StackTrace ***\n" + "frame\n" * 1000 + "Extension modules: numpy\n"
 
 @pytest.mark.parametrize("after", ["", STACK], ids=["", "frames"])
 def test_dies(after: str, started: Callable[..., DriverProcess]):
-    """As C++ ends it: the error has the last line that Ray has logged, whatever Python prints after it."""
+    """Ray's C++ aborts the process. The error has the line that Ray has logged, whatever Python prints after it."""
     words = f"begin\n[2026-11-28 11:38:48,803 C 31 32] client.cc:204: the raylet\x1b is gone\n{after}".encode()
     trainer = started(f"os.write(2, {words}); os.abort()")
     assert trainer.step == 7
@@ -106,7 +106,7 @@ time.sleep(600)"""
 
 
 def test_ends_with_parent(short: Path):
-    """The process that has started it is killed."""
+    """The driver ends if the process that has started it is killed."""
     code = f"""import os, subprocess, sys, threading
 if len(sys.argv) == 1:
     child = subprocess.Popen([sys.executable, {str(short / "code.py")!r}, str(os.getpid())], start_new_session=True)

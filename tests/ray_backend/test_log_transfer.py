@@ -81,7 +81,7 @@ def test_full(monkeypatch: pytest.MonkeyPatch, open_gate: threading.Event):
 
 
 def test_close_is_bounded(monkeypatch: pytest.MonkeyPatch, open_gate: threading.Event):
-    """Also if the server does not answer."""
+    """It takes a bounded time, even if the server does not answer."""
     monkeypatch.setattr(log_transfer, "MAX_RECORDS", 1)
     monkeypatch.setattr(log_transfer, "CLOSE_SECONDS", 0.05)
     handler = BufferedLog(lambda _: open_gate.wait())

@@ -1,4 +1,4 @@
-"""Socket pools, and what works for them: a small dataset, threads, and processes."""
+"""Socket pools, a small dataset, and threads and processes for the workers."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -54,7 +54,7 @@ def start():
 
 @pytest.fixture
 def timeouts(request):
-    """Those of the pool; see `impatient`."""
+    """The timeouts of the pool; see `impatient`."""
     return getattr(request, "param", Timeouts())
 
 

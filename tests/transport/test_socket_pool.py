@@ -119,7 +119,7 @@ def test_workers_never_answer(pool, dataset, kind):
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_only_waiting_counts(pool, dataset, monkeypatch, workers):
-    """An hour in which the pool tests the weights, or its machine sleeps, is not the workers' fault."""
+    """An hour in which the pool tests the weights, or its machine sleeps, does not count as silence of the workers."""
     links = [admit(pool, pool.addresses[0], dataset, index) for index in range(workers)]
     publish(pool)
     pool.submit(Unit(0, 0, Node(0, 4)))

@@ -1,4 +1,4 @@
-"""What a step sends, counted: messages, and bytes."""
+"""The numbers of messages and bytes that a step sends."""
 
 from ddmlp.config import Timeouts
 from ddmlp.transport.frames import FrameSocket
