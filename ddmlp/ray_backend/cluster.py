@@ -26,7 +26,10 @@ NEVER_AGAIN: dict[str, Any] = {"max_restarts": 0, "max_task_retries": 0}
 SHARES = 10_000  # of a CPU: the unit in which Ray counts
 EXIT, EXIT_CHARACTERS = "Worker exit type:", 400  # how Ray introduces the reason why a process ended
 NOT_MADE, COLOUR = "raised in its creation task", re.compile(r"\x1b\[[0-9;]*m")  # how Ray begins a traceback
-INSTALLED = "if this is at the start: every node needs this ddmlp, and the RAY_AUTH_MODE that its Ray was started with"
+INSTALLED = (
+    "if this happens at the start: every node needs this version of ddmlp, and the RAY_AUTH_MODE that its Ray was "
+    "started with"
+)
 
 # Ray reads these when it is imported: `uv run` among the ancestors of this process must not change how workers start;
 # no usage report; the variables of accelerators stay as they are.
@@ -98,7 +101,7 @@ class Cluster:
         return sum(node["Alive"] for node in self.ray.nodes())
 
     def share(self, workers: int) -> float:
-        """CPUs to reserve for each worker: at most 1, and at most as much as lets all fit on otherwise empty nodes."""
+        """CPUs to reserve for each worker: at most 1, and no more than lets all fit on otherwise empty nodes."""
         nodes = [round(cpus * SHARES) for cpus in self.cpus_by_node.values()]
         if sum(nodes) < workers:
             return 1.0 if not nodes else 1 / SHARES  # no node has that now
@@ -119,8 +122,8 @@ class Cluster:
 def connect(choice: Choice, *, dashboard: bool = False) -> Cluster:
     """Attach to a Ray, or start one here. This changes the environment of this process.
 
-    Raises ClusterError if Ray does not start, rejects this process, or has
-    no CPUs, and the errors of `ask_head`, `check_node` and `ray_folder`.
+    Raises ClusterError if Ray does not start, rejects this process, or has no CPUs, and the errors of `ask_head`,
+    `check_node` and `ray_folder`.
     """
     return _start(choice, dashboard=dashboard) if choice.own else _join(choice)
 

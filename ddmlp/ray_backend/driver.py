@@ -24,7 +24,7 @@ from ddmlp.training.job import Job
 
 log = logging.getLogger(__name__)
 
-CROWDED = 0.25  # CPUs a worker
+CROWDED = 0.25  # CPUs per worker, below which the user gets a warning
 LOOK_SECONDS = 0.25  # between checks that the parent process runs
 
 

@@ -148,7 +148,7 @@ class DriverProcess:
         return self._missing() or f"the driver of Ray has ended{self._last_words()}"
 
     def _was_killed(self) -> bool:
-        """Whether the driver ended by SIGKILL. This is not waiting for it: it must keep its id, see `_end`."""
+        """Whether the driver ended by SIGKILL. It is not reaped: its id must stay valid until `_end`."""
         if not hasattr(os, "waitid"):  # macOS, before Python 3.13
             return False
         peek = os.WEXITED | os.WNOHANG | os.WNOWAIT

@@ -72,7 +72,7 @@ class WorkerGroup:
             if not ready:
                 raise ClusterError(
                     f"{least - len(self._free)} of {'at least ' * self._job.elastic}{least} workers have not started, "
-                    f"and none has for {seconds:g} s: each needs {self._share:g} CPUs, and the cluster has "
+                    f"and no further one has for {seconds:g} s: each needs {self._share:g} CPUs, and the cluster has "
                     f"{self._cluster.room()}; free some, or ask for fewer --workers"
                 )
             self._ended(ready[0])
@@ -219,8 +219,7 @@ class WorkerGroup:
             self._ray.util.remove_placement_group(member.place)
 
     def _reject(self, member: _Member, error: DdmlpError | OSError) -> None:
-        """Handle a worker that could not work on its node, which gets no other. Raises the error if no worker is left,
-        nor a node for one."""
+        """Replace a worker that cannot work on its node. Raises its error if no worker and no other node are left."""
         member.node = member.node or self._cluster.node_of(member.actor)
         self._rejecting.add(member.node)
         self._reason = str(error)

@@ -163,5 +163,5 @@ class HandshakeListener:
 
 
 def _name(address: object) -> str:
-    """The address of a client in words: host and port; a Unix socket's has no name."""
+    """The address of a client in words: host and port, or this machine for a Unix socket."""
     return "{}:{}".format(*address[:2]) if isinstance(address, tuple) else "this machine"
