@@ -47,7 +47,7 @@ def write(path: Path, code: bytes) -> None:
     if not path.parent.is_dir():
         path.parent.unlink(missing_ok=True)
         path.parent.mkdir(0o700, exist_ok=True)
-        _forget(path.parent.parent)
+        _evict(path.parent.parent)
     if path.is_dir():
         shutil.rmtree(path)
     write_whole(path, _seal(path, code) + code)
@@ -82,8 +82,8 @@ def _private(folder: Path) -> bool:
     return found.st_uid == os.geteuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not replaceable
 
 
-def _forget(folder: Path) -> None:
-    """Remove the least recently used code. A process that uses it has loaded it already, or compiles it again."""
+def _evict(folder: Path) -> None:
+    """Evict the least recently used code. A process that uses it has loaded it already, or compiles it again."""
     kept = [each for each in folder.iterdir() if re.fullmatch("[0-9a-f]{64}", each.name)]
     kept.sort(key=lambda each: each.stat().st_mtime, reverse=True)
     for old in kept[KEEP:]:

@@ -49,11 +49,11 @@ INEXACT = re.compile(
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _tell(line: str) -> None:
+def _print_line(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-announce: Callable[[str], object] = _tell  # replace it if the user does not see standard error
+announce: Callable[[str], object] = _print_line  # replace it if the user does not see standard error
 
 
 def inlined(function: F) -> F:
@@ -159,7 +159,7 @@ class CodeFile(NullCache):  # type: ignore[misc]
         with suppress(Exception):  # whatever is wrong, compiling the kernel repairs it
             code = code_cache.read(self._path(context.codegen()))
             return CompileResult._rebuild(context, *pickle.loads(code))
-        _say_so()
+        _announce_once()
         return None
 
     def save_overload(self, _: Any, compiled: Any) -> None:
@@ -176,5 +176,5 @@ class CodeFile(NullCache):  # type: ignore[misc]
 
 
 @cache
-def _say_so() -> None:
+def _announce_once() -> None:
     announce("compiling the kernels, once")

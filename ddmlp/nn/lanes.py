@@ -118,12 +118,12 @@ def _lanewise(kinds: Sequence[Any], operate: Callable[..., Any]) -> Any:
 
     def build(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         pairs = zip(takes, arguments, strict=True)
-        return operate(builder, *(value if kind is lanes else _spread(builder, value) for kind, value in pairs))
+        return operate(builder, *(value if kind is lanes else _broadcast(builder, value) for kind, value in pairs))
 
     return lanes(*takes), build
 
 
-def _spread(builder: Any, scalar: Any) -> Any:
+def _broadcast(builder: Any, scalar: Any) -> Any:
     undefined = ir.Constant(VECTOR, ir.Undefined)
     first = builder.insert_element(undefined, scalar, ir.Constant(WORD, 0))
     return builder.shuffle_vector(first, undefined, ir.Constant(WORDS, [0] * LANES))

@@ -25,7 +25,7 @@ from ddmlp.training.job import Job
 log = logging.getLogger(__name__)
 
 CROWDED = 0.25  # CPUs per worker, below which the user gets a warning
-LOOK_SECONDS = 0.25  # between checks that the parent process runs
+POLL_SECONDS = 0.25  # between checks that the parent process runs
 
 
 class Message(NamedTuple):
@@ -91,7 +91,7 @@ def serve(connection: Connection) -> None:
 def end_with(parent: int) -> None:
     """Kill this process group once the process `parent` has ended."""
     while os.getppid() == parent:
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
     os.killpg(0, signal.SIGKILL)
 
 

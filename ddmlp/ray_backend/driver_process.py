@@ -32,7 +32,7 @@ STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 LOG_BYTES = 1 << 16  # at the end of the driver's output, which are searched for its last error
 # The line in which Ray's C++ says why it ends the process. Python prints many more lines after it.
 RAY_ERROR = re.compile(r"\[[-\d]+ [\d:,]+ [EFC] \d+ \d+\] (.*)")
-LOOK_SECONDS = 0.1  # between checks for signals and of Ray
+POLL_SECONDS = 0.1  # between checks for signals and of Ray
 
 
 class DriverProcess:
@@ -115,7 +115,7 @@ class DriverProcess:
         """The driver's next answer. Every wait for Ray is here, and bounded."""
         deadline = time.monotonic() + seconds
         while True:
-            if self._connection.poll(LOOK_SECONDS):
+            if self._connection.poll(POLL_SECONDS):
                 try:
                     kind, value = self._connection.recv()
                 except (EOFError, OSError):
@@ -152,7 +152,7 @@ class DriverProcess:
         if not hasattr(os, "waitid"):  # macOS, before Python 3.13
             return False
         peek = os.WEXITED | os.WNOHANG | os.WNOWAIT
-        deadline = time.monotonic() + LOOK_SECONDS  # it may still be ending
+        deadline = time.monotonic() + POLL_SECONDS  # it may still be ending
         while (status := os.waitid(os.P_PID, self._process.pid, peek)) is None and time.monotonic() < deadline:
             time.sleep(0.001)
         return status is not None and (status.si_code, status.si_status) == (os.CLD_KILLED, signal.SIGKILL)

@@ -68,7 +68,7 @@ class Kernels:
         for name in SOURCES:
             sys.modules.pop(name, None)
         self.announced.clear()
-        compiled._say_so.cache_clear()
+        compiled._announce_once.cache_clear()
         code_cache._digest.cache_clear()
         importlib.invalidate_caches()
         return importlib.import_module("kernels")
