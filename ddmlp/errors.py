@@ -93,7 +93,7 @@ def printable(text: str) -> str:
 
 
 @contextmanager
-def require_extra(extra: str, what: str = "this") -> Iterator[None]:
+def require_extra(extra: str, what: str) -> Iterator[None]:
     """A context for imports of packages that belong to an extra. Raises ConfigError if one is not installed.
 
     what: the flag or the function that needs the package, for the message.

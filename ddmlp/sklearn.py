@@ -17,7 +17,7 @@ from ddmlp.errors import require_extra
 from ddmlp.inference.model import Model
 from ddmlp.nn.weights import Weights
 
-with require_extra("sklearn"):
+with require_extra("sklearn", "ddmlp.sklearn"):
     from sklearn.base import BaseEstimator, ClassifierMixin
     from sklearn.utils import check_random_state
     from sklearn.utils.multiclass import check_classification_targets, unique_labels

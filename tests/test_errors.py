@@ -47,7 +47,7 @@ def test_extra_is_missing():
 
 
 def test_a_mistake_of_ours():
-    with pytest.raises(ModuleNotFoundError, match=r"ddmlp\.absent"), errors.require_extra("onnx"):
+    with pytest.raises(ModuleNotFoundError, match=r"ddmlp\.absent"), errors.require_extra("onnx", "--to"):
         import_module("ddmlp.absent")
 
 

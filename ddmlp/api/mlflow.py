@@ -41,7 +41,7 @@ class MLflow(Callback):
 
     def __init__(self, experiment: str = "ddmlp", *, tracking_uri: str | None = None, log_model: bool = False) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        with require_extra("mlflow"):
+        with require_extra("mlflow", "MLflow"):
             import mlflow
         self._mlflow, self._experiment, self._uri, self._log_model = mlflow, experiment, tracking_uri, log_model
         self._client: Any = None

@@ -130,9 +130,12 @@ def find_data(data: str | Path, *, follow: bool, own: bool = False) -> Path:
     path = Path(data)
     for part in () if follow else ("train",) if own else ("train", "test"):
         if not (path / part / NAME).exists():
+            if (path / NAME).exists():
+                raise ConfigError(f"{path} is one dataset; name by --data a folder with the datasets train/ and test/")
+            why = f"has no dataset {part}/" if path.exists() else "does not exist"
             raise ConfigError(
-                f"{path} has no dataset {part}/; name by --data a folder that `ddmlp convert` wrote; if the data of "
-                "the run have moved, their new folder"
+                f"{path} {why}; name by --data a folder that `ddmlp convert` wrote; if the data of the run have moved, "
+                "their new folder"
             )
     return path.resolve()
 

@@ -25,7 +25,7 @@ class TensorBoard(Callback):
     """
 
     def __init__(self) -> None:
-        with require_extra("tensorboard"):
+        with require_extra("tensorboard", "TensorBoard"):
             from ddmlp.runs.tensorboard import EventFiles
         self._kind = EventFiles
         self._files: EventFiles | None = None

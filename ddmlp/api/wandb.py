@@ -40,7 +40,7 @@ class WandB(Callback):
 
     def __init__(self, project: str = "ddmlp", *, mode: str | None = None, log_model: bool = False) -> None:
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-        with require_extra("wandb"):
+        with require_extra("wandb", "WandB"):
             import wandb
         self._wandb, self._project, self._log_model = wandb, project, log_model
         self._mode: Any = mode or os.environ.get("WANDB_MODE") or "offline"

@@ -1,6 +1,7 @@
 """The commands that continue a run, as its messages show them."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -50,5 +51,6 @@ def _called() -> list[str]:
     """The words before the flags, as the user wrote them."""
     words = sys.orig_argv[: len(sys.orig_argv) - len(sys.argv) + 1]
     if words and words[-1] in ("train", "ddmlp.train", "ddmlp.cli.train"):
-        return words
+        script = Path(words[1]).name == "ddmlp" and os.access(words[1], os.X_OK)  # run by its first line
+        return words[1:] if script else words
     return [interpreter(), "-m", "ddmlp.train"]  # it was called as a function

@@ -58,7 +58,7 @@ def main() -> None:
     data = test_data(args.model, args.data)
     found = evaluate(args.model, data)
     print(table(found.confusion, Manifest.read(dataset_folder(data)).class_names))
-    print(f"\nerror          {found.error:.2%} ({found.mistakes} of {found.rows} rows)")
+    print(f"\nerror          {found.error:.2%} ({found.mistakes:,} of {found.rows:,} rows)")
     print(f"cross-entropy  {found.cross_entropy:.4f} nats a row")
 
 

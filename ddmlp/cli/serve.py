@@ -54,7 +54,7 @@ def open_listener(host: str, port: int) -> socket.socket:
 
 def main(arguments: list[str] | None = None) -> None:
     args = parse(arguments)
-    with require_extra("serve"):
+    with require_extra("serve", "ddmlp serve"):
         import uvicorn
 
         from ddmlp.serving.app import application

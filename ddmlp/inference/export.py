@@ -73,7 +73,8 @@ def export(model: Model, to: str, *, float32: bool = False) -> bytes:
         raise ConfigError(f"--float32 requires --to onnx: a {to} file has only weights, which are float32")
     metadata = metadata_of(model)
     images = probe_images(model.image_shape)
-    with require_extra(to), np.errstate(over="ignore", invalid="ignore"):  # e^z may overflow to infinity; 1 / e^z is 0
+    # e^z may overflow to infinity; 1 / e^z is 0.
+    with require_extra(to, f"export to {to}"), np.errstate(over="ignore", invalid="ignore"):
         form = FLOAT32 if float32 else FORMATS[to]
         written = form.encode(model, metadata)
         probabilities, classes = form.compute(written, model, images)

@@ -143,7 +143,7 @@ class Run:
             if self.path.exists() and not self.path.is_dir():
                 raise RunError(f"{self.path} is a file, expected the folder of a run") from None
             why = "it has no config.json" if self.path.exists() else "the folder does not exist"
-            raise RunError(f"{self.path} holds no run: {why}; train without --resume to begin one") from None
+            raise RunError(f"{self.path} holds no run: {why}; begin one by `ddmlp train --run`") from None
 
     def require_arithmetic(self) -> Origin:
         """Read config.json. Raises RunError as `origin` does, and if this ddmlp would compute other bits."""

@@ -81,7 +81,7 @@ def test_no_test_data(arrays: Any, expected: ddmlp.Result, tmp_path: Path):
 @pytest.mark.parametrize(
     ("given", "error", "words"),
     [
-        ({"data": "none"}, ConfigError, ["none", "train/"]),
+        ({"data": "none"}, ConfigError, ["none does not exist", "--data"]),
         ({"data": 7}, ConfigError, ["int", "folder"]),
         ({"test": 7}, ConfigError, ["int"]),
         ({"data": (np.zeros((8, 2, 2)), np.zeros(8, int))}, DatasetError, ["float64", "0 to 255"]),

@@ -97,6 +97,13 @@ def test_only_a_stream_needs_no_test_data(tmp_path: Path):
         find_data(tmp_path, follow=False)
 
 
+@pytest.mark.parametrize(("name", "why"), [("nowhere", "nowhere does not exist"), ("train", "train is one dataset")])
+def test_not_the_folder_of_two_datasets(tmp_path: Path, name: str, why: str):
+    write(tmp_path / "train")
+    with pytest.raises(ConfigError, match=f"^{tmp_path}/{why}.*--data"):
+        find_data(tmp_path / name, follow=False)
+
+
 def test_trainer_here_is_closed(job: Job, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("ddmlp.runs.run.WRITER_SECONDS", 0.1)
     alone, notes = replace(job, workers=0), []

@@ -86,6 +86,16 @@ def test_as_the_user_called_it(called: list[str], monkeypatch: pytest.MonkeyPatc
     assert found == [*called, "--run", str(RUN), "--resume", "--workers", "2"]
 
 
+def test_console_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Its first line names its interpreter, which the user did not write."""
+    script = tmp_path / "ddmlp"
+    script.write_text("#!/there/python\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "orig_argv", ["/there/python", str(script), "train"])
+    monkeypatch.setattr(sys, "argv", [str(script)])
+    assert continuation._called() == [str(script), "train"]
+
+
 def test_called_as_a_function(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sys, "orig_argv", ["/there/python", "-m", "notebook"])
     assert continuation._called() == ["/there/python", "-m", "ddmlp.train"]

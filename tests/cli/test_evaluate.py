@@ -48,7 +48,7 @@ def test_simple(trained, data):
     assert second.stdout == first.stdout
     found = evaluate(load_weights(trained), Dataset(data / "test"))
     assert first.stdout == (
-        f"{table(found.confusion)}\n\nerror          {found.error:.2%} ({found.mistakes} of 1000 rows)\n"
+        f"{table(found.confusion)}\n\nerror          {found.error:.2%} ({found.mistakes} of 1,000 rows)\n"
         f"cross-entropy  {found.cross_entropy:.4f} nats a row\n"
     )
 

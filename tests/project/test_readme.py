@@ -155,6 +155,32 @@ def test_extras_are_listed():
     assert sorted(listed) == sorted(extras)
 
 
+def test_runs_begin_once():
+    """A reader who follows several pages begins no run in the folder of another."""
+    commands = re.findall(r"^ddmlp train .*--run runs/.*$", "\n".join(PAGES.values()), re.MULTILINE)
+    begun = [re.findall(r"--run (runs/[\w-]+)", command)[0] for command in commands if "--resume" not in command]
+    assert len(begun) == len(set(begun)) >= 6, sorted(begun)
+
+
+def test_extras_have_sizes():
+    """In MB: a download that is unpacked does not shrink."""
+    table = PAGES["docs/start.md"].split("## What to install")[1].split("\n## ")[0]
+    sizes = re.findall(r"^\| .* \| ([\d,]+) \| ([\d,]+) \|$", table, re.MULTILINE)
+    assert len(sizes) >= 12
+    assert all(int(download) <= int(disk.replace(",", "")) for download, disk in sizes)
+    assert f"{round(int(sizes[0][0]), -1)} MB to download, {sizes[0][1]} MB on disk" in (ROOT / "Makefile").read_text()
+
+
+def test_number_of_tests(request: pytest.FixtureRequest):
+    """That README shows; as `make test` runs it, about so many are collected."""
+    (shown,) = re.findall(r"^=+ (\d+) passed in", README, re.MULTILINE)
+    assert int(shown) > 1000
+    (marks,) = re.findall(r'^test:.*\n.* -m "(.*)"', (ROOT / "Makefile").read_text(), re.MULTILINE)
+    config = request.config
+    if config.option.markexpr == marks and config.args == config.getini("testpaths") and not config.option.keyword:
+        assert request.session.testscollected == pytest.approx(int(shown), rel=0.05)
+
+
 def test_guarantees_name_tests():
     named = set(re.findall(r"\btest_\w+\.py", PAGES["docs/guarantees.md"]))
     assert len(named) >= 10

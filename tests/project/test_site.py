@@ -63,6 +63,13 @@ def test_needs_no_network(tmp_path: Path):
     index = json.loads((tmp_path / "site" / "search" / "search_index.json").read_text())["docs"]
     assert len({entry["location"].partition("#")[0] for entry in index}) > 10
     assert not [entry for entry in index if entry["location"].startswith("repository/ddmlp/")]
+    assert {entry["location"].partition("#")[0] for entry in index if entry.get("boost", 1) < 1} == {"chaos.html"}
+
+
+def test_reference_names_each_once(hook: ModuleType):
+    names = re.findall(r"^::: (\S+)$", hook.reference(), re.MULTILINE)
+    assert names[0] == "ddmlp.fit"
+    assert len(names) == len(set(names)) >= 19
 
 
 def test_not_in_the_repository(hook: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -120,7 +120,7 @@ def test_bare(bare: Installed, said: str):
     """All that one process does."""
     assert "report.html" in said
     assert "verified" in bare.run("ddmlp", "verify", "run")
-    assert re.search(r"error +\d+\.\d\d% \(\d+ of 1000 rows\)", bare.run("ddmlp", "evaluate", "--model", "run"))
+    assert re.search(r"error +\d+\.\d\d% \(\d+ of 1,000 rows\)", bare.run("ddmlp", "evaluate", "--model", "run"))
     assert PHOTO.name in bare.run("ddmlp", "predict", "--model", "run", PHOTO)
     bare.run("ddmlp", "report", "run", "--out", "page.html")
     assert "</html>" in (bare.folder / "page.html").read_text()

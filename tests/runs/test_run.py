@@ -78,7 +78,7 @@ def test_not_begun_twice(run):
 def test_folder_without_run(tmp_path):
     with pytest.raises(RunError) as caught:
         Run(tmp_path).origin()
-    assert all(fact in str(caught.value) for fact in (str(tmp_path), "config.json", "--resume"))
+    assert all(fact in str(caught.value) for fact in (str(tmp_path), "config.json", "ddmlp train"))
 
 
 def test_not_a_folder(tmp_path):
