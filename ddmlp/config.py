@@ -210,7 +210,8 @@ class Timeouts:
     rows: float = 30.0  # until rows that another node has published are visible on this one
     # Ray, as the training process sees it.
     start: float = 180.0  # until Ray and a trainer on it are running
-    ray: float = 5.0  # without a connection to Ray's GCS or to the local raylet; then Ray counts as dead
+    ray: float = 5.0  # without Ray's GCS or the local raylet, whose process has ended; then Ray counts as dead
+    unreachable: float = 40.0  # without an answer from the machine of Ray's GCS; then it counts as lost
     driver: float = 1_800.0  # without an answer from the driver; then the run ends
     stop: float = 8.0  # for an answer after a signal
     close: float = 30.0  # until the driver has released everything

@@ -126,7 +126,8 @@ class DriverProcess:
                     case "log":
                         logging.getLogger(value.name).handle(value)
                     case "cluster":
-                        self._probe = RayProbe(*value, patience=self._timeouts.ray)
+                        bounds = self._timeouts
+                        self._probe = RayProbe(*value, patience=bounds.ray, unreachable=bounds.unreachable)
                     case "answer":
                         return value
                     case "error":
