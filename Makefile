@@ -31,7 +31,7 @@ train: $(VENV)/.installed-$(if $(filter 0,$(WORKERS)),run,ray)
 
 ## Run the tests, except those that take long or need more than Python.
 test: $(VENV)/.installed-dev
-	$(PYTEST) -m "not (slow or cluster or browser or mnist or bench)"
+	$(PYTEST) -m "not (slow or cluster or hosts or browser or mnist or bench)"
 
 ## Run all tests except those of make chaos and make bench-test, each property with more examples. DDMLP_MNIST=folder: on full MNIST, too.
 test-all: $(VENV)/.installed-dev

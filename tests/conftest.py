@@ -28,7 +28,12 @@ for name, examples in {"default": 25, "thorough": 300}.items():
     settings.register_profile(name, deadline=None, database=None, max_examples=examples)
 settings.load_profile("default")
 
-MARKERS = {"cluster": "ray", "browser": "browser", "mnist": "mnist"}  # by the fixture that a test uses
+MARKERS = {
+    "cluster": "ray",
+    "hosts": "hosts",
+    "browser": "browser",
+    "mnist": "mnist",
+}  # by the fixture that a test uses
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by marker, and given to processes by group
@@ -36,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for fixture in MARKERS.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(MARKERS[fixture])
-        if item.get_closest_marker("ray") or item.get_closest_marker("cluster"):
+        if any(map(item.get_closest_marker, ("ray", "cluster", "hosts"))):
             item.add_marker(pytest.mark.xdist_group("ray"))  # one process, so one Ray, and no two clusters at a time
 
 

@@ -1,4 +1,4 @@
-"""Everything that can die, at every moment that matters: python -m tests.chaos [matrix] [modes] [server] [lag] [soak]
+"""Everything that can die, at every moment that matters: python -m tests.chaos [PART ...]
 
 Prints tables in Markdown; exits with 1 if weights are not as promised, or a fault did not fire.
 """
@@ -20,6 +20,7 @@ from ddmlp.ray_backend.cluster import Cluster, connect
 from ddmlp.runs.run import Run
 from ddmlp.training.setup import build_trainer
 from tests.chaos.endurance import lag, server, soak
+from tests.chaos.hosts import hosts
 from tests.support.faults import ANY, Fault, faulty_on_ray, fired, timeouts_for
 from tests.support.runs import CONFIG, Row, begin, job, train, verified
 from tools import sample_mnist
@@ -133,7 +134,9 @@ def summary(rows: Sequence[Row]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="matrix|modes|server|lag|soak", help="what to do (default: all)")
+    parser.add_argument(
+        "parts", nargs="*", metavar="matrix|modes|server|lag|soak|hosts", help="what to do (default: all)"
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="write a page with the tables, too")
     parser.add_argument("--minutes", type=float, default=10.0, help="of the soak; half for a worker that lags, in "
                         "each mode (default: %(default)s)")  # fmt: skip
@@ -153,6 +156,7 @@ def main() -> int:
             "server": lambda: server(cluster, data, folder, args.seed),
             "lag": lambda: lag(cluster, data, folder, args.minutes * 30),
             "soak": lambda: soak(cluster, data, folder, args.minutes * 60, args.seed),
+            "hosts": lambda: hosts(data, folder / "hosts"),
         }
         rows: list[Row] = []
         print(HEAD)

@@ -17,7 +17,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 CLUSTER = ROOT / "cluster"
 SCRIPT = CLUSTER / "local.sh"
-FLAGS = {"--data", "--run", "--workers", "--resume", "--address", "--epochs"}
+FLAGS = {"--data", "--batch", "--run", "--workers", "--resume", "--address", "--epochs"}
 
 SETTINGS = ["--hidden", "16", "--batch", "150", "--epochs", "10", "--quiet"]
 

@@ -1,0 +1,57 @@
+"""Runs across hosts with slow and lossy links, on other processors, and with hosts that come and go."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import ddmlp
+from tests.support.helpers import elsewhere
+from tests.support.hosts import LONG, Hosts, training
+from tests.support.runs import verified
+
+LINKS = {"delay and loss": ("--delay", 5, "--loss", 1, "--rate", 100), "delay": ("--delay", 50)}
+
+
+def lost(hosts: Hosts) -> int:
+    """The number of packets that links have lost."""
+    return sum(int(each["lost"]) for each in hosts.links().values())
+
+
+@pytest.mark.parametrize("link", LINKS.values(), ids=LINKS)
+def test_simple(hosts: Hosts, data: Path, tmp_path: Path, link: tuple[object, ...]):
+    alone = ddmlp.fit(data, run=tmp_path / "alone", hidden=20, batch=150, microbatch=32, epochs=1)
+    hosts("link", "all", "all", *link)
+    before = lost(hosts)
+    with training(hosts, 1, data, tmp_path / "run", "--epochs", 1) as run:
+        assert run.ended() == 0, run.errors()
+    assert run.result["weights_sha256"] == alone.weights_sha256
+    assert min(run.result["answered"].values()) > 0, "each host has computed"
+    assert (lost(hosts) > before) == ("--loss" in link)
+
+
+def test_other_processor(hosts: Hosts, data: Path, tmp_path: Path):
+    """A host joins that computes as for an old processor, without fma; it works, and leaves again."""
+    run = tmp_path / "run"
+    with training(hosts, 1, data, run, *LONG, "--log-level", "info", workers="1:3") as found:
+        found.wait_for("^epoch 2/")
+        number = hosts("join", **elsewhere(), DDMLP_CACHE=str(tmp_path / "cache")).strip()
+        found.wait_for("a worker has joined: 3 running")
+        found.wait_for("^epoch ")
+        hosts("leave", number)
+        assert f"host{number}" in found.wait_for("^worker .* died")
+        found.wait_for("^epoch ")
+        found.interrupt()
+    assert any((tmp_path / "cache").iterdir()), "it has compiled kernels for its processor"
+    assert verified(run)
+
+
+def test_each_host_is_apart(hosts: Hosts, tmp_path: Path):
+    """What a host writes to /tmp and /dev/shm, the others do not see, but they see a shared folder."""
+    write = "echo here | tee /tmp/mine /dev/shm/mine $0/shared; hostname"
+    done = [hosts.on(number, ["bash", "-c", write, tmp_path], stdout=subprocess.PIPE) for number in (2,)]
+    assert [each.communicate()[0] for each in done] == ["here\nhost2\n"]
+    look = "ls /tmp/mine /dev/shm/mine; cat $0/shared; hostname"
+    other = hosts.on(3, ["bash", "-c", look, tmp_path], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert other.communicate()[0] == "here\nhost3\n"
+    assert not Path("/dev/shm/mine").exists()
