@@ -95,3 +95,12 @@ class Peer:
         self.wire.close()
         if self.region is not None:
             self.region.close()
+
+
+def why_ended(error: OSError | EOFError | ValueError) -> str:
+    """Why the connection of a worker has ended, in words."""
+    if isinstance(error, TimeoutError):  # of TCP: no acknowledgement, or no answer to its keepalive
+        return "its host does not answer any more"
+    if isinstance(error, OSError):
+        return f"its connection has ended: {error.strerror or error}"
+    return protocol.printable(str(error))

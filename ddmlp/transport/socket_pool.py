@@ -15,7 +15,7 @@ from ddmlp.training.worker_pool import EXITED, REJECTED, UNRESPONSIVE, PoolStats
 from ddmlp.transport import protocol
 from ddmlp.transport.connections import READ, WRITE, Connections
 from ddmlp.transport.lost_workers import LostWorkers
-from ddmlp.transport.peer import Peer
+from ddmlp.transport.peer import Peer, why_ended
 from ddmlp.transport.shared_memory import Region
 
 SLOTS = 3  # beyond those that open steps read: the version being written, and two for workers that are behind
@@ -213,7 +213,7 @@ class SocketWorkerPool:
                 try:
                     peer.send(unit, slot, weights)
                 except OSError as error:
-                    self._drop(peer, EXITED, f"its connection has ended: {error}")
+                    self._drop(peer, EXITED, why_ended(error))
                 else:
                     self._connections.note_active(peer)
 
@@ -233,7 +233,7 @@ class SocketWorkerPool:
             if events & READ:
                 gradient = peer.receive(asked)
         except (EOFError, OSError, ValueError) as error:
-            self._drop(peer, EXITED, protocol.printable(str(error)))
+            self._drop(peer, EXITED, why_ended(error))
         except DdmlpError as error:
             self._lost.check_failure(asked, peer.worker, peer.host, error, beside=peer.region is not None)
             self._drop(peer, REJECTED, str(error))

@@ -1,8 +1,10 @@
 """Workers that die, fail or send malformed messages: others get their units, or the run ends with the reason."""
 
+import errno
 import json
 import os
 import signal
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -226,3 +228,18 @@ def test_failure_of_any_name(pool, dataset, name):
     with pytest.raises(ClusterError, match=r"worker 7 on here rejected: words;"):
         Training(pool, 1).run()
     link.close()
+
+
+@pytest.mark.parametrize("number", [errno.ETIMEDOUT, errno.ECONNRESET])
+def test_connection_breaks(pool, dataset, monkeypatch, number):
+    """The reason tells a silent host from one that has closed the connection."""
+    client = admit(pool, pool.addresses[1], dataset, 0)
+    (peer,) = pool._peers.values()
+    monkeypatch.setattr(peer, "receive", mock.Mock(side_effect=OSError(number, os.strerror(number))))
+    client.close()
+    pool.gather(1_000, 0.1)
+    (lost,) = pool.stats.newest_lost
+    assert ("not answer" in lost.reason, "Connection reset" in lost.reason) == (
+        number == errno.ETIMEDOUT,
+        number == errno.ECONNRESET,
+    )
