@@ -45,7 +45,7 @@ portability: $(VENV)/.installed-dev
 bench-test: $(VENV)/.installed-dev
 	$(PYTEST) -m bench
 
-## Kill and stop everything at every moment that matters, for an hour; docs/chaos.md is its output.
+## Kill and stop everything at every moment that matters, and cut networks, for over an hour; docs/chaos.md is its output.
 chaos: $(VENV)/.installed-dev
 	$(PYTEST) -m chaos
 	$(BIN)/python -m tests.chaos --out docs/chaos.md

@@ -45,9 +45,10 @@ class ServerLink:
             raise TimeoutError(f"no answer within {self._silence:g} s")
 
     def flush(self) -> None:
-        """Wait until everything is sent."""
+        """Wait until everything is sent. Raises TimeoutError if the server accepts nothing while it may be busy."""
         while self.wire.unsent:
-            self.writable.poll()
+            if not self.writable.poll(1000 * self._silence):
+                raise TimeoutError(f"the server has accepted nothing for {self._silence:g} s")
             self.wire.flush()
 
     def close(self) -> None:

@@ -50,7 +50,8 @@ PAGE = """# What `make chaos` has shown
 Written by it. Runs of 54 steps, or of some minutes, on 4,000 real digits; real processes, real signals. "As promised":
 the weights are those of an undisturbed run in one process, by their SHA-256; in the long runs, and in other modes, at
 every checkpoint, by `python -m ddmlp.verify`, which replays an asynchronous run in the order of its updates. "Fired":
-in how many of the runs the fault has really struck. What is promised is in [guarantees.md](guarantees.md).
+in how many of the runs the fault has really struck; for a cut between hosts, whether packets met it. What is promised
+is in [guarantees.md](guarantees.md).
 
 {summary}
 

@@ -9,7 +9,7 @@ import pytest
 from tests.support.hosts import Hosts, hosts_up, need_hosts
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def three_hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
     """Three hosts; their workers see the data, and the folders of the tests."""
     need_hosts()

@@ -18,9 +18,10 @@ from ddmlp.plan.plan import Plan
 from ddmlp.plan.reduction_tree import Node
 from ddmlp.training.worker import Worker
 from ddmlp.transport.client import run_worker
+from ddmlp.transport.frames import LONGEST
 from tests.support import sockets
 from tests.support.local_pool import LocalWorkerPool
-from tests.support.sockets import PLAN, SECONDS, SHAPE, Training, both_kinds, join, listening, work
+from tests.support.sockets import PLAN, SECONDS, SHAPE, Training, admit, both_kinds, join, listening, work
 
 
 class VerifyingWorker(Worker):
@@ -52,6 +53,23 @@ def test_processes(dataset, start, expected):
     for process in workers:
         process.join(20)
     assert [process.exitcode for process in workers] == [0, 0]
+
+
+@both_kinds
+def test_server_accepts_nothing(dataset, kind):
+    """A worker whose server does not read any more does not wait without end."""
+    with listening(dataset) as pool:
+        client = admit(pool, pool.addresses[kind], dataset, 0)
+        client._link._silence = 0.05
+        with pytest.raises(TimeoutError):
+            send_without_end(client)
+        client.close()
+
+
+def send_without_end(client):
+    while True:
+        client._wire.send(bytes(LONGEST))
+        client._link.flush()
 
 
 @both_kinds
