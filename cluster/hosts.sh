@@ -40,17 +40,17 @@ check() {
         die "this system permits no namespaces (unshare)"
 }
 
-# A command of the environment that ddmlp is installed in.
-find_tool() {
-    local found
-    found=$(command -v "$1") || found=$here/../.venv/bin/$1
-    [[ -x $found ]] || die "no '$1' on PATH nor in $(dirname "$here")/.venv/bin: activate the environment ddmlp is installed in"
-    realpath -s "$found"
+# The programs of the environment that ddmlp is installed in.
+programs() {
+    local ray
+    ray=$(command -v ray) || ray=$here/../.venv/bin/ray
+    [[ -x $ray ]] || die "no 'ray' on PATH nor in $(dirname "$here")/.venv/bin: activate the environment ddmlp is installed in"
+    dirname "$(realpath -s "$ray")"
 }
 
 started() { [[ -d $state && -O $state && ! -L $state && -f $state/token ]] || die "no hosts are started ($state)"; }
 
-ask() { "$(find_tool python)" "$here/links.py" "$state/switch" "$@"; }
+ask() { "$(programs)/python" "$here/links.py" "$state/switch" "$@"; }
 
 # The first process of a host; fails if the host is not there. The kernel may give a dead process's number to another.
 process() {
@@ -109,7 +109,7 @@ inside() {
     trap '' HUP INT QUIT TERM # they are for the command, whose status nsenter waits for
     # shellcheck disable=SC2016
     exec env -u RAY_AUTH_TOKEN RAY_ADDRESS="$head" RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$state/token" \
-        RAY_USAGE_STATS_ENABLED=0 PATH="$(dirname "$(find_tool ray)"):$PATH" \
+        RAY_USAGE_STATS_ENABLED=0 PATH="$(programs):$PATH" \
         nsenter --target "$pid" --net --mount --uts --ipc --pid \
         bash -c 'cd "$1" 2>/dev/null || cd /; shift
             exec env --default-signal=HUP,INT,QUIT,TERM "$@"' inside "$PWD" "$@"
@@ -125,7 +125,7 @@ node() {
 }
 
 start() {
-    local hosts=3 cpus=1 head_cpus= share=() i name
+    local hosts=3 cpus=1 head_cpus='' share=() i name
     while (($#)); do
         case $1 in
             --hosts | --cpus | --head-cpus)
@@ -141,7 +141,7 @@ start() {
     ((hosts > 0 && hosts <= 64)) || usage "--hosts $hosts: 1 to 64"
     [[ $state == /* && $state/ != /tmp/* ]] || usage "DDMLP_HOSTS_DIR must be an absolute path, not below /tmp: $state"
     check
-    find_tool ray >/dev/null
+    programs >/dev/null
     umask 077
     # The one step that only one of two simultaneous starts can win.
     mkdir "$state" 2>/dev/null || die "already started, or left over: $state exists; see 'hosts.sh status', 'hosts.sh stop'"
@@ -151,7 +151,7 @@ start() {
     printf '%s\n' "$(dirname "$here")" "${share[@]}" >"$state/shared"
     { echo 127.0.0.1 localhost; for i in {1..254}; do echo "$network.$i host$i"; done; } >"$state/names"
     head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n' >"$state/token"
-    setsid --fork "$(find_tool python)" "$here/switch.py" "$state/switch" </dev/null >"$state/log" 2>&1
+    setsid --fork "$(programs)/python" "$here/switch.py" "$state/switch" </dev/null >"$state/log" 2>&1
     for ((i = 0; i < 100; i++)); do
         [[ -S $state/switch ]] && break
         sleep 0.05
@@ -201,11 +201,11 @@ remove() {
     for number in $(numbers); do
         if pid=$(process "$number" 2>/dev/null); then kill -KILL "$pid"; fi
     done
-    pkill_switch
+    end_switch
     rm -rf --one-file-system -- "$state"
 }
 
-pkill_switch() {
+end_switch() {
     local each
     for each in /proc/[0-9]*; do
         if [[ $(tr '\0' ' ' 2>/dev/null <"$each/cmdline") == *"$here/switch.py $state/switch "* ]]; then

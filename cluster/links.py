@@ -14,6 +14,7 @@ import argparse
 import json
 import socket
 import sys
+from typing import NoReturn
 
 ANSWER_SECONDS = 10.0
 LAST_HOST = 254
@@ -27,11 +28,18 @@ def host(text: str) -> str:
     return text
 
 
-def value(text: str) -> float:
-    """A finite number, not below 0. Raises ValueError."""
+def number(text: str) -> float:
+    """A number that is not below 0. Raises ValueError."""
     if not 0 <= float(text) < 1e6:
         raise ValueError(text)
     return float(text)
+
+
+class OneLine(argparse.ArgumentParser):
+    """A parser whose errors have one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}; the beginning of hosts.sh lists the commands\n")
 
 
 def ask(path: str, command: dict[str, object]) -> str:
@@ -44,14 +52,14 @@ def ask(path: str, command: dict[str, object]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="hosts.sh", add_help=False)
+    parser = OneLine(add_help=False)
     parser.add_argument("path")
     parser.add_argument("command", choices=HOSTS)
     parser.add_argument("hosts", type=host, nargs="*", metavar="HOST")
     parser.add_argument("--process", type=int, default=0)
     parser.add_argument("--one-way", action="store_true")
     for name in ("--delay", "--loss", "--rate"):
-        parser.add_argument(name, type=value, default=0.0)
+        parser.add_argument(name, type=number, default=0.0)
     asked = vars(parser.parse_args())
     path, command = asked.pop("path"), asked["command"]
     if len(asked["hosts"]) not in HOSTS[command]:

@@ -179,12 +179,11 @@ class Switch:
         return self._table() if command == "links" else ""
 
     def _between(self, one: str, other: str) -> list[Link]:
-        """The links from one host to another; "all" is each connected one. Raises ValueError if there are none."""
+        """The links from one host to another; "all" is each connected one. Raises ValueError if one is not there."""
         ones, others = (self._devices if each == "all" else [int(each)] for each in (one, other))
-        found = [self.links[here, there] for here in ones for there in others if here != there]
-        if not found or not {*ones, *others} <= self._devices.keys():
-            raise ValueError(f"no link between hosts {one} and {other}; the hosts are {[*self._devices]}")
-        return found
+        if unknown := {*ones, *others} - self._devices.keys():
+            raise ValueError(f"no host {min(unknown)}; the hosts are {', '.join(map(str, self._devices))}")
+        return [self.links[here, there] for here in ones for there in others if here != there]
 
     def _table(self) -> str:
         rows: list[tuple[str, ...]] = [

@@ -71,6 +71,15 @@ def test_bad_arguments(tmp_path: Path, words: tuple[str, ...], complaint: str):
     assert not (tmp_path / "s").exists()
 
 
+@pytest.mark.parametrize(
+    "words", [("cut", "1"), ("cut", "1", "255"), ("link", "1", "2", "--loss", "-1"), ("heal", "1")]
+)
+def test_bad_links(tmp_path: Path, words: tuple[str, ...]):
+    program = [sys.executable, SCRIPT.with_name("links.py"), tmp_path / "switch", *words]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+
+
 def test_nothing_started(tmp_path: Path):
     done = hosts("stop", state=tmp_path / "s")
     assert (done.returncode, done.stderr.count("\n")) == (0, 1)
