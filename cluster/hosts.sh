@@ -188,6 +188,12 @@ join() {
     echo "$number"
 }
 
+leave() {
+    process "$1" >/dev/null
+    (inside "$1" ray stop) >>"$state/$1/ray.log" 2>&1 || { tail -n 5 "$state/$1/ray.log" >&2; die "the Ray of host $1 did not end"; }
+    say "host $1 has left"
+}
+
 # Cut first, so that no connection is closed.
 kill_host() {
     local pid
@@ -233,7 +239,7 @@ case $command in
         ;;
     link | cut | heal | links) started; ask "$command" "$@" ;;
     join | status) started; "$command" "$@" ;;
-    leave) started; inside "${1:-}" ray stop ;;
+    leave) started; leave "${1:-}" ;;
     kill) started; kill_host "${1:-}" ;;
     stop)
         [[ -e $state ]] || { say "nothing to stop: no hosts are started ($state)"; exit 0; }
