@@ -11,6 +11,7 @@ SCHEDULES = ("constant", "linear", "inverse")
 ENDLESS = "inf"
 MAX_DELAY = 64  # versions of the weights; all of them are in memory and in every checkpoint
 MAX_WORKERS = 1024  # each is a process
+MAX_SERVERS = 64  # the same; each worker is connected to all
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@
     ├── TrainingError          training that cannot continue: values that are not finite, or missing gradients
     ├── MachineError           a machine that does not compute the same bits as all others
     └── ClusterError           Ray, an actor, or the messages between actors
+        └── ServerLostError    one of several servers has ended
 
 A message says what was found, what was expected, where, and what to do. The commands print it as one line.
 
@@ -81,6 +82,10 @@ class MachineError(DdmlpError):
 
 class ClusterError(DdmlpError):
     """Ray or an actor failed, or the messages between actors did."""
+
+
+class ServerLostError(ClusterError):
+    """One of several servers has ended, or the connection to it: all are restarted."""
 
 
 def printable(text: str) -> str:

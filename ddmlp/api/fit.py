@@ -24,6 +24,7 @@ def fit(
     test: Any = None,
     run: str | Path | None = None,
     workers: int | tuple[int, int] = 0,
+    servers: int = 1,
     address: str | None = None,
     dashboard: bool = False,
     init: Model | Weights | str | Path | None = None,
@@ -54,6 +55,8 @@ def fit(
         The folder of the run, a new one; by default runs/DATE-TIME.
     workers : int or (int, int)
         Worker processes on Ray, or the fewest and the most; 0: all is computed in this process.
+    servers : int
+        Processes that the weights are divided among, on the nodes of the cluster; 1: no division.
     address : str, optional
         The Ray to use: HOST:PORT, "local" for a new one, or "auto" for one that runs. By default RAY_ADDRESS, then the
         Ray that this program is connected to, then one of yours that runs here, then a new one.
@@ -119,6 +122,7 @@ def fit(
     """
     options = Options(
         workers=workers,
+        servers=servers,
         address=address,
         dashboard=dashboard,
         checkpoint_every=checkpoint_every,

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from ddmlp.config import Timeouts, check_workers, flag
+from ddmlp.config import MAX_SERVERS, Timeouts, check_workers, flag
 from ddmlp.errors import ConfigError
 
 
@@ -16,6 +16,8 @@ class Options:
     ----------
     workers : int or (int, int)
         Worker processes on Ray, or the fewest and the most; 0: all is computed in this process.
+    servers : int
+        Processes that the weights are divided among, on the nodes of the cluster; 1: no division.
     address : str, optional
         The Ray to use: HOST:PORT, "local" for a new one, or "auto" for one that runs.
     dashboard : bool
@@ -33,6 +35,7 @@ class Options:
     """
 
     workers: int | tuple[int, int] = 0
+    servers: int = 1
     address: str | None = None
     dashboard: bool = False
     checkpoint_every: int = 10_000
@@ -54,6 +57,10 @@ class Options:
         if not type(fewest) is type(most) is int:
             raise ConfigError(f"--workers is {self.workers!r}, expected a whole number or a pair of them")
         check_workers(fewest, most)
+        if type(self.servers) is not int or not 1 <= self.servers <= MAX_SERVERS:
+            raise ConfigError(f"--servers is {self.servers!r}, expected a whole number from 1 to {MAX_SERVERS}")
+        if most == 0 and self.servers > 1:
+            raise ConfigError(f"--servers is {self.servers}, expected 1 without workers: one process has all weights")
         if most == 0 and (self.address or self.dashboard):
             raise ConfigError("--address and --dashboard go with --workers 1 or more")
 

@@ -19,6 +19,7 @@ def resume(
     *,
     data: str | Path | None = None,
     workers: int | tuple[int, int] = 0,
+    servers: int = 1,
     address: str | None = None,
     dashboard: bool = False,
     epochs: int | None = None,
@@ -45,7 +46,7 @@ def resume(
         More epochs than the run has. Not with lr_schedule="linear", whose learning rate is 0 at the end.
     end : bool
         The run follows its data, and no more rows will arrive: train on the existing rows, and end.
-    workers, address, dashboard, callbacks, progress, checkpoint_every, keep, stop_after, report, idle_timeout
+    workers, servers, address, dashboard, callbacks, progress, checkpoint_every, keep, stop_after, report, idle_timeout
         See `fit`. They need not be those that the run was begun with.
 
     Returns
@@ -73,6 +74,7 @@ def resume(
     """
     options = Options(
         workers=workers,
+        servers=servers,
         address=address,
         dashboard=dashboard,
         checkpoint_every=checkpoint_every,

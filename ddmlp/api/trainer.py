@@ -66,6 +66,7 @@ def prepare_job(
         options.stop_after,
         options.idle_timeout,
         least=fewest,
+        servers=options.servers,
         timeouts=options.timeouts,
     )
     if init is not None and init.shape != job.shape(train):

@@ -28,6 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = parse(arguments)
     options = Options(
         workers=args.workers,
+        servers=args.servers,
         address=args.address,
         dashboard=args.dashboard,
         checkpoint_every=args.checkpoint_every,

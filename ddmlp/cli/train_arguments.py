@@ -89,6 +89,8 @@ def _parser() -> Parser:
     how = parser.add_argument_group("how it is computed")
     how.add_argument("--workers", type=_workers, default=(0, 0), metavar="N", help="Ray workers; 0: in this process; "
                      "MIN:MAX: as many as the cluster has room for at any time (default: 0)")  # fmt: skip
+    how.add_argument("--servers", type=int, default=1, metavar="K", help="with --workers, on several machines: "
+                     "processes that the weights are divided among (default: %(default)s)")  # fmt: skip
     how.add_argument("--address", help="HOST:PORT of the Ray to use; local: start a new one; auto: only one that is "
                      "running (default: RAY_ADDRESS, else your Ray on this machine, else a new one)")  # fmt: skip
     how.add_argument(

@@ -5,33 +5,34 @@ import os
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
-from threading import Thread
 from typing import Any, ClassVar
 
+from ddmlp.config import Timeouts
 from ddmlp.data.dataset import Dataset
 from ddmlp.errors import DdmlpError
 from ddmlp.nn.known_answer import KNOWN_ANSWER, answer, machine
 from ddmlp.nn.weights import Shape
 from ddmlp.plan.plan import Plan
-from ddmlp.ray_backend.log_transfer import BufferedLog
-from ddmlp.ray_backend.socket_folder import wait_for_owner
-from ddmlp.runs.log_files import LogFile, add_handler, logging_to
+from ddmlp.ray_backend.endpoint import Endpoint, ServerAddress
+from ddmlp.ray_backend.supervised import Supervised, add_log, remote_log
+from ddmlp.runs.log_files import LogFile, logging_to
 from ddmlp.runs.versions import versions
 from ddmlp.training.job import Job
 from ddmlp.training.report import Report
 from ddmlp.training.setup import build_trainer
+from ddmlp.training.slices import NOTHING_HERE
 from ddmlp.training.trainer import Trainer
 from ddmlp.training.worker import Worker
 from ddmlp.transport import protocol
 from ddmlp.transport.client import WorkerClient, run_worker
+from ddmlp.transport.slice_client import SliceClient
+from ddmlp.transport.slice_commands import SliceCommands
+from ddmlp.transport.slice_links import SliceLinks
 from ddmlp.transport.socket_pool import SocketWorkerPool
 
 log = logging.getLogger(__name__)
-
-BESIDE = "ping"  # the concurrency group of methods that run during another call
-LOG_SECONDS = 10.0  # until a record that the server does not write is given up
 
 
 def hello(worker: int, job: Job, dataset: Dataset) -> protocol.Hello:
@@ -51,20 +52,42 @@ def hello(worker: int, job: Job, dataset: Dataset) -> protocol.Hello:
     )
 
 
-class ServerActor:
-    """The trainer, in the process of the weights."""
+def patient(job: Job, dataset: Dataset) -> Timeouts:
+    """The timeouts of a coordinator: a worker has time for the transfer of the arrays to and from the
+    servers, which the coordinator does not see."""
+    timeouts = job.timeouts
+    transfer = 4 * job.shape(dataset.manifest).size / timeouts.bytes_per_second
+    return replace(timeouts, unresponsive=timeouts.unresponsive + 2 * transfer)
+
+
+class ServerActor(Supervised):
+    """The trainer, in the process of the weights; if there are several servers, of their coordinator."""
 
     trainer: Trainer
     pool: SocketWorkerPool
     run: Path
-    logs: dict[int, LogFile]  # of workers on other nodes, by their slots
+    logs: dict[str, LogFile]  # of actors on other nodes, by their names
     pool_options: ClassVar[dict[str, Any]] = {}  # of SocketWorkerPool, for tests
 
-    def start(self, job: Job, secret: bytes, addresses: Sequence[protocol.Address]) -> int:
+    def start(
+        self,
+        job: Job,
+        secret: bytes,
+        addresses: Sequence[protocol.Address],
+        *servers: Sequence[protocol.Address],
+    ) -> int:
         """Build the trainer; returns its position.
+
+        servers: the addresses of each server that has a slice of the weights; none: this process has the weights.
 
         The constructor does not do this, because an error there would reach the driver as the death of an actor.
         """
+
+        places = [ServerAddress.of(each) for each in servers]
+
+        def reach(dataset: Dataset, shape: Shape) -> SliceCommands:
+            reached = [place.reached(far=False) for place in places]
+            return SliceCommands(reached, secret, hello(-1, job, dataset), shape, job.timeouts)
 
         def connect(dataset: Dataset, _plan: Plan, shape: Shape) -> SocketWorkerPool:
             self.pool = SocketWorkerPool(
@@ -74,38 +97,22 @@ class ServerActor:
                 addresses,
                 capacity=job.queue_capacity,
                 window=job.window,
-                timeouts=job.timeouts,
+                timeouts=patient(job, dataset) if any(place.far for place in places) else job.timeouts,
                 **self.pool_options,
             )
             return self.pool
 
         self.run, self.logs = job.run, {}
-        add_handler(LogFile.of_run(job.run, "server"), job.log_level)
-        self.trainer = build_trainer(job, connect)
+        add_log(job, "server")
+        self.trainer = build_trainer(job, connect, reach if places else None)
         log.info("the server, process %d, begins at step %d", os.getpid(), self.trainer.step)
         return self.trainer.step
 
-    def end_with(self, folder: Path) -> None:
-        """End this process once the owner of a folder of sockets has ended.
-
-        Ray also does so, but not if its GCS is dead; and until then no other process could resume the run.
-        """
-
-        def end() -> None:
-            wait_for_owner(folder)
-            os._exit(1)
-
-        Thread(target=end, daemon=True).start()
-
-    def ping(self) -> int:
-        """The number of the process. A separate thread answers, also during another call."""
-        return os.getpid()
-
-    def write_log(self, slot: int, record: logging.LogRecord) -> None:
-        """Write a record of a worker on another node, which cannot write to the run's folder."""
-        if slot not in self.logs:
-            self.logs[slot] = LogFile.of_run(self.run, f"worker-{slot}")
-        self.logs[slot].handle(record)
+    def write_log(self, name: str, record: logging.LogRecord) -> None:
+        """Write a record of an actor on another node, which does not reach the run's folder."""
+        if name not in self.logs:
+            self.logs[name] = LogFile.of_run(self.run, name)
+        self.logs[name].handle(record)
 
     def listen(self, address: protocol.Address) -> protocol.Address:
         return self.pool.listen(address)
@@ -121,20 +128,6 @@ class ServerActor:
 
     def checkpoint(self) -> Path:
         return self.trainer.checkpoint()
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """Where workers reach the server.
-
-    local, far: its address for workers on its node, and for others; secret: of the run, which the workers must know;
-    server: its actor, which writes the logs of workers on other nodes.
-    """
-
-    local: protocol.Address
-    far: protocol.Address | None
-    secret: bytes = field(repr=False)
-    server: Any = None
 
 
 class WorkerActor:
@@ -172,10 +165,7 @@ class WorkerActor:
         if not far:
             handler: logging.Handler = LogFile.of_run(job.run, f"worker-{slot}")
         else:
-            import ray
-
-            write = endpoint.server.write_log.options(concurrency_group=BESIDE)
-            handler = BufferedLog(lambda record: ray.get(write.remote(slot, record), timeout=LOG_SECONDS))
+            handler = remote_log(endpoint.server, f"worker-{slot}")
         with logging_to(handler, job.log_level):
             yield
 
@@ -186,9 +176,30 @@ class WorkerActor:
         address = endpoint.far if far else endpoint.local
         assert address is not None, "the server listens for other nodes before a worker there is sent to it"
         try:
-            client = self.client_class(address, endpoint.secret, hello(self._number, job, dataset), shape, job.timeouts)
+            client = self._connect(address, endpoint, hello(self._number, job, dataset), shape, job.timeouts, far=far)
         except ConnectionError as error:
             log.warning("%s", error)
             return str(error)
         run_worker(self.worker_class(dataset, job.plan(dataset.manifest), shape, job.timeouts), client)
         return f"the server has released worker {self._number}"
+
+    def _connect(
+        self,
+        address: protocol.Address,
+        endpoint: Endpoint,
+        hello: protocol.Hello,
+        shape: Shape,
+        timeouts: Timeouts,
+        *,
+        far: bool,
+    ) -> WorkerClient | SliceClient:
+        """Connect to the server, or to the coordinator and all servers."""
+        if not endpoint.servers:
+            return self.client_class(address, endpoint.secret, hello, shape, timeouts)
+        coordinator = self.client_class(address, endpoint.secret, hello, NOTHING_HERE, timeouts)
+        try:
+            places = [server.reached(far=far) for server in endpoint.servers]
+            return SliceClient(coordinator, SliceLinks(places, endpoint.secret, hello, shape, timeouts), shape)
+        except BaseException:
+            coordinator.close()
+            raise

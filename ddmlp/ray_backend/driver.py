@@ -63,6 +63,8 @@ def notes(job: Job, cluster: Cluster, *, dashboard: bool) -> Iterator[str]:
         yield f"dashboard: {cluster.dashboard} (its token: {os.environ['RAY_AUTH_TOKEN']})"
     if (share := cluster.share(job.fewest)) < 1:
         yield f"{job.fewest} workers share {cluster.cpus:g} CPUs: {share:g} each"
+    if job.servers > 1 and cluster.nodes == 1:
+        yield f"warning: {job.servers} servers on one machine are slower than one: arrays go through sockets"
     if share < CROWDED:
         yield "warning: with so few CPUs, workers are slower than one process, and each needs about 200 MB of memory"
 

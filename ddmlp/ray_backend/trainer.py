@@ -17,11 +17,14 @@ from typing import Any
 
 from msgspec import structs
 
-from ddmlp.errors import ClusterError
-from ddmlp.ray_backend.actors import BESIDE, Endpoint, ServerActor
+from ddmlp.errors import ClusterError, ServerLostError
+from ddmlp.ray_backend.actors import ServerActor
 from ddmlp.ray_backend.cluster import INSTALLED, NEVER_AGAIN, ActorLostError, Cluster, get_answer
+from ddmlp.ray_backend.endpoint import Endpoint
 from ddmlp.ray_backend.prometheus import RayMetrics
+from ddmlp.ray_backend.server_group import ServerGroup
 from ddmlp.ray_backend.socket_folder import SocketFolder
+from ddmlp.ray_backend.supervised import BESIDE
 from ddmlp.ray_backend.worker_group import CAUSES, WorkerGroup
 from ddmlp.runs.events import Event, Lost
 from ddmlp.training.job import Job
@@ -41,6 +44,7 @@ class RayTrainer:
     """A trainer whose server and workers are actors; its methods are those of `Trainer`."""
 
     server_class = ServerActor
+    servers_class = ServerGroup
     group_class = WorkerGroup
 
     def __init__(self, job: Job, cluster: Cluster) -> None:
@@ -50,6 +54,7 @@ class RayTrainer:
         remote = cluster.ray.remote(concurrency_groups={BESIDE: 1})
         self._server_kind = remote(self.server_class)  # defined once: the driver keeps each definition
         self._folder = SocketFolder()
+        self._servers = self.servers_class(cluster, job, self._folder.path)
         self._server: Any = None
         self._process: Any = None  # the server's
         self._endpoint: Endpoint
@@ -62,7 +67,7 @@ class RayTrainer:
             self._group.start()
             self._connect(*starting)
             self._gather()
-        except ActorLostError as error:
+        except (ActorLostError, ServerLostError) as error:
             self.close()
             raise ClusterError(f"an actor has died: {error}; {INSTALLED}") from error
         except BaseException:
@@ -86,7 +91,7 @@ class RayTrainer:
         try:
             asked = self._server.checkpoint.remote()
             folder: Path = self._answer(asked)
-        except ActorLostError:
+        except (ActorLostError, ServerLostError):
             raise ClusterError("the server died before the checkpoint was written") from None
         return folder
 
@@ -95,6 +100,7 @@ class RayTrainer:
         if self._server is not None:
             self._ray.kill(self._server)
             self._server = None
+        self._servers.close()
         self._group.close()
         self._folder.remove()
 
@@ -121,15 +127,17 @@ class RayTrainer:
         again."""
         while True:
             try:
+                self._servers.check()
                 return self._answer(getattr(self._server, method).remote(*arguments))
-            except ActorLostError as error:
+            except (ActorLostError, ServerLostError) as error:
                 self._restart_server(error)
 
     def _answer(self, asked: Any) -> Any:
         """The server's answer to the call `asked`; see `get_answer`. A server that does not answer a ping either, or
         is silent for too long, is killed."""
         timeouts, begin = self._job.timeouts, time.monotonic()
-        while not self._group.watch(asked, SILENT_SECONDS):
+        while not self._group.watch(asked, SILENT_SECONDS, self._servers.lives):
+            self._servers.check()
             if self._ray.wait([self._process], timeout=0)[0]:
                 ping = self._server.ping.options(concurrency_group=BESIDE).remote()
                 bound = timeouts.server if self._group.watch(ping, timeouts.ping) else 0.0
@@ -165,7 +173,8 @@ class RayTrainer:
         endpoint = Endpoint(
             str(self._folder.path / f"server-{self._started}"), None, secrets.token_bytes(32), self._server
         )
-        return self._server.start.remote(self._job, endpoint.secret, [endpoint.local]), endpoint
+        servers = self._servers.start(endpoint.secret, self._server, self._started)
+        return self._server.start.remote(self._job, endpoint.secret, [endpoint.local], *servers), endpoint
 
     def _connect(self, starting: Any, endpoint: Endpoint) -> None:
         """Wait until the server has started, and send the workers to it."""
@@ -173,13 +182,14 @@ class RayTrainer:
         if step > self._began:
             self._since_checkpoint = 0
         self._began = self.step = step
-        self._endpoint = endpoint
-        self._group.connect_to(endpoint)
+        self._endpoint = replace(endpoint, servers=self._servers.addresses())
+        self._group.connect_to(self._endpoint)
 
     def _restart_server(self, error: Exception) -> None:
         """Restart the server. It repeats the steps since the newest checkpoint: with the same bits, unless the run is
         asynchronous."""
         while True:
+            self._servers.raise_error()
             self._deaths += 1
             self._since_checkpoint += 1
             if self._since_checkpoint > self._job.max_deaths:
@@ -188,11 +198,12 @@ class RayTrainer:
                 ) from error
             log.warning("the server died, %d times since the last checkpoint: %s", self._since_checkpoint, str(error))
             self._ray.kill(self._server)
+            self._servers.close()  # the others have versions that the checkpoint does not have
             try:
                 self._connect(*self._start_server())
                 log.info("the server was restarted at step %d", self.step)
                 return
-            except ActorLostError as another:
+            except (ActorLostError, ServerLostError) as another:
                 error = another
 
     def _listen(self) -> Endpoint:

@@ -4,15 +4,16 @@ import logging
 import os
 import signal
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
 from ddmlp.errors import ClusterError, DdmlpError
-from ddmlp.ray_backend.actors import Endpoint, WorkerActor
+from ddmlp.ray_backend.actors import WorkerActor
 from ddmlp.ray_backend.cluster import NEVER_AGAIN, ActorLostError, Cluster, get_answer
+from ddmlp.ray_backend.endpoint import Endpoint
 from ddmlp.training.job import Job
 from ddmlp.training.worker_pool import EXITED, REJECTED, UNRESPONSIVE, LostWorker
 
@@ -84,12 +85,12 @@ class WorkerGroup:
             self._send(self._free[-1])
             self._free.pop()
 
-    def watch(self, asked: Any, seconds: float) -> bool:
-        """Wait for the answer to the call `asked`; returns whether it came in time. Meanwhile workers that die are
-        replaced, and placed workers start to work."""
+    def watch(self, asked: Any, seconds: float, others: Sequence[Any] = ()) -> bool:
+        """Wait for the answer to the call `asked`; returns whether it came in time, and before any to `others`.
+        Meanwhile workers that die are replaced, and placed workers start to work."""
         while True:
-            ready, _ = self._ray.wait([asked, *self._places, *self._calls], num_returns=1, timeout=seconds)
-            if not ready:
+            ready, _ = self._ray.wait([asked, *others, *self._places, *self._calls], num_returns=1, timeout=seconds)
+            if not ready or ready[0] in others:
                 return False
             if ready[0] is asked:
                 return True

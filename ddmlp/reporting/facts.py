@@ -84,6 +84,8 @@ def settings(summary: RunSummary) -> Facts:
     facts = {name: str(getattr(summary.config, name)) for name in TrainConfig.names()}
     if summary.workers is not None:
         facts["workers"] = str(summary.workers)
+    if summary.servers > 1:
+        facts["servers"] = str(summary.servers)
     facts |= {"data": str(summary.origin.data), "dataset sha256": summary.origin.dataset_sha256}
     return facts | (summary.result.versions if summary.result else {})
 

@@ -107,6 +107,11 @@ class RunSummary:
         return lines[-1].workers if any(line.gradients.blocked for line in lines) else 0
 
     @property
+    def servers(self) -> int:
+        """The number of servers; 1 if the run is unfinished."""
+        return self.result.servers if self.result else 1
+
+    @property
     def staleness(self) -> Counter[int]:
         """Number of updates by staleness."""
         return Counter(self.result.staleness.histogram) if self.result else self.records.staleness()
@@ -124,6 +129,8 @@ class RunSummary:
                 words += [flag(name), str(value)]
         if self.workers:
             words += ["--workers", str(self.workers)]
+        if self.servers > 1:
+            words += ["--servers", str(self.servers)]
         if self.result and not self.result.finished:
             words += ["--stop-after", str(self.step)]
         return shlex.join(words)

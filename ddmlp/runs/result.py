@@ -65,6 +65,8 @@ class RunResult(
         Workers that had to be replaced, by cause: exited, unresponsive, rejected. None if all is one process.
     workers
         The largest number of workers that the run could have; 0 if all is one process.
+    servers
+        The servers that the weights were divided among.
     seed
         The seed of the initial weights and of the order of rows.
     """
@@ -92,4 +94,5 @@ class RunResult(
     workers_lost: dict[str, Count] | None = None
     server_deaths: Count | None = None
     workers: Count
+    servers: Positive = 1
     seed: Annotated[int, Meta(ge=0)]

@@ -40,6 +40,8 @@ class Job:
     max_deaths : int
         The run fails after more deaths than this: of the server since the newest checkpoint, or of workers since the
         last step, on average per worker.
+    servers : int
+        The number of servers that the weights are divided among; 1: the process that applies the steps has them.
     timeouts : Timeouts
         The limits of all waits.
     log_level : int
@@ -56,6 +58,7 @@ class Job:
     idle_timeout: float = math.inf
     least: int | None = None
     max_deaths: int = 10
+    servers: int = 1
     timeouts: Timeouts = field(default_factory=Timeouts)
     log_level: int = logging.WARNING
 

@@ -47,7 +47,7 @@ class Recorder:
         checkpoints: CheckpointManager,
     ) -> None:
         """Open the test data. Raises DatasetError if they are missing or damaged."""
-        self._config, self._max_workers, self._run, self._data = job.config, job.workers, run, data
+        self._job, self._config, self._run, self._data = job, job.config, run, data
         self._loop, self._checkpoints = loop, checkpoints
         self._test = Dataset(job.test) if job.test else None
         if self._test:
@@ -153,7 +153,8 @@ class Recorder:
             reissued=stats.reissued,
             compared=stats.compared,
             versions=versions(),
-            workers=self._max_workers,
+            workers=self._job.workers,
+            servers=self._job.servers,
             seed=self._config.seed,
         )
 

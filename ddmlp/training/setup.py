@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from functools import partial
 
 from ddmlp.data.dataset import Dataset
+from ddmlp.errors import ConfigError
 from ddmlp.nn.known_answer import check_arithmetic
 from ddmlp.nn.optimizer import SGD
 from ddmlp.nn.weights import Shape
@@ -14,6 +15,7 @@ from ddmlp.runs.checkpoint import Checkpoint
 from ddmlp.runs.checkpoint_manager import CheckpointManager
 from ddmlp.runs.origin import Origin
 from ddmlp.runs.run import Run
+from ddmlp.training.coordinator import Coordinator, Servers
 from ddmlp.training.job import Job
 from ddmlp.training.local_steps import LocalSteps
 from ddmlp.training.loop import Loop
@@ -21,6 +23,7 @@ from ddmlp.training.nonfinite import nonfinite_error
 from ddmlp.training.parameter_server import ParameterServer
 from ddmlp.training.recorder import Recorder
 from ddmlp.training.schedule import Schedule
+from ddmlp.training.slices import NOTHING_HERE
 from ddmlp.training.step_loop import StepLoop
 from ddmlp.training.trainer import Trainer
 from ddmlp.training.training_data import TrainingData
@@ -29,12 +32,13 @@ from ddmlp.training.worker_pool import WorkerPool
 log = logging.getLogger(__name__)
 
 Connect = Callable[[Dataset, Plan, Shape], WorkerPool]
+Reach = Callable[[Dataset, Shape], Servers]
 
 
-def build_trainer(job: Job, connect: Connect | None = None) -> Trainer:
+def build_trainer(job: Job, connect: Connect | None = None, reach: Reach | None = None) -> Trainer:
     """Build a trainer at the run's newest checkpoint, or at the beginning of the run.
 
-    The errors of `connect` are passed on. After any error, everything that was opened is closed again.
+    The errors of `connect` and `reach` are passed on. After any error, everything that was opened is closed again.
 
     Parameters
     ----------
@@ -42,6 +46,8 @@ def build_trainer(job: Job, connect: Connect | None = None) -> Trainer:
         The settings and paths.
     connect : callable, optional
         Makes the worker pool; without it, everything is computed in this process.
+    reach : callable, optional
+        Connects to the servers that have the weights; without it, this process has them.
 
     Raises
     ------
@@ -60,7 +66,11 @@ def build_trainer(job: Job, connect: Connect | None = None) -> Trainer:
         data = TrainingData(job)
         stack.callback(data.close)
         manifest = data.dataset.manifest
-        pool = connect(data.dataset, data.plan, job.shape(manifest)) if connect else None
+        shape = job.shape(manifest)
+        servers = reach(data.dataset, shape) if reach else None
+        if servers:
+            stack.callback(servers.close)
+        pool = connect(data.dataset, data.plan, NOTHING_HERE if servers else shape) if connect else None
         if pool:
             stack.callback(pool.close)
         origin = Origin.from_manifest(job.config, job.data, manifest)
@@ -73,19 +83,34 @@ def build_trainer(job: Job, connect: Connect | None = None) -> Trainer:
         loop: Loop
         if pool:
             optimizer = SGD(job.config, start.state)
-            server = start_server(job, optimizer, start, pool)
-            loop = StepLoop(optimizer, schedule, server, pool, partial(nonfinite_error, data.dataset))
+            server = start_server(job, optimizer, start, pool, servers)
+            loop = StepLoop(optimizer, schedule, server, pool, partial(nonfinite_error, data.dataset), servers)
         else:
             loop = LocalSteps(job.config, data.dataset, data.plan, start)
         recorder = Recorder(job, run, data, loop, checkpoints)
         return Trainer(job, data, schedule, loop, recorder, stack.pop_all().close)
 
 
-def start_server(job: Job, optimizer: SGD, start: Checkpoint, pool: WorkerPool) -> ParameterServer:
-    """Start the server at the position of a checkpoint, and publish each version that later steps will read."""
+def start_server(
+    job: Job, optimizer: SGD, start: Checkpoint, pool: WorkerPool, servers: Servers | None = None
+) -> ParameterServer:
+    """Start the server at the position of a checkpoint, and publish each version that later steps will read.
+
+    servers: those that have the weights; None: this process has them. Raises ConfigError if they cannot update them.
+    """
+    if servers is not None and not optimizer.plain:
+        raise ConfigError(
+            f"{type(optimizer).__name__} keeps arrays between steps, which several servers do not: use one"
+        )
     versions = range(start.step - len(start.earlier), start.step + 1)
     for version, weights in zip(versions, [*start.earlier, start.weights], strict=True):
-        pool.reserve_weights(versions).flat[:] = weights.flat
+        buffer = pool.reserve_weights(versions)
+        if servers is None:
+            buffer.flat[:] = weights.flat
+        else:
+            servers.load(version, weights)
         pool.publish_weights(version)
     bound, in_order = job.config.bound, not job.config.asynchronous
+    if servers is not None:
+        return Coordinator(servers, pool.weights, optimizer, start.step, bound=bound, in_order=in_order)
     return ParameterServer(optimizer, start.step, pool.weights[start.step], bound=bound, in_order=in_order)

@@ -8,6 +8,7 @@ place of this loop.
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 from ddmlp.errors import TrainingError
 from ddmlp.nn.optimizer import SGD
@@ -21,6 +22,13 @@ from ddmlp.training.parameter_server import ParameterServer
 from ddmlp.training.schedule import Schedule
 from ddmlp.training.worker_pool import PoolStats, WorkerPool
 
+
+class Versions(Protocol):
+    """The weights of each version that may still be read."""
+
+    def __getitem__(self, version: int) -> Weights: ...
+
+
 # Makes the error that ends the run if a step that read these weights gives values that are not finite.
 Diagnose = Callable[[Plan, Update, Weights], TrainingError]
 
@@ -29,12 +37,21 @@ class StepLoop:
     """Begins steps, has their units computed, and applies each step once its gradients have arrived."""
 
     def __init__(
-        self, optimizer: SGD, schedule: Schedule, server: ParameterServer, pool: WorkerPool, diagnose: Diagnose
+        self,
+        optimizer: SGD,
+        schedule: Schedule,
+        server: ParameterServer,
+        pool: WorkerPool,
+        diagnose: Diagnose,
+        versions: Versions | None = None,
     ) -> None:
-        """Continue at the server's version. The pool must have all versions that later steps will read."""
+        """Continue at the server's version. The pool must have all versions that later steps will read.
+
+        versions: their weights, if the pool does not have them.
+        """
         self.waits = WaitTimes()
         self._optimizer, self._schedule, self._server, self._pool = optimizer, schedule, server, pool
-        self._diagnose = diagnose
+        self._diagnose, self._versions = diagnose, pool.weights if versions is None else versions
         self._to_submit: deque[Unit] = deque()  # units of open steps that are not submitted yet
 
     @property
@@ -45,7 +62,7 @@ class StepLoop:
     @property
     def weights(self) -> Weights:
         """The newest version."""
-        return self._server.weights
+        return self._versions[self.step]
 
     @property
     def stats(self) -> PoolStats:
@@ -59,7 +76,7 @@ class StepLoop:
 
     def snapshot(self) -> Checkpoint:
         """Everything that later steps depend on: a checkpoint without a header, whose arrays are not copied."""
-        earlier = [self._pool.weights[version] for version in self._schedule.versions_read(self.step)[:-1]]
+        earlier = [self._versions[version] for version in self._schedule.versions_read(self.step)[:-1]]
         return Checkpoint(self.weights, self.step, earlier=tuple(earlier), state=self._optimizer.state)
 
     def advance(self, plan: Plan, upto: int, deadline: float) -> list[Applied]:
@@ -112,6 +129,6 @@ class StepLoop:
         try:
             row_stats = server.apply_step(update.step, step_size, weights)
         except FloatingPointError:
-            raise self._diagnose(plan, update, pool.weights[update.read]) from None
+            raise self._diagnose(plan, update, self._versions[update.read]) from None
         pool.publish_weights(version + 1)
         return row_stats

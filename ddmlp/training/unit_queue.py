@@ -187,9 +187,14 @@ class UnitQueue:
     def _compare(self, gradient: Gradient) -> None:
         worker, digest = self._firsts[gradient.unit]
         if gradient.sha256() != digest:
-            raise TrainingError(
-                f"workers {worker} and {gradient.worker} computed different gradients of {gradient.unit}, from the "
-                f"same rows and weights: one of the two machines computes wrong values, and recent checkpoints may "
-                "have them; run `ddmlp verify` to find the correct ones"
-            )
+            raise different_gradients(gradient.unit, worker, gradient.worker)
         self.compared += 1
+
+
+def different_gradients(unit: Unit, first: int, second: int) -> TrainingError:
+    """The error for a unit of which two workers computed different gradients."""
+    return TrainingError(
+        f"workers {first} and {second} computed different gradients of {unit}, from the same rows and weights: one of "
+        "the two machines computes wrong values, and recent checkpoints may have them; run `ddmlp verify` to find the "
+        "correct ones"
+    )

@@ -24,6 +24,7 @@ class WeightStore:
         self._slots = [Weights(shape, buffer) for buffer in buffers or ()]
         self._versions = [-1] * len(self._slots)  # the version in each slot
         self._newest = self._reserved = 0  # numbers of slots
+        self.needed: Collection[int] = ()  # the versions that the last reserved buffer was none of
 
     def __getitem__(self, version: int) -> Weights:
         """The weights of a version that is still needed."""
@@ -40,6 +41,7 @@ class WeightStore:
         in place. Until `publish`, the buffer counts as the version that it held, so an update that fails must leave it
         unchanged.
         """
+        self.needed = needed
         for slot in chain([self._newest] if self._slots else [], range(len(self._slots))):
             if self._versions[slot] not in needed:
                 self._reserved = slot

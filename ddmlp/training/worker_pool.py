@@ -11,6 +11,11 @@ from ddmlp.training.weight_store import WeightStore
 EXITED, REJECTED, UNRESPONSIVE = "exited", "rejected", "unresponsive"  # why a worker was lost
 
 
+def name_of(worker: int) -> str:
+    """The name of a worker in words. A negative number is the coordinator's, at a server of a slice."""
+    return f"worker {worker}" if worker >= 0 else "the coordinator"
+
+
 @dataclass(frozen=True)
 class LostWorker:
     """A worker that a pool has lost or rejected.
@@ -34,7 +39,7 @@ class LostWorker:
     reason: str
 
     def __str__(self) -> str:
-        return f"worker {self.worker} on {self.host or 'an unknown host'} {self.cause}: {self.reason}"
+        return f"{name_of(self.worker)} on {self.host or 'an unknown host'} {self.cause}: {self.reason}"
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Protocol
 
 from ddmlp.config import Timeouts
 from ddmlp.errors import ClusterError, DdmlpError
@@ -24,8 +25,27 @@ log = logging.getLogger(__name__)
 SPIN_SECONDS = 0.002
 
 
+class Client(Protocol):
+    """A worker's end of the message path. Its `units` must be answered one by one, in order."""
+
+    def units(self) -> Iterator[tuple[Unit, Weights]]:
+        """Units and their weights as they arrive, until the server ends the stream or a connection ends."""
+
+    def gradient(self) -> Weights:
+        """The buffer for the gradient of the next answer."""
+
+    def answer(self, unit: Unit, row_stats: RowStats) -> None:
+        """Send the gradient in the buffer `gradient` as the answer to `unit`. Raises OSError."""
+
+    def fail(self, error: BaseException) -> None:
+        """Send the server the error that ends this worker."""
+
+    def close(self) -> None:
+        """End all connections."""
+
+
 class WorkerClient:
-    """A connection to the server. Its `units` must be answered one by one, in order."""
+    """A connection to the server: a `Client`."""
 
     def __init__(
         self, address: protocol.Address, secret: bytes, hello: protocol.Hello, shape: Shape, timeouts: Timeouts
@@ -119,7 +139,7 @@ class WorkerClient:
         self._link.close()
 
 
-def run_worker(worker: Worker, client: WorkerClient) -> int:
+def run_worker(worker: Worker, client: Client) -> int:
     """Answer units until there are no more; returns their number.
 
     An error is sent to the server, and raised as a `DdmlpError`.

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 
 from ddmlp.config import Timeouts
 from ddmlp.nn.weights import Shape
-from ddmlp.training.worker_pool import EXITED
+from ddmlp.training.worker_pool import EXITED, name_of
 from ddmlp.transport import protocol
 from ddmlp.transport.listener import HandshakeListener
 from ddmlp.transport.lost_workers import LostWorkers
@@ -70,7 +70,7 @@ class Connections:
         self.peers[peer.worker] = peer
         self._selector.register(peer.wire, READ, peer)
         peer.active = self.waited
-        log.info("worker %d on %s joined; %d connected", peer.worker, peer.host, len(self.peers))
+        log.info("%s on %s joined; %d connected", name_of(peer.worker), peer.host, len(self.peers))
         return True
 
     def note_active(self, peer: Peer) -> None:

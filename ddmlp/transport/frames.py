@@ -46,6 +46,11 @@ class FrameSocket:
         return self.socket.fileno()
 
     @property
+    def checksum(self) -> int:
+        """The checksum of the array that was received last."""
+        return self._checksum
+
+    @property
     def unsent(self) -> bool:
         """Whether data are left to `flush`."""
         return bool(self._outgoing)
@@ -62,7 +67,7 @@ class FrameSocket:
         """
         head = _HEAD.pack(len(frame), zlib.crc32(frame), 0 if array is None else checksum(array))
         self._outgoing.append(memoryview(head + frame))
-        if array is not None:
+        if array is not None and array.size:
             self._outgoing.append(array.data.cast("B"))
         self.flush()
 
@@ -110,7 +115,7 @@ class FrameSocket:
 
         Raises ValueError if the array is damaged.
         """
-        view = out.data.cast("B")
+        view = out.data.cast("B") if out.size else memoryview(b"")
         while self._received < len(view):
             try:
                 more = self.socket.recv_into(view[self._received :])

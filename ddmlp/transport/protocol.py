@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from ddmlp import errors
-from ddmlp.errors import ClusterError, DatasetError, DdmlpError, MachineError
+from ddmlp.errors import ClusterError, DatasetError, DdmlpError, MachineError, TrainingError
 from ddmlp.plan.reduction_tree import Node
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.messages import Unit
@@ -170,9 +170,9 @@ def pack_failure(error: BaseException) -> bytes:
 
 
 def unpack_failure(frame: bytes) -> DdmlpError:
-    """The error that a worker has reported, as a `DdmlpError`; raises ValueError if the frame is malformed."""
+    """The error that a worker, or a server of a slice, has reported; raises ValueError if the frame is malformed."""
     found = unpack(frame[1:], Failure)
-    kind = {each.__name__: each for each in (DatasetError, MachineError)}.get(found.error, ClusterError)
+    kind = {each.__name__: each for each in (DatasetError, MachineError, TrainingError)}.get(found.error, ClusterError)
     return kind(printable(found.message))
 
 

@@ -5,6 +5,7 @@ import time
 
 from ddmlp.config import Timeouts
 from ddmlp.errors import ClusterError
+from ddmlp.training.worker_pool import name_of
 from ddmlp.transport import protocol
 from ddmlp.transport.frames import FrameSocket
 from ddmlp.transport.handshake import Handshake
@@ -16,7 +17,7 @@ class ServerLink:
     def __init__(self, address: protocol.Address, secret: bytes, hello: protocol.Hello, timeouts: Timeouts) -> None:
         """Connect. Raises ClusterError if the server rejects the client, ConnectionError if it cannot be reached."""
         self._silence = timeouts.server
-        self._name = f"worker {hello.worker}" if hello.worker >= 0 else "the coordinator"
+        self._name = name_of(hello.worker)
         self._address = address
         try:
             self.wire = FrameSocket(protocol.connect(address, timeouts.handshake))

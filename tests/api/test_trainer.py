@@ -63,6 +63,17 @@ def test_workers_that_cannot_be(workers: tuple[int, int]):
         Options(workers=workers)
 
 
+@pytest.mark.parametrize(("servers", "workers"), [(0, 2), (65, 2), (-1, 2), (1.0, 2), (True, 2), (2, 0), (2, (0, 0))])
+def test_servers_that_cannot_be(servers: Any, workers: Any):
+    with pytest.raises(ConfigError, match="--servers"):
+        Options(servers=servers, workers=workers)
+
+
+def test_servers(folder: Path):
+    for options, servers in [(Options(), 1), (Options(workers=2, servers=64), 64)]:
+        assert prepare_job(CONFIG, folder, Run(folder / "run"), options)[0].servers == servers
+
+
 def test_run_is_an_absolute_path(folder: Path, monkeypatch: pytest.MonkeyPatch):
     """The server may have another working directory."""
     monkeypatch.chdir(folder)

@@ -7,7 +7,7 @@ import pytest
 
 from ddmlp.cli import train
 from ddmlp.cli.train import configure
-from ddmlp.cli.train_arguments import parse, streamed, workers_text
+from ddmlp.cli.train_arguments import flags_again, parse, streamed, workers_text
 from ddmlp.config import TrainConfig
 from tests.support.helpers import inside
 
@@ -37,6 +37,11 @@ def test_defaults():
 def test_workers_are_a_number_or_a_range(text: str, workers: tuple[int, int]):
     assert parse(["--workers", text]).workers == workers
     assert parse(["--workers", workers_text(workers)]).workers == workers
+
+
+def test_servers():
+    assert (parse([]).servers, parse(["--servers", "3"]).servers) == (1, 3)
+    assert flags_again(parse(["--servers", "3", "--workers", "2"])) == ["--workers", "2", "--servers", "3"]
 
 
 def test_a_range_is_shown_as_it_is_given():

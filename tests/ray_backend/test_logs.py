@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from ddmlp.config import TrainConfig
-from ddmlp.ray_backend.actors import Endpoint
 from ddmlp.ray_backend.cluster import Cluster
+from ddmlp.ray_backend.endpoint import Endpoint
 from ddmlp.ray_backend.trainer import RayTrainer
 from ddmlp.ray_backend.worker_group import WorkerGroup, _Member
 from ddmlp.runs.log_files import LogFile, logging_to

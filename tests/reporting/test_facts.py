@@ -1,6 +1,9 @@
 """The tables of the report."""
 
 import json
+from dataclasses import replace
+
+from msgspec import structs
 
 from ddmlp.config import TrainConfig
 from ddmlp.reporting import facts
@@ -30,6 +33,14 @@ def test_settings(runs):
     assert {*TrainConfig.names()} <= told.keys()
     assert (told["hidden"], told["workers"], told["dataset sha256"]) == ("16", "0", found["dataset_sha256"])
     assert told["numpy"] == found["versions"]["numpy"]
+
+
+def test_servers(runs):
+    summary = read_summary(runs / "plain")
+    assert "servers" not in facts.settings(summary)
+    several = replace(summary, result=structs.replace(summary.result, workers=4, servers=2))
+    assert facts.settings(several)["servers"] == "2"
+    assert several.command.endswith("--workers 4 --servers 2")
 
 
 def test_prequential(runs):

@@ -15,15 +15,21 @@ from typing import Any, ClassVar
 
 from ddmlp.config import Timeouts
 from ddmlp.ray_backend.actors import ServerActor, WorkerActor
+from ddmlp.ray_backend.server_group import ServerGroup
+from ddmlp.ray_backend.slice_actor import SliceActor
 from ddmlp.ray_backend.trainer import RayTrainer
 from ddmlp.ray_backend.worker_group import WorkerGroup
 from ddmlp.runs import arrays, checkpoint_manager, hash_chain
 from ddmlp.training import parameter_server, setup
+from ddmlp.training.coordinator import Coordinator
+from ddmlp.training.weight_slice import WeightSlice
 from ddmlp.training.worker import Worker
 from ddmlp.transport.client import WorkerClient
 
 ANY = -1  # the first worker that reaches the moment
 WORKER_MOMENTS = ("taken", "computed", "answered")
+SLICE = -2  # the first of several servers; the next one is SLICE - 1, and so on
+SLICE_MOMENTS = ("loaded", "begun", "half", "applied")
 SERVER_MOMENTS = ("begun", "half", "applied", "linked", "torn", "saved")
 
 
@@ -37,7 +43,7 @@ class Fault:
         kill (SIGKILL), stop (SIGSTOP), slow (later units take `seconds` longer), or corrupt (one bit of the answer is
         flipped, and later units are slow).
     worker : int or None
-        The worker's number, or ANY; None for the server.
+        The worker's number, or ANY; None for the server, or the coordinator of several; SLICE for the first of these.
     step : int
         The step.
     moment : str
@@ -56,7 +62,8 @@ class Fault:
 
     @property
     def mark(self) -> str:
-        return f"{self.kind}-{'server' if self.worker is None else self.worker}-{self.step}-{self.moment}"
+        victim = "server" if self.worker is None else self.worker
+        return f"{self.kind}-{victim}-{self.step}-{self.moment}"
 
 
 def fired(marks: Path, fault: Fault) -> bool:
@@ -67,7 +74,7 @@ class Faults:
     """The faults of one process."""
 
     def __init__(self, faults: Sequence[Fault], marks: Path, worker: int | None) -> None:
-        mine = {worker} if worker is None else {worker, ANY}
+        mine = {worker, ANY} if worker is not None and worker >= 0 else {worker}
         self.faults, self.marks = [fault for fault in faults if fault.worker in mine], marks
         self.slow = 0.0
 
@@ -160,10 +167,42 @@ def faulty_server(faults: Sequence[Fault], marks: Path) -> type[ServerActor]:
 
             written = arrays.whole_file
             setup.ParameterServer, checkpoint_manager.HashChain = FaultyServer, FaultyChain
+            setup.Coordinator = type("FaultyCoordinator", (Coordinator, FaultyServer), {})
             arrays.whole_file = whole_file
 
     FaultyServerActor.__name__ = FaultyServerActor.__qualname__ = "ServerActor"
     return FaultyServerActor
+
+
+def faulty_slice(faults: Sequence[Fault], marks: Path) -> type[SliceActor]:
+    """Return a class of servers of slices with these faults."""
+
+    class FaultySliceActor(SliceActor):
+        def start(self, job, secret, addresses, number, coordinator=None):
+            mine = Faults(faults, marks, SLICE - number)
+
+            class FaultySlice(WeightSlice):
+                def load(self, version, flat):
+                    super().load(version, flat)
+                    mine.at(version, "loaded")
+
+                def begin(self, step, read, microbatches):
+                    super().begin(step, read, microbatches)
+                    mine.at(step, "begun")
+
+                def add(self, unit, flat, worker, checksum):
+                    super().add(unit, flat, worker, checksum)
+                    mine.at(unit.step, "half")
+
+                def apply(self, step, step_size, keep):
+                    super().apply(step, step_size, keep)
+                    mine.at(step, "applied")
+
+            self.slice_class = FaultySlice
+            return super().start(job, secret, addresses, number, coordinator)
+
+    FaultySliceActor.__name__ = FaultySliceActor.__qualname__ = "SliceActor"
+    return FaultySliceActor
 
 
 def timeouts_for(faults: Sequence[Fault], timeouts: Timeouts | None = None) -> Timeouts:
@@ -188,4 +227,6 @@ class Torn:
 def faulty_on_ray(faults: Sequence[Fault], marks: Path) -> type[RayTrainer]:
     """Return a class of RayTrainers whose processes have these faults."""
     group = type("FaultyGroup", (WorkerGroup,), {"worker_class": faulty_worker(faults, marks)})
-    return type("FaultyTrainer", (RayTrainer,), {"server_class": faulty_server(faults, marks), "group_class": group})
+    servers = type("FaultyServers", (ServerGroup,), {"slice_class": faulty_slice(faults, marks)})
+    kinds = {"server_class": faulty_server(faults, marks), "servers_class": servers, "group_class": group}
+    return type("FaultyTrainer", (RayTrainer,), kinds)

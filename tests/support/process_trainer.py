@@ -17,14 +17,26 @@ from typing import Any
 
 from msgspec import structs
 
-from ddmlp.ray_backend.actors import Endpoint
+from ddmlp.errors import ServerLostError, TrainingError
+from ddmlp.ray_backend.endpoint import Endpoint, ServerAddress
 from ddmlp.training.job import Job
 from ddmlp.training.report import Report
-from tests.support.faults import Fault, faulty_server, faulty_worker, timeouts_for
+from tests.support.faults import Fault, faulty_server, faulty_slice, faulty_worker, timeouts_for
 
 FORK = multiprocessing.get_context("forkserver")
 FORK.set_forkserver_preload(["tests.support.faults"])
 TICK = 0.01  # seconds between checks for dead processes
+
+
+def _serve_slice(requests: Connection, *arguments: Any) -> None:
+    """Run the server of a slice until its coordinator has ended; send its addresses, and the error that ends it."""
+    job, secret, address, number, faults, marks = arguments
+    server = faulty_slice(faults, marks)()
+    requests.send(server.start(job, secret, [address], number))
+    try:
+        server.serve()
+    except TrainingError as error:
+        requests.send(error)
 
 
 def _serve(requests: Connection, faults: Sequence[Fault], marks: Path) -> None:
@@ -48,7 +60,7 @@ def _work(endpoints: Connection, number: int, job: Job, faults: Sequence[Fault],
 
 
 class ServerGone(Exception):
-    """The server's process is dead or does not answer."""
+    """The process of a server is dead or does not answer."""
 
 
 class _Process:
@@ -76,6 +88,7 @@ class ProcessTrainer:
         self._folder = tempfile.TemporaryDirectory(prefix="ddp", dir="/tmp")  # a socket's path must be short
         self._workers: dict[int, _Process] = {}
         self._server: _Process | None = None
+        self._slices: list[_Process] = []
         self._started = self._servers = 0
         self.deaths = {"worker": 0, "server": 0}
         self.step = self._start_server()
@@ -100,18 +113,28 @@ class ProcessTrainer:
         return folder
 
     def close(self) -> None:
-        for each in [*self._workers.values(), self._server]:
-            if each is not None:
-                each.kill()
+        for each in self._workers.values():
+            each.kill()
         self._workers.clear()
-        self._server = None
+        self._kill_servers()
         self._folder.cleanup()
 
     def _start_server(self) -> int:
         self._servers += 1
-        self._endpoint = Endpoint(f"{self._folder.name}/{self._servers}", None, secrets.token_bytes(32))
+        secret, address = secrets.token_bytes(32), f"{self._folder.name}/{self._servers}"
+        for number in range(self._job.servers if self._job.servers > 1 else 0):
+            arguments = self._job, secret, f"{address}-{number}", number, self._faults, self._marks
+            self._slices.append(_Process(_serve_slice, *arguments))
+        places = [each.pipe.recv() for each in self._slices]
+        self._endpoint = Endpoint(address, None, secret, servers=tuple(map(ServerAddress.of, places)))
         self._server = _Process(_serve, self._faults, self._marks)
-        return int(self._call("start", self._job, self._endpoint.secret, [self._endpoint.local]))
+        return int(self._call("start", self._job, secret, [address], *places))
+
+    def _kill_servers(self) -> None:
+        for each in [self._server, *self._slices]:
+            if each is not None:
+                each.kill()
+        self._server, self._slices = None, []
 
     def _start_worker(self) -> None:
         worker = _Process(_work, self._started, self._job, self._faults, self._marks)
@@ -126,10 +149,8 @@ class ProcessTrainer:
                 if self._server is None:
                     self._start_server()
                 return self._call(method, *arguments)
-            except ServerGone:
-                assert self._server is not None
-                self._server.kill()
-                self._server = None
+            except (ServerGone, ServerLostError):
+                self._kill_servers()
                 self.deaths["server"] += 1
 
     def _call(self, method: str, *arguments: Any) -> Any:
@@ -140,6 +161,7 @@ class ProcessTrainer:
             pipe.send((method, arguments))
             while not pipe.poll(TICK):
                 self._replace_workers()
+                self._check_slices()
                 if time.monotonic() > deadline:
                     raise ServerGone
             answer = pipe.recv()
@@ -148,6 +170,14 @@ class ProcessTrainer:
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    def _check_slices(self) -> None:
+        """Raise the error of a server of a slice, or ServerGone if one is dead."""
+        for each in self._slices:
+            if not each.process.is_alive():
+                with suppress(EOFError):
+                    raise each.pipe.recv()
+                raise ServerGone
 
     def _replace_workers(self) -> None:
         for number, worker in list(self._workers.items()):

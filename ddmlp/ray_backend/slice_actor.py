@@ -1,0 +1,65 @@
+"""The class of the Ray actors that have a slice of the weights each."""
+
+import logging
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from ddmlp.data.dataset import Dataset
+from ddmlp.errors import DdmlpError
+from ddmlp.nn.known_answer import check_arithmetic
+from ddmlp.nn.optimizer import SGD
+from ddmlp.ray_backend.actors import hello
+from ddmlp.ray_backend.supervised import Supervised, add_log
+from ddmlp.training.job import Job
+from ddmlp.training.slices import cut, slice_shape
+from ddmlp.training.weight_slice import WeightSlice
+from ddmlp.transport import protocol
+from ddmlp.transport.slice_server import SliceServer
+
+log = logging.getLogger(__name__)
+
+
+class SliceActor(Supervised):
+    """A server of a slice."""
+
+    slice_class = WeightSlice
+    _server: SliceServer | None = None
+    _error: Exception | None = None  # of `start`
+
+    def start(
+        self, job: Job, secret: bytes, addresses: Sequence[protocol.Address], number: int, coordinator: Any = None
+    ) -> list[protocol.Address]:
+        """Listen at the addresses; returns those bound. The host "" is that of this node.
+
+        number: which slice it has, from 0; coordinator: its actor, which writes the log if this is another node.
+        """
+        add_log(job, f"server-{number + 1}", coordinator)
+        try:
+            check_arithmetic()
+            dataset = Dataset(job.data / "train")
+            shape = slice_shape(cut(job.shape(dataset.manifest), job.servers)[number])
+            part = self.slice_class(shape, SGD(job.config))
+            places = [_on_this_node(address) for address in addresses]
+            self._server = SliceServer(part, shape, hello(-1, job, dataset), secret, places, job.timeouts)
+        except (DdmlpError, OSError) as error:
+            self._error = error
+            raise
+        log.info("server %d, process %d, has %d numbers", number + 1, os.getpid(), shape.size)
+        return self._server.addresses
+
+    def serve(self) -> None:
+        """Serve until the coordinator has ended. Raises the error of `start`, too: this call lasts as long as the
+        server."""
+        if self._error is not None:
+            raise self._error
+        assert self._server is not None, "it was started"
+        self._server.serve()
+
+
+def _on_this_node(address: protocol.Address) -> protocol.Address:
+    if isinstance(address, str) or address[0]:
+        return address
+    import ray
+
+    return str(ray.util.get_node_ip_address()), address[1]  # type: ignore[no-untyped-call]
