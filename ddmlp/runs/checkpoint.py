@@ -11,6 +11,7 @@ import numpy as np
 from msgspec import Struct
 
 from ddmlp.errors import RunError, printable
+from ddmlp.files import sync_folder
 from ddmlp.nn.weights import Weights
 from ddmlp.plan.row_audit import AuditState
 from ddmlp.runs.arrays import (
@@ -150,7 +151,9 @@ class Checkpoints:
 
     def save(self, checkpoint: Checkpoint, keep: int = KEEP) -> Path:
         """Write a checkpoint, delete all but the `keep` newest, and return its path. Raises OSError."""
-        self.folder.mkdir(exist_ok=True)
+        if not self.folder.exists():
+            self.folder.mkdir()
+            sync_folder(self.folder.parent)  # or all checkpoints would be lost with the name of their folder
         path = self.folder / f"step-{checkpoint.step:012d}.npz"
         save_checkpoint(path, checkpoint)
         for old in self.paths()[keep:]:

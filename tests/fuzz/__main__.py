@@ -5,10 +5,11 @@ a fault. An input depends only on its kind and its number: --first N --inputs 1 
 """
 
 import argparse
+import math
 import multiprocessing
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -17,20 +18,20 @@ from tests.fuzz.kinds import kinds
 from tests.fuzz.run import FAULT, OTHER, REFUSED, SAME, Outcome, one_kind
 
 
-def table(names: Iterable[str], numbers: range) -> bool:
-    """Fuzz each kind, and print a table; return whether there were no faults."""
+def table(names: Sequence[str], numbers: range, seconds: float) -> bool:
+    """Fuzz each kind, in all for at most `seconds`, and print a table; return whether there were no faults."""
     good = True
     columns = SAME, OTHER, REFUSED, FAULT
     print(f"| kind | {' | '.join(columns)} | inputs/s |\n| --- |{' --- |' * (len(columns) + 1)}", flush=True)
     for name in names:
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
             try:
-                outcome, seconds = pool.submit(one_kind, name, numbers).result()
+                outcome, took = pool.submit(one_kind, name, numbers, seconds / len(names)).result()
             except BrokenProcessPool:
-                outcome, seconds = Outcome(), 0.0
+                outcome, took = Outcome(), 0.0
                 outcome.fault(numbers[0], "the process died")
         cells = [f"{outcome.counts[column]:,}" for column in columns]
-        print(f"| {name} | {' | '.join(cells)} | {len(numbers) / seconds if seconds else 0:,.0f} |", flush=True)
+        print(f"| {name} | {' | '.join(cells)} | {outcome.counts.total() / took if took else 0:,.0f} |", flush=True)
         for fault in outcome.faults:
             print(f"{name}: {fault}", file=sys.stderr, flush=True)
         good = good and not outcome.counts[FAULT]
@@ -45,6 +46,9 @@ def main() -> None:
     parser.add_argument(
         "--first", type=int, default=0, metavar="N", help="number of the first input (default: %(default)s)"
     )
+    parser.add_argument(
+        "--seconds", type=float, default=math.inf, metavar="N", help="stop after this time (default: never)"
+    )
     parser.add_argument("kind", nargs="*", help="kinds to fuzz (default: all)")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -52,7 +56,7 @@ def main() -> None:
     if unknown := set(args.kind) - set(names):
         parser.error(f"unknown kinds {', '.join(sorted(unknown))}; expected some of {', '.join(names)}")
     numbers = range(args.first, args.first + args.inputs)
-    sys.exit(0 if table(args.kind or names, numbers) else 1)
+    sys.exit(0 if table(args.kind or names, numbers, args.seconds) else 1)
 
 
 if __name__ == "__main__":

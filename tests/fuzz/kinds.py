@@ -28,6 +28,7 @@ from ddmlp.runs.update_log import UpdateLog
 from tests.fuzz.kind import Kind, Meaning, of_file
 from tests.fuzz.messages import frames, requests
 from tests.fuzz.mutations import BYTES, JSON
+from tests.fuzz.verified import verified
 from tests.support.checkpoints import some
 from tests.support.events import progress, result
 from tests.support.streams import Sent, batch, stream
@@ -38,6 +39,7 @@ def kinds(folder: Path) -> Iterator[Kind]:
     yield from _data(folder)
     yield from _run(folder / "run")
     yield from _weights(folder)
+    yield from verified(folder / "verified")
     yield from requests()
     yield from frames()
 

@@ -1,6 +1,7 @@
 """Inputs from other processes: pictures, request bodies, and frames between ddmlp's own processes."""
 
 import io
+import select
 import socket
 import struct
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from ddmlp.plan.row_stats import RowStats
 from ddmlp.serving.uploads import read_images
 from ddmlp.training.messages import Unit
 from ddmlp.transport import protocol
+from ddmlp.transport.client import WorkerClient
 from ddmlp.transport.frames import FrameSocket
 from ddmlp.transport.handshake import Handshake
 from ddmlp.transport.peer import Peer
@@ -97,6 +99,21 @@ def frames() -> Iterator[Kind]:
         rest = content[ANSWER:].ljust(array.nbytes, b"\0")[: array.nbytes]
         return of_peer(packed(content[:ANSWER], np.frombuffer(rest, np.float32)))
 
+    weights = packed(protocol.pack_unit(unit, 1, array.nbytes), array) + packed(b"")
+
+    def of_server(sent: bytes) -> Meaning:
+        """The units that a worker receives until its connection ends."""
+        with _arriving(sent) as wire:
+            client = WorkerClient.__new__(WorkerClient)
+            client._wire, client._shared, client._weights = wire, False, [Weights(shape)]
+            client._readable = select.poll()
+            client._readable.register(wire, select.POLLIN)
+            found = [(each, weights.flat.tobytes()) for each, weights in client.units()]
+        if not found:
+            raise EOFError("the connection has ended without a unit")
+        return found
+
+    yield Kind("connection: units", [weights], of_server, sealed=True, refusals=(EOFError,))
     yield Kind("connection: answers with matching checksum", [answer + array.tobytes()], adapted, refusals=refusals)
 
 

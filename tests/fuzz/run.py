@@ -1,6 +1,7 @@
 """Reads changed contents of a kind of input, and counts the outcomes."""
 
 import gc
+import math
 import random
 import resource
 import tempfile
@@ -39,8 +40,8 @@ def changed(kind: Kind, number: int) -> tuple[bytes, bytes]:
     return good, mutate(draw, good, kind.changes)
 
 
-def fuzz(kind: Kind, numbers: range) -> Outcome:
-    """Read the inputs with these numbers.
+def fuzz(kind: Kind, numbers: range, seconds: float = math.inf) -> Outcome:
+    """Read the inputs with these numbers, as far as that takes no longer than `seconds`.
 
     A fault is an unexpected error, an error whose message is not one printable line, or a content that should have been
     rejected but was read with another meaning.
@@ -48,7 +49,10 @@ def fuzz(kind: Kind, numbers: range) -> Outcome:
     outcome = Outcome()
     meanings = {good: kind.read(good) for good in kind.good}
     warnings.simplefilter("ignore")
+    until = time.monotonic() + seconds
     for number in numbers:
+        if time.monotonic() > until:
+            break
         good, content = changed(kind, number)
         try:
             found = kind.read(content)
@@ -72,11 +76,11 @@ def fuzz(kind: Kind, numbers: range) -> Outcome:
     return outcome
 
 
-def one_kind(name: str, numbers: range) -> tuple[Outcome, float]:
+def one_kind(name: str, numbers: range, seconds: float = math.inf) -> tuple[Outcome, float]:
     """Fuzz a kind in this process; return the outcome and the seconds."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     memory = Path("/dev/shm")  # in memory, where writing files is much faster
     with tempfile.TemporaryDirectory(prefix="fuzz", dir=memory if memory.is_dir() else None) as folder:
         (kind,) = [kind for kind in kinds(Path(folder)) if kind.name == name]
         began = time.perf_counter()
-        return fuzz(kind, numbers), time.perf_counter() - began
+        return fuzz(kind, numbers, seconds), time.perf_counter() - began

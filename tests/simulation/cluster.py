@@ -1,0 +1,169 @@
+"""Stands in for Ray: starts the server and the workers of a run, restarts and replaces them, and applies faults."""
+
+import hashlib
+import itertools
+import random
+from dataclasses import replace
+from pathlib import Path
+
+from ddmlp.data.dataset import Dataset
+from ddmlp.runs.events import Saved
+from ddmlp.runs.origin import Origin
+from ddmlp.runs.result import RunResult
+from ddmlp.runs.run import Run
+from ddmlp.training.job import Job
+from ddmlp.training.report import Report
+from tests.simulation.scenario import Scenario, link_of
+from tests.simulation.scheduler import Process
+from tests.simulation.server import ServerProcess
+from tests.simulation.worker import Endpoint, WorkerProcess
+from tests.simulation.world import World
+
+LIMIT = 400.0  # seconds on the fake clock for the rest of the run, after the last fault
+SWITCHES = 50_000
+MOST = 6  # workers
+
+
+class Cluster:
+    """The processes of one run."""
+
+    def __init__(self, scenario: Scenario, dataset: Dataset, data: Path, folder: Path) -> None:
+        self.scenario = scenario
+        self.draw = draw = random.Random(f"schedule {scenario.seed}")
+        self.world = World(draw, folder, lambda _: link_of(draw))
+        self.scheduler, self.network = self.world.scheduler, self.world.network
+        self.world.ended = self._ended
+        self.dataset = dataset
+        self.job = Job(
+            scenario.config,
+            data,
+            folder,
+            scenario.workers,
+            scenario.checkpoint_every,
+            scenario.keep,
+            least=1,
+            timeouts=scenario.timeouts,
+        )
+        self.wanted = scenario.workers
+        self.endpoint: Endpoint | None = None
+        self.server: Process | None = None
+        self.serving: ServerProcess
+        self.workers: dict[int, Process] = {}
+        self.lost_hosts: set[str] = set()
+        self.stopping = False
+        self.result: RunResult | None = None
+        self.saved = -1  # the newest checkpoint that was reported
+        self.trace = hashlib.sha256()
+        self._numbers, self._hosts = itertools.count(), itertools.count(10)
+
+    def run(self) -> RunResult:
+        """Train to the end. Raises the error of a process, and Stuck if there is no end."""
+        run, scheduler = Run(self.job.run), self.scheduler
+        run.create(Origin.from_manifest(self.job.config, self.job.data, self.dataset.manifest))
+        self.world.disk.settle()
+        begun, faults = scheduler.now, self.scenario.faults
+        for when, kind in faults:
+            scheduler.at(begun + when, lambda kind=kind: self._fault(kind))
+        self._start()
+        last = max((when for when, _ in faults), default=0.0)
+        scheduler.run(lambda: self.result is not None and self.server is None, begun + last + LIMIT, SWITCHES)
+        self._close()
+        assert self.result is not None
+        return self.result
+
+    # ---- called by the server
+
+    def note(self, report: Report) -> None:
+        """Take a report: workers that do not answer are killed."""
+        self.trace.update(f"{self.scheduler.now} {report.step} {report.workers} {report.depth}\n".encode())
+        for event in report.events:
+            if isinstance(event, Saved):
+                self.note_saved(event.step)
+        for number in report.hung:
+            if (process := self.workers.get(number)) is not None:
+                self.scheduler.after(0.0, lambda process=process: self.world.kill(process))
+
+    def note_saved(self, step: int) -> None:
+        self.saved = max(self.saved, step)
+
+    def finish(self, result: RunResult | None) -> None:
+        """The server has closed everything, and ends."""
+        self.result = result
+        if result is None:
+            self.network.fired.add("stop")
+
+    # ---- for faults
+
+    def number(self) -> int:
+        """A number that no process has."""
+        return next(self._numbers)
+
+    def new_host(self) -> str:
+        return f"host-{next(self._hosts)}"
+
+    def start_worker(self, *, damaged: bool = False) -> None:
+        """Start a worker, unless there are enough. damaged: its host has a damaged copy of the data."""
+        if self.result is not None or (not damaged and len(self.workers) >= self.wanted):
+            return
+        number = self.number()
+        far = damaged or self.draw.random() < self.scenario.far
+        host = f"host-{self.draw.randrange(3)}" if far else "here"
+        if host in self.lost_hosts:
+            host = self.new_host()
+        if damaged:  # always this one: if units fail on two hosts, the run is at fault
+            host = "host with a damaged copy"
+        pace = self.scenario.paces[number % len(self.scenario.paces)]
+        work = WorkerProcess(
+            self.scheduler, self.job, self.dataset, lambda: self.endpoint, number, host, far, pace, damaged
+        )
+        process = self.scheduler.spawn(f"worker {number}", host, work.run)
+        if not damaged:
+            self.workers[number] = process
+
+    # ---- the rest
+
+    def _fault(self, kind: str) -> None:
+        from tests.simulation.faults import FAULTS
+
+        if self.result is None:
+            FAULTS[kind](self)
+
+    def _start(self) -> None:
+        """Begin or resume the run."""
+        self._start_server()
+        for _ in range(self.wanted):
+            self.scheduler.after(self.draw.random() * 0.05, self.start_worker)
+
+    def _start_server(self) -> None:
+        if self.server is None:
+            self.serving = ServerProcess(self, self.number())
+            self.server = self.scheduler.spawn("server", "here", self.serving.run)
+
+    def _ended(self, process: Process) -> None:
+        if process is self.server:
+            self.server = None
+            if self.stopping and self.result is None:
+                self._resume()
+            elif self.result is None:
+                self.scheduler.after(self.draw.random(), self._start_server)
+        for number, worker in [*self.workers.items()]:
+            if worker is process:
+                del self.workers[number]
+                self.scheduler.after(self.draw.random() * 0.5, self.start_worker)
+
+    def _resume(self) -> None:
+        """The command has ended; another one resumes the run, with another number of workers."""
+        self.stopping, self.endpoint = False, None
+        for process in [each for each in self.scheduler.processes if each.name.startswith("worker")]:
+            self.world.kill(process)
+        self.wanted = self.draw.randint(1, 4)
+        self.job = replace(self.job, workers=self.wanted)
+        self.scheduler.after(self.draw.random(), self._start)
+
+    def _close(self) -> None:
+        """Kill what is left, as the trainer does at the end. Nothing may be left open."""
+        for process in [*self.scheduler.processes]:
+            self.world.kill(process)
+        assert not self.network.sockets, f"sockets are left open: {len(self.network.sockets)}"
+        assert not self.network.listeners, "a listener is left open"
+        assert not self.world.memory.open, "shared memory is left open"

@@ -1,0 +1,85 @@
+"""The server's process: trains on a pool, reports, and ends with a result or when it is asked to stop."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ddmlp.data.dataset import Dataset
+from ddmlp.nn.weights import Shape
+from ddmlp.plan.plan import Plan
+from ddmlp.runs.run import Run
+from ddmlp.training.report import Report
+from ddmlp.training.setup import build_trainer
+from ddmlp.transport.socket_pool import SocketWorkerPool
+from tests.simulation.network import Address
+from tests.simulation.worker import Endpoint, hello
+
+if TYPE_CHECKING:
+    from tests.simulation.cluster import Cluster
+
+UNSENT = 2  # weights and messages that may wait to be sent to a worker
+
+
+class ServerProcess:
+    """What a server's process does, as a ServerActor and the session around it."""
+
+    def __init__(self, cluster: "Cluster", number: int) -> None:
+        self._cluster, self._number, self._job = cluster, number, cluster.job
+        self._secret = cluster.draw.randbytes(32)
+        self.pool: SocketWorkerPool
+        self.stopping: Callable[[], bool] = lambda: False
+
+    def run(self) -> None:
+        cluster, run = self._cluster, Run(self._job.run)
+        trainer = build_trainer(self._job, self._connect)
+        assert trainer.step >= cluster.saved, f"checkpoint {cluster.saved} was reported; {trainer.step} is the newest"
+        complaints = trainer._recorder._checkpoints.complaints
+        assert not complaints, f"a crash has damaged a file: {complaints}"
+        local, far = self.pool.addresses
+        cluster.endpoint = Endpoint(local, far, self._secret)
+        while not (self.pool.gather(1, 1.0) or cluster.stopping):
+            self._check()
+        while True:
+            report = trainer.advance(cluster.draw.choice((0.05, 0.2, 1.0)))
+            run.record(report.events)
+            self._check()
+            cluster.note(report)
+            if report.result is not None:
+                run.write_result(report.result)
+            elif cluster.stopping:
+                trainer.checkpoint()
+                cluster.note_saved(trainer.step)
+            else:
+                continue
+            trainer.close()
+            cluster.finish(report.result)
+            return
+
+    def _connect(self, dataset: Dataset, _plan: Plan, shape: Shape) -> SocketWorkerPool:
+        addresses: list[Address] = [f"/socket-{self._number}", ("server", 0)]
+        self.pool = SocketWorkerPool(
+            shape,
+            hello(-1, "here", self._job, dataset),
+            self._secret,
+            addresses,
+            capacity=self._job.queue_capacity,
+            window=self._job.window,
+            timeouts=self._job.timeouts,
+            cores=64,
+            time_slice=3,
+        )
+        return self.pool
+
+    def _check(self) -> None:
+        """What the server keeps in memory is bounded."""
+        pool = self.pool
+        stats, guests = pool.stats, pool._connections._listener._guests
+        assert stats.depth <= stats.high_water <= self._job.queue_capacity, "more units are open than the queue holds"
+        assert len(guests) <= 64, f"{len(guests)} handshakes are under way"
+        assert len(pool._queue._firsts) <= self._job.queue_capacity + 8, "too many answers wait for a second one"
+        array = pool._region.buffers[0].nbytes
+        for peer in pool._peers.values():
+            unsent = sum(map(len, peer.wire._outgoing))
+            assert unsent <= UNSENT * (array + 200), f"{unsent} bytes wait to be sent to worker {peer.worker}"
+
+
+__all__ = ["Report", "ServerProcess"]
