@@ -62,7 +62,8 @@ class ServerGroup:
         for number in range(self._job.servers):
             node = nodes[number % len(nodes)]
             here = node == self._cluster.here
-            there = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node, soft=False)
+            # Another node may be lost at this moment: then Ray takes the next best.
+            there = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node, soft=not here)
             actor = self._kind.options(num_cpus=0, scheduling_strategy=there, **NEVER_AGAIN).remote()
             ping = actor.ping.remote()
             addresses: list[Any] = [str(self._folder / f"server-{generation}-{number + 1}")] if here else []

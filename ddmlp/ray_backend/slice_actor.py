@@ -45,8 +45,9 @@ class SliceActor(Supervised):
         except (DdmlpError, OSError) as error:
             self._error = error
             raise
-        log.info("server %d, process %d, has %d numbers", number + 1, os.getpid(), shape.size)
-        return self._server.addresses
+        bound = self._server.addresses
+        log.info("server %d, process %d, has %d numbers and listens at %s", number + 1, os.getpid(), shape.size, bound)
+        return bound
 
     def serve(self) -> None:
         """Serve until the coordinator has ended. Raises the error of `start`, too: this call lasts as long as the

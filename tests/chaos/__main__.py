@@ -21,7 +21,7 @@ from ddmlp.runs.run import Run
 from ddmlp.training.setup import build_trainer
 from tests.chaos.endurance import lag, server, soak
 from tests.chaos.hosts import hosts
-from tests.support.faults import ANY, Fault, faulty_on_ray, fired, timeouts_for
+from tests.support.faults import ANY, SLICE, Fault, faulty_on_ray, fired, timeouts_for
 from tests.support.runs import CONFIG, Row, begin, job, train, verified
 from tools import sample_mnist
 
@@ -40,7 +40,16 @@ FAULTS = [  # kind, victim, moment, in words, at which steps
     ("kill", "server", "torn", "a checkpoint half written", POSITIONS),
     ("kill", "server", "saved", "a checkpoint written", POSITIONS),
 ]
+SLICE_FAULTS = [  # with several servers: one of them, their coordinator, or a worker
+    ("kill", "one of the servers", "loaded", "its slice of a checkpoint loaded", {0: "at the beginning"}),
+    ("kill", "one of the servers", "begun", "the step begun", STEPS),
+    ("kill", "one of the servers", "half", "a gradient added", STEPS),
+    ("kill", "one of the servers", "applied", "the step applied", STEPS),
+    ("stop", "one of the servers", "half", "a gradient added", {13: "mid-epoch"}),
+    *(fault for fault in FAULTS if fault[1] != "every worker"),
+]
 WORKERS = (1, 2, 3, 4)
+SERVERS = 2
 MODES = {"--delay 2": {"delay": 2}, "--staleness 3": {"staleness": 3}, "--staleness inf": {"staleness": "inf"}}
 MODE_WORKERS, MODE_STEPS = (3,), {13, 20, 26, 54}
 
@@ -65,23 +74,35 @@ Found = tuple[str, str, list[Path], int]  # what and when in words, the runs, an
 
 
 def trials(
-    cluster: Cluster, data: Path, folder: Path, config: TrainConfig, workers: Sequence[int], steps: Container[int]
+    cluster: Cluster,
+    data: Path,
+    folder: Path,
+    config: TrainConfig,
+    workers: Sequence[int],
+    steps: Container[int],
+    servers: int = 1,
 ) -> Iterator[Found]:
     """Runs with one fault each: each kind, at each moment that lies at one of `steps`, for each number of workers."""
     folder.mkdir()
-    moments = [(*fault, step, when) for *fault, at in FAULTS for step, when in at.items() if step in steps]
+    kinds = FAULTS if servers == 1 else SLICE_FAULTS
+    moments = [(*fault, step, when) for *fault, at in kinds for step, when in at.items() if step in steps]
     done = itertools.count(1)
     with bar(folder.name, "runs") as show:
         for kind, victim, moment, words, step, when in moments:
             paths, hits = [], 0
             for count in workers:
-                victims = {"server": [None], "worker": [ANY], "every worker": range(count)}[victim]
+                victims = {
+                    "server": [None],
+                    "one of the servers": [SLICE],
+                    "worker": [ANY],
+                    "every worker": range(count),
+                }[victim]
                 faults = [Fault(kind, number, step, moment) for number in victims]
                 path = folder / f"{count}-{victim}-{faults[0].mark}"
                 marks = path.with_suffix(".marks")
                 marks.mkdir()
                 begin(path, config, data)
-                given = job(data, path, count, config, timeouts=timeouts_for(faults))
+                given = job(data, path, count, config, servers=servers, timeouts=timeouts_for(faults))
                 train(faulty_on_ray(faults, marks)(given, cluster), path)
                 paths.append(path)
                 hits += all(fired(marks, fault) for fault in faults)
@@ -107,6 +128,16 @@ def modes(cluster: Cluster, data: Path, folder: Path) -> Iterator[Row]:
             fine = all(verified(path) for path in paths) and hits == len(paths)
             named = f"any of this, {flags}", f"{what}, {when}"
             yield Row(*named, listed(MODE_WORKERS), f"{hits} of {len(paths)}", fine)
+
+
+def servers(cluster: Cluster, data: Path, folder: Path) -> Iterator[Row]:
+    """The same with several servers, each run computed again."""
+    everywhere = STEPS.keys() | POSITIONS.keys()
+    found = trials(cluster, data, folder / "servers", CONFIG, MODE_WORKERS, everywhere, SERVERS)
+    for what, when, paths, hits in found:
+        fine = all(verified(path) for path in paths) and hits == len(paths)
+        named = f"any of this, --servers {SERVERS}", f"{what}, {when}"
+        yield Row(*named, listed(MODE_WORKERS), f"{hits} of {len(paths)}", fine)
 
 
 def listed(workers: Sequence[int]) -> str:
@@ -136,7 +167,7 @@ def summary(rows: Sequence[Row]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument(
-        "parts", nargs="*", metavar="matrix|modes|server|lag|soak|hosts", help="what to do (default: all)"
+        "parts", nargs="*", metavar="matrix|modes|servers|server|lag|soak|hosts", help="what to do (default: all)"
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="write a page with the tables, too")
     parser.add_argument("--minutes", type=float, default=10.0, help="of the soak; half for a worker that lags, in "
@@ -154,6 +185,7 @@ def main() -> int:
         parts: dict[str, Callable[[], Iterable[Row]]] = {
             "matrix": lambda: matrix(cluster, data, folder),
             "modes": lambda: modes(cluster, data, folder),
+            "servers": lambda: servers(cluster, data, folder),
             "server": lambda: server(cluster, data, folder, args.seed),
             "lag": lambda: lag(cluster, data, folder, args.minutes * 30),
             "soak": lambda: soak(cluster, data, folder, args.minutes * 60, args.seed),
