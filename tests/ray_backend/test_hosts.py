@@ -10,6 +10,8 @@ from tests.support.helpers import elsewhere
 from tests.support.hosts import LONG, Hosts, training
 from tests.support.runs import verified
 
+pytestmark = pytest.mark.timeout(240)  # the first test starts the hosts
+
 LINKS = {"delay and loss": ("--delay", 5, "--loss", 1, "--rate", 100), "delay": ("--delay", 50)}
 
 

@@ -8,6 +8,8 @@ import pytest
 from tests.support.hosts import LONG, Hosts, training
 from tests.support.runs import verified
 
+pytestmark = pytest.mark.timeout(240)  # the first test may start the hosts
+
 # The server and the driver are on host 1, a worker each on hosts 2 and 3.
 CUTS = {"both ways": ((1, 3), ("1", "3")), "to the server": ((3, 1), ("3", "1", "--one-way"))}
 
