@@ -40,7 +40,7 @@ def hosts(data: Path, folder: Path) -> Iterator[Row]:
 def links(data: Path, folder: Path) -> list[Row]:
     """Runs across slow and lossy links: the weights are those of one process."""
     command = [sys.executable, "-m", "ddmlp.train", "--data", data, *SETTINGS, "--epochs", "2", "--quiet"]
-    subprocess.run([*command, "--run", folder / "alone"], check=True)
+    subprocess.run([*command, "--run", folder / "alone"], check=True, stdout=subprocess.DEVNULL)
     rows = []
     with four_hosts(data, folder) as found:
         for number, link in enumerate(LINKS):
@@ -100,7 +100,7 @@ def worker_vanishes(data: Path, folder: Path) -> list[Row]:
         run.wait_for("a worker has joined")
         run.wait_for("^epoch ")
         run.interrupt()
-    return [row("the host of a worker", "vanishes", "another joins", run, dropped(found) > 0)]
+        return [row("the host of a worker", "vanishes", "another joins", run, dropped(found) > 0)]
 
 
 def driver_vanishes(data: Path, folder: Path) -> list[Row]:
