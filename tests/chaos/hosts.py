@@ -22,7 +22,7 @@ PAIRS = {
     "Ray's head from server and driver": ("1", "2"),
 }
 BRIEF = (3.0, 20.0)  # seconds
-EVER = 100.0  # seconds: by then Ray has given up the node, and ddmlp what it cannot reach
+LASTING = 100.0  # seconds: by then Ray has given up the node, and ddmlp what it cannot reach
 AT_A_TIME = 2  # trials, because they wait most of the time
 
 
@@ -31,7 +31,7 @@ def hosts(data: Path, folder: Path) -> Iterator[Row]:
     folder.mkdir()
     with ThreadPoolExecutor(AT_A_TIME) as pool:
         trials = [pool.submit(brief_cuts, data, folder, what) for what in PAIRS]
-        trials += [pool.submit(cut_for_ever, data, folder, what, way) for what in PAIRS for way in range(3)]
+        trials += [pool.submit(lasting_cut, data, folder, what, way) for what in PAIRS for way in range(3)]
         trials += [pool.submit(each, data, folder) for each in (links, worker_vanishes, driver_vanishes)]
         for trial in trials:
             yield from sorted(trial.result())
@@ -70,22 +70,22 @@ def brief_cuts(data: Path, folder: Path, what: str) -> list[Row]:
     return rows
 
 
-def cut_for_ever(data: Path, folder: Path, what: str, way: int) -> list[Row]:
+def lasting_cut(data: Path, folder: Path, what: str, way: int) -> list[Row]:
     """A cut that is never healed. The run continues without the other side, or ends with an error."""
-    path = folder / f"{'-'.join(PAIRS[what])}-{way}-ever"
+    path = folder / f"{'-'.join(PAIRS[what])}-{way}-lasting"
     with four_hosts(data, folder) as found, training(found, DRIVER, data, path, *LONG) as run:
         run.wait_for("^epoch 2/")
         words, before = cut(found, what, way)
-        end = time.monotonic() + EVER
+        end = time.monotonic() + LASTING
         while run.process.poll() is None and time.monotonic() < end:
             time.sleep(0.1)
-        seconds = EVER + time.monotonic() - end
+        seconds = LASTING + time.monotonic() - end
         if run.process.poll() is None:
             run.interrupt()
-            outcome = "for ever: continues"
+            outcome = "not healed: continues"
         else:
             assert run.ended() == 1
-            outcome = f"for ever: after {seconds:.0f} s {run.errors().splitlines()[0]}"
+            outcome = f"not healed: after {seconds:.0f} s {run.errors().splitlines()[0]}"
         return [row(what, words, outcome, run, dropped(found) > before)]
 
 
