@@ -209,6 +209,8 @@ class Timeouts:
     message: float = 5.0  # for a whole message; for an array over a network, plus the time that bytes_per_second gives
     bytes_per_second: float = 100_000.0  # the minimum rate over a network
     rows: float = 30.0  # until rows that another node has published are visible on this one
+    # The store of checkpoints.
+    store: float = 60.0  # until it has the last one, at the end of the run
     # Ray, as the training process sees it.
     start: float = 180.0  # until Ray and a trainer on it are running
     ray: float = 5.0  # without Ray's GCS or the local raylet, whose process has ended; then Ray counts as dead

@@ -9,6 +9,7 @@
     │   └── RequestError       a request that the server cannot answer
     ├── DownloadError          a file that could not be downloaded, or has unexpected contents
     ├── RunError               a run folder, checkpoint or model
+    ├── StoreError             a store of files elsewhere
     ├── TrainingError          training that cannot continue: values that are not finite, or missing gradients
     ├── MachineError           a machine that does not compute the same bits as all others
     └── ClusterError           Ray, an actor, or the messages between actors
@@ -70,6 +71,10 @@ class DownloadError(DdmlpError):
 
 class RunError(DdmlpError):
     """A run folder, a checkpoint or a model is missing, damaged, in use, or unsuitable for the request."""
+
+
+class StoreError(DdmlpError):
+    """A store of files, for example a bucket, cannot be read or written."""
 
 
 class TrainingError(DdmlpError):

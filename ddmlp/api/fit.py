@@ -33,6 +33,7 @@ def fit(
     progress: bool | None = None,
     checkpoint_every: int = 10_000,
     keep: int = 3,
+    checkpoint_uri: str | None = None,
     stop_after: int | None = None,
     report: bool = False,
     idle_timeout: float = math.inf,
@@ -74,6 +75,9 @@ def fit(
         Steps between checkpoints, in addition to the one at the end of each epoch.
     keep : int
         Checkpoints to keep.
+    checkpoint_uri : str, optional
+        A store that also gets the newest checkpoints, while the run trains: file:///FOLDER, s3://BUCKET/FOLDER or
+        gs://BUCKET/FOLDER. `resume` continues the run from it on another machine.
     stop_after : int, optional
         The step to stop at, with a checkpoint and a model.
     report : bool
@@ -95,7 +99,9 @@ def fit(
     DatasetError
         The data are damaged, or have another form.
     RunError
-        The folder holds a run already, or another process uses it.
+        The folder or the store holds a run already, or another process uses the folder.
+    StoreError
+        The store cannot be used when the run begins. Later, that is a warning, and in `result.record.not_stored`.
     TrainingError
         Training cannot continue, for example because the weights would not be finite.
     ClusterError
@@ -127,6 +133,7 @@ def fit(
         dashboard=dashboard,
         checkpoint_every=checkpoint_every,
         keep=keep,
+        checkpoint_uri=checkpoint_uri,
         stop_after=stop_after,
         idle_timeout=idle_timeout,
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ddmlp.config import MAX_SERVERS, Timeouts, check_workers, flag
+from ddmlp.data.store import check_uri
 from ddmlp.errors import ConfigError
 
 
@@ -26,6 +27,8 @@ class Options:
         Steps between checkpoints, in addition to the one at the end of each epoch.
     keep : int
         Checkpoints to keep.
+    checkpoint_uri : str, optional
+        The store that also gets the newest checkpoints; see `Store`.
     stop_after : int, optional
         The step to stop at, with a checkpoint and a model.
     idle_timeout : float
@@ -40,6 +43,7 @@ class Options:
     dashboard: bool = False
     checkpoint_every: int = 10_000
     keep: int = 3
+    checkpoint_uri: str | None = None
     stop_after: int | None = None
     idle_timeout: float = math.inf
     timeouts: Timeouts = field(default_factory=Timeouts)
@@ -53,6 +57,8 @@ class Options:
             raise ConfigError(f"--idle-timeout is {self.idle_timeout!r}, expected 0 or more seconds")
         if not isinstance(self.address, str | None):
             raise ConfigError(f"--address is {self.address!r}, expected HOST:PORT, local or auto")
+        if self.checkpoint_uri is not None:
+            check_uri(self.checkpoint_uri)
         fewest, most = self.range
         if not type(fewest) is type(most) is int:
             raise ConfigError(f"--workers is {self.workers!r}, expected a whole number or a pair of them")

@@ -9,8 +9,9 @@ from ddmlp.api.options import Options
 from ddmlp.api.progress import RunProgress
 from ddmlp.api.result import Result
 from ddmlp.api.rows import rows_again
-from ddmlp.api.run import new_run, resume_call, settings
+from ddmlp.api.run import resume_call, settings
 from ddmlp.api.session import Session
+from ddmlp.api.stored import run_again
 from ddmlp.data.sources import is_source
 
 
@@ -28,6 +29,7 @@ def resume(
     progress: bool | None = None,
     checkpoint_every: int = 10_000,
     keep: int = 3,
+    checkpoint_uri: str | None = None,
     stop_after: int | None = None,
     report: bool = False,
     idle_timeout: float = math.inf,
@@ -39,13 +41,17 @@ def resume(
     Parameters
     ----------
     run : str or Path
-        The folder of the run.
+        The folder of the run; or the store that has its checkpoints, for example s3://BUCKET/FOLDER: then a new folder
+        in runs/ gets the newest one.
     data : str or Path, optional
         Where its data are, if not where it was begun; or the URI of the stream that it continues with.
     epochs : int, optional
         More epochs than the run has. Not with lr_schedule="linear", whose learning rate is 0 at the end.
     end : bool
         The run follows its data, and no more rows will arrive: train on the existing rows, and end.
+    checkpoint_uri : str, optional
+        The store that also gets the newest checkpoints; by default the one that `run` names. If the folder `run` holds
+        no run, it gets the newest checkpoint of the store.
     workers, servers, address, dashboard, callbacks, progress, checkpoint_every, keep, stop_after, report, idle_timeout
         See `fit`. They need not be those that the run was begun with.
 
@@ -79,10 +85,11 @@ def resume(
         dashboard=dashboard,
         checkpoint_every=checkpoint_every,
         keep=keep,
+        checkpoint_uri=checkpoint_uri,
         stop_after=stop_after,
         idle_timeout=idle_timeout,
     )
-    found = new_run(run)
+    found, options = run_again(run, options)
     begun = found.require_arithmetic()
     stream = isinstance(data, str) and is_source(data)
     session = Session(

@@ -7,6 +7,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from msgspec import structs
+
 from ddmlp.api.callback import Callback
 from ddmlp.api.options import Options
 from ddmlp.api.progress import RunProgress
@@ -14,11 +16,13 @@ from ddmlp.api.result import Result
 from ddmlp.api.rows import RunRows
 from ddmlp.api.run import hinting
 from ddmlp.api.signals import StopRequests, stop_requests
+from ddmlp.api.stored import backup_of
 from ddmlp.api.trainer import open_trainer, prepare_job
 from ddmlp.config import TrainConfig
 from ddmlp.data.manifest import NAME
 from ddmlp.errors import ConfigError, DatasetError
 from ddmlp.nn.weights import Weights
+from ddmlp.runs.backup import Backup
 from ddmlp.runs.events import Event
 from ddmlp.runs.origin import Origin
 from ddmlp.runs.run import Run
@@ -94,7 +98,9 @@ class Session:
             stop = stack.enter_context(stop_requests(signals))
             if self.begun is None:
                 run.refuse_old()
-            elif result := self._ended():
+            backup = stack.enter_context(backup_of(run, self.options, self.begun))
+            if self.begun and (result := self._ended()):
+                self._store(backup, result.steps)
                 progress.note("the run has already ended")
                 return Ending(result.steps, result, trained=False)
             if RAY_JOB in run.path.parts:
@@ -106,10 +112,11 @@ class Session:
             ingest = stack.enter_context(self.rows.supplied(run, self.config.batch, progress.note))
             if self.config.follow:
                 self._wait_for_rows(ingest)
-            report = self._train(stop, ingest)
+            report = self._train(stop, ingest, backup)
+            self._store(backup, report.step)
             if report.result is None:
                 return Ending(report.step, None)
-            result = Result(run.path, report.result)
+            result = Result(run.path, backup.added_to(report.result) if backup else report.result)
             for callback in self.callbacks:
                 callback.on_end(result)
             return Ending(report.step, result)
@@ -160,7 +167,7 @@ class Session:
             self.progress.wait(f"waiting for rows in {folder}")
             time.sleep(POLL_SECONDS)
 
-    def _train(self, stop: StopRequests, ingest: "StreamIngest | None") -> Report:
+    def _train(self, stop: StopRequests, ingest: "StreamIngest | None", backup: Backup | None) -> Report:
         """Open the trainer and train; returns the last report."""
         options, run = self.options, self.run
         job, origin = self._prepare()
@@ -181,17 +188,22 @@ class Session:
             stop.note()
             for callback in self.callbacks:
                 callback.on_begin(run.path, self.config)
-            report = self._advance(trainer, stop, ingest)
+            report = self._advance(trainer, stop, ingest, backup)
             if report.result is not None:
                 run.write_result(report.result)  # before Ray is left, which takes a while
         return report
 
-    def _advance(self, trainer: "AnyTrainer", stop: StopRequests, ingest: "StreamIngest | None") -> Report:
+    def _advance(
+        self, trainer: "AnyTrainer", stop: StopRequests, ingest: "StreamIngest | None", backup: Backup | None
+    ) -> Report:
         """Train until the end, a signal, a callback's stop, or an error of the ingest, which is raised once all rows
         that have arrived are safe."""
         while True:
             report = trainer.advance(ADVANCE_SECONDS)
             self._record(report.events)
+            if backup:
+                backup.see(report.events)
+                self._record_stored(backup, report.step)
             if report.done:
                 self.progress.show(report)
                 return report
@@ -215,6 +227,19 @@ class Session:
         report = trainer.end()
         self._record(report.events)
         return report
+
+    def _store(self, backup: Backup | None, step: int) -> None:
+        """Wait, within limits, until the newest checkpoint is in the store."""
+        if backup:
+            backup.finish(self.options.timeouts.store)
+            self._record_stored(backup, step)
+
+    def _record_stored(self, backup: Backup, step: int) -> None:
+        """Record what the backup has done up to this step."""
+        for outcome in backup.outcomes():
+            self._record([structs.replace(outcome, step=step)])
+            if outcome.error:
+                self.progress.note(f"warning: {outcome.error}")
 
     def _record(self, events: Iterable[Event]) -> None:
         """Write events to metrics.jsonl, and pass them to the callbacks."""

@@ -33,6 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
         dashboard=args.dashboard,
         checkpoint_every=args.checkpoint_every,
         keep=args.keep,
+        checkpoint_uri=args.checkpoint_uri,
         stop_after=args.stop_after,
         idle_timeout=args.idle_timeout,
     )
@@ -40,11 +41,16 @@ def main(arguments: list[str] | None = None) -> int:
     from ddmlp.api.rows import rows_again, rows_of
     from ddmlp.api.run import new_run
     from ddmlp.api.session import Session
+    from ddmlp.api.stored import run_again
     from ddmlp.api.tensorboard import TensorBoard
     from ddmlp.inference.model import load_weights
 
-    run = new_run(args.run)
-    begun = run.require_arithmetic() if args.resume else None
+    progress = RunProgress(quiet=args.quiet)
+    if args.resume:
+        run, options = run_again(args.run, options, progress.note)
+        begun = run.require_arithmetic()
+    else:
+        run, begun = new_run(args.run), None
     init = load_weights(args.init) if args.init else None
     config = configure(args, begun, init)
     if begun:
@@ -63,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
         init=init,
         end=args.end,
         callbacks=[TensorBoard()] if args.tensorboard else [],
-        progress=RunProgress(quiet=args.quiet),
+        progress=progress,
         hint=continuation.text,
     )
     with logs(args, run.path):

@@ -12,6 +12,7 @@ from ddmlp.api import CLASSES
 from ddmlp.cli.terminal import Parser, check_range
 from ddmlp.config import ENDLESS, SCHEDULES, TrainConfig, flag
 from ddmlp.data.sources import is_source
+from ddmlp.data.store import is_store
 from ddmlp.errors import ConfigError, DdmlpError
 from ddmlp.runs.log_files import LEVELS, LOGS, LogFile, logging_to
 
@@ -53,7 +54,8 @@ def _parser() -> Parser:
     parser.add_argument("--data", help="folder with the datasets train/ and test/ (default: data); or an Arrow IPC "
                         "stream to follow: - for standard input, tcp://HOST:PORT to connect to")  # fmt: skip
     parser.add_argument("--classes", type=int, help=f"number of classes of a stream (default: {CLASSES})")
-    parser.add_argument("--run", type=Path, help="folder of the run (default: a new one under runs/)")
+    parser.add_argument("--run", type=_run, help="folder of the run (default: a new one under runs/); with --resume "
+                        "also a store, see --checkpoint-uri: then a new folder gets its newest checkpoint")  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="continue the run in --run from its newest checkpoint")
     parser.add_argument("--init", type=Path, metavar="MODEL", help="begin with the weights of this run or .npz file, "
                         "and its --hidden, instead of random ones")  # fmt: skip
@@ -101,6 +103,8 @@ def _parser() -> Parser:
     how.add_argument(
         "--keep", type=int, default=3, metavar="N", help="number of checkpoints to keep (default: %(default)s)"
     )
+    how.add_argument("--checkpoint-uri", metavar="URI", help="also keep the newest checkpoints in this store: "
+                     "file:///FOLDER, s3://BUCKET/FOLDER or gs://BUCKET/FOLDER")  # fmt: skip
     how.add_argument(
         "--stop-after", type=int, metavar="STEPS", help="stop after this step, with a checkpoint and a model"
     )
@@ -142,6 +146,10 @@ def workers_text(workers: tuple[int, int]) -> str:
     return str(most) if least == most else f"{least}:{most}"
 
 
+def _run(text: str) -> Path | str:
+    return text if is_store(text) else Path(text)
+
+
 def _absolute(text: str) -> Path:
     return Path(text).absolute()
 
@@ -168,6 +176,10 @@ def _check(args: argparse.Namespace) -> None:
     check_range("--classes", args.classes, 1, 256)
     if args.classes is not None and not (streamed(args) or args.resume):
         raise ConfigError("--classes goes with a stream: a dataset stores its number of classes")
+    if is_store(args.run):
+        if not args.resume:
+            raise ConfigError("--run is a store, expected a folder; name the store by --checkpoint-uri")
+        args.checkpoint_uri = args.checkpoint_uri or args.run
     if args.resume and args.run is None:
         raise ConfigError("--resume needs --run, the folder of the run to continue")
     if (args.end or args.idle_timeout != math.inf) and not (args.follow or args.resume):

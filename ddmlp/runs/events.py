@@ -161,6 +161,27 @@ class Saved(Struct, frozen=True, tag_field="event", tag="checkpoint"):
     chain: Digest
 
 
+class Stored(Struct, frozen=True, tag_field="event", tag="stored", omit_defaults=True):
+    """A checkpoint was stored elsewhere, or was not.
+
+    Parameters
+    ----------
+    step
+        The position when this was recorded.
+    checkpoint
+        That of the newest stored checkpoint; None if none is.
+    seconds
+        How long storing it took.
+    error
+        Why a newer one is not stored; empty if it is.
+    """
+
+    step: Count
+    checkpoint: Count | None
+    seconds: Amount
+    error: str = ""
+
+
 class Lost(Struct, frozen=True, kw_only=True, tag_field="event", tag="lost"):
     """A worker was lost or rejected; see `LostWorker`."""
 
@@ -171,7 +192,7 @@ class Lost(Struct, frozen=True, kw_only=True, tag_field="event", tag="lost"):
     reason: str
 
 
-Event: TypeAlias = Started | Progress | Epoch | Saved | Lost
+Event: TypeAlias = Started | Progress | Epoch | Saved | Stored | Lost
 
 
 class AnyEvent(Struct):
@@ -181,7 +202,7 @@ class AnyEvent(Struct):
     step: Count
 
 
-_KINDS = {kind.__struct_config__.tag for kind in (Started, Progress, Epoch, Saved, Lost)}
+_KINDS = {kind.__struct_config__.tag for kind in (Started, Progress, Epoch, Saved, Stored, Lost)}
 
 
 def read_event(line: str | bytes) -> Event | None:

@@ -63,6 +63,8 @@ class RunResult(
         Processes that ended without being asked to; None if all is one process.
     workers_lost
         Workers that had to be replaced, by cause: exited, unresponsive, rejected. None if all is one process.
+    stored, not_stored
+        The step of the newest checkpoint in the store, and why a newer one is not there; None if there is no store.
     workers
         The largest number of workers that the run could have; 0 if all is one process.
     servers
@@ -93,6 +95,8 @@ class RunResult(
     worker_deaths: Count | None = None
     workers_lost: dict[str, Count] | None = None
     server_deaths: Count | None = None
+    stored: Count | None = None
+    not_stored: str | None = None
     workers: Count
     servers: Positive = 1
     seed: Annotated[int, Meta(ge=0)]

@@ -1,0 +1,162 @@
+"""A store: named files in a folder of another file system, or in a bucket of Amazon S3 or Google Cloud Storage."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from ddmlp.errors import ConfigError, StoreError
+
+SCHEMES = ("file", "s3", "gs")
+CHUNK = 1 << 22  # bytes that are read or written at a time
+# What may follow the ? of a URI: options of pyarrow's file systems that are no secrets.
+OPTIONS = {
+    "region",
+    "scheme",
+    "endpoint_override",
+    "force_virtual_addressing",
+    "tls_ca_file_path",
+    "tls_ca_dir_path",
+    "retry_limit_seconds",
+    "project_id",
+}
+ANONYMOUS = "anonymous@"  # of gs: without credentials
+
+
+def is_store(text: object) -> bool:
+    """Return whether a text has the form of a store's URI.
+
+    >>> is_store("s3://bucket/runs/one"), is_store("runs/one")
+    (True, False)
+    """
+    return isinstance(text, str) and text.partition("://")[0] in SCHEMES and "://" in text
+
+
+def check_uri(uri: str) -> None:
+    """Raise ConfigError unless `uri` names a store, without credentials: a URI is printed, and others can list it.
+
+    No message has a part of the URI that may be secret.
+    """
+    if not is_store(uri) or "\0" in uri:
+        raise ConfigError("a store is given by a URI, file:///FOLDER, s3://BUCKET/FOLDER or gs://BUCKET/FOLDER")
+    scheme, _, rest = uri.partition("://")
+    rest = unquote(rest)
+    where, _, query = rest.partition("?")
+    if scheme != "file" and "@" in rest.removeprefix(ANONYMOUS if scheme == "gs" else ""):
+        raise ConfigError(
+            f"the URI of a store at {scheme}:// has an @, expected none: credentials come from the environment or the "
+            "configuration files of the provider"
+        )
+    try:
+        named = [name for name, _ in parse_qsl(urlsplit(uri).query, keep_blank_values=True, strict_parsing=bool(query))]
+    except ValueError:
+        raise ConfigError(f"the URI of a store at {scheme}:// has a malformed part after its ?") from None
+    if unknown := sorted(set(named) - OPTIONS):
+        shown = unknown[0] if re.fullmatch(r"[a-z_]{1,40}", unknown[0]) else "an unknown one"
+        raise ConfigError(f"the URI of a store has the option {shown}, expected one of {', '.join(sorted(OPTIONS))}")
+    if not where.removeprefix(ANONYMOUS).strip("/"):
+        raise ConfigError(f"the URI of a store at {scheme}:// names no {'folder' if scheme == 'file' else 'bucket'}")
+
+
+class Store:
+    """Files with names, but without folders, in one place.
+
+    Credentials come from where the provider's own tools find them, for example AWS_ACCESS_KEY_ID.
+
+    Parameters
+    ----------
+    uri : str
+        file:///FOLDER, s3://BUCKET/FOLDER or gs://BUCKET/FOLDER, as `pyarrow.fs` reads it.
+
+    Attributes
+    ----------
+    shown : str
+        The URI without its options.
+
+    Raises
+    ------
+    ConfigError
+        The URI names no store, or has credentials.
+    StoreError
+        The store cannot be used; also raised by each method.
+
+    Examples
+    --------
+    >>> store = Store(Path("elsewhere").absolute().as_uri())
+    >>> Path("local").write_bytes(b"123")
+    3
+    >>> store.write("numbers", Path("local"))
+    >>> store.names(), store.sha256("numbers")[:8]
+    (['numbers'], 'a665a459')
+    >>> store.delete("numbers")
+    >>> store.names()
+    []
+    """
+
+    def __init__(self, uri: str) -> None:
+        check_uri(uri)
+        self.shown = uri.partition("?")[0].rstrip("/")
+        with self._naming("open it"):
+            from pyarrow import fs
+
+            self._fs = fs
+            self._system, path = fs.FileSystem.from_uri(uri)
+        self._path = path.rstrip("/")
+
+    def names(self) -> list[str]:
+        """Return the names of the files, sorted."""
+        with self._naming("list its files"):
+            selector = self._fs.FileSelector(self._path, allow_not_found=True)
+            found = self._system.get_file_info(selector)
+            bucket = self._path.partition("/")[0]  # empty if the path is that of a local folder
+            if not found and bucket and self._system.get_file_info(bucket).type == self._fs.FileType.NotFound:
+                raise FileNotFoundError(f"there is no bucket {bucket}")
+        return sorted(each.base_name for each in found if each.type == self._fs.FileType.File)
+
+    def write(self, name: str, source: Path) -> None:
+        """Copy a local file into the store. After a crash the copy may be cut off, or missing."""
+        with self._naming(f"write {name}"), source.open("rb") as file:
+            if isinstance(self._system, self._fs.LocalFileSystem):  # the others have no folders
+                self._system.create_dir(self._path)
+            with self._system.open_output_stream(f"{self._path}/{name}") as sink:
+                while chunk := file.read(CHUNK):
+                    sink.write(chunk)
+
+    def read(self, name: str, sink: IO[bytes] | None = None) -> str:
+        """Read a file, and return its SHA-256. sink: receives its bytes."""
+        digest = hashlib.sha256()
+        with self._naming(f"read {name}"), self._system.open_input_stream(f"{self._path}/{name}") as source:
+            while chunk := source.read(CHUNK):
+                digest.update(chunk)
+                if sink:
+                    sink.write(chunk)
+        return digest.hexdigest()
+
+    def sha256(self, name: str) -> str:
+        """Read a file, and return its SHA-256."""
+        return self.read(name)
+
+    def delete(self, name: str) -> None:
+        """Delete a file, if it exists."""
+        with self._naming(f"delete {name}"):
+            try:
+                self._system.delete_file(f"{self._path}/{name}")
+            except FileNotFoundError:
+                return
+
+    @contextmanager
+    def _naming(self, what: str) -> Iterator[None]:
+        """Raise an error from the block as a StoreError that names the store."""
+        import pyarrow as pa
+
+        try:
+            yield
+        except (OSError, ValueError, NotImplementedError, pa.ArrowException) as error:
+            raise StoreError(f"the store {self.shown} cannot {what}: {_line(error)}") from None
+
+
+def _line(error: Any) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
