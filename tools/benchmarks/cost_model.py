@@ -49,20 +49,21 @@ class Step(NamedTuple):
     def on_machines(self, servers: int) -> Terms:
         """Return the work if each worker and each server has its own machine.
 
-        Each server owns a slice of the hidden units. The servers add and apply in parallel, and exchange messages with
+        Each server owns a slice of the weights. The servers add and apply in parallel, and exchange messages with
         every worker.
         """
         rows = -(-self.rows // self.workers)
         return self._work(rows, self.workers / servers, max(self.workers, servers))
 
-    def exchange_seconds(self, servers: int) -> float:
+    def exchange_seconds(self, servers: int, bandwidth: float | None = None) -> float:
         """Return the seconds to send the weights (float32) to every worker, and to receive a gradient from each.
 
         A worker's link carries every slice once; a server's link carries its slice once per worker. The busier link
-        determines the result.
+        determines the result. With several servers, a worker waits for three round trips: the unit and its answer are
+        the coordinator's; the weights have to be asked for, and the servers confirm the gradient.
         """
         arrays = max(self.workers / servers, 1.0)
-        return 2 * (LATENCY + arrays * 4 * self.weights / BANDWIDTH)
+        return 2 * ((1 if servers == 1 else 3) * LATENCY + arrays * 4 * self.weights / (bandwidth or BANDWIDTH))
 
     def _work(self, rows: int, answers: float, messages: int) -> Terms:
         """Return the work if the busiest core has `rows` rows and the busiest server adds `answers` gradients."""
@@ -98,15 +99,20 @@ class CostModel:
     def seconds(self, work: Terms) -> float:
         return sum(amount * cost for amount, cost in zip(work, self.costs, strict=True))
 
-    def cluster_seconds(self, step: Step, servers: int) -> float:
-        """Return the seconds of a step on a cluster. Only the two directions of a link overlap."""
-        return self.seconds(step.on_machines(servers)) + step.exchange_seconds(servers)
+    def cluster_seconds(self, step: Step, servers: int, bandwidth: float | None = None) -> float:
+        """Return the seconds of a step on a cluster. Only the two directions of a link overlap.
 
-    def best_workers(self, step: Step, servers: int) -> int:
+        bandwidth: bytes per second and direction of a machine's link, if not BANDWIDTH.
+        """
+        return self.seconds(step.on_machines(servers)) + step.exchange_seconds(servers, bandwidth)
+
+    def best_workers(self, step: Step, servers: int, bandwidth: float | None = None) -> int:
         """Return the number of workers, up to one per row, for which the step is fastest."""
         # If several numbers of workers leave the busiest one the same number of rows, the smallest is the fastest.
         numbers = sorted({-(-step.rows // rows) for rows in range(1, step.rows + 1)})
-        return min(numbers, key=lambda workers: self.cluster_seconds(step._replace(workers=workers), servers))
+        return min(
+            numbers, key=lambda workers: self.cluster_seconds(step._replace(workers=workers), servers, bandwidth)
+        )
 
 
 def forecast(model: CostModel) -> list[list[str]]:
