@@ -186,6 +186,14 @@ class Dataset:
                     "restore it, or convert the data again"
                 )
 
+    def read_part(self, shard: Shard, offset: int, size: int) -> bytes:
+        """Read at most `size` bytes of the file of a shard, for another machine; raises DatasetError."""
+        if shard not in self.manifest.shards:
+            raise DatasetError(f"{self.path} has no shard {shard.file}, with the SHA-256 {shard.sha256[:16]}...")
+        with self._check_size(shard).open("rb") as file:
+            file.seek(offset)
+            return file.read(size)
+
     def _mapped(self, shard: int) -> MappedShard:
         """Return the shard with this index, mapped again if it was unmapped."""
         if shard not in self._maps:

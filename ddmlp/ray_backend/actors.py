@@ -11,11 +11,14 @@ from typing import Any, ClassVar
 
 from ddmlp.config import Timeouts
 from ddmlp.data.dataset import Dataset
+from ddmlp.data.dataset_cache import PART
+from ddmlp.data.manifest import Manifest, Shard
 from ddmlp.errors import DdmlpError
 from ddmlp.nn.known_answer import KNOWN_ANSWER, answer, machine
 from ddmlp.nn.weights import Shape
 from ddmlp.plan.plan import Plan
 from ddmlp.ray_backend.endpoint import Endpoint, ServerAddress
+from ddmlp.ray_backend.server_data import open_data
 from ddmlp.ray_backend.supervised import Supervised, add_log, remote_log
 from ddmlp.runs.log_files import LogFile, logging_to
 from ddmlp.runs.versions import versions
@@ -65,6 +68,8 @@ class ServerActor(Supervised):
 
     trainer: Trainer
     pool: SocketWorkerPool
+    dataset: Dataset
+    parts_read = 0
     run: Path
     logs: dict[str, LogFile]  # of actors on other nodes, by their names
     pool_options: ClassVar[dict[str, Any]] = {}  # of SocketWorkerPool, for tests
@@ -90,6 +95,7 @@ class ServerActor(Supervised):
             return SliceCommands(reached, secret, hello(-1, job, dataset), shape, job.timeouts)
 
         def connect(dataset: Dataset, _plan: Plan, shape: Shape) -> SocketWorkerPool:
+            self.dataset = dataset
             self.pool = SocketWorkerPool(
                 shape,
                 hello(-1, job, dataset),
@@ -113,6 +119,19 @@ class ServerActor(Supervised):
         if name not in self.logs:
             self.logs[name] = LogFile.of_run(self.run, name)
         self.logs[name].handle(record)
+
+    def manifest(self) -> Manifest:
+        """The manifest of the training data, for a node that does not have them."""
+        return self.dataset.manifest
+
+    def read_part(self, shard: Shard, offset: int, size: int) -> bytes:
+        """A part of a shard, for such a node; see `DatasetCache`."""
+        self.parts_read += 1
+        return self.dataset.read_part(shard, offset, min(size, PART))
+
+    def count_parts(self) -> int:
+        """How many parts of shards other nodes have fetched."""
+        return self.parts_read
 
     def listen(self, address: protocol.Address) -> protocol.Address:
         return self.pool.listen(address)
@@ -170,12 +189,11 @@ class WorkerActor:
             yield
 
     def _work(self, job: Job, endpoint: Endpoint, *, far: bool) -> str:
-        # The server verifies only the copy on its node.
-        dataset = self._dataset = self._dataset or Dataset(job.data / "train", verify=far)
-        shape = job.shape(dataset.manifest)
         address = endpoint.far if far else endpoint.local
         assert address is not None, "the server listens for other nodes before a worker there is sent to it"
         try:
+            dataset = self._dataset = self._dataset or open_data(job, endpoint.server, far=far)
+            shape = job.shape(dataset.manifest)
             client = self._connect(address, endpoint, hello(self._number, job, dataset), shape, job.timeouts, far=far)
         except ConnectionError as error:
             log.warning("%s", error)

@@ -5,7 +5,6 @@ driver: server and workers are connected directly (ddmlp/transport).
 """
 
 import logging
-import math
 import os
 import secrets
 import signal
@@ -215,9 +214,15 @@ class RayTrainer:
         return self._endpoint
 
     def _gather(self) -> None:
-        """Wait until enough workers have joined the server. Raises ClusterError if they do not join in time."""
-        join = self._job.timeouts.join
-        for _ in range(math.ceil(join / WATCH_SECONDS)):
+        """Wait until enough workers have joined the server. Raises ClusterError if they do not join in time.
+
+        The time in which they fetch data does not count.
+        """
+        join, parts, left = self._job.timeouts.join, 0, self._job.timeouts.join
+        while left > 0:
             if self._ask("gather", min(self._job.fewest, max(1, self._group.placed)), WATCH_SECONDS):
                 return
+            left -= WATCH_SECONDS
+            if parts != (parts := self._ask("count_parts")):
+                left = join
         raise ClusterError(f"the workers did not reach the server within {join:g} s; can their nodes connect?")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ddmlp.config import TrainConfig
+from ddmlp.data.dataset import Dataset
 from ddmlp.training.setup import build_trainer
 from tests.support.runs import begin, job, train
 
@@ -21,7 +22,7 @@ pytestmark = [
 
 # In a separate process, with a Ray of several nodes of one CPU each.
 SCRIPT = '''
-import json, os, sys
+import json, os, signal, sys
 os.environ.update(RAY_AUTH_MODE="disabled")
 import logging
 from dataclasses import replace
@@ -30,7 +31,7 @@ from ray.cluster_utils import Cluster as Nodes
 from ddmlp.config import TrainConfig
 from ddmlp.errors import DatasetError, DdmlpError
 from ddmlp.nn import known_answer
-from ddmlp.ray_backend import actors
+from ddmlp.ray_backend import actors, server_data
 from ddmlp.ray_backend.choice import choose
 from ddmlp.ray_backend.cluster import connect
 from ddmlp.ray_backend.trainer import RayTrainer
@@ -70,6 +71,34 @@ class DamagedShard(actors.WorkerActor):
     def work(self, job, endpoint, *, far, slot):
         if far:
             self.worker_class = Torn
+        return super().work(job, endpoint, far=far, slot=slot)
+
+class EmptyFolder(actors.WorkerActor):
+    def work(self, job, endpoint, *, far, slot):
+        if far:
+            log("far")
+            job = replace(job, data=marks)
+        return super().work(job, endpoint, far=far, slot=slot)
+
+class NoFolder(actors.WorkerActor):
+    def work(self, job, endpoint, *, far, slot):
+        if far:
+            log("far")
+            server_data.DatasetCache.of_user = classmethod(lambda cls: cls(marks / "cache"))
+            job = replace(job, data=Path("/nowhere/data"))
+        return super().work(job, endpoint, far=far, slot=slot)
+
+class ServerDies(NoFolder):
+    def work(self, job, endpoint, *, far, slot):
+        if far and not (marks / "far").exists():
+            import ray
+            process = ray.get(endpoint.server.ping.remote())
+            read = server_data.ServerData.read_part
+            def kill(*arguments):
+                server_data.ServerData.read_part = read
+                os.kill(process, signal.SIGKILL)
+                return read(*arguments)
+            server_data.ServerData.read_part = kill
         return super().work(job, endpoint, far=far, slot=slot)
 
 BLOCKED = """
@@ -120,6 +149,13 @@ print(json.dumps(found))
 '''
 
 
+def alone(data: Path, tmp_path: Path) -> str:
+    """The weights of one process."""
+    begin(tmp_path / "alone", CONFIG, data)
+    found = train(build_trainer(job(data, tmp_path / "alone", 0, CONFIG)), tmp_path / "alone")
+    return str(found["weights_sha256"])
+
+
 @pytest.fixture
 def on_nodes(data: Path, tmp_path: Path):
     """Trains with workers of a kind on a number of nodes; returns the result, and how often the other node was used."""
@@ -146,6 +182,7 @@ def on_nodes(data: Path, tmp_path: Path):
         ("NoData", "no dataset"),
         ("OtherArithmetic", "known-answer"),
         ("DamagedShard", "shard-00001.arrow"),
+        ("EmptyFolder", "dataset.json"),
         ("WithoutDdmlp", "No module named 'ddmlp'"),
     ],
 )
@@ -160,9 +197,21 @@ def test_node_is_rejected(kind: str, words: str, on_nodes: Any, data: Path, tmp_
     assert found["result"]["workers_lost"]["rejected"] == 1
     assert found["result"]["worker_deaths"] == 0
     assert found["result"]["steps"] == 40 * 27
-    begin(tmp_path / "alone", CONFIG, data)
-    alone = train(build_trainer(job(data, tmp_path / "alone", 0, CONFIG)), tmp_path / "alone")
-    assert found["result"]["weights_sha256"] == alone["weights_sha256"]
+    assert found["result"]["weights_sha256"] == alone(data, tmp_path)
+
+
+@pytest.mark.parametrize(("kind", "deaths"), [("NoFolder", 0), ("ServerDies", 1)])
+def test_data_are_fetched(kind: str, deaths: int, on_nodes: Any, data: Path, tmp_path: Path):
+    """The other node does not have the data: it gets them from the server's, also if the server dies meanwhile."""
+    found, used = on_nodes(kind, 2, 2)
+    assert "error" not in found, found
+    assert used == 1 + deaths
+    assert found["result"]["server_deaths"] == deaths
+    assert found["result"]["workers_lost"]["rejected"] == 0
+    assert len([units for units in found["result"]["answered"].values() if units]) == 2
+    (copy,) = (path for path in (tmp_path / "marks" / "cache").iterdir() if path.is_dir())
+    assert Dataset(copy, verify=True).manifest == Dataset(data / "train").manifest
+    assert found["result"]["weights_sha256"] == alone(data, tmp_path)
 
 
 def test_all_are_rejected(on_nodes: Any):
