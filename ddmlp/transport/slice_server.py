@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 from ddmlp.config import Timeouts
 from ddmlp.errors import TrainingError
@@ -139,10 +140,11 @@ class SliceServer:
         self._connections.note_active(peer)
 
     def _report(self, error: TrainingError) -> None:
-        """Send an error to the coordinator."""
+        """Send an error to the coordinator, unless that has ended."""
         for peer in self._peers:
             if peer.worker == COORDINATOR:
-                peer.wire.send(protocol.pack_failure(error))
+                with suppress(OSError):
+                    peer.wire.send(protocol.pack_failure(error))
 
     def _remove(self, peer: SlicePeer, error: Exception) -> None:
         reason = protocol.printable(str(error))

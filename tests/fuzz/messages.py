@@ -6,6 +6,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -19,11 +20,14 @@ from ddmlp.plan.reduction_tree import Node
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.serving.uploads import read_images
 from ddmlp.training.messages import Unit
+from ddmlp.training.worker_pool import name_of
 from ddmlp.transport import protocol
 from ddmlp.transport.client import WorkerClient
 from ddmlp.transport.frames import FrameSocket
 from ddmlp.transport.handshake import Handshake
 from ddmlp.transport.peer import Peer
+from ddmlp.transport.slice_messages import APPLY, GRADIENT, LOAD, READ, Message
+from ddmlp.transport.slice_peer import COORDINATOR, SlicePeer
 from tests.fuzz.kind import Kind, Meaning
 from tests.fuzz.mutations import BYTES, JSON
 from tests.support.sockets import SECRET, packed
@@ -66,6 +70,7 @@ def frames() -> Iterator[Kind]:
         ("welcome", welcome, lambda frame: protocol.unpack(frame, protocol.Welcome), JSON),
         ("unit", protocol.pack_unit(unit, 1, 0), protocol.unpack_unit, BYTES),
         ("answer", answer, protocol.unpack_answer, BYTES),
+        ("slice", Message(APPLY, 3, 2, Node(0, 4), 0, 0.5, (1, 2)).pack(), Message.unpack, BYTES),
         ("failure", failure, lambda frame: str(protocol.unpack_failure(frame)), JSON),
     ]:
         yield Kind(f"frame: {name}", [good], read, changes, refusals=(ValueError, struct.error))
@@ -98,6 +103,18 @@ def frames() -> Iterator[Kind]:
     def adapted(content: bytes) -> Meaning:
         rest = content[ANSWER:].ljust(array.nbytes, b"\0")[: array.nbytes]
         return of_peer(packed(content[:ANSWER], np.frombuffer(rest, np.float32)))
+
+    def of_slice_peer(worker: int, sent: bytes) -> Meaning:
+        with _arriving(sent) as wire:
+            peer = SlicePeer(worker, "here", wire, None, [np.zeros(shape.size, np.float32)])
+            found = peer.message()
+            assert found is not None, "the connection is closed"
+            return found, peer.array.tobytes()
+
+    for number, kind in [(COORDINATOR, LOAD), (0, GRADIENT)]:
+        sent = [packed(Message.about(kind, unit, array.nbytes).pack(), array), packed(Message(READ).pack())]
+        read = partial(of_slice_peer, number)
+        yield Kind(f"connection: messages of {name_of(number)} to a server", sent, read, sealed=True, refusals=lost)
 
     weights = packed(protocol.pack_unit(unit, 1, array.nbytes), array) + packed(b"")
 

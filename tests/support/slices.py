@@ -59,10 +59,15 @@ def serving(dataset, count, timeouts=None):
             yield servers
 
 
+def join(address, servers, kind, number):
+    """Connect a worker; return its client."""
+    client = WorkerClient(address, SECRET, hello(number, servers.dataset), NOTHING_HERE, servers.timeouts)
+    return SliceClient(client, servers.link(number, kind), SHAPE)
+
+
 def work(address, servers, kind, number):
     """Run a worker to its end; return the number of units that it answered."""
-    client = WorkerClient(address, SECRET, hello(number, servers.dataset), NOTHING_HERE, servers.timeouts)
-    return run_worker(worker(servers.dataset), SliceClient(client, servers.link(number, kind), SHAPE))
+    return run_worker(worker(servers.dataset), join(address, servers, kind, number))
 
 
 class SliceTraining(Training):
@@ -94,10 +99,10 @@ def training(dataset, servers, workers, kind=0, timeouts=None):
         commands = group.command(kind)
         stack.callback(commands.close)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ddc", dir="/tmp"))
-        threads = stack.enter_context(ThreadPoolExecutor(workers))
+        threads = stack.enter_context(ThreadPoolExecutor(workers + 8))
         found = SliceTraining(group, commands, folder, workers, kind)
         stack.callback(found.pool.close)
-        found.group = group
+        found.group, found.threads = group, threads
         found.working = [
             threads.submit(work, found.pool.addresses[0], group, kind, number) for number in range(workers)
         ]

@@ -1,6 +1,7 @@
 """Several servers: the weights of one, and what a server refuses."""
 
 from concurrent.futures import ThreadPoolExecutor
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from ddmlp.training.messages import Unit
 from ddmlp.transport.server_link import ServerLink
 from ddmlp.transport.slice_commands import AHEAD
 from ddmlp.transport.slice_messages import ADDED, APPLY, BEGIN, GRADIENT, LOAD, READ, Message
+from ddmlp.transport.slice_peer import COORDINATOR
 from tests.support.slices import serving, training
 from tests.support.sockets import PLAN, SECRET, SHAPE, both_kinds, hello, next_frame
 
@@ -90,6 +92,19 @@ def test_answers_differ(servers, where):
             begin_many(servers, 1)
     with pytest.raises(TrainingError):
         servers.serving[where == "last"].result()
+
+
+def test_answers_differ_at_the_end(servers):
+    """The error is not lost if the coordinator cannot be told."""
+    servers.commands.begin(0, 0, 2)
+    with servers.link(0) as one, servers.link(1) as other:
+        one.add(UNIT, full())
+        (peer,) = (peer for peer in servers.servers[0]._peers if peer.worker == COORDINATOR)
+        peer.wire.send = Mock(side_effect=BrokenPipeError)
+        with pytest.raises((EOFError, ConnectionError)):
+            other.add(UNIT, full(2.0))
+    with pytest.raises(TrainingError):
+        servers.serving[0].result()
 
 
 @pytest.mark.parametrize(
