@@ -63,7 +63,7 @@ class TrainConfig:
     0.8
     >>> TrainConfig(batch=0)
     Traceback (most recent call last):
-    ddmlp.errors.ConfigError: --batch is 0, expected a whole number from 1 to 1099511627776
+    ddmlp.errors.ConfigError: batch is 0, expected a whole number from 1 to 1099511627776
     """
 
     hidden: int = 256
@@ -96,34 +96,35 @@ class TrainConfig:
         ]:
             value = getattr(self, name)
             if type(value) is not int or not least <= value <= most:
-                raise ConfigError(f"{flag(name)} is {value!r}, expected a whole number from {least} to {most}")
+                raise ConfigError(f"{name} is {value!r}, expected a whole number from {least} to {most}")
         if not (type(self.lr) in (int, float) and 0 < self.lr < math.inf):
-            raise ConfigError(f"--lr is {self.lr!r}, expected a finite number above 0")
-        if self.lr_schedule not in SCHEDULES:
-            raise ConfigError(f"--lr-schedule is {self.lr_schedule!r}, expected one of {', '.join(SCHEDULES)}")
+            raise ConfigError(f"lr is {self.lr!r}, expected a finite number above 0")
+        if type(self.lr_schedule) is not str or self.lr_schedule not in SCHEDULES:
+            raise ConfigError(f"lr_schedule is {self.lr_schedule!r}, expected one of {', '.join(SCHEDULES)}")
         for name in ("staleness_lr", "follow"):
             if type(getattr(self, name)) is not bool:
-                raise ConfigError(f"{flag(name)} is {getattr(self, name)!r}, expected true or false")
-        if self.staleness != ENDLESS and (type(self.staleness) is not int or not 0 <= self.staleness <= 2**31):
-            raise ConfigError(f"--staleness is {self.staleness!r}, expected a whole number from 0 to {2**31}, or inf")
+                raise ConfigError(f"{name} is {getattr(self, name)!r}, expected true or false")
+        endless = type(self.staleness) is str and self.staleness == ENDLESS
+        if not endless and (type(self.staleness) is not int or not 0 <= self.staleness <= 2**31):
+            raise ConfigError(f"staleness is {self.staleness!r}, expected a whole number from 0 to {2**31}, or inf")
         if self.delay and self.asynchronous:
-            raise ConfigError("--delay and --staleness exclude each other: a fixed delay is synchronous; give only one")
+            raise ConfigError("delay and staleness exclude each other: a fixed delay is synchronous; give only one")
         if self.staleness_lr and not self.asynchronous:
-            raise ConfigError(f"--staleness-lr needs --staleness 1 or more, found --staleness {self.staleness}")
+            raise ConfigError(f"staleness_lr needs a staleness of 1 or more, found {self.staleness}")
         if type(self.init_sha256) is not str or not re.fullmatch(r"([0-9a-f]{64})?", self.init_sha256):
             raise ConfigError(f"init_sha256 is {self.init_sha256!r}, expected 64 hexadecimal digits or nothing")
         if self.begun_epochs and (self.lr_schedule == "linear" or not self.begun_epochs < self.epochs):
             raise ConfigError(
-                f"begun_epochs is {self.begun_epochs}, expected 0: a run of {self.epochs} epochs and --lr-schedule "
+                f"begun_epochs is {self.begun_epochs}, expected 0: a run of {self.epochs} epochs and lr_schedule "
                 f"{self.lr_schedule} cannot have been extended from that"
             )
         if self.follow and (self.epochs != 1 or self.lr_schedule == "linear"):
-            raise ConfigError("--follow trains once on rows of unknown number: omit --epochs and --lr-schedule linear")
+            raise ConfigError("follow trains once on rows of unknown number: omit epochs and the linear lr_schedule")
 
     def check_rows(self, rows: int) -> None:
         """Raise ConfigError if a dataset of `rows` rows is smaller than a global batch."""
         if self.batch > rows and not self.follow:
-            raise ConfigError(f"--batch is {self.batch}, expected at most the {rows} rows of the training data")
+            raise ConfigError(f"batch is {self.batch}, expected at most the {rows} rows of the training data")
 
     def extended_to(self, epochs: int) -> "TrainConfig":
         """The settings of this run with more epochs.
@@ -136,12 +137,12 @@ class TrainConfig:
         if type(epochs) is not int or epochs == self.epochs:
             return replace(self, epochs=epochs)
         if epochs < self.epochs:
-            raise ConfigError(f"--epochs is {epochs}, expected at least the {self.epochs} epochs that the run has")
+            raise ConfigError(f"epochs is {epochs}, expected at least the {self.epochs} epochs that the run has")
         if self.lr_schedule == "linear":
             raise ConfigError(
-                f"--epochs is {epochs}, expected {self.epochs}: the learning rate falls to zero at the end of epoch "
-                f"{self.epochs} (--lr-schedule linear), so every step of a longer run would be different; to train "
-                "further, start a new run from its weights with --init RUN"
+                f"epochs is {epochs}, expected {self.epochs}: the learning rate falls to zero at the end of epoch "
+                f"{self.epochs} (lr_schedule is linear), so every step of a longer run would be different; to train "
+                "further, start a new run with this one as init"
             )
         return replace(self, epochs=epochs, begun_epochs=self.begun_epochs or self.epochs)
 
@@ -173,12 +174,12 @@ class TrainConfig:
 def check_workers(fewest: int, most: int) -> None:
     """Raise ConfigError unless `fewest` to `most` is a valid range for the number of workers."""
     if not 0 <= fewest <= most <= MAX_WORKERS or (fewest == 0 < most):
-        found = most if fewest == most else f"{fewest}:{most}"
+        found = most if fewest == most else f"{fewest} to {most}"
         raise ConfigError(
-            f"--workers is {found}, expected 0 to {MAX_WORKERS}, or MIN:MAX with 1 <= MIN <= MAX <= {MAX_WORKERS}"
+            f"workers is {found}, expected 0 to {MAX_WORKERS}, or the fewest and the most, each 1 to {MAX_WORKERS}"
         )
     if most:
-        require_package("ray", "ray", f"--workers {most}")
+        require_package("ray", "ray", f"workers={most}")
 
 
 def flag(name: str) -> str:

@@ -4,9 +4,31 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+
+from ddmlp.errors import ConfigError
 
 LOCK = ".writer.lock"  # the lock file in a folder
+
+
+def as_path(value: Any, name: str, expected: str) -> Path:
+    """Return a value that a user gave as a path. Raises ConfigError if it is none, or one that the system refuses.
+
+    name, expected: the value and its meaning in the message.
+
+    >>> as_path(5, "run", "the path of a folder")
+    Traceback (most recent call last):
+    ddmlp.errors.ConfigError: run is 5, expected the path of a folder
+    """
+    if not isinstance(value, str | os.PathLike) or not str(value) or "\0" in str(value):
+        plain = isinstance(value, str | bytes | int | float | None)
+        raise ConfigError(f"{name} is {repr(value) if plain else f'a {type(value).__name__}'}, expected {expected}")
+    path = Path(value)
+    try:
+        path.exists()
+    except OSError as error:  # the name is too long, for example
+        raise ConfigError(f"{name} is {value!r}, expected {expected}: {error.strerror or error}") from None
+    return path
 
 
 @contextmanager

@@ -54,5 +54,5 @@ def test_a_mistake_of_ours():
 def test_workers_without_ray(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(errors, "find_spec", lambda _: None)
     check_workers(0, 0)
-    with pytest.raises(errors.ConfigError, match=r"^--workers 4 needs the package ray,.* 'ddmlp\[ray\]'$"):
+    with pytest.raises(errors.ConfigError, match=r"^workers=4 needs the package ray,.* 'ddmlp\[ray\]'$"):
         check_workers(2, 4)

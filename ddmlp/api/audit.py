@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ddmlp.errors import ConfigError, RunError
+from ddmlp.files import as_path
 from ddmlp.training.audit import RecordedRun, Show
+
+FOLDER = "the path of a folder"
 
 
 @dataclass(frozen=True)
@@ -83,15 +86,15 @@ def verify(
     >>> found.first, found.last, found.weights_sha256 == result.weights_sha256
     (0, 16, True)
     """
-    path, folder = Path(run), None if data is None else Path(data)
+    path, folder = as_path(run, "run", FOLDER), None if data is None else as_path(data, "data", FOLDER)
     if steps is not None and not (isinstance(steps, tuple | list) and [type(each) for each in steps] == [int, int]):
-        raise ConfigError(f"--steps is {steps!r}, expected the steps of two checkpoints, the first and the last")
+        raise ConfigError(f"steps is {steps!r}, expected the steps of two checkpoints, the first and the last")
     recorded = RecordedRun(path)
     first, last = steps or (0, recorded.steps[-1])
     for step in (first, last):
         if step not in recorded.steps:
             nearest = sorted(sorted(recorded.steps, key=lambda other: abs(other - step))[:2])
-            raise ConfigError(f"--steps: {path} has no checkpoint of step {step}; the nearest are of {nearest}")
+            raise ConfigError(f"{path} has no checkpoint of step {step}; the nearest are of {nearest}")
     dataset, test = recorded.open_dataset(folder), recorded.open_test(folder)
     redone, figures = recorded.recomputation(dataset, first, last), recorded.figures(dataset, test, first)
     begin = redone.step
@@ -155,10 +158,10 @@ def replay(run: str | Path, *, data: str | Path | None = None, show: Show = lamb
     >>> ddmlp.replay(result.run).staleness
     Counter({1: 15, 0: 1})
     """
-    path = Path(run)
+    path, folder = as_path(run, "run", FOLDER), None if data is None else as_path(data, "data", FOLDER)
     recorded = RecordedRun(path)
     end = recorded.entries[-1]
-    redone = recorded.recomputation(recorded.open_dataset(None if data is None else Path(data)), 0, end.step)
+    redone = recorded.recomputation(recorded.open_dataset(folder), 0, end.step)
     redone.advance(end.step, lambda step: show(step, end.step))
     if (found := redone.weights.sha256()) != end.weights_sha256:
         raise RunError(

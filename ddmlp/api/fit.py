@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from ddmlp.api.callback import Callback, checked
-from ddmlp.api.options import Options
+from ddmlp.api.options import Options, check_switches
 from ddmlp.api.progress import RunProgress
 from ddmlp.api.result import Result
 from ddmlp.api.rows import rows_of
 from ddmlp.api.run import new_run, resume_call, settings
 from ddmlp.api.session import Session
 from ddmlp.data.sources import is_source
-from ddmlp.errors import ConfigError
+from ddmlp.files import as_path
 from ddmlp.inference.model import Model, load_weights
 from ddmlp.nn.weights import Weights
 
@@ -66,7 +66,8 @@ def fit(
     init : Model, Weights, str or Path, optional
         The weights to begin with, also as a run's folder or an .npz file; by default random ones, by the seed.
     classes : int, optional
-        The number of classes, if the data are a stream (default: 10) or in memory (default: 1 + the highest label).
+        The number of classes, if the data are a stream (default: 10) or in memory (default: 1 + the highest training
+        label).
     callbacks : iterable of Callback
         Called while the run trains.
     progress : bool, optional
@@ -137,31 +138,28 @@ def fit(
         stop_after=stop_after,
         idle_timeout=idle_timeout,
     )
-    found = new_run(run)
-    found.refuse_old()
+    check_switches(report=report, progress=False if progress is None else progress)
     weights = _initial(init)
     stream = isinstance(data, str) and is_source(data)
     chosen = settings(config, None, weights, follow=stream)
-    session = Session(
-        run=found,
-        rows=rows_of(data, test, found, classes, follow=chosen.follow and not stream),
-        config=chosen,
-        options=options,
-        init=weights,
-        callbacks=checked(callbacks),
-        progress=RunProgress(quiet=None if progress is None else not progress),
-        hint=lambda: resume_call(found.path, options, data if stream else None),
-    )
-    return session.complete(report=report)
+    with new_run(run) as found:
+        found.refuse_old()
+        session = Session(
+            run=found,
+            rows=rows_of(data, test, found, classes, follow=chosen.follow and not stream),
+            config=chosen,
+            options=options,
+            init=weights,
+            callbacks=checked(callbacks),
+            progress=RunProgress(quiet=None if progress is None else not progress),
+            hint=lambda: resume_call(found.path, options, data if stream else None),
+        )
+        return session.complete(report=report)
 
 
 def _initial(init: Model | Weights | str | Path | None) -> Weights | None:
     if init is None or isinstance(init, Weights):
         return init
-    if isinstance(init, str | Path):
-        return load_weights(Path(init))
-    if not isinstance(init, Model):
-        raise ConfigError(
-            f"--init is a {type(init).__name__}, expected a Model, Weights, a run's folder or an .npz file"
-        )
-    return init.weights
+    if isinstance(init, Model):
+        return init.weights
+    return load_weights(as_path(init, "init", "a Model, Weights, or the path of a run or an .npz file"))

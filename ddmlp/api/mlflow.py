@@ -14,20 +14,20 @@ from ddmlp.runs.scalars import scalars
 
 
 class MLflow(Callback):
-    """Logs settings, curves, test errors and the hash of the weights to MLflow.
+    """A callback that logs settings, curves, test errors and the hash of the weights to MLflow.
 
-    Needs the extra `mlflow`. Each call of `fit` or `resume` is one run of MLflow, stored as MLflow is configured: by
-    default in the file mlflow.db of the working directory, which `mlflow ui` shows. MLflow's reports on its own usage
-    are switched off, unless MLFLOW_DISABLE_TELEMETRY is set or the program has imported MLflow before.
+    Needs the extra `mlflow`. Each call of `fit` or `resume` is one MLflow run, stored as MLflow is configured: by
+    default in the file mlflow.db in the working directory, which `mlflow ui` shows. MLflow's telemetry is switched off,
+    unless MLFLOW_DISABLE_TELEMETRY is set or the program has already imported MLflow.
 
     Parameters
     ----------
     experiment : str
-        The experiment of MLflow, created if it does not exist.
+        The MLflow experiment, created if it does not exist.
     tracking_uri : str, optional
         The store or server, such as "http://localhost:5000"; by default the one that MLflow is configured for.
     log_model : bool
-        Whether to store model.npz, too.
+        Whether to store model.npz as an artifact.
 
     Raises
     ------

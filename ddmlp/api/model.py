@@ -7,9 +7,12 @@ from ddmlp.api.rows import dataset_folder
 from ddmlp.data.dataset import Dataset
 from ddmlp.data.sources.in_memory import RowsInMemory
 from ddmlp.errors import ConfigError, RunError
+from ddmlp.files import as_path
 from ddmlp.inference.evaluation import EVALUATE_ROWS, Evaluation, evaluate_rows
 from ddmlp.inference.evaluation import evaluate as evaluate_dataset
 from ddmlp.inference.model import Model, load_model, load_shape, load_weights
+
+FILE = "the path of a run's folder or an .npz file"
 
 
 def load(path: str | Path) -> Model:
@@ -36,7 +39,7 @@ def load(path: str | Path) -> Model:
     Traceback (most recent call last):
     ddmlp.errors.RunError: no/such/run cannot be read: No such file or directory
     """
-    return load_model(Path(path))
+    return load_model(as_path(path, "path", FILE))
 
 
 def evaluate(model: Model | str | Path, data: Any) -> Evaluation:
@@ -70,10 +73,16 @@ def evaluate(model: Model | str | Path, data: Any) -> Evaluation:
     >>> ddmlp.evaluate(model, (images, labels)).error
     0.5
     """
-    weights = model.weights if isinstance(model, Model) else load_weights(Path(model))
-    shape = model.image_shape if isinstance(model, Model) else load_shape(Path(model))
+    shape: tuple[int, int] | None
+    if isinstance(model, Model):
+        weights, shape = model.weights, model.image_shape
+    else:
+        path = as_path(model, "model", f"a Model, or {FILE}")
+        weights, shape = load_weights(path), load_shape(path)
     if isinstance(data, str | Path):
-        dataset = Dataset(dataset_folder(data))
+        dataset = Dataset(
+            dataset_folder(as_path(data, "data", "a folder, a pair (images, labels), or a pyarrow Table"))
+        )
         _check_shape(shape, dataset.manifest.image_shape, str(dataset.path))
         dataset.verify()
         return evaluate_dataset(weights, dataset)

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from ddmlp.config import MAX_SERVERS, Timeouts, check_workers, flag
+from ddmlp.config import MAX_SERVERS, Timeouts, check_workers
 from ddmlp.data.store import check_uri
 from ddmlp.errors import ConfigError
 
@@ -49,26 +49,29 @@ class Options:
     timeouts: Timeouts = field(default_factory=Timeouts)
 
     def __post_init__(self) -> None:
+        check_switches(dashboard=self.dashboard)
         for name, least in [("checkpoint_every", 1), ("keep", 1), ("stop_after", 0)]:
             value = getattr(self, name)
             if not (value is None and name == "stop_after") and (type(value) is not int or value < least):
-                raise ConfigError(f"{flag(name)} is {value!r}, expected a whole number, {least} or more")
+                raise ConfigError(f"{name} is {value!r}, expected a whole number, {least} or more")
         if type(self.idle_timeout) not in (int, float) or not self.idle_timeout >= 0:
-            raise ConfigError(f"--idle-timeout is {self.idle_timeout!r}, expected 0 or more seconds")
+            raise ConfigError(f"idle_timeout is {self.idle_timeout!r}, expected 0 or more seconds")
         if not isinstance(self.address, str | None):
-            raise ConfigError(f"--address is {self.address!r}, expected HOST:PORT, local or auto")
+            raise ConfigError(f"address is {self.address!r}, expected HOST:PORT, local or auto")
         if self.checkpoint_uri is not None:
             check_uri(self.checkpoint_uri)
         fewest, most = self.range
         if not type(fewest) is type(most) is int:
-            raise ConfigError(f"--workers is {self.workers!r}, expected a whole number or a pair of them")
+            raise ConfigError(
+                f"workers is {self.workers!r}, expected a whole number, or a pair, the fewest and the most"
+            )
         check_workers(fewest, most)
         if type(self.servers) is not int or not 1 <= self.servers <= MAX_SERVERS:
-            raise ConfigError(f"--servers is {self.servers!r}, expected a whole number from 1 to {MAX_SERVERS}")
+            raise ConfigError(f"servers is {self.servers!r}, expected a whole number from 1 to {MAX_SERVERS}")
         if most == 0 and self.servers > 1:
-            raise ConfigError(f"--servers is {self.servers}, expected 1 without workers: one process has all weights")
+            raise ConfigError(f"servers is {self.servers}, expected 1 without workers: one process has all weights")
         if most == 0 and (self.address or self.dashboard):
-            raise ConfigError("--address and --dashboard go with --workers 1 or more")
+            raise ConfigError("address and dashboard need 1 or more workers")
 
     @property
     def range(self) -> tuple[int, int]:
@@ -86,3 +89,10 @@ class Options:
             for each in fields(self)
             if (value := getattr(self, each.name)) != getattr(default, each.name)
         }
+
+
+def check_switches(**given: object) -> None:
+    """Raise ConfigError for a value that is not True or False."""
+    for name, value in given.items():
+        if type(value) is not bool:
+            raise ConfigError(f"{name} is {value!r}, expected True or False")

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ddmlp.errors import RunError
+from ddmlp.files import as_path
 from ddmlp.inference.model import Model, load_model
 from ddmlp.runs import REPORT
 from ddmlp.runs.result import RunResult
@@ -87,7 +88,7 @@ class Result:
         """
         from ddmlp.reporting import write_report
 
-        path = self.run / REPORT if out is None else Path(out)
+        path = self.run / REPORT if out is None else as_path(out, "out", "the path of a file")
         write_report([self.run], path)
         return path
 

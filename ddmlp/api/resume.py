@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ddmlp.api.callback import Callback, checked
-from ddmlp.api.options import Options
+from ddmlp.api.options import Options, check_switches
 from ddmlp.api.progress import RunProgress
 from ddmlp.api.result import Result
 from ddmlp.api.rows import rows_again
@@ -89,18 +89,19 @@ def resume(
         stop_after=stop_after,
         idle_timeout=idle_timeout,
     )
-    found, options = run_again(run, options)
-    begun = found.require_arithmetic()
-    stream = isinstance(data, str) and is_source(data)
-    session = Session(
-        run=found,
-        rows=rows_again(data, begun, found),
-        config=settings({"epochs": epochs}, begun, None, follow=stream),
-        options=options,
-        begun=begun,
-        end=end,
-        callbacks=checked(callbacks),
-        progress=RunProgress(quiet=None if progress is None else not progress),
-        hint=lambda: resume_call(found.path, options, data),
-    )
-    return session.complete(report=report)
+    check_switches(end=end, report=report, progress=False if progress is None else progress)
+    with run_again(run, options) as (found, options):
+        begun = found.require_arithmetic()
+        stream = isinstance(data, str) and is_source(data)
+        session = Session(
+            run=found,
+            rows=rows_again(data, begun, found),
+            config=settings({"epochs": epochs}, begun, None, follow=stream),
+            options=options,
+            begun=begun,
+            end=end,
+            callbacks=checked(callbacks),
+            progress=RunProgress(quiet=None if progress is None else not progress),
+            hint=lambda: resume_call(found.path, options, data),
+        )
+        return session.complete(report=report)

@@ -11,6 +11,7 @@ from ddmlp.api import CLASSES
 from ddmlp.data.manifest import NAME, Manifest
 from ddmlp.data.sources import is_source, open_source
 from ddmlp.errors import ConfigError
+from ddmlp.files import as_path
 from ddmlp.runs.origin import Origin
 from ddmlp.runs.run import Run
 
@@ -99,7 +100,7 @@ class MemoryRows:
         sources = {self.folder / "train": self.train}
         if self.test and not isinstance(self.test, Path):
             sources[self.folder / "test"] = self.test
-        classes = self.classes or max(each.count_classes() for each in sources.values())
+        classes = self.classes or self.train.count_classes()
         try:
             convert(sources, classes=classes, warn=lambda line: note(f"warning: {line}"))
             if isinstance(self.test, Path):
@@ -113,7 +114,7 @@ class MemoryRows:
 def refuse_old(run: Run) -> None:
     """Raise ConfigError if the run's folder has rows, though no run has begun there."""
     if (path := run.spool / "train" / NAME).exists():
-        raise ConfigError(f"{path.parent} holds rows of a run that never started; remove it, or choose another --run")
+        raise ConfigError(f"{path.parent} holds rows of a run that never started; remove it, or choose another folder")
 
 
 def dataset_folder(data: str | Path) -> Path:
@@ -131,11 +132,13 @@ def find_data(data: str | Path, *, follow: bool, own: bool = False) -> Path:
     for part in () if follow else ("train",) if own else ("train", "test"):
         if not (path / part / NAME).exists():
             if (path / NAME).exists():
-                raise ConfigError(f"{path} is one dataset; name by --data a folder with the datasets train/ and test/")
-            why = f"has no dataset {part}/" if path.exists() else "does not exist"
+                raise ConfigError(f"{path} is one dataset, expected a folder with the datasets train/ and test/")
+            found = (
+                f"has no dataset {part}/" if path.is_dir() else "is not a folder" if path.exists() else "does not exist"
+            )
             raise ConfigError(
-                f"{path} {why}; name by --data a folder that `ddmlp convert` wrote; if the data of the run have moved, "
-                "their new folder"
+                f"{path} {found}; expected a folder with train/ and test/, as `ddmlp convert` writes it; if the data "
+                "of the run have moved, name their new folder"
             )
     return path.resolve()
 
@@ -145,14 +148,17 @@ def rows_of(data: Any, test: Any, run: Run, classes: int | None, *, follow: bool
     from ddmlp.data.sources.in_memory import RowsInMemory
 
     if classes is not None and (type(classes) is not int or not 1 <= classes <= 256):
-        raise ConfigError(f"--classes is {classes!r}, expected a whole number from 1 to 256")
+        raise ConfigError(f"classes is {classes!r}, expected a whole number from 1 to 256")
     if isinstance(data, str | Path):
+        as_path(data, "data", "a folder, a pair (images, labels), or a pyarrow Table")
         if test is not None:
             raise ConfigError(f"test goes with data in memory; put the dataset into {data}/test")
         if isinstance(data, str) and is_source(data):
             return StreamRows(data, run.spool.resolve(), classes, resume=False)
         if classes is not None:
-            raise ConfigError("--classes goes with a stream or with data in memory: a dataset says how many it has")
+            raise ConfigError(
+                "classes goes with a stream or with data in memory: a dataset stores its number of classes"
+            )
         return FolderRows(find_data(data, follow=follow))
     train = RowsInMemory.of(data, "data")
     if train is None:
@@ -160,22 +166,39 @@ def rows_of(data: Any, test: Any, run: Run, classes: int | None, *, follow: bool
             f"data is a {type(data).__name__}, expected a folder, a pair (images, labels), or a pyarrow Table"
         )
     if follow:
-        raise ConfigError("--follow goes with a folder or a stream: data in memory is complete")
+        raise ConfigError("follow goes with a folder or a stream: data in memory are complete")
     if isinstance(test, str | Path):
-        path = dataset_folder(test)
-        Manifest.read(path)
+        path = dataset_folder(as_path(test, "test", "a dataset"))
+        manifest = Manifest.read(path)
+        _check_fit(train, classes, manifest.image_shape, manifest.classes)
         return MemoryRows(train, path, run.spool.resolve(), classes)
     found = RowsInMemory.of(test, "test")
     if test is not None and found is None:
         raise ConfigError(
             f"test is a {type(test).__name__}, expected a dataset, a pair (images, labels), or a pyarrow Table"
         )
+    if found:
+        _check_fit(train, classes, found.image_shape, found.count_classes())
     return MemoryRows(train, found, run.spool.resolve(), classes)
+
+
+def _check_fit(train: "RowsInMemory", classes: int | None, shape: tuple[int, int], tested: int) -> None:
+    """Raise ConfigError if test data of this shape and number of classes do not fit the training data."""
+    if shape != train.image_shape:
+        raise ConfigError(
+            f"test has images of {shape[0]} x {shape[1]} pixels, but data has images of {train.image_shape[0]} x "
+            f"{train.image_shape[1]}"
+        )
+    if tested > (trained := classes or train.count_classes()):
+        raise ConfigError(
+            f"test has {tested} classes, but data has {trained}; number the classes alike, or set classes to {tested} "
+            "if some have no training rows"
+        )
 
 
 def rows_again(data: str | Path | None, begun: Origin, run: Run, classes: int | None = None) -> RunRows:
     """The rows that a run continues with, by default those that it was begun with; raises ConfigError."""
     if isinstance(data, str) and is_source(data):
         return StreamRows(data, run.spool.resolve(), classes, resume=True)
-    folder = begun.data if data is None else Path(data)
+    folder = begun.data if data is None else as_path(data, "data", "the path of a folder, or the URI of a stream")
     return FolderRows(find_data(folder, follow=begun.config.follow, own=folder.resolve() == run.spool.resolve()))

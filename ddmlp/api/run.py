@@ -1,10 +1,11 @@
 """The folder of a run, its settings, and how to continue it."""
 
-import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +13,54 @@ import numpy as np
 
 from ddmlp.api.options import Options
 from ddmlp.config import TrainConfig
-from ddmlp.errors import ConfigError, DdmlpError, TrainingError
+from ddmlp.errors import ConfigError, DdmlpError, RunError, TrainingError
+from ddmlp.files import as_path
 from ddmlp.nn.weights import Weights
+from ddmlp.runs.log_files import LOGS
 from ddmlp.runs.origin import Origin
 from ddmlp.runs.run import Run
 
+RUNS = Path("runs")
 COMPUTED = ("init_sha256", "begun_epochs")  # of the settings, from the weights to begin with and from the run
 
 
-def new_run(path: str | Path | None) -> Run:
-    """The run in a folder, by default a new one in runs/ that is named by the time."""
-    if path is None:
-        path = name = Path("runs", time.strftime("%Y%m%d-%H%M%S"))
-        number = 1
-        while path.exists():
-            number += 1
-            path = name.with_name(f"{name.name}-{number}")
-    if not isinstance(path, str | os.PathLike) or not str(path) or "\0" in str(path):
-        raise ConfigError(f"--run is {path!r}, expected the path of a folder")
-    return Run(Path(path).absolute())
+def run_in(folder: str | Path) -> Run:
+    """The run in a folder; raises ConfigError if that is no path."""
+    return Run(as_path(folder, "run", "the path of a folder").absolute())
+
+
+@contextmanager
+def new_run(folder: str | Path | None) -> Iterator[Run]:
+    """The run in a folder, by default a new one in runs/, which is removed if no run begins in the block."""
+    if folder is not None:
+        yield run_in(folder)
+        return
+    first = not RUNS.exists()
+    run = Run(_new_folder())
+    try:
+        yield run
+    finally:
+        if not run.exists:
+            shutil.rmtree(run.path / LOGS, ignore_errors=True)
+            with suppress(OSError):  # other files are kept
+                run.path.rmdir()
+                if first:
+                    run.path.parent.rmdir()
+
+
+def _new_folder() -> Path:
+    """Make a folder that is named by the time. `mkdir` decides if two programs choose the same name."""
+    name = time.strftime("%Y%m%d-%H%M%S")
+    for number in count(1):
+        path = (RUNS / (name if number == 1 else f"{name}-{number}")).absolute()
+        try:
+            path.mkdir(parents=True)
+            break
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise RunError(f"{path} cannot be the folder of a run: {error.strerror or error}") from None
+    return path
 
 
 def settings(given: dict[str, Any], begun: Origin | None, init: Weights | None, *, follow: bool) -> TrainConfig:

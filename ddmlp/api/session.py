@@ -104,7 +104,7 @@ class Session:
                 progress.note("the run has already ended")
                 return Ending(result.steps, result, trained=False)
             if RAY_JOB in run.path.parts:
-                progress.note(f"note: Ray deletes {run.path} some time after this job; name a --run elsewhere")
+                progress.note(f"note: Ray deletes {run.path} some time after this job; choose a folder elsewhere")
             if self.init:
                 run.write_initial_weights(self.init)
             if self.end:
@@ -153,7 +153,7 @@ class Session:
         from ddmlp.data.ingest import mark_end
 
         if not self.config.follow:
-            raise ConfigError(f"--end goes with a run of --follow or of a stream: {self.rows.folder} is complete")
+            raise ConfigError(f"end goes with a run that follows its data: {self.rows.folder} is complete")
         mark_end(self.rows.folder / "train")
 
     def _wait_for_rows(self, ingest: "StreamIngest | None") -> None:
@@ -163,7 +163,7 @@ class Session:
             if ingest:
                 ingest.raise_error()
             if time.monotonic() - start > seconds:
-                raise DatasetError(f"no rows have arrived in {folder} within {seconds:g} s (--idle-timeout)")
+                raise DatasetError(f"no rows have arrived in {folder} within {seconds:g} s (idle_timeout)")
             self.progress.wait(f"waiting for rows in {folder}")
             time.sleep(POLL_SECONDS)
 

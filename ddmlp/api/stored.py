@@ -2,12 +2,12 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 from ddmlp.api.options import Options
-from ddmlp.api.run import new_run
+from ddmlp.api.run import new_run, run_in
 from ddmlp.data.store import Store, is_store
 from ddmlp.runs.backup import Backup
 from ddmlp.runs.checkpoint_store import CheckpointStore
@@ -19,7 +19,8 @@ log = logging.getLogger(__name__)
 Note = Callable[[str], None]
 
 
-def run_again(run: str | Path, options: Options, note: Note = lambda _: None) -> tuple[Run, Options]:
+@contextmanager
+def run_again(run: str | Path, options: Options, note: Note = lambda _: None) -> Iterator[tuple[Run, Options]]:
     """The run to continue, and the options with its store.
 
     If `run` is a store, a new folder gets the newest checkpoint. So does a folder without a run, if the options name a
@@ -34,15 +35,15 @@ def run_again(run: str | Path, options: Options, note: Note = lambda _: None) ->
     if is_store(run):
         source = str(run)
         options = replace(options, checkpoint_uri=options.checkpoint_uri or source)
-    found = new_run(None if is_store(run) else run)
-    if source and not found.exists:
-        store = CheckpointStore(Store(source), options.keep)
-        with found:
-            for complaint in store.restore(found):
-                log.warning("%s", complaint)
-                note(f"note: {complaint}")
-        note(f"the newest checkpoint in {store.shown} is now in {found.path}")
-    return found, options
+    with new_run(None) if is_store(run) else nullcontext(run_in(run)) as found:
+        if source and not found.exists:
+            store = CheckpointStore(Store(source), options.keep)
+            with found:
+                for complaint in store.restore(found):
+                    log.warning("%s", complaint)
+                    note(f"note: {complaint}")
+            note(f"the newest checkpoint in {store.shown} is now in {found.path}")
+        yield found, options
 
 
 @contextmanager

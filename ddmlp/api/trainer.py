@@ -70,7 +70,7 @@ def prepare_job(
         timeouts=options.timeouts,
     )
     if init is not None and init.shape != job.shape(train):
-        raise ConfigError(f"--init has weights of {init.shape}, but --hidden and the data need {job.shape(train)}")
+        raise ConfigError(f"init has the shape {init.shape}, but hidden and the data need {job.shape(train)}")
     test = Manifest.read(job.test) if job.test else train
     if test.image_shape != train.image_shape or test.classes > train.classes:
         raise ConfigError(

@@ -13,20 +13,20 @@ from ddmlp.runs.scalars import scalars
 
 
 class WandB(Callback):
-    """Logs settings, curves, test errors and the hash of the weights to Weights & Biases.
+    """A callback that logs settings, curves, test errors and the hash of the weights to Weights & Biases.
 
-    Needs the extra `wandb`. Each call of `fit` or `resume` is one run of W&B. By default it is offline: its files are
-    in the folder wandb/ of the run, and `wandb sync` uploads them. W&B's reports on its own usage and errors are
-    switched off, unless WANDB_ERROR_REPORTING is set or the program has used W&B before.
+    Needs the extra `wandb`. Each call of `fit` or `resume` is one W&B run. By default it is offline: its files are in
+    wandb/ in the run's folder, and `wandb sync` uploads them. W&B's telemetry and error reports are
+    switched off, unless WANDB_ERROR_REPORTING is set or the program has already used W&B.
 
     Parameters
     ----------
     project : str
-        The project of W&B.
+        The W&B project.
     mode : "offline", "online", "shared" or "disabled", optional
         By default WANDB_MODE, then "offline".
     log_model : bool
-        Whether to store model.npz, too, as an artifact.
+        Whether to store model.npz as an artifact.
 
     Raises
     ------
@@ -54,7 +54,7 @@ class WandB(Callback):
             dir=run,
             mode=self._mode,
             config=config.as_dict(),
-            reinit="create_new",  # beside a run that the program may have begun
+            reinit="create_new",  # the program's own run, if it has one, stays active
             settings=self._wandb.Settings(console="off", disable_git=True, disable_code=True),
         )
         self._run.define_metric("*", step_metric="step")  # W&B's own steps only increase; after a fault some are redone

@@ -15,9 +15,11 @@ from ddmlp.config import TrainConfig
 from ddmlp.errors import ConfigError
 
 if TYPE_CHECKING:  # these import NumPy, which --help and a bad flag need not wait for
+    from ddmlp.api.progress import RunProgress
     from ddmlp.api.result import Result
     from ddmlp.nn.weights import Weights
     from ddmlp.runs.origin import Origin
+    from ddmlp.runs.run import Run
 
 INTERRUPTED = 130
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # SIGHUP: the terminal was closed
@@ -38,19 +40,25 @@ def main(arguments: list[str] | None = None) -> int:
         idle_timeout=args.idle_timeout,
     )
     from ddmlp.api.progress import RunProgress
-    from ddmlp.api.rows import rows_again, rows_of
     from ddmlp.api.run import new_run
-    from ddmlp.api.session import Session
     from ddmlp.api.stored import run_again
+
+    progress = RunProgress(quiet=args.quiet)
+    if not args.resume:
+        with new_run(args.run) as run:
+            return train(run, args, options, progress)
+    with run_again(args.run, options, progress.note) as (run, options):
+        return train(run, args, options, progress)
+
+
+def train(run: "Run", args: argparse.Namespace, options: Options, progress: "RunProgress") -> int:
+    """Begin or continue a run; returns the exit status."""
+    from ddmlp.api.rows import rows_again, rows_of
+    from ddmlp.api.session import Session
     from ddmlp.api.tensorboard import TensorBoard
     from ddmlp.inference.model import load_weights
 
-    progress = RunProgress(quiet=args.quiet)
-    if args.resume:
-        run, options = run_again(args.run, options, progress.note)
-        begun = run.require_arithmetic()
-    else:
-        run, begun = new_run(args.run), None
+    begun = run.require_arithmetic() if args.resume else None
     init = load_weights(args.init) if args.init else None
     config = configure(args, begun, init)
     if begun:

@@ -21,7 +21,7 @@ from ddmlp.errors import DatasetError
 PUBLISH_SECONDS = 1.0  # at least, between publications, so that shards of a fast stream are not too small
 STOP_SECONDS = 30.0  # to write the rows that were read
 RESUME_HINT = (
-    "they are kept: continue with --resume and the remaining rows, or all rows, or with --resume --end if no more will "
+    "they are kept: resume the run with the remaining rows, or with all rows, or with the end marked if no more will "
     "come"
 )
 SPARE_BYTES = 128 << 20  # to leave free on the disk, for buffered rows and the run's checkpoints
@@ -158,8 +158,8 @@ class StreamIngest:
 
     def _kept(self) -> str:
         return (
-            f"{self._published_rows():,} rows are kept: free disk space, then continue with --resume and the remaining "
-            "rows, or all rows"
+            f"{self._published_rows():,} rows are kept: free disk space, then resume the run with the remaining rows, "
+            "or with all rows"
         )
 
     def _append(self, rows: Rows, stack: ExitStack) -> None:

@@ -1,6 +1,7 @@
 """The manifest of a dataset, `dataset.json`: its form and the SHA-256 of every shard. Written last."""
 
 import hashlib
+import operator
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -84,7 +85,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     class_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        check_form(self.image_shape, self.classes)
+        checked_form(self.image_shape, self.classes)
         if len({shard.file for shard in self.shards}) != len(self.shards):
             raise ValueError("two entries of shards name the same file")
         if (total := sum(shard.rows for shard in self.shards)) != self.rows:
@@ -163,17 +164,26 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
         return fields
 
 
-def check_form(image_shape: tuple[int, int], classes: int) -> None:
-    """Raise ValueError if no dataset can have images of this shape in this number of classes."""
-    height, width = image_shape
+def checked_form(image_shape: Any, classes: Any) -> tuple[tuple[int, int], int]:
+    """Return the shape and the number of classes as Python's ints; raises ValueError if no dataset can have them."""
+    try:
+        height, width = image_shape = tuple(map(operator.index, image_shape))
+        classes = operator.index(classes)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"image_shape is {image_shape!r} and classes is {classes!r}, expected (height, width) and a whole number"
+        ) from None
     if min(height, width) < 1 or height * width > MAX_PIXELS:
         raise ValueError(f"image_shape is {image_shape}, expected (height, width) with 1 to {MAX_PIXELS:,} pixels")
     if not 1 <= classes <= MAX_CLASSES:
         raise ValueError(f"classes is {classes}, expected 1 to {MAX_CLASSES}")
+    return (height, width), classes
 
 
 def check_names(names: Sequence[str], classes: int) -> None:
     """Raise ValueError if `names` cannot be the names of this number of classes."""
+    if not isinstance(names, tuple | list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"class_names is {names!r}, expected a tuple of str")
     if len(names) != classes:
         raise ValueError(f"found {len(names)} class names, expected {classes}, one for each class")
     for index, name in enumerate(names):

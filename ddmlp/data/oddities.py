@@ -28,12 +28,12 @@ def odd_pixels(pixels: NDArray[np.uint8]) -> str | None:
     if most < DIM:
         return (
             f"the largest pixel of {rows} is {most}, usually it is 255: training will be slow, and pictures to predict "
-            f"will look different; if {most} means white, convert with --pixel-max {most}"
+            f"will look different; if {most} means white, scale them as `ddmlp convert --pixel-max {most}` does"
         )
     if (light := float((pixels >= LIGHT).mean())) > 0.5:
         return (
             f"{light:.0%} of the pixels of {rows} are white, usually the background is black: training will be slow; "
-            "convert with --invert to swap black and white"
+            "swap black and white as `ddmlp convert --invert` does"
         )
     return None
 
@@ -53,7 +53,7 @@ def odd_labels(counts: NDArray[np.intp]) -> str | None:
     if first:
         return (
             f"the labels begin at {first}, not at 0, so the lowest classes have no rows; if the labels are {first} to "
-            f"{int(np.flatnonzero(counts)[-1])}, convert with --first-label {first}"
+            f"{int(np.flatnonzero(counts)[-1])}, renumber them as `ddmlp convert --first-label {first}` does"
         )
     subject = "class {} has" if len(empty) == 1 else "classes {} have"
     shown = ", ".join(map(str, empty[:SHOWN])) + (f" and {len(empty) - SHOWN} more" if len(empty) > SHOWN else "")

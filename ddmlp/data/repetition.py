@@ -72,8 +72,8 @@ class Repetition:
         if 0 < self.skipped < len(self._dataset):
             raise DatasetError(
                 f"{self._name} starts over, but ends after {self.skipped:,} rows, expected at least the "
-                f"{len(self._dataset):,} of {self._dataset.path}; send all rows, or only the new ones, or none with "
-                "--resume --end"
+                f"{len(self._dataset):,} of {self._dataset.path}; send all rows, or only the new ones, or none and "
+                "mark the end"
             )
 
     def _count_same(self, rows: Rows, count: int) -> int:

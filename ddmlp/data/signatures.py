@@ -100,7 +100,6 @@ def _text_of(begin: bytes) -> str | None:
         return "XML text"
     if re.match(rb'(\{\s*["}]|\[\s*[\[{"\d\]-])', text):
         return "JSON text"
-    line = re.split(rb"[\r\n]", text, maxsplit=1)[0]
-    if re.search(rb"[,;\t]", line):
-        return "CSV text"
-    return "text"
+    lines = re.split(rb"[\r\n]+", text)
+    separators = [len(re.findall(rb"[,;\t]", line)) for line in lines[:-1] or lines]  # the last line may be cut off
+    return "CSV text" if separators[0] and len(set(separators)) == 1 else "text"

@@ -34,7 +34,8 @@ class StagingFolder:
     Raises
     ------
     DatasetError
-        A dataset exists and `replace` is false, something else exists, or another process writes there.
+        A dataset exists and `replace` is false, something else exists, another process writes there, or the folder
+        cannot be created or written.
     """
 
     def __init__(self, dataset: str | Path, *, replace: bool) -> None:
@@ -48,6 +49,9 @@ class StagingFolder:
             if not self._lock.enter_context(locked(self._dataset)):
                 raise DatasetError(f"{dataset} is being written by another process; wait until it has finished")
             self.path = Path(tempfile.mkdtemp(prefix=".writing-", dir=self._dataset))
+        except OSError as error:
+            self._unlock()
+            raise DatasetError(f"{dataset} cannot be written: {error.strerror or error}") from None
         except BaseException:
             self._unlock()
             raise

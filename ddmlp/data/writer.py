@@ -1,5 +1,6 @@
 """The writer of datasets: complete shards, published by replacing the manifest."""
 
+import math
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -9,10 +10,11 @@ from numpy.typing import NDArray
 
 from ddmlp.data.dataset import file_sha256
 from ddmlp.data.manifest import NAME as MANIFEST
-from ddmlp.data.manifest import Manifest, Shard, check_form, check_names
+from ddmlp.data.manifest import Manifest, Shard, check_names, checked_form
 from ddmlp.data.shards import ShardWriter
 from ddmlp.data.staging import StagingFolder
 from ddmlp.errors import DatasetError
+from ddmlp.files import as_path
 
 BATCH_ROWS = 1_000  # rows of a record batch: the block that a windowed shuffle moves as a whole
 BATCH_BYTES = 64 << 20  # at most, of a record batch of large images
@@ -68,19 +70,17 @@ class DatasetWriter:
         extend: bool = False,
         class_names: tuple[str, ...] | None = None,
     ) -> None:
-        height, width = image_shape
-        self.path = Path(path).absolute()
-        self.image_shape, self.classes = (int(height), int(width)), int(classes)  # JSON has no NumPy scalars
+        self.path = as_path(path, "path", "the path of a folder").absolute()
         self.shard_rows, self.class_names = shard_rows, class_names
         try:
-            check_form(self.image_shape, self.classes)
-            if shard_rows < 1:
-                raise ValueError(f"shard_rows is {shard_rows}, expected at least 1")
+            self.image_shape, self.classes = checked_form(image_shape, classes)
+            if not isinstance(shard_rows, int | np.integer) or shard_rows < 1:
+                raise ValueError(f"shard_rows is {shard_rows!r}, expected a whole number, at least 1")
             if class_names is not None:
                 check_names(class_names, self.classes)
         except ValueError as error:
             raise DatasetError(f"{path}: {error}") from None
-        self.batch_rows = min(BATCH_ROWS, shard_rows, BATCH_BYTES // (height * width))
+        self.batch_rows = min(BATCH_ROWS, shard_rows, BATCH_BYTES // math.prod(self.image_shape))
         self._shards: list[Shard] = []  # of the dataset, with those that are not published yet
         self._ended = False
         self._published = 0, False  # the number of shards, and `ended`
@@ -115,15 +115,17 @@ class DatasetWriter:
         """
         if self._ended:
             raise DatasetError(f"{self.path} is marked as complete, so no rows can be added")
+        arrays = isinstance(pixels, np.ndarray) and isinstance(labels, np.ndarray)
         if (
-            pixels.dtype != np.uint8
+            not arrays
+            or pixels.dtype != np.uint8
             or labels.dtype != np.uint8
             or labels.ndim != 1
             or pixels.shape != (len(labels), *self.image_shape)
         ):
             raise DatasetError(
-                f"{self.path}: found pixels {pixels.dtype} {pixels.shape} and labels {labels.dtype} {labels.shape}, "
-                f"expected uint8 of (rows, {self.image_shape[0]}, {self.image_shape[1]}) and (rows,)"
+                f"{self.path}: found pixels {_form(pixels)} and labels {_form(labels)}, expected uint8 of "
+                f"(rows, {self.image_shape[0]}, {self.image_shape[1]}) and (rows,)"
             )
         if len(labels) and labels.max() >= self.classes:
             raise DatasetError(f"{self.path}: found the label {labels.max()}, expected 0 to {self.classes - 1}")
@@ -226,6 +228,10 @@ class DatasetWriter:
                 for shard in self._shards:
                     (self.path / shard.file).unlink(missing_ok=True)
             self._staging.close()
+
+
+def _form(rows: object) -> str:
+    return f"{rows.dtype} {rows.shape}" if isinstance(rows, np.ndarray) else f"of type {type(rows).__name__}"
 
 
 def _close(writer: ShardWriter) -> Shard:

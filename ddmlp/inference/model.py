@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ddmlp.data.dataset import Dataset
 from ddmlp.data.manifest import Manifest, check_names
-from ddmlp.errors import DatasetError, ImageError, RunError
+from ddmlp.errors import ConfigError, DatasetError, ImageError, RunError
 from ddmlp.inference.look import MNIST, Look
 from ddmlp.nn.weights import Weights
 from ddmlp.runs.arrays import ABOUT, Array, join_weights, load_arrays, to_record
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 PREDICT_ROWS = 100  # images per call, if there are many
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Model:
     """A trained model.
 
@@ -48,6 +48,13 @@ class Model:
     image_shape: tuple[int, int]
     look: Look = MNIST
     class_names: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if math.prod(self.image_shape) != (inputs := self.weights.shape.inputs):
+            raise ConfigError(f"image_shape is {self.image_shape}, but the weights take {inputs} pixels")
+
+    def __repr__(self) -> str:
+        return f"Model({self.weights.shape}, {self.image_shape}, weights_sha256={self.weights.sha256()!r})"
 
     def class_name(self, label: int) -> str:
         """Return the name of the class with the number `label`; without names, the number as text."""
@@ -97,10 +104,8 @@ class Model:
 
         Raises
         ------
-        ImageError
-            If the images have another shape or type.
-        MachineError
-            If this machine computes other bits than all others.
+        ImageError, MachineError
+            As `predict`.
 
         Examples
         --------
@@ -151,9 +156,7 @@ class About(Struct, frozen=True):
         return cls(manifest.image_shape, Look.of(dataset), manifest.class_names)
 
     def model(self, weights: Weights) -> Model:
-        """Make the model with these weights. Raises ValueError if they do not fit."""
-        if math.prod(self.image_shape) != weights.shape.inputs:
-            raise ValueError(f"image_shape is {self.image_shape}, but the weights take {weights.shape.inputs} pixels")
+        """Make the model with these weights. Raises ValueError or ConfigError if they do not fit."""
         if self.class_names is not None:
             check_names(self.class_names, weights.shape.outputs)
         return Model(weights, self.image_shape, self.look, self.class_names)
@@ -175,7 +178,7 @@ def _load(path: Path) -> tuple[Weights, Array | None]:
     if path.is_dir() and not file.exists():
         if not Run(path).exists:
             raise RunError(f"{path} holds no model: it has no model.npz; expected a run's folder, or an .npz file")
-        raise RunError(f"{path} has no model.npz: its run is unfinished; resume it with --resume")
+        raise RunError(f"{path} has no model.npz: its run is unfinished; resume it")
     arrays, about = load_arrays(file), None
     if EARLIER in arrays:
         weights = load_checkpoint(file).weights
@@ -200,18 +203,15 @@ def load_model(path: Path) -> Model:
 
     Examples
     --------
-    >>> from tempfile import TemporaryDirectory
-    >>> weights = {"W1": np.zeros((4, 3), np.float32), "W2": np.zeros((3, 2), np.float32)}
-    >>> with TemporaryDirectory() as folder:
-    ...     np.savez(Path(folder) / "model.npz", **weights)
-    ...     load_model(Path(folder) / "model.npz").image_shape
+    >>> np.savez("weights.npz", W1=np.zeros((4, 3), np.float32), W2=np.zeros((3, 2), np.float32))
+    >>> load_model(Path("weights.npz")).image_shape
     (2, 2)
     """
     weights, about = _load(path)
     if about is not None:
         try:
             return to_record(about, About).model(weights)
-        except ValueError as error:
+        except (ValueError, ConfigError) as error:
             raise RunError(f"{path} is damaged: its description of the images is wrong: {error}") from None
     inputs = weights.shape.inputs
     result = (path if path.is_dir() else path.parent) / "result.json"

@@ -60,6 +60,9 @@ class Shape(NamedTuple):
     hidden: int
     outputs: int
 
+    def __str__(self) -> str:
+        return "-".join(map(str, self))
+
     @property
     def parameters(self) -> dict[str, Parameter]:
         """The arrays that a network of this shape learns, by name.

@@ -33,7 +33,7 @@ def choose(address: str | None = None) -> Choice:
     A Ray that is not named must belong to this user. Raises ConfigError if an address is not HOST:PORT, and
     ClusterError if no Ray answers there.
     """
-    source = "--address" if address else "RAY_ADDRESS"
+    source = "address" if address else "RAY_ADDRESS"
     named = (address or os.environ.get("RAY_ADDRESS", "")).strip()
     if named == "local":
         return Choice(None, source)
@@ -56,7 +56,7 @@ def _answering(address: str, source: str) -> str:
     if not (parts := _parts(address)):
         raise ConfigError(f"{source} is {address}; {SHOWN}")
     if reason := _refusal(parts):
-        remedy = "leave out --address" if source == "--address" else "unset RAY_ADDRESS"
+        remedy = "give no address" if source == "address" else "unset RAY_ADDRESS"
         raise ClusterError(f"no Ray answers at {address} ({source}): {reason}; start it, or {remedy}")
     return address
 
@@ -100,7 +100,7 @@ def _running() -> Choice:
         return Choice(None, f"no Ray answers at {address}, which {record} names")
     # The owner of the record is the second choice: Ray leaves it unchanged if another user's Ray has the same address.
     if _listener(parts[1], owner) != os.getuid():
-        return Choice(None, f"the Ray at {address} belongs to another user; join it by --address {address}")
+        return Choice(None, f"the Ray at {address} belongs to another user; to join it, give its address")
     return Choice(address, "it is yours and runs on this machine")
 
 

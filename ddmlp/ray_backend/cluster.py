@@ -195,7 +195,7 @@ def _check_loopback() -> None:
     except OSError as error:
         raise ClusterError(
             f"this machine cannot reach itself at {LOOPBACK}: {error.strerror or error}; Ray's processes need that to "
-            "communicate: ip link set lo up, or name a Ray on another machine by --address, or train with --workers 0"
+            "communicate: ip link set lo up, or give the address of a Ray on another machine, or train without workers"
         ) from None
 
 

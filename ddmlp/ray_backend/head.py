@@ -105,7 +105,7 @@ def check_node(head: Head) -> None:
             if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
                 raise ClusterError(
                     f"the Ray at {head.address} belongs to user {process.stat().st_uid}, and you cannot join it: "
-                    f"you cannot write to {folder}; start one of your own: --address local"
+                    f"you cannot write to {folder}; start one of your own: address local"
                 )
 
 

@@ -74,7 +74,7 @@ class WorkerGroup:
                 raise ClusterError(
                     f"{least - len(self._free)} of {'at least ' * self._job.elastic}{least} workers have not started, "
                     f"and no further one has for {seconds:g} s: each needs {self._share:g} CPUs, and the cluster has "
-                    f"{self._cluster.room()}; free some, or ask for fewer --workers"
+                    f"{self._cluster.room()}; free some, or ask for fewer workers"
                 )
             self._ended(ready[0])
 

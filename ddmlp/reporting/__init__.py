@@ -33,7 +33,7 @@ def write_report(runs: Sequence[Path], out: Path, data: Path | None = None) -> N
     --------
     >>> write_report([Path("runs/missing")], Path("report.html"))
     Traceback (most recent call last):
-    ddmlp.errors.RunError: runs/missing holds no run: the folder does not exist; begin one by `ddmlp train --run`
+    ddmlp.errors.RunError: runs/missing holds no run: the folder does not exist; begin one by `ddmlp train` or ddmlp.fit
     """
     from ddmlp.files import write_whole  # imported late, so that --help of the commands is fast
     from ddmlp.reporting.page import page

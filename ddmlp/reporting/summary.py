@@ -209,7 +209,7 @@ def _model(run: Run, result: RunResult | None, data: Path) -> tuple[Model, int]:
 
 def _recognise(model: Model, data: Path) -> tuple[Evaluation, list[Mistake]]:
     if not data.is_dir():
-        raise DatasetError(f"the folder {data} does not exist; use --data to say where the data are now")
+        raise DatasetError(f"the folder {data} does not exist; `ddmlp report --data` says where the data are now")
     dataset = Dataset(data / "test")
     dataset.verify()
     found = evaluate(model.weights, dataset)

@@ -11,7 +11,7 @@ import filelock
 from msgspec import Struct
 
 from ddmlp import __version__
-from ddmlp.config import TrainConfig, flag
+from ddmlp.config import TrainConfig
 from ddmlp.errors import RunError
 from ddmlp.files import naming, write_whole
 from ddmlp.nn.weights import Shape, Weights
@@ -71,13 +71,15 @@ class Run:
         self._writing = filelock.FileLock(path / ".writing")
 
     def __enter__(self) -> "Run":
-        """Lock the run. Raises RunError if another process has locked it."""
+        """Lock the run. Raises RunError if another process has locked it, or if the folder cannot be written."""
         self._made = not self.path.exists()
-        self.path.mkdir(parents=True, exist_ok=True)
         try:
+            self.path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(blocking=False)
         except filelock.Timeout:
-            raise RunError(f"{self.path} is in use by another process; wait for it, or choose another --run") from None
+            raise RunError(f"{self.path} is in use by another process; wait for it, or choose another folder") from None
+        except OSError as error:
+            raise RunError(f"{self.path} cannot be the folder of a run: {error.strerror or error}") from None
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -117,7 +119,7 @@ class Run:
     def refuse_old(self) -> None:
         """Raise RunError if the folder already holds a run."""
         if self.exists:
-            raise RunError(f"{self.path} already holds a run; resume it with --resume, or choose another --run")
+            raise RunError(f"{self.path} already holds a run; resume it, or choose another folder")
 
     def create(self, origin: Origin) -> None:
         """Begin the run. Raises RunError if the folder already holds one."""
@@ -143,7 +145,7 @@ class Run:
             if self.path.exists() and not self.path.is_dir():
                 raise RunError(f"{self.path} is a file, expected the folder of a run") from None
             why = "it has no config.json" if self.path.exists() else "the folder does not exist"
-            raise RunError(f"{self.path} holds no run: {why}; begin one by `ddmlp train --run`") from None
+            raise RunError(f"{self.path} holds no run: {why}; begin one by `ddmlp train` or ddmlp.fit") from None
 
     def require_arithmetic(self) -> Origin:
         """Read config.json. Raises RunError as `origin` does, and if this ddmlp would compute other bits."""
@@ -167,7 +169,7 @@ class Run:
         for name in TrainConfig.names():
             was, now = getattr(begun.config.begun, name), getattr(asked.config.begun, name)
             if was != now:
-                raise RunError(f"{self.path} was begun with {flag(name)} {was}; it cannot be resumed with {now}")
+                raise RunError(f"{self.path} was begun with {name} {was!r}; it cannot be resumed with {now!r}")
         if (has := begun.config.epochs) > asked.config.epochs:
             raise RunError(f"{self.path} already has {has} epochs; it cannot be resumed with {asked.config.epochs}")
         if begun.dataset_sha256 != asked.dataset_sha256:

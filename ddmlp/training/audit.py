@@ -61,7 +61,9 @@ class RecordedRun:
             If the data have been moved, or are not the dataset of this run.
         """
         if data is None and not self.origin.data.exists():
-            raise RunError(f"{self.origin.data}, the data of {self.run.path}, does not exist; give its place by --data")
+            raise RunError(
+                f"{self.origin.data}, the data of {self.run.path}, does not exist; name the folder where they are now"
+            )
         dataset = Dataset((data or self.origin.data) / "train")
         follow = self.origin.config.follow
         if dataset.manifest.identity(growing=follow) != self.origin.dataset_sha256:

@@ -27,8 +27,8 @@ def find_nonfinite_microbatch(dataset: Dataset, plan: Plan, update: Update, weig
     for index in range(plan.microbatches(update.step)):
         row_stats = worker.compute(Unit(*update, Node(index, index + 1)), weights, gradient)
         if not math.isfinite(row_stats.steepest):
-            return f"the gradient of microbatch {index} is not finite; a smaller --lr may help"
+            return f"the gradient of microbatch {index} is not finite; a smaller lr may help"
     return (
         "a recomputation of its microbatches gives finite gradients, so either their sum or the update is too large, "
-        "and a smaller --lr may help, or a worker computed wrong values"
+        "and a smaller lr may help, or a worker computed wrong values"
     )

@@ -81,7 +81,7 @@ def test_no_test_data(arrays: Any, expected: ddmlp.Result, tmp_path: Path):
 @pytest.mark.parametrize(
     ("given", "error", "words"),
     [
-        ({"data": "none"}, ConfigError, ["none does not exist", "--data"]),
+        ({"data": "none"}, ConfigError, ["none does not exist"]),
         ({"data": 7}, ConfigError, ["int", "folder"]),
         ({"test": 7}, ConfigError, ["int"]),
         ({"data": (np.zeros((8, 2, 2)), np.zeros(8, int))}, DatasetError, ["float64", "0 to 255"]),
@@ -89,7 +89,7 @@ def test_no_test_data(arrays: Any, expected: ddmlp.Result, tmp_path: Path):
         ({"data": (np.zeros((8, 4), int), np.zeros(8, int))}, DatasetError, ["(8, 4)", "(rows, height, width)"]),
         ({"data": (np.zeros((8, 2, 2), int), np.zeros(7, int))}, DatasetError, ["(7,)"]),
         ({"data": (np.zeros((0, 2, 2), int), np.zeros(0, int))}, DatasetError, ["(0, 2, 2)"]),
-        ({"test": (np.zeros((8, 2, 3), int), np.zeros(8, int))}, ConfigError, ["(2, 3)", "(2, 2)"]),
+        ({"test": (np.zeros((8, 2, 3), int), np.zeros(8, int))}, ConfigError, ["test", "2 x 3", "2 x 2"]),
         ({"data": pa.table({"pixels": [[1]]})}, DatasetError, ["'label'"]),
         ({"data": pa.array([1])}, DatasetError, ["Table"]),
         ({"classes": 0}, ConfigError, ["0", "256"]),
@@ -190,9 +190,9 @@ def test_wrong_arguments_are_refused(name: str, data: Path, tmp_path: Path):
 
 def test_wrong_steps_and_epochs_are_refused(expected: ddmlp.Result):
     for steps in [5, (0,), (0, None), "ab"]:
-        with pytest.raises(ConfigError, match="--steps"):
+        with pytest.raises(ConfigError, match=r"^steps is"):
             ddmlp.verify(expected.run, steps=steps)  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="--epochs"):
+    with pytest.raises(ConfigError, match=r"^epochs is '9'"):
         ddmlp.resume(expected.run, epochs="9")  # type: ignore[arg-type]
 
 

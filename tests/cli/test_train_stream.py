@@ -55,7 +55,7 @@ def test_stream_breaks_off(rows: tuple[Any, Any], expected: str, tmp_path: Path,
     with serving(stream(rows, first=0 if again else kept)) as address:
         done = command("--data", address, *FLAGS, "--run", run)
         assert done.returncode == 1, "--resume is missing"
-        assert "--resume" in done.stderr
+        assert f"{run} already holds a run; resume it" in done.stderr
         done = command("--data", address, "--run", run, "--resume")
     assert (done.returncode, done.stderr) == (0, "")
     assert (f"first {kept:,} rows" in done.stdout) == again

@@ -91,7 +91,7 @@ def test_unfinished_run(data: Path, tmp_path: Path):
 def test_data_that_were_moved(data: Path, run: Path, tmp_path: Path):
     config = json.loads((run / "config.json").read_bytes())
     (run / "config.json").write_text(json.dumps(config | {"data": str(tmp_path / "gone")}))
-    refused(verified(run), 1, f"{tmp_path}/gone", "--data")
+    refused(verified(run), 1, f"{tmp_path}/gone")
     assert verified(run, "--data", data).returncode == 0
     shutil.copytree(data / "train", tmp_path / "gone" / "train")
     assert "no test data" in verified(run).stdout
@@ -104,7 +104,7 @@ def test_data_that_were_moved(data: Path, run: Path, tmp_path: Path):
     ("asked", "status"), [("40..30", 2), ("x", 2), ("1..", 2), ("-1..3", 2), ("0..41", 2), ("14..15", 2)]
 )
 def test_bad_steps(asked: str, status: int, whole: Path):
-    refused(verified(whole, f"--steps={asked}"), status, "--steps")
+    refused(verified(whole, f"--steps={asked}"), status, "step")
 
 
 def test_nearest_positions_are_named(whole: Path):

@@ -36,7 +36,7 @@ def test_pixels(pixels, expected):
     [
         ([5, 1, 2], None),
         ([0, 3, 4], "begin at 1, not at 0"),
-        ([0, 0, 4, 1], "2 to 3, convert with --first-label 2"),
+        ([0, 0, 4, 1], "`ddmlp convert --first-label 2`"),
         ([5, 0, 2], "class 1 has no rows (of 3 classes)"),
         ([5, 0, 0], "classes 1, 2 have no rows (of 3 classes)"),
         ([5] + [0] * 30, "1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 20 more"),
@@ -54,8 +54,8 @@ def test_convert_warns(tmp_path, sample):
     pair, warnings = put(tmp_path, images, labels), []
     convert({tmp_path / "a": pair, tmp_path / "b": pair}, warn=warnings.append)
     assert [each.split(": ")[0] for each in warnings] == [f"{tmp_path}/{name}" for name in "aabb"]
-    assert warnings[0].endswith("--pixel-max 1")
-    assert warnings[1].endswith("--first-label 1")
+    assert "--pixel-max 1`" in warnings[0]
+    assert "--first-label 1`" in warnings[1]
     warnings.clear()
     convert({tmp_path / "a": put(tmp_path, STROKES, labels % 2)}, extend=True, warn=warnings.append)
     train, test = find_pairs(sample)

@@ -162,7 +162,7 @@ def test_node_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     check_node(found)
     for sealed in (logs, logs / "events"):
         monkeypatch.setattr(os, "access", lambda path, _mode, sealed=sealed: path != sealed)
-        with pytest.raises(ClusterError, match=f"user {os.getuid()}, .* {sealed}; .* --address local"):
+        with pytest.raises(ClusterError, match=f"user {os.getuid()}, .* {sealed}; .* address local"):
             check_node(found)
     with pytest.raises(ClusterError, match="has no node on this machine"):
         check_node(replace(found, session="session_2"))

@@ -15,7 +15,7 @@ from ddmlp.ray_backend import cluster, temporary
 from ddmlp.ray_backend.choice import Choice
 from ddmlp.ray_backend.temporary import LONGEST, has_room, ray_folder, temporary_folder
 
-LOCAL = Choice(None, "--address")
+LOCAL = Choice(None, "address")
 
 
 def test_simple(short: Path, monkeypatch: pytest.MonkeyPatch):
@@ -98,7 +98,7 @@ def test_no_loopback(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch):
         raise OSError(101, "Network is unreachable")
 
     monkeypatch.setattr(socket, "create_server", refuse)
-    with pytest.raises(ClusterError, match=r"127\.0\.0\.1: Network is unreachable.*--workers 0"):
+    with pytest.raises(ClusterError, match=r"127\.0\.0\.1: Network is unreachable.* without workers"):
         cluster.connect(LOCAL)
     assert options == {}
 
@@ -119,4 +119,4 @@ def test_no_cpus(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(cluster, "_connected", lambda *_: found)
     monkeypatch.setattr(cluster.time, "sleep", lambda _: None)
     with pytest.raises(ClusterError, match=r"there:6379 .* no CPUs.* ray start --address there:6379"):
-        cluster.connect(Choice("there:6379", "--address"))
+        cluster.connect(Choice("there:6379", "address"))

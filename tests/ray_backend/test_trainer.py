@@ -82,7 +82,7 @@ def test_no_place_for_workers(cluster: Cluster, data: Path, tmp_path: Path):
 
     holder = cluster.ray.remote(Holder).options(num_cpus=cluster.cpus).remote()
     assert cluster.ray.get(holder.ready.remote())
-    with pytest.raises(ClusterError, match=r"2 of 2 workers .* 1 s\b.* 0 of them free.*--workers"):
+    with pytest.raises(ClusterError, match=r"2 of 2 workers .* 1 s\b.* 0 of them free.* fewer workers"):
         RayTrainer(job(data, tmp_path, 2, timeouts=Timeouts(place=1)), cluster)
     cluster.ray.kill(holder)
     assert_no_actor_is_left()

@@ -94,7 +94,7 @@ def test_training(data: Path):
     result = processes.train(data, hidden=16, epochs=1, stop_after=3)
     assert (result["steps"], len(result["checkpoints"])) == (3, 2)
     assert begun < result["begun"] < time.time()
-    with pytest.raises(TrainingError, match="--hidden is 0"):
+    with pytest.raises(TrainingError, match="hidden is 0"):
         processes.train(data, hidden=0)
 
 

@@ -121,7 +121,7 @@ def test_different_result(copy: Job):
 def test_moved_data(copy: Job, data: Path, tmp_path: Path):
     config = json.loads((copy.run / "config.json").read_bytes())
     (copy.run / "config.json").write_text(json.dumps(config | {"data": str(tmp_path / "gone")}))
-    refused(copy, f"{tmp_path}/gone", "--data")
+    refused(copy, f"{tmp_path}/gone")
     assert inside(replay.main, copy.run, "--data", data).returncode == 0
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "train").symlink_to(data / "test")

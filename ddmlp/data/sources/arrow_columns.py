@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ddmlp.data.manifest import MAX_PIXELS
+from ddmlp.data.manifest import MAX_CLASSES, MAX_PIXELS
 from ddmlp.data.sources import Rows
 from ddmlp.errors import DatasetError, printable
 
@@ -130,9 +130,10 @@ class Columns:
     def _labels(self, array: pa.Array) -> NDArray[np.uint8]:
         labels: NDArray[np.integer] = array.to_numpy()
         if (wrong := np.flatnonzero((labels < 0) | (labels >= self._classes))).size:
+            more = ", or set more classes" if self._classes < MAX_CLASSES else ""
             raise DatasetError(
                 f"{self._name}: the label of row {self._row + int(wrong[0]):,} is {labels[wrong[0]]}, expected 0 to "
-                f"{self._classes - 1}; --classes sets the number of classes"
+                f"{self._classes - 1}; number the classes from 0{more}"
             )
         return labels.astype(np.uint8, copy=False)
 

@@ -182,7 +182,7 @@ def test_label_out_of_range(label, kind):
         for labels in ([0, 9], [1, label], [1, 2])
     ]
     message, (taken,) = refusal(*batches)
-    assert message.startswith(f": the label of row 3 is {label}, expected 0 to 9; --classes")
+    assert message.startswith(f": the label of row 3 is {label}, expected 0 to 9; ")
     assert taken.labels.tolist() == [0, 9]
 
 
