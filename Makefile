@@ -20,7 +20,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # All tests that need Ray share one, and so one of the two processes.
 PYTEST := $(BIN)/python -m pytest -n 2
 
-.PHONY: help train test test-all portability bench bench-test chaos simulate fuzz fuzz-test check docs lock format clean
+.PHONY: help train test test-all portability bench bench-test chaos image simulate fuzz fuzz-test check docs lock format clean
 
 ## List the targets.
 help:
@@ -54,6 +54,10 @@ chaos: $(VENV)/.installed-dev
 ## Simulate 10,000 runs with faults, or what 3 minutes allow, on a fake clock, fake sockets and a fake disk. SEEDS=1000: fewer.
 simulate: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --seconds 180
+
+## Build the image of cluster/Dockerfile without Docker, and train in it. Needs root and debootstrap.
+image: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.image
 
 ## Change every kind of file and message 100,000 times: each is read as it was, or refused. FUZZ="--inputs 1000": fewer.
 fuzz: $(VENV)/.installed-dev

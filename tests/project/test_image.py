@@ -1,17 +1,8 @@
 """The image of cluster/Dockerfile, as far as its files show it: no Docker is needed."""
 
-from fnmatch import fnmatchcase
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-RULES = (ROOT / "cluster" / "Dockerfile.dockerignore").read_text().splitlines()[1:]
-
-
-def included(path: Path) -> bool:
-    """Whether a file is in the build context. The last rule that matches it or one of its folders decides."""
-    names = [str(each) for each in (path, *path.parents)]
-    matching = [rule for rule in RULES if any(fnmatchcase(name, rule.lstrip("!")) for name in names)]
-    return matching[-1].startswith("!")
+from tests.image.dockerfile import ROOT, assignments, included, instructions
 
 
 def test_simple():
@@ -22,3 +13,13 @@ def test_simple():
         assert included(path) == ("__pycache__" not in path.parts), path
     for other in ("tests/conftest.py", "cluster/README.md", ".git/config"):
         assert not included(Path(other))
+
+
+def test_instructions():
+    """`make image` knows all of them, and what they copy is there."""
+    found = instructions()
+    assert [found[0].name, found[-1].name] == ["FROM", "WORKDIR"]
+    copied = [word for each in found if each.name == "COPY" for word in each.text.split()[:-1]]
+    assert all((ROOT / word).exists() and included(Path(word)) for word in copied)
+    (variables,) = (assignments(each.text) for each in found if each.name == "ENV")
+    assert variables["RAY_AUTH_MODE"] == "token"
