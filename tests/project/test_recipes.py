@@ -20,6 +20,7 @@ from tests.support.runs import verified
 pytestmark = [
     pytest.mark.cluster,
     pytest.mark.slow,
+    pytest.mark.timeout(240),
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the scripts are for Linux"),
 ]
 CLUSTER = Path(__file__).parents[2] / "cluster"
@@ -112,6 +113,7 @@ def test_simple(environment: dict[str, str], data: Path, tmp_path: Path):
     assert alone.weights_sha256[:16] in (tmp_path / "log").read_text()
 
 
+@pytest.mark.chaos
 def test_killed(environment: dict[str, str], data: Path, tmp_path: Path):
     """Nothing can be asked of a script that is killed; still, its Ray ends."""
     words = [CLUSTER / "ssh.sh", "one", "--data", data, "--run", tmp_path / "run", *SETTINGS, *ENDLESS]

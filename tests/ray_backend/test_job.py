@@ -20,6 +20,7 @@ from tests.support.runs import verified
 pytestmark = [
     pytest.mark.cluster,
     pytest.mark.slow,
+    pytest.mark.timeout(240),
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs several Rays on one machine"),
 ]
 RAY = Path(sys.executable).with_name("ray")
@@ -100,7 +101,7 @@ def test_stop_and_resume(head: tuple[str, dict[str, str]], data: Path, tmp_path:
     while "epoch 2/" not in (lines := job(environment, "logs", "one").stdout):
         assert time.monotonic() < deadline, lines
     assert job(environment, "stop", "one").returncode == 0
-    assert "STOPPED" in job(environment, "status", "one").stdout
+    assert "stopped" in job(environment, "status", "one").stdout
     (step,) = map(int, re.findall(r"interrupted after step (\d+)", job(environment, "logs", "one").stdout))
     more = ["--run", run, "--workers", 1, "--resume", "--stop-after", step + 20, "--no-report"]
     lines = submit(environment, "--submission-id", "two", "--", *train, *more)
