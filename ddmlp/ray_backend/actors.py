@@ -40,7 +40,12 @@ log = logging.getLogger(__name__)
 
 def hello(worker: int, job: Job, dataset: Dataset) -> protocol.Hello:
     """The hello of a worker, made in the thread that computes; -1: of the server, which has checked its arithmetic."""
-    data = dataset.manifest.identity(growing=job.config.follow)
+    return hello_about(worker, job, dataset.path, dataset.manifest)
+
+
+def hello_about(worker: int, job: Job, path: Path, manifest: Manifest) -> protocol.Hello:
+    """The same, of a process that has only the manifest of the dataset in the folder `path`."""
+    data = manifest.identity(growing=job.config.follow)
     found = KNOWN_ANSWER if worker < 0 else answer()
     return protocol.Hello(
         worker,
@@ -51,7 +56,7 @@ def hello(worker: int, job: Job, dataset: Dataset) -> protocol.Hello:
         machine=machine(),
         host=socket.gethostname(),
         versions=versions(),
-        dataset=f"{dataset.path}, {len(dataset):,} rows",
+        dataset=f"{path}, {manifest.rows:,} rows",
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ddmlp.data.manifest import Manifest
 from ddmlp.ray_backend.cluster import NEVER_AGAIN, ActorLostError, Cluster, get_answer
 from ddmlp.ray_backend.endpoint import ServerAddress
 from ddmlp.ray_backend.slice_actor import SliceActor
@@ -51,6 +52,7 @@ class ServerGroup:
 
     def start(self, secret: bytes, coordinator: Any, generation: int) -> list[Any]:
         """Start servers; returns references to the addresses of each. They listen for other nodes if there may be any.
+        Raises DatasetError if the data are missing.
 
         generation: distinguishes their sockets from those of servers before.
         """
@@ -58,7 +60,7 @@ class ServerGroup:
             return []
         if self._kind is None:  # defined once: the driver keeps each definition
             self._kind = self._ray.remote(concurrency_groups={BESIDE: 1})(self.slice_class)
-        nodes = self._nodes()
+        nodes, manifest = self._nodes(), Manifest.read(self._job.data / "train")
         for number in range(self._job.servers):
             node = nodes[number % len(nodes)]
             here = node == self._cluster.here
@@ -69,7 +71,7 @@ class ServerGroup:
             addresses: list[Any] = [str(self._folder / f"server-{generation}-{number + 1}")] if here else []
             if not self._cluster.own:
                 addresses.append(("", 0))
-            started = actor.start.remote(self._job, secret, addresses, number, None if here else coordinator)
+            started = actor.start.remote(self._job, secret, addresses, number, manifest, None if here else coordinator)
             if here:
                 actor.end_with.remote(self._folder)
             life = actor.serve.remote()

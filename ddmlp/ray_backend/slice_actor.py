@@ -5,11 +5,11 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from ddmlp.data.dataset import Dataset
+from ddmlp.data.manifest import Manifest
 from ddmlp.errors import DdmlpError
 from ddmlp.nn.known_answer import check_arithmetic
 from ddmlp.nn.optimizer import SGD
-from ddmlp.ray_backend.actors import hello
+from ddmlp.ray_backend.actors import hello_about
 from ddmlp.ray_backend.supervised import Supervised, add_log
 from ddmlp.training.job import Job
 from ddmlp.training.slices import cut, slice_shape
@@ -28,20 +28,27 @@ class SliceActor(Supervised):
     _error: Exception | None = None  # of `start`
 
     def start(
-        self, job: Job, secret: bytes, addresses: Sequence[protocol.Address], number: int, coordinator: Any = None
+        self,
+        job: Job,
+        secret: bytes,
+        addresses: Sequence[protocol.Address],
+        number: int,
+        manifest: Manifest,
+        coordinator: Any = None,
     ) -> list[protocol.Address]:
         """Listen at the addresses; returns those bound. The host "" is that of this node.
 
-        number: which slice it has, from 0; coordinator: its actor, which writes the log if this is another node.
+        number: which slice it has, from 0; manifest: of the training data, which this node need not have; coordinator:
+        its actor, which writes the log if this is another node.
         """
         add_log(job, f"server-{number + 1}", coordinator)
         try:
             check_arithmetic()
-            dataset = Dataset(job.data / "train")
-            shape = slice_shape(cut(job.shape(dataset.manifest), job.servers)[number])
+            shape = slice_shape(cut(job.shape(manifest), job.servers)[number])
+            greeting = hello_about(-1, job, job.data / "train", manifest)
             part = self.slice_class(shape, SGD(job.config))
             places = [_on_this_node(address) for address in addresses]
-            self._server = SliceServer(part, shape, hello(-1, job, dataset), secret, places, job.timeouts)
+            self._server = SliceServer(part, shape, greeting, secret, places, job.timeouts)
         except (DdmlpError, OSError) as error:
             self._error = error
             raise

@@ -178,7 +178,7 @@ def faulty_slice(faults: Sequence[Fault], marks: Path) -> type[SliceActor]:
     """Return a class of servers of slices with these faults."""
 
     class FaultySliceActor(SliceActor):
-        def start(self, job, secret, addresses, number, coordinator=None):
+        def start(self, job, secret, addresses, number, *more):
             mine = Faults(faults, marks, SLICE - number)
 
             class FaultySlice(WeightSlice):
@@ -199,7 +199,7 @@ def faulty_slice(faults: Sequence[Fault], marks: Path) -> type[SliceActor]:
                     mine.at(step, "applied")
 
             self.slice_class = FaultySlice
-            return super().start(job, secret, addresses, number, coordinator)
+            return super().start(job, secret, addresses, number, *more)
 
     FaultySliceActor.__name__ = FaultySliceActor.__qualname__ = "SliceActor"
     return FaultySliceActor

@@ -17,6 +17,7 @@ from typing import Any
 
 from msgspec import structs
 
+from ddmlp.data.manifest import Manifest
 from ddmlp.errors import ServerLostError, TrainingError
 from ddmlp.ray_backend.endpoint import Endpoint, ServerAddress
 from ddmlp.training.job import Job
@@ -32,7 +33,7 @@ def _serve_slice(requests: Connection, *arguments: Any) -> None:
     """Run the server of a slice until its coordinator has ended; send its addresses, and the error that ends it."""
     job, secret, address, number, faults, marks = arguments
     server = faulty_slice(faults, marks)()
-    requests.send(server.start(job, secret, [address], number))
+    requests.send(server.start(job, secret, [address], number, Manifest.read(job.data / "train")))
     try:
         server.serve()
     except TrainingError as error:
