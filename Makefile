@@ -20,7 +20,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # All tests that need Ray share one, and so one of the two processes.
 PYTEST := $(BIN)/python -m pytest -n 2
 
-.PHONY: help train test test-all portability bench bench-test chaos image simulate fuzz fuzz-test check docs lock format clean
+.PHONY: help train test test-all test-rest portability bench bench-test chaos image simulate fuzz fuzz-test check docs lock format clean
 
 ## List the targets.
 help:
@@ -34,9 +34,12 @@ train: $(VENV)/.installed-$(if $(filter 0,$(WORKERS)),run,ray)
 test: $(VENV)/.installed-dev
 	$(PYTEST) -m "not (slow or cluster or hosts or browser or mnist or bench)"
 
-## Run all tests except those of make chaos and make bench-test, each property with more examples. DDMLP_MNIST=folder: on full MNIST, too.
-test-all: $(VENV)/.installed-dev
-	$(PYTEST) --hypothesis-profile thorough -m "not (chaos or measure)"
+## Run all tests except those of make chaos and make bench-test. DDMLP_MNIST=folder: on full MNIST, too.
+test-all: test test-rest
+
+## Run those of them that make test does not, and the properties with more examples.
+test-rest: $(VENV)/.installed-dev
+	$(PYTEST) --hypothesis-profile thorough -m "(hypothesis or slow or cluster or hosts or browser or mnist or bench) and not (chaos or measure)"
 
 ## Train small networks as on other processors, and on emulated 64-bit Arm: their weights must have the same bits.
 portability: $(VENV)/.installed-dev
