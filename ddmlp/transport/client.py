@@ -129,6 +129,10 @@ class WorkerClient:
         self._next = (self._next + 1) % len(self._gradients)
         os.sched_yield()  # to the server, which may share this core
 
+    def add_wait(self, seconds: float) -> None:
+        """Count more time as waited for the unit that is being computed."""
+        self._waited += seconds
+
     def fail(self, error: BaseException) -> None:
         """Send the server the error that ends this worker."""
         with suppress(OSError):  # the server may have ended

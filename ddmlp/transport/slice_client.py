@@ -2,6 +2,7 @@
 
 import logging
 import struct
+import time
 from collections.abc import Iterator
 
 from ddmlp.nn.weights import Shape, Weights
@@ -19,7 +20,7 @@ class SliceClient:
     """The connections to the coordinator and to all servers, with the methods of `WorkerClient`.
 
     Units come from the coordinator, without arrays; the weights come from the servers, a slice each, and the gradients
-    go there. If one connection ends, all do.
+    go there. If one connection ends, all do. The time for that counts as waited.
     """
 
     def __init__(self, coordinator: WorkerClient, servers: SliceLinks, shape: Shape) -> None:
@@ -30,6 +31,7 @@ class SliceClient:
     def units(self) -> Iterator[tuple[Unit, Weights]]:
         """Units and their weights as they arrive, until the coordinator ends the stream or a connection ends."""
         for unit, _ in self._coordinator.units():
+            start = time.monotonic()
             try:
                 complete = self._read(unit.version)
             except (EOFError, OSError) as error:
@@ -38,6 +40,7 @@ class SliceClient:
             except (ValueError, struct.error) as error:
                 log.warning("malformed message from a server: %s", protocol.printable(str(error)))
                 return
+            self._coordinator.add_wait(time.monotonic() - start)
             if complete:
                 yield unit, self._weights
             else:  # the weights were given up, so the answer does not count
@@ -49,10 +52,12 @@ class SliceClient:
 
     def answer(self, unit: Unit, row_stats: RowStats) -> None:
         """Send the gradient in the buffer `gradient` to the servers, then the answer to the coordinator."""
+        start = time.monotonic()
         try:
             self._servers.add(unit, self._gradient)
         except (EOFError, ValueError) as error:
             raise ConnectionError(f"the connection to a server has ended: {error}") from None
+        self._coordinator.add_wait(time.monotonic() - start)
         self._coordinator.answer(unit, row_stats)
 
     def fail(self, error: BaseException) -> None:

@@ -22,10 +22,14 @@ class Coordinator:
     def __init__(self, *versions):
         self.sent = [Unit(step, version, Node(0, 1)) for step, version in enumerate(versions)]
         self.answers, self.failures, self.closed = [], [], False
+        self.waits = []
 
     def units(self):
         for unit in self.sent:
             yield unit, Weights(NOTHING_HERE)
+
+    def add_wait(self, seconds):
+        self.waits.append(seconds)
 
     def answer(self, unit, row_stats):
         self.answers.append((unit, row_stats))
@@ -84,6 +88,8 @@ def test_simple():
     assert [unit for unit, _ in servers.added] == coordinator.sent
     assert [np.unique(flat).tolist() for _, flat in servers.added] == [[5.0], [5.0], [7.0]]
     assert coordinator.answers == [(unit, COUNTED) for unit in coordinator.sent]
+    assert len(coordinator.waits) == 6, "for weights and for gradients"
+    assert min(coordinator.waits) >= 0
 
 
 def test_version_given_up():
