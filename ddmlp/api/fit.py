@@ -37,6 +37,7 @@ def fit(
     stop_after: int | None = None,
     report: bool = False,
     idle_timeout: float = math.inf,
+    certificates: str | Path | None = None,
     **config: Any,
 ) -> Result:
     """Train a network on a new run.
@@ -85,6 +86,9 @@ def fit(
         Whether to write report.html into the run's folder.
     idle_timeout : float
         Seconds without a new row after which a run that follows its data ends.
+    certificates : str or Path, optional
+        A folder, on every node, with ca.crt, tls.crt and tls.key, for TLS between nodes. By default the run makes its
+        own.
     **config
         The settings that the result depends on, see `TrainConfig`: hidden, batch, microbatch, lr, lr_schedule, lr_half,
         epochs, seed, window, staleness, staleness_lr, delay, follow.
@@ -137,6 +141,7 @@ def fit(
         checkpoint_uri=checkpoint_uri,
         stop_after=stop_after,
         idle_timeout=idle_timeout,
+        certificates=certificates,
     )
     check_switches(report=report, progress=False if progress is None else progress)
     weights = _initial(init)

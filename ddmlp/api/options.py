@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from ddmlp.config import MAX_SERVERS, Timeouts, check_workers
@@ -31,6 +32,9 @@ class Options:
         The store that also gets the newest checkpoints; see `Store`.
     stop_after : int, optional
         The step to stop at, with a checkpoint and a model.
+    certificates : str or Path, optional
+        A folder, on every node, with the files ca.crt, tls.crt and tls.key, for TLS between nodes; by default, each run
+        makes its own certificates.
     idle_timeout : float
         Seconds without a new row after which a run that follows its data ends.
     timeouts : Timeouts
@@ -45,6 +49,7 @@ class Options:
     keep: int = 3
     checkpoint_uri: str | None = None
     stop_after: int | None = None
+    certificates: str | Path | None = None
     idle_timeout: float = math.inf
     timeouts: Timeouts = field(default_factory=Timeouts)
 
@@ -60,6 +65,12 @@ class Options:
             raise ConfigError(f"address is {self.address!r}, expected HOST:PORT, local or auto")
         if self.checkpoint_uri is not None:
             check_uri(self.checkpoint_uri)
+        if not isinstance(self.certificates, str | Path | None):
+            raise ConfigError(f"certificates is {self.certificates!r}, expected a folder")
+        if self.certificates is not None:
+            from ddmlp.transport.tls import Credentials
+
+            Credentials.read(Path(self.certificates))
         fewest, most = self.range
         if not type(fewest) is type(most) is int:
             raise ConfigError(
@@ -70,8 +81,8 @@ class Options:
             raise ConfigError(f"servers is {self.servers!r}, expected a whole number from 1 to {MAX_SERVERS}")
         if most == 0 and self.servers > 1:
             raise ConfigError(f"servers is {self.servers}, expected 1 without workers: one process has all weights")
-        if most == 0 and (self.address or self.dashboard):
-            raise ConfigError("address and dashboard need 1 or more workers")
+        if most == 0 and (self.address or self.dashboard or self.certificates is not None):
+            raise ConfigError("address, dashboard and certificates need 1 or more workers")
 
     @property
     def range(self) -> tuple[int, int]:

@@ -33,6 +33,7 @@ def resume(
     stop_after: int | None = None,
     report: bool = False,
     idle_timeout: float = math.inf,
+    certificates: str | Path | None = None,
 ) -> Result:
     """Continue a run from its newest checkpoint: one that was interrupted, or stopped, or is to have more epochs.
 
@@ -52,7 +53,9 @@ def resume(
     checkpoint_uri : str, optional
         The store that also gets the newest checkpoints; by default the one that `run` names. If the folder `run` holds
         no run, it gets the newest checkpoint of the store.
-    workers, servers, address, dashboard, callbacks, progress, checkpoint_every, keep, stop_after, report, idle_timeout
+    workers, servers, address, dashboard, certificates, callbacks, progress, checkpoint_every, keep, stop_after, report
+        See `fit`. They need not be those that the run was begun with.
+    idle_timeout
         See `fit`. They need not be those that the run was begun with.
 
     Returns
@@ -88,6 +91,7 @@ def resume(
         checkpoint_uri=checkpoint_uri,
         stop_after=stop_after,
         idle_timeout=idle_timeout,
+        certificates=certificates,
     )
     check_switches(end=end, report=report, progress=False if progress is None else progress)
     with run_again(run, options) as (found, options):

@@ -38,6 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
         checkpoint_uri=args.checkpoint_uri,
         stop_after=args.stop_after,
         idle_timeout=args.idle_timeout,
+        certificates=args.certificates,
     )
     from ddmlp.api.progress import RunProgress
     from ddmlp.api.run import new_run

@@ -98,6 +98,8 @@ def _parser() -> Parser:
     how.add_argument(
         "--dashboard", action="store_true", help="start the dashboard of a Ray that is started for the run"
     )
+    how.add_argument("--certificates", type=_absolute, metavar="FOLDER", help="folder, on every node, with ca.crt, "
+                     "tls.crt and tls.key, for TLS between nodes (default: made for the run)")  # fmt: skip
     how.add_argument("--checkpoint-every", type=int, default=10_000, metavar="STEPS", help="steps between "
                      "checkpoints, in addition to the one at the end of each epoch (default: %(default)s)")  # fmt: skip
     how.add_argument(

@@ -34,6 +34,7 @@ from ddmlp.transport.slice_client import SliceClient
 from ddmlp.transport.slice_commands import SliceCommands
 from ddmlp.transport.slice_links import SliceLinks
 from ddmlp.transport.socket_pool import SocketWorkerPool
+from ddmlp.transport.tls import Credentials, Tls
 
 log = logging.getLogger(__name__)
 
@@ -85,10 +86,12 @@ class ServerActor(Supervised):
         secret: bytes,
         addresses: Sequence[protocol.Address],
         *servers: Sequence[protocol.Address],
+        certificates: Credentials | Path | None = None,
     ) -> int:
         """Build the trainer; returns its position.
 
-        servers: the addresses of each server that has a slice of the weights; none: this process has the weights.
+        servers: the addresses of each server that has a slice of the weights; none: this process has the weights;
+        certificates: to connect to those on other nodes, see `Endpoint`.
 
         The constructor does not do this, because an error there would reach the driver as the death of an actor.
         """
@@ -97,7 +100,8 @@ class ServerActor(Supervised):
 
         def reach(dataset: Dataset, shape: Shape) -> SliceCommands:
             reached = [place.reached(far=False) for place in places]
-            return SliceCommands(reached, secret, hello(-1, job, dataset), shape, job.timeouts)
+            tls = None if certificates is None else Tls(certificates, server=False)
+            return SliceCommands(reached, secret, hello(-1, job, dataset), shape, job.timeouts, tls)
 
         def connect(dataset: Dataset, _plan: Plan, shape: Shape) -> SocketWorkerPool:
             self.dataset = dataset
@@ -138,8 +142,11 @@ class ServerActor(Supervised):
         """How many parts of shards other nodes have fetched."""
         return self.parts_read
 
-    def listen(self, address: protocol.Address) -> protocol.Address:
-        return self.pool.listen(address)
+    def listen(self, address: protocol.Address, certificates: Credentials | Path | None = None) -> protocol.Address:
+        """Also accept workers at `address`. certificates: of this end; see `Endpoint`."""
+        if certificates is None or not protocol.is_far(address):
+            return self.pool.listen(address)
+        return self.pool.listen(address, Tls(certificates, server=True))
 
     def gather(self, workers: int, seconds: float) -> bool:
         return self.pool.gather(workers, seconds)
@@ -217,12 +224,14 @@ class WorkerActor:
         far: bool,
     ) -> WorkerClient | SliceClient:
         """Connect to the server, or to the coordinator and all servers."""
+        tls = None if endpoint.certificates is None else Tls(endpoint.certificates, server=False)
+        first = tls if protocol.is_far(address) else None
         if not endpoint.servers:
-            return self.client_class(address, endpoint.secret, hello, shape, timeouts)
-        coordinator = self.client_class(address, endpoint.secret, hello, NOTHING_HERE, timeouts)
+            return self.client_class(address, endpoint.secret, hello, shape, timeouts, first)
+        coordinator = self.client_class(address, endpoint.secret, hello, NOTHING_HERE, timeouts, first)
         try:
             places = [server.reached(far=far) for server in endpoint.servers]
-            return SliceClient(coordinator, SliceLinks(places, endpoint.secret, hello, shape, timeouts), shape)
+            return SliceClient(coordinator, SliceLinks(places, endpoint.secret, hello, shape, timeouts, tls), shape)
         except BaseException:
             coordinator.close()
             raise

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ddmlp.transport import protocol
+from ddmlp.transport.tls import Credentials
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class Endpoint:
     """Where workers reach the server.
 
     local, far: its address for workers on its node, and for others; secret: of the run, which the workers must know;
-    server: its actor, which writes the logs of workers on other nodes.
+    server: its actor, which writes the logs of workers on other nodes; servers: the addresses of those that have a
+    slice; certificates: of clients on other nodes, or the folder that has them there.
     """
 
     local: protocol.Address
@@ -40,3 +43,4 @@ class Endpoint:
     secret: bytes = field(repr=False)
     server: Any = None
     servers: tuple[ServerAddress, ...] = ()
+    certificates: Credentials | Path | None = field(default=None, repr=False)

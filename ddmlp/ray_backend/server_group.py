@@ -16,6 +16,7 @@ from ddmlp.ray_backend.endpoint import ServerAddress
 from ddmlp.ray_backend.slice_actor import SliceActor
 from ddmlp.ray_backend.supervised import BESIDE
 from ddmlp.training.job import Job
+from ddmlp.transport.tls import Credentials
 
 log = logging.getLogger(__name__)
 
@@ -50,11 +51,14 @@ class ServerGroup:
         self._kind: Any = None
         self._servers: list[_Server] = []
 
-    def start(self, secret: bytes, coordinator: Any, generation: int) -> list[Any]:
+    def start(
+        self, secret: bytes, coordinator: Any, generation: int, certificates: Credentials | Path | None = None
+    ) -> list[Any]:
         """Start servers; returns references to the addresses of each. They listen for other nodes if there may be any.
         Raises DatasetError if the data are missing.
 
-        generation: distinguishes their sockets from those of servers before.
+        generation: distinguishes their sockets from those of servers before; certificates: of the servers, see
+        `Endpoint`.
         """
         if self._job.servers == 1:
             return []
@@ -71,7 +75,8 @@ class ServerGroup:
             addresses: list[Any] = [str(self._folder / f"server-{generation}-{number + 1}")] if here else []
             if not self._cluster.own:
                 addresses.append(("", 0))
-            started = actor.start.remote(self._job, secret, addresses, number, manifest, None if here else coordinator)
+            log_to = None if here else coordinator
+            started = actor.start.remote(self._job, secret, addresses, number, manifest, log_to, certificates)
             if here:
                 actor.end_with.remote(self._folder)
             life = actor.serve.remote()

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from ddmlp.data.manifest import Manifest
@@ -16,6 +17,7 @@ from ddmlp.training.slices import cut, slice_shape
 from ddmlp.training.weight_slice import WeightSlice
 from ddmlp.transport import protocol
 from ddmlp.transport.slice_server import SliceServer
+from ddmlp.transport.tls import Credentials, Tls
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +37,12 @@ class SliceActor(Supervised):
         number: int,
         manifest: Manifest,
         coordinator: Any = None,
+        certificates: Credentials | Path | None = None,
     ) -> list[protocol.Address]:
         """Listen at the addresses; returns those bound. The host "" is that of this node.
 
         number: which slice it has, from 0; manifest: of the training data, which this node need not have; coordinator:
-        its actor, which writes the log if this is another node.
+        its actor, which writes the log if this is another node; certificates: of this end, see `Endpoint`.
         """
         add_log(job, f"server-{number + 1}", coordinator)
         try:
@@ -48,7 +51,8 @@ class SliceActor(Supervised):
             greeting = hello_about(-1, job, job.data / "train", manifest)
             part = self.slice_class(shape, SGD(job.config))
             places = [_on_this_node(address) for address in addresses]
-            self._server = SliceServer(part, shape, greeting, secret, places, job.timeouts)
+            tls = None if certificates is None else Tls(certificates, server=True)
+            self._server = SliceServer(part, shape, greeting, secret, places, job.timeouts, tls)
         except (DdmlpError, OSError) as error:
             self._error = error
             raise

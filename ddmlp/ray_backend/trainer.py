@@ -18,6 +18,7 @@ from msgspec import structs
 
 from ddmlp.errors import ClusterError, ServerLostError
 from ddmlp.ray_backend.actors import ServerActor
+from ddmlp.ray_backend.certificates import make_credentials
 from ddmlp.ray_backend.cluster import INSTALLED, NEVER_AGAIN, ActorLostError, Cluster, get_answer
 from ddmlp.ray_backend.endpoint import Endpoint
 from ddmlp.ray_backend.prometheus import RayMetrics
@@ -30,6 +31,7 @@ from ddmlp.training.job import Job
 from ddmlp.training.report import Report
 from ddmlp.training.worker_pool import EXITED
 from ddmlp.transport import protocol
+from ddmlp.transport.tls import Credentials
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +59,7 @@ class RayTrainer:
         self._server: Any = None
         self._process: Any = None  # the server's
         self._endpoint: Endpoint
+        self._certificates: Credentials | Path | None = None  # of the servers
         self._started = self._deaths = self._since_checkpoint = 0
         self._began = self.step = -1  # the step that the last server began at, and the last one reported
         self._metrics = RayMetrics(job.run.name)
@@ -169,11 +172,20 @@ class RayTrainer:
         self._process = self._server.ping.remote()
         self._server.end_with.remote(self._folder.path)
         self._started += 1
+        given: Credentials | Path | None = self._job.certificates
+        self._certificates, clients = make_credentials() if given is None else (given, given)
         endpoint = Endpoint(
-            str(self._folder.path / f"server-{self._started}"), None, secrets.token_bytes(32), self._server
+            str(self._folder.path / f"server-{self._started}"),
+            None,
+            secrets.token_bytes(32),
+            self._server,
+            certificates=clients,
         )
-        servers = self._servers.start(endpoint.secret, self._server, self._started)
-        return self._server.start.remote(self._job, endpoint.secret, [endpoint.local], *servers), endpoint
+        servers = self._servers.start(endpoint.secret, self._server, self._started, self._certificates)
+        starting = self._server.start.remote(
+            self._job, endpoint.secret, [endpoint.local], *servers, certificates=clients
+        )
+        return starting, endpoint
 
     def _connect(self, starting: Any, endpoint: Endpoint) -> None:
         """Wait until the server has started, and send the workers to it."""
@@ -210,7 +222,8 @@ class RayTrainer:
         node opens no port."""
         if self._endpoint.far is None:
             address: protocol.Address = (self._ray.util.get_node_ip_address(), 0)
-            self._endpoint = replace(self._endpoint, far=self._answer(self._server.listen.remote(address)))
+            far = self._answer(self._server.listen.remote(address, self._certificates))
+            self._endpoint = replace(self._endpoint, far=far)
         return self._endpoint
 
     def _gather(self) -> None:

@@ -47,7 +47,7 @@ class WorkerGroup:
     worker_class = WorkerActor
 
     def __init__(self, cluster: Cluster, job: Job, listen: Callable[[], Endpoint]) -> None:
-        """listen: lets the server listen for workers on other nodes; returns the endpoint with that address."""
+        """listen: returns the endpoint for workers on other nodes; lets the server listen for them, if it does not."""
         self._ray, self._cluster, self._job, self._listen = cluster.ray, cluster, job, listen
         self._here = cluster.here
         self._worker = self._ray.remote(self.worker_class)  # defined once: the driver keeps each definition

@@ -46,6 +46,9 @@ class Job:
         The limits of all waits.
     log_level : int
         The level of the actors' logs, as a number of `logging`.
+    certificates : Path, optional
+        The folder, on every node, with the certificates for connections between nodes; by default they are made for the
+        run.
     """
 
     config: TrainConfig
@@ -61,6 +64,7 @@ class Job:
     servers: int = 1
     timeouts: Timeouts = field(default_factory=Timeouts)
     log_level: int = logging.WARNING
+    certificates: Path | None = None
 
     @property
     def fewest(self) -> int:

@@ -18,6 +18,7 @@ from ddmlp.training.worker import Worker
 from ddmlp.transport import protocol
 from ddmlp.transport.server_link import ServerLink
 from ddmlp.transport.shared_memory import Region
+from ddmlp.transport.tls import Tls
 
 log = logging.getLogger(__name__)
 
@@ -48,10 +49,19 @@ class WorkerClient:
     """A connection to the server: a `Client`."""
 
     def __init__(
-        self, address: protocol.Address, secret: bytes, hello: protocol.Hello, shape: Shape, timeouts: Timeouts
+        self,
+        address: protocol.Address,
+        secret: bytes,
+        hello: protocol.Hello,
+        shape: Shape,
+        timeouts: Timeouts,
+        tls: Tls | None = None,
     ) -> None:
-        """Connect. Raises ClusterError if the server rejects the worker, ConnectionError if it cannot be reached."""
-        self._link = link = ServerLink(address, secret, hello, timeouts)
+        """Connect. tls: encrypts the connection.
+
+        Raises ClusterError if the server rejects the worker, ConnectionError if it cannot be reached.
+        """
+        self._link = link = ServerLink(address, secret, hello, timeouts, tls)
         try:
             shared, answers = self._map(shape)
         except BaseException as error:
@@ -75,7 +85,9 @@ class WorkerClient:
         if not welcome.shared:
             return [], []
         self._link.wait_readable()
-        _, descriptors, *_ = socket.recv_fds(self._link.wire.socket, 1, 2)
+        end = self._link.wire.socket
+        assert isinstance(end, socket.socket), "a Unix socket, without TLS"
+        _, descriptors, *_ = socket.recv_fds(end, 1, 2)
         if len(descriptors) != 2:
             raise ValueError(f"received {len(descriptors)} descriptors, expected 2")
         regions = [

@@ -13,6 +13,7 @@ from ddmlp.transport.listener import HandshakeListener
 from ddmlp.transport.lost_workers import LostWorkers
 from ddmlp.transport.peer import Peer
 from ddmlp.transport.shared_memory import Region
+from ddmlp.transport.tls import Tls
 
 log = logging.getLogger(__name__)
 
@@ -41,22 +42,26 @@ class Connections:
         """The parameters are those of `HandshakeListener`."""
         self.peers: dict[int, Peer] = {}
         self.waited = 0.0
+        self._pending: set[Peer] = set()  # those with data that the selector does not report
         self._lost, self._timeouts = lost, timeouts
         self._selector = selectors.DefaultSelector()
         self._listener = HandshakeListener(
             shape, hello, secret, weights, self._selector, lost, self.peers.__contains__, timeouts, peer_class
         )
 
-    def listen(self, address: protocol.Address) -> protocol.Address:
-        """Accept workers at `address`; returns the bound address (port 0: a free port). Raises ClusterError."""
-        return self._listener.open(address)
+    def listen(self, address: protocol.Address, tls: Tls | None = None) -> protocol.Address:
+        """See `HandshakeListener.open`."""
+        return self._listener.open(address, tls)
 
     def look(self) -> Ready:
         """The sockets that are ready now."""
-        return self._selector.select(0)
+        ready = self._selector.select(0)
+        return [(self._selector.get_key(peer.wire), READ) for peer in self._pending] + ready if self._pending else ready
 
     def wait(self, until: float) -> Ready:
         """The sockets that are ready, after waiting at most until a time of `time.monotonic`."""
+        if self._pending:
+            return self.look()
         start = time.monotonic()
         ready = self._selector.select(max(0.0, until - start))
         self.waited += time.monotonic() - start
@@ -69,13 +74,17 @@ class Connections:
             return False
         self.peers[peer.worker] = peer
         self._selector.register(peer.wire, READ, peer)
-        peer.active = self.waited
+        self.note_active(peer)
         log.info("%s on %s joined; %d connected", name_of(peer.worker), peer.host, len(self.peers))
         return True
 
     def note_active(self, peer: Peer) -> None:
         """Note that a message was sent to a worker or received from it, and watch for the rest of a partial one."""
         peer.active = self.waited
+        if peer.wire.pending:
+            self._pending.add(peer)
+        else:
+            self._pending.discard(peer)
         if peer.under_way:
             if peer.begun is None:
                 peer.begun = self.waited
@@ -102,9 +111,11 @@ class Connections:
 
     def remove(self, peer: Peer, cause: str, reason: str) -> bool:
         """Close a worker's connection; returns whether it was open."""
-        if self.peers.pop(peer.worker, None) is None:
+        if self.peers.get(peer.worker) is not peer:
             return False
+        del self.peers[peer.worker]
         self._selector.unregister(peer.wire)
+        self._pending.discard(peer)
         peer.close()
         self._lost.add(peer.worker, peer.host, cause, reason)
         level = logging.INFO if cause == EXITED else logging.WARNING

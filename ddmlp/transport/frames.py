@@ -15,6 +15,7 @@ from collections import deque
 import numpy as np
 
 from ddmlp.nn.weights import Floats
+from ddmlp.transport.tls import Tls, TlsSocket
 
 LONGEST = 1 << 16  # bytes of a frame
 IDLE, INTERVAL, PROBES = 10, 5, 3  # TCP keepalive: seconds, seconds, count; it detects a lost host
@@ -27,9 +28,9 @@ _HEAD = struct.Struct("<III")  # length of the frame, its checksum, the checksum
 class FrameSocket:
     """One end of a connection. All methods raise OSError if the connection breaks, EOFError if it was closed."""
 
-    def __init__(self, end: socket.socket) -> None:
+    def __init__(self, end: socket.socket, tls: Tls | None = None) -> None:
+        """tls: encrypts the connection. Raises OSError."""
         end.setblocking(False)
-        self.socket = end
         self._incoming = bytearray()  # the part of a frame that has arrived
         self._received = 0  # bytes of the array that is arriving
         self._checksum = 0  # what it must have
@@ -40,6 +41,8 @@ class FrameSocket:
             for name, value in (("TCP_KEEPIDLE", IDLE), ("TCP_KEEPINTVL", INTERVAL), ("TCP_KEEPCNT", PROBES)):
                 if hasattr(socket, name):
                     end.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        self._tls = None if tls is None else tls.wrap(end)
+        self.socket: socket.socket | TlsSocket = self._tls or end
 
     def fileno(self) -> int:
         """The descriptor of the socket, for selectors."""
@@ -58,7 +61,17 @@ class FrameSocket:
     @property
     def unread(self) -> bool:
         """Whether a frame or an array has arrived in part."""
-        return bool(self._incoming or self._received)
+        return bool(self._incoming or self._received) or (self._tls is not None and self._tls.partial)
+
+    @property
+    def pending(self) -> bool:
+        """Whether data can be received although no selector reports them."""
+        return self._tls is not None and self._tls.pending
+
+    @property
+    def fingerprint(self) -> bytes:
+        """The SHA-256 of the server's certificate, after the first data; zeros if nothing is encrypted."""
+        return bytes(32) if self._tls is None else self._tls.fingerprint
 
     def send(self, frame: bytes, array: Floats | None = None) -> None:
         """Send a frame, and an array after it, as far as the socket accepts them.

@@ -4,7 +4,9 @@
     worker -> server   digest, another challenge, hello
     server -> worker   digest, welcome
 
-Each digest covers both challenges and the message after it, so it is valid for this connection and message only.
+Each digest covers both challenges and the message after it, so it is valid for this connection and message only. It
+also covers the certificate of the server, so that the holder of another certificate cannot sit between the two ends and
+forward the digests (as in RFC 5929, section 4).
 """
 
 import hmac
@@ -17,8 +19,9 @@ DIGEST = 32  # bytes
 class Handshake:
     """One end of a handshake. `challenge`: random bytes for the other end."""
 
-    def __init__(self, secret: bytes) -> None:
-        self._secret = secret
+    def __init__(self, secret: bytes, fingerprint: bytes = bytes(32)) -> None:
+        """fingerprint: of the server's certificate, see `FrameSocket`."""
+        self._secret, self._fingerprint = secret, fingerprint
         self.challenge = secrets.token_bytes(CHALLENGE)
         self._other = b""
 
@@ -47,7 +50,7 @@ class Handshake:
         return message
 
     def _digest(self, role: bytes, of_server: bytes, of_worker: bytes, message: bytes) -> bytes:
-        return hmac.digest(self._secret, role + of_server + of_worker + message, "sha256")
+        return hmac.digest(self._secret, role + self._fingerprint + of_server + of_worker + message, "sha256")
 
     def _check(self, found: bytes, expected: bytes) -> None:
         if len(self._other) != CHALLENGE or not hmac.compare_digest(found, expected):

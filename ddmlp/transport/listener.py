@@ -17,6 +17,7 @@ from ddmlp.transport.handshake import Handshake
 from ddmlp.transport.lost_workers import LostWorkers
 from ddmlp.transport.peer import Peer
 from ddmlp.transport.shared_memory import Region
+from ddmlp.transport.tls import Tls
 
 log = logging.getLogger(__name__)
 
@@ -61,17 +62,20 @@ class HandshakeListener:
         self._shape, self._hello, self._secret, self._weights = shape, hello, secret, weights
         self._selector, self._lost, self._connected, self._timeouts = selector, lost, connected, timeouts
         self._peer_class = peer_class
-        self._listeners: list[socket.socket] = []
+        self._listeners: dict[socket.socket, Tls | None] = {}
         self._guests: dict[Guest, None] = {}  # the oldest first
 
-    def open(self, address: protocol.Address) -> protocol.Address:
-        """Listen at `address`; returns the bound address (port 0: a free port). Raises ClusterError."""
+    def open(self, address: protocol.Address, tls: Tls | None) -> protocol.Address:
+        """Listen at `address`; returns the bound address (port 0: a free port). Raises ClusterError.
+
+        tls: encrypts the connections.
+        """
         try:
             listener = protocol.listen(address)
         except OSError as error:
             raise ClusterError(f"the server cannot listen at {address}: {error.strerror or error}") from None
         listener.setblocking(False)
-        self._listeners.append(listener)
+        self._listeners[listener] = tls
         self._selector.register(listener, selectors.EVENT_READ, listener)
         bound: protocol.Address = listener.getsockname()
         return bound
@@ -79,7 +83,7 @@ class HandshakeListener:
     def attend(self, source: object, now: float) -> Peer | None:
         """Handle a ready socket, of a listener or a guest; returns the worker if a guest was accepted."""
         if isinstance(source, Guest):
-            return self._greet(source)
+            return self._greet(source) if source in self._guests else None  # else it was dropped meanwhile
         assert isinstance(source, socket.socket)
         self._accept(source, now)
         return None
@@ -105,13 +109,17 @@ class HandshakeListener:
             self._reject(next(iter(self._guests)), f"{MAX_HANDSHAKES} newer handshakes are under way")
         shared = self._weights is not None and listener.family == socket.AF_UNIX
         try:
-            guest = Guest(FrameSocket(end), Handshake(self._secret), shared, now, _name(address))
-            guest.wire.send(guest.handshake.challenge)
+            wire = FrameSocket(end, self._listeners[listener])
         except OSError:
             end.close()
             return
+        guest = Guest(wire, Handshake(self._secret, wire.fingerprint), shared, now, _name(address))
         self._guests[guest] = None
-        self._selector.register(guest.wire, selectors.EVENT_READ, guest)
+        self._selector.register(wire, selectors.EVENT_READ, guest)
+        try:
+            wire.send(guest.handshake.challenge)
+        except OSError as error:
+            self._reject(guest, protocol.printable(str(error)))
 
     def _greet(self, guest: Guest) -> Peer | None:
         """Read the hello of a client; accept the worker, or reject it with the reason."""
@@ -119,6 +127,7 @@ class HandshakeListener:
         try:
             frame = guest.wire.receive()
             if frame is None:
+                guest.wire.flush()  # the challenge, which TLS does not send before its own handshake
                 return None
             hello = protocol.unpack(guest.handshake.read_hello(frame), protocol.Hello)
             who = f"worker {hello.worker} on {protocol.printable(hello.host)} at {guest.address}"
@@ -133,6 +142,7 @@ class HandshakeListener:
             if refused is not None:
                 raise ValueError(refused)
             if region is not None and weights is not None:
+                assert isinstance(guest.wire.socket, socket.socket), "a Unix socket, without TLS"
                 socket.send_fds(guest.wire.socket, [b"!"], [weights.descriptor, region.descriptor])
         except (EOFError, OSError, ValueError) as error:
             if region is not None:

@@ -12,6 +12,7 @@ Nothing is pickled.
 import socket
 import struct
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -23,7 +24,7 @@ from ddmlp.plan.reduction_tree import Node
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.messages import Unit
 
-VERSION = 8  # of this protocol and of the layout of shared memory; both ends must have the same
+VERSION = 9  # of this protocol and of the layout of shared memory; both ends must have the same
 BACKLOG = 1024  # connections that the system accepts while the server is busy
 LONGEST_TEXT = 2000  # characters of a text from another process
 
@@ -188,6 +189,13 @@ def listen(address: Address) -> socket.socket:
         listener.close()
         raise
     return listener
+
+
+def is_far(address: Address) -> bool:
+    """Whether other machines can connect to an address. Raises OSError if its host is unknown."""
+    if isinstance(address, str):
+        return False
+    return not all(ip_address(found[4][0]).is_loopback for found in socket.getaddrinfo(address[0], None))
 
 
 def connect(address: Address, seconds: float) -> socket.socket:

@@ -9,18 +9,29 @@ from ddmlp.training.worker_pool import name_of
 from ddmlp.transport import protocol
 from ddmlp.transport.frames import FrameSocket
 from ddmlp.transport.handshake import Handshake
+from ddmlp.transport.tls import Tls
 
 
 class ServerLink:
     """The client's end of a connection. wire: sends and receives; welcome: the server's answer to the hello."""
 
-    def __init__(self, address: protocol.Address, secret: bytes, hello: protocol.Hello, timeouts: Timeouts) -> None:
-        """Connect. Raises ClusterError if the server rejects the client, ConnectionError if it cannot be reached."""
+    def __init__(
+        self,
+        address: protocol.Address,
+        secret: bytes,
+        hello: protocol.Hello,
+        timeouts: Timeouts,
+        tls: Tls | None = None,
+    ) -> None:
+        """Connect. tls: encrypts the connection.
+
+        Raises ClusterError if the server rejects the client, ConnectionError if it cannot be reached.
+        """
         self._silence = timeouts.server
         self._name = name_of(hello.worker)
         self._address = address
         try:
-            self.wire = FrameSocket(protocol.connect(address, timeouts.handshake))
+            self.wire = FrameSocket(protocol.connect(address, timeouts.handshake), tls)
             self.readable, self.writable = select.poll(), select.poll()
             self.readable.register(self.wire, select.POLLIN)
             self.writable.register(self.wire, select.POLLOUT)
@@ -57,8 +68,9 @@ class ServerLink:
 
     def _shake_hands(self, secret: bytes, hello: protocol.Hello) -> protocol.Welcome:
         """Authenticate; returns the server's welcome. Raises ValueError if the server does not know the secret."""
-        handshake = Handshake(secret)
-        self.wire.send(handshake.hello(self._frame(), protocol.pack(hello)))
+        challenge = self._frame()
+        handshake = Handshake(secret, self.wire.fingerprint)
+        self.wire.send(handshake.hello(challenge, protocol.pack(hello)))
         self.flush()
         return protocol.unpack(handshake.read_welcome(self._frame()), protocol.Welcome)
 

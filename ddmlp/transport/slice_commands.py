@@ -10,6 +10,7 @@ from ddmlp.plan.reduction_tree import Node
 from ddmlp.transport import protocol
 from ddmlp.transport.slice_links import SliceLinks
 from ddmlp.transport.slice_messages import APPLIED, APPLY, BEGIN, LOAD, MESSAGE_BYTES, Message
+from ddmlp.transport.tls import Tls
 
 AHEAD = 64  # steps that a server may be behind the coordinator
 
@@ -28,13 +29,14 @@ class SliceCommands(SliceLinks):
         hello: protocol.Hello,
         shape: Shape,
         timeouts: Timeouts,
+        tls: Tls | None = None,
     ) -> None:
         """Connect. Raises ServerLostError if a server cannot be reached, ClusterError if it rejects the coordinator."""
         self._shape = shape
         self._behind = [0] * len(addresses)  # steps that each server has not reported yet
         self._gathered: dict[int, Weights] = {}  # since the last step
         with self._losing():
-            super().__init__(addresses, secret, hello, shape, timeouts)
+            super().__init__(addresses, secret, hello, shape, timeouts, tls)
 
     def load(self, version: int, weights: Weights) -> None:
         """Give each server its slice of a version, the newest one so far."""

@@ -11,6 +11,7 @@ from ddmlp.training.slices import cut
 from ddmlp.transport import protocol
 from ddmlp.transport.server_link import ServerLink
 from ddmlp.transport.slice_messages import ADDED, GRADIENT, MESSAGE_BYTES, READ, WEIGHTS, Message
+from ddmlp.transport.tls import Tls
 
 
 class SliceLinks:
@@ -27,14 +28,20 @@ class SliceLinks:
         hello: protocol.Hello,
         shape: Shape,
         timeouts: Timeouts,
+        tls: Tls | None = None,
     ) -> None:
-        """Connect to the servers, in the order of their slices. Raises as `ServerLink` does."""
+        """Connect to the servers, in the order of their slices. Raises as `ServerLink` does.
+
+        tls: encrypts connections to other machines.
+        """
         self._silence = timeouts.server
         self.slices = cut(shape, len(addresses))
         self.links: list[ServerLink] = []
         try:
             for address in addresses:
-                self.links.append(ServerLink(address, secret, hello, timeouts))
+                self.links.append(
+                    ServerLink(address, secret, hello, timeouts, tls if protocol.is_far(address) else None)
+                )
         except BaseException:
             self.close()
             raise
@@ -103,7 +110,8 @@ class SliceLinks:
             waiting[link.wire.fileno()] = server
             poll.register(link.wire, select.POLLIN | select.POLLOUT if link.wire.unsent else select.POLLIN)
         while waiting:
-            ready = poll.poll(1000 * self._silence)
+            pending = [(each, select.POLLIN) for each, server in waiting.items() if self.links[server].wire.pending]
+            ready = pending or poll.poll(1000 * self._silence)
             if not ready:
                 raise TimeoutError(f"no server has sent or accepted anything for {self._silence:g} s")
             for descriptor, events in ready:

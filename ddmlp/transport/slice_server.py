@@ -17,6 +17,7 @@ from ddmlp.transport.connections import Connections
 from ddmlp.transport.lost_workers import LostWorkers
 from ddmlp.transport.slice_messages import ADDED, APPLIED, APPLY, BEGIN, GRADIENT, LOAD, Message
 from ddmlp.transport.slice_peer import COORDINATOR, SlicePeer
+from ddmlp.transport.tls import Tls
 
 log = logging.getLogger(__name__)
 
@@ -37,13 +38,17 @@ class SliceServer:
         secret: bytes,
         addresses: Sequence[protocol.Address],
         timeouts: Timeouts,
+        tls: Tls | None = None,
     ) -> None:
-        """Listen at the addresses. shape: that of the slice. Raises ClusterError."""
+        """Listen at the addresses. shape: that of the slice; tls: encrypts connections to other machines. Raises
+        ClusterError."""
         self._part = part
         self._connections = Connections(shape, hello, secret, None, LostWorkers(), timeouts, SlicePeer)
         self._joined = False
         try:
-            self.addresses = [self._connections.listen(address) for address in addresses]
+            self.addresses = [
+                self._connections.listen(address, tls if protocol.is_far(address) else None) for address in addresses
+            ]
         except BaseException:
             self.close()
             raise

@@ -17,6 +17,7 @@ from ddmlp.transport.connections import READ, WRITE, Connections
 from ddmlp.transport.lost_workers import LostWorkers
 from ddmlp.transport.peer import Peer, why_ended
 from ddmlp.transport.shared_memory import Region
+from ddmlp.transport.tls import Tls
 
 SLOTS = 3  # beyond those that open steps read: the version being written, and two for workers that are behind
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # of this machine
@@ -102,9 +103,9 @@ class SocketWorkerPool:
             newest_lost=self._lost.newest,
         )
 
-    def listen(self, address: protocol.Address) -> protocol.Address:
-        """Also accept workers at `address`; returns the bound address (port 0: a free port)."""
-        return self._connections.listen(address)
+    def listen(self, address: protocol.Address, tls: Tls | None = None) -> protocol.Address:
+        """Also accept workers at `address`; returns the bound address (port 0: a free port). tls: encrypts."""
+        return self._connections.listen(address, tls)
 
     def gather(self, workers: int, timeout: float) -> bool:
         """Accept workers until this number is connected, or for `timeout` seconds; returns whether it is."""

@@ -20,7 +20,8 @@ RUN = Path("/some where/run")
 # A value for each flag that the run does not keep.
 KEPT = ["--workers", "2:3", "--address", "here:1", "--dashboard", "--checkpoint-every", "7", "--keep", "2",
         "--idle-timeout", "2.5", "--no-report", "--classes", "5", "--tensorboard", "--quiet", "--servers", "2",
-        "--log-level", "debug", "--log-file", "/there/log", "--checkpoint-uri", "s3://bucket/one"]  # fmt: skip
+        "--certificates", "/there/tls", "--log-level", "debug", "--log-file", "/there/log",
+        "--checkpoint-uri", "s3://bucket/one"]  # fmt: skip
 
 
 def words(text: str) -> list[list[str]]:

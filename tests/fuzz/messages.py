@@ -74,7 +74,7 @@ def frames() -> Iterator[Kind]:
         ("failure", failure, lambda frame: str(protocol.unpack_failure(frame)), JSON),
     ]:
         yield Kind(f"frame: {name}", [good], read, changes, refusals=(ValueError, struct.error))
-    server, worker = Handshake(SECRET), Handshake(SECRET)
+    server, worker = Handshake(SECRET, bytes(32)), Handshake(SECRET, bytes(32))
     said = worker.hello(server.challenge, hello)
     server.read_hello(said)
     replied = server.welcome(welcome)

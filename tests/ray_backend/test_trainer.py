@@ -2,6 +2,8 @@
 
 import os
 import signal
+import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,8 +15,11 @@ from ddmlp.ray_backend import worker_group
 from ddmlp.ray_backend.actors import ServerActor, WorkerActor
 from ddmlp.ray_backend.cluster import Cluster
 from ddmlp.ray_backend.trainer import RayTrainer
+from ddmlp.ray_backend.worker_group import WorkerGroup
 from ddmlp.training.job import Job
 from ddmlp.training.setup import build_trainer
+from ddmlp.transport.handshake import CHALLENGE
+from tests.support.certificates import write_files
 from tests.support.helpers import plain
 from tests.support.processes import actors, assert_no_actor_is_left
 from tests.support.runs import CONFIG, finish
@@ -35,6 +40,12 @@ def job(data: Path, run: Path, workers: int, **more: Any) -> Job:
 def expected(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The result of the single-process mode."""
     return train(build_trainer(job(data, tmp_path_factory.mktemp("run"), 0)))
+
+
+@pytest.fixture
+def own_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the certificates of a user."""
+    return write_files(tmp_path_factory.mktemp("tls"))
 
 
 def test_simple(cluster: Cluster, data: Path, expected: dict[str, Any], tmp_path: Path, temporary: Path):
@@ -64,6 +75,53 @@ def test_any_number_of_workers(workers: int, cluster: Cluster, data: Path, expec
     assert sorted(map(int, found["answered"])) == list(range(workers))
     assert min(found["answered"].values()) > 0
     assert (found["worker_deaths"], found["server_deaths"]) == (0, 0)
+
+
+class FarGroup(WorkerGroup):
+    """Takes all nodes for other ones than the server's."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._here = "elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("host", "files", "encrypted"),
+    [
+        ("0.0.0.0", False, True),
+        pytest.param("0.0.0.0", True, True, marks=pytest.mark.slow),
+        pytest.param("127.0.0.1", False, False, marks=pytest.mark.slow),
+    ],
+    ids=["other nodes", "own files", "loopback"],
+)
+def test_encrypted(
+    cluster: Cluster,
+    data: Path,
+    expected: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    own_files: Path,
+    host: str,
+    files: bool,
+    encrypted: bool,
+):
+    """Connections between nodes are, by the certificates of the run or of the user. On loopback nothing is."""
+    monkeypatch.setattr(cluster.ray.util, "get_node_ip_address", lambda: host)
+    monkeypatch.setattr(RayTrainer, "group_class", FarGroup)
+    trainer = RayTrainer(job(data, tmp_path, 2, certificates=own_files if files else None), cluster)
+    far = trainer._endpoint.far
+    assert far is not None
+    with socket.create_connection(("127.0.0.1", far[1]), 10) as client:
+        client.sendall(bytes(12))  # a frame that is no hello; no TLS
+        found = train(trainer)
+        answer = b""
+        with suppress(ConnectionResetError):
+            answer = client.recv(1)
+    assert (answer == bytes([CHALLENGE])) != encrypted, "the length of the challenge"
+    assert found["weights_sha256"] == expected["weights_sha256"]
+    assert found["worker_deaths"] == 0
+    for each in (*tmp_path.rglob("*"), *(tmp_path / "run").rglob("*")):
+        assert each.is_dir() or b"PRIVATE KEY" not in each.read_bytes()
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ from ddmlp.transport.peer import Peer
 
 Patch = pytest.MonkeyPatch
 Plant = Callable[[Patch], None]
-MANY = 500  # seeds
+MANY = 1_000  # seeds
 
 
 def second_answer(patch: Patch) -> None:
@@ -137,15 +137,15 @@ PLANTED: dict[Plant, int] = {
     version_too_early: 1,
     version_of_late_answer: 16,
     unit_not_put_back: 3,
-    renamed_too_early: 85,
+    renamed_too_early: 20,
     name_not_synced: 58,
     folder_not_synced: 20,
     no_checksum: 32,
-    no_secret: 68,
+    no_secret: 18,
     stale_weights: 1,
     order_of_arrival: 5,
     any_crowd: 50,
-    guest_left_open: 395,
+    guest_left_open: 982,
 }
 
 

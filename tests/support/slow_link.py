@@ -15,15 +15,17 @@ class SlowLink:
 
     limits: bytes to the server and to the worker; after that nothing is forwarded in that direction, but the connection
     stays open; gap: seconds after which one more byte is forwarded, repeatedly; rate: bytes per second and direction
-    before that.
+    before that; flip: the number of the byte to the server in which a bit is flipped.
     """
 
-    def __init__(self, server, limits=(ENDLESS, ENDLESS), gap=None, rate=None):
-        self._server, self._limits, self._gap = server, limits, gap
+    def __init__(self, server, limits=(ENDLESS, ENDLESS), gap=None, rate=None, flip=None):
+        self._server, self._limits, self._gap, self._flip = server, limits, gap, flip
         self._piece, self._pause = (PIECE, 0.0) if rate is None else (max(1, round(rate * TICK)), TICK)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = self._listener.getsockname()
         self.slow = threading.Event()  # a limit was reached
+        self.flipped = threading.Event()
+        self.sent = bytearray()  # to the server
         self._over = threading.Event()
         self._ends = []
         self._threads = [threading.Thread(target=self._connect)]
@@ -53,6 +55,8 @@ class SlowLink:
         with suppress(OSError):
             due = time.monotonic()
             while left and (data := source.recv(min(self._piece, left))):
+                if target is self._ends[1]:
+                    data = self._damaged(data)
                 target.sendall(data)
                 left -= len(data)
                 # The time of a piece begins when it arrives: an idle link saves no time for later.
@@ -64,10 +68,18 @@ class SlowLink:
                     target.sendall(data)
             target.shutdown(socket.SHUT_WR)
 
+    def _damaged(self, data):
+        at = -1 if self._flip is None else self._flip - len(self.sent)
+        self.sent += data
+        if not 0 <= at < len(data):
+            return data
+        self.flipped.set()
+        return data[:at] + bytes([data[at] ^ 16]) + data[at + 1 :]
+
 
 @contextmanager
-def slow_link(server, limits=(ENDLESS, ENDLESS), gap=None, rate=None):
-    link = SlowLink(server, limits, gap, rate)
+def slow_link(server, limits=(ENDLESS, ENDLESS), gap=None, rate=None, flip=None):
+    link = SlowLink(server, limits, gap, rate, flip)
     try:
         yield link
     finally:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from ddmlp.config import Timeouts, TrainConfig
 from ddmlp.data.dataset import Dataset
@@ -18,6 +19,7 @@ from ddmlp.nn.known_answer import answer, machine
 from ddmlp.nn.optimizer import SGD
 from ddmlp.nn.weights import Shape, Weights
 from ddmlp.plan.plan import Plan
+from ddmlp.ray_backend.certificates import make_credentials
 from ddmlp.training.job import Job
 from ddmlp.training.messages import CREDITS, Unit
 from ddmlp.training.parameter_server import ParameterServer
@@ -29,6 +31,7 @@ from ddmlp.transport.client import WorkerClient, run_worker
 from ddmlp.transport.frames import FrameSocket, checksum
 from ddmlp.transport.handshake import Handshake
 from ddmlp.transport.socket_pool import SocketWorkerPool
+from ddmlp.transport.tls import Tls
 
 ROWS, SECRET = 300, b"known to both ends"
 SHAPE = Shape(784, 8, 10)
@@ -37,7 +40,24 @@ SECONDS = 15  # timeout for a worker to join
 SLOTS = socket_pool.SLOTS + 1  # if one step is open at a time
 CAPACITY = 4 * CREDITS
 
-both_kinds = pytest.mark.parametrize("kind", [0, 1], ids=["unix", "tcp"])  # of address
+KINDS = ["unix", "tcp", "tls"]  # of address
+all_kinds = pytest.mark.parametrize("kind", [0, 1, pytest.param(2, marks=pytest.mark.slow)], ids=KINDS)
+plain_kinds = pytest.mark.parametrize("kind", [0, 1], ids=KINDS[:2])
+SERVER, CLIENT = make_credentials()
+
+
+class Encrypted(tuple):
+    """Host and port of a server to which connections are encrypted. credentials: a client's."""
+
+    credentials = CLIENT
+
+    def __reduce__(self):
+        return Encrypted, (tuple(self),), {"credentials": self.credentials}
+
+
+def tls_for(address):
+    """Return what encrypts a client's connection to an address; None if nothing does."""
+    return Tls(address.credentials, server=False) if isinstance(address, Encrypted) else None
 
 
 def impatient(**seconds):
@@ -47,7 +67,7 @@ def impatient(**seconds):
 
 @contextmanager
 def listening(dataset, timeouts=None):
-    """Open a pool on a Unix socket and on TCP. Not in tmp_path, because a socket's path must be short."""
+    """Open a pool on a Unix socket, on TCP, and on TCP with TLS. Not in tmp_path: a socket's path must be short."""
     with tempfile.TemporaryDirectory(prefix="ddl", dir="/tmp") as folder:
         pool = SocketWorkerPool(
             SHAPE,
@@ -58,6 +78,7 @@ def listening(dataset, timeouts=None):
             timeouts=timeouts,
         )
         try:
+            pool.addresses.append(Encrypted(pool.listen(("127.0.0.1", 0), Tls(SERVER, server=True))))
             yield pool
         finally:
             pool.close()
@@ -81,8 +102,10 @@ def worker(dataset):
     return Worker(Dataset(dataset), PLAN, SHAPE)
 
 
-def join(address, dataset, index=0):
-    return WorkerClient(address, SECRET, hello(index, dataset), SHAPE, Timeouts())
+def join(address, dataset, index=0, secret=SECRET, /, **changes):
+    """Connect a worker; changes: of its hello."""
+    said = replace(hello(index, dataset), **changes)
+    return WorkerClient(address, secret, said, SHAPE, Timeouts(), tls_for(address))
 
 
 def work(address, dataset, index=0):
@@ -109,7 +132,7 @@ def admit(pool, address, dataset, index):
 
 def dial(address):
     """Open a connection without sending anything."""
-    return FrameSocket(protocol.connect(address, SECONDS))
+    return FrameSocket(protocol.connect(address, SECONDS), tls_for(address))
 
 
 def packed(frame, array=None):
@@ -131,14 +154,20 @@ def heard(wire):
     try:
         while True:
             frames.append(next_frame(wire))
-    except (EOFError, ConnectionResetError):
+    except (EOFError, ConnectionError):
         return frames
+
+
+def rejections(caplog):
+    """Return the lines of the log about rejected clients."""
+    return [line for record in caplog.records if (line := record.getMessage()).startswith("rejected")]
 
 
 def introduce(wire, secret, message):
     """Send a hello; return the handshake, which can read the welcome."""
-    handshake = Handshake(secret)
-    wire.send(handshake.hello(next_frame(wire), message))
+    challenge = next_frame(wire)
+    handshake = Handshake(secret, wire.fingerprint)
+    wire.send(handshake.hello(challenge, message))
     return handshake
 
 

@@ -9,7 +9,7 @@ from ddmlp.data.idx import read_idx
 from ddmlp.data.writer import DatasetWriter
 from tests.support.local_pool import LocalWorkerPool
 from tests.support.process_trainer import FORK
-from tests.support.sockets import ROWS, Training, listening, worker
+from tests.support.sockets import ROWS, SECONDS, Training, listening, work, worker
 
 
 @pytest.fixture(scope="package")
@@ -26,6 +26,18 @@ def dataset(sample, tmp_path_factory):
 def expected(dataset):
     """The result of one process."""
     return Training(LocalWorkerPool(worker(dataset)), 1).run()
+
+
+@pytest.fixture
+def trains(pool, dataset, threads, expected):
+    """Trains with a worker at an address of a kind; checks that the result is right, whatever has connected before."""
+
+    def trains(kind=2):
+        threads.submit(work, pool.addresses[kind], dataset)
+        assert pool.gather(1, SECONDS)
+        assert Training(pool, 1).run() == expected
+
+    return trains
 
 
 @pytest.fixture

@@ -4,22 +4,18 @@ import re
 import socket
 
 import pytest
-from msgspec.structs import replace
 
-from ddmlp.config import Timeouts
 from ddmlp.errors import ClusterError
 from ddmlp.training.worker_pool import REJECTED
 from ddmlp.transport import protocol
-from ddmlp.transport.client import WorkerClient
 from ddmlp.transport.frames import FrameSocket
 from ddmlp.transport.handshake import CHALLENGE, DIGEST, Handshake
 from tests.support.sockets import (
     SECONDS,
     SECRET,
-    SHAPE,
     Training,
     admit,
-    both_kinds,
+    all_kinds,
     dial,
     heard,
     hello,
@@ -31,11 +27,11 @@ from tests.support.sockets import (
 )
 
 
-@both_kinds
+@all_kinds
 def test_wrong_secret(pool, dataset, threads, expected, kind):
     """The worker is rejected, and the run continues."""
     with pytest.raises(ConnectionError, match=r"^worker 0 cannot reach the server at .*closed"):
-        meet(pool, lambda: WorkerClient(pool.addresses[kind], b"guessed", hello(0, dataset), SHAPE, Timeouts()))
+        meet(pool, join, pool.addresses[kind], dataset, 0, b"guessed")
     threads.submit(work, pool.addresses[kind], dataset)
     assert pool.gather(1, SECONDS)
     assert Training(pool, 1).run() == expected
@@ -53,12 +49,12 @@ def test_no_hello(pool, dataset, threads, expected, sent):
     assert Training(pool, 1).run() == expected
 
 
-@both_kinds
+@all_kinds
 def test_replayed_digest(pool, dataset, kind):
     """A digest that was overheard is not valid in another handshake."""
     wires = [dial(pool.addresses[kind]) for _ in range(2)]
     challenges = [meet(pool, next_frame, wire) for wire in wires]
-    overheard = Handshake(SECRET).hello(challenges[0], protocol.pack(hello(3, dataset)))
+    overheard = Handshake(SECRET, wires[0].fingerprint).hello(challenges[0], protocol.pack(hello(3, dataset)))
     wires[1].send(overheard)
     assert meet(pool, heard, wires[1]) == []
     wires[0].send(overheard)
@@ -73,7 +69,7 @@ def test_server_without_secret(dataset, threads):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         joining = threads.submit(join, listener.getsockname(), dataset)
         impostor = FrameSocket(listener.accept()[0])
-        handshake = Handshake(b"guessed")
+        handshake = Handshake(b"guessed", bytes(32))
         impostor.send(handshake.challenge)
         hello = next_frame(impostor)
         handshake._other = hello[DIGEST : DIGEST + CHALLENGE]
@@ -83,7 +79,7 @@ def test_server_without_secret(dataset, threads):
         impostor.close()
 
 
-@both_kinds
+@all_kinds
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -98,9 +94,9 @@ def test_server_without_secret(dataset, threads):
 )
 def test_other_workers(pool, dataset, kind, change, reason):
     """A worker that would compute other bits is rejected with the reason, which the run also reports."""
-    different = replace(hello(3, dataset), **change, host="far\x1b[31m")
+    change = {**change, "host": "far\x1b[31m"}
     with pytest.raises(ClusterError, match=f"worker 3: .*{reason}"):
-        meet(pool, WorkerClient, pool.addresses[kind], SECRET, different, SHAPE, Timeouts())
+        meet(pool, lambda: join(pool.addresses[kind], dataset, 3, **change))
     admit(pool, pool.addresses[kind], dataset, 4).close()
     (lost,) = pool.stats.newest_lost[: pool.stats.lost]
     assert (lost.worker, lost.host, lost.cause) == (3, r"far\x1b[31m", REJECTED)

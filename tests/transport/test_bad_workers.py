@@ -8,9 +8,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from msgspec.structs import replace
 
-from ddmlp.config import Timeouts
 from ddmlp.data.dataset import Dataset
 from ddmlp.errors import ClusterError, DatasetError, DdmlpError, MachineError
 from ddmlp.plan.reduction_tree import Node
@@ -19,18 +17,16 @@ from ddmlp.training.messages import CREDITS, Unit
 from ddmlp.training.worker import Worker
 from ddmlp.training.worker_pool import REJECTED, UNRESPONSIVE
 from ddmlp.transport import protocol
-from ddmlp.transport.client import WorkerClient, run_worker
+from ddmlp.transport.client import run_worker
 from ddmlp.transport.frames import LONGEST
 from tests.support.process_trainer import FORK
 from tests.support.sockets import (
     PLAN,
     SECONDS,
-    SECRET,
     SHAPE,
     Training,
     admit,
-    both_kinds,
-    hello,
+    all_kinds,
     impatient,
     join,
     work,
@@ -81,7 +77,7 @@ def test_killed(pool, dataset, threads, start, expected):
     assert list(pool.stats.answered) == [1]
 
 
-@both_kinds
+@all_kinds
 @pytest.mark.parametrize(
     "message",
     [
@@ -176,7 +172,7 @@ class FailingWorker(Worker):
 
 
 def work_and_fail(address, dataset, index, error, host="far"):
-    client = WorkerClient(address, SECRET, replace(hello(index, dataset), host=host), SHAPE, Timeouts())
+    client = join(address, dataset, index, host=host)
     with pytest.raises(DdmlpError):
         run_worker(FailingWorker(error, Dataset(dataset), PLAN, SHAPE), client)
 

@@ -21,7 +21,7 @@ from ddmlp.transport.client import run_worker
 from ddmlp.transport.frames import LONGEST
 from tests.support import sockets
 from tests.support.local_pool import LocalWorkerPool
-from tests.support.sockets import PLAN, SECONDS, SHAPE, Training, admit, both_kinds, join, listening, work
+from tests.support.sockets import PLAN, SECONDS, SHAPE, Training, admit, all_kinds, join, listening, work
 
 
 class VerifyingWorker(Worker):
@@ -42,20 +42,20 @@ def test_simple(dataset, threads, expected):
 
 
 def test_processes(dataset, start, expected):
-    """On a Unix socket and on TCP, the bits are those of one process."""
+    """On a Unix socket, on TCP and with TLS, the bits are those of one process."""
     with listening(dataset) as pool:
         workers = [start(work, address, dataset, index) for index, address in enumerate(pool.addresses)]
-        assert pool.gather(2, SECONDS)
-        assert Training(pool, 2).run() == expected
+        assert pool.gather(3, SECONDS)
+        assert Training(pool, 3).run() == expected
         answered = pool.stats.answered
-    assert set(answered) == {0, 1}
+    assert set(answered) == {0, 1, 2}
     assert min(answered.values()) > 0
     for process in workers:
         process.join(20)
-    assert [process.exitcode for process in workers] == [0, 0]
+    assert [process.exitcode for process in workers] == [0, 0, 0]
 
 
-@both_kinds
+@all_kinds
 def test_server_accepts_nothing(dataset, kind):
     """A worker whose server does not read any more does not wait without end."""
     with listening(dataset) as pool:
@@ -72,7 +72,7 @@ def send_without_end(client):
         client._link.flush()
 
 
-@both_kinds
+@all_kinds
 @pytest.mark.parametrize(("batch", "microbatch"), [(1, 1), (3, 1), (7, 2)])
 def test_few_rows(dataset, threads, monkeypatch, kind, batch, microbatch):
     """The last microbatch is smaller than the others, or a step has only one row."""
@@ -101,7 +101,7 @@ def test_server_hangs_up(dataset, threads):
             joining.result()
 
 
-@both_kinds
+@all_kinds
 def test_released_while_busy(dataset, threads, kind):
     """No server receives its answer, as if the pool had been killed."""
     computing, closed = threading.Event(), threading.Event()
@@ -147,8 +147,8 @@ def test_nothing_is_pickled(pool, dataset, threads, expected, monkeypatch):
     monkeypatch.setattr(connection._ForkingPickler, "loads", refuse)
     for index, address in enumerate(pool.addresses):
         threads.submit(work, address, dataset, index)
-    assert pool.gather(2, SECONDS)
-    assert Training(pool, 2).run() == expected
+    assert pool.gather(3, SECONDS)
+    assert Training(pool, 3).run() == expected
     assert min(pool.stats.answered.values()) > 0
 
 

@@ -7,7 +7,7 @@ from ddmlp.config import Timeouts
 from ddmlp.errors import TrainingError
 from ddmlp.nn.weights import Weights
 from ddmlp.transport.client import run_worker
-from tests.support.sockets import PLAN, SECONDS, SHAPE, SLOTS, Training, admit, both_kinds, work, worker
+from tests.support.sockets import PLAN, SECONDS, SHAPE, SLOTS, Training, admit, all_kinds, work, worker
 
 GOOD = 9  # the number of the worker that is in time
 
@@ -37,7 +37,7 @@ def test_simple(pool, dataset, threads, expected, training):
     assert training.run() == expected
 
 
-@both_kinds
+@all_kinds
 @pytest.mark.parametrize("more", [False, True], ids=["one unit", "its credit"])
 def test_late_weights_kept(pool, dataset, threads, expected, training, kind, more):
     training.schedule.count = 4 if more else 2
@@ -59,7 +59,7 @@ def test_late_weights_kept(pool, dataset, threads, expected, training, kind, mor
     assert pool.stats.answered[0] > len(held), "a worker that has caught up gets units again"
 
 
-@both_kinds
+@all_kinds
 def test_late_answer_differs(pool, dataset, training, kind):
     late = admit(pool, pool.addresses[kind], dataset, 0)
     training.run(to=2)
@@ -85,7 +85,7 @@ def test_late_row_stats_differ(pool, dataset, training):
     late.close()
 
 
-@both_kinds
+@all_kinds
 def test_no_slot_is_free(pool, dataset, threads, expected, training, kind):
     """Workers that do not answer keep a slot each; if there is none left, the oldest answer will not be compared. No
     worker is lost because it is slow."""
@@ -104,7 +104,7 @@ def test_no_slot_is_free(pool, dataset, threads, expected, training, kind):
     assert pool.stats.lost == 0
 
 
-@both_kinds
+@all_kinds
 def test_late_worker_ends(pool, dataset, expected, training, kind):
     late = admit(pool, pool.addresses[kind], dataset, 0)
     training.run(to=3)

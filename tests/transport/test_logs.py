@@ -25,7 +25,7 @@ from tests.support.sockets import (
     SHAPE,
     Training,
     admit,
-    both_kinds,
+    all_kinds,
     dial,
     hand_out,
     heard,
@@ -51,7 +51,7 @@ def warnings(logged):
     return [text for level, _, text in logged() if level == logging.WARNING]
 
 
-@both_kinds
+@all_kinds
 def test_simple(pool, dataset, threads, expected, logged, kind):
     threads.submit(work, pool.addresses[kind], dataset, 3)
     assert pool.gather(1, SECONDS)

@@ -6,20 +6,16 @@ import sys
 
 import pytest
 
-from ddmlp.config import Timeouts
 from ddmlp.errors import ClusterError, MachineError
 from ddmlp.nn.known_answer import KNOWN_ANSWER, answer, machine
 from ddmlp.training.worker_pool import REJECTED
-from ddmlp.transport.client import WorkerClient, run_worker
+from ddmlp.transport.client import run_worker
 from tests.support.floating_point import computing
 from tests.support.helpers import elsewhere
 from tests.support.sockets import (
-    SECRET,
-    SHAPE,
     Training,
     admit,
-    both_kinds,
-    hello,
+    all_kinds,
     impatient,
     join,
     listening,
@@ -54,7 +50,7 @@ def test_other_processor(dataset, threads, expected):
     assert int(out) > 0
 
 
-@both_kinds
+@all_kinds
 def test_flushed_to_zero(pool, dataset, threads, expected, kind):
     """The message has the worker's answer and the right one; the run continues with others."""
     own = []
@@ -62,7 +58,7 @@ def test_flushed_to_zero(pool, dataset, threads, expected, kind):
     def rejected():
         with computing("both"):
             own.extend([answer(), machine()])
-            WorkerClient(pool.addresses[kind], SECRET, hello(0, dataset), SHAPE, Timeouts())
+            join(pool.addresses[kind], dataset)
 
     with pytest.raises(ClusterError) as caught:
         meet(pool, rejected)

@@ -16,7 +16,7 @@ from ddmlp.transport.slice_commands import AHEAD
 from ddmlp.transport.slice_messages import ADDED, APPLY, BEGIN, GRADIENT, LOAD, READ, Message
 from ddmlp.transport.slice_peer import COORDINATOR
 from tests.support.slices import serving, training
-from tests.support.sockets import PLAN, SECRET, SHAPE, both_kinds, hello, next_frame
+from tests.support.sockets import PLAN, SECRET, SHAPE, hello, next_frame, plain_kinds
 
 UNIT = Unit(0, 0, Node(0, 1))
 
@@ -141,7 +141,7 @@ def test_two_at_once(servers):
     link.close()
 
 
-@both_kinds
+@plain_kinds
 def test_end_of_the_coordinator(dataset, kind):
     with serving(dataset, 3) as servers:
         commands = servers.command(kind)

@@ -15,7 +15,7 @@ from tests.support.sockets import (
     SHAPE,
     Training,
     admit,
-    both_kinds,
+    all_kinds,
     impatient,
     publish,
     work,
@@ -25,7 +25,7 @@ from tests.support.sockets import (
 TALLY = RowStats(8, 1, 0.5, 1, 0.25)
 
 
-@both_kinds
+@all_kinds
 def test_simple(pool, dataset, threads, kind):
     unit, weights = Unit(0, 0, Node(0, 4)), Weights.draw(SHAPE, PLAN.seed)
     publish(pool).flat[:] = weights.flat
@@ -105,7 +105,7 @@ def test_no_worker_left(pool, dataset):
     assert training.nothing > 0, "until then, no answer is no error"
 
 
-@both_kinds
+@all_kinds
 @impatient(answer=0.3)
 def test_workers_never_answer(pool, dataset, kind):
     links = [admit(pool, pool.addresses[kind], dataset, index) for index in (5, 7)]

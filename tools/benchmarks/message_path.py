@@ -20,6 +20,7 @@ from ddmlp.nn.optimizer import SGD
 from ddmlp.nn.weights import Floats, Shape, Weights
 from ddmlp.plan.plan import Plan
 from ddmlp.plan.row_stats import RowStats
+from ddmlp.ray_backend.certificates import make_credentials
 from ddmlp.runs.checkpoint import Checkpoint
 from ddmlp.training.job import Job
 from ddmlp.training.messages import Unit
@@ -29,6 +30,7 @@ from ddmlp.training.step_loop import StepLoop
 from ddmlp.transport import protocol
 from ddmlp.transport.client import WorkerClient, run_worker
 from ddmlp.transport.socket_pool import SocketWorkerPool
+from ddmlp.transport.tls import Credentials, Tls
 from tools.benchmarks.benchmark import Benchmark, Cases, Settings, per_second
 from tools.benchmarks.peers.baseline import Rows
 from tools.benchmarks.peers.ray_pattern import WORKERS, RayPattern
@@ -95,15 +97,28 @@ def through_graph(shape: Shape) -> Iterator[Steps]:
 
 
 @contextmanager
-def through_sockets(shared: bool, shape: Shape) -> Iterator[Steps]:
-    """Make steps by ddmlp's step loop and worker pool, with shared memory or over TCP."""
+def through_gloo(shape: Shape) -> Iterator[Steps]:
+    """Make steps by PyTorch's all-reduce, without a server."""
+    from tools.benchmarks.peers.all_reduce import Group
+
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        weights = Weights.draw(shape, 0).flat
+        with closing(Group(weights, RATE, Path(folder, "rendezvous"))) as group:
+            yield group.steps
+
+
+@contextmanager
+def through_sockets(shared: bool, encrypted: bool, shape: Shape) -> Iterator[Steps]:
+    """Make steps by ddmlp's step loop and worker pool, with shared memory or over TCP, with or without TLS."""
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         address: protocol.Address = str(Path(folder, "server")) if shared else ("127.0.0.1", 0)
         config = TrainConfig(lr=RATE, lr_schedule="constant", batch=WORKERS, microbatch=1)
         job = Job(config, Path(folder), Path(folder), WORKERS, checkpoint_every=PLAN.steps)
-        with closing(SocketWorkerPool(shape, hello(-1), SECRET, [address], capacity=job.queue_capacity)) as pool:
+        own, theirs = make_credentials() if encrypted else (None, None)
+        with closing(SocketWorkerPool(shape, hello(-1), SECRET, [], capacity=job.queue_capacity)) as pool:
+            bound = pool.listen(address, None if own is None else Tls(own, server=True))
             start = multiprocessing.get_context("spawn").Process
-            workers = [start(target=work, args=(pool.addresses[0], number, shape)) for number in range(WORKERS)]
+            workers = [start(target=work, args=(bound, number, shape, theirs)) for number in range(WORKERS)]
             for worker in workers:
                 worker.start()
             assert pool.gather(WORKERS, SECONDS), f"not all workers joined within {SECONDS:g} s"
@@ -122,9 +137,10 @@ def through_sockets(shared: bool, shape: Shape) -> Iterator[Steps]:
             worker.join()
 
 
-def work(address: protocol.Address, number: int, shape: Shape) -> None:
+def work(address: protocol.Address, number: int, shape: Shape, credentials: Credentials | None) -> None:
     """Run a worker of ddmlp in this process."""
-    client = WorkerClient(address, SECRET, hello(number), shape, Timeouts())
+    tls = None if credentials is None else Tls(credentials, server=False)
+    client = WorkerClient(address, SECRET, hello(number), shape, Timeouts(), tls)
     run_worker(Echo(), client)  # type: ignore[arg-type]  # it has the method that is called
 
 
@@ -135,8 +151,10 @@ def hello(number: int) -> protocol.Hello:
 TRANSPORTS: dict[str, Callable[[Shape], AbstractContextManager[Steps]]] = {
     "Ray's object store, references through the driver (its documented pattern)": through_driver,
     "a compiled graph of Ray's, its channels in shared memory": through_graph,
-    "ddmlp, to another machine: flat buffers over TCP (here over loopback)": partial(through_sockets, False),
-    "ddmlp, on one machine: shared memory, and only keys over a Unix socket": partial(through_sockets, True),
+    "PyTorch's all-reduce on gloo, without a server (here over loopback)": through_gloo,
+    "ddmlp, to another machine: flat buffers over TLS (here over loopback)": partial(through_sockets, False, True),
+    "ddmlp, the same without TLS": partial(through_sockets, False, False),
+    "ddmlp, on one machine: shared memory, and only keys over a Unix socket": partial(through_sockets, True, False),
 }
 
 
