@@ -114,12 +114,14 @@ class HandshakeListener:
             end.close()
             return
         guest = Guest(wire, Handshake(self._secret, wire.fingerprint), shared, now, _name(address))
-        self._guests[guest] = None
-        self._selector.register(wire, selectors.EVENT_READ, guest)
         try:
             wire.send(guest.handshake.challenge)
         except OSError as error:
-            self._reject(guest, protocol.printable(str(error)))
+            log.warning("rejected a client at %s: %s", guest.address, protocol.printable(str(error)))
+            wire.close()
+            return
+        self._guests[guest] = None
+        self._selector.register(wire, selectors.EVENT_READ, guest)
 
     def _greet(self, guest: Guest) -> Peer | None:
         """Read the hello of a client; accept the worker, or reject it with the reason."""

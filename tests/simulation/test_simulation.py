@@ -16,7 +16,7 @@ from tests.simulation.strangers import KINDS
 
 SEEDS = Path(__file__).with_name("seeds.txt")  # each has found a fault of ddmlp
 FIRST = 16
-MANY = range(300, 540)
+MANY = range(300, 560)
 
 
 @pytest.fixture(scope="module")
