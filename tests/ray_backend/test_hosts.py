@@ -32,6 +32,20 @@ def test_simple(hosts: Hosts, data: Path, tmp_path: Path, link: tuple[object, ..
     assert (lost(hosts) > before) == ("--loss" in link)
 
 
+def test_several_servers(hosts: Hosts, data: Path, tmp_path: Path):
+    """One on each host, the slow and lossy links between them."""
+    alone = ddmlp.fit(data, run=tmp_path / "alone", hidden=20, batch=150, microbatch=32, epochs=1)
+    hosts("link", "all", "all", *LINKS["delay and loss"])
+    before = lost(hosts)
+    with training(hosts, 1, data, tmp_path / "run", "--epochs", 1, "--servers", 3, "--log-level", "info") as run:
+        assert run.ended() == 0, run.errors()
+    assert run.result["weights_sha256"] == alone.weights_sha256
+    assert run.result["server_deaths"] == 0
+    assert lost(hosts) > before
+    logs = [(tmp_path / "run" / "logs" / f"server-{number}.log").read_text() for number in (1, 2, 3)]
+    assert ["the coordinator on host1 joined" in log for log in logs] == [True] * 3
+
+
 def test_other_processor(hosts: Hosts, data: Path, tmp_path: Path):
     """A host joins that computes as for an old processor, without fma; it works, and leaves again."""
     run = tmp_path / "run"
