@@ -19,15 +19,18 @@ from ddmlp.transport.slice_commands import SliceCommands
 from ddmlp.transport.slice_links import SliceLinks
 from ddmlp.transport.slice_server import SliceServer
 from ddmlp.transport.socket_pool import SocketWorkerPool
-from tests.support.sockets import PLAN, SECRET, SHAPE, FixedParts, Training, hello, worker
+from ddmlp.transport.tls import Tls
+from tests.support.sockets import CLIENT, PLAN, SECRET, SERVER, SHAPE, FixedParts, Training, hello, worker
 
 CONFIG = TrainConfig(lr=0.5, lr_schedule="constant", batch=PLAN.batch)
 
 
 class Servers:
-    """Servers in threads. addresses: of each one, on a Unix socket and on TCP."""
+    """Servers in threads. addresses: of each one, on a Unix socket and on TCP, which may be encrypted."""
 
-    def __init__(self, dataset, count, folder, timeouts=None):
+    def __init__(self, dataset, count, folder, timeouts=None, encrypted=False):
+        self.tls = Tls(CLIENT, server=False) if encrypted else None
+        accepts = Tls(SERVER, server=True) if encrypted else None
         self.dataset, self.timeouts = dataset, timeouts or Timeouts()
         self.parts, self.servers = [], []
         for number, part in enumerate(cut(SHAPE, count)):
@@ -35,7 +38,7 @@ class Servers:
             self.parts.append(WeightSlice(shape, SGD(CONFIG)))
             addresses = [f"{folder}/server-{number}", ("127.0.0.1", 0)]
             self.servers.append(
-                SliceServer(self.parts[-1], shape, hello(-1, dataset), SECRET, addresses, self.timeouts)
+                SliceServer(self.parts[-1], shape, hello(-1, dataset), SECRET, addresses, self.timeouts, accepts)
             )
         self.addresses = [[server.addresses[kind] for server in self.servers] for kind in (0, 1)]
         self.threads = ThreadPoolExecutor(count)
@@ -43,18 +46,18 @@ class Servers:
 
     def command(self, kind=0):
         """Connect as the coordinator."""
-        return SliceCommands(self.addresses[kind], SECRET, hello(-1, self.dataset), SHAPE, self.timeouts)
+        return SliceCommands(self.addresses[kind], SECRET, hello(-1, self.dataset), SHAPE, self.timeouts, self.tls)
 
     def link(self, number, kind=0):
         """Connect as a worker."""
-        return SliceLinks(self.addresses[kind], SECRET, hello(number, self.dataset), SHAPE, self.timeouts)
+        return SliceLinks(self.addresses[kind], SECRET, hello(number, self.dataset), SHAPE, self.timeouts, self.tls)
 
 
 @contextmanager
-def serving(dataset, count, timeouts=None):
+def serving(dataset, count, timeouts=None, encrypted=False):
     """Servers in threads. They end once their coordinator has, so one must connect."""
     with tempfile.TemporaryDirectory(prefix="dds", dir="/tmp") as folder:
-        servers = Servers(dataset, count, folder, timeouts)
+        servers = Servers(dataset, count, folder, timeouts, encrypted)
         with servers.threads:
             yield servers
 
@@ -93,9 +96,10 @@ class SliceTraining(Training):
 
 @contextmanager
 def training(dataset, servers, workers, kind=0, timeouts=None):
-    """A training on `servers` servers with `workers` workers, all in threads."""
+    """A training on `servers` servers with `workers` workers, all in threads. kind: that of their addresses."""
+    kind, encrypted = min(kind, 1), kind > 1
     with ExitStack() as stack:
-        group = stack.enter_context(serving(dataset, servers, timeouts))
+        group = stack.enter_context(serving(dataset, servers, timeouts, encrypted))
         commands = group.command(kind)
         stack.callback(commands.close)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ddc", dir="/tmp"))

@@ -22,7 +22,7 @@ UNIT = Unit(0, 0, Node(0, 1))
 
 
 @pytest.mark.parametrize(
-    ("servers", "workers", "kind"), [(1, 1, 0), (2, 1, 0), (2, 3, 0), (3, 3, 0), (2, 1, 1), (3, 3, 1)]
+    ("servers", "workers", "kind"), [(1, 1, 0), (2, 1, 0), (2, 3, 0), (3, 3, 0), (2, 1, 1), (3, 3, 1), (2, 3, 2)]
 )
 def test_simple(dataset, expected, servers, workers, kind):
     with training(dataset, servers, workers, kind) as found:
