@@ -76,7 +76,9 @@ class WorkerClient:
         self._shared = link.welcome.shared
         self._next = 0
         self._waited = 0.0  # seconds for the unit that is being computed
-        how = "memory is shared" if self._shared else "arrays go over the network"
+        how = (
+            "memory is shared" if self._shared else f"arrays go over the network, {'encrypted' if tls else 'in plain'}"
+        )
         log.info("worker %d connected to the server at %s: %s", hello.worker, address, how)
 
     def _map(self, shape: Shape) -> tuple[list[Weights], list[Weights]]:
