@@ -28,6 +28,7 @@ class _Server:
     """A server. started, life: the answers to `start` and `serve`; ping: that to the newest ping, sent at `asked`."""
 
     number: int
+    node: str
     actor: Any
     here: bool  # whether it is on this node
     started: Any
@@ -50,6 +51,7 @@ class ServerGroup:
         self._ray, self._cluster, self._job, self._folder = cluster.ray, cluster, job, folder
         self._kind: Any = None
         self._servers: list[_Server] = []
+        self._avoided: set[str] = set()  # nodes whose servers did not answer when some were lost
 
     def start(
         self, secret: bytes, coordinator: Any, generation: int, certificates: Credentials | Path | None = None
@@ -80,7 +82,7 @@ class ServerGroup:
             if here:
                 actor.end_with.remote(self._folder)
             life = actor.serve.remote()
-            self._servers.append(_Server(number, actor, here, started, life, ping, time.monotonic()))
+            self._servers.append(_Server(number, node, actor, here, started, life, ping, time.monotonic()))
         return [server.started for server in self._servers]
 
     def addresses(self) -> tuple[ServerAddress, ...]:
@@ -112,11 +114,23 @@ class ServerGroup:
                 self._kill(server)
                 raise ActorLostError(f"server {server.number + 1} did not answer a ping within {bound:g} s")
 
-    def raise_error(self) -> None:
-        """Raise the error of a server that has failed, if one ends soon: else it was only lost."""
+    def find_lost(self) -> None:
+        """Raise the error of a server that has failed, if one ends soon: else it was only lost.
+
+        The next servers are on nodes whose servers still answer: Ray may not know yet that a node is lost.
+        """
         for life in self._ray.wait(self.lives, timeout=PING_SECONDS)[0] if self._servers else ():
             with suppress(ActorLostError):
                 get_answer(self._ray, life)
+        far = [server for server in self._servers if not server.here]
+        pings = [server.actor.ping.options(concurrency_group=BESIDE).remote() for server in far]
+        answered = self._ray.wait(pings, num_returns=len(pings), timeout=PING_SECONDS)[0] if pings else []
+        self._avoided = {server.node for server in far}
+        for server, ping in zip(far, pings, strict=True):
+            with suppress(ActorLostError):
+                if ping in answered:
+                    get_answer(self._ray, ping)
+                    self._avoided.discard(server.node)
 
     def close(self) -> None:
         """Kill all servers, whatever state they are in."""
@@ -127,7 +141,7 @@ class ServerGroup:
     def _nodes(self) -> Sequence[str]:
         """The nodes with CPUs, this one first."""
         here = self._cluster.here
-        return [here, *sorted(node for node in self._cluster.cpus_by_node if node != here)]
+        return [here, *sorted(self._cluster.cpus_by_node.keys() - self._avoided - {here})]
 
     def _raise(self, server: _Server) -> None:
         get_answer(self._ray, server.life)

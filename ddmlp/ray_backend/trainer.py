@@ -200,7 +200,7 @@ class RayTrainer:
         """Restart the server. It repeats the steps since the newest checkpoint: with the same bits, unless the run is
         asynchronous."""
         while True:
-            self._servers.raise_error()
+            self._servers.find_lost()
             self._deaths += 1
             self._since_checkpoint += 1
             if self._since_checkpoint > self._job.max_deaths:

@@ -1,13 +1,19 @@
 """Several servers on several nodes: real `ray start` processes, killed by real signals."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.ray_backend.test_nodes import kill_node, pytestmark, state, training, wait_for
+from tests.ray_backend.test_nodes import kill_node, state, training, wait_for
 
-__all__ = ["pytestmark", "state"]
+__all__ = ["state"]
+
+pytestmark = [
+    pytest.mark.chaos,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="local.sh is for Linux"),
+]
 
 
 @pytest.mark.parametrize("state", [1], indirect=True)
