@@ -223,7 +223,9 @@ def test_no_place_for_the_fewest(free: int, seconds: float, cluster: Cluster, da
     if cluster.cpus < 2:
         pytest.skip("needs 2 CPUs")
     holder = hold(cluster, cluster.cpus - free)
-    expected = rf"{2 - free} of at least 2 workers .* {seconds:g} s.*{cluster.cpus:g} CPUs, 0 of them free.*fewer workers"
+    expected = (
+        rf"{2 - free} of at least 2 workers .* {seconds:g} s.*{cluster.cpus:g} CPUs, 0 of them free.*fewer workers"
+    )
     with pytest.raises(ClusterError, match=expected):
         RayTrainer(job(data, tmp_path / "run", 2, MANY, timeouts=Timeouts(place=seconds)), cluster)
     assert_no_actor_is_left()
