@@ -23,7 +23,7 @@ def loaded(name: str) -> Any:
 
 
 def test_simple():
-    assert CI == ["check", ".venv/.installed-bench", "test portability simulate fuzz-test docs test-all"]
+    assert CI == ["check", ".venv/.installed-bench", "test portability simulate-test fuzz-test docs test-all"]
 
 
 def test_workflow_runs_the_same():
