@@ -91,7 +91,9 @@ def replay(stranger: Stranger) -> None:
     """Send again what a worker or another client once sent."""
     recordings = [*stranger.network.recordings, *(bytes(end.recorded) for end in stranger.network.connections())]
     wire = stranger.dial()
-    if stranger.heard(wire) is not None and recordings:
+    if stranger.heard(wire) is None:
+        return  # the server is busy; its challenge is no answer
+    if recordings:
         wire.socket.send(stranger.draw.choice(recordings))
     assert stranger.heard(wire) is None, "the server has answered a recorded message"
 
@@ -99,8 +101,9 @@ def replay(stranger: Stranger) -> None:
 def guess(stranger: Stranger) -> None:
     """A hello with another secret."""
     wire = stranger.dial()
-    if (challenge := stranger.heard(wire)) is not None:
-        wire.send(Handshake(b"another secret").hello(challenge, protocol.pack(stranger.hello)))
+    if (challenge := stranger.heard(wire)) is None:
+        return
+    wire.send(Handshake(b"another secret").hello(challenge, protocol.pack(stranger.hello)))
     assert stranger.heard(wire) is None, "the server has answered a client that does not know the secret"
 
 
