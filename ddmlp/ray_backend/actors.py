@@ -17,6 +17,7 @@ from ddmlp.errors import DdmlpError
 from ddmlp.nn.known_answer import KNOWN_ANSWER, answer, machine
 from ddmlp.nn.weights import Shape
 from ddmlp.plan.plan import Plan
+from ddmlp.ray_backend.attendance import Roll
 from ddmlp.ray_backend.endpoint import Endpoint, ServerAddress
 from ddmlp.ray_backend.server_data import open_data
 from ddmlp.ray_backend.supervised import Supervised, add_log, remote_log
@@ -147,6 +148,13 @@ class ServerActor(Supervised):
         if certificates is None or not protocol.is_far(address):
             return self.pool.listen(address)
         return self.pool.listen(address, Tls(certificates, server=True))
+
+    def roll(self) -> Roll:
+        """What is known of the workers. A separate thread may answer, also during another call."""
+        if not hasattr(self, "pool"):  # the server is still starting
+            return Roll(0.0, [], 0)
+        stats = self.pool.stats
+        return Roll(stats.alone, stats.hung, self.parts_read)
 
     def gather(self, workers: int, seconds: float) -> bool:
         return self.pool.gather(workers, seconds)

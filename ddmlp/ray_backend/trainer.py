@@ -18,6 +18,7 @@ from msgspec import structs
 
 from ddmlp.errors import ClusterError, ServerLostError
 from ddmlp.ray_backend.actors import ServerActor
+from ddmlp.ray_backend.attendance import Attendance, Roll
 from ddmlp.ray_backend.certificates import make_credentials
 from ddmlp.ray_backend.cluster import INSTALLED, NEVER_AGAIN, ActorLostError, Cluster, get_answer
 from ddmlp.ray_backend.endpoint import Endpoint
@@ -62,6 +63,7 @@ class RayTrainer:
         self._certificates: Credentials | Path | None = None  # of the servers
         self._started = self._deaths = self._since_checkpoint = 0
         self._began = self.step = -1  # the step that the last server began at, and the last one reported
+        self._attendance = Attendance(job.timeouts.join / 2)
         self._metrics = RayMetrics(job.run.name)
         self._group = self.group_class(cluster, job, self._listen)
         try:
@@ -81,6 +83,8 @@ class RayTrainer:
         report: Report = self._ask("advance", seconds)
         self._group.replace_released(report.lost, stepped=report.step > self.step)
         self._group.kill(report.hung)
+        if not report.workers:
+            self._replace_missing(self._ask("roll"))
         self.step = report.step
         return self._noted(report)
 
@@ -141,8 +145,11 @@ class RayTrainer:
         while not self._group.watch(asked, SILENT_SECONDS, self._servers.lives):
             self._servers.check()
             if self._ray.wait([self._process], timeout=0)[0]:
-                ping = self._server.ping.options(concurrency_group=BESIDE).remote()
-                bound = timeouts.server if self._group.watch(ping, timeouts.ping) else 0.0
+                ping = self._server.roll.options(concurrency_group=BESIDE).remote()
+                bound = 0.0
+                if self._group.watch(ping, timeouts.ping):
+                    bound = timeouts.server
+                    self._replace_missing(get_answer(self._ray, ping))  # the call may wait for them
             else:
                 bound = timeouts.place
             if time.monotonic() > begin + bound:
@@ -152,6 +159,10 @@ class RayTrainer:
                         f"Ray has not reported the server's death {timeouts.death:g} s after it was killed"
                     )
         return get_answer(self._ray, asked)
+
+    def _replace_missing(self, roll: Roll) -> None:
+        """Replace hung workers; or, if none has connected for long, all."""
+        self._group.kill(self._group.working if self._attendance.missed(roll) else roll.hung)
 
     def _kill_server(self) -> None:
         """Kill the server, whatever state it is in."""
@@ -174,13 +185,8 @@ class RayTrainer:
         self._started += 1
         given: Credentials | Path | None = self._job.certificates
         self._certificates, clients = make_credentials() if given is None else (given, given)
-        endpoint = Endpoint(
-            str(self._folder.path / f"server-{self._started}"),
-            None,
-            secrets.token_bytes(32),
-            self._server,
-            certificates=clients,
-        )
+        local = str(self._folder.path / f"server-{self._started}")
+        endpoint = Endpoint(local, None, secrets.token_bytes(32), self._server, certificates=clients)
         servers = self._servers.start(endpoint.secret, self._server, self._started, self._certificates)
         starting = self._server.start.remote(
             self._job, endpoint.secret, [endpoint.local], *servers, certificates=clients

@@ -6,7 +6,6 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
@@ -14,6 +13,7 @@ from ddmlp.errors import ClusterError, DdmlpError
 from ddmlp.ray_backend.actors import WorkerActor
 from ddmlp.ray_backend.cluster import NEVER_AGAIN, ActorLostError, Cluster, get_answer
 from ddmlp.ray_backend.endpoint import Endpoint
+from ddmlp.ray_backend.member import Member
 from ddmlp.training.job import Job
 from ddmlp.training.worker_pool import EXITED, REJECTED, UNRESPONSIVE, LostWorker
 
@@ -21,18 +21,6 @@ log = logging.getLogger(__name__)
 
 CAUSES = (EXITED, UNRESPONSIVE, REJECTED)  # of the loss of a worker
 NODE = "ray.io/node-id"  # the label that Ray gives each node
-
-
-@dataclass(eq=False)
-class _Member:
-    number: int
-    slot: int  # the number of its log; a replacement has the same
-    actor: Any
-    place: Any = None  # its placement group, in an elastic group
-    node: str = ""
-    process: int = 0
-    endpoint: Endpoint | None = None  # of the server that it works for
-    cause: str = EXITED  # why the server has dropped it, if so
 
 
 class WorkerGroup:
@@ -51,9 +39,9 @@ class WorkerGroup:
         self._ray, self._cluster, self._job, self._listen = cluster.ray, cluster, job, listen
         self._here = cluster.here
         self._worker = self._ray.remote(self.worker_class)  # defined once: the driver keeps each definition
-        self._calls: dict[Any, _Member] = {}
+        self._calls: dict[Any, Member] = {}
         self._places: dict[Any, Any] = {}  # placement groups for missing workers, by the references that become ready
-        self._free: list[_Member] = []  # placed, and executing no call
+        self._free: list[Member] = []  # placed, and executing no call
         self._endpoint: Endpoint | None = None
         self._started = self._most = 0  # in all, and at a time
         self._reason = ""
@@ -128,6 +116,11 @@ class WorkerGroup:
         return found
 
     @property
+    def working(self) -> list[int]:
+        """The workers that were sent to a server, and are not released."""
+        return [member.number for member in self._calls.values() if member.endpoint is not None]
+
+    @property
     def placed(self) -> int:
         """The number of workers that have a node."""
         return sum(bool(member.node) for member in [*self._calls.values(), *self._free])
@@ -170,7 +163,7 @@ class WorkerGroup:
         actor = self._worker.options(**options, **NEVER_AGAIN).remote(self._started)
         used = {member.slot for member in [*self._calls.values(), *self._free]}
         slot = next(slot for slot in count() if slot not in used)
-        self._calls[actor.place.remote()] = _Member(self._started, slot, actor, place)
+        self._calls[actor.place.remote()] = Member(self._started, slot, actor, place)
         self._started += 1
         self._most = max(self._most, len(self._calls) + len(self._free))
 
@@ -205,7 +198,7 @@ class WorkerGroup:
             self._send(member)
             self._free.remove(member)
 
-    def _send(self, member: _Member) -> None:
+    def _send(self, member: Member) -> None:
         """Let a worker work for the server."""
         far = member.node != self._here
         assert self._endpoint is not None, "no worker is sent before the server has started"
@@ -214,12 +207,12 @@ class WorkerGroup:
         member.endpoint = self._endpoint
         self._calls[member.actor.work.remote(self._job, self._endpoint, far=far, slot=member.slot)] = member
 
-    def _release(self, member: _Member) -> None:
+    def _release(self, member: Member) -> None:
         self._ray.kill(member.actor)
         if member.place is not None:
             self._ray.util.remove_placement_group(member.place)
 
-    def _reject(self, member: _Member, error: DdmlpError | OSError) -> None:
+    def _reject(self, member: Member, error: DdmlpError | OSError) -> None:
         """Replace a worker that cannot work on its node. Raises its error if no worker and no other node are left."""
         member.node = member.node or self._cluster.node_of(member.actor)
         self._rejecting.add(member.node)
@@ -238,7 +231,7 @@ class WorkerGroup:
             if not self._calls and not self._free:
                 raise error
 
-    def _replace(self, member: _Member, cause: str) -> None:
+    def _replace(self, member: Member, cause: str) -> None:
         self._release(member)  # its process may still run
         self.lost[cause] += 1
         log.info("worker %d is replaced: %s: %s", member.number, cause, self._reason)

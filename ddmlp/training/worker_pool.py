@@ -58,6 +58,12 @@ class PoolStats:
     overdue: int = 0  # workers that are overdue now: others compute their units
     lost: int = 0  # workers lost so far
     newest_lost: list[LostWorker] = field(default_factory=list)  # the last of them, in order, up to a limit
+    alone: float = 0.0  # seconds for which the pool has waited without any worker
+
+    @property
+    def hung(self) -> list[int]:
+        """The workers that were lost because they do not answer: their processes may still be alive."""
+        return [each.worker for each in self.newest_lost if each.cause == UNRESPONSIVE]
 
 
 class WorkerPool(Protocol):

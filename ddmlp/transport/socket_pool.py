@@ -86,7 +86,7 @@ class SocketWorkerPool:
 
     @property
     def stats(self) -> PoolStats:
-        """The counters; `answered` is of the connected workers."""
+        """The counters; `answered` is of the connected workers. Other threads may ask, too."""
         queue = self._queue
         return PoolStats(
             self.count,
@@ -97,10 +97,11 @@ class SocketWorkerPool:
             reissued=queue.reissued,
             compared=queue.compared,
             waited=self._waited,
-            answered={peer.worker: peer.answered for peer in self._peers.values()},
+            answered={peer.worker: peer.answered for peer in [*self._peers.values()]},
             overdue=queue.overdue,
             lost=self._lost.count,
             newest_lost=self._lost.newest,
+            alone=0.0 if self._peers else self._connections.waited - self._heard,
         )
 
     def listen(self, address: protocol.Address, tls: Tls | None = None) -> protocol.Address:
@@ -189,8 +190,7 @@ class SocketWorkerPool:
             self._drop(peer, UNRESPONSIVE, reason)
 
     def _attend(self, source: object, events: int) -> Gradient | None:
-        """Handle a ready socket; returns an answer if it is complete. Raises the error of a worker if the run is at
-        fault."""
+        """Handle a ready socket; returns a complete answer. Raises the error of a worker if the run is at fault."""
         if isinstance(source, Peer):
             return self._exchange(source, events)
         if self._connections.attend(source):

@@ -13,8 +13,9 @@ import pytest
 from ddmlp.config import TrainConfig
 from ddmlp.ray_backend.cluster import Cluster
 from ddmlp.ray_backend.endpoint import Endpoint
+from ddmlp.ray_backend.member import Member
 from ddmlp.ray_backend.trainer import RayTrainer
-from ddmlp.ray_backend.worker_group import WorkerGroup, _Member
+from ddmlp.ray_backend.worker_group import WorkerGroup
 from ddmlp.runs.log_files import LogFile, logging_to
 from ddmlp.training.job import Job
 from ddmlp.training.setup import build_trainer
@@ -28,7 +29,7 @@ SECRET = b"the secret of this run: \x00\x01, 32 bytes"
 class OneFar(WorkerGroup):
     """Worker 1 is on another node than the server, as far as its group knows."""
 
-    def _send(self, member: _Member) -> None:
+    def _send(self, member: Member) -> None:
         self._here = "elsewhere" if member.number == 1 else member.node
         super()._send(member)
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ddmlp.data.dataset import Dataset
+from ddmlp.ray_backend.attendance import Attendance
 from ddmlp.runs.events import Saved
 from ddmlp.runs.origin import Origin
 from ddmlp.runs.result import RunResult
@@ -22,6 +23,7 @@ from tests.simulation.world import World
 LIMIT = 400.0  # seconds on the fake clock for the rest of the run, after the last fault
 SWITCHES = 50_000
 MOST = 6  # workers
+SILENT = 2.0  # seconds without an answer from the server, after which it is asked for hung workers
 
 
 class Cluster:
@@ -54,6 +56,7 @@ class Cluster:
         self.result: RunResult | None = None
         self.saved = -1  # the newest checkpoint that was reported
         self.trace = hashlib.sha256()
+        self._attendance = Attendance(self.job.timeouts.join / 2)
         self._numbers, self._hosts = itertools.count(), itertools.count(10)
 
     def run(self) -> RunResult:
@@ -79,9 +82,20 @@ class Cluster:
         for event in report.events:
             if isinstance(event, Saved):
                 self.note_saved(event.step)
-        for number in report.hung:
-            if (process := self.workers.get(number)) is not None:
-                self.scheduler.after(0.0, lambda process=process: self.world.kill(process))
+        self._kill(report.hung)
+        if not report.workers:
+            self.kill_missing()
+
+    def kill_missing(self) -> None:
+        """Kill hung workers; or, if none has connected for long, all."""
+        roll = self.serving.roll
+        self._kill([*self.workers] if self._attendance.missed(roll) else roll.hung)
+
+    def note_call(self) -> None:
+        """The server begins to do what it was asked. If that takes long, it is asked for its hung workers meanwhile."""
+        serving = self.serving
+        serving.calls += 1
+        self.scheduler.after(SILENT, lambda call=serving.calls: self._ping(serving, call))
 
     def note_saved(self, step: int) -> None:
         self.saved = max(self.saved, step)
@@ -150,6 +164,17 @@ class Cluster:
             if worker is process:
                 del self.workers[number]
                 self.scheduler.after(self.draw.random() * 0.5, self.start_worker)
+
+    def _ping(self, serving: ServerProcess, call: int) -> None:
+        if self.server is not None and serving is self.serving and call == serving.calls:
+            if self.server.paused_until <= self.scheduler.now:
+                self.kill_missing()
+            self.scheduler.after(SILENT, lambda: self._ping(serving, call))
+
+    def _kill(self, numbers: list[int]) -> None:
+        """Kill workers as soon as the current process waits."""
+        for process in [self.workers[number] for number in numbers if number in self.workers]:
+            self.scheduler.after(0.0, lambda process=process: self.world.kill(process))
 
     def _resume(self) -> None:
         """The command has ended; another one resumes the run, with another number of workers."""

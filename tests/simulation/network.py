@@ -189,6 +189,11 @@ class Network:
         ends = [end for end in self.sockets.values() if end.outgoing is not None and end.process is not None]
         return [end for end in ends if end.process.name != "server" and host in (None, end.process.host)]
 
+    def accepted(self, process: Process | None) -> int:
+        """The number of open sockets of a process, without connections that it has not accepted yet."""
+        ends = [end for end in self.sockets.values() if end.process is process]
+        return len(ends) - sum(len(end.backlog or ()) for end in ends)
+
     def partition(self, host: str, seconds: float, *, to_server: bool, from_server: bool) -> None:
         """Nothing passes between a host and the server for a while; after long, the connections are given up."""
         link, now = self.link(host), self.scheduler.now

@@ -145,7 +145,7 @@ PLANTED: dict[Plant, int] = {
     stale_weights: 1,
     order_of_arrival: 5,
     any_crowd: 50,
-    guest_left_open: 1299,
+    guest_left_open: 0,
 }
 
 

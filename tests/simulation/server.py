@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from ddmlp.data.dataset import Dataset
 from ddmlp.nn.weights import Shape
 from ddmlp.plan.plan import Plan
+from ddmlp.ray_backend.attendance import Roll
 from ddmlp.runs.run import Run
 from ddmlp.training.report import Report
 from ddmlp.training.setup import build_trainer
@@ -27,6 +28,13 @@ class ServerProcess:
         self._secret = cluster.draw.randbytes(32)
         self.pool: SocketWorkerPool
         self.stopping: Callable[[], bool] = lambda: False
+        self.calls = 0  # that the driver has made
+
+    @property
+    def roll(self) -> Roll:
+        """As of a ServerActor."""
+        stats = self.pool.stats
+        return Roll(stats.alone, stats.hung, 0)
 
     def run(self) -> None:
         cluster, run = self._cluster, Run(self._job.run)
@@ -38,7 +46,9 @@ class ServerProcess:
         cluster.endpoint = Endpoint(local, far, self._secret)
         while not (self.pool.gather(1, 1.0) or cluster.stopping):
             self._check()
+            cluster.kill_missing()
         while True:
+            cluster.note_call()
             report = trainer.advance(cluster.draw.choice((0.05, 0.2, 1.0)))
             run.record(report.events)
             self._check()
@@ -46,6 +56,7 @@ class ServerProcess:
             if report.result is not None:
                 run.write_result(report.result)
             elif cluster.stopping:
+                cluster.note_call()
                 trainer.checkpoint()
                 cluster.note_saved(trainer.step)
             else:
@@ -72,9 +83,12 @@ class ServerProcess:
     def _check(self) -> None:
         """What the server keeps in memory is bounded."""
         pool = self.pool
-        stats, guests = pool.stats, pool._connections._listener._guests
+        stats, listener = pool.stats, pool._connections._listener
+        guests = listener._guests
         assert stats.depth <= stats.high_water <= self._job.queue_capacity, "more units are open than the queue holds"
         assert len(guests) <= 64, f"{len(guests)} handshakes are under way"
+        ends = self._cluster.network.accepted(self._cluster.server)
+        assert ends == len(listener._listeners) + len(guests) + len(pool._peers), f"{ends} sockets are open"
         assert len(pool._queue._firsts) <= self._job.queue_capacity + 8, "too many answers wait for a second one"
         array = pool._region.buffers[0].nbytes
         for peer in pool._peers.values():
