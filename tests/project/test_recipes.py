@@ -122,6 +122,7 @@ def test_killed(environment: dict[str, str], data: Path, tmp_path: Path):
         process.kill()
 
 
+@pytest.mark.chaos
 def test_slurm(environment: dict[str, str], data: Path, tmp_path: Path):
     """Before the time limit, Slurm sends TERM: the job leaves a checkpoint, is queued again, and resumes."""
     run = tmp_path / "run"

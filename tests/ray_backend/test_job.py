@@ -89,6 +89,7 @@ def test_simple(head: tuple[str, dict[str, str]], data: Path, tmp_path: Path):
     assert weights == ddmlp.fit(data, run=tmp_path / "alone", hidden=8, epochs=1).weights_sha256
 
 
+@pytest.mark.chaos
 def test_stop_and_resume(head: tuple[str, dict[str, str]], data: Path, tmp_path: Path):
     """`ray job stop` leaves a checkpoint, and another job resumes it, to the weights of one process."""
     _, environment = head

@@ -103,6 +103,7 @@ def workers_of(run: Path) -> list[int]:
     return [count for count, _ in groupby(workers)]
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize("state", [1], indirect=True)
 def test_node_lost(state: Path, data: Path, tmp_path: Path):
     run = tmp_path / "run"

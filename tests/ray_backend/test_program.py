@@ -81,6 +81,7 @@ def test_in_a_task_and_an_actor(
     cluster.ray.kill(actor)
 
 
+@pytest.mark.chaos
 @pytest.mark.slow
 @pytest.mark.cluster
 def test_twice_on_local_rays(
