@@ -32,7 +32,7 @@ train: $(VENV)/.installed-$(if $(filter 0,$(WORKERS)),run,ray)
 
 ## Run the tests, except those that take long or need more than Python.
 test: $(VENV)/.installed-dev
-	$(PYTEST) -m "not (slow or cluster or hosts or browser or mnist or bench)"
+	$(PYTEST) -m "not (slow or cluster or hosts or browser or mnist or bench or chaos)"
 
 ## Run all tests except those of make chaos and make bench-test. DDMLP_MNIST=folder: on full MNIST, too.
 test-all: test test-rest
