@@ -173,8 +173,8 @@ def test_extras_have_sizes():
 
 
 def test_number_of_tests(request: pytest.FixtureRequest):
-    """That README shows; as `make test` runs it, about so many are collected."""
-    (shown,) = re.findall(r"^=+ (\d+) passed in", README, re.MULTILINE)
+    """README shows a number of tests that is within 5 % of what `make test` collects."""
+    (shown,) = re.findall(r"^=+ (\d+) passed", README, re.MULTILINE)
     assert int(shown) > 1000
     (marks,) = re.findall(r'^test:.*\n.* -m "(.*)"', (ROOT / "Makefile").read_text(), re.MULTILINE)
     config = request.config
