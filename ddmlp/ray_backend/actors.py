@@ -139,10 +139,6 @@ class ServerActor(Supervised):
         self.parts_read += 1
         return self.dataset.read_part(shard, offset, min(size, PART))
 
-    def count_parts(self) -> int:
-        """How many parts of shards other nodes have fetched."""
-        return self.parts_read
-
     def listen(self, address: protocol.Address, certificates: Credentials | Path | None = None) -> protocol.Address:
         """Also accept workers at `address`. certificates: of this end; see `Endpoint`."""
         if certificates is None or not protocol.is_far(address):

@@ -203,14 +203,14 @@ class ActorLostError(Exception):
     """An actor is dead or cannot be reached; the message is the reason, in one line."""
 
 
-def get_answer(ray: ModuleType, asked: Any) -> Any:
-    """Wait for the answer to a call of an actor.
+def get_answer(ray: ModuleType, asked: Any, seconds: float | None = None) -> Any:
+    """Wait for the answer to a call of an actor, for at most `seconds`.
 
     Raises the actor's error if it is a DdmlpError or an OSError, ClusterError for other errors and if the actor's class
-    cannot be imported there, and ActorLostError.
+    cannot be imported there, and ActorLostError, also if there is no answer in time.
     """
     try:
-        return ray.get(asked)
+        return ray.get(asked, timeout=seconds)
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, DdmlpError | OSError):
             raise error.cause from None

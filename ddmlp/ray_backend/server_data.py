@@ -6,7 +6,7 @@ from typing import Any
 from ddmlp.data.dataset import Dataset
 from ddmlp.data.dataset_cache import DatasetCache
 from ddmlp.data.manifest import Manifest, Shard
-from ddmlp.errors import DdmlpError
+from ddmlp.ray_backend.cluster import ActorLostError, get_answer
 from ddmlp.ray_backend.supervised import BESIDE
 from ddmlp.training.job import Job
 
@@ -58,10 +58,6 @@ class ServerData:
 
         asked = getattr(self._server, method).options(concurrency_group=BESIDE).remote(*arguments)
         try:
-            return ray.get(asked, timeout=self._seconds)
-        except ray.exceptions.RayTaskError as error:
-            if isinstance(error.cause, DdmlpError | OSError):
-                raise error.cause from None
-            raise
-        except ray.exceptions.RayError as error:  # also a GetTimeoutError
-            raise ConnectionError(f"the server's node does not send its data: {type(error).__name__}") from None
+            return get_answer(ray, asked, self._seconds)
+        except ActorLostError as error:
+            raise ConnectionError(f"the server's node does not send its data: {error}") from None

@@ -242,6 +242,6 @@ class RayTrainer:
             if self._ask("gather", min(self._job.fewest, max(1, self._group.placed)), WATCH_SECONDS):
                 return
             left -= WATCH_SECONDS
-            if parts != (parts := self._ask("count_parts")):
+            if parts != (parts := self._ask("roll").parts):
                 left = join
         raise ClusterError(f"the workers did not reach the server within {join:g} s; can their nodes connect?")

@@ -101,7 +101,7 @@ class Backup:
     def _store_newest(self) -> None:
         for pause in (*PAUSES, None):
             paths = self._run.checkpoints.paths()
-            if not paths or int(paths[0].stem.removeprefix("step-")) == self.step:
+            if not paths or (self.step is not None and paths[0] == self._run.checkpoints.path(self.step)):
                 return
             start = time.monotonic()
             try:

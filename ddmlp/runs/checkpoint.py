@@ -154,11 +154,15 @@ class Checkpoints:
         if not self.folder.exists():
             self.folder.mkdir()
             sync_folder(self.folder.parent)  # or all checkpoints would be lost with the name of their folder
-        path = self.folder / f"step-{checkpoint.step:012d}.npz"
+        path = self.path(checkpoint.step)
         save_checkpoint(path, checkpoint)
         for old in self.paths()[keep:]:
             old.unlink(missing_ok=True)
         return path
+
+    def path(self, step: int) -> Path:
+        """Return the path of the checkpoint of a step, which need not exist."""
+        return self.folder / f"step-{step:012d}.npz"
 
     def paths(self) -> list[Path]:
         """Return the paths of the checkpoints, newest first."""

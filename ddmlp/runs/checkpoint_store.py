@@ -167,7 +167,7 @@ def _pack(run: Run, path: Path) -> int:
 
 def _unpack(tar: tarfile.TarFile, run: Run, archive: Archive) -> None:
     """Copy the files of an archive into the folder of a run. Raises RunError if its checkpoint or origin is damaged."""
-    path = run.checkpoints.folder / f"step-{archive.step:012d}.npz"
+    path = run.checkpoints.path(archive.step)
     with _temporary(run.path / f"{TEMPORARY}.npz") as temporary, _temporary(run.path / f"{TEMPORARY}.json") as origin:
         _copy(tar, path.name, temporary)
         load_checkpoint(temporary)

@@ -63,7 +63,7 @@ class SliceCommands(SliceLinks):
                 self._take_reports(server)
                 while self._behind[server] > AHEAD:
                     link.flush()
-                    link.readable.poll()
+                    link.wait_readable()
                     self._take_reports(server)
 
     def __getitem__(self, version: int) -> Weights:

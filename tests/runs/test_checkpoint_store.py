@@ -7,31 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from ddmlp.config import TrainConfig
 from ddmlp.data.dataset import file_sha256
 from ddmlp.data.store import Store
 from ddmlp.errors import RunError, StoreError
 from ddmlp.nn.weights import Shape, Weights
 from ddmlp.runs.checkpoint import Checkpoint
 from ddmlp.runs.checkpoint_store import Archive, CheckpointStore
-from ddmlp.runs.origin import Origin
 from ddmlp.runs.run import Run
-
-ORIGIN = Origin(TrainConfig(hidden=3), Path("/data"), 64 * "a")
+from tests.support.runs import ORIGIN
 
 
 def save(run: Run, step: int) -> None:
     run.checkpoints.save(Checkpoint(Weights.draw(Shape(4, 3, 2), seed=step), step))
     with run.chain.open("a") as file:
         file.write(f"{step}\n")
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    run = Run(tmp_path / "run")
-    run.path.mkdir()
-    run.create(ORIGIN)
-    return run
 
 
 @pytest.fixture
