@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import signal
+from contextlib import suppress
 from unittest import mock
 
 import numpy as np
@@ -125,7 +126,8 @@ def test_nonsense(pool, dataset, threads, expected, kind, message):
 
     def send_nonsense():
         units = faulty.units()
-        faulty._wire.send(message(next(units)[0]))
+        with suppress(ConnectionError):  # the server may reject a long message before all of it is sent
+            faulty._wire.send(message(next(units)[0]))
         return [*units]
 
     sending = threads.submit(send_nonsense)
