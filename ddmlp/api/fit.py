@@ -12,7 +12,7 @@ from ddmlp.api.result import Result
 from ddmlp.api.rows import rows_of
 from ddmlp.api.run import new_run, resume_call, settings
 from ddmlp.api.session import Session
-from ddmlp.data.sources import is_source
+from ddmlp.data.sources.registry import is_stream
 from ddmlp.files import as_path
 from ddmlp.inference.model import Model, load_weights
 from ddmlp.nn.weights import Weights
@@ -145,7 +145,7 @@ def fit(
     )
     check_switches(report=report, progress=False if progress is None else progress)
     weights = _initial(init)
-    stream = isinstance(data, str) and is_source(data)
+    stream = is_stream(data)
     chosen = settings(config, None, weights, follow=stream)
     with new_run(run) as found:
         found.refuse_old()

@@ -12,7 +12,7 @@ from ddmlp.api.rows import rows_again
 from ddmlp.api.run import resume_call, settings
 from ddmlp.api.session import Session
 from ddmlp.api.stored import run_again
-from ddmlp.data.sources import is_source
+from ddmlp.data.sources.registry import is_stream
 
 
 def resume(
@@ -96,7 +96,7 @@ def resume(
     check_switches(end=end, report=report, progress=False if progress is None else progress)
     with run_again(run, options) as (found, options):
         begun = found.require_arithmetic()
-        stream = isinstance(data, str) and is_source(data)
+        stream = is_stream(data)
         session = Session(
             run=found,
             rows=rows_again(data, begun, found),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ddmlp.api import CLASSES
 from ddmlp.data.manifest import NAME, Manifest
-from ddmlp.data.sources import is_source, open_source
+from ddmlp.data.sources.registry import is_stream, open_stream
 from ddmlp.errors import ConfigError
 from ddmlp.files import as_path
 from ddmlp.runs.origin import Origin
@@ -71,7 +71,7 @@ class StreamRows:
             classes = Manifest.read(path).classes
         elif not self.resume:
             refuse_old(run)
-        ingest = StreamIngest(open_source(self.uri), path, classes, batch, note=note)
+        ingest = StreamIngest(open_stream(self.uri), path, classes, batch, note=note)
         try:
             ingest.start()
             yield ingest
@@ -153,7 +153,7 @@ def rows_of(data: Any, test: Any, run: Run, classes: int | None, *, follow: bool
         as_path(data, "data", "a folder, a pair (images, labels), or a pyarrow Table")
         if test is not None:
             raise ConfigError(f"test goes with data in memory; put the dataset into {data}/test")
-        if isinstance(data, str) and is_source(data):
+        if is_stream(data):
             return StreamRows(data, run.spool.resolve(), classes, resume=False)
         if classes is not None:
             raise ConfigError(
@@ -198,7 +198,7 @@ def _check_fit(train: "RowsInMemory", classes: int | None, shape: tuple[int, int
 
 def rows_again(data: str | Path | None, begun: Origin, run: Run, classes: int | None = None) -> RunRows:
     """The rows that a run continues with, by default those that it was begun with; raises ConfigError."""
-    if isinstance(data, str) and is_source(data):
+    if is_stream(data):
         return StreamRows(data, run.spool.resolve(), classes, resume=True)
     folder = begun.data if data is None else as_path(data, "data", "the path of a folder, or the URI of a stream")
     return FolderRows(find_data(folder, follow=begun.config.follow, own=folder.resolve() == run.spool.resolve()))

@@ -11,7 +11,7 @@ from typing import Any
 from ddmlp.api import CLASSES
 from ddmlp.cli.terminal import Parser, check_range
 from ddmlp.config import ENDLESS, SCHEDULES, TrainConfig, flag
-from ddmlp.data.sources import is_source
+from ddmlp.data.sources.registry import is_stream
 from ddmlp.data.store import is_store
 from ddmlp.errors import ConfigError, DdmlpError
 from ddmlp.runs.log_files import LEVELS, LOGS, LogFile, logging_to
@@ -124,7 +124,7 @@ def _parser() -> Parser:
 
 def streamed(args: argparse.Namespace) -> bool:
     """Whether the data are a stream."""
-    return args.data is not None and is_source(args.data)
+    return is_stream(args.data)
 
 
 @contextmanager

@@ -18,8 +18,8 @@ from ddmlp.data import ingest as ingest_module
 from ddmlp.data.dataset import Dataset
 from ddmlp.data.ingest import StreamIngest
 from ddmlp.data.manifest import NAME, Manifest
-from ddmlp.data.sources import open_source
 from ddmlp.data.sources.byte_stream import ByteStream
+from ddmlp.data.sources.registry import open_stream
 from ddmlp.data.writer import DatasetWriter
 from ddmlp.errors import DatasetError
 from tests.support.ingests import ingesting, numbers, receive, refusal
@@ -181,7 +181,7 @@ def test_nearly_full_disk(tmp_path, monkeypatch):
 def test_nothing_left_open(tmp_path):
     before = len(list(Path("/proc/self/fd").iterdir()))
     threads = threading.active_count()
-    with serving(stream(batch(5))) as address, ingesting(open_source(address), tmp_path / "data") as ingest:
+    with serving(stream(batch(5))) as address, ingesting(open_stream(address), tmp_path / "data") as ingest:
         until(lambda: ingest.ended)
     refusal(b"", tmp_path / "other")
     assert len(list(Path("/proc/self/fd").iterdir())) == before

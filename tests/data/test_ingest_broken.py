@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ddmlp.data.manifest import Manifest
-from ddmlp.data.sources import open_source
+from ddmlp.data.sources.registry import open_stream
 from ddmlp.data.writer import DatasetWriter
 from tests.support.ingests import ingesting, numbers, receive, refusal
 from tests.support.streams import batch, columns, serving, stream, tensor, until
@@ -16,7 +16,7 @@ def test_connection_reset(tmp_path):
     reset = threading.Event()
     with (
         serving(stream(batch(5))[:-8], reset=reset) as address,
-        ingesting(open_source(address), tmp_path / "data", rows=100) as ingest,
+        ingesting(open_stream(address), tmp_path / "data", rows=100) as ingest,
     ):
         until(lambda: ingest.rows == 5)
         reset.set()

@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from ddmlp.data.sources import Rows, unknown_source
+from ddmlp.data.sources import Rows
 from ddmlp.data.sources.arrow_ipc import read_stream
 from ddmlp.data.sources.arrow_messages import END_OF_FILE
+from ddmlp.data.sources.registry import unknown_stream
 from ddmlp.errors import ConfigError, DatasetError
 
 CONNECT_SECONDS = 10.0
@@ -143,4 +144,4 @@ def _address(uri: str) -> tuple[str, int]:
             return parts.hostname, parts.port
     except ValueError:
         pass
-    raise unknown_source(uri)
+    raise unknown_stream(uri)

@@ -12,9 +12,9 @@ from contextlib import closing, contextmanager, suppress
 
 import pytest
 
-from ddmlp.data.sources import open_source
 from ddmlp.data.sources.arrow_messages import MAX_BODY_BYTES
 from ddmlp.data.sources.byte_stream import ByteStream
+from ddmlp.data.sources.registry import open_stream
 from ddmlp.errors import ConfigError, DatasetError
 from tests.support.processes import own_bytes
 from tests.support.streams import batch, serving, source_of, stream, until
@@ -74,7 +74,7 @@ def test_peek_does_not_wait():
 def test_standard_input(tmp_path):
     (tmp_path / "stream").write_bytes(stream(batch(7)))
     with (tmp_path / "stream").open("rb") as file, standard_input(file.fileno()):
-        with closing(open_source("-")) as source:
+        with closing(open_stream("-")) as source:
             assert source.name == "standard input"
             assert len(labels(source)) == 7
         assert os.fstat(0).st_ino == os.fstat(file.fileno()).st_ino, "standard input stays open"
@@ -83,11 +83,11 @@ def test_standard_input(tmp_path):
 def test_terminal_or_closed():
     ours, theirs = pty.openpty()
     with standard_input(theirs), pytest.raises(ConfigError, match="terminal"):
-        open_source("-")
+        open_stream("-")
     os.close(ours)
     os.close(theirs)
     with standard_input(None), pytest.raises(ConfigError, match="closed"):
-        open_source("-")
+        open_stream("-")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -98,7 +98,7 @@ def test_tcp(host):
         pytest.skip(f"this machine has no {host}")
     with (
         serving(stream(batch(2_000), batch(500, 2_000)), host=host) as address,
-        closing(open_source(address)) as source,
+        closing(open_stream(address)) as source,
     ):
         assert source.name == address
         assert labels(source) == [number % 10 for number in range(2_500)]
@@ -106,7 +106,7 @@ def test_tcp(host):
 
 def test_connection_reset():
     reset = threading.Event()
-    with serving(stream(batch(5))[:-8], reset=reset) as address, closing(open_source(address)) as source:
+    with serving(stream(batch(5))[:-8], reset=reset) as address, closing(open_stream(address)) as source:
         rows = source.batches(10, lambda: None, 1.0)
         assert len(next(rows).labels) == 5
         reset.set()
@@ -118,9 +118,9 @@ def test_connection_refused():
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
     with pytest.raises(DatasetError, match=f" {address}: Connection refused"):
-        open_source(address)
+        open_stream(address)
     with pytest.raises(DatasetError, match=r" tcp://a\.\.b:1: .+"):
-        open_source("tcp://a..b:1")
+        open_stream("tcp://a..b:1")
 
 
 def test_idle():
