@@ -36,6 +36,7 @@ def newest(run: Path) -> int:
     return checkpoint.step
 
 
+@pytest.mark.slow
 def test_killed(cluster: Cluster, data: Path, expected: str, tmp_path: Path, temporary: Path):
     """No actor is left, and the run can be resumed with another number of workers."""
     run = tmp_path / "run"

@@ -106,6 +106,7 @@ def test_no_room_for_a_checkpoint(data: Path, expected: str, tmp_path: Path):
     assert_resumes(data, run, 13, expected)
 
 
+@pytest.mark.slow
 def test_no_room_on_ray(cluster: Cluster, data: Path, expected: str, tmp_path: Path):
     """The server writes the checkpoint, and Ray sets its limits, so a folder blocks the path instead."""
     run = tmp_path / "run"

@@ -169,6 +169,7 @@ def test_too_many_classes():
     assert len(classifier(epochs=0).fit(X[y < 256], y[y < 256]).classes_) == 256
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cluster")
 def test_workers(digits, fitted):
     assert classifier(workers=2).fit(*digits).weights_sha256_ == fitted.weights_sha256_
