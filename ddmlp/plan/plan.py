@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ddmlp.plan.cut import cut
 from ddmlp.plan.epoch_order import EpochOrder
 from ddmlp.plan.reduction_tree import Node
 
@@ -50,7 +51,7 @@ class Plan:
     (6, 10)
     >>> plan.rows_from(step=0, begin=0, count=4)
     array([6, 7, 9, 5])
-    >>> plan.units_for(step=0, workers=2)
+    >>> plan.units_for(step=0, capacities=(1, 1))
     (Node(lo=0, hi=1), Node(lo=1, hi=2))
     """
 
@@ -102,13 +103,10 @@ class Plan:
         for start in range(0, stop, part):
             yield order[start : min(start + part, stop)]
 
-    def units_for(self, step: int, workers: int) -> tuple[Node, ...]:
-        """Cut the step's tree into nodes, each the work of one unit, for `workers` of equal speed.
-
-        The cut changes only the messages, never the additions. It has the largest nodes that balance the load as well
-        as single microbatches would.
-        """
-        return _cut(self.microbatches(step), workers)
+    def units_for(self, step: int, capacities: tuple[int, ...]) -> tuple[Node, ...]:
+        """Cut the step's tree into nodes, each the work of one unit, for connections with these numbers of workers; see
+        `cut`."""
+        return cut(Node(0, self.microbatches(step)), capacities)
 
     def epoch_row_range(self, _epoch: int) -> tuple[int, int]:
         """The half-open range (begin, end) of the rows that an epoch trains on, in any order."""
@@ -121,20 +119,3 @@ class Plan:
     @cached_property
     def _order(self) -> Callable[[int], EpochOrder]:
         return lru_cache(maxsize=2)(partial(EpochOrder, self.rows, self.block, self.window, self.seed))
-
-
-@lru_cache(maxsize=4096)
-def _cut(microbatches: int, workers: int) -> tuple[Node, ...]:
-    root = Node(0, microbatches)
-    sizes = [1 << bit for bit in range((microbatches - 1).bit_length(), -1, -1)]
-    cuts = [tuple(root.split(size)) for size in sizes]
-    return min(cuts, key=lambda nodes: _busiest(nodes, workers))
-
-
-def _busiest(nodes: tuple[Node, ...], workers: int) -> int:
-    """The largest number of microbatches of any worker if each node goes to the worker with the fewest so far."""
-    loads = [0] * workers
-    for node in nodes:
-        least = loads.index(min(loads))
-        loads[least] += node.hi - node.lo
-    return max(loads)

@@ -5,6 +5,7 @@ import numpy as np
 from ddmlp.nn.optimizer import SGD
 from ddmlp.nn.steps import is_finite
 from ddmlp.nn.weights import Weights
+from ddmlp.plan.reduction_tree import Node
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.messages import Gradient
 from ddmlp.training.reduction import BufferPool, Reduction
@@ -43,7 +44,7 @@ class ParameterServer:
     def begin_step(self, step: int, read: int, microbatches: int) -> None:
         """Open a step of `microbatches` microbatches that reads the weights of version `read`."""
         assert step not in self._open, f"step {step} has begun already"
-        self._open[step] = Reduction(read, microbatches, self._pool)
+        self._open[step] = Reduction(read, Node(0, microbatches), self._pool)
         self.open[step] = read
 
     def receive(self, gradient: Gradient) -> None:

@@ -1,4 +1,4 @@
-"""A reduction: adds the gradients of one step along its reduction tree."""
+"""A reduction: adds the gradients of one step, or of a node of its reduction tree, along that tree."""
 
 from typing import NamedTuple
 
@@ -48,15 +48,15 @@ class Reduction:
     ----------
     read : int
         The version of the weights that the gradients are computed with.
-    microbatches : int
-        The number of microbatches of the step.
+    root : Node
+        The node whose gradient is wanted: that of all microbatches of the step, or one in its tree.
     pool : BufferPool
         Provides buffers.
     """
 
-    def __init__(self, read: int, microbatches: int, pool: BufferPool) -> None:
+    def __init__(self, read: int, root: Node, pool: BufferPool) -> None:
         self.read = read
-        self._root, self._pool = Node(0, microbatches), pool
+        self._root, self._pool = root, pool
         self._halves = (self._root,) if self._root.leaf else self._root.children()
         self._sums: dict[Node, _Sum] = {}
 
@@ -67,7 +67,7 @@ class Reduction:
 
     @property
     def halves(self) -> tuple[Floats, Floats, RowStats]:
-        """Two flat gradients whose sum is that of the step, and the statistics of its rows. The second may be empty.
+        """Two flat gradients whose sum is that of the root, and the statistics of its rows. The second may be empty.
 
         One of them may be in the buffer of the last answer: see `keep_halves`.
         """

@@ -33,7 +33,8 @@ class Schedule:
         return version >= self.goal(plan) and (plan.ended or (self._stop is not None and version >= self._stop))
 
     def steps_to_begin(self, plan: Plan, version: int, started: int, workers: int) -> Iterator[Update]:
-        """The steps to begin now; started: the number of open steps; workers: the number of workers."""
+        """The steps to begin now; started: the number of open steps; workers: how many units can be computed
+        at a time, each by a worker or by all of a relay."""
         goal, window = self.goal(plan), self._window
         if self._asynchronous:
             goal = min(goal, self.next_checkpoint(plan, version))
@@ -43,9 +44,10 @@ class Schedule:
             self._next += 1
             started += 1
 
-    def parts(self, workers: int) -> int:
-        """The number of workers to divide a step among: one in asynchronous training, where steps run side by side."""
-        return 1 if self._asynchronous else max(1, workers)
+    def parts(self, capacities: tuple[int, ...]) -> tuple[int, ...]:
+        """The connections to divide a step among, by the numbers of their workers: one connection in asynchronous
+        training, where steps run side by side."""
+        return (1,) if self._asynchronous or not capacities else capacities
 
     def versions_read(self, version: int) -> range:
         """The versions, up to `version`, that later steps read."""

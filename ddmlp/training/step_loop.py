@@ -92,11 +92,10 @@ class StepLoop:
     def begin_steps(self, plan: Plan) -> None:
         """Begin the steps that may begin now."""
         server, pool = self._server, self._pool
-        parts = self._schedule.parts(pool.parallel)
-        for step, read in self._schedule.steps_to_begin(plan, server.version, len(server.open), pool.count):
-            nodes = plan.units_for(step, parts)
-            server.begin_step(step, read, nodes[-1].hi)
-            self._to_submit += [Unit(step, read, node) for node in nodes]
+        capacities = self._schedule.parts(pool.capacities)
+        for step, read in self._schedule.steps_to_begin(plan, server.version, len(server.open), pool.connections):
+            server.begin_step(step, read, plan.microbatches(step))
+            self._to_submit += [Unit(step, read, node) for node in plan.units_for(step, capacities)]
 
     def apply_next(self, plan: Plan, deadline: float) -> Applied | None:
         """Apply the next open step that may be applied.

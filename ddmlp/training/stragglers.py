@@ -38,7 +38,7 @@ class StragglerDetector:
         """Note that an idle worker was given a unit."""
         self._since[worker] = now
 
-    def end_unit(self, worker: int, microbatches: int, now: float, *, idle: bool) -> None:
+    def end_unit(self, worker: int, microbatches: float, now: float, *, idle: bool) -> None:
         """Note that a worker has answered a unit, and begins its next one unless it is `idle`."""
         pace = (now - self._since[worker]) / microbatches
         self._pace[worker] = (1 - SMOOTHING) * self._pace.get(worker, pace) + SMOOTHING * pace
@@ -61,7 +61,7 @@ class StragglerDetector:
         self.resting.pop(worker, None)
         self._end_rests()
 
-    def mark_overdue(self, units: Mapping[int, int], now: float) -> list[int]:
+    def mark_overdue(self, units: Mapping[int, float], now: float) -> list[int]:
         """Mark workers as overdue, and return the new ones.
 
         Call this only when there is no unread answer, because an answer that waits to be read is not late.
@@ -72,11 +72,11 @@ class StragglerDetector:
         self._end_rests()
         return late
 
-    def next_deadline(self, units: Mapping[int, int]) -> float:
+    def next_deadline(self, units: Mapping[int, float]) -> float:
         """The time at which the next worker becomes overdue unless it answers; infinite if none holds a unit."""
         return min((self._deadline(worker, units[worker]) for worker in self._on_time(units)), default=float("inf"))
 
-    def unresponsive(self, units: Mapping[int, int]) -> list[int]:
+    def unresponsive(self, units: Mapping[int, float]) -> list[int]:
         """The overdue workers that exceeded the limit `unresponsive` when there was last no unread answer."""
         return sorted(
             worker
@@ -97,13 +97,13 @@ class StragglerDetector:
         if not self._pace.keys() - self.overdue - self.resting.keys():
             self.resting.clear()
 
-    def _on_time(self, units: Mapping[int, int]) -> list[int]:
+    def _on_time(self, units: Mapping[int, float]) -> list[int]:
         return [worker for worker in units if worker not in self.overdue]
 
-    def _deadline(self, worker: int, microbatches: int) -> float:
+    def _deadline(self, worker: int, microbatches: float) -> float:
         return self._since[worker] + self._allowed(microbatches)
 
-    def _allowed(self, microbatches: int) -> float:
+    def _allowed(self, microbatches: float) -> float:
         """The time limit, in seconds, for a unit of `microbatches` microbatches."""
         if not self._pace:
             return self._first

@@ -41,6 +41,7 @@ class UnitQueue:
         self._open: set[Unit] = set()
         # The units of each worker, in the order in which it took them; False: its answer will be ignored.
         self._held: dict[int, dict[Unit, bool]] = {}
+        self._capacities: dict[int, int] = {}
         self._firsts: dict[Unit, tuple[int, bytes]] = {}  # worker and digest of first answers, while others compute
 
     @property
@@ -70,13 +71,17 @@ class UnitQueue:
         self._waiting.append(unit)
         self.high_water = max(self.high_water, self.depth)
 
-    def take(self, worker: int, now: float = 0.0) -> Unit | None:
-        """Give the next unit to `worker`. Returns None if no unit waits, or the worker has no credit left."""
+    def take(self, worker: int, now: float = 0.0, capacity: int = 1) -> Unit | None:
+        """Give the next unit to `worker`. Returns None if no unit waits, or the worker has no credit left.
+
+        capacity: the number of workers, if it is a relay. So much faster it is expected to be.
+        """
         if not self._waiting or self.credit(worker) == 0:
             return None
         unit = self._waiting.popleft()
         self.reissued += bool(self.overdue and self._holders(unit))
         held = self._held.setdefault(worker, {})
+        self._capacities[worker] = capacity
         if not held:
             self._stragglers.begin_unit(worker, now)
         held[unit] = True
@@ -84,9 +89,11 @@ class UnitQueue:
 
     def credit(self, worker: int) -> int:
         """The number of units that `worker` may still take: 0 while it is overdue or rests."""
-        if worker in self._stragglers.overdue or worker in self.resting:
-            return 0
-        return CREDITS - len(self._held.get(worker, ()))
+        return CREDITS - len(self._held.get(worker, ())) if self.available(worker) else 0
+
+    def available(self, worker: int) -> bool:
+        """Whether `worker` is neither overdue nor resting."""
+        return worker not in self._stragglers.overdue and worker not in self.resting
 
     def peek(self) -> Unit | None:
         """The next unit to be taken; None if none waits."""
@@ -127,7 +134,7 @@ class UnitQueue:
         unit, worker = gradient.unit, gradient.worker
         held = self._held[worker]
         counts = held.pop(unit)
-        self._stragglers.end_unit(worker, unit.microbatches, now, idle=not held)
+        self._stragglers.end_unit(worker, self._size(worker, unit), now, idle=not held)
         first = unit in self._open
         if first:
             self._open.remove(unit)
@@ -147,6 +154,7 @@ class UnitQueue:
         A unit that another worker holds is not put back, unless that worker is overdue.
         """
         held = self._held.pop(worker, {})
+        self._capacities.pop(worker, None)
         self._stragglers.remove(worker)
         for unit, counts in held.items():
             if counts and unit not in self._open and not self._holders(unit):
@@ -172,9 +180,13 @@ class UnitQueue:
         """The overdue workers that exceeded the limit `unresponsive` when there was last no unread answer."""
         return self._stragglers.unresponsive(self._current_sizes())
 
-    def _current_sizes(self) -> dict[int, int]:
+    def _current_sizes(self) -> dict[int, float]:
         """The number of microbatches in the current unit of each worker that holds one."""
-        return {worker: next(iter(held)).microbatches for worker, held in self._held.items() if held}
+        return {worker: self._size(worker, next(iter(held))) for worker, held in self._held.items() if held}
+
+    def _size(self, worker: int, unit: Unit) -> float:
+        """The number of microbatches in a unit; of a relay, for each of its workers."""
+        return unit.microbatches / self._capacities[worker]
 
     def _holders(self, unit: Unit) -> list[int]:
         return [worker for worker, held in self._held.items() if held.get(unit)]

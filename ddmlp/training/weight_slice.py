@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 from ddmlp.nn.optimizer import SGD
 from ddmlp.nn.weights import Floats, Shape
+from ddmlp.plan.reduction_tree import Node
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.messages import Gradient, Unit
 from ddmlp.training.reduction import BufferPool, Reduction
@@ -48,7 +49,7 @@ class WeightSlice:
     def begin(self, step: int, read: int, microbatches: int) -> None:
         """Open a step; steps begin in ascending order. See `Reduction`."""
         assert step > self._begun, f"step {step} begins after step {self._begun}"
-        self._open[step] = Reduction(read, microbatches, self._pool)
+        self._open[step] = Reduction(read, Node(0, microbatches), self._pool)
         self._begun = step
 
     def has_begun(self, step: int) -> bool:

@@ -11,9 +11,19 @@ from ddmlp.training.weight_store import WeightStore
 EXITED, REJECTED, UNRESPONSIVE = "exited", "rejected", "unresponsive"  # why a worker was lost
 
 
+COORDINATOR = -1  # its number, in the place of a worker's, at a server of a slice; smaller ones are those of relays
+
+
+def relay_number(index: int) -> int:
+    """The number of a relay in the place of a worker's; index: 0 for the first relay."""
+    return COORDINATOR - 1 - index
+
+
 def name_of(worker: int) -> str:
-    """The name of a worker in words. A negative number is the coordinator's, at a server of a slice."""
-    return f"worker {worker}" if worker >= 0 else "the coordinator"
+    """The name of a worker, a relay or the coordinator in words."""
+    if worker >= 0:
+        return f"worker {worker}"
+    return "the coordinator" if worker == COORDINATOR else f"relay {relay_number(worker)}"
 
 
 @dataclass(frozen=True)
@@ -72,12 +82,13 @@ class WorkerPool(Protocol):
     weights: WeightStore
 
     @property
-    def count(self) -> int:
-        """The number of workers."""
+    def connections(self) -> int:
+        """The number of connections: each computes a unit at a time, by one worker, or by the workers of a relay."""
 
     @property
-    def parallel(self) -> int:
-        """The number of workers that get units: without those that are overdue or resting."""
+    def capacities(self) -> tuple[int, ...]:
+        """The numbers of workers behind the connections that get units, in descending order: without workers that are
+        overdue or resting."""
 
     @property
     def full(self) -> bool:

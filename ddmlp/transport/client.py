@@ -5,7 +5,7 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Protocol
 
@@ -14,7 +14,7 @@ from ddmlp.errors import ClusterError, DdmlpError
 from ddmlp.nn.weights import Shape, Weights
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.messages import CREDITS, Unit
-from ddmlp.training.worker import Worker
+from ddmlp.training.worker_pool import name_of
 from ddmlp.transport import protocol
 from ddmlp.transport.server_link import ServerLink
 from ddmlp.transport.shared_memory import Region
@@ -26,8 +26,16 @@ log = logging.getLogger(__name__)
 SPIN_SECONDS = 0.002
 
 
+class StoppedError(Exception):
+    """No more units are answered; the message is the reason."""
+
+
 class Client(Protocol):
     """A worker's end of the message path. Its `units` must be answered one by one, in order."""
+
+    @property
+    def upstream(self) -> "WorkerClient":
+        """The connection from which units come."""
 
     def units(self) -> Iterator[tuple[Unit, Weights]]:
         """Units and their weights as they arrive, until the server ends the stream or a connection ends."""
@@ -45,8 +53,18 @@ class Client(Protocol):
         """End all connections."""
 
 
+class Computing(Protocol):
+    """What computes units: a worker, or a relay."""
+
+    def compute(self, unit: Unit, weights: Weights, out: Weights) -> RowStats:
+        """See `Worker.compute`. Raises StoppedError if no more units can be computed."""
+
+
 class WorkerClient:
-    """A connection to the server: a `Client`."""
+    """A connection to the server: a `Client`.
+
+    wait: called while no unit has arrived, until one may have; waited: seconds for the unit that is being computed.
+    """
 
     def __init__(
         self,
@@ -69,17 +87,19 @@ class WorkerClient:
             if isinstance(error, OSError | ValueError):
                 raise link.unreachable(error) from None
             raise
-        self._wire, self._readable = link.wire, link.readable
+        self._wire = link.wire
+        self.wait: Callable[[], object] = link.readable.poll
+        self._readable = link.readable
         # Over a network one buffer each is enough: an array is sent before the next one arrives.
         self._weights = shared or [Weights(shape)]
         self._gradients = answers or [Weights(shape)]
         self._shared = link.welcome.shared
         self._next = 0
-        self._waited = 0.0  # seconds for the unit that is being computed
+        self.waited = 0.0
         how = (
             "memory is shared" if self._shared else f"arrays go over the network, {'encrypted' if tls else 'in plain'}"
         )
-        log.info("worker %d connected to the server at %s: %s", hello.worker, address, how)
+        log.info("%s connected to the server at %s: %s", name_of(hello.worker), address, how)
 
     def _map(self, shape: Shape) -> tuple[list[Weights], list[Weights]]:
         """The buffers shared with the server: for weights, and for gradients."""
@@ -110,7 +130,7 @@ class WorkerClient:
                     if time.monotonic() < start + SPIN_SECONDS:
                         os.sched_yield()
                     else:
-                        self._readable.poll()
+                        self.wait()
                 if not frame:
                     return
                 unit, slot, follows = protocol.unpack_unit(frame)
@@ -127,7 +147,7 @@ class WorkerClient:
             except (ValueError, IndexError, struct.error) as error:
                 log.warning("malformed message from the server: %s", protocol.printable(str(error)))
                 return
-            self._waited = time.monotonic() - start
+            self.waited = time.monotonic() - start
             yield unit, weights
 
     def gradient(self) -> Weights:
@@ -138,14 +158,28 @@ class WorkerClient:
         """Send the gradient in the buffer `gradient` as the answer to `unit`."""
         array = None if self._shared else self.gradient().flat
         follows = 0 if array is None else array.nbytes
-        self._wire.send(protocol.pack_answer(unit, row_stats, self._next, follows, self._waited), array)
+        self._wire.send(protocol.pack_answer(unit, row_stats, self._next, follows, self.waited), array)
         self._link.flush()
         self._next = (self._next + 1) % len(self._gradients)
         os.sched_yield()  # to the server, which may share this core
 
     def add_wait(self, seconds: float) -> None:
         """Count more time as waited for the unit that is being computed."""
-        self._waited += seconds
+        self.waited += seconds
+
+    def fileno(self) -> int:
+        """The descriptor of the socket, for selectors."""
+        return self._wire.fileno()
+
+    def report(self, status: protocol.Status) -> None:
+        """Send the status of a relay. Raises OSError."""
+        self._wire.send(protocol.pack_status(status))
+        self._link.flush()
+
+    @property
+    def upstream(self) -> "WorkerClient":
+        """This connection."""
+        return self
 
     def fail(self, error: BaseException) -> None:
         """Send the server the error that ends this worker."""
@@ -157,7 +191,7 @@ class WorkerClient:
         self._link.close()
 
 
-def run_worker(worker: Worker, client: Client) -> int:
+def run_worker(worker: Computing, client: Client) -> int:
     """Answer units until there are no more; returns their number.
 
     An error is sent to the server, and raised as a `DdmlpError`.
@@ -168,6 +202,8 @@ def run_worker(worker: Worker, client: Client) -> int:
         for unit, weights in client.units():
             try:
                 row_stats = worker.compute(unit, weights, client.gradient())
+            except StoppedError:
+                raise
             except Exception as error:
                 found = error if isinstance(error, DdmlpError) else ClusterError(f"{type(error).__name__}: {error}")
                 client.fail(found)
@@ -179,6 +215,8 @@ def run_worker(worker: Worker, client: Client) -> int:
             answered += 1
             if debug:
                 log.debug("%s computed, of %d rows", unit, row_stats.rows)
+    except StoppedError as error:
+        log.info("%s", error)
     finally:
         client.close()
     return answered

@@ -4,10 +4,11 @@ import logging
 import selectors
 import time
 from collections.abc import Collection, Iterator
+from typing import Protocol
 
 from ddmlp.config import Timeouts
 from ddmlp.nn.weights import Shape
-from ddmlp.training.worker_pool import EXITED, name_of
+from ddmlp.training.worker_pool import EXITED, UNRESPONSIVE, LostWorker, name_of
 from ddmlp.transport import protocol
 from ddmlp.transport.listener import HandshakeListener
 from ddmlp.transport.lost_workers import LostWorkers
@@ -20,6 +21,13 @@ log = logging.getLogger(__name__)
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 Ready = list[tuple[selectors.SelectorKey, int]]  # sockets, and the events that each is ready for
+
+
+class Beside(Protocol):
+    """Another end of a connection."""
+
+    def fileno(self) -> int:
+        """The descriptor of its socket."""
 
 
 class Connections:
@@ -58,8 +66,15 @@ class Connections:
         ready = self._selector.select(0)
         return [(self._selector.get_key(peer.wire), READ) for peer in self._pending] + ready if self._pending else ready
 
-    def wait(self, until: float) -> Ready:
-        """The sockets that are ready, after waiting at most until a time of `time.monotonic`."""
+    def wait(self, until: float, beside: Beside | None = None) -> Ready:
+        """The sockets that are ready, after waiting at most until a time of `time.monotonic`, and only until `beside`,
+        which is not among them, has data."""
+        if beside is not None:
+            self._selector.register(beside, READ)
+            try:
+                return [(key, events) for key, events in self.wait(until) if key.fileobj is not beside]
+            finally:
+                self._selector.unregister(beside)
         if self._pending:
             return self.look()
         start = time.monotonic()
@@ -104,6 +119,8 @@ class Connections:
             message = self._timeouts.message + transfer
             # The data may still be in the buffers of either host.
             answer = self._timeouts.unresponsive + 2 * transfer
+            if peer.relay:  # it may have to wait that long for one of its workers
+                answer += self._timeouts.unresponsive
             if peer.begun is not None and self.waited > peer.begun + message:
                 yield peer, f"a message to or from it takes longer than {message:g} s"
             elif peer.worker in overdue and self.waited > peer.active + answer:
@@ -117,9 +134,13 @@ class Connections:
         self._selector.unregister(peer.wire)
         self._pending.discard(peer)
         peer.close()
-        self._lost.add(peer.worker, peer.host, cause, reason)
+        if not peer.relay:
+            self._lost.add(peer.worker, peer.host, cause, reason)
+        elif cause == UNRESPONSIVE:  # its node may be cut off; otherwise its workers connect again
+            for worker in peer.workers:
+                self._lost.add(worker, peer.host, cause, reason)
         level = logging.INFO if cause == EXITED else logging.WARNING
-        log.log(level, "%s; %d connected", self._lost.newest[-1], len(self.peers))
+        log.log(level, "%s; %d connected", LostWorker(peer.worker, peer.host, cause, reason), len(self.peers))
         return True
 
     def close(self) -> None:

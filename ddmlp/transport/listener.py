@@ -10,7 +10,7 @@ from ddmlp.config import Timeouts
 from ddmlp.errors import ClusterError
 from ddmlp.nn.weights import Shape, zeros
 from ddmlp.training.messages import CREDITS
-from ddmlp.training.worker_pool import REJECTED
+from ddmlp.training.worker_pool import REJECTED, name_of
 from ddmlp.transport import protocol
 from ddmlp.transport.frames import FrameSocket
 from ddmlp.transport.handshake import Handshake
@@ -132,7 +132,7 @@ class HandshakeListener:
                 guest.wire.flush()  # the challenge, which TLS does not send before its own handshake
                 return None
             hello = protocol.unpack(guest.handshake.read_hello(frame), protocol.Hello)
-            who = f"worker {hello.worker} on {protocol.printable(hello.host)} at {guest.address}"
+            who = f"{name_of(hello.worker)} on {protocol.printable(hello.host)} at {guest.address}"
             refused = self._refusal(hello)
             if refused is None and guest.shared:
                 try:
@@ -162,7 +162,7 @@ class HandshakeListener:
         if difference is not None:
             self._lost.add(hello.worker, protocol.printable(hello.host), REJECTED, difference)
             return difference
-        return f"worker {hello.worker} is connected already" if self._connected(hello.worker) else None
+        return f"{name_of(hello.worker)} is connected already" if self._connected(hello.worker) else None
 
     def _reject(self, guest: Guest, reason: str, who: str | None = None) -> None:
         log.warning("rejected %s: %s", who or f"a client at {guest.address}", reason)

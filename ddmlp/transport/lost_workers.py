@@ -2,9 +2,9 @@
 
 from collections import deque
 
-from ddmlp.errors import DatasetError, DdmlpError
+from ddmlp.errors import DatasetError, DdmlpError, TrainingError
 from ddmlp.training.messages import Unit
-from ddmlp.training.worker_pool import LostWorker
+from ddmlp.training.worker_pool import LostWorker, name_of
 
 REMEMBERED = 1000  # lost workers that are kept, the newest ones
 NAMED = 3  # of them in an error
@@ -32,11 +32,12 @@ class LostWorkers:
         """Raise the error of a worker that could not compute a unit if the run is at fault, not the worker's host.
 
         That is so if a worker on another host has failed with the same unit: no host can compute it. It is also so if
-        the data are wrong and the worker is `beside` the server, because the two read the same data.
+        the data are wrong and the worker is `beside` the server, because the two read the same data; and if two workers
+        of a relay have computed different gradients.
         """
         first = host if unit is None else self._failed_on.setdefault(unit, host)
-        if first != host or (beside and isinstance(error, DatasetError)):
-            raise type(error)(f"worker {worker} on {host}: {error}")
+        if first != host or (beside and isinstance(error, DatasetError)) or isinstance(error, TrainingError):
+            raise type(error)(f"{name_of(worker)} on {host}: {error}")
 
     def answered(self, unit: Unit) -> None:
         """Record that a unit was computed: an earlier failure with it was the fault of a host."""

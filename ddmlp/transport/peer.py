@@ -1,4 +1,4 @@
-"""A worker, as the server sees it."""
+"""A worker or a relay, as the server sees it."""
 
 import logging
 import struct
@@ -8,6 +8,7 @@ from ddmlp.config import Timeouts
 from ddmlp.nn.weights import Floats
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.messages import Gradient, Unit
+from ddmlp.training.worker_pool import COORDINATOR, name_of
 from ddmlp.transport import protocol
 from ddmlp.transport.frames import FrameSocket
 from ddmlp.transport.shared_memory import Region
@@ -17,6 +18,8 @@ log = logging.getLogger(__name__)
 
 class Peer:
     """A connected worker: its slots of shared memory, or a buffer and the version of the weights sent to it last.
+
+    It may also be a relay: capacity: how many workers it has; status: its newest one, until it is taken.
 
     Nothing here blocks: in each direction, a message may be incomplete for a while. Times are on the clock of
     `Connections`.
@@ -28,11 +31,20 @@ class Peer:
         self.worker, self.host, self.wire, self.region = worker, host, wire, region
         self.version = -1
         self.answered = 0
+        self.relay = worker < COORDINATOR
+        self.capacity = 0 if self.relay else 1
+        self.status: protocol.Status | None = None
+        self._behind: dict[int, int] = {}  # what each worker of a relay has answered
         self.active = 0.0  # when data were last sent or received
         self.begun: float | None = None  # when the incomplete message began
         self._buffers = buffers
         self._debug = log.isEnabledFor(logging.DEBUG)  # asked once: a unit costs nothing if it is not logged
         self._arriving: tuple[Unit, RowStats, int, float] | None = None  # an answer whose gradient follows
+
+    @property
+    def workers(self) -> dict[int, int]:
+        """The number of units that each worker has answered: this one, or those of the relay."""
+        return self._behind if self.relay else {self.worker: self.answered}
 
     @property
     def under_way(self) -> bool:
@@ -49,10 +61,10 @@ class Peer:
         if weights is not None:
             self.version = unit.version
         if self._debug:
-            log.debug("%s to worker %d", unit, self.worker)
+            log.debug("%s to %s", unit, name_of(self.worker))
 
     def receive(self, asked: Unit | None) -> Gradient | None:
-        """The answer to the unit `asked`; None if it has not arrived completely.
+        """The answer to the unit `asked`; None if it has not arrived completely, or a status has.
 
         Raises EOFError and OSError if the connection has ended, ValueError if the message is malformed, and the error
         of a worker that has failed.
@@ -60,7 +72,7 @@ class Peer:
         try:
             if self._arriving is None:
                 frame = self.wire.receive(protocol.ANSWER_BYTES)
-                if frame is None:
+                if frame is None or self._is_status(frame):
                     return None
                 self._arriving = self._answer(frame, asked)
             unit, row_stats, slot, waited = self._arriving
@@ -69,13 +81,21 @@ class Peer:
                 return None
         except ValueError as error:
             text = protocol.printable(str(error))
-            log.warning("malformed answer from worker %d on %s: %s", self.worker, self.host, text)
+            log.warning("malformed answer from %s on %s: %s", name_of(self.worker), self.host, text)
             raise
         self._arriving = None
         self.answered += 1
         if self._debug:
-            log.debug("%s answered by worker %d, which had waited %.6f s for it", unit, self.worker, waited)
+            log.debug("%s answered by %s, which had waited %.6f s for it", unit, name_of(self.worker), waited)
         return Gradient(unit, buffer, row_stats, self.worker, waited)
+
+    def _is_status(self, frame: bytes) -> bool:
+        """Whether a message of a relay is a status, which is then the newest one."""
+        if not self.relay or frame[:1] != protocol.STATUS:
+            return False
+        self.status = protocol.unpack_status(frame)
+        self.capacity, self._behind = self.status.capacity, self.status.answered
+        return True
 
     def _answer(self, frame: bytes, asked: Unit | None) -> tuple[Unit, RowStats, int, float]:
         if frame[:1] == protocol.FAILURE:

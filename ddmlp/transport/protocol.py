@@ -7,6 +7,7 @@ Nothing is pickled.
     server  -> worker   welcome: JSON, see `Welcome`, and two descriptors if arrays are shared
     server  -> worker   UNIT [weights], ... , an empty message at the end
     worker  -> server   ANSWER [gradient], ... , or FAILURE: JSON {"error": class, "message": text}
+    relay   -> server   the same, and STATUS: JSON, see `Status`
 """
 
 import socket
@@ -23,10 +24,12 @@ from ddmlp.errors import ClusterError, DatasetError, DdmlpError, MachineError, T
 from ddmlp.plan.reduction_tree import Node
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.messages import Unit
+from ddmlp.training.worker_pool import LostWorker
 
-VERSION = 9  # of this protocol and of the layout of shared memory; both ends must have the same
+VERSION = 10  # of this protocol and of the layout of shared memory; both ends must have the same
 BACKLOG = 1024  # connections that the system accepts while the server is busy
 LONGEST_TEXT = 2000  # characters of a text from another process
+MOST_WORKERS = 1000  # behind a relay
 
 Address = str | tuple[str, int]  # a Unix socket's path, or host and port
 
@@ -35,7 +38,7 @@ _UNIT = struct.Struct("<cqqIIIQ")
 # kind, step, version, lo, hi, slot of the gradient; bytes of it that follow, seconds waited; RowStats
 _ANSWER = struct.Struct("<cqqIIIQdqQdqd")
 UNIT_BYTES, ANSWER_BYTES = _UNIT.size, _ANSWER.size
-UNIT, ANSWER, FAILURE = b"U", b"A", b"F"
+UNIT, ANSWER, FAILURE, STATUS = b"U", b"A", b"F", b"S"
 
 T = TypeVar("T")
 
@@ -47,7 +50,7 @@ class Hello(Struct, frozen=True):
     The other fields explain a difference: the processor, the host, the versions of libraries, and the dataset.
     """
 
-    worker: Annotated[int, Meta(ge=-1, lt=2**31)]
+    worker: Annotated[int, Meta(ge=-(2**31), lt=2**31)]
     protocol: int
     arithmetic: str
     dataset_sha256: str
@@ -119,8 +122,22 @@ class Failure(Struct, frozen=True):
     message: str
 
 
+class Status(Struct, frozen=True):
+    """What a relay reports of its workers.
+
+    capacity: how many of them can compute at a time; answered: the connected ones, and how many units each has
+    answered; lost, reissued, compared: those of `PoolStats` since the last status.
+    """
+
+    capacity: Annotated[int, Meta(ge=0, le=MOST_WORKERS)]
+    answered: Annotated[dict[int, int], Meta(max_length=MOST_WORKERS)]
+    lost: list[LostWorker] = []
+    reissued: int = 0
+    compared: int = 0
+
+
 def pack(message: Struct) -> bytes:
-    """A message of the handshake, or a failure, as JSON."""
+    """A message of the handshake, a failure or a status, as JSON."""
     return msgspec.json.encode(message)
 
 
@@ -175,6 +192,16 @@ def unpack_failure(frame: bytes) -> DdmlpError:
     found = unpack(frame[1:], Failure)
     kind = {each.__name__: each for each in (DatasetError, MachineError, TrainingError)}.get(found.error, ClusterError)
     return kind(printable(found.message))
+
+
+def pack_status(status: Status) -> bytes:
+    """The frame, which is not shorter than an answer; see `FrameSocket.receive`."""
+    return (STATUS + pack(status)).ljust(ANSWER_BYTES)
+
+
+def unpack_status(frame: bytes) -> Status:
+    """The status of a relay. Raises ValueError if the frame is malformed."""
+    return unpack(frame[1:], Status)
 
 
 def listen(address: Address) -> socket.socket:

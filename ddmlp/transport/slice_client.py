@@ -28,6 +28,11 @@ class SliceClient:
         self._weights, self._gradient = Weights(shape), Weights(shape)
         self._version = -1  # of the weights
 
+    @property
+    def upstream(self) -> WorkerClient:
+        """The connection to the coordinator."""
+        return self._coordinator
+
     def units(self) -> Iterator[tuple[Unit, Weights]]:
         """Units and their weights as they arrive, until the coordinator ends the stream or a connection ends."""
         for unit, _ in self._coordinator.units():

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from ddmlp.nn.weights import Floats
+from ddmlp.training.worker_pool import COORDINATOR
 from ddmlp.transport.frames import FrameSocket
 from ddmlp.transport.peer import Peer
 from ddmlp.transport.shared_memory import Region
@@ -17,7 +18,6 @@ from ddmlp.transport.slice_messages import (
     Message,
 )
 
-COORDINATOR = -1  # its number, in the place of a worker's
 KINDS = {True: (LOAD, BEGIN, APPLY, READ), False: (GRADIENT, READ)}  # of messages, from the coordinator or a worker
 
 

@@ -9,14 +9,14 @@ from ddmlp.config import Timeouts
 from ddmlp.errors import TrainingError
 from ddmlp.nn.weights import Shape
 from ddmlp.training.weight_slice import WeightSlice
-from ddmlp.training.worker_pool import EXITED, UNRESPONSIVE, name_of
+from ddmlp.training.worker_pool import COORDINATOR, EXITED, UNRESPONSIVE, name_of
 from ddmlp.transport import protocol
 from ddmlp.transport.connections import READ as READABLE
 from ddmlp.transport.connections import WRITE as WRITABLE
 from ddmlp.transport.connections import Connections
 from ddmlp.transport.lost_workers import LostWorkers
 from ddmlp.transport.slice_messages import ADDED, APPLIED, APPLY, BEGIN, GRADIENT, LOAD, Message
-from ddmlp.transport.slice_peer import COORDINATOR, SlicePeer
+from ddmlp.transport.slice_peer import SlicePeer
 from ddmlp.transport.tls import Tls
 
 log = logging.getLogger(__name__)

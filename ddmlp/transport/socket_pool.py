@@ -13,11 +13,13 @@ from ddmlp.training.unit_queue import UnitQueue
 from ddmlp.training.weight_store import WeightStore
 from ddmlp.training.worker_pool import EXITED, REJECTED, UNRESPONSIVE, PoolStats
 from ddmlp.transport import protocol
-from ddmlp.transport.connections import READ, WRITE, Connections
+from ddmlp.transport.connections import READ, WRITE, Beside, Connections
+from ddmlp.transport.counts import Counts
 from ddmlp.transport.lost_workers import LostWorkers
 from ddmlp.transport.peer import Peer, why_ended
 from ddmlp.transport.shared_memory import Region
 from ddmlp.transport.tls import Tls
+from ddmlp.transport.turns import Turns
 
 SLOTS = 3  # beyond those that open steps read: the version being written, and two for workers that are behind
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # of this machine
@@ -50,15 +52,14 @@ class SocketWorkerPool:
         that compute at a time; time_slice: units after which workers that share a core take turns.
         """
         self._timeouts = timeouts or Timeouts()
-        self._cores, self._time_slice = cores, time_slice
         self._queue = UnitQueue(capacity, self._timeouts)
         self._region = Region.create(SLOTS + window, shape.size)
         self.weights = WeightStore(shape, self._region.buffers)
         self._lost = LostWorkers()
         self._connections = Connections(shape, hello, secret, self._region, self._lost, self._timeouts)
         self._peers = self._connections.peers
-        self._unread = self._unread_high_water = 0
-        self._waited = 0.0  # seconds of workers for units
+        self._turns = Turns(self._peers, self._queue, cores, time_slice)
+        self._counts = Counts(self._peers, self._queue, self._lost)
         self._heard = 0.0  # when a worker joined or answered last, on the connections' clock
         try:
             self.addresses = [self.listen(address) for address in addresses]
@@ -68,16 +69,18 @@ class SocketWorkerPool:
 
     @property
     def count(self) -> int:
-        """The number of connected workers."""
+        """The number of connected workers, also through relays."""
+        return self._counts.workers
+
+    @property
+    def connections(self) -> int:
+        """The number of connections with workers and relays."""
         return len(self._peers)
 
     @property
-    def parallel(self) -> int:
-        """The number of workers that can compute at a time, without overdue and resting ones. The workers on this
-        machine share its cores."""
-        here = sum(peer.region is not None for peer in self._peers.values())
-        busy = self.count - self._queue.overdue - len(self._queue.resting)
-        return min(busy, min(here, self._cores) + self.count - here)
+    def capacities(self) -> tuple[int, ...]:
+        """See `Turns`."""
+        return self._turns.capacities
 
     @property
     def full(self) -> bool:
@@ -86,23 +89,8 @@ class SocketWorkerPool:
 
     @property
     def stats(self) -> PoolStats:
-        """The counters; `answered` is of the connected workers. Other threads may ask, too."""
-        queue = self._queue
-        return PoolStats(
-            self.count,
-            queue.depth,
-            queue.high_water,
-            unread=self._unread,
-            unread_high_water=self._unread_high_water,
-            reissued=queue.reissued,
-            compared=queue.compared,
-            waited=self._waited,
-            answered={peer.worker: peer.answered for peer in [*self._peers.values()]},
-            overdue=queue.overdue,
-            lost=self._lost.count,
-            newest_lost=self._lost.newest,
-            alone=0.0 if self._peers else self._connections.waited - self._heard,
-        )
+        """See `Counts`."""
+        return self._counts.stats(0.0 if self._peers else self._connections.waited - self._heard)
 
     def listen(self, address: protocol.Address, tls: Tls | None = None) -> protocol.Address:
         """Also accept workers at `address`; returns the bound address (port 0: a free port). tls: encrypts."""
@@ -111,14 +99,24 @@ class SocketWorkerPool:
     def gather(self, workers: int, timeout: float) -> bool:
         """Accept workers until this number is connected, or for `timeout` seconds; returns whether it is."""
         deadline = time.monotonic() + timeout
-        while len(self._peers) < workers:
-            ready = self._connections.wait(deadline)
-            for key, events in ready:
-                self._attend(key.data, events)  # no unit is out: a failure, or the end of a connection
-            if not ready:
-                self._drop_late()
+        while self.count < workers:
+            if not self.serve(deadline):
                 return False
         return True
+
+    def serve(self, until: float, beside: Beside | None = None) -> bool:
+        """Serve the workers once while no unit is open, waiting at most until a time of `time.monotonic`, or until
+        `beside` has data; returns whether one of them has sent something."""
+        ready = self._connections.wait(until, beside)
+        for key, events in ready:
+            if (late := self._attend(key.data, events)) is not None:
+                self._queue.accept(late, time.monotonic())
+        if not ready:
+            self._queue.reissue_overdue(time.monotonic())
+            self._drop_late()
+        if beside is not None:
+            self._heard = self._connections.waited  # no answer is expected
+        return bool(ready)
 
     def submit(self, unit: Unit) -> None:
         """Put a unit into the queue, which must not be full."""
@@ -137,12 +135,11 @@ class SocketWorkerPool:
             # Fast path: an answer is usually ready, so skip the straggler check.
             ready = self._connections.look() or self._connections.wait(min(deadline, queue.next_deadline()))
             if ready:
-                self._unread = sum(type(key.data) is Peer and events & READ for key, events in ready)
-                self._unread_high_water = max(self._unread, self._unread_high_water)
+                self._counts.note_ready(ready)
                 key, events = ready[0]
                 if (gradient := self._attend(key.data, events)) is not None:
                     self._heard = self._connections.waited
-                    self._waited += gradient.waited
+                    self._counts.note_answer(gradient)
                     self._lost.answered(gradient.unit)
                     if queue.accept(gradient, time.monotonic()):
                         return gradient
@@ -201,14 +198,14 @@ class SocketWorkerPool:
         """Send each worker one unit a round, as far as its credit allows: none is idle while another holds two."""
         queue = self._queue
         for _ in range(CREDITS):
-            for peer in self._turns():
+            for peer in self._turns.order():
                 if (following := queue.peek()) is None:
                     return
                 # Send an array only to an idle worker, so that it never receives one while it sends another.
                 behind = peer.region is None and peer.version != following.version
                 if behind and queue.current_unit(peer.worker) is not None:
                     continue
-                if (unit := queue.take(peer.worker, time.monotonic())) is None:
+                if (unit := queue.take(peer.worker, time.monotonic(), max(1, peer.capacity))) is None:
                     continue
                 slot, weights = self.weights.slot(unit.version), self.weights[unit.version].flat if behind else None
                 try:
@@ -218,13 +215,6 @@ class SocketWorkerPool:
                 else:
                     self._connections.note_active(peer)
 
-    def _turns(self) -> list[Peer]:
-        """The workers in the order in which they get units. On this machine one per core comes first, the same ones for
-        a time slice: more would evict each other's caches."""
-        peers = sorted(self._peers.values(), key=lambda peer: (peer.answered // self._time_slice, peer.worker))
-        here = [peer for peer in peers if peer.region is not None]
-        return [peer for peer in peers if peer not in here[self._cores :]] + here[self._cores :]
-
     def _exchange(self, peer: Peer, events: int) -> Gradient | None:
         """Send unsent data to a worker, and receive."""
         asked, gradient = self._queue.current_unit(peer.worker), None
@@ -233,6 +223,7 @@ class SocketWorkerPool:
                 peer.wire.flush()
             if events & READ:
                 gradient = peer.receive(asked)
+                self._counts.note_status(peer)
         except (EOFError, OSError, ValueError) as error:
             self._drop(peer, EXITED, why_ended(error))
         except DdmlpError as error:

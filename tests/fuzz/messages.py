@@ -125,6 +125,7 @@ def frames() -> Iterator[Kind]:
             client._wire, client._shared, client._weights = wire, False, [Weights(shape)]
             client._readable = select.poll()
             client._readable.register(wire, select.POLLIN)
+            client.wait = client._readable.poll
             found = [(each, weights.flat.tobytes()) for each, weights in client.units()]
         if not found:
             raise EOFError("the connection has ended without a unit")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from ddmlp.plan.epoch_order import EpochOrder
 from ddmlp.plan.plan import Plan
 from ddmlp.plan.reduction_tree import Node
+from tests.support.trees import nodes_under
 from tests.support.units import microbatch_rows
 
 
@@ -29,14 +30,6 @@ def plans(draw):
 
 def rows_of(plan, step):
     return [microbatch_rows(plan, step, index).tolist() for index in range(plan.microbatches(step))]
-
-
-def nodes_under(node):
-    """Every node of the tree of `node`, including itself."""
-    yield node
-    if not node.leaf:
-        for child in node.children():
-            yield from nodes_under(child)
 
 
 def busiest(sizes, workers):
@@ -129,7 +122,7 @@ def test_units_cut_one_tree(plan, workers):
     """For any number of workers, the units are nodes of the same tree, and balance the load."""
     for step in range(plan.steps):
         root = Node(0, plan.microbatches(step))
-        units = plan.units_for(step, workers)
+        units = plan.units_for(step, (1,) * workers)
         assert [index for unit in units for index in range(unit.lo, unit.hi)] == list(range(root.hi))
         assert set(units) <= set(nodes_under(root))
         sizes = [unit.hi - unit.lo for unit in units]
@@ -139,7 +132,7 @@ def test_units_cut_one_tree(plan, workers):
 @given(plans())
 def test_one_worker_one_unit(plan):
     for step in range(plan.steps):
-        assert plan.units_for(step, 1) == (Node(0, plan.microbatches(step)),)
+        assert plan.units_for(step, (1,)) == (Node(0, plan.microbatches(step)),)
 
 
 @given(st.integers(0, 1_000), st.integers(2, 300))

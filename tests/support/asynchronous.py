@@ -36,7 +36,7 @@ WORKERS = 4
 class ShuffledPool(LocalWorkerPool):
     """Several workers that answer in random order; each answers its own units in the order received."""
 
-    count = parallel = WORKERS
+    connections, capacities = WORKERS, (1,) * WORKERS
 
     def __init__(self, worker: Worker, seed: int, capacity: int) -> None:
         super().__init__(worker)

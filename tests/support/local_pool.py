@@ -15,7 +15,7 @@ CAPACITY = 2 * CREDITS
 class LocalWorkerPool:
     """One worker, which computes the next unit when its result is asked for."""
 
-    count = parallel = 1
+    connections, capacities = 1, (1,)
 
     def __init__(self, worker: Worker) -> None:
         self.weights = WeightStore(worker.shape)

@@ -123,10 +123,10 @@ def meet(pool, call, *arguments):
 
 
 def admit(pool, address, dataset, index):
-    """Let a worker join; return its client."""
+    """Let a worker join, or a relay, which has no workers yet; return its client."""
     client = meet(pool, join, address, dataset, index)
-    assert pool.gather(pool.count + (index not in pool.stats.answered), SECONDS)
-    assert index in pool.stats.answered
+    while index not in pool._peers:
+        assert pool.serve(time.monotonic() + SECONDS)
     return client
 
 
@@ -187,12 +187,12 @@ def hand_out(pool, *nodes):
 
 
 class FixedParts(Schedule):
-    """Cuts each step for a fixed number of workers."""
+    """Cuts each step for a fixed number of workers; None: for those that are connected."""
 
     count = 1
 
-    def parts(self, workers):  # noqa: ARG002
-        return self.count
+    def parts(self, capacities):
+        return super().parts(capacities) if self.count is None else (1,) * self.count
 
 
 class Training:

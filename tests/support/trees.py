@@ -11,6 +11,14 @@ from ddmlp.training.messages import Gradient, Unit
 SHAPE = Shape(3, 2, 2)
 
 
+def nodes_under(node):
+    """Every node of the tree of `node`, including itself."""
+    yield node
+    if not node.leaf:
+        for child in node.children():
+            yield from nodes_under(child)
+
+
 def tree_sum(leaves):
     """Return the sum of the leaves along the tree: the left subtree has the largest power of two below their number."""
     if len(leaves) == 1:

@@ -74,7 +74,7 @@ def test_units(data: Path, allocated: Callable[[], int], batch: int, microbatch:
     computing, weights, gradient = Worker(Dataset(data / "train"), plan, SHAPE), Weights.draw(SHAPE, 1), Weights(SHAPE)
     costs = []
     for step in range(12):
-        (root,) = plan.units_for(step, 1)
+        (root,) = plan.units_for(step, (1,))
         allocated()
         computing.compute(Unit(step, step, root), weights, gradient)
         costs.append(allocated())
@@ -94,6 +94,6 @@ def test_gradients(data: Path, monkeypatch: pytest.MonkeyPatch, units: int, copi
     monkeypatch.setattr(BufferPool, "copy_of", copy_of)
     training = Training(LocalWorkerPool(worker(data / "train")), units)
     training.step()
-    assert len(PLAN.units_for(0, units)) == units
+    assert len(PLAN.units_for(0, (1,) * units)) == units
     assert taken["copies"] >= copies
     assert taken["copies"] <= max(0, units // 2), "at least half of the answers are added to a buffer directly"

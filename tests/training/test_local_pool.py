@@ -43,7 +43,7 @@ def test_simple(pool):
     gradient = pool.next_result(0.0)
     assert (gradient.unit, gradient.worker, gradient.row_stats) == (asked, 0, RowStats(2, 5, 0.5, 1, 1.0))
     assert gradient.flat.tolist() == [5.0] * SHAPE.size
-    assert (pool.count, pool.parallel) == (1, 1)
+    assert (pool.connections, pool.capacities) == (1, (1,))
 
 
 def test_bound(pool):

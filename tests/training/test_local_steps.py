@@ -179,7 +179,7 @@ def test_order_of_updates(dataset: Dataset):
     assert len(calls) < len(order)
     worker, gradient, versions = Worker(dataset, plan, SHAPE), Weights(SHAPE), [Weights.draw(SHAPE, 1)]
     for version, (step, read) in enumerate(order):
-        (root,) = plan.units_for(step, 1)
+        (root,) = plan.units_for(step, (1,))
         worker.compute(Unit(step, read, root), versions[read], gradient)
         versions.append(Weights(SHAPE))
         rate = SGD(job.config).step_size(version, plan.steps, version - read)

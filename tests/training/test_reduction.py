@@ -44,7 +44,7 @@ def expected(leaves):
 
 def test_simple():
     leaves, pool = leaves_of(3), Counting()
-    reduction = Reduction(5, 3, pool)
+    reduction = Reduction(5, Node(0, 3), pool)
     assert reduction.read == 5
     for node in (Node(2, 3), Node(1, 2)):
         reduction.add_gradient(answer(leaves, node))
@@ -60,7 +60,7 @@ def test_simple():
 def test_halves(order):
     """The halves are the sums of the root's children; one of them may be in the buffer of the last answer."""
     leaves, pool = leaves_of(5), Counting()
-    reduction = Reduction(0, 5, pool)
+    reduction = Reduction(0, Node(0, 5), pool)
     answers = {index: answer(leaves, Node(index, index + 1)) for index in order}
     for index in order:
         assert not reduction.complete
@@ -79,14 +79,14 @@ def test_halves(order):
 @pytest.mark.parametrize("cut", [[Node(0, 1)], [Node(0, 2)]])
 def test_single_answer(cut):
     leaves = leaves_of(cut[0].hi)
-    reduction = Reduction(0, len(leaves), Counting())
+    reduction = Reduction(0, Node(0, len(leaves)), Counting())
     reduction.add_gradient(answer(leaves, cut[0]))
     assert len(reduction.halves[1]) == 0
     assert found(reduction) == expected(leaves)
 
 
 def test_incomplete():
-    reduction = Reduction(0, 2, Counting())
+    reduction = Reduction(0, Node(0, 2), Counting())
     reduction.add_gradient(answer(leaves_of(2), Node(1, 2)))
     with pytest.raises(AssertionError, match="not complete"):
         _ = reduction.halves
@@ -96,7 +96,7 @@ def test_last_answer_not_copied():
     """Only `keep_halves` copies the last answer."""
     leaves, pool = leaves_of(4), Counting()
     whole = answer(leaves, Node(0, 4))
-    reduction = Reduction(0, 4, pool)
+    reduction = Reduction(0, Node(0, 4), pool)
     reduction.add_gradient(whole)
     left, right, _ = reduction.halves
     assert (left is whole.flat, len(right)) == (True, 0)
@@ -116,7 +116,7 @@ def test_several_reductions(steps, data):
     """Reductions share a pool and the buffer of answers, but do not mix."""
     pool, buffer = Counting(), np.empty(SHAPE.size, np.float32)
     leaves = [leaves_of(count, seed) for seed, (count, _) in enumerate(steps)]
-    reductions = [Reduction(0, count, pool) for count, _ in steps]
+    reductions = [Reduction(0, Node(0, count), pool) for count, _ in steps]
     waiting = data.draw(st.permutations([(step, node) for step, (_, nodes) in enumerate(steps) for node in nodes]))
     left = set(range(len(steps)))
     for step, node in waiting:
@@ -138,7 +138,7 @@ def test_buffers_are_reused():
     pool, seen = Counting(), set()
     for step in range(20):
         leaves = leaves_of(8, step)
-        reduction = Reduction(0, 8, pool)
+        reduction = Reduction(0, Node(0, 8), pool)
         for place in (0, 7, 3, 4, 1, 6, 2, 5):
             reduction.add_gradient(answer(leaves, Node(place, place + 1)))
             seen.update(map(id, pool.out))

@@ -18,6 +18,8 @@ from ddmlp.training.schedule import Schedule
 PLAN = Plan(rows=95, batch=10, microbatch=5, epochs=3, seed=0, block=10, window=95)  # 10 steps per epoch
 STREAM = StreamPlan(rows=95, batch=10, microbatch=5, epochs=1, seed=0, block=10, window=95, ended=False)
 
+CAPACITIES = [(), (1,), (4, 1)]
+
 
 def job_of(workers=1, every=1000, stop_after=None, **config):
     return Job(TrainConfig(batch=10, **config), Path(), Path(), workers, every, stop_after=stop_after)
@@ -127,9 +129,9 @@ def test_next_checkpoint(plan, stop_after):
 
 def test_parts():
     """In asynchronous training, one worker computes a whole step."""
-    assert [Schedule(job_of(4), 0).parts(workers) for workers in (0, 1, 4)] == [1, 1, 4]
-    assert [Schedule(job_of(4, delay=2), 0).parts(workers) for workers in (0, 1, 4)] == [1, 1, 4]
-    assert [Schedule(job_of(4, staleness=2), 0).parts(workers) for workers in (0, 1, 4)] == [1, 1, 1]
+    assert [Schedule(job_of(4), 0).parts(found) for found in CAPACITIES] == [(1,), (1,), (4, 1)]
+    assert [Schedule(job_of(4, delay=2), 0).parts(found) for found in CAPACITIES] == [(1,), (1,), (4, 1)]
+    assert [Schedule(job_of(4, staleness=2), 0).parts(found) for found in CAPACITIES] == [(1,)] * 3
 
 
 @pytest.mark.parametrize(

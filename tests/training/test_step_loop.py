@@ -27,7 +27,7 @@ PLAN = Plan(rows=40, batch=8, microbatch=2, epochs=1, seed=0, block=40, window=4
 class ScriptedPool:
     """Answers units in order, with a gradient of ones; each answer takes `seconds` of the clock."""
 
-    count = parallel = 4
+    connections, capacities = 4, (1,) * 4
 
     def __init__(self, clock, capacity=2, seconds=1.0):
         self.weights, self.clock, self.capacity, self.seconds = WeightStore(SHAPE), clock, capacity, seconds

@@ -101,7 +101,7 @@ def test_rows_of_an_epoch(worker, weights):
     """The row audit of its units passes."""
     audit, out = RowAudit(), Weights(SHAPE)
     for step in range(PLAN.steps_per_epoch, PLAN.steps):
-        for node in PLAN.units_for(step, 3):
+        for node in PLAN.units_for(step, (1,) * 3):
             audit.record_step(worker.compute(Unit(step, step, node), weights, out))
     audit.verify("epoch 2", all_rows(0, 4_000))
 

@@ -70,7 +70,7 @@ def test_killed(pool, dataset, threads, start, expected):
     killed = threads.submit(kill_with_a_unit)
     training = Training(pool, 2)
     assert training.run() == expected
-    assert killed.result() in {Unit(0, 0, node) for node in PLAN.units_for(0, 2)}
+    assert killed.result() in {Unit(0, 0, node) for node in PLAN.units_for(0, (1, 1))}
     victim.join(20)
     assert victim.exitcode == -signal.SIGKILL
     while pool.count > 1:  # neither an overdue worker nor the end of its connection is waited for

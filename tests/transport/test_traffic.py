@@ -26,7 +26,7 @@ def test_simple(dataset, threads, monkeypatch, kind):
         training.run(to=6)
         monkeypatch.undo()
     assert [working.result() > 0 for working in workers] == [True, True]
-    units = sum(len(PLAN.units_for(step, 2)) for step in range(2, 6))
+    units = sum(len(PLAN.units_for(step, (1, 1))) for step in range(2, 6))
     arrays = [size for size in sent if size >= FRAME]
     assert len(sent) - len(arrays) == 2 * units, "a unit, and an answer"
     weights = SHAPE.size * 4
