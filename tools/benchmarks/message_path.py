@@ -141,7 +141,7 @@ def work(address: protocol.Address, number: int, shape: Shape, credentials: Cred
     """Run a worker of ddmlp in this process."""
     tls = None if credentials is None else Tls(credentials, server=False)
     client = WorkerClient(address, SECRET, hello(number), shape, Timeouts(), tls)
-    run_worker(Echo(), client)  # type: ignore[arg-type]  # it has the method that is called
+    run_worker(Echo(), client)
 
 
 def hello(number: int) -> protocol.Hello:
