@@ -10,6 +10,7 @@ from ddmlp.errors import ConfigError, require_package
 SCHEDULES = ("constant", "linear", "inverse")
 ENDLESS = "inf"
 MAX_DELAY = 64  # versions of the weights; all of them are in memory and in every checkpoint
+GRADIENT_BITS = (0, *range(4, 17))
 MAX_WORKERS = 1024  # each is a process
 MAX_SERVERS = 64  # the same; each worker is connected to all
 
@@ -51,6 +52,9 @@ class TrainConfig:
         The SHA-256 of given initial weights; "" if they are drawn from the seed.
     begun_epochs : int
         The epochs that the run was started with, if more were added later; else 0.
+    gradient_bits : int
+        Bits that each number of a microbatch's gradient is rounded to, 4 to 16, so that gradients need less of a slow
+        network; 0: they are not rounded. See `nn.rounding`.
 
     Raises
     ------
@@ -81,6 +85,7 @@ class TrainConfig:
     follow: bool = False
     init_sha256: str = ""
     begun_epochs: int = 0
+    gradient_bits: int = 0
 
     def __post_init__(self) -> None:
         for name, least, most in [
@@ -104,6 +109,8 @@ class TrainConfig:
         for name in ("staleness_lr", "follow"):
             if type(getattr(self, name)) is not bool:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}, expected true or false")
+        if type(self.gradient_bits) is not int or self.gradient_bits not in GRADIENT_BITS:
+            raise ConfigError(f"gradient_bits is {self.gradient_bits!r}, expected 4 to 16, or 0 for no rounding")
         endless = type(self.staleness) is str and self.staleness == ENDLESS
         if not endless and (type(self.staleness) is not int or not 0 <= self.staleness <= 2**31):
             raise ConfigError(f"staleness is {self.staleness!r}, expected a whole number from 0 to {2**31}, or inf")

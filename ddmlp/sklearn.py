@@ -39,7 +39,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
 
     Parameters
     ----------
-    hidden, batch, microbatch, lr, lr_schedule, lr_half, epochs, window, staleness, staleness_lr, delay
+    hidden, batch, microbatch, lr, lr_schedule, lr_half, epochs, window, staleness, staleness_lr, delay, gradient_bits
         As in `TrainConfig`. If `batch` exceeds the number of rows, each step takes all rows.
     workers : int or (min, max)
         Worker processes on Ray, or the fewest and the most; 0: all is computed in this process.
@@ -89,6 +89,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         staleness: int | str = 0,
         staleness_lr: bool = False,
         delay: int = 0,
+        gradient_bits: int = 0,
         workers: int | tuple[int, int] = 0,
         random_state: int | np.random.RandomState | None = 0,
     ) -> None:
@@ -96,6 +97,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         self.lr, self.lr_schedule, self.lr_half = lr, lr_schedule, lr_half
         self.epochs, self.window, self.random_state = epochs, window, random_state
         self.staleness, self.staleness_lr, self.delay, self.workers = staleness, staleness_lr, delay, workers
+        self.gradient_bits = gradient_bits
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Train from the initial weights; returns self.

@@ -32,6 +32,7 @@ def test_simple():
         *[("lr_half", value) for value in (0, 1.5)],
         *[("staleness", value) for value in (-1, 1.5, "infinite", True, None)],
         *[("delay", value) for value in (-1, 65, True)],
+        *[("gradient_bits", value) for value in (-1, 1, 3, 17, 8.0, False, "8", None)],
     ],
 )
 def test_bad_values(name, value):

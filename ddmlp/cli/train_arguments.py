@@ -74,6 +74,8 @@ def _parser() -> Parser:
         ("lr_half", int, "steps after which --lr-schedule inverse has halved the learning rate"),
         ("epochs", int, "passes over the training data"),
         ("seed", int, "seed of the initial weights and of the order of the rows"),
+        ("gradient_bits", int, "for slow networks: round the gradient of each microbatch to this many bits, 4 to 16; "
+                               "0: do not round"),
         ("delay", int, "apply the gradient of version v to version v + DELAY: hides communication behind "
                        "computation; the result is as reproducible as with 0"),
         ("staleness", _staleness, "train asynchronously: apply no gradient that is older than this many versions; inf: "

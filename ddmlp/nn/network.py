@@ -75,6 +75,8 @@ class Network:
         Rows of a microbatch; the last one of a step may have fewer.
     microbatches : int
         The largest number of microbatches of a step or a unit. This is not checked.
+    bits : int
+        Bits that the gradient of each microbatch is rounded to, 4 to 16; 0: it is not rounded. See `rounding`.
 
     Examples
     --------
@@ -84,12 +86,12 @@ class Network:
     array([1, 1])
     """
 
-    def __init__(self, shape: Shape, microbatch: int = 1, microbatches: int = 1) -> None:
+    def __init__(self, shape: Shape, microbatch: int = 1, microbatches: int = 1, bits: int = 0) -> None:
         m, n, o = shape
         padded = -(-o // LANES) * LANES
         rows = max(microbatch, ROWS)
         self._sizes = Sizes(m, n, o, shape.width, padded)
-        self._microbatch = microbatch
+        self._microbatch, self._bits = microbatch, bits
         self._scratch = Scratch(
             row_starts=np.empty(ROWS * -(-m // FULL) + 1, np.intp),
             row_entries=np.empty(ROWS * m + 1, np.uint32),
@@ -187,8 +189,8 @@ class Network:
         stats = Stats(np.empty(count), np.empty(count, np.intp), np.empty(count, np.float32), self._tree)
         addresses, _kept = _addresses(self._sizes, steps.rows, steps.labels)
         done = train_steps(
-            self._sizes, addresses, steps.labels, steps.bounds, self._microbatch, steps.rates, stack, steps.slots,
-            update, self._scratch, gradient, self._spare, stats,
+            self._sizes, addresses, steps.labels, steps.bounds, self._microbatch, self._bits, steps.rates, stack,
+            steps.slots, update, self._scratch, gradient, self._spare, stats,
         )  # fmt: skip
         return stats, done
 

@@ -60,6 +60,29 @@ def gradients(w1: Floats, w2: Floats, x: Floats, t: Floats) -> tuple[Floats, Flo
     return x.T @ d1, y1.T @ d2
 
 
+def rounded(gradient: Floats, bits: int) -> Floats:
+    """Round each row to the multiples of its own unit, as `TrainConfig.gradient_bits` says.
+
+    The unit of a row is the smallest power of two, but at least 2^-126, for which no number of the row is more than
+    2^(bits - 1) - 1 units. A row that is not finite stays as it is. For dE/dW1, a row belongs to an input; dE/dW2 must
+    be given transposed, so that a row belongs to an output.
+
+    >>> rounded(np.array([[7.0, 2.4, -0.5], [0.0, -0.3, 0.1]]), bits=4)
+    array([[ 7.   ,  2.   ,  0.   ],
+           [ 0.   , -0.3125,  0.125]])
+    """
+    result = gradient.copy()
+    for row in result:
+        top = np.abs(row).max()
+        if not 0 < top < np.inf:
+            continue
+        exponent = max(int(np.frexp(top)[1]) - bits, -126)
+        while top > (2.0 ** (bits - 1) - 1) * 2.0**exponent:
+            exponent += 1
+        row[...] = np.rint(row.astype(np.float64) / 2.0**exponent) * 2.0**exponent + 0.0  # -0 becomes +0
+    return result
+
+
 def update(w: Floats, gradient: Floats, rate: float) -> Floats:
     """W + dW, with dW = -rate dE/dW. The rate is alpha / B, because the gradient is the sum over B rows."""
     return w - rate * gradient

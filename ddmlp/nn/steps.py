@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ddmlp.nn.compiled import inlined, kernel, record
 from ddmlp.nn.kernels import ZERO, Scratch, Sizes, forward, microbatch, output_layer, pixel_gradient
 from ddmlp.nn.lanes import fma, load, store
+from ddmlp.nn.rounding import round_rows
 from ddmlp.nn.sparse import ROWS, count_blocks
 from ddmlp.nn.weights import LANES
 
@@ -89,13 +90,29 @@ def descend_sum(source: Any, left: Any, right: Any, rate: Any, target: Any) -> N
     descend(source, left, right, rate, target)
 
 
-@kernel(SIZES, INTS, BYTES, INTS, "intp", FLOATS, FLOATS_2, "intp[:, ::1]", "boolean", SCRATCH, FLOATS, FLOATS_2, STATS)
+@kernel(
+    SIZES,
+    INTS,
+    BYTES,
+    INTS,
+    "intp",
+    "intp",
+    FLOATS,
+    FLOATS_2,
+    "intp[:, ::1]",
+    "boolean",
+    SCRATCH,
+    FLOATS,
+    FLOATS_2,
+    STATS,
+)
 def train_steps(
     sizes: Any,
     addresses: Any,
     labels: Any,
     bounds: Any,
     size: int,
+    bits: int,
     rates: Any,
     weights: Any,
     slots: Any,
@@ -119,6 +136,8 @@ def train_steps(
         The first row of each step, and at the end the number of rows.
     size : int
         Rows of a microbatch.
+    bits : int
+        Bits that the gradient of each microbatch is rounded to; 0: it is not rounded.
     rates : (steps,) float32
         alpha / B of each step.
     weights : (versions, length) float32
@@ -146,7 +165,7 @@ def train_steps(
         first, rows, rate = bounds[step], bounds[step + 1] - bounds[step], rates[step]
         read, source, target = weights[slots[step, 0]], weights[slots[step, 1]], weights[slots[step, 2]]
         count, depth = count_blocks(rows, size), 0
-        alone = update and count == 1
+        alone = update and count == 1 and bits == 0
         stats.mistakes[step], stats.steepest[step] = 0, ZERO
         for index in range(count):
             begin, some = index * size, min(size, rows - index * size)
@@ -159,6 +178,8 @@ def train_steps(
             stats.steepest[step] = max(steepest, stats.steepest[step])
             if not alone:
                 pixel_gradient(sizes, scratch, some, False, rate, node[:inner], node[:inner], True)
+            if bits:
+                round_rows(node, sizes.width, bits)
             depth += 1
             for _ in range(sums_due(index + 1, count, depth, update)):
                 depth -= 1
@@ -174,7 +195,7 @@ def train_steps(
             pixel_gradient(sizes, scratch, rows, True, rate, source[:inner], target[:inner], moved)
             descend(source[inner:], gradient[inner:], gradient[:0], rate, target[inner:])
         else:
-            descend(source, gradient, spare[0], rate, target)
+            descend(source, gradient, spare[0] if count > 1 else gradient[:0], rate, target)
     return len(bounds) - 1
 
 

@@ -43,6 +43,8 @@ class Plan:
         The parameters of `EpochOrder`.
     ended : bool
         Whether the dataset will not grow any more.
+    gradient_bits : int
+        Bits that the gradient of a microbatch is rounded to; 0: it is not rounded.
 
     Examples
     --------
@@ -63,6 +65,7 @@ class Plan:
     block: int
     window: int
     ended: bool = True
+    gradient_bits: int = 0
 
     @cached_property
     def steps_per_epoch(self) -> int:

@@ -17,7 +17,7 @@ from ddmlp.runs.json_text import Positive, Sha256, from_json
 
 # Settings by the version of config.json that introduced them, each with the value that stands for the behaviour of
 # earlier runs. A file of an earlier version lacks the setting, and gets that value. Version 1 has all others.
-ADDED: dict[int, dict[str, Any]] = {2: {"init_sha256": "", "begun_epochs": 0}}
+ADDED: dict[int, dict[str, Any]] = {2: {"init_sha256": "", "begun_epochs": 0}, 3: {"gradient_bits": 0}}
 
 
 class _Frame(msgspec.Struct):

@@ -80,7 +80,9 @@ class Job:
         """The plan of this job on the training data."""
         c = self.config
         kind, ended = (StreamPlan, data.ended) if c.follow else (Plan, True)
-        return kind(data.rows, c.batch, c.microbatch, c.epochs, c.seed, data.batch_rows, c.window, ended)
+        return kind(
+            data.rows, c.batch, c.microbatch, c.epochs, c.seed, data.batch_rows, c.window, ended, c.gradient_bits
+        )
 
     @property
     def test(self) -> Path | None:

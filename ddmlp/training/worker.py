@@ -79,4 +79,4 @@ def network_for(plan: Plan, shape: Shape) -> Network:
     """A network with room for the steps of a plan."""
     rows = min(plan.batch, plan.rows) if plan.ended else plan.batch
     size = min(plan.microbatch, rows)
-    return Network(shape, size, -(-rows // size))
+    return Network(shape, size, -(-rows // size), plan.gradient_bits)

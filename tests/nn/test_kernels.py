@@ -22,7 +22,9 @@ def test_gradient(case):
     weights, rows = Weights(case.shape, case.stack[0]), case.bounds[1]
     before = case.stack.tobytes()
     out, (error, mistakes, steepest) = node(case, weights, 0, rows)
-    expected = slow_kernels.gradient(weights.w1, weights.w2, case.pixels[:rows], case.labels[:rows], case.size)
+    expected = slow_kernels.gradient(
+        weights.w1, weights.w2, case.pixels[:rows], case.labels[:rows], case.size, case.bits
+    )
     assert same(out.w1, expected.w1)
     assert same(out.w2, expected.w2)
     assert (error, mistakes, steepest) == expected[:3]
@@ -58,7 +60,7 @@ def test_steps(case):
 def test_calls(case):
     """Steps in one call equal single steps, also those of a network with other buffers."""
     _, done = train(case, stack := case.stack.copy())
-    other = Network(case.shape, case.size, 300)
+    other = Network(case.shape, case.size, 300, case.bits)
     for network in (case.network, other):
         one_by_one = case.stack.copy()
         made = [train(case, one_by_one, step, step + 1, network)[1] for step in range(min(done + 1, case.count))]

@@ -13,7 +13,7 @@ from ddmlp.runs import origin as module
 from ddmlp.runs.hash_chain import root
 from ddmlp.runs.origin import Origin
 
-NEW = {"init_sha256": "", "begun_epochs": 0}  # introduced by version 2
+NEW = {"init_sha256": "", "begun_epochs": 0, "gradient_bits": 0}  # introduced by later versions
 ORIGIN = Origin(TrainConfig(hidden=7, lr=0.5, seed=2**64 - 1), Path("/some/data"), "a" * 64)
 # A file of ddmlp 0.1.0, which did not write a version, and the root of its run's hash chain.
 FIRST = """{
@@ -66,7 +66,7 @@ def test_simple(path):
 def test_plain_json(path):
     ORIGIN.write(path)
     assert json.loads(path.read_text()) == {
-        "version": 2,
+        "version": 3,
         **ORIGIN.config.as_dict(),
         "data": "/some/data",
         "dataset_sha256": "a" * 64,
@@ -91,32 +91,32 @@ def test_file_of_0_1_0(path):
 
 @pytest.mark.parametrize("name", [name for name in TrainConfig.names() if name not in NEW])
 def test_new_setting(path, name, monkeypatch):
-    """As if version 3 had introduced one of today's settings: an older run gets the value that stands for it."""
+    """As if version 4 had introduced one of today's settings: an older run gets the value that stands for it."""
     path.write_text(FIRST)
     was = json.loads(FIRST)[name]
     edit(path, **{name: None})
     assert f"'{name}'" in refusal(path)
-    monkeypatch.setattr(module, "ADDED", {2: NEW, 3: {name: was}})
+    monkeypatch.setattr(module, "ADDED", {3: NEW, 4: {name: was}})
     found = Origin.read(path)
     assert found.config == FIRST_CONFIG
     config = {key: value for key, value in found.config.as_dict().items() if key != name and key not in NEW}
     assert found.fixed["config"] == config
-    edit(path, version=3, **NEW)
-    assert f"'{name}'" in refusal(path), "a file of version 3 must have it"
+    edit(path, version=4, **NEW)
+    assert f"'{name}'" in refusal(path), "a file of version 4 must have it"
 
 
 def test_new_setting_in_use(path, monkeypatch):
     """Only a run that uses a new setting has another hash."""
-    monkeypatch.setattr(module, "ADDED", {2: NEW, 3: {"delay": 0}, 4: {"seed": 5}})
+    monkeypatch.setattr(module, "ADDED", {3: NEW, 4: {"delay": 0}, 5: {"seed": 5}})
     made = replace(ORIGIN, config=replace(ORIGIN.config, delay=1, seed=5))
     made.write(path)
-    assert json.loads(path.read_bytes())["version"] == 4
+    assert json.loads(path.read_bytes())["version"] == 5
     assert Origin.read(path) == made
     assert ("delay" in made.fixed["config"], "seed" in made.fixed["config"]) == (True, False)
     assert root(made.fixed) != root(replace(made, config=replace(made.config, delay=0)).fixed)
 
 
-@pytest.mark.parametrize("members", [{"version": 3}, {"momentum": 0.9}, {"version": 9, "momentum": 0.9, "delay": None}])
+@pytest.mark.parametrize("members", [{"version": 4}, {"momentum": 0.9}, {"version": 9, "momentum": 0.9, "delay": None}])
 def test_newer_file(path, members):
     ORIGIN.write(path)
     edit(path, **members)

@@ -40,9 +40,15 @@ def test_weights_are_fits(digits, tmp_path: Path):
     X, y = digits
     names = np.array(["nine", "one", "two"])[y % 3]  # sorted: the numbers of the classes
     pixels = np.rint(X / 16 * 255).astype(np.uint8).reshape(-1, 8, 8)
-    found = classifier(random_state=7, delay=1, lr_schedule="inverse", lr_half=9).fit(X, names)
+    found = classifier(random_state=7, delay=1, lr_schedule="inverse", lr_half=9, gradient_bits=5).fit(X, names)
     assert found.classes_.tolist() == ["nine", "one", "two"]
-    settings: dict[str, Any] = SETTINGS | {"seed": 7, "delay": 1, "lr_schedule": "inverse", "lr_half": 9}
+    settings: dict[str, Any] = SETTINGS | {
+        "seed": 7,
+        "delay": 1,
+        "lr_schedule": "inverse",
+        "lr_half": 9,
+        "gradient_bits": 5,
+    }
     expected = ddmlp.fit((pixels, y % 3), run=tmp_path / "run", progress=False, **settings)
     assert found.weights_sha256_ == expected.weights_sha256
     assert found.predict(X).tolist() == found.classes_[expected.model.predict(pixels)].tolist()

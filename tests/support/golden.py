@@ -38,6 +38,10 @@ LOCAL = {
             *["--lr-schedule", "inverse", "--lr-half", "50"],
         ],
     ),
+    "rounded": (
+        "sample",
+        ["--batch", "200", "--microbatch", "50", "--hidden", "70", "--epochs", "1", "--gradient-bits", "6"],
+    ),
     "workers": ("sample", ["--batch", "96", "--microbatch", "16", "--hidden", "30", "--epochs", "2"]),  # with 3, too
     "follow": ("stream", ["--follow", "--batch", "150", "--microbatch", "32", "--hidden", "20"]),
 }
@@ -51,6 +55,7 @@ GOLDEN = {
     "one-hidden": "09df42d67465f18c51122c23a349198b7eeac54fe38c9aa3a8be05c860e35f15",
     "dense": "15e64409e489f43df622873160367b86d9250ccbed19c0e8699d444cf6c7fd8e",
     "odd": "60334e813fc56329f9b168cb99fafca5b78375ea4928cf7c54b97ab7c2c7a25e",
+    "rounded": "f99b3fba491d0698e95d11d4eb11dec37ccdf1407082b9b803bb137fab0c9e94",
     "workers": "f6185c8bd1b83812f6eabec4aef1f6e2efa9cb7989697fa672dad9d66a0df38c",
     "follow": "8a1898f120638f0b6173e5b45850515ee55fe9a506c45d966557f8f4f2e746c3",
 }

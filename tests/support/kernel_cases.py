@@ -41,18 +41,20 @@ def cases(draw):
     bounds = np.cumsum([0, *draw(st.lists(counts, min_size=1, max_size=3), label="rows")])
     size = draw(st.sampled_from([1, 2, 50, 128, 129, 300]), label="microbatch")
     size = max(size, 1 + np.diff(bounds).max() // 20)  # limits the time of the slow kernels
+    bits = draw(st.sampled_from([0, 0, 0, 4, 7, 16]), label="bits")
     kind = draw(st.sampled_from([*KINDS, "mixed"]), label="weights")
     density = draw(st.sampled_from([0, 0.02, 0.2, 0.5, 1]), label="density")
     generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1), label="seed"))
     weights = [draw_weights(shape, kind, generator) for _ in range(3)]
     pixels = draw_pixels(bounds[-1], shape.inputs, density, generator)
     labels = generator.integers(0, shape.outputs, bounds[-1], dtype=np.uint8)
-    return build(shape, int(size), weights, pixels, labels, bounds, generator)
+    return build(shape, int(size), weights, pixels, labels, bounds, generator, bits)
 
 
-def build(shape, size, weights, pixels, labels, bounds, draw):
+def build(shape, size, weights, pixels, labels, bounds, draw, bits=0):
     guards = Guards()
-    network = guarded(Network(shape, size, max(-(-int(rows) // size) for rows in np.diff(bounds))), guards)
+    most = max(-(-int(rows) // size) for rows in np.diff(bounds))
+    network = guarded(Network(shape, size, most, bits), guards)
     # Fill all of its buffers with values of other rows.
     earlier = min(300, size)
     network.gradient(
@@ -60,7 +62,7 @@ def build(shape, size, weights, pixels, labels, bounds, draw):
         draw.integers(0, shape.outputs, earlier, dtype=np.uint8), Weights(shape),
     )  # fmt: skip
     return SimpleNamespace(
-        shape=shape, size=size, network=network, guards=guards, bounds=bounds, count=len(bounds) - 1,
+        shape=shape, size=size, bits=bits, network=network, guards=guards, bounds=bounds, count=len(bounds) - 1,
         pixels=guards.copy(pixels), labels=guards.copy(labels),
         stack=guards.copy(np.array([version.flat for version in weights])),
         slots=draw.integers(0, 3, (len(bounds) - 1, 3)), rates=(1 / np.diff(bounds)).astype(F),
@@ -97,7 +99,7 @@ def slow_steps(case, stack):
         read, source, target = case.slots[step]
         rows = slice(*case.bounds[step : step + 2])
         each = slow_kernels.gradient(
-            versions[read].w1, versions[read].w2, case.pixels[rows], case.labels[rows], case.size
+            versions[read].w1, versions[read].w2, case.pixels[rows], case.labels[rows], case.size, case.bits
         )
         count = rows.stop - rows.start
         made = slow_kernels.step(versions[source].w1, versions[source].w2, each, count, case.rates[step])

@@ -46,9 +46,10 @@ def steep() -> Weights:
     return weights
 
 
-def job_of(batch: int, microbatch: int, delay: int = 0, follow: bool = False) -> Job:
+def job_of(batch: int, microbatch: int, delay: int = 0, follow: bool = False, bits: int = 0) -> Job:
     rest = {"epochs": 1, "lr_schedule": "constant"} if follow else {"epochs": 2}
-    config = TrainConfig(hidden=3, batch=batch, microbatch=microbatch, delay=delay, follow=follow, **rest)
+    rest |= {"delay": delay, "gradient_bits": bits}
+    config = TrainConfig(hidden=3, batch=batch, microbatch=microbatch, follow=follow, **rest)
     return Job(config, Path(), Path(), workers=0, checkpoint_every=10**9)
 
 

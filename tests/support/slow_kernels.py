@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ddmlp.nn import elementary
+from ddmlp.nn import elementary, reference
 from ddmlp.nn.elementary import LN_2, LN_2_REST, LOG2_E, P0, P1, P2, P3, P4, ROUND
 
 F = np.float32
@@ -132,17 +132,21 @@ def microbatch(w1, w2, pixels, labels):
 
 
 @np.errstate(all="ignore")
-def gradient(w1, w2, pixels, labels, size):
-    """Return the gradient of microbatches of `size` rows, added along the reduction tree.
+def gradient(w1, w2, pixels, labels, size, bits=0):
+    """Return the gradient of microbatches of `size` rows, each rounded to `bits`, added along the reduction tree.
 
     The left subtree has the largest power of two of microbatches that is less than their number.
     """
     count = -(-len(labels) // size)
     if count == 1:
-        return microbatch(w1, w2, pixels, labels)
+        found = microbatch(w1, w2, pixels, labels)
+        if bits:
+            w1, w2 = reference.rounded(found.w1, bits), reference.rounded(found.w2.T, bits).T
+            found = found._replace(w1=w1, w2=w2)
+        return found
     left = size << (count - 1).bit_length() - 1
-    one = gradient(w1, w2, pixels[:left], labels[:left], size)
-    other = gradient(w1, w2, pixels[left:], labels[left:], size)
+    one = gradient(w1, w2, pixels[:left], labels[:left], size, bits)
+    other = gradient(w1, w2, pixels[left:], labels[left:], size, bits)
     steepest = max(one.steepest, other.steepest)
     return Gradient(
         one.error + other.error, one.mistakes + other.mistakes, steepest, one.w1 + other.w1, one.w2 + other.w2

@@ -63,6 +63,17 @@ def test_simple(dataset: Dataset, batch: int, microbatch: int, delay: int, follo
     assert stretches.advance(plan, plan.steps) == []
 
 
+@pytest.mark.parametrize(("batch", "microbatch"), [(64, 64), (64, 32), (250, 7)])
+def test_rounded(dataset: Dataset, batch: int, microbatch: int):
+    """Rounded gradients change the weights, but they are the same with workers."""
+    job = job_of(batch, microbatch, bits=5)
+    plan = job.plan(dataset.manifest)
+    alone, worked, plain = local(job, dataset), looped(job, dataset), local(job_of(batch, microbatch), dataset)
+    assert all_made(alone, plan) == all_made(worked, plan)
+    all_made(plain, job_of(batch, microbatch).plan(dataset.manifest))
+    assert hashes(alone) == hashes(worked) != hashes(plain)
+
+
 @pytest.mark.parametrize(("batch", "counts"), [(1, [310]), (64, [4, 1]), (250, [1, 1])])
 def test_steps_of_a_call(dataset: Dataset, batch: int, counts: list[int]):
     job = job_of(batch, batch)
