@@ -20,7 +20,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # All tests that need Ray share one, and so one of the two processes.
 PYTEST := $(BIN)/python -m pytest -n 2
 
-.PHONY: help train test test-all test-rest portability bench bench-test chaos image simulate simulate-test fuzz fuzz-test check docs lock format clean
+.PHONY: help train test test-all test-rest portability bench bench-test scaling chaos image simulate simulate-test fuzz fuzz-test check docs lock format clean
 
 ## List the targets.
 help:
@@ -78,6 +78,11 @@ fuzz-test: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-bench
 	@$(BIN)/python tools/train_mnist.py --only-data --data "$(DATA)" $(if $(MNIST),--mnist "$(MNIST)")
 	$(BIN)/python tools/bench.py $(DATA) $(if $(MNIST),--mnist "$(MNIST)") $(BENCH)
+
+## Measure 8 to 32 workers on hosts in network namespaces; docs/scaling.md is its output. It takes 5 minutes, and needs root.
+scaling: $(VENV)/.installed-dev
+	@$(BIN)/python tools/train_mnist.py --only-data --data "$(DATA)" $(if $(MNIST),--mnist "$(MNIST)")
+	$(BIN)/python -m tools.benchmarks.scaling --measure "$(DATA)"
 
 ## Check formatting, lint, types, the direction of imports, and spelling.
 check: $(VENV)/.installed-dev

@@ -12,7 +12,7 @@ from tools.benchmarks.enlarged_mnist import enlarge
 from tools.benchmarks.peers.baseline import Rows
 from tools.benchmarks.record import Entry, Record
 
-MODEL = CostModel(Terms(2e-4, 1e-6, 5e-11, 8e-10, 5e-5), error=0.0)
+MODEL = CostModel(Terms(2e-4, 1e-6, 5e-11, 8e-10, 5e-5, 8e-10), error=0.0)
 GROWTH = Entry({"cores": 2}, 3, {})
 for point in growth.sweep():
     case, name = point.names

@@ -6,7 +6,7 @@ import pytest
 from tools.benchmarks import cost_model
 from tools.benchmarks.cost_model import CostModel, Step, Terms, forecast
 
-COSTS = Terms(steps=2e-4, rows=1e-6, products=5e-11, passes=8e-10, messages=5e-5)
+COSTS = Terms(steps=2e-4, rows=1e-6, products=5e-11, passes=8e-10, messages=5e-5, arrays=8e-10)
 MODEL = CostModel(COSTS, error=0.0)
 STEP = Step(rows=1024, microbatch=128, weights=794 * 300, workers=16)
 SWEEP = [
@@ -23,14 +23,16 @@ def speeds(servers=1, workers=(1, 4, 16, 64, 256)):
 
 def test_work():
     # By hand: 8 microbatches, 4 on each of 2 cores; a core writes 4 gradients, then 1 is added and the sum is applied.
-    assert Step(1000, 128, 10, workers=2).on_cores(2) == (1, 512, 5120, 60, 2)
+    assert Step(1000, 128, 10, workers=2).on_cores(2) == (1, 512, 5120, 60, 2, 0)
     # One process does all of the work, without messages.
-    assert Step(1000, 128, 10, workers=0).on_cores(2) == (1, 1000, 10_000, 90, 0)
+    assert Step(1000, 128, 10, workers=0).on_cores(2) == (1, 1000, 10_000, 90, 0, 0)
     # More workers than cores add messages; more workers than microbatches change nothing.
-    assert Step(1000, 128, 10, workers=4).on_cores(2) == (1, 512, 5120, 80, 4)
-    assert Step(200, 128, 10, workers=4).on_cores(8) == (1, 128, 1280, 30, 2)
-    # On a cluster, each of 2 servers adds its half of 4 gradients.
-    assert Step(1000, 128, 10, workers=4).on_machines(2) == (1, 250, 2500, 40, 4)
+    assert Step(1000, 128, 10, workers=4).on_cores(2) == (1, 512, 5120, 80, 4, 0)
+    assert Step(200, 128, 10, workers=4).on_cores(8) == (1, 128, 1280, 30, 2, 0)
+    # On a cluster, each worker writes 2 gradients, and each of 2 servers adds its half of 4 gradients.
+    assert Step(1000, 128, 10, workers=4).on_machines(2) == (1, 250, 2500, 20, 4, 20)
+    # If the workers share 2 machines, one addition is made there, and the servers have 2 gradients.
+    assert Step(1000, 128, 10, workers=4, nodes=2).on_machines(2) == (1, 250, 2500, 30, 2, 10)
     assert Step(1000, 128, 10, workers=4).on_machines(8).messages == 8
 
 
@@ -64,12 +66,18 @@ def test_fit_without_messages():
 def test_busiest_link(monkeypatch):
     found = STEP.exchange_seconds(1)
     monkeypatch.setattr(cost_model, "LATENCY", 0.0)
-    seconds = 4 * STEP.weights / 1.25e9  # per array
+    seconds = cost_model.HEADERS * 4 * STEP.weights / 1.25e9  # per array
     assert STEP._replace(workers=1).exchange_seconds(1) == pytest.approx(2 * seconds)
     assert STEP.exchange_seconds(1) == pytest.approx(2 * 16 * seconds)
     assert STEP.exchange_seconds(4) == pytest.approx(2 * 4 * seconds)
     assert STEP.exchange_seconds(64) == pytest.approx(2 * seconds)
     assert found == pytest.approx(STEP.exchange_seconds(1) + 1e-4)
+    # Four machines with four workers each, and gradients of two bytes for a weight.
+    fewer = STEP._replace(nodes=4, answered=2.0)
+    assert fewer.exchange_seconds(1) == pytest.approx(4 * 1.5 * seconds)
+    # The gradients are added while others arrive, unless that takes longer.
+    assert fewer.exchange_seconds(1, adding=1.9 * seconds) == fewer.exchange_seconds(1)
+    assert fewer.exchange_seconds(1, adding=3 * seconds) == pytest.approx(4 * seconds + 3 * seconds)
 
 
 @pytest.mark.parametrize(("constant", "values"), [("BANDWIDTH", (1e8, 1e9, 1e10)), ("LATENCY", (1e-3, 1e-4, 1e-5))])

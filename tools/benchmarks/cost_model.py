@@ -1,6 +1,6 @@
 """A model of a step's duration (arithmetic, messages, reduction), fitted to measurements, and a forecast for clusters.
 
-The duration is the sum of five terms. Each is an amount of work on the step's critical path, times the cost of one unit
+The duration is the sum of six terms. Each is an amount of work on the step's critical path, times the cost of one unit
 of it. The amounts follow from the step; the costs belong to the machine, and are fitted. p is the number of weights,
 (m + o) n.
 """
@@ -14,6 +14,7 @@ import numpy as np
 # The network of the forecast: 10 Gbit/s, and a round trip of 0.1 ms, typical of one data centre.
 BANDWIDTH = 1.25e9  # bytes per second and direction of a machine's link
 LATENCY = 50e-6  # seconds until a message arrives
+HEADERS = 1514 / 1448  # bytes on the link for a byte that is sent by TCP: full Ethernet frames, with timestamps
 BATCHES, SERVERS, WORKERS = (1024, 16_384, 131_072), (1, 4, 16), (16, 64, 256)
 MICROBATCH, WEIGHTS = 128, 794 * 300
 
@@ -26,18 +27,34 @@ class Terms(NamedTuple):
     products: float  # rows times p, for the matrix products
     passes: float  # passes over the weights times p: writing, adding and applying gradients
     messages: float  # units sent and answered
+    arrays: float  # gradients received from other machines times p: copied, checked and added, with the weights sent
 
 
 class Step(NamedTuple):
-    """A step: a global batch of `rows` rows in microbatches of at most `microbatch` rows, for a network of p `weights`.
+    """A step of a network of p `weights`.
 
-    `workers` processes compute it; if 0, the process that applies the step does.
+    Parameters
+    ----------
+    rows, microbatch : int
+        The rows of the global batch, and at most of a microbatch.
+    weights : int
+        p.
+    workers : int
+        The processes that compute it; if 0, the process that applies the step does.
+    nodes : int
+        The machines that they are on, if not one each. The weights are sent to each machine once, and each sends one
+        gradient, the sum of those of its workers, if `transport` has a relay there.
+    sent, answered : float
+        Bytes for each of the weights, and of the gradient.
     """
 
     rows: int
     microbatch: int
     weights: int
     workers: int
+    nodes: int = 0
+    sent: float = 4.0
+    answered: float = 4.0
 
     def on_cores(self, cores: int) -> Terms:
         """Return the work if all processes share one machine."""
@@ -47,29 +64,34 @@ class Step(NamedTuple):
         return self._work(min(self.rows, most * self.microbatch), max(1, answers), answers)
 
     def on_machines(self, servers: int) -> Terms:
-        """Return the work if each worker and each server has its own machine.
+        """Return the work if each worker has a core, and each server a machine.
 
         Each server owns a slice of the weights. The servers add and apply in parallel, and exchange messages with
-        every worker.
+        every node. On a node, the gradients of its workers are added first.
         """
-        rows = -(-self.rows // self.workers)
-        return self._work(rows, self.workers / servers, max(self.workers, servers))
+        nodes = self.nodes or self.workers
+        rows, beside = -(-self.rows // self.workers), -(-self.workers // nodes)
+        work = self._work(rows, beside - 1, max(nodes, servers))
+        return work._replace(arrays=nodes / servers * self.weights)
 
-    def exchange_seconds(self, servers: int, bandwidth: float | None = None) -> float:
-        """Return the seconds to send the weights (float32) to every worker, and to receive a gradient from each.
+    def exchange_seconds(self, servers: int, bandwidth: float | None = None, adding: float = 0.0) -> float:
+        """Return the seconds to send the weights to every node, to receive a gradient from each, and to add them.
 
-        A worker's link carries every slice once; a server's link carries its slice once per worker. The busier link
-        determines the result. With several servers, a worker waits for three round trips: the unit and its answer are
-        the coordinator's; the weights have to be asked for, and the servers confirm the gradient.
+        A node's link carries every slice once; a server's link carries its slice once per node. The busier link
+        determines the result. A server adds gradients while others arrive: `adding` seconds in all. With several
+        servers, a worker waits for three round trips: the unit and its answer are the coordinator's; the weights have
+        to be asked for, and the servers confirm the gradient.
         """
-        arrays = max(self.workers / servers, 1.0)
-        return 2 * ((1 if servers == 1 else 3) * LATENCY + arrays * 4 * self.weights / (bandwidth or BANDWIDTH))
+        arrays = max((self.nodes or self.workers) / servers, 1.0)
+        array = HEADERS * self.weights / (bandwidth or BANDWIDTH)
+        round_trips = 2 * LATENCY * (1 if servers == 1 else 3)
+        return round_trips + arrays * array * self.sent + max(arrays * array * self.answered, adding)
 
     def _work(self, rows: int, answers: float, messages: int) -> Terms:
-        """Return the work if the busiest core has `rows` rows and the busiest server adds `answers` gradients."""
+        """Return the work if the busiest core has `rows` rows, and `answers` gradients are added or applied."""
         # Each microbatch's gradient is written, each answer but the first is added, and the sum is applied.
         passes = -(-rows // self.microbatch) + answers
-        return Terms(1, rows, rows * self.weights, passes * self.weights, messages)
+        return Terms(1, rows, rows * self.weights, passes * self.weights, messages, 0)
 
 
 @dataclass(frozen=True)
@@ -94,17 +116,22 @@ class CostModel:
                 costs[left] = found / scales[left]
                 break
             left = np.delete(left, found.argmin())
-        return cls(Terms(*costs.tolist()), float(np.abs(amounts @ costs - 1).mean()))
+        found = Terms(*costs.tolist())
+        if not scales[-1]:  # nothing came from another machine
+            found = found._replace(arrays=found.passes)
+        return cls(found, float(np.abs(amounts @ costs - 1).mean()))
 
     def seconds(self, work: Terms) -> float:
         return sum(amount * cost for amount, cost in zip(work, self.costs, strict=True))
 
     def cluster_seconds(self, step: Step, servers: int, bandwidth: float | None = None) -> float:
-        """Return the seconds of a step on a cluster. Only the two directions of a link overlap.
+        """Return the seconds of a step on a cluster.
 
         bandwidth: bytes per second and direction of a machine's link, if not BANDWIDTH.
         """
-        return self.seconds(step.on_machines(servers)) + step.exchange_seconds(servers, bandwidth)
+        work = step.on_machines(servers)
+        adding = work.arrays * self.costs.arrays
+        return self.seconds(work._replace(arrays=0)) + step.exchange_seconds(servers, bandwidth, adding)
 
     def best_workers(self, step: Step, servers: int, bandwidth: float | None = None) -> int:
         """Return the number of workers, up to one per row, for which the step is fastest."""

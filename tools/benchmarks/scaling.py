@@ -1,50 +1,189 @@
-"""The tables of docs/scaling.md: python -m tools.benchmarks.scaling"""
+"""The page docs/scaling.md, from docs/scaling.json: python -m tools.benchmarks.scaling [--measure DATA]
 
-from ddmlp.nn.weights import Shape
-from tools.benchmarks.cost_model import CostModel, Step, Terms
+With --measure, everything is measured first, which takes about five minutes and needs root.
+"""
 
-# Of one core, measured as processor time while other programs ran; `passes` has the copies to and from the network.
-MODEL = CostModel(Terms(steps=1e-4, rows=0.0, products=2.5e-11, passes=2e-9, messages=2e-5), error=0.0)
-HIDDEN, WORKERS, SERVERS = (400, 4_000, 40_000), (1, 8, 32), (1, 2, 4)
-LINKS = {"10 Gbit/s": 1.25e9, "1 Gbit/s": 1.25e8}  # bytes per second and direction
-ROWS, MICROBATCH, MANY = 16_384, 128, 32
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+import jinja2
+import msgspec
+
+from ddmlp.cli.terminal import Parser, command
+from ddmlp.data import manifest
+from ddmlp.errors import ConfigError
+from ddmlp.files import write_whole
+from tools.benchmarks import shaped_network
+from tools.benchmarks.cost_model import Step
+from tools.benchmarks.scaling_measurement import (
+    HIDDEN,
+    LINKS,
+    MICROBATCH,
+    RATE,
+    ROWS,
+    SERVERS,
+    STEPS,
+    TRAINING,
+    WORKERS,
+    Measurement,
+    forecast_seconds,
+    measure,
+    slow_motion,
+    step_of,
+)
+
+PAGE, RECORD, TEMPLATE = "scaling.md", "scaling.json", "scaling.md.j2"
+MANY, MOST, MACHINES = 32, 128, (32, 8, 4)
+BATCHES = (1_024, 16_384, 131_072)
 MEGABYTE = 1e6
 
+Table = list[list[str]]  # with a header row
 
-def traffic() -> list[list[str]]:
-    """Return a table with a header row: bytes of a step in each direction, on a worker's link and on a server's."""
+
+class Forecast:
+    """What the cost model expects, and beside it what was measured."""
+
+    def __init__(self, measurement: Measurement) -> None:
+        self.measurement, self.model = measurement, measurement.model
+
+    def gain(self, step: Step, link: str, servers: int) -> float:
+        """The speed-up over one process."""
+        return self.alone(step) / self.model.cluster_seconds(step, servers, LINKS[link])
+
+    def best(self, step: Step, link: str, servers: int) -> tuple[int, float]:
+        """The number of workers with which a step is fastest, and its speed-up."""
+        gains = {workers: self.gain(step._replace(workers=workers), link, servers) for workers in range(1, MOST + 1)}
+        return max(gains.items(), key=lambda each: each[1])
+
+    def alone(self, step: Step) -> float:
+        """The seconds of one process for a step."""
+        return self.model.seconds(step._replace(workers=0).on_cores(1))
+
+    def speeds(self) -> Table:
+        """Rows/s, and the speed-up."""
+        workers = (1, *WORKERS)
+        heads = [f"{number} worker{'s' * (number > 1)}" for number in workers]
+        table = [["link", "hidden units", "servers", *heads]]
+        for link in LINKS:
+            for hidden in HIDDEN:
+                for servers in SERVERS:
+                    gains = [self.gain(step_of(hidden, number), link, servers) for number in workers]
+                    alone = ROWS / self.alone(step_of(hidden))
+                    cells = [f"{gain * alone:,.0f} ({gain:.1f})" for gain in gains]
+                    table.append([link, f"{hidden:,}", str(servers), *cells])
+        return table
+
+    def fastest(self) -> Table:
+        """The number of workers with which a step is fastest, and its speed-up."""
+        heads = [f"{servers} server{'s' * (servers > 1)}" for servers in SERVERS]
+        table = [["link", "rows of a step", "hidden units", *heads]]
+        for link in LINKS:
+            for rows in BATCHES:
+                for hidden in HIDDEN:
+                    step = step_of(hidden)._replace(rows=rows)
+                    found = [self.best(step, link, servers) for servers in SERVERS]
+                    cells = [f"{best} ({gain:.1f})" if gain > 1 else "none" for best, gain in found]
+                    table.append([link, f"{rows:,}", f"{hidden:,}", *cells])
+        return table
+
+    def machines(self) -> Table:
+        """The speed-up of workers that share machines, with one server."""
+        heads = [f"{number} machines" for number in MACHINES]
+        table = [["link", "bytes of a gradient's number", *heads]]
+        for link in LINKS:
+            for answered in (4, 2, 1):
+                step = step_of(HIDDEN[0], MANY)._replace(answered=float(answered))
+                gains = [self.gain(step._replace(nodes=number), link, 1) for number in MACHINES]
+                table.append([link, str(answered), *(f"{gain:.1f}" for gain in gains)])
+        return table
+
+    def measured(self) -> Table:
+        """Rows/s as expected and as measured, and the ratio of the two."""
+        heads = [word for number in WORKERS for word in (f"{number} workers", "measured", "ratio")]
+        table = [["link", "servers", *heads]]
+        for link in LINKS:
+            for servers in SERVERS:
+                cells = []
+                for workers in WORKERS:
+                    seconds = forecast_seconds(self.model, link, workers, servers)
+                    ratio = self.ratio(link, workers, servers)
+                    cells += [f"{ROWS / seconds:,.0f}", f"{ROWS / seconds * ratio:,.0f}", f"{ratio:.2f}"]
+                table.append([link, str(servers), *cells])
+        return table
+
+    def ratio(self, link: str, workers: int, servers: int) -> float:
+        """The measured speed, by the median step, divided by the expected one."""
+        expected = forecast_seconds(self.model, link, workers, servers)
+        key = link, workers, servers
+        (cell,) = (each for each in self.measurement.cells if (each.link, each.workers, each.servers) == key)
+        return expected / statistics.median(cell.seconds)
+
+    @property
+    def ratios(self) -> list[float]:
+        return [self.ratio(cell.link, cell.workers, cell.servers) for cell in self.measurement.cells]
+
+
+def traffic() -> Table:
+    """Bytes of a step in each direction, on a worker's link and on a server's."""
     heads = [f"a server's link, {servers} server{'s' * (servers > 1)}" for servers in SERVERS]
     table = [["hidden units", "a worker's link", *heads]]
     for hidden in HIDDEN:
-        size = 4 * Shape(784, hidden, 10).size / MEGABYTE
+        size = 4 * step_of(hidden).weights / MEGABYTE
         table.append([f"{hidden:,}", *(f"{amount:,.1f} MB" for amount in (size, *(MANY * size / k for k in SERVERS)))])
     return table
 
 
-def speeds() -> list[list[str]]:
-    """Return a table with a header row: rows/s, and the speed-up over one process."""
-    heads = [f"{workers} worker{'s' * (workers > 1)}" for workers in WORKERS]
-    table = [["link", "hidden units", "servers", *heads, "fastest"]]
-    for link, bandwidth in LINKS.items():
-        for hidden in HIDDEN:
-            step = Step(ROWS, MICROBATCH, 794 * hidden, 0)
-            alone = MODEL.seconds(step.on_cores(1))
-            for servers in SERVERS:
-                best = MODEL.best_workers(step, servers, bandwidth)
-                seconds = [
-                    MODEL.cluster_seconds(step._replace(workers=workers), servers, bandwidth)
-                    for workers in (*WORKERS, best)
-                ]
-                cells = [f"{ROWS / each:,.0f} ({alone / each:.1f})" for each in seconds[:-1]]
-                table.append([link, f"{hidden:,}", str(servers), *cells, f"{best} ({alone / seconds[-1]:.1f})"])
-    return table
-
-
-def markdown(table: list[list[str]]) -> str:
-    """Return a table as Markdown."""
+def markdown(table: Table) -> str:
+    """A table as Markdown."""
     rows = [" | ".join(row) for row in (table[0], ["---"] * len(table[0]), *table[1:])]
     return "\n".join(f"| {row} |" for row in rows)
 
 
+def page(measurement: Measurement) -> str:
+    """The text of the page."""
+    templates = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    templates.filters["markdown"] = markdown
+    return templates.get_template(TEMPLATE).render(
+        forecast=Forecast(measurement),
+        traffic=traffic(),
+        step_of=step_of,
+        slow_motion=slow_motion,
+        links=LINKS,
+        played=TRAINING,
+        megabits=RATE / 125_000,
+        rows=ROWS,
+        microbatch=MICROBATCH,
+        steps=STEPS,
+        many=MANY,
+        queue_seconds=shaped_network.QUEUE_SECONDS,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; raises ConfigError for invalid flags, and if this machine permits no measurement."""
+    parser = Parser(description=f"Write {PAGE} from {RECORD}.")
+    add = parser.add_argument
+    add("--measure", type=Path, metavar="DATA", help=f"measure first, with the dataset DATA/train, and write {RECORD}")
+    add("--out", type=Path, default=Path("docs"), metavar="FOLDER", help="folder of both (default: %(default)s)")
+    args = parser.parse_args(arguments)
+    if args.measure is not None:
+        if reason := shaped_network.why_not():
+            raise ConfigError(f"nothing can be measured here: {reason}")
+        if not (args.measure / "train" / manifest.NAME).exists():
+            raise ConfigError(f"{args.measure} has no dataset train/; expected a folder written by tools/idx2arrow.py")
+        found = measure(args.measure.resolve())
+        write_whole(args.out / RECORD, msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
+    record = msgspec.json.decode((args.out / RECORD).read_bytes(), type=Measurement)
+    write_whole(args.out / PAGE, page(record))
+    print(args.out / PAGE)
+
+
 if __name__ == "__main__":
-    print(markdown(traffic()), markdown(speeds()), sep="\n\n")
+    command(main)
