@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from ddmlp.cli.terminal import bar
@@ -20,7 +21,10 @@ from ddmlp.ray_backend.cluster import Cluster, connect
 from ddmlp.runs.run import Run
 from ddmlp.training.setup import build_trainer
 from tests.chaos.endurance import lag, server, soak
+from tests.chaos.goodput import goodput
 from tests.chaos.hosts import hosts
+from tests.chaos.many import many
+from tests.chaos.page import HEAD, Page, line, summary
 from tests.support.faults import ANY, SLICE, Fault, faulty_on_ray, fired, timeouts_for
 from tests.support.runs import CONFIG, Row, begin, job, train, verified
 from tools import sample_mnist
@@ -53,22 +57,7 @@ SERVERS = 2
 MODES = {"--delay 2": {"delay": 2}, "--staleness 3": {"staleness": 3}, "--staleness inf": {"staleness": "inf"}}
 MODE_WORKERS, MODE_STEPS = (3,), {13, 20, 26, 54}
 
-HEAD = "| what | when | workers | fired | as promised |\n| --- | --- | --- | --- | --- |"
-PAGE = """# What `make chaos` has shown
-
-Written by it. Runs of 54 steps, or of some minutes, on 4,000 real digits; real processes, real signals. "As promised":
-the weights are those of an undisturbed run in one process, by their SHA-256; in the long runs, and in other modes, at
-every checkpoint, by `python -m ddmlp.verify`, which replays an asynchronous run in the order of its updates. "Fired":
-in how many of the runs the fault has really struck; for a cut between hosts, whether packets met it. What is promised
-is in [guarantees.md](guarantees.md).
-
-{summary}
-
-## Each moment
-
-{table}
-"""
-
+PARTS = ("matrix", "modes", "servers", "server", "lag", "soak", "many", "hosts", "goodput")
 
 Found = tuple[str, str, list[Path], int]  # what and when in words, the runs, and in how many of them the fault fired
 
@@ -144,34 +133,23 @@ def listed(workers: Sequence[int]) -> str:
     return ", ".join(map(str, workers))
 
 
-def line(row: Row) -> str:
-    *cells, fine = row
-    return f"| {' | '.join(cells)} | {'yes' if fine else '**NO**'} |"
-
-
-def summary(rows: Sequence[Row]) -> str:
-    """A line for each fault; one that was tried at several moments says in how many runs it fired."""
-    lines = ["| what | when | fired | as promised |", "| --- | --- | --- | --- |"]
-    for what, same in itertools.groupby(rows, key=lambda row: row[0]):
-        _, whens, workers, hits, fine = zip(*same, strict=True)
-        if len(whens) == 1:
-            when, fired_in = whens[0], hits[0]
-        else:
-            counts = [tuple(map(int, hit.split(" of "))) for hit in hits]
-            when = f"{len(whens)} moments, with {workers[0]} workers"
-            fired_in = f"{sum(hit for hit, _ in counts)} of {sum(runs for _, runs in counts)} runs"
-        lines.append(f"| {what} | {when} | {fired_in} | {'yes' if all(fine) else '**NO**'} |")
-    return "\n".join(lines)
+def on_ray(part: Callable[[Cluster], Iterator[Row]]) -> Iterator[Row]:
+    """A part of it, on a Ray of its own."""
+    cluster = connect(choose("local"))
+    try:
+        yield from part(cluster)
+    finally:
+        cluster.leave()
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument(
-        "parts", nargs="*", metavar="matrix|modes|servers|server|lag|soak|hosts", help="what to do (default: all)"
-    )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write a page with the tables, too")
+    parser.add_argument("parts", nargs="*", metavar="|".join(PARTS), help="what to do (default: all)")
+    parser.add_argument("--out", type=Path, metavar="PAGE", help="also write the tables into this page, instead of "
+                        "those of the same parts")  # fmt: skip
     parser.add_argument("--minutes", type=float, default=10.0, help="of the soak; half for a worker that lags, in "
                         "each mode (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--faults", type=int, default=1_200, help="of the run with many (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the random moments (default: %(default)s)")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -181,28 +159,29 @@ def main() -> int:
         train_pair, test_pair = find_pairs(folder / "sample")
         data = folder / "data"
         convert({data / "train": train_pair, data / "test": test_pair}, shard_rows=1_500)
-        cluster = connect(choose("local"))
         parts: dict[str, Callable[[], Iterable[Row]]] = {
-            "matrix": lambda: matrix(cluster, data, folder),
-            "modes": lambda: modes(cluster, data, folder),
-            "servers": lambda: servers(cluster, data, folder),
-            "server": lambda: server(cluster, data, folder, args.seed),
-            "lag": lambda: lag(cluster, data, folder, args.minutes * 30),
-            "soak": lambda: soak(cluster, data, folder, args.minutes * 60, args.seed),
+            "matrix": lambda: on_ray(partial(matrix, data=data, folder=folder)),
+            "modes": lambda: on_ray(partial(modes, data=data, folder=folder)),
+            "servers": lambda: on_ray(partial(servers, data=data, folder=folder)),
+            "server": lambda: on_ray(partial(server, data=data, folder=folder, seed=args.seed)),
+            "lag": lambda: on_ray(partial(lag, data=data, folder=folder, seconds=args.minutes * 30)),
+            "soak": lambda: on_ray(partial(soak, data=data, folder=folder, seconds=args.minutes * 60, seed=args.seed)),
+            "many": lambda: many(data, folder / "many", args.seed, args.faults),
             "hosts": lambda: hosts(data, folder / "hosts"),
+            "goodput": lambda: goodput(data, folder / "goodput", args.seed),
         }
+        page = Page(args.out, PARTS) if args.out else None
         rows: list[Row] = []
         print(HEAD)
-        try:
-            for part in args.parts or parts:
-                for row in parts[part]():
-                    print(line(row), flush=True)
-                    rows.append(row)
-        finally:
-            cluster.leave()
+        for part in args.parts or PARTS:
+            found = []
+            for row in parts[part]():
+                print(line(row), flush=True)
+                found.append(row)
+            if page:
+                page.replace(part, found)
+            rows += found
     print(f"\n{summary(rows)}")
-    if args.out:
-        args.out.write_text(PAGE.format(summary=summary(rows), table="\n".join([HEAD, *map(line, rows)])))
     return 0 if all(fine for *_, fine in rows) else 1
 
 

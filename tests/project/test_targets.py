@@ -54,5 +54,5 @@ def test_markers():
     assert recipe("test-rest") == [
         f'$(PYTEST) --hypothesis-profile thorough -m "(hypothesis or {left}) and not (chaos or measure)"'
     ]
-    assert recipe("chaos")[0] == "$(PYTEST) -m chaos"
+    assert recipe("chaos")[0] == "$(if $(PART),,$(PYTEST) -m chaos)"
     assert recipe("bench-test") == ["$(PYTEST) -m bench"]  # "measure" is a part of it

@@ -20,7 +20,7 @@ pytestmark = [
 def test_node_lost(state: Path, data: Path, tmp_path: Path):
     """The servers are on both nodes, unless Ray prefers one; when one node is lost, all are on the other."""
     run = tmp_path / "run"
-    command = ["-m", "ddmlp.train", "--no-report", "--workers", "2", "--servers", "2"]
+    command = ["-m", "ddmlp.train", "--no-report", "--workers", "2", "--servers", "2", "--log-level", "info"]
     with training(command, state, data, run) as (lines, seen):
         wait_for("^epoch 3/", lines, seen)
         logs = [(run / "logs" / f"server-{number}.log").read_text() for number in (1, 2)]

@@ -88,9 +88,9 @@ def assert_computed_again(path: Path, result: dict[str, Any]) -> None:
         assert f"weights sha256  {result['weights_sha256']}" in done.stdout
 
 
-def verified(path: Path) -> bool:
-    """Whether one process gets the same weights at every checkpoint."""
-    done = inside(verify.main, path)
+def verified(path: Path, *more: object) -> bool:
+    """Whether one process gets the same weights at every checkpoint. more: arguments of `ddmlp verify`."""
+    done = inside(verify.main, path, *more)
     if done.returncode:
         print(done.stderr, file=sys.stderr)
     return done.returncode == 0

@@ -1,0 +1,86 @@
+"""The page docs/chaos.md: a summary, and a table of each part, which stands until the part is run again."""
+
+import itertools
+import re
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+from ddmlp.files import write_whole
+from tests.support.runs import Row
+
+HEAD = "| what | when | workers | fired | as promised |\n| --- | --- | --- | --- | --- |"
+PAGE = """# What `make chaos` has shown
+
+Written by it. Runs of 54 steps, or of some minutes, on 4,000 real digits; real processes, real signals. "As promised":
+the weights are those of an undisturbed run in one process, by their SHA-256; in the long runs, and in other modes, at
+every checkpoint, by `python -m ddmlp.verify`, which replays an asynchronous run in the order of its updates. "Fired":
+in how many of the runs the fault has really struck; for a cut between hosts, whether packets met it. What is promised
+is in [guarantees.md](guarantees.md).
+
+{summary}
+
+## Each moment
+
+`make chaos PART=matrix` runs one of these parts again.
+{tables}"""
+TABLE = """
+### {part}
+
+On {day}.
+
+{table}
+"""
+FOUND = re.compile(r"^### (\w+)\n\nOn (.*)\.\n\n((?:\|.*\n)+)", re.MULTILINE)
+
+
+class Page:
+    """The rows of each part, and the day on which it was run."""
+
+    def __init__(self, path: Path, order: Sequence[str]) -> None:
+        """Read the page, if there is one. order: of the parts."""
+        self._path, self._order = path, order
+        text = path.read_text() if path.exists() else ""
+        self.parts = {part: (day, [*map(parsed, table.splitlines()[2:])]) for part, day, table in FOUND.findall(text)}
+
+    def replace(self, part: str, rows: Sequence[Row]) -> None:
+        """Write the page with new rows of a part."""
+        self.parts[part] = date.today().isoformat(), [*rows]
+        write_whole(self._path, self.text.encode())
+
+    @property
+    def text(self) -> str:
+        """What is written."""
+        there = [(part, *self.parts[part]) for part in self._order if part in self.parts]
+        tables = [
+            TABLE.format(part=part, day=day, table="\n".join([HEAD, *map(line, rows)])) for part, day, rows in there
+        ]
+        everything = [row for _, _, rows in there for row in rows]
+        return PAGE.format(summary=summary(everything), tables="".join(tables))
+
+
+def line(row: Row) -> str:
+    """A row as a line of a table."""
+    *cells, fine = row
+    return f"| {' | '.join(cells)} | {'yes' if fine else '**NO**'} |"
+
+
+def parsed(text: str) -> Row:
+    """The row that a line has."""
+    *cells, fine = text.strip("| ").split(" | ")
+    return Row(*cells, fine == "yes")
+
+
+def summary(rows: Sequence[Row]) -> str:
+    """A line for each fault; one that was tried at several moments says in how many runs it fired."""
+    lines = ["| what | when | fired | as promised |", "| --- | --- | --- | --- |"]
+    for what, same in itertools.groupby(rows, key=lambda row: row[0]):
+        _, whens, workers, hits, fine = zip(*same, strict=True)
+        if len(whens) == 1:
+            when, fired_in = whens[0], hits[0]
+        else:
+            counts = [tuple(map(int, hit.split(" of "))) for hit in hits]
+            when = f"{len(whens)} moments, with {workers[0]} workers"
+            fired_in = f"{sum(hit for hit, _ in counts)} of {sum(runs for _, runs in counts)} runs"
+        lines.append(f"| {what} | {when} | {fired_in} | {'yes' if all(fine) else '**NO**'} |")
+    return "\n".join(lines)
