@@ -31,8 +31,8 @@ def test_work():
     assert Step(200, 128, 10, workers=4).on_cores(8) == (1, 128, 1280, 30, 2, 0)
     # On a cluster, each worker writes 2 gradients, and each of 2 servers adds its half of 4 gradients.
     assert Step(1000, 128, 10, workers=4).on_machines(2) == (1, 250, 2500, 20, 4, 20)
-    # If the workers share 2 machines, one addition is made there, and the servers have 2 gradients.
-    assert Step(1000, 128, 10, workers=4, nodes=2).on_machines(2) == (1, 250, 2500, 30, 2, 10)
+    # If the workers share 2 machines, 2 gradients are added there, and the servers have 2.
+    assert Step(1000, 128, 10, workers=4, nodes=2).on_machines(2) == (1, 250, 2500, 40, 2, 10)
     assert Step(1000, 128, 10, workers=4).on_machines(8).messages == 8
 
 

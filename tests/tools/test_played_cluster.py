@@ -40,6 +40,16 @@ def play_wrongly() -> None:
 
 @pytest.mark.hosts
 @pytest.mark.usefixtures("hosts")
+def test_relays():
+    """Two hosts with two workers each, which send one gradient a step."""
+    found = in_process(play, Cluster(4, 1, 1e5, nodes=2), TRAINING)
+    assert found.sha256 == expected_sha256(TRAINING)
+    arrays = 2 * 4 * TRAINING.shape.size - shaped_network.BURST
+    assert 2 * 2 * arrays / 1e5 < sum(found.seconds)
+
+
+@pytest.mark.hosts
+@pytest.mark.usefixtures("hosts")
 def test_wrong_hash():
     with pytest.raises(TrainingError, match=expected_sha256(TRAINING)):
         in_process(play_wrongly)
@@ -48,9 +58,10 @@ def test_wrong_hash():
 @pytest.mark.hosts
 @pytest.mark.usefixtures("hosts")
 def test_costs(data: Path):
-    """Those of a core and of a server, for one weight: below a microsecond."""
+    """Those of a core, of a server and of a relay, for one weight: below a microsecond."""
     assert 0 < in_process(scaling_measurement.row_seconds, data, 64) < 1e-6
     assert 0 < in_process(scaling_measurement.gradient_seconds, 64, 2) < 1e-6
+    assert 0 < scaling_measurement.addition_seconds(64, 3) < 1e-6
 
 
 def test_expected_hash():

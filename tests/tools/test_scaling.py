@@ -10,7 +10,7 @@ from tools.benchmarks import scaling, scaling_measurement, shaped_network
 from tools.benchmarks.played_arithmetic import Training
 from tools.benchmarks.played_cluster import Cluster, Played
 from tools.benchmarks.scaling import Forecast
-from tools.benchmarks.scaling_measurement import LINKS, SERVERS, WORKERS, Cell, Measurement
+from tools.benchmarks.scaling_measurement import CLUSTERS, LINKS, Cell, Measurement
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -18,12 +18,11 @@ DOCS = Path(__file__).parents[2] / "docs"
 @pytest.fixture
 def measured() -> Measurement:
     """A measurement that is exactly as expected."""
-    found = Measurement({"processor": "fast"}, {"400": 2e-11, "4000": 3e-11}, 4e-9, [])
+    found = Measurement({"processor": "fast"}, {"400": 2e-11, "4000": 3e-11}, 4e-9, 1e-9, [])
     for link in LINKS:
-        for workers in WORKERS:
-            for servers in SERVERS:
-                seconds = scaling.forecast_seconds(found.model, link, workers, servers)
-                found.cells.append(Cell(link, workers, servers, [seconds, 9 * seconds, seconds], 0))
+        for cluster in CLUSTERS:
+            seconds = scaling.forecast_seconds(found.model, link, *cluster)
+            found.cells.append(Cell(link, *cluster, [seconds, 9 * seconds, seconds], 0))
     return found
 
 
@@ -52,16 +51,26 @@ def test_speeds(link: str, measured: Measurement):
         assert gains["400", servers] == pytest.approx(gains["40,000", servers], rel=0.1)
 
 
+def test_smaller_gradients(measured: Measurement):
+    """They raise the speed on slow links."""
+    rows = [row[2:] for row in Forecast(measured).bits() if row[0] == "1 Gbit/s"]
+    for row in rows:
+        gains = [float(cell.split("(")[1].rstrip(")")) for cell in row]
+        assert gains == sorted(gains)
+        assert gains[0] < gains[-1]
+
+
 def test_fewer_machines(measured: Measurement):
-    """Workers that share machines need fewer arrays, and smaller gradients fewer bytes."""
-    rows = [[float(cell) for cell in row[2:]] for row in Forecast(measured).machines() if row[0] == "1 Gbit/s"]
-    assert all(row == sorted(row) and row[0] < row[-1] for row in rows)
-    assert [row[-1] for row in rows] == sorted(row[-1] for row in rows)
+    """Workers that share machines need fewer arrays."""
+    for row in Forecast(measured).relayed()[1:]:
+        speeds = [float(cell.replace(",", "")) for cell in row[1::3]]
+        assert speeds == sorted(speeds)
+        assert speeds[0] < speeds[-1]
 
 
 def test_ratios(measured: Measurement):
     """Of the median step to the forecast."""
-    assert Forecast(measured).ratios == pytest.approx([1] * 18)
+    assert Forecast(measured).ratios == pytest.approx([1] * 2 * len(CLUSTERS))
     measured.cells[0].seconds = [2 * each for each in measured.cells[0].seconds]
     assert Forecast(measured).ratio("10 Gbit/s", 8, 1) == pytest.approx(0.5)
     assert Forecast(measured).measured()[1][4] == "0.50"
@@ -82,11 +91,12 @@ def test_delays(measured: Measurement, monkeypatch: pytest.MonkeyPatch):
         return Played([5.0], 0.0, "", 0)
 
     monkeypatch.setattr(scaling_measurement, "in_process", played)
-    cells = list(scaling_measurement.measure_cells(measured.model, "1 Gbit/s"))
+    cells = list(scaling_measurement.measure_cells(measured, "1 Gbit/s"))
     slower = scaling.slow_motion("1 Gbit/s")
-    assert [each[:2] for each in asked] == [(workers, servers) for workers in WORKERS for servers in SERVERS]
+    assert [(each.workers, each.servers, each.nodes) for each in asked] == CLUSTERS
     assert asked[0].microbatch == pytest.approx(slower * 128 * 794 * 448 * 2.5e-11)
     assert asked[0].gradient == pytest.approx(slower * 794 * 448 * 4e-9)
+    assert asked[0].addition == pytest.approx(slower * 794 * 448 * 1e-9)
     assert cells[0].seconds == pytest.approx([5 / slower])
 
 

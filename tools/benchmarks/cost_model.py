@@ -67,11 +67,11 @@ class Step(NamedTuple):
         """Return the work if each worker has a core, and each server a machine.
 
         Each server owns a slice of the weights. The servers add and apply in parallel, and exchange messages with
-        every node. On a node, the gradients of its workers are added first.
+        every node. If a node has several workers, their gradients are added there first.
         """
         nodes = self.nodes or self.workers
         rows, beside = -(-self.rows // self.workers), -(-self.workers // nodes)
-        work = self._work(rows, beside - 1, max(nodes, servers))
+        work = self._work(rows, beside if beside > 1 else 0, max(nodes, servers))
         return work._replace(arrays=nodes / servers * self.weights)
 
     def exchange_seconds(self, servers: int, bandwidth: float | None = None, adding: float = 0.0) -> float:

@@ -20,6 +20,7 @@ from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.batch_reader import BatchReader
 from ddmlp.training.messages import Gradient, Unit
 from ddmlp.training.parameter_server import ParameterServer
+from ddmlp.training.reduction import Reduction
 from ddmlp.training.weight_slice import WeightSlice
 from ddmlp.training.worker import Worker
 
@@ -93,3 +94,13 @@ class PlayedSlice(WeightSlice):
     def add(self, unit: Unit, flat: Floats, worker: int, checksum: int) -> None:
         time.sleep(self.seconds)
         super().add(unit, flat, worker, checksum)
+
+
+class PlayedReduction(Reduction):
+    """The additions of a relay, which wait, too."""
+
+    seconds = 0.0
+
+    def add_gradient(self, gradient: Gradient) -> None:
+        time.sleep(self.seconds)
+        super().add_gradient(gradient)

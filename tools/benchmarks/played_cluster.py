@@ -19,6 +19,7 @@ from unittest import mock
 import numpy as np
 
 from ddmlp.config import Timeouts
+from ddmlp.data.dataset import Dataset
 from ddmlp.data.manifest import Manifest
 from ddmlp.data.writer import DatasetWriter
 from ddmlp.errors import TrainingError
@@ -30,8 +31,14 @@ from ddmlp.ray_backend.slice_actor import SliceActor
 from ddmlp.training import setup
 from ddmlp.training.job import Job
 from ddmlp.training.worker import Worker
+from ddmlp.training.worker_pool import relay_number
+from ddmlp.transport import relay
+from ddmlp.transport.client import Client
+from ddmlp.transport.relay import run_relay
+from ddmlp.transport.socket_pool import SocketWorkerPool
 from tools.benchmarks.played_arithmetic import (
     PIXELS,
+    PlayedReduction,
     PlayedServer,
     PlayedSlice,
     PlayedWorker,
@@ -48,14 +55,28 @@ SECONDS = 120.0  # the longest wait for a process
 
 
 class Cluster(NamedTuple):
-    """What to play. rate: bytes per second and direction of a host's link, 0: unlimited; microbatch, gradient: seconds
-    for a microbatch at a worker, and for a gradient at a server that has all of the weights."""
+    """What to play.
+
+    Parameters
+    ----------
+    workers, servers : int
+        Their numbers.
+    rate : float
+        Bytes per second and direction of a host's link; 0: unlimited.
+    microbatch, gradient, addition : float
+        Seconds for a microbatch at a worker, for a gradient at a server that has all of the weights, and for one at a
+        relay.
+    nodes : int
+        The number of hosts with workers, if not one for each. Then each of them has a relay.
+    """
 
     workers: int
     servers: int
     rate: float
     microbatch: float = 0.0
     gradient: float = 0.0
+    addition: float = 0.0
+    nodes: int = 0
 
 
 @dataclass(frozen=True)
@@ -79,7 +100,7 @@ def play(cluster: Cluster, training: Training) -> Played:
     """
     with tempfile.TemporaryDirectory() as folder:
         job = _job(Path(folder), cluster, training)
-        network = ShapedNetwork(cluster.servers + cluster.workers, cluster.rate)
+        network = ShapedNetwork(cluster.servers + (cluster.nodes or cluster.workers), cluster.rate)
         played = _train(network, job, cluster)
     expected = expected_sha256(training)
     if played.sha256 != expected:
@@ -89,6 +110,7 @@ def play(cluster: Cluster, training: Training) -> Played:
 
 class PlayedActor(WorkerActor):
     worker_class: type[Worker] = PlayedWorker
+    connect = WorkerActor._connect
 
 
 class PlayedSliceActor(SliceActor):
@@ -113,8 +135,14 @@ def _train(network: ShapedNetwork, job: Job, cluster: Cluster) -> Played:
         places = [_receive(each) for each in slices]
         server = start(_serve, network.place(1), job, secret, cluster, places)
         endpoint = Endpoint(_receive(server), None, secret, servers=tuple(map(ServerAddress.of, places)))
+        hosts = [network.place(servers + node + 1) for node in range(cluster.nodes or workers)]
+        ends = [endpoint] * len(hosts)
+        if cluster.nodes:
+            relays = [start(_relay, place, node, job, endpoint, cluster) for node, place in enumerate(hosts)]
+            ends = [Endpoint(_receive(each), None, secret) for each in relays]
         for number in range(workers):
-            start(_work, network.place(servers + number + 1), number, job, endpoint, cluster)
+            node = number % len(hosts)
+            start(_work, hosts[node], number, job, ends[node], cluster)
         (seconds, busy), sha256, reissued = _receive(server)
     return Played(np.diff(seconds)[:-1].tolist(), float(np.diff(busy)[:-1].mean()), sha256, reissued)
 
@@ -174,6 +202,34 @@ def _serve(pipe: Connection, place: str, job: Job, secret: bytes, cluster: Clust
         while len(ends) < report.step:
             ends.append((time.monotonic(), time.process_time()))
     pipe.send((list(zip(*ends, strict=True)), result.weights_sha256, server.pool.stats.reissued))
+
+
+def _relay(pipe: Connection, place: str, node: int, job: Job, endpoint: Endpoint, cluster: Cluster) -> None:
+    """Run the relay of a host, whose workers connect to it."""
+    enter(place)
+    PlayedReduction.seconds = cluster.addition
+    dataset, number = Dataset(job.data / "train"), relay_number(node)
+    shape = job.shape(dataset.manifest)
+
+    def connect() -> Client:
+        greeting = actors.hello(number, job, dataset)
+        return PlayedActor(number).connect(endpoint.local, endpoint, greeting, shape, job.timeouts, far=False)
+
+    pool = SocketWorkerPool(
+        shape,
+        actors.hello(-1, job, dataset),
+        endpoint.secret,
+        [str(job.run.parent / f"relay-{node}")],
+        capacity=job.queue_capacity,
+        timeouts=job.timeouts,
+        cores=cluster.workers,  # each has one here
+    )
+    pipe.send(pool.addresses[0])
+    with (
+        mock.patch.object(relay, "Reduction", PlayedReduction),
+        mock.patch.object(actors, "answer", return_value=KNOWN_ANSWER),
+    ):
+        run_relay(pool, connect, shape)
 
 
 def _work(_pipe: Connection, place: str, number: int, job: Job, endpoint: Endpoint, cluster: Cluster) -> None:

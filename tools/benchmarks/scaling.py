@@ -19,7 +19,9 @@ from tools.benchmarks.cost_model import Step
 from tools.benchmarks.scaling_measurement import (
     HIDDEN,
     LINKS,
+    MANY,
     MICROBATCH,
+    NODES,
     RATE,
     ROWS,
     SERVERS,
@@ -34,7 +36,8 @@ from tools.benchmarks.scaling_measurement import (
 )
 
 PAGE, RECORD, TEMPLATE = "scaling.md", "scaling.json", "scaling.md.j2"
-MANY, MOST, MACHINES = 32, 128, (32, 8, 4)
+MOST = 128  # workers that are tried for the fastest number
+
 BATCHES = (1_024, 16_384, 131_072)
 MEGABYTE = 1e6
 
@@ -87,15 +90,15 @@ class Forecast:
                     table.append([link, f"{rows:,}", f"{hidden:,}", *cells])
         return table
 
-    def machines(self) -> Table:
-        """The speed-up of workers that share machines, with one server."""
-        heads = [f"{number} machines" for number in MACHINES]
-        table = [["link", "bytes of a gradient's number", *heads]]
+    def bits(self) -> Table:
+        """The fastest number of workers and its speed-up, by the bytes that are sent for each number of a gradient."""
+        sizes = (4, 2, 1)
+        table = [["link", "servers", *(f"{size} byte{'s' * (size > 1)}" for size in sizes)]]
         for link in LINKS:
-            for answered in (4, 2, 1):
-                step = step_of(HIDDEN[0], MANY)._replace(answered=float(answered))
-                gains = [self.gain(step._replace(nodes=number), link, 1) for number in MACHINES]
-                table.append([link, str(answered), *(f"{gain:.1f}" for gain in gains)])
+            for servers in SERVERS:
+                steps = [step_of(HIDDEN[0])._replace(answered=float(size)) for size in sizes]
+                found = [self.best(step, link, servers) for step in steps]
+                table.append([link, str(servers), *(f"{best} ({gain:.1f})" for best, gain in found)])
         return table
 
     def measured(self) -> Table:
@@ -104,24 +107,34 @@ class Forecast:
         table = [["link", "servers", *heads]]
         for link in LINKS:
             for servers in SERVERS:
-                cells = []
-                for workers in WORKERS:
-                    seconds = forecast_seconds(self.model, link, workers, servers)
-                    ratio = self.ratio(link, workers, servers)
-                    cells += [f"{ROWS / seconds:,.0f}", f"{ROWS / seconds * ratio:,.0f}", f"{ratio:.2f}"]
+                cells = [cell for workers in WORKERS for cell in self._compared(link, workers, servers)]
                 table.append([link, str(servers), *cells])
         return table
 
-    def ratio(self, link: str, workers: int, servers: int) -> float:
+    def relayed(self) -> Table:
+        """The same of MANY workers that share machines, with one server."""
+        heads = [word for number in (MANY, *NODES) for word in (f"on {number} machines", "measured", "ratio")]
+        table = [["link", *heads]]
+        for link in LINKS:
+            cells = [cell for nodes in (0, *NODES) for cell in self._compared(link, MANY, 1, nodes)]
+            table.append([link, *cells])
+        return table
+
+    def ratio(self, link: str, workers: int, servers: int, nodes: int = 0) -> float:
         """The measured speed, by the median step, divided by the expected one."""
-        expected = forecast_seconds(self.model, link, workers, servers)
-        key = link, workers, servers
-        (cell,) = (each for each in self.measurement.cells if (each.link, each.workers, each.servers) == key)
+        expected = forecast_seconds(self.model, link, workers, servers, nodes)
+        key = link, workers, servers, nodes
+        (cell,) = (each for each in self.measurement.cells if each.key == key)
         return expected / statistics.median(cell.seconds)
+
+    def _compared(self, link: str, workers: int, servers: int, nodes: int = 0) -> tuple[str, str, str]:
+        speed = ROWS / forecast_seconds(self.model, link, workers, servers, nodes)
+        ratio = self.ratio(link, workers, servers, nodes)
+        return f"{speed:,.0f}", f"{speed * ratio:,.0f}", f"{ratio:.2f}"
 
     @property
     def ratios(self) -> list[float]:
-        return [self.ratio(cell.link, cell.workers, cell.servers) for cell in self.measurement.cells]
+        return [self.ratio(*cell.key) for cell in self.measurement.cells]
 
 
 def traffic() -> Table:

@@ -9,10 +9,14 @@ from pathlib import Path
 import msgspec
 
 from ddmlp.data.dataset import Dataset
+from ddmlp.nn.steps import add_gradient
 from ddmlp.nn.weights import Shape, Weights
+from ddmlp.plan.cut import cut
 from ddmlp.plan.plan import Plan
 from ddmlp.plan.reduction_tree import Node
-from ddmlp.training.messages import Unit
+from ddmlp.training.messages import Gradient, Unit
+from ddmlp.training.reduction import BufferPool, Reduction
+from ddmlp.training.weight_slice import NO_ROWS
 from ddmlp.training.worker import Worker
 from tools.benchmarks.cost_model import CostModel, Step, Terms
 from tools.benchmarks.played_arithmetic import Training
@@ -21,6 +25,9 @@ from tools.benchmarks.processes import in_process
 from tools.benchmarks.record import Environment, environment
 
 HIDDEN, WORKERS, SERVERS = (400, 4_000, 40_000), (8, 16, 32), (1, 2, 4)
+NODES = (8, 4)  # that MANY workers share, besides one each
+MANY = WORKERS[-1]
+CLUSTERS = [(w, k, 0) for w in WORKERS for k in SERVERS] + [(MANY, 1, nodes) for nodes in NODES]
 LINKS = {"10 Gbit/s": 1.25e9, "1 Gbit/s": 1.25e8}  # bytes per second and direction
 ROWS, MICROBATCH = 16_384, 128
 # The network that is played for each link: so that the slow motion is between two and four times.
@@ -33,13 +40,20 @@ ADDING = Cluster(workers=4, servers=1, rate=0.0)  # measures what a server does 
 
 
 class Cell(msgspec.Struct, forbid_unknown_fields=True):
-    """A cluster that was played. seconds: of its steps, in the time of the cluster; reissued: see `Played`."""
+    """A cluster that was played. seconds: of its steps, in the time of the cluster; nodes, reissued: see `Cluster`
+    and `Played`."""
 
     link: str
     workers: int
     servers: int
+    nodes: int
     seconds: list[float]
     reissued: int
+
+    @property
+    def key(self) -> tuple[str, int, int, int]:
+        """What was played."""
+        return self.link, self.workers, self.servers, self.nodes
 
 
 class Measurement(msgspec.Struct, forbid_unknown_fields=True):
@@ -50,7 +64,9 @@ class Measurement(msgspec.Struct, forbid_unknown_fields=True):
     row : dict of str to float
         Seconds of a core for a row and one weight, by the number of hidden units.
     gradient : float
-        Seconds of a server for one weight, to receive it, to add it, and to send its next version.
+        Seconds of a server for one weight, to receive and add a gradient, and to send the next version.
+    addition : float
+        Seconds of a core for one weight, to add a gradient in memory.
     cells : list of Cell
         The clusters.
     """
@@ -58,18 +74,25 @@ class Measurement(msgspec.Struct, forbid_unknown_fields=True):
     environment: Environment
     row: dict[str, float]
     gradient: float
+    addition: float
     cells: list[Cell]
+
+    @property
+    def mean_row(self) -> float:
+        """The seconds for a row and one weight, for all sizes."""
+        return statistics.mean(self.row.values())
 
     @property
     def model(self) -> CostModel:
         """The cost model of a cluster of such cores."""
-        row = statistics.mean(self.row.values())
-        return CostModel(Terms(STEP_COST, 0.0, row, 0.0, MESSAGE_COST, self.gradient), error=0.0)
+        # The time for a row was measured with that for writing a gradient, a pass for each microbatch.
+        products = self.mean_row - self.addition / MICROBATCH
+        return CostModel(Terms(STEP_COST, 0.0, products, self.addition, MESSAGE_COST, self.gradient), error=0.0)
 
 
-def step_of(hidden: int, workers: int = 0) -> Step:
+def step_of(hidden: int, workers: int = 0, nodes: int = 0) -> Step:
     """The step of a network that is forecast, and played."""
-    return Step(ROWS, MICROBATCH, Shape(784, hidden, 10).size, workers)
+    return Step(ROWS, MICROBATCH, Shape(784, hidden, 10).size, workers, nodes)
 
 
 def slow_motion(link: str) -> float:
@@ -88,9 +111,11 @@ def measure(data: Path) -> Measurement:
         _say(f"{hidden:,} hidden units: {1e12 * row[str(hidden)]:.1f} ns for a row and 1,000 weights")
     gradient = in_process(gradient_seconds)
     _say(f"a server: {1e9 * gradient:.2f} µs for 1,000 weights")
-    found = Measurement(environment(), row, gradient, [])
+    addition = in_process(addition_seconds)
+    _say(f"an addition in memory: {1e9 * addition:.2f} µs for 1,000 weights")
+    found = Measurement(environment(), row, gradient, addition, [])
     for link in LINKS:
-        found.cells.extend(measure_cells(found.model, link))
+        found.cells.extend(measure_cells(found, link))
     return found
 
 
@@ -113,25 +138,51 @@ def gradient_seconds(hidden: int = 4_000, steps: int = 10) -> float:
     return play(ADDING, training).busy / ADDING.workers / training.shape.size
 
 
-def measure_cells(model: CostModel, link: str) -> Iterator[Cell]:
+def addition_seconds(hidden: int = 4_000, repeats: int = 5) -> float:
+    """Return the processor time for a gradient that a relay adds, of eight, divided by the weights."""
+    shape = Shape(784, hidden, 10)
+    out, pool, root = Weights(shape), BufferPool(shape), Node(0, 8)
+    gradients = [Gradient(Unit(0, 0, node), Weights(shape).flat, NO_ROWS, 0) for node in cut(root, (1,) * root.hi)]
+    seconds = []
+    for _ in range(1 + repeats):
+        start = time.process_time()
+        reduction = Reduction(0, root, pool)
+        for gradient in gradients:
+            reduction.add_gradient(gradient)
+        left, right, _ = reduction.halves
+        out.flat[:] = left
+        add_gradient(out.flat, right)
+        reduction.release()
+        seconds.append(time.process_time() - start)
+    return statistics.median(seconds[1:]) / (root.hi * shape.size)
+
+
+def measure_cells(measurement: Measurement, link: str) -> Iterator[Cell]:
     """Play each cluster with a link."""
     step, slower = step_of(PLAYED[link]), slow_motion(link)
-    microbatch = slower * MICROBATCH * step.weights * model.costs.products
-    gradient = slower * step.weights * model.costs.arrays
-    for workers in WORKERS:
-        for servers in SERVERS:
-            cluster = Cluster(workers, servers, RATE, microbatch, gradient)
-            played = in_process(play, cluster, TRAINING)
-            cell = Cell(link, workers, servers, [each / slower for each in played.seconds], played.reissued)
-            expected = forecast_seconds(model, link, workers, servers)
-            ratio = statistics.mean(cell.seconds) / expected
-            _say(f"{link}, {workers} workers, {servers} servers: {expected:.3f} s forecast, measured {ratio:.2f} of it")
-            yield cell
+    size = slower * step.weights
+    for workers, servers, nodes in CLUSTERS:
+        cluster = Cluster(
+            workers,
+            servers,
+            RATE,
+            microbatch=MICROBATCH * size * measurement.mean_row,
+            gradient=size * measurement.gradient,
+            addition=size * measurement.addition,
+            nodes=nodes,
+        )
+        played = in_process(play, cluster, TRAINING)
+        seconds = [each / slower for each in played.seconds]
+        expected = forecast_seconds(measurement.model, link, workers, servers, nodes)
+        ratio = expected / statistics.median(seconds)
+        on = f" on {nodes} hosts" if nodes else ""
+        _say(f"{link}, {workers} workers{on}, {servers} servers: {ratio:.2f} times the speed of the forecast")
+        yield Cell(link, workers, servers, nodes, seconds, played.reissued)
 
 
-def forecast_seconds(model: CostModel, link: str, workers: int, servers: int) -> float:
+def forecast_seconds(model: CostModel, link: str, workers: int, servers: int, nodes: int = 0) -> float:
     """Return what the model expects of a cluster that is played."""
-    return model.cluster_seconds(step_of(PLAYED[link], workers), servers, LINKS[link])
+    return model.cluster_seconds(step_of(PLAYED[link], workers, nodes), servers, LINKS[link])
 
 
 def _like(weights: int) -> int:
