@@ -139,7 +139,7 @@ def frames() -> Iterator[Kind]:
     assert packed_array is not None
 
     def unpacked(content: bytes) -> Meaning:
-        words = np.frombuffer(content[: len(content) // 4 * 4], np.float32)
+        words = np.frombuffer(content[: len(content) // 4 * 4], np.float32).copy()
         unpack(shape, words, out := np.empty_like(rounded))
         return out.tobytes()
 
