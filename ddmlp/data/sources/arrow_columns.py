@@ -33,6 +33,8 @@ class Columns:
     ----------
     indices : list of int
         The indices of `pixels` and `label` in the schema.
+    row : int
+        The number of the next row, for messages.
 
     Raises
     ------
@@ -42,7 +44,7 @@ class Columns:
 
     def __init__(self, schema: pa.Schema, name: str, classes: int) -> None:
         self._name, self._classes = name, classes
-        self._row = 0
+        self.row = 0
         for column in ("pixels", "label"):
             if (count := len(schema.get_all_field_indices(column))) != 1:
                 raise DatasetError(
@@ -66,7 +68,7 @@ class Columns:
         if isinstance(pixels, pa.FixedShapeTensorType):
             self._set_shape(*pixels.shape)
         elif ANY not in self._lengths:
-            self._set_shape(*_shape_of(self._lengths))
+            self._set_shape(*shape_of(self._lengths))
 
     def following(self, schema: pa.Schema, offset: int) -> "Columns":
         """Return the decoder for a stream that continues this one at byte `offset`.
@@ -80,7 +82,7 @@ class Columns:
                 f"{self._name} continues at byte {offset:,} with pixels and labels of the types {found}, expected "
                 f"{expected} as before; join only streams that have the same columns"
             )
-        other._row, other._shape, other._lengths = self._row, self._shape, self._lengths
+        other.row, other._shape, other._lengths = self.row, self._shape, self._lengths
         return other
 
     def decode(self, batch: pa.RecordBatch) -> Rows:
@@ -93,9 +95,9 @@ class Columns:
         pixels, labels = batch.columns
         for column, array in [("pixels", pixels), ("label", labels)]:
             if (null := _first_null(array)) is not None:
-                raise DatasetError(f"{self._name}: the {column} of row {self._row + null:,} is null, expected a value")
+                raise DatasetError(f"{self._name}: the {column} of row {self.row + null:,} is null, expected a value")
         rows = Rows(self._pixels(pixels), self._labels(labels))
-        self._row += len(batch)
+        self.row += len(batch)
         return rows
 
     def _set_shape(self, height: int, width: int) -> None:
@@ -107,7 +109,7 @@ class Columns:
         values = array.storage if isinstance(array, pa.ExtensionArray) else array
         if self._shape is None:
             self._lengths = _lengths_of(values[0])
-            self._set_shape(*_shape_of(self._lengths))
+            self._set_shape(*shape_of(self._lengths))
         assert self._shape is not None
         inside, parts = 1, ["pixels"] if len(self._lengths) == 1 else ["lines", "pixels in a line"]
         for length, part in zip(self._lengths, parts, strict=True):
@@ -115,14 +117,14 @@ class Columns:
                 lengths = values.value_lengths().to_numpy()
                 if (wrong := np.flatnonzero(lengths != length)).size:
                     raise DatasetError(
-                        f"{self._name}: row {self._row + int(wrong[0]) // inside:,} has {lengths[wrong[0]]:,} {part}, "
+                        f"{self._name}: row {self.row + int(wrong[0]) // inside:,} has {lengths[wrong[0]]:,} {part}, "
                         f"expected {length:,} as in row 0"
                     )
             values, inside = values.flatten(), inside * length
             if (null := _first_null(values)) is not None:
                 raise DatasetError(
                     f"{self._name}: {part.split()[0].removesuffix('s')} {null % inside} of row "
-                    f"{self._row + null // inside:,} is null, expected a value"
+                    f"{self.row + null // inside:,} is null, expected a value"
                 )
         found: NDArray[np.uint8] = values.to_numpy().reshape(len(array), *self._shape)
         return found
@@ -132,7 +134,7 @@ class Columns:
         if (wrong := np.flatnonzero((labels < 0) | (labels >= self._classes))).size:
             more = ", or set more classes" if self._classes < MAX_CLASSES else ""
             raise DatasetError(
-                f"{self._name}: the label of row {self._row + int(wrong[0]):,} is {labels[wrong[0]]}, expected 0 to "
+                f"{self._name}: the label of row {self.row + int(wrong[0]):,} is {labels[wrong[0]]}, expected 0 to "
                 f"{self._classes - 1}; number the classes from 0{more}"
             )
         return labels.astype(np.uint8, copy=False)
@@ -142,7 +144,7 @@ def _is_list(kind: pa.DataType) -> bool:
     return bool(pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind))
 
 
-def _shape_of(lengths: list[int]) -> tuple[int, int]:
+def shape_of(lengths: list[int]) -> tuple[int, int]:
     """Return the (height, width) of an image by the lengths of its lists: [pixels], or [lines, pixels per line]."""
     if len(lengths) == 1:
         side = isqrt(lengths[0])
