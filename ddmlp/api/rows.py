@@ -2,16 +2,14 @@
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ddmlp.api import CLASSES
-from ddmlp.api.options import Options
 from ddmlp.data.manifest import NAME, Manifest
-from ddmlp.data.sources import PositionedSource
-from ddmlp.data.sources.registry import is_stream, open_stream
+from ddmlp.data.sources.registry import finite_parts, is_finite, is_stream, open_stream
 from ddmlp.errors import ConfigError
 from ddmlp.files import as_path
 from ddmlp.runs.origin import Origin
@@ -20,8 +18,10 @@ from ddmlp.runs.run import Run
 if TYPE_CHECKING:
     from ddmlp.data.ingest import StreamIngest
     from ddmlp.data.sources.in_memory import RowsInMemory
+    from ddmlp.data.sources.parts import Parts
 
 Note = Callable[[str], None]
+FORMS = "a folder, a file, a URI, a pair (images, labels), or a pyarrow Table"
 
 
 class RunRows(Protocol):
@@ -33,17 +33,12 @@ class RunRows(Protocol):
         Where they are trained on: a folder with the datasets train/ and, if there are test data, test/.
     ready : bool
         Whether they exist before the run begins.
-    streamed : bool
-        Whether they come from a stream.
     """
 
     folder: Path
     ready: bool
-    streamed: bool
 
-    def supplied(
-        self, run: Run, batch: int, options: Options, note: Note
-    ) -> "AbstractContextManager[StreamIngest | None]":
+    def supplied(self, run: Run, batch: int, note: Note) -> "AbstractContextManager[StreamIngest | None]":
         """Put the rows into the folder: before the block, or while it runs by the ingest that is returned."""
 
 
@@ -53,10 +48,9 @@ class FolderRows:
 
     folder: Path
     ready = True
-    streamed = False
 
     @contextmanager
-    def supplied(self, run: Run, batch: int, options: Options, note: Note) -> Iterator[None]:  # noqa: ARG002
+    def supplied(self, run: Run, batch: int, note: Note) -> Iterator[None]:  # noqa: ARG002
         yield None
 
 
@@ -69,25 +63,17 @@ class StreamRows:
     classes: int | None
     resume: bool
     ready = False
-    streamed = True
 
     @contextmanager
-    def supplied(self, run: Run, batch: int, options: Options, note: Note) -> "Iterator[StreamIngest]":
+    def supplied(self, run: Run, batch: int, note: Note) -> "Iterator[StreamIngest]":
         from ddmlp.data.ingest import StreamIngest
-        from ddmlp.data.quarantine import Quarantine
 
         path, classes = self.folder / "train", CLASSES if self.classes is None else self.classes
         if self.resume and (path / NAME).exists():
             classes = Manifest.read(path).classes
         elif not self.resume:
             refuse_old(run)
-        source, quarantine = open_stream(self.uri), None
-        if options.quarantine is not None:
-            if not isinstance(source, PositionedSource):
-                raise ConfigError(f"quarantine goes with a stream that has positions, which {self.uri} has not")
-            quarantine = Quarantine(Path(options.quarantine), options.max_bad_rows)
-        spool = options.spool_bytes
-        ingest = StreamIngest(source, path, classes, batch, note=note, quarantine=quarantine, spool_bytes=spool)
+        ingest = StreamIngest(open_stream(self.uri), path, classes, batch, note=note)
         try:
             ingest.start()
             yield ingest
@@ -96,36 +82,55 @@ class StreamRows:
 
 
 @dataclass
-class MemoryRows:
-    """Arrays or tables, which are written into the run's folder before it begins.
+class ConvertedRows:
+    """Rows in memory, in files or in a store, which are written into the run's folder before it begins.
 
-    test: the test data, also as the path of a dataset, which is copied.
+    test: the test data, if they are not part of `data`; also as the path of a dataset, which is copied.
     """
 
-    train: "RowsInMemory"
-    test: "RowsInMemory | Path | None"
+    data: "RowsInMemory | str | Path"
+    test: "RowsInMemory | str | Path | None"
     folder: Path
     classes: int | None
     ready = False
-    streamed = False
 
     @contextmanager
-    def supplied(self, run: Run, batch: int, options: Options, note: Note) -> Iterator[None]:  # noqa: ARG002
+    def supplied(self, run: Run, batch: int, note: Note) -> Iterator[None]:  # noqa: ARG002
         from ddmlp.data.convert import convert
 
         refuse_old(run)
-        sources = {self.folder / "train": self.train}
-        if self.test and not isinstance(self.test, Path):
-            sources[self.folder / "test"] = self.test
-        classes = self.classes or self.train.count_classes()
         try:
-            convert(sources, classes=classes, warn=lambda line: note(f"warning: {line}"))
-            if isinstance(self.test, Path):
-                shutil.copytree(self.test, self.folder / "test")
+            with ExitStack() as stack:
+                parts = _parts_of(self.data, stack)
+                names = parts.class_names
+                if parts.about:
+                    note(f"note: {parts.about}")
+                sources, test = {self.folder / "train": parts.train}, parts.test
+                copy = isinstance(self.test, str | Path) and is_dataset(self.test)
+                if self.test is not None and not copy:
+                    others = _parts_of(self.test, stack)
+                    test = others.test or others.train
+                if test and not copy:
+                    sources[self.folder / "test"] = test
+                convert(
+                    sources,
+                    classes=self.classes,
+                    class_names=names if names and self.classes in (None, len(names)) else None,
+                    changes=parts.changes,
+                    warn=lambda line: note(f"warning: {line}"),
+                )
+                if isinstance(self.test, str | Path) and copy:
+                    shutil.copytree(dataset_folder(self.test), self.folder / "test")
             yield None
         finally:
             if not run.exists:
                 shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _parts_of(data: "RowsInMemory | str | Path", stack: ExitStack) -> "Parts":
+    from ddmlp.data.sources.parts import Parts
+
+    return stack.enter_context(finite_parts(data)) if isinstance(data, str | Path) else Parts(data)
 
 
 def refuse_old(run: Run) -> None:
@@ -138,6 +143,11 @@ def dataset_folder(data: str | Path) -> Path:
     """The dataset at a path, or test/ in it."""
     path = Path(data)
     return path if (path / NAME).exists() else path / "test"
+
+
+def is_dataset(data: str | Path) -> bool:
+    """Whether there is a dataset at a path, or test/ in it."""
+    return (dataset_folder(data) / NAME).exists()
 
 
 def find_data(data: str | Path, *, follow: bool, own: bool = False) -> Path:
@@ -162,41 +172,45 @@ def find_data(data: str | Path, *, follow: bool, own: bool = False) -> Path:
 
 def rows_of(data: Any, test: Any, run: Run, classes: int | None, *, follow: bool) -> RunRows:
     """The rows that a new run is to have, by the forms that `fit` takes; raises ConfigError and DatasetError."""
-    from ddmlp.data.sources.in_memory import RowsInMemory
-
     if classes is not None and (type(classes) is not int or not 1 <= classes <= 256):
         raise ConfigError(f"classes is {classes!r}, expected a whole number from 1 to 256")
-    if isinstance(data, str | Path):
-        as_path(data, "data", "a folder, a pair (images, labels), or a pyarrow Table")
+    folder = run.spool.resolve()
+    if is_stream(data):
         if test is not None:
-            raise ConfigError(f"test goes with data in memory; put the dataset into {data}/test")
-        if is_stream(data):
-            return StreamRows(data, run.spool.resolve(), classes, resume=False)
+            raise ConfigError(f"test goes with data in memory or in files, not with the stream {data}")
+        return StreamRows(data, folder, classes, resume=False)
+    if isinstance(data, str | Path) and not is_finite(data):
+        as_path(data, "data", FORMS)
+        if test is not None:
+            raise ConfigError(f"test goes with data in memory or in files; put the dataset into {data}/test")
         if classes is not None:
             raise ConfigError(
-                "classes goes with a stream or with data in memory: a dataset stores its number of classes"
+                "classes goes with a stream, files or data in memory: a dataset stores its number of classes"
             )
         return FolderRows(find_data(data, follow=follow))
-    train = RowsInMemory.of(data, "data")
-    if train is None:
-        raise ConfigError(
-            f"data is a {type(data).__name__}, expected a folder, a pair (images, labels), or a pyarrow Table"
-        )
+    train = _given(data, "data")
     if follow:
-        raise ConfigError("follow goes with a folder or a stream: data in memory are complete")
-    if isinstance(test, str | Path):
-        path = dataset_folder(as_path(test, "test", "a dataset"))
-        manifest = Manifest.read(path)
-        _check_fit(train, classes, manifest.image_shape, manifest.classes)
-        return MemoryRows(train, path, run.spool.resolve(), classes)
-    found = RowsInMemory.of(test, "test")
-    if test is not None and found is None:
-        raise ConfigError(
-            f"test is a {type(test).__name__}, expected a dataset, a pair (images, labels), or a pyarrow Table"
-        )
-    if found:
-        _check_fit(train, classes, found.image_shape, found.count_classes())
-    return MemoryRows(train, found, run.spool.resolve(), classes)
+        raise ConfigError("follow goes with a folder or a stream: data in memory or in files are complete")
+    tested = None if test is None else _given(test, "test")
+    if not isinstance(train, str | Path):
+        if tested is not None and not isinstance(tested, str | Path):
+            _check_fit(train, classes, tested.image_shape, tested.count_classes())
+        elif tested is not None and not is_finite(tested):
+            manifest = Manifest.read(dataset_folder(tested))
+            _check_fit(train, classes, manifest.image_shape, manifest.classes)
+    return ConvertedRows(train, tested, folder, classes)
+
+
+def _given(data: Any, name: str) -> "RowsInMemory | str | Path":
+    """Return rows in memory, or the place of a file or a dataset; raises ConfigError for anything else."""
+    from ddmlp.data.sources.in_memory import RowsInMemory
+
+    if isinstance(data, str | Path):
+        return data if is_finite(data) else as_path(data, name, FORMS)
+    found = RowsInMemory.of(data, name)
+    if found is None:
+        raise ConfigError(f"{name} is a {type(data).__name__}, expected {FORMS}")
+    return found
 
 
 def _check_fit(train: "RowsInMemory", classes: int | None, shape: tuple[int, int], tested: int) -> None:

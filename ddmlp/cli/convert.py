@@ -1,44 +1,48 @@
-"""Convert IDX files into Arrow datasets.
+"""Convert files of images and labels into Arrow datasets.
 
-ddmlp convert SOURCE OUT                       OUT/train and OUT/test, from the four usual files
-ddmlp convert --images FILE --labels FILE OUT  one dataset, OUT, from one pair
+ddmlp convert SOURCE OUT                       OUT/train and OUT/test; or one dataset, OUT, if SOURCE has no test data
+ddmlp convert --images FILE --labels FILE OUT  one dataset, OUT, from a pair of IDX files
 """
 
 import argparse
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ddmlp.cli.terminal import Parser, bar, check_range, command
+from ddmlp.data.changes import Changes
 from ddmlp.data.class_names import parse_class_names
-from ddmlp.data.convert import Changes, Pair, convert, find_pairs
-from ddmlp.data.emnist import FIRST_LABELS, SETS, set_of, sets_in
+from ddmlp.data.convert import convert
 from ddmlp.data.manifest import check_names
+from ddmlp.data.sources.idx_folder import ALL, find_idx, pair_parts
+from ddmlp.data.sources.idx_pair import Pair
+from ddmlp.data.sources.parts import Parts
+from ddmlp.data.sources.registry import finite_parts, is_stream
 from ddmlp.data.writer import SHARD_ROWS
 from ddmlp.errors import ConfigError
 
-USUAL = "mnist"  # the set whose files are named as MNIST's
-
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = Parser(prog="ddmlp convert", description="Convert IDX files into Arrow datasets.")
+    parser = Parser(prog="ddmlp convert", description="Convert files of images and labels into Arrow datasets.")
     parser.add_argument(
         "paths",
         nargs="+",
-        type=Path,
         metavar="[SOURCE] OUT",
-        help="SOURCE: a folder with train-images-idx3-ubyte and its three companions, plain or .gz, with - or . "
-        "before idx, or EMNIST's files; OUT: the folder to write train/ and test/ into, or with --images and --labels "
-        "the dataset",
+        help="SOURCE: a folder with MNIST's, EMNIST's or QMNIST's four IDX files, a Parquet, Arrow, .npz or CSV file, "
+        "a folder of Parquet or Arrow files, or a folder of pictures, CLASS/NAME.png; here, or at a URI s3://, gs://, "
+        "http://, https:// or file://. OUT: the folder to write train/ and test/ into, or the dataset if SOURCE has no "
+        "test data",
     )
     parser.add_argument("--images", type=Path, metavar="FILE", help="an IDX file of images, to convert just one pair")
     parser.add_argument("--labels", type=Path, metavar="FILE", help="the IDX file of their labels")
     parser.add_argument("--classes", type=int, metavar="N", help="number of classes (default: one more than "
-                        "the highest label, or the highest training label if there are two pairs)")  # fmt: skip
+                        "the highest label, or training label)")  # fmt: skip
     parser.add_argument("--class-names", metavar="NAMES", help="names of the classes, with commas between them; or a "
                         "file with one name per line, or one of EMNIST's mapping files")  # fmt: skip
-    parser.add_argument("--set", choices=[USUAL, *SETS], metavar="NAME", help="which files of SOURCE, if it "
-                        f"holds several sets: one of {', '.join([USUAL, *SETS])}")  # fmt: skip
+    parser.add_argument("--set", choices=ALL, metavar="NAME", help="which IDX files of SOURCE, if it "
+                        f"holds several sets: one of {', '.join(ALL)}")  # fmt: skip
     parser.add_argument("--first-label", type=int, metavar="N", help="the label that becomes class 0 (default: 0; 1 "
                         "for EMNIST's letters)")  # fmt: skip
     parser.add_argument("--transpose", action=argparse.BooleanOptionalAction, help="exchange the rows and columns of "
@@ -56,48 +60,44 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def pairs(args: argparse.Namespace) -> dict[Path, Pair]:
-    """The pair of files for each dataset, by its path."""
+@contextmanager
+def found(args: argparse.Namespace) -> Iterator[tuple[Path, Parts]]:
+    """What to write, and the rows for it; what is not on this machine is copied for the block."""
     one = args.images is not None and args.labels is not None
     if not one and (args.images is not None or args.labels is not None):
         raise ConfigError("--images and --labels go together")
     if len(args.paths) != (1 if one else 2):
         wanted = "OUT alone goes with --images and --labels" if one else "expected SOURCE and OUT"
         raise ConfigError(f"found {len(args.paths)} paths; {wanted}")
-    out = args.paths[-1]
+    out = Path(args.paths[-1])
     if one:
-        return {out: Pair(args.images, args.labels)}
-    name = args.set or choose_set(args.paths[0])
-    train, test = find_pairs(args.paths[0], *([] if name == USUAL else [f"{name}-train", f"{name}-test"]))
-    return {out / "train": train, out / "test": test}
+        yield out, pair_parts(Pair(args.images, args.labels))
+    elif args.set:
+        yield out, find_idx(Path(args.paths[0]), args.set)
+    elif is_stream(args.paths[0]):
+        raise ConfigError(f"{args.paths[0]} is a stream: train on it by ddmlp train --data")
+    else:
+        with finite_parts(args.paths[0]) as parts:
+            yield out, parts
 
 
-def choose_set(folder: Path) -> str:
-    """The only set in a folder; raises ConfigError if it has several."""
-    found = sets_in(folder) if folder.is_dir() else []
-    if any(folder.glob("train-images*")):
-        found = [USUAL, *found]
-    if len(found) > 1:
-        raise ConfigError(f"{folder} has the sets {', '.join(found)}; choose one, for example by --set {found[-1]}")
-    return found[0] if found else USUAL
-
-
-def interpret(args: argparse.Namespace, images: Path) -> tuple[int | None, tuple[str, ...] | None, Changes]:
-    """The number of classes, their names, and the changes to the rows: by the flags, else by the name of the file of
-    images."""
+def interpret(args: argparse.Namespace, parts: Parts) -> tuple[int | None, tuple[str, ...] | None, Changes]:
+    """The number of classes, their names, and the changes to the rows: by the flags, else by what is known of them."""
     names, begin = parse_class_names(args.class_names) if args.class_names is not None else (None, None)
-    known = set_of(images)
-    transpose = known is not None if args.transpose is None else args.transpose
-    usual = FIRST_LABELS.get(known or "", 0)
-    first = next(each for each in (args.first_label, begin, usual) if each is not None)
-    if known and names is None and first == usual and args.classes in (None, len(SETS[known])):
-        names = SETS[known]
+    usual = parts.changes
+    transpose = usual.transpose if args.transpose is None else args.transpose
+    first = next(each for each in (args.first_label, begin, usual.first_label) if each is not None)
+    known = parts.class_names
+    if known and names is None and first == usual.first_label and args.classes in (None, len(known)):
+        names = known
     if known:
         told = f"of class {names[0]} to {names[-1]}" if names else "without names"
         print(
-            f"{known}, by the name of {images}: {'rows and columns exchanged' if transpose else 'images as they are'}, "
-            f"labels from {first} on, {told}; --no-transpose, --first-label and --class-names say otherwise"
+            f"{parts.about}: {'rows and columns exchanged' if transpose else 'images as they are'}, labels from "
+            f"{first} on, {told}; --no-transpose, --first-label and --class-names say otherwise"
         )
+    elif parts.about:
+        print(parts.about)
     if names is not None:
         try:
             check_names(names, args.classes or len(names))
@@ -112,11 +112,11 @@ def main() -> None:
     check_range("--classes", args.classes, 1, 256)
     check_range("--first-label", args.first_label, 0, 255)
     check_range("--pixel-max", args.pixel_max, 1, 255)
-    todo = pairs(args)
-    classes, names, changes = interpret(args, next(iter(todo.values())).images)
-    start = time.perf_counter()
     odd: list[str] = []
-    with bar("converting", "rows") as progress:
+    with found(args) as (out, parts), bar("converting", "rows") as progress:
+        classes, names, changes = interpret(args, parts)
+        todo = {out / "train": parts.train, out / "test": parts.test} if parts.test else {out: parts.train}
+        start = time.perf_counter()
         rows = convert(
             todo,
             classes=classes,

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ddmlp.api import CLASSES
-from ddmlp.api.options import MAX_BAD_ROWS
 from ddmlp.cli.terminal import Parser, check_range
 from ddmlp.config import ENDLESS, SCHEDULES, TrainConfig, flag
-from ddmlp.data.sources.registry import is_stream
+from ddmlp.data.sources.registry import is_finite, is_stream
 from ddmlp.data.store import is_store
 from ddmlp.errors import ConfigError, DdmlpError
 from ddmlp.runs.log_files import LEVELS, LOGS, LogFile, logging_to
@@ -52,9 +51,11 @@ def _parser() -> Parser:
         "and on nothing else: not on the number of workers, and not on interruptions. With --staleness training is "
         "asynchronous: the result then varies, but each run can be replayed.",
     )
-    parser.add_argument("--data", help="folder with the datasets train/ and test/ (default: data); or a stream to "
-                        "follow: - for standard input, tcp://HOST:PORT, redis://HOST/STREAM")  # fmt: skip
-    parser.add_argument("--classes", type=int, help=f"number of classes of a stream (default: {CLASSES})")
+    parser.add_argument("--data", help="folder with the datasets train/ and test/ (default: data); or what "
+                        "`ddmlp convert` takes, a file, a folder or a URI; or an Arrow IPC stream to follow: - for "
+                        "standard input, tcp://HOST:PORT to connect to")  # fmt: skip
+    parser.add_argument("--classes", type=int, help=f"number of classes of a stream (default: {CLASSES}) or a "
+                        "file (default: one more than the highest label)")  # fmt: skip
     parser.add_argument("--run", type=_run, help="folder of the run (default: a new one under runs/); with --resume "
                         "also a store, see --checkpoint-uri: then a new folder gets its newest checkpoint")  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="continue the run in --run from its newest checkpoint")
@@ -115,12 +116,6 @@ def _parser() -> Parser:
     )
     how.add_argument("--idle-timeout", type=float, default=math.inf, metavar="SECONDS", help="with --follow: stop "
                      "after this time without a new row (default: never)")  # fmt: skip
-    how.add_argument("--quarantine", type=_absolute, metavar="FOLDER", help="put rows of a stream that cannot be "
-                     "decoded into this folder (default: the first one is an error)")  # fmt: skip
-    how.add_argument("--max-bad-rows", type=int, default=MAX_BAD_ROWS, metavar="N", help="the most rows to put there "
-                     "(default: %(default)s)")  # fmt: skip
-    how.add_argument("--spool-bytes", type=int, metavar="N", help="stop reading a stream while N bytes of pixels "
-                     "are not trained on yet (default: no limit)")  # fmt: skip
     how.add_argument("--end", action="store_true", help="with --follow: no more rows will arrive; mark the end of the "
                      "data, and train on the rows so far")  # fmt: skip
     how.add_argument("--no-report", action="store_true", help="write no report.html at the end")
@@ -185,8 +180,8 @@ def _whole(text: str) -> int:
 def _check(args: argparse.Namespace) -> None:
     """Raise ConfigError for values that cannot work, except those that `Options` checks."""
     check_range("--classes", args.classes, 1, 256)
-    if args.classes is not None and not (streamed(args) or args.resume):
-        raise ConfigError("--classes goes with a stream: a dataset stores its number of classes")
+    if args.classes is not None and not (streamed(args) or is_finite(args.data) or args.resume):
+        raise ConfigError("--classes goes with a stream or a file: a dataset stores its number of classes")
     if is_store(args.run):
         if not args.resume:
             raise ConfigError("--run is a store, expected a folder; name the store by --checkpoint-uri")

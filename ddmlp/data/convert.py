@@ -1,9 +1,8 @@
-"""Conversion of image and label files into datasets."""
+"""Conversion of sources of rows into datasets."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from ddmlp.data.manifest import NAME, Manifest
 from ddmlp.data.oddities import odd_labels, odd_pixels
 from ddmlp.data.sources import FiniteSource, Rows
 from ddmlp.data.sources.idx_pair import Pair, find_pairs
+from ddmlp.data.sources.parts import Convertible
 from ddmlp.data.writer import SHARD_ROWS, DatasetWriter
 from ddmlp.errors import DatasetError
 
@@ -19,12 +19,6 @@ __all__ = ["Changes", "Pair", "convert", "find_pairs"]
 
 RowProgress = Callable[[int, int], None]  # rows converted so far, total rows
 Warn = Callable[[str], None]
-
-
-class Convertible(Protocol):
-    """Anything that opens as a `FiniteSource`, such as a `Pair` of IDX files."""
-
-    def open(self) -> FiniteSource: ...
 
 
 def convert(
@@ -44,13 +38,13 @@ def convert(
 
     Parameters
     ----------
-    sources : dict of Path to Pair
+    sources : dict of Path to Convertible
         The sources, by the path of the dataset to write.
     classes : int, optional
         The number of classes. The default is the number of `class_names`, else that of the dataset to extend, else one
         more than the highest label of the first source.
     class_names : tuple of str, optional
-        The names of the classes 0, 1, ...; by default those of the dataset to extend, if any.
+        The names of the classes 0, 1, ...; by default those of the dataset to extend, else those of the first source.
     changes : Changes
         Changes to apply to the rows.
     shard_rows : int
@@ -71,10 +65,9 @@ def convert(
 
     Raises
     ------
-    IdxError
-        A file is missing or damaged, or a label is outside the classes.
-    DatasetError
-        A dataset already exists, or the rows do not fit the dataset to extend.
+    DataError
+        A file is missing or damaged, or a label is outside the classes; a dataset already exists, or the rows do not
+        fit each other or the dataset to extend.
 
     Examples
     --------
@@ -97,6 +90,8 @@ def convert(
             classes = Manifest.read(first).classes
         elif classes is None:
             classes = max(1, opened[first].count_classes() - changes.first_label)
+        if class_names is None and not extending:
+            class_names = _names(opened, classes, changes)
         total, done, odd = sum(each.rows for each in opened.values()), 0, []
         # Every writer stays open until the last row of the last source is on disk; then all publish.
         writers = {
@@ -132,6 +127,23 @@ def convert(
         if what and warn is not None:
             warn(f"{path}: {what}")
     return done
+
+
+def _names(opened: Mapping[Path, FiniteSource], classes: int, changes: Changes) -> tuple[str, ...] | None:
+    """Return the names of the classes that the first source has; raises DatasetError if the others do not fit it."""
+    (first, one), *others = opened.items()
+    for path, each in others:
+        if each.image_shape != one.image_shape:
+            raise DatasetError(
+                f"rows for {path}: they have images of {each.image_shape[0]} x {each.image_shape[1]} pixels, but those "
+                f"for {first} of {one.image_shape[0]} x {one.image_shape[1]}; give all images one size"
+            )
+        if None not in (one.class_names, each.class_names) and one.class_names != each.class_names:
+            raise DatasetError(
+                f"rows for {path}: their classes are {each.class_names}, but those for {first} are {one.class_names}"
+            )
+    names = one.class_names
+    return names if names and len(names) == classes and not changes.first_label else None
 
 
 def _changed(source: FiniteSource, classes: int, changes: Changes, path: Path) -> Iterator[Rows]:

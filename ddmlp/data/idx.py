@@ -8,8 +8,9 @@ Format (Yann LeCun, "THE MNIST DATABASE of handwritten digits", section "FILE FO
     4 * rank bytes    the size of each axis, uint32
     the rest          the numbers, in row-major order
 
-The format has other types and ranks; MNIST and its successors do not use them, and they are rejected. An *item* is
-one image or one label: one index along the first axis. Every offset counts bytes of the uncompressed data.
+The format has other types and ranks. They are rejected, except QMNIST's labels, int32 (rows, 8), whose first column is
+the class; they are read as bytes, (rows, 32). An *item* is one image or one label: one index along the first axis.
+Every offset counts bytes of the uncompressed data.
 """
 
 import gzip
@@ -35,6 +36,7 @@ Pixels: TypeAlias = NDArray[np.uint8]
 
 UINT8 = 0x08
 LABELS, IMAGES = 1, 3  # ranks
+QMNIST = b"\0\0\x0c\x02"  # the first bytes of its labels
 GZIP_MAGIC = b"\x1f\x8b"
 # The first three bytes. Two zeros alone are not enough, because HEIC files begin with them, too.
 TYPES = [bytes((0, 0, kind)) for kind in (0x08, 0x09, 0x0B, 0x0C, 0x0D, 0x0E)]
@@ -60,7 +62,7 @@ class IdxReader:
     Attributes
     ----------
     shape : tuple of int
-        (rows, height, width) for images, (rows,) for labels.
+        (rows, height, width) for images, (rows,) for labels, (rows, 32) for those of QMNIST.
 
     Raises
     ------
@@ -139,6 +141,8 @@ class IdxReader:
     def _read_header(self) -> tuple[int, ...]:
         magic = self._read_bytes(0, 4)
         self._refuse_other(bytes(magic))
+        if magic == QMNIST and (axes := struct.unpack(">2I", self._read_bytes(4, 8)))[1] == 8:
+            return axes[0], 32
         if magic[:2] != b"\0\0":
             raise self._error(0, f"the bytes {magic.hex(' ')}", "00 00, a type and a rank", NOT_IDX)
         if magic[2] != UINT8:
@@ -205,7 +209,7 @@ def is_idx(path: Path) -> bool:
 
 
 def read_idx(path: str | Path) -> Pixels:
-    """Return all images, uint8 (rows, height, width), or labels, uint8 (rows,), of an IDX file.
+    """Return all images, uint8 (rows, height, width), or labels, uint8 (rows,), of an IDX file (QMNIST: (rows, 32)).
 
     Parameters and errors are those of `IdxReader`.
     """

@@ -2,11 +2,19 @@
 
 import re
 from codecs import getincrementaldecoder
+from pathlib import Path
+
+from ddmlp.errors import DatasetError
 
 BEGIN = 512  # bytes to look at; a tar archive's signature is at byte 257
 
 IDX = "an IDX file"
 NPZ = "a NumPy .npz file"
+PARQUET = "a Parquet file"
+ARROW_FILE = "an Arrow IPC file (Feather)"
+ARROW_STREAM = "an Arrow IPC stream"
+CSV = "CSV text"
+TEXT = "text"
 
 _ARRAY_FIRST = rb"PK\x03\x04.{22}(?s:.){4}[^/]{1,60}\.npy"  # a zip archive whose first member is an array
 _KINDS = [  # name, regular expression of the first bytes; the first match counts
@@ -38,10 +46,10 @@ _KINDS = [  # name, regular expression of the first bytes; the first match count
     ("an HDF5 file", rb"\x89HDF\r\n\x1a\n"),
     ("a MATLAB file", rb"MATLAB [57]"),
     ("a pickle", rb"\x80[\x02-\x05][\x8a\x95\]}c(K]"),
-    ("a Parquet file", rb"PAR1"),
-    ("an Arrow IPC file (Feather)", rb"ARROW1"),
+    (PARQUET, rb"PAR1"),
+    (ARROW_FILE, rb"ARROW1"),
     ("a Feather file of version 1", rb"FEA1"),
-    ("an Arrow IPC stream", rb"\xff{4}(?!\x00{4}).{3}\x00[\x04-\x40]\x00{3}"),
+    (ARROW_STREAM, rb"\xff{4}(?!\x00{4}).{3}\x00[\x04-\x40]\x00{3}"),
     ("an Avro file", rb"Obj\x01"),
     ("an ORC file", rb"ORC"),
     ("an SQLite database", rb"SQLite format 3\x00"),
@@ -78,6 +86,15 @@ def kind_of(begin: bytes) -> str | None:
     return _text_of(begin)
 
 
+def kind_of_file(path: Path) -> str | None:
+    """Name the format of a file by its first bytes; None if unknown. Raises DatasetError if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return kind_of(file.read(BEGIN))
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}; expected a file of rows") from None
+
+
 def remedy_of(kind: str | None) -> str | None:
     """Return what to do with data of a kind that `kind_of` returns; None if that depends on what was expected."""
     return _REMEDIES.get(kind or "")
@@ -102,4 +119,4 @@ def _text_of(begin: bytes) -> str | None:
         return "JSON text"
     lines = re.split(rb"[\r\n]+", text)
     separators = [len(re.findall(rb"[,;\t]", line)) for line in lines[:-1] or lines]  # the last line may be cut off
-    return "CSV text" if separators[0] and len(set(separators)) == 1 else "text"
+    return CSV if separators[0] and len(set(separators)) == 1 else TEXT

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from ddmlp.errors import ConfigError, StoreError
+from ddmlp.errors import ConfigError, StoreError, printable
 
 SCHEMES = ("file", "s3", "gs")
 CHUNK = 1 << 22  # bytes that are read or written at a time
@@ -116,6 +116,22 @@ class Store:
                 raise FileNotFoundError(f"there is no bucket {bucket}")
         return sorted(each.base_name for each in found if each.type == self._fs.FileType.File)
 
+    def files(self) -> list[tuple[str, int]]:
+        """Return the names, with folders, and the sizes of all files; one without a name if the URI is that of a file.
+
+        Raises StoreError for a name that would be a place outside of the folder.
+        """
+        with self._naming("list its files"):
+            whole = self._system.get_file_info(self._path)
+            if whole.type == self._fs.FileType.File:
+                return [("", whole.size)]
+            selector = self._fs.FileSelector(self._path, recursive=True, allow_not_found=True)
+            found = [each for each in self._system.get_file_info(selector) if each.type == self._fs.FileType.File]
+        names = sorted((each.path.removeprefix(f"{self._path}/"), each.size) for each in found)
+        if wrong := [name for name, _ in names if {"", ".", ".."} & set(name.split("/"))]:
+            raise StoreError(f"the store {self.shown} has the file {printable(wrong[0])}, expected no . or .. in names")
+        return names
+
     def write(self, name: str, source: Path) -> None:
         """Copy a local file into the store. After a crash the copy may be cut off, or missing."""
         with self._naming(f"write {name}"), source.open("rb") as file:
@@ -126,9 +142,9 @@ class Store:
                     sink.write(chunk)
 
     def read(self, name: str, sink: IO[bytes] | None = None) -> str:
-        """Read a file, and return its SHA-256. sink: receives its bytes."""
+        """Read a file, the whole store if `name` is empty, and return its SHA-256. sink: receives its bytes."""
         digest = hashlib.sha256()
-        with self._naming(f"read {name}"), self._system.open_input_stream(f"{self._path}/{name}") as source:
+        with self._naming(f"read {name}"), self._system.open_input_stream(self._place(name)) as source:
             while chunk := source.read(CHUNK):
                 digest.update(chunk)
                 if sink:
@@ -146,6 +162,9 @@ class Store:
                 self._system.delete_file(f"{self._path}/{name}")
             except FileNotFoundError:
                 return
+
+    def _place(self, name: str) -> str:
+        return f"{self._path}/{name}" if name else self._path
 
     @contextmanager
     def _naming(self, what: str) -> Iterator[None]:

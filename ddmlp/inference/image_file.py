@@ -2,7 +2,6 @@
 
 import importlib
 import math
-import struct
 import warnings
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from ddmlp.data.picture import DAMAGE, ORIENTATION
 from ddmlp.data.signatures import BEGIN, kind_of, remedy_of
 from ddmlp.errors import ImageError
 
@@ -18,15 +18,8 @@ FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WebP", "TIFF", "AVIF")
 HEIC = "an HEIC picture"
 MAX_FILE_PIXELS = 50_000_000
 MAX_SIDE = 640  # pixels: more detail is useless, and a photograph in floating point is large
-ORIENTATION = 0x0112  # the EXIF tag for the camera's orientation
 
 Grey = NDArray[np.float32]
-
-# Exceptions that Pillow is known to raise for damaged files, in addition to UnidentifiedImageError.
-_DAMAGE = (
-    OSError, ValueError, SyntaxError, TypeError, KeyError, IndexError, AttributeError, EOFError, RuntimeError,
-    OverflowError, ZeroDivisionError, AssertionError, MemoryError, struct.error,
-)  # fmt: skip
 
 
 class Decoded(NamedTuple):
@@ -92,7 +85,7 @@ def decode(source: Path | IO[bytes], name: str, max_pixels: int = MAX_FILE_PIXEL
         raise ImageError(
             f"{name} {found}, expected {', '.join(FORMATS)}{files}" + (f"; {remedy}" if remedy else "")
         ) from None
-    except _DAMAGE as error:
+    except DAMAGE as error:
         why = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
         raise ImageError(f"{name} cannot be read: {why}") from None
 

@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ddmlp.reporting import facts, images
 from ddmlp.reporting.charts import charts
+from ddmlp.reporting.class_names import Names
 from ddmlp.reporting.mistakes import most_frequent
 from ddmlp.reporting.plots import line_style
 from ddmlp.reporting.summary import RunSummary
@@ -44,6 +45,8 @@ class ReportedRun:
         The confusion matrix; empty if it has too many classes.
     frequent
         Then, its largest entries off the diagonal.
+    names
+        The names of its classes.
     first_layer
         A picture of the weights.
     """
@@ -56,6 +59,7 @@ class ReportedRun:
     time: TimeSplit | None
     confusion: list[list[int]]
     frequent: list[tuple[int, int, int]]
+    names: Names
     first_layer: images.FirstLayer | None
 
 
@@ -108,5 +112,6 @@ def _reported(number: int, name: str, summary: RunSummary) -> ReportedRun:
         time=TimeSplit.from_records(summary.records, follow=summary.config.follow),
         confusion=matrix.tolist() if small else [],
         frequent=[] if small else most_frequent(matrix),
+        names=Names.of(summary.model, len(matrix)),
         first_layer=images.first_layer(summary.model) if summary.model else None,
     )

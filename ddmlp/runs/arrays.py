@@ -16,6 +16,7 @@ from typing import IO, Any, TypeAlias, TypeVar
 
 import numpy as np
 
+from ddmlp.data.npy import TYPE, NpyHeader
 from ddmlp.data.signatures import BEGIN, NPZ, kind_of
 from ddmlp.errors import RunError, printable
 from ddmlp.files import whole_file
@@ -27,13 +28,6 @@ T = TypeVar("T")
 
 ABOUT = "about"  # the array that describes the others; see `from_record`
 
-_TYPE = r"[<>|](?:f[248]|[iu][1248]|b1)"
-_HEADER = re.compile(  # of an array in the format .npy 1.0, exactly as NumPy writes it
-    rb"\x93NUMPY\x01\x00(?P<size>..)"
-    rb"\{'descr': '(?P<type>" + _TYPE.encode() + rb")', 'fortran_order': (?P<columns>True|False), "
-    rb"'shape': \((?P<shape>(?:[0-9]{1,18},(?: [0-9]{1,18}(?:, [0-9]{1,18}){0,30})?)?)\), \} *\n",
-    re.DOTALL,
-)
 _UTF8 = 0x800  # the only flag that a member may have: its name is UTF-8
 _NOT_ZIP = (zipfile.BadZipFile, struct.error, ValueError, OverflowError, RuntimeError, EOFError)  # raised by zipfile
 
@@ -65,7 +59,7 @@ def save_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
     {'a': array([0, 1, 2], dtype=uint8)}
     """
     for name, array in arrays.items():
-        if not re.fullmatch(_TYPE, array.dtype.str):
+        if not re.fullmatch(TYPE, array.dtype.str):
             raise ValueError(f"{name} has type {array.dtype}, which load_arrays cannot read; expected numbers")
     # Written to memory first: zipfile seeks, and a full disk should fail one single write.
     buffer = io.BytesIO()
@@ -131,12 +125,12 @@ def _read(file: IO[bytes]) -> Iterator[tuple[str, Array]]:
 
 def _array(name: str, member: bytes) -> Array:
     """Parse a member of an .npz file."""
-    found = _HEADER.match(member)
-    if found is None or int.from_bytes(found["size"], "little") != found.end() - 10:
-        raise ValueError(f"{name} is not an array of numbers in NumPy's format .npy 1.0")
-    numbers = np.frombuffer(member, np.dtype(found["type"].decode()), offset=found.end())
-    shape = tuple(int(part) for part in found["shape"].split(b",") if part)
-    return numbers.reshape(shape, order="F" if found["columns"] == b"True" else "C").copy("K")
+    try:
+        header = NpyHeader.parse(member)
+    except ValueError as error:
+        raise ValueError(f"{name} is {error}") from None
+    numbers = np.frombuffer(member, np.dtype(header.dtype), offset=header.size)
+    return numbers.reshape(header.shape, order="F" if header.columns else "C").copy("K")
 
 
 def from_record(record: object) -> Array:

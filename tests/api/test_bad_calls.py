@@ -38,7 +38,7 @@ def writer(**given: Any) -> ddmlp.DatasetWriter:
         (lambda: fit(run="x" * 5000), ConfigError, ["run is", "too long"]),
         (lambda: fit(run=""), ConfigError, ["run is ''"]),
         (lambda: fit(data="nowhere"), ConfigError, ["nowhere does not exist"]),
-        (lambda: fit(data="file"), ConfigError, ["file is not a folder"]),
+        (lambda: fit(data="file"), DatasetError, ["file is text", "Parquet"]),
         (lambda: fit(test=(IMAGES, LABELS + 3)), ConfigError, ["test", "6", "3"]),
         (lambda: fit(test=(IMAGES, LABELS + 3), classes=4), ConfigError, ["test", "6", "4"]),
         (lambda: fit(progress="yes"), ConfigError, ["progress is 'yes'"]),

@@ -68,7 +68,7 @@ def test_another_source(tmp_path):
     """Anything with the methods of `FiniteSource` can be converted."""
 
     class Ramp:
-        rows, image_shape, left = 5, (1, 2), False
+        rows, image_shape, class_names, left = 5, (1, 2), ("a", "b", "c"), False
 
         def open(self) -> "Ramp":
             return self
@@ -90,6 +90,7 @@ def test_another_source(tmp_path):
     ramp = Ramp()
     assert convert({tmp_path / "data": ramp}) == 5
     assert ramp.left
+    assert Dataset(tmp_path / "data").manifest.class_names == ("a", "b", "c")
     pixels, labels = rows(tmp_path / "data")
     assert (pixels[:, 0, 1].tolist(), labels.tolist()) == ([0, 1, 2, 3, 4], [0, 1, 2, 0, 1])
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from msgspec.structs import replace
 
 from ddmlp.config import TrainConfig
 from ddmlp.data.dataset import Dataset
@@ -29,11 +28,9 @@ from ddmlp.runs.update_log import UpdateLog
 from tests.fuzz.kind import Kind, Meaning, of_file
 from tests.fuzz.messages import frames, requests
 from tests.fuzz.mutations import BYTES, JSON
-from tests.fuzz.payloads import payloads
 from tests.fuzz.verified import verified
 from tests.support.checkpoints import some
 from tests.support.events import progress, result
-from tests.support.manifests import POSITION
 from tests.support.streams import Sent, batch, stream
 
 
@@ -45,7 +42,6 @@ def kinds(folder: Path) -> Iterator[Kind]:
     yield from verified(folder / "verified")
     yield from requests()
     yield from frames()
-    yield from payloads()
 
 
 def _data(folder: Path) -> Iterator[Kind]:
@@ -63,11 +59,9 @@ def _data(folder: Path) -> Iterator[Kind]:
 
     def manifest_of() -> Meaning:
         found = Manifest.read(folder / "data")
-        return found.sha256(), found.pixels, found.ended, found.position
+        return found.sha256(), found.pixels, found.ended
 
-    replace(manifest, position=POSITION).write(folder / "data")
-    streamed = (folder / "data" / "dataset.json").read_bytes()
-    yield Kind("dataset.json", [text, streamed], of_file(folder / "data" / "dataset.json", manifest_of), JSON)
+    yield Kind("dataset.json", [text], of_file(folder / "data" / "dataset.json", manifest_of), JSON)
     path = folder / "data" / shard.file
 
     def whole(content: bytes) -> Meaning:

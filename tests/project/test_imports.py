@@ -12,7 +12,6 @@ OPTIONAL = {
     "onnx",
     "onnxruntime",
     "playwright",
-    "redis",
     "safetensors",
     "sklearn",
     "tensorboardX",

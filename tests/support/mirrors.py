@@ -12,7 +12,7 @@ class Handler(BaseHTTPRequestHandler):
     server: "Mirror"
 
     def do_GET(self) -> None:
-        behaviour, name = self.path.strip("/").split("/")
+        behaviour, name = self.path.partition("?")[0].strip("/").split("/")
         self.server.requests.append((behaviour, name))
         try:
             BEHAVIOURS[behaviour](self, self.server.files[name])
@@ -67,6 +67,8 @@ def mirror_of(files: dict[str, bytes]) -> Iterator[Mirror]:
     with Mirror(files) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()

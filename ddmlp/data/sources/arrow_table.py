@@ -7,7 +7,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ddmlp.data.manifest import MAX_CLASSES
-from ddmlp.data.sources.arrow_columns import Columns, shown
+from ddmlp.data.sources.arrow_columns import Columns
+from ddmlp.data.sources.pixel_lists import shown
 from ddmlp.errors import DatasetError
 
 

@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ddmlp.data.idx import IMAGES, LABELS, IdxReader
-from ddmlp.data.manifest import MAX_PIXELS
+from ddmlp.data.manifest import MAX_CLASSES, MAX_PIXELS
 from ddmlp.data.signatures import BEGIN, kind_of, remedy_of
 from ddmlp.data.sources import Rows
 from ddmlp.errors import IdxError
 
 CHUNK_BYTES = 1 << 20  # of pixels per read
 SHOWN = 5  # file names in a message about a folder
+QMNIST_LABELS = 2  # their rank
 
 
 class Pair(NamedTuple):
@@ -52,6 +54,8 @@ def find_pairs(folder: Path, train: str = "train", test: str = "t10k") -> tuple[
 class OpenPair:
     """A pair of open IDX files that match each other: a `FiniteSource`."""
 
+    class_names: tuple[str, ...] | None = None
+
     def __init__(self, pair: Pair) -> None:
         self.pair = pair
         with ExitStack() as opening:
@@ -71,27 +75,29 @@ class OpenPair:
     def count_classes(self) -> int:
         """Return one more than the highest label."""
         with IdxReader(self.pair.labels) as labels:
-            return 1 + max(int(chunk.max()) for chunk in labels.chunks(CHUNK_BYTES))
+            return min(MAX_CLASSES, 1 + max(int(_labels(chunk).max()) for chunk in labels.chunks(CHUNK_BYTES)))
 
     def batches(self, classes: int) -> Iterator[Rows]:
         """Yield the rows in order; raises IdxError for a label outside the classes, and for a damaged file."""
         start = self._labels.offset
         chunk = max(1, CHUNK_BYTES // (self.image_shape[0] * self.image_shape[1]))
         rows = zip(self._images.chunks(chunk), self._labels.chunks(chunk), strict=True)
-        for index, (pixels, labels) in enumerate(rows):
-            if (wrong := np.flatnonzero(labels >= classes)).size:
+        for index, (pixels, items) in enumerate(rows):
+            labels = _labels(items)
+            if (wrong := np.flatnonzero((labels < 0) | (labels >= classes))).size:
                 row = index * chunk + int(wrong[0])
+                place = start + row * items[0].nbytes
                 raise IdxError(
-                    f"{self.pair.labels}: the label at byte {start + row} (row {row}) is {labels[wrong[0]]}, "
+                    f"{self.pair.labels}: the label at byte {place} (row {row}) is {labels[wrong[0]]}, "
                     f"expected 0 to {classes - 1}; --classes sets the number of classes"
                 )
-            yield Rows(pixels, labels)
+            yield Rows(pixels, labels.astype(np.uint8, copy=False))
 
     def _check(self) -> None:
         images, labels = self._images, self._labels
-        for reader, what, rank in [(images, "images", IMAGES), (labels, "labels", LABELS)]:
-            if (found := len(reader.shape)) != rank:
-                raise IdxError(f"{reader.path}: found a header of rank {found}, expected {what}, of rank {rank}")
+        for reader, what, ranks in [(images, "images", (IMAGES,)), (labels, "labels", (LABELS, QMNIST_LABELS))]:
+            if (found := len(reader.shape)) not in ranks:
+                raise IdxError(f"{reader.path}: found a header of rank {found}, expected {what}, of rank {ranks[0]}")
         if len(images) != len(labels):
             raise IdxError(
                 f"{images.path} has {len(images)} images, but {labels.path} has {len(labels)} labels; expected the "
@@ -105,8 +111,14 @@ class OpenPair:
             )
 
 
+def _labels(items: NDArray[np.uint8]) -> NDArray[np.integer]:
+    """Return the classes that items of a file of labels have: the first number of each of QMNIST's."""
+    return items if items.ndim == LABELS else items.view(">i4")[:, 0]
+
+
 def _find(folder: Path, stem: str, rank: int) -> Path:
-    names = [f"{stem}{joint}idx{rank}-ubyte{end}" for joint in "-." for end in ("", ".gz")]
+    kind = "idx2-int" if rank == LABELS and stem.startswith("qmnist-") else f"idx{rank}-ubyte"
+    names = [f"{stem}{joint}{kind}{end}" for joint in "-." for end in ("", ".gz")]
     for name in names:
         if (folder / name).is_file():
             return folder / name

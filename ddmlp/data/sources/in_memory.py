@@ -37,6 +37,8 @@ class RowsInMemory:
     ((28, 28), 3)
     """
 
+    class_names: tuple[str, ...] | None = None
+
     def __init__(self, images: Any, labels: Any, name: str = "the data") -> None:
         pixels, classes = _as_array(images, f"{name}: the images"), _as_array(labels, f"{name}: the labels")
         if pixels.ndim != 3 or classes.ndim != 1 or len(pixels) != len(classes):

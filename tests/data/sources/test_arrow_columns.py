@@ -88,7 +88,8 @@ def test_other_columns():
     ("names", "expected"),
     [
         (["pixels", "class"], ("0 columns 'label'", "['pixels', 'class']")),
-        (["image", "label"], ("0 columns 'pixels'", "['image', 'label']")),
+        (["images", "label"], ("0 columns 'pixels'", "['images', 'label']")),
+        (["image", "class"], ("0 columns 'label'", "['image', 'class']")),
         (["a\nb\x1b[2J", "label"], ("0 columns 'pixels'", "['a\\nb\\x1b[2J', 'label']")),
         (["x" * 1_000, "label"], ("0 columns 'pixels'", f"['{'x' * 198}...")),
         (["label", "label"], ("0 columns 'pixels'", "['label', 'label']")),

@@ -6,10 +6,14 @@ import types
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ddmlp.data.sources import registry
-from ddmlp.data.sources.registry import Kind, is_stream, open_stream
+from ddmlp.data.sources.in_memory import RowsInMemory
+from ddmlp.data.sources.npz_file import NpzArrays
+from ddmlp.data.sources.parts import Parts
+from ddmlp.data.sources.registry import Kind, finite_parts, is_finite, is_stream, open_stream
 from ddmlp.errors import ConfigError
 
 
@@ -41,6 +45,8 @@ def other(monkeypatch: pytest.MonkeyPatch) -> Kind:
     module.open_other = lambda uri: closing(uri)
     module.OTHER = Kind("other://NAME", "other_package", "open_other")
     module.WRONG = module.open_other
+    module.find_some = lambda place: Parts(RowsInMemory(np.zeros((3, 1, len(str(place))), np.uint8), [0, 1, 2]))
+    module.FILE = Kind("a file", "other_package", "find_some", finite=True)
     monkeypatch.setitem(sys.modules, module.__name__, module)
     return module.OTHER
 
@@ -58,7 +64,9 @@ def package(other: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     """An installed package, with entry points."""
     path = tmp_path / "other_package-1.0.dist-info" / "entry_points.txt"
     path.parent.mkdir()
-    path.write_text("[ddmlp.sources]\nother = other_package:OTHER\nwrong = other_package:WRONG\ngone = gone:HERE\n")
+    points = {"other": "OTHER", "wrong": "WRONG", ".other": "FILE", "rows": "FILE"}
+    lines = [f"{name} = other_package:{found}" for name, found in points.items()]
+    path.write_text("\n".join(["[ddmlp.sources]", "gone = gone:HERE", *lines]))
     monkeypatch.syspath_prepend(tmp_path)
     registry._added.cache_clear()
 
@@ -68,6 +76,21 @@ def test_entry_point():
     assert is_stream("other://x")
     assert open_stream("other://x").thing == "other://x"
     assert not is_stream("another://x")
+
+
+@pytest.mark.usefixtures("package")
+def test_finite_entry_point(tmp_path):
+    """Found by the suffix of a file, unless its first bytes are known, or by the scheme of a URI."""
+    (tmp_path / "some.other").write_bytes(b"\x01\x02")
+    for place in (tmp_path / "some.other", "rows://here"):
+        assert (is_finite(place), is_stream(place)) == (True, False)
+        with finite_parts(place) as parts:
+            assert parts.train.image_shape == (1, len(str(place)))
+    with pytest.raises(ConfigError, match="is not a stream"):
+        open_stream("rows://here")
+    np.savez(tmp_path / "array.other", x=np.zeros((1, 2, 2), np.uint8), y=np.zeros(1, np.uint8))
+    with finite_parts(tmp_path / "array.other.npz") as parts:
+        assert isinstance(parts.train, NpzArrays)
 
 
 @pytest.mark.usefixtures("package")
