@@ -33,14 +33,14 @@ train: $(VENV)/.installed-$(if $(filter 0,$(WORKERS)),run,ray)
 
 ## Run the tests, except those that take long or need more than Python.
 test: $(VENV)/.installed-dev
-	$(PYTEST) -m "not (slow or cluster or hosts or browser or mnist or bench or chaos)"
+	$(PYTEST) -m "not (slow or sources or cluster or hosts or browser or mnist or bench or chaos)"
 
 ## Run all tests except those of make chaos and make bench-test. DDMLP_MNIST=folder: on full MNIST, too.
 test-all: test test-rest
 
 ## Run those of them that make test does not, and the properties with more examples.
 test-rest: $(VENV)/.installed-dev
-	$(PYTEST) --hypothesis-profile thorough -m "(hypothesis or slow or cluster or hosts or browser or mnist or bench) and not (chaos or measure)"
+	$(PYTEST) --hypothesis-profile thorough -m "(hypothesis or slow or sources or cluster or hosts or browser or mnist or bench) and not (chaos or measure)"
 
 ## Train small networks as on other processors, and on emulated 64-bit Arm: their weights must have the same bits.
 portability: $(VENV)/.installed-dev

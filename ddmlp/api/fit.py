@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ddmlp.api.callback import Callback, checked
-from ddmlp.api.options import Options, check_switches
+from ddmlp.api.options import MAX_BAD_ROWS, Options, check_switches
 from ddmlp.api.progress import RunProgress
 from ddmlp.api.result import Result
 from ddmlp.api.rows import rows_of
@@ -37,6 +37,9 @@ def fit(
     stop_after: int | None = None,
     report: bool = False,
     idle_timeout: float = math.inf,
+    quarantine: str | Path | None = None,
+    max_bad_rows: int = MAX_BAD_ROWS,
+    spool_bytes: int | None = None,
     certificates: str | Path | None = None,
     **config: Any,
 ) -> Result:
@@ -51,8 +54,8 @@ def fit(
         A folder with the datasets train/ and test/, as `ddmlp convert` or `DatasetWriter` writes them; images (rows,
         height, width) and labels (rows,), integers from 0 to 255; a table with the columns `pixels` and `label`; a file
         or a folder of another kind that `ddmlp convert` takes, such as Parquet, .npz, CSV or pictures, as a path or a
-        URI; or the URI of a stream, "-" or "tcp://HOST:PORT". What is no dataset is first written into the run's folder
-        as one.
+        URI; or the URI of a stream, for example "-" or "redis://HOST/STREAM". What is no dataset is first written
+        into the run's folder as one.
     test : pair of arrays, pyarrow Table, str or Path, optional
         The test data, if `data` is in memory or in files; or the path of a dataset.
     run : str or Path, optional
@@ -88,6 +91,13 @@ def fit(
         Whether to write report.html into the run's folder.
     idle_timeout : float
         Seconds without a new row after which a run that follows its data ends.
+    quarantine : str or Path, optional
+        A folder, one for each run, for the rows of a stream that cannot be decoded; without it, the first such row is
+        an error. Only for a stream in a broker.
+    max_bad_rows : int
+        The largest number of rows to put there.
+    spool_bytes : int, optional
+        Bytes of pixels of a stream that may wait on disk to be trained on: if there are more, the run stops reading.
     certificates : str or Path, optional
         A folder, on every node, with ca.crt, tls.crt and tls.key, for TLS between nodes. By default the run makes its
         own.
@@ -143,6 +153,9 @@ def fit(
         checkpoint_uri=checkpoint_uri,
         stop_after=stop_after,
         idle_timeout=idle_timeout,
+        quarantine=quarantine,
+        max_bad_rows=max_bad_rows,
+        spool_bytes=spool_bytes,
         certificates=certificates,
     )
     check_switches(report=report, progress=False if progress is None else progress)

@@ -8,6 +8,9 @@ from typing import Any
 from ddmlp.config import MAX_SERVERS, Timeouts, check_workers
 from ddmlp.data.store import check_uri
 from ddmlp.errors import ConfigError
+from ddmlp.files import as_path
+
+MAX_BAD_ROWS = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +40,13 @@ class Options:
         makes its own certificates.
     idle_timeout : float
         Seconds without a new row after which a run that follows its data ends.
+    quarantine : str or Path, optional
+        A folder, one for each run, for the rows of a stream that cannot be decoded; without it, the first such row is
+        an error. Only for a stream that has positions.
+    max_bad_rows : int
+        The largest number of rows to put there.
+    spool_bytes : int, optional
+        Bytes of pixels of a stream that may wait on disk to be trained on: if there are more, the run stops reading.
     timeouts : Timeouts
         All other waits.
     """
@@ -51,16 +61,26 @@ class Options:
     stop_after: int | None = None
     certificates: str | Path | None = None
     idle_timeout: float = math.inf
+    quarantine: str | Path | None = None
+    max_bad_rows: int = MAX_BAD_ROWS
+    spool_bytes: int | None = None
     timeouts: Timeouts = field(default_factory=Timeouts)
 
     def __post_init__(self) -> None:
         check_switches(dashboard=self.dashboard)
-        for name, least in [("checkpoint_every", 1), ("keep", 1), ("stop_after", 0)]:
+        counts = ("checkpoint_every", 1), ("keep", 1), ("stop_after", 0), ("max_bad_rows", 1), ("spool_bytes", 1)
+        for name, least in counts:
             value = getattr(self, name)
-            if not (value is None and name == "stop_after") and (type(value) is not int or value < least):
+            if not (value is None and name in ("stop_after", "spool_bytes")) and (
+                type(value) is not int or value < least
+            ):
                 raise ConfigError(f"{name} is {value!r}, expected a whole number, {least} or more")
         if type(self.idle_timeout) not in (int, float) or not self.idle_timeout >= 0:
             raise ConfigError(f"idle_timeout is {self.idle_timeout!r}, expected 0 or more seconds")
+        if self.quarantine is not None:
+            as_path(self.quarantine, "quarantine", "the path of a folder")
+        elif self.max_bad_rows != MAX_BAD_ROWS:
+            raise ConfigError("max_bad_rows goes with quarantine, the folder for these rows")
         if not isinstance(self.address, str | None):
             raise ConfigError(f"address is {self.address!r}, expected HOST:PORT, local or auto")
         if self.checkpoint_uri is not None:
@@ -90,6 +110,11 @@ class Options:
         if isinstance(self.workers, tuple) and len(self.workers) == 2:
             return self.workers
         return self.workers, self.workers
+
+    @property
+    def of_streams(self) -> bool:
+        """Whether options are set that only streams have."""
+        return self.quarantine is not None or self.spool_bytes is not None
 
     @property
     def given(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ddmlp.api.callback import Callback, checked
-from ddmlp.api.options import Options, check_switches
+from ddmlp.api.options import MAX_BAD_ROWS, Options, check_switches
 from ddmlp.api.progress import RunProgress
 from ddmlp.api.result import Result
 from ddmlp.api.rows import rows_again
@@ -33,6 +33,9 @@ def resume(
     stop_after: int | None = None,
     report: bool = False,
     idle_timeout: float = math.inf,
+    quarantine: str | Path | None = None,
+    max_bad_rows: int = MAX_BAD_ROWS,
+    spool_bytes: int | None = None,
     certificates: str | Path | None = None,
 ) -> Result:
     """Continue a run from its newest checkpoint: one that was interrupted, or stopped, or is to have more epochs.
@@ -55,7 +58,7 @@ def resume(
         no run, it gets the newest checkpoint of the store.
     workers, servers, address, dashboard, certificates, callbacks, progress, checkpoint_every, keep, stop_after, report
         See `fit`. They need not be those that the run was begun with.
-    idle_timeout
+    idle_timeout, quarantine, max_bad_rows, spool_bytes
         See `fit`. They need not be those that the run was begun with.
 
     Returns
@@ -91,6 +94,9 @@ def resume(
         checkpoint_uri=checkpoint_uri,
         stop_after=stop_after,
         idle_timeout=idle_timeout,
+        quarantine=quarantine,
+        max_bad_rows=max_bad_rows,
+        spool_bytes=spool_bytes,
         certificates=certificates,
     )
     check_switches(end=end, report=report, progress=False if progress is None else progress)

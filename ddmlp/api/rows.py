@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ddmlp.api import CLASSES
+from ddmlp.api.options import Options
 from ddmlp.data.manifest import NAME, Manifest
+from ddmlp.data.sources import PositionedSource
 from ddmlp.data.sources.registry import finite_parts, is_finite, is_stream, open_stream
 from ddmlp.errors import ConfigError
 from ddmlp.files import as_path
@@ -33,12 +35,17 @@ class RunRows(Protocol):
         Where they are trained on: a folder with the datasets train/ and, if there are test data, test/.
     ready : bool
         Whether they exist before the run begins.
+    streamed : bool
+        Whether they come from a stream.
     """
 
     folder: Path
     ready: bool
+    streamed: bool
 
-    def supplied(self, run: Run, batch: int, note: Note) -> "AbstractContextManager[StreamIngest | None]":
+    def supplied(
+        self, run: Run, batch: int, options: Options, note: Note
+    ) -> "AbstractContextManager[StreamIngest | None]":
         """Put the rows into the folder: before the block, or while it runs by the ingest that is returned."""
 
 
@@ -48,9 +55,10 @@ class FolderRows:
 
     folder: Path
     ready = True
+    streamed = False
 
     @contextmanager
-    def supplied(self, run: Run, batch: int, note: Note) -> Iterator[None]:  # noqa: ARG002
+    def supplied(self, run: Run, batch: int, options: Options, note: Note) -> Iterator[None]:  # noqa: ARG002
         yield None
 
 
@@ -63,17 +71,25 @@ class StreamRows:
     classes: int | None
     resume: bool
     ready = False
+    streamed = True
 
     @contextmanager
-    def supplied(self, run: Run, batch: int, note: Note) -> "Iterator[StreamIngest]":
+    def supplied(self, run: Run, batch: int, options: Options, note: Note) -> "Iterator[StreamIngest]":
         from ddmlp.data.ingest import StreamIngest
+        from ddmlp.data.quarantine import Quarantine
 
         path, classes = self.folder / "train", CLASSES if self.classes is None else self.classes
         if self.resume and (path / NAME).exists():
             classes = Manifest.read(path).classes
         elif not self.resume:
             refuse_old(run)
-        ingest = StreamIngest(open_stream(self.uri), path, classes, batch, note=note)
+        source, quarantine = open_stream(self.uri), None
+        if options.quarantine is not None:
+            if not isinstance(source, PositionedSource):
+                raise ConfigError(f"quarantine goes with a stream that has positions, which {self.uri} has not")
+            quarantine = Quarantine(Path(options.quarantine), options.max_bad_rows)
+        spool = options.spool_bytes
+        ingest = StreamIngest(source, path, classes, batch, note=note, quarantine=quarantine, spool_bytes=spool)
         try:
             ingest.start()
             yield ingest
@@ -93,16 +109,16 @@ class ConvertedRows:
     folder: Path
     classes: int | None
     ready = False
+    streamed = False
 
     @contextmanager
-    def supplied(self, run: Run, batch: int, note: Note) -> Iterator[None]:  # noqa: ARG002
+    def supplied(self, run: Run, batch: int, options: Options, note: Note) -> Iterator[None]:  # noqa: ARG002
         from ddmlp.data.convert import convert
 
         refuse_old(run)
         try:
             with ExitStack() as stack:
                 parts = _parts_of(self.data, stack)
-                names = parts.class_names
                 if parts.about:
                     note(f"note: {parts.about}")
                 sources, test = {self.folder / "train": parts.train}, parts.test
@@ -115,7 +131,7 @@ class ConvertedRows:
                 convert(
                     sources,
                     classes=self.classes,
-                    class_names=names if names and self.classes in (None, len(names)) else None,
+                    class_names=parts.names_of(self.classes),
                     changes=parts.changes,
                     warn=lambda line: note(f"warning: {line}"),
                 )

@@ -86,6 +86,8 @@ class Session:
         SIGTERM is the end of a run that follows a dataset, which has no other. Raises KeyboardInterrupt for a signal
         before the training has begun, and for a second one.
         """
+        if self.options.of_streams and not self.rows.streamed:
+            raise ConfigError(f"quarantine and spool_bytes go with a stream, but the data are {self.rows.folder}")
         if self.rows.ready and not self.config.follow:
             self._prepare()  # before anything is written
         run, progress = self.run, self.progress
@@ -109,7 +111,7 @@ class Session:
                 run.write_initial_weights(self.init)
             if self.end:
                 self._mark_end()
-            ingest = stack.enter_context(self.rows.supplied(run, self.config.batch, progress.note))
+            ingest = stack.enter_context(self.rows.supplied(run, self.config.batch, self.options, progress.note))
             if self.config.follow:
                 self._wait_for_rows(ingest)
             report = self._train(stop, ingest, backup)
@@ -172,11 +174,7 @@ class Session:
         options, run = self.options, self.run
         job, origin = self._prepare()
         opened = open_trainer(
-            job,
-            address=options.address,
-            dashboard=options.dashboard,
-            note=self.progress.note,
-            stopping=stop.signals,
+            job, address=options.address, dashboard=options.dashboard, note=self.progress.note, stopping=stop.signals
         )
         with hinting(run, self.hint), opened as trainer:
             if self.begun:
@@ -201,6 +199,8 @@ class Session:
         while True:
             report = trainer.advance(ADVANCE_SECONDS)
             self._record(report.events)
+            if ingest:
+                ingest.trained = report.rows
             if backup:
                 backup.see(report.events)
                 self._record_stored(backup, report.step)

@@ -38,6 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
         checkpoint_uri=args.checkpoint_uri,
         stop_after=args.stop_after,
         idle_timeout=args.idle_timeout,
+        quarantine=args.quarantine,
+        max_bad_rows=args.max_bad_rows,
+        spool_bytes=args.spool_bytes,
         certificates=args.certificates,
     )
     from ddmlp.api.progress import RunProgress
@@ -117,6 +120,8 @@ def show(found: "Result", continuation: Continuation, *, report: bool) -> None:
     if first := result.prequential:
         print(f"tested first    {first.error:.2%} of the newest {first.window:,} rows mistaken before they were "
               f"trained on, {first.overall:.2%} of all {result.rows:,}")  # fmt: skip
+    if result.bad_rows:
+        print(f"bad rows        {result.bad_rows:,} were put aside")
     stale = result.staleness
     if stale.bound:
         print(f"staleness       {stale.mean:.2f} versions on average, {stale.max} at most, {stale.bound} allowed")

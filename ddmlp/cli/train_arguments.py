@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ddmlp.api import CLASSES
+from ddmlp.api.options import MAX_BAD_ROWS
 from ddmlp.cli.terminal import Parser, check_range
 from ddmlp.config import ENDLESS, SCHEDULES, TrainConfig, flag
 from ddmlp.data.sources.registry import is_finite, is_stream
@@ -52,8 +53,8 @@ def _parser() -> Parser:
         "asynchronous: the result then varies, but each run can be replayed.",
     )
     parser.add_argument("--data", help="folder with the datasets train/ and test/ (default: data); or what "
-                        "`ddmlp convert` takes, a file, a folder or a URI; or an Arrow IPC stream to follow: - for "
-                        "standard input, tcp://HOST:PORT to connect to")  # fmt: skip
+                        "`ddmlp convert` takes, a file, a folder or a URI; or a stream to follow: - for standard "
+                        "input, tcp://HOST:PORT, redis://HOST/STREAM")  # fmt: skip
     parser.add_argument("--classes", type=int, help=f"number of classes of a stream (default: {CLASSES}) or a "
                         "file (default: one more than the highest label)")  # fmt: skip
     parser.add_argument("--run", type=_run, help="folder of the run (default: a new one under runs/); with --resume "
@@ -116,6 +117,12 @@ def _parser() -> Parser:
     )
     how.add_argument("--idle-timeout", type=float, default=math.inf, metavar="SECONDS", help="with --follow: stop "
                      "after this time without a new row (default: never)")  # fmt: skip
+    how.add_argument("--quarantine", type=_absolute, metavar="FOLDER", help="put rows of a stream that cannot be "
+                     "decoded into this folder (default: the first one is an error)")  # fmt: skip
+    how.add_argument("--max-bad-rows", type=int, default=MAX_BAD_ROWS, metavar="N", help="the most rows to put there "
+                     "(default: %(default)s)")  # fmt: skip
+    how.add_argument("--spool-bytes", type=int, metavar="N", help="stop reading a stream while N bytes of pixels "
+                     "are not trained on yet (default: no limit)")  # fmt: skip
     how.add_argument("--end", action="store_true", help="with --follow: no more rows will arrive; mark the end of the "
                      "data, and train on the rows so far")  # fmt: skip
     how.add_argument("--no-report", action="store_true", help="write no report.html at the end")

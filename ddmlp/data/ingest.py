@@ -3,6 +3,7 @@
 So a run can be replayed, resumed and audited after the stream itself is gone.
 """
 
+import math
 import shutil
 import threading
 import time
@@ -10,15 +11,17 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-from ddmlp.data.dataset import Dataset
 from ddmlp.data.manifest import NAME, Manifest
 from ddmlp.data.oddities import odd_pixels
+from ddmlp.data.quarantine import Quarantine
 from ddmlp.data.repetition import Repetition
-from ddmlp.data.sources import Rows, Source
-from ddmlp.data.writer import SHARD_ROWS, DatasetWriter
+from ddmlp.data.resumption import resume_stream
+from ddmlp.data.sources import PositionedSource, Rows, Source
+from ddmlp.data.writer import DatasetWriter
 from ddmlp.errors import DatasetError
 
 PUBLISH_SECONDS = 1.0  # at least, between publications, so that shards of a fast stream are not too small
+PAUSE_SECONDS = 0.05  # between looks at how many rows are trained on
 STOP_SECONDS = 30.0  # to write the rows that were read
 RESUME_HINT = (
     "they are kept: resume the run with the remaining rows, or with all rows, or with the end marked if no more will "
@@ -33,7 +36,8 @@ class StreamIngest:
     Rows are published once `publish_rows` of them are buffered and `publish_seconds` have passed since the last
     publication. When the stream ends, breaks off or has bad rows, and on `stop`, all rows before are published. If the
     dataset already has rows, the stream contains either the remaining rows or all rows; in the second case the rows
-    that the dataset has are skipped (see `Repetition`).
+    that the dataset has are skipped (see `Repetition`). A stream with positions continues at the position that was
+    published with its last rows, in the same replacement of the manifest: so each row is in the dataset exactly once.
 
     Parameters
     ----------
@@ -49,6 +53,11 @@ class StreamIngest:
         Seconds between publications, at least.
     note : callable
         Called in the thread with a line of text for the user, for example when rows are skipped.
+    quarantine : Quarantine, optional
+        Where rows are put that cannot be decoded, if the stream has positions; without it, the first one is an error.
+    spool_bytes : int, optional
+        Bytes of pixels of rows that are not trained on yet: if there are more, the ingest stops reading. But it always
+        reads as many as two publications need.
 
     Attributes
     ----------
@@ -58,6 +67,10 @@ class StreamIngest:
         Whether the stream ended with Arrow's end-of-stream marker; the dataset is then complete.
     error : Exception or None
         Why the ingest failed, usually a DatasetError.
+    trained : int
+        The number of rows of the dataset that were trained on, to be set by another thread.
+    waits : int
+        How often the ingest has waited for rows to be trained on.
     """
 
     def __init__(
@@ -69,13 +82,18 @@ class StreamIngest:
         *,
         publish_seconds: float = PUBLISH_SECONDS,
         note: Callable[[str], None] = lambda _: None,
+        quarantine: Quarantine | None = None,
+        spool_bytes: int | None = None,
     ) -> None:
         self.path = path
+        self.trained = self.waits = 0
         self.rows = 0
         self.ended = False
         self.error: Exception | None = None
         self._source, self._classes = source, classes
         self._publish_rows, self._publish_seconds, self._note = publish_rows, publish_seconds, note
+        self._quarantine, self._spool_bytes = quarantine, spool_bytes
+        self._before = 0  # the number of rows in the dataset when the ingest began
         self._repetition: Repetition | None = None
         self._writer: DatasetWriter | None = None
         self._published, self._last = 0, -publish_seconds  # the number of rows at the last publication, and its time
@@ -108,11 +126,12 @@ class StreamIngest:
 
     def _receive(self) -> None:
         source, fault = self._source, None
-        if (self.path / NAME).exists():
-            self._repetition = Repetition(Dataset(self.path), f"the stream from {source.name}")
         with ExitStack() as stack:  # when it ends, the writer publishes its rows
+            known = Manifest.read(self.path) if (self.path / NAME).exists() else None
+            self._before = known.rows if known else 0
+            self._repetition = resume_stream(source, self.path, known, self._quarantine, stack)
             try:
-                for rows in source.batches(self._classes, self._publish_when_due, self._publish_seconds):
+                for rows in source.batches(self._classes, self._pause, self._publish_seconds):
                     for new in self._new(rows):
                         self._append(new, stack)
                 if not source.lost and self._repetition is not None:
@@ -124,10 +143,12 @@ class StreamIngest:
             elif fault is None and not source.lost:
                 if self._writer is not None:
                     self._writer.end()
-                elif self._repetition is not None:  # the rest of a stream may be just its end
+                elif self._before:  # the rest of a stream may be just its end
                     mark_end(self.path)
                 else:
                     fault = DatasetError(f"the stream from {source.name} ended without rows, expected at least one")
+            if self._writer is not None:
+                self._publish(self._writer)
         self.ended = fault is None and not source.lost
         if fault is not None:
             raise fault
@@ -149,6 +170,11 @@ class StreamIngest:
         return Manifest.read(self.path).rows if (self.path / NAME).exists() else 0
 
     def _break_error(self) -> DatasetError:
+        if isinstance(self._source, PositionedSource):
+            return DatasetError(
+                f"{self._source.name} is gone, after {self.rows:,} rows: {self._source.lost}; they are kept: resume "
+                "the run once it is back"
+            )
         skipped = self._repetition.skipped if self._repetition else 0
         return DatasetError(
             f"the stream from {self._source.name} broke off after {skipped + self.rows:,} rows, without Arrow's "
@@ -164,31 +190,56 @@ class StreamIngest:
 
     def _append(self, rows: Rows, stack: ExitStack) -> None:
         """Append rows to the dataset. The first ones open the writer, because they have the shape of the images."""
+        if not len(rows.labels) and self._writer is None:
+            return  # the position is published with the first rows
         if self._writer is None:
             height, width = rows.pixels.shape[1:]
             writer = DatasetWriter(self.path, (height, width), self._classes, extend=True)
             self._writer = stack.enter_context(writer)
         if not self.rows and (odd := odd_pixels(rows.pixels)):
             self._note(f"warning: {self._source.name}: {odd}")
-        for begin in range(0, len(rows.labels), SHARD_ROWS):
-            pixels, labels = rows.pixels[begin : begin + SHARD_ROWS], rows.labels[begin : begin + SHARD_ROWS]
-            if (free := shutil.disk_usage(self.path).free) < SPARE_BYTES + pixels.nbytes:
-                self._writer.publish()
-                raise DatasetError(
-                    f"the disk of {self.path} has {free:,} bytes left, expected at least {SPARE_BYTES:,} in addition "
-                    f"to the next rows; {self._kept()}"
-                )
-            self._writer.append(pixels, labels)
-            self.rows += len(labels)
-            self._publish_when_due()
+        if (free := shutil.disk_usage(self.path).free) < SPARE_BYTES + rows.pixels.nbytes:
+            self._publish(self._writer)
+            raise DatasetError(
+                f"the disk of {self.path} has {free:,} bytes left, expected at least {SPARE_BYTES:,} in addition "
+                f"to the next rows; {self._kept()}"
+            )
+        self._writer.append(rows.pixels, rows.labels)
+        if isinstance(self._source, PositionedSource):
+            self._writer.position = self._source.position
+        self.rows += len(rows.labels)
+        self._publish_when_due()
 
     def _publish_when_due(self) -> None:
         due = (
             self.rows - self._published >= self._publish_rows and time.monotonic() >= self._last + self._publish_seconds
         )
         if self._writer is not None and due:
-            self._writer.publish()
-            self._published, self._last = self.rows, time.monotonic()
+            self._publish(self._writer)
+
+    def _publish(self, writer: DatasetWriter) -> None:
+        """Publish all rows, and their position; rows in quarantine before it, which it counts."""
+        if self._quarantine:
+            self._quarantine.sync()
+        writer.publish()
+        self._published, self._last = self.rows, time.monotonic()
+        if isinstance(self._source, PositionedSource) and writer.position:
+            self._source.commit(writer.position)
+
+    def _pause(self) -> None:
+        """Publish if due, and wait while too many rows are not trained on: the source does not read meanwhile."""
+        self._publish_when_due()
+        if self._writer is not None and self._full(self._writer):
+            self._publish(self._writer)
+            self.waits += 1
+            while self._full(self._writer) and not self._source.stopped:
+                time.sleep(PAUSE_SECONDS)
+
+    def _full(self, writer: DatasetWriter) -> bool:
+        if self._spool_bytes is None:
+            return False
+        waiting = self._before + self.rows - self.trained
+        return waiting >= 2 * self._publish_rows and waiting * math.prod(writer.image_shape) >= self._spool_bytes
 
 
 def mark_end(path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
+from ddmlp.data.position import Position
 from ddmlp.errors import DatasetError, printable
 from ddmlp.files import write_whole
 
@@ -59,6 +60,8 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
         Whether the dataset is complete: no rows will be added.
     class_names : tuple of str, optional
         The names of the classes 0, 1, ...: all different, each 1 to 100 printable characters.
+    position : Position, optional
+        The position in a stream after these rows, if they come from one that has positions.
 
     Raises
     ------
@@ -83,6 +86,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     shards: tuple[Shard, ...]
     ended: bool = False
     class_names: tuple[str, ...] | None = None
+    position: Position | None = None
 
     def __post_init__(self) -> None:
         checked_form(self.image_shape, self.classes)
@@ -102,7 +106,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
         """Return the fingerprint of the dataset, in hexadecimal.
 
         It is the SHA-256 of the manifest's text, which has the SHA-256 of every shard, so it covers every byte of data.
-        It leaves out `ended` and `class_names`, because weights do not depend on them.
+        It leaves out `ended`, `class_names` and `position`, because weights do not depend on them.
         """
         return _sha256(_text(self._fields()))
 
@@ -122,13 +126,15 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
                 "restore it"
             )
         kept = self.shards[:shards]
-        return msgspec.structs.replace(self, rows=sum(shard.rows for shard in kept), shards=kept, ended=False)
+        rows = sum(shard.rows for shard in kept)
+        return msgspec.structs.replace(self, rows=rows, shards=kept, ended=False, position=None)
 
     def write(self, folder: Path) -> None:
         """Write the manifest into `folder`, replacing the old one atomically; raises OSError."""
         ended = {"ended": True} if self.ended else {}
         names = {"class_names": self.class_names} if self.class_names else {}
-        write_whole(folder / NAME, _text(self._fields() | ended | names))
+        position = {"position": msgspec.to_builtins(self.position)} if self.position else {}
+        write_whole(folder / NAME, _text(self._fields() | ended | names | position))
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest":
@@ -160,7 +166,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     def _fields(self) -> dict[str, Any]:
         """Return what the fingerprint covers, as JSON values."""
         fields: dict[str, Any] = {"format": FORMAT, "version": VERSION, **msgspec.to_builtins(self)}
-        del fields["ended"], fields["class_names"]
+        del fields["ended"], fields["class_names"], fields["position"]
         return fields
 
 

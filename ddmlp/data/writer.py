@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ddmlp.data.dataset import file_sha256
 from ddmlp.data.manifest import NAME as MANIFEST
 from ddmlp.data.manifest import Manifest, Shard, check_names, checked_form
+from ddmlp.data.position import Position
 from ddmlp.data.shards import ShardWriter
 from ddmlp.data.staging import StagingFolder
 from ddmlp.errors import DatasetError
@@ -42,6 +43,11 @@ class DatasetWriter:
         Replace an existing dataset, or append the rows to it.
     class_names : tuple of str, optional
         The names of the classes 0, 1, ...; by default those of the dataset to extend, if any.
+
+    Attributes
+    ----------
+    position : Position or None
+        The position in a stream after the rows appended so far, to be published with them.
 
     Raises
     ------
@@ -82,8 +88,9 @@ class DatasetWriter:
             raise DatasetError(f"{path}: {error}") from None
         self.batch_rows = min(BATCH_ROWS, shard_rows, BATCH_BYTES // math.prod(self.image_shape))
         self._shards: list[Shard] = []  # of the dataset, with those that are not published yet
+        self.position: Position | None = None
         self._ended = False
-        self._published = 0, False  # the number of shards, and `ended`
+        self._published: tuple[int, bool, Position | None] = 0, False, None  # shards, `ended`, `position`
         self._writer: ShardWriter | None = None
         self._closer = ThreadPoolExecutor(1)  # hashes and syncs a shard while the next one is written
         self._closing: Future[Shard] | None = None
@@ -155,13 +162,12 @@ class DatasetWriter:
     def publish(self) -> None:
         """Make all rows so far visible to readers. This ends the current shard, however few rows it has."""
         self.finish()
-        if (now := (len(self._shards), self._ended)) == self._published:
+        if (now := (len(self._shards), self._ended, self.position)) == self._published:
             return
         self._staging.publish([shard.file for shard in self._shards[self._published[0] :]])
         rows, shards = sum(shard.rows for shard in self._shards), tuple(self._shards)
-        Manifest(rows, self.image_shape, self.classes, self.batch_rows, shards, self._ended, self.class_names).write(
-            self.path
-        )
+        form = self.image_shape, self.classes, self.batch_rows
+        Manifest(rows, *form, shards, self._ended, self.class_names, self.position).write(self.path)
         self._published = now
         self._staging.remove_stale([shard.file for shard in self._shards])
 
@@ -182,7 +188,8 @@ class DatasetWriter:
         self.class_names = existing.class_names
         self.batch_rows = existing.batch_rows
         self._shards = [*existing.shards]
-        self._published = len(self._shards), False
+        self.position = existing.position
+        self._published = len(self._shards), False, self.position
 
     @property
     def _shard_rows(self) -> int:

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from ddmlp.errors import MachineError
 from ddmlp.nn.compiled import processor
 from ddmlp.nn.network import Network, Steps
+from ddmlp.nn.packing import pack, unpack
 from ddmlp.nn.steps import add_gradient, descend_sum
 from ddmlp.nn.weights import Shape, Weights
 from ddmlp.numerics import PROBE, random_bits
 
 # The expected result of `answer`. A change of the kernels that changes it must also raise `numerics.ARITHMETIC`.
-KNOWN_ANSWER = "0b4f69f5acb11264db5a4b503f3a0d8510f13e857369bfec4b7b5a2abb611874"
+KNOWN_ANSWER = "d4684f67bd47a26a55b56839b9d07f5d22a802963eaf2cdad8acfeed414379b9"
 
 SHAPE = Shape(300, 70, 11)  # whole blocks, vectors and words, and a partial one of each
 ROWS = 200
@@ -105,6 +106,12 @@ def _results() -> Iterator[NDArray[Any]]:
     yield np.array(network.gradient(weights, pixels[:LARGE], labels[:LARGE], gradient))
     yield gradient.values
     Network(SHAPE, LARGE, bits=6).gradient(weights, pixels[:LARGE], labels[:LARGE], rounded := Weights(SHAPE))
+    yield rounded.values
+    packed = pack(SHAPE, rounded.flat, np.empty_like(rounded.flat))
+    assert packed is not None
+    yield packed.view(np.uint32)
+    rounded.flat[:] = 0
+    unpack(SHAPE, packed, rounded.flat)
     yield rounded.values
     add_gradient(gradient.flat, stack[1])
     descend_sum(weights.flat, gradient.flat, stack[2], np.float32(0.1), gradient.flat)

@@ -68,8 +68,8 @@ def rounded(gradient: Floats, bits: int) -> Floats:
     be given transposed, so that a row belongs to an output.
 
     >>> rounded(np.array([[7.0, 2.4, -0.5], [0.0, -0.3, 0.1]]), bits=4)
-    array([[ 7.   ,  2.   ,  0.   ],
-           [ 0.   , -0.3125,  0.125]])
+    array([[ 7.    ,  2.    ,  0.    ],
+           [ 0.    , -0.3125,  0.125 ]])
     """
     result = gradient.copy()
     for row in result:

@@ -48,6 +48,7 @@ def result(summary: RunSummary) -> Facts:
         "server deaths": found.server_deaths,
         "units reissued": found.reissued,
         "duplicate gradients compared": found.compared,
+        "rows put aside": found.bad_rows,
     }
     return facts | {
         "weights sha256": found.weights_sha256,

@@ -81,6 +81,8 @@ class Progress(
         Units since the last start that were given to a second worker.
     answered
         Units since the last start that each worker has answered, by its number; in one process, worker 0.
+    bad_rows
+        Rows of the stream that were put aside so far, because they could not be decoded; None if it has no positions.
     """
 
     step: Count
@@ -97,6 +99,7 @@ class Progress(
     waited: Amount
     reissued: Count
     answered: dict[Count, Count] = {}
+    bad_rows: Count | None = None
 
     @property
     def units(self) -> Queue:

@@ -69,6 +69,8 @@ class RunResult(
         The largest number of workers that the run could have; 0 if all is one process.
     servers
         The servers that the weights were divided among.
+    bad_rows
+        Rows of the stream that were put aside, because they could not be decoded; None if it has no positions.
     seed
         The seed of the initial weights and of the order of rows.
     """
@@ -99,4 +101,5 @@ class RunResult(
     not_stored: str | None = None
     workers: Count
     servers: Positive = 1
+    bad_rows: Count | None = None
     seed: Annotated[int, Meta(ge=0)]

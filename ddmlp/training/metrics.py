@@ -131,8 +131,13 @@ class Journal:
         for stretch in (self._since_record, self._since_report):
             stretch.record_step(row_stats, seconds, staleness)
 
-    def progress(self, step: int, plan: Plan, pool: PoolStats, waits: WaitTimes, *, last: bool) -> None:
-        """Add a progress event if one is due, at regular intervals and at the last step, and if rows were applied."""
+    def progress(
+        self, step: int, plan: Plan, pool: PoolStats, waits: WaitTimes, *, last: bool, bad_rows: int | None = None
+    ) -> None:
+        """Add a progress event if one is due, at regular intervals and at the last step, and if rows were applied.
+
+        bad_rows: of the stream, put aside so far.
+        """
         if not self._since_record.rows or (step % plan.steps_per_epoch % _record_every(plan) and not last):
             return
         stretch, self._since_record = self._since_record, Stretch()
@@ -156,6 +161,7 @@ class Journal:
             waited=waits.results,
             reissued=pool.reissued,
             answered=dict(pool.answered),
+            bad_rows=bad_rows,
         )
         self._events.append(event)
 

@@ -87,7 +87,8 @@ class Recorder:
     def record_progress(self, step: int, *, last: bool) -> None:
         """Record the progress if that is due at this step, or if it is the last one."""
         self._account_for_steps(step)
-        self._journal.progress(step, self._data.plan, self._loop.stats, self._loop.waits, last=last)
+        data, loop = self._data, self._loop
+        self._journal.progress(step, data.plan, loop.stats, loop.waits, last=last, bad_rows=data.bad_rows)
 
     def end_epoch(self, step: int, weights: Weights) -> None:
         """Check the row audit of the epoch that ends at this step, and test the weights.
@@ -155,6 +156,7 @@ class Recorder:
             versions=versions(),
             workers=self._job.workers,
             servers=self._job.servers,
+            bad_rows=self._data.bad_rows,
             seed=self._config.seed,
         )
 

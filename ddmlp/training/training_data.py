@@ -28,6 +28,12 @@ class TrainingData:
         """The number of seconds for which there have been no more rows to train on."""
         return 0.0 if self._since is None else time.monotonic() - self._since
 
+    @property
+    def bad_rows(self) -> int | None:
+        """The number of rows of the stream that were put aside; None if it has no positions."""
+        position = self.dataset.manifest.position
+        return position.bad_rows if position else None
+
     def poll(self, step: int, seconds: float) -> bool:
         """Check for more rows, after a wait of at most `seconds`, and release those that the first `step` steps read.
 

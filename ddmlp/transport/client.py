@@ -16,6 +16,7 @@ from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.messages import CREDITS, Unit
 from ddmlp.training.worker_pool import name_of
 from ddmlp.transport import protocol
+from ddmlp.transport.packed_arrays import PackedArrays
 from ddmlp.transport.server_link import ServerLink
 from ddmlp.transport.shared_memory import Region
 from ddmlp.transport.tls import Tls
@@ -87,7 +88,7 @@ class WorkerClient:
             if isinstance(error, OSError | ValueError):
                 raise link.unreachable(error) from None
             raise
-        self._wire = link.wire
+        self._wire, self._arrays = link.wire, PackedArrays(link.wire, shape)
         self.wait: Callable[[], object] = link.readable.poll
         self._readable = link.readable
         # Over a network one buffer each is enough: an array is sent before the next one arrives.
@@ -135,11 +136,9 @@ class WorkerClient:
                     return
                 unit, slot, follows = protocol.unpack_unit(frame)
                 weights = self._weights[slot if self._shared else 0]
-                if follows not in (0, weights.flat.nbytes):
-                    raise ValueError(
-                        f"the server announced {follows:,} bytes of weights, expected {weights.flat.nbytes:,}"
-                    )
-                while follows and not self._wire.receive_array(weights.flat):
+                if follows:
+                    self._arrays.check(follows)
+                while follows and not self._arrays.receive(follows, weights.flat):
                     self._readable.poll()
             except (EOFError, OSError) as error:
                 log.info("the connection to the server has ended: %s", str(error))
@@ -156,7 +155,7 @@ class WorkerClient:
 
     def answer(self, unit: Unit, row_stats: RowStats) -> None:
         """Send the gradient in the buffer `gradient` as the answer to `unit`."""
-        array = None if self._shared else self.gradient().flat
+        array = None if self._shared else self._arrays.to_send(self.gradient().flat)
         follows = 0 if array is None else array.nbytes
         self._wire.send(protocol.pack_answer(unit, row_stats, self._next, follows, self.waited), array)
         self._link.flush()

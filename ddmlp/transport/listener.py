@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ddmlp.config import Timeouts
 from ddmlp.errors import ClusterError
-from ddmlp.nn.weights import Shape, zeros
+from ddmlp.nn.weights import Shape
 from ddmlp.training.messages import CREDITS
 from ddmlp.training.worker_pool import REJECTED, name_of
 from ddmlp.transport import protocol
@@ -153,8 +153,7 @@ class HandshakeListener:
             return None
         del self._guests[guest]
         self._selector.unregister(guest.wire)
-        buffers = region.buffers if region else [zeros(self._shape.size)]
-        return self._peer_class(hello.worker, protocol.printable(hello.host), guest.wire, region, buffers)
+        return self._peer_class(hello.worker, protocol.printable(hello.host), guest.wire, region, self._shape)
 
     def _refusal(self, hello: protocol.Hello) -> str | None:
         """The reason why an authenticated worker is rejected; None if it is accepted."""

@@ -2,15 +2,15 @@
 
 import logging
 import struct
-from collections.abc import Sequence
 
 from ddmlp.config import Timeouts
-from ddmlp.nn.weights import Floats
+from ddmlp.nn.weights import Floats, Shape, zeros
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.messages import Gradient, Unit
 from ddmlp.training.worker_pool import COORDINATOR, name_of
 from ddmlp.transport import protocol
 from ddmlp.transport.frames import FrameSocket
+from ddmlp.transport.packed_arrays import PackedArrays
 from ddmlp.transport.shared_memory import Region
 
 log = logging.getLogger(__name__)
@@ -25,9 +25,7 @@ class Peer:
     `Connections`.
     """
 
-    def __init__(
-        self, worker: int, host: str, wire: FrameSocket, region: Region | None, buffers: Sequence[Floats]
-    ) -> None:
+    def __init__(self, worker: int, host: str, wire: FrameSocket, region: Region | None, shape: Shape) -> None:
         self.worker, self.host, self.wire, self.region = worker, host, wire, region
         self.version = -1
         self.answered = 0
@@ -37,9 +35,10 @@ class Peer:
         self._behind: dict[int, int] = {}  # what each worker of a relay has answered
         self.active = 0.0  # when data were last sent or received
         self.begun: float | None = None  # when the incomplete message began
-        self._buffers = buffers
+        self._buffers = region.buffers if region else [zeros(shape.size)]
+        self._arrays = PackedArrays(wire, shape)
         self._debug = log.isEnabledFor(logging.DEBUG)  # asked once: a unit costs nothing if it is not logged
-        self._arriving: tuple[Unit, RowStats, int, float] | None = None  # an answer whose gradient follows
+        self._arriving: tuple[Unit, RowStats, int, int, float] | None = None  # an answer whose gradient follows
 
     @property
     def workers(self) -> dict[int, int]:
@@ -75,9 +74,9 @@ class Peer:
                 if frame is None or self._is_status(frame):
                     return None
                 self._arriving = self._answer(frame, asked)
-            unit, row_stats, slot, waited = self._arriving
+            unit, row_stats, slot, follows, waited = self._arriving
             buffer = self._buffers[slot]
-            if self.region is None and not self.wire.receive_array(buffer):
+            if self.region is None and not self._arrays.receive(follows, buffer):
                 return None
         except ValueError as error:
             text = protocol.printable(str(error))
@@ -97,19 +96,21 @@ class Peer:
         self.capacity, self._behind = self.status.capacity, self.status.answered
         return True
 
-    def _answer(self, frame: bytes, asked: Unit | None) -> tuple[Unit, RowStats, int, float]:
+    def _answer(self, frame: bytes, asked: Unit | None) -> tuple[Unit, RowStats, int, int, float]:
         if frame[:1] == protocol.FAILURE:
             raise protocol.unpack_failure(frame)
         try:
             unit, row_stats, slot, follows, waited = protocol.unpack_answer(frame)
-            buffer = self._buffers[slot]
+            _ = self._buffers[slot]
         except (struct.error, IndexError) as error:
             raise ValueError(f"its answer is malformed: {error}") from None
         if unit != asked:
             raise ValueError(f"its answer is to {unit}, expected {asked or 'none'}")
-        if follows != (expected := 0 if self.region else buffer.nbytes):
-            raise ValueError(f"its answer announces {follows:,} bytes of a gradient, expected {expected:,}")
-        return unit, row_stats, slot, waited
+        if self.region is None:
+            self._arrays.check(follows)
+        elif follows:
+            raise ValueError(f"its answer announces {follows:,} bytes of a gradient, expected 0")
+        return unit, row_stats, slot, follows, waited
 
     def close(self) -> None:
         self.wire.close()

@@ -26,7 +26,7 @@ from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.messages import Unit
 from ddmlp.training.worker_pool import LostWorker
 
-VERSION = 10  # of this protocol and of the layout of shared memory; both ends must have the same
+VERSION = 11  # of this protocol and of the layout of shared memory; both ends must have the same
 BACKLOG = 1024  # connections that the system accepts while the server is busy
 LONGEST_TEXT = 2000  # characters of a text from another process
 MOST_WORKERS = 1000  # behind a relay

@@ -1,8 +1,6 @@
 """A worker or the coordinator, as a server of a slice sees it."""
 
-from collections.abc import Sequence
-
-from ddmlp.nn.weights import Floats
+from ddmlp.nn.weights import Floats, Shape
 from ddmlp.training.worker_pool import COORDINATOR
 from ddmlp.transport.frames import FrameSocket
 from ddmlp.transport.peer import Peer
@@ -28,11 +26,9 @@ class SlicePeer(Peer):
     until it is answered, so there is one at most, and its array is still in the buffer.
     """
 
-    def __init__(
-        self, worker: int, host: str, wire: FrameSocket, region: Region | None, buffers: Sequence[Floats]
-    ) -> None:
-        super().__init__(worker, host, wire, region, buffers)
-        (self.array,) = buffers
+    def __init__(self, worker: int, host: str, wire: FrameSocket, region: Region | None, shape: Shape) -> None:
+        super().__init__(worker, host, wire, region, shape)
+        (self.array,) = self._buffers
         self.waiting: Message | None = None
         self._partial: Message | None = None  # its array is still arriving
 

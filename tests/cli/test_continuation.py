@@ -21,7 +21,8 @@ RUN = Path("/some where/run")
 KEPT = ["--workers", "2:3", "--address", "here:1", "--dashboard", "--checkpoint-every", "7", "--keep", "2",
         "--idle-timeout", "2.5", "--no-report", "--classes", "5", "--tensorboard", "--quiet", "--servers", "2",
         "--certificates", "/there/tls", "--log-level", "debug", "--log-file", "/there/log",
-        "--checkpoint-uri", "s3://bucket/one"]  # fmt: skip
+        "--checkpoint-uri", "s3://bucket/one", "--quarantine", "/there/bad", "--max-bad-rows", "7",
+        "--spool-bytes", "1000"]  # fmt: skip
 
 
 def words(text: str) -> list[list[str]]:

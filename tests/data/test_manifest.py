@@ -10,7 +10,7 @@ from msgspec.structs import asdict, replace
 
 from ddmlp.data.manifest import NAME, Manifest, Shard
 from ddmlp.errors import DatasetError
-from tests.support.manifests import GOOD, SHARDS, document
+from tests.support.manifests import GOOD, POSITION, SHARDS, document
 
 
 def test_simple(tmp_path):
@@ -68,6 +68,19 @@ def test_fingerprint_without_end(tmp_path):
     GOOD.write(tmp_path)
     assert GOOD.sha256() == hashlib.sha256((tmp_path / NAME).read_bytes()).hexdigest()
     assert replace(GOOD, ended=True).sha256() == GOOD.sha256()
+
+
+def test_position(tmp_path):
+    """The position is kept, but not part of the fingerprint: the rows are the same as from a file."""
+    found = replace(GOOD, position=POSITION)
+    found.write(tmp_path)
+    position = {"identity": {"kind": "kafka", "topic": "digits"}, "offsets": {"0": "12", "1": "9"}, "bad_rows": 3}
+    assert json.loads((tmp_path / NAME).read_text()) == {**document(), "position": position}
+    assert Manifest.read(tmp_path) == found
+    assert (found.sha256(), found.form()) == (GOOD.sha256(), GOOD.form())
+    assert found.prefix(1).position is None
+    assert POSITION.at("1", "10", 4).offsets == {"0": "12", "1": "10"}
+    assert POSITION.at("1", "10", 4).bad_rows == 4
 
 
 def test_class_names(tmp_path):

@@ -27,6 +27,10 @@ values = st.recursive(
 )
 
 
+def position(**changes: Any) -> dict[str, Any]:
+    return {"identity": {"kind": "kafka"}, "offsets": {"0": "12"}, **changes}
+
+
 def changed(place: tuple[str | int, ...], value: object) -> str:
     found = document()
     inside: Any = found
@@ -121,6 +125,19 @@ def test_missing_key(tmp_path, place):
         (("class_names",), ["a", "b", "c", "a"], "the classes 0 and 3 have the same name, 'a'"),
         (("class_names",), ["a", "b", "c", 4], "Expected `str`, got `int` - at `$.class_names[3]`"),
         (("class_names",), "abcd", "Expected `array"),
+        (("position",), {}, "missing required field `identity` - at `$.position`"),
+        (("position",), 5, "Expected `object | null`, got `int` - at `$.position`"),
+        (("position",), position(identity={}), "length >= 1 - at `$.position.identity`"),
+        (("position",), position(identity={str(n): "a" for n in range(17)}), "length <= 16 - at `$.position.identity`"),
+        (("position",), position(identity={"a": "b\x1b[2J"}), "'b\\x1b[2J'"),
+        (("position",), position(identity={"a": 1}), "Expected `str`, got `int`"),
+        (("position",), position(offsets={}), "length >= 1 - at `$.position.offsets`"),
+        (("position",), position(offsets={"a\n": "1"}), "'a\\n'"),
+        (("position",), position(offsets={"0": 1}), "Expected `str`, got `int`"),
+        *((("position",), position(offsets={"0": text}), "matching regex") for text in ("", "-\n", "1 2", "9" * 101)),
+        (("position",), position(bad_rows=-1), "`int` >= 0 - at `$.position.bad_rows`"),
+        (("position",), position(bad_rows=None), "Expected `int`, got `null` - at `$.position.bad_rows`"),
+        (("position",), position(more=1), "`more` - at `$.position`"),
         (("ended",), None, "Expected `bool`, got `null` - at `$.ended`"),
     ],
 )

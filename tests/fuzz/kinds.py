@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from ddmlp.config import TrainConfig
 from ddmlp.data.dataset import Dataset
@@ -28,9 +29,11 @@ from ddmlp.runs.update_log import UpdateLog
 from tests.fuzz.kind import Kind, Meaning, of_file
 from tests.fuzz.messages import frames, requests
 from tests.fuzz.mutations import BYTES, JSON
+from tests.fuzz.payloads import payloads
 from tests.fuzz.verified import verified
 from tests.support.checkpoints import some
 from tests.support.events import progress, result
+from tests.support.manifests import POSITION
 from tests.support.streams import Sent, batch, stream
 
 
@@ -42,6 +45,7 @@ def kinds(folder: Path) -> Iterator[Kind]:
     yield from verified(folder / "verified")
     yield from requests()
     yield from frames()
+    yield from payloads()
 
 
 def _data(folder: Path) -> Iterator[Kind]:
@@ -59,9 +63,11 @@ def _data(folder: Path) -> Iterator[Kind]:
 
     def manifest_of() -> Meaning:
         found = Manifest.read(folder / "data")
-        return found.sha256(), found.pixels, found.ended
+        return found.sha256(), found.pixels, found.ended, found.position
 
-    yield Kind("dataset.json", [text], of_file(folder / "data" / "dataset.json", manifest_of), JSON)
+    replace(manifest, position=POSITION).write(folder / "data")
+    streamed = (folder / "data" / "dataset.json").read_bytes()
+    yield Kind("dataset.json", [text, streamed], of_file(folder / "data" / "dataset.json", manifest_of), JSON)
     path = folder / "data" / shard.file
 
     def whole(content: bytes) -> Meaning:

@@ -15,6 +15,7 @@ from PIL import Image
 from ddmlp.errors import DdmlpError, RunError
 from ddmlp.inference.images import read_picture
 from ddmlp.inference.model import Model
+from ddmlp.nn.packing import pack, unpack
 from ddmlp.nn.weights import Shape, Weights
 from ddmlp.plan.reduction_tree import Node
 from ddmlp.plan.row_stats import RowStats
@@ -25,6 +26,7 @@ from ddmlp.transport import protocol
 from ddmlp.transport.client import WorkerClient
 from ddmlp.transport.frames import FrameSocket
 from ddmlp.transport.handshake import Handshake
+from ddmlp.transport.packed_arrays import PackedArrays
 from ddmlp.transport.peer import Peer
 from ddmlp.transport.slice_messages import APPLY, GRADIENT, LOAD, READ, Message
 from ddmlp.transport.slice_peer import COORDINATOR, SlicePeer
@@ -91,7 +93,7 @@ def frames() -> Iterator[Kind]:
 
     def of_peer(sent: bytes) -> Meaning:
         with _arriving(sent) as wire:
-            found = Peer(0, "here", wire, None, [np.zeros(shape.size, np.float32)]).receive(unit)
+            found = Peer(0, "here", wire, None, shape).receive(unit)
             assert found is not None, "the connection is closed"
             return found._replace(flat=found.flat.tobytes())
 
@@ -106,7 +108,7 @@ def frames() -> Iterator[Kind]:
 
     def of_slice_peer(worker: int, sent: bytes) -> Meaning:
         with _arriving(sent) as wire:
-            peer = SlicePeer(worker, "here", wire, None, [np.zeros(shape.size, np.float32)])
+            peer = SlicePeer(worker, "here", wire, None, shape)
             found = peer.message()
             assert found is not None, "the connection is closed"
             return found, peer.array.tobytes()
@@ -123,7 +125,7 @@ def frames() -> Iterator[Kind]:
         with _arriving(sent) as wire:
             client = WorkerClient.__new__(WorkerClient)
             client._wire, client._shared, client._weights = wire, False, [Weights(shape)]
-            client._readable = select.poll()
+            client._arrays, client._readable = PackedArrays(wire, shape), select.poll()
             client._readable.register(wire, select.POLLIN)
             client.wait = client._readable.poll
             found = [(each, weights.flat.tobytes()) for each, weights in client.units()]
@@ -131,6 +133,17 @@ def frames() -> Iterator[Kind]:
             raise EOFError("the connection has ended without a unit")
         return found
 
+    rounded = np.zeros(shape.size, np.float32)
+    rounded[:4], rounded[64:68] = (1, -5, 0.5, 3), (0.1, -0.0, 1e30, -1e-40)
+    packed_array = pack(shape, rounded, np.empty_like(rounded))
+    assert packed_array is not None
+
+    def unpacked(content: bytes) -> Meaning:
+        words = np.frombuffer(content[: len(content) // 4 * 4], np.float32).copy()
+        unpack(shape, words, out := np.empty_like(rounded))
+        return out.tobytes()
+
+    yield Kind("packed array", [packed_array.tobytes()], unpacked, refusals=(ValueError,))
     yield Kind("connection: units", [weights], of_server, sealed=True, refusals=(EOFError,))
     yield Kind("connection: answers with matching checksum", [answer + array.tobytes()], adapted, refusals=refusals)
 

@@ -12,6 +12,7 @@ OPTIONAL = {
     "onnx",
     "onnxruntime",
     "playwright",
+    "redis",
     "safetensors",
     "sklearn",
     "tensorboardX",

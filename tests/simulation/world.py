@@ -13,14 +13,27 @@ import pytest
 
 from ddmlp.runs import run
 from ddmlp.training import local_steps, recorder, step_loop, trainer, training_data, worker
-from ddmlp.transport import client, connections, frames, handshake, listener, protocol, server_link, socket_pool
+from ddmlp.transport import (
+    client,
+    connections,
+    frames,
+    handshake,
+    listener,
+    packed_arrays,
+    protocol,
+    server_link,
+    socket_pool,
+)
 from tests.simulation import system
 from tests.simulation.disk import Disk
 from tests.simulation.network import Network
 from tests.simulation.pipe import Link
 from tests.simulation.scheduler import Process, Scheduler
 
-CLOCKS = trainer, training_data, step_loop, recorder, local_steps, worker, client, connections, server_link, socket_pool
+CLOCKS = (
+    *(trainer, training_data, step_loop, recorder, local_steps, worker),
+    *(client, connections, packed_arrays, server_link, socket_pool),
+)
 
 
 class World:

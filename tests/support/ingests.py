@@ -18,11 +18,17 @@ from tests.support.streams import source_of, until
 
 @contextmanager
 def ingesting(
-    source: Source, path: Path, rows: int = 1, classes: int = 10, seconds: float = 1.0, notes: list[str] | None = None
+    source: Source,
+    path: Path,
+    rows: int = 1,
+    classes: int = 10,
+    seconds: float = 1.0,
+    notes: list[str] | None = None,
+    **options: Any,
 ) -> Iterator[StreamIngest]:
     """Run an ingest in the block; `notes` collects its messages."""
     notes = [] if notes is None else notes
-    ingest = StreamIngest(source, path, classes, rows, publish_seconds=seconds, note=notes.append)
+    ingest = StreamIngest(source, path, classes, rows, publish_seconds=seconds, note=notes.append, **options)
     ingest.start()
     try:
         yield ingest

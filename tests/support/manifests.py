@@ -3,9 +3,13 @@
 from typing import Any
 
 from ddmlp.data.manifest import Manifest, Shard
+from ddmlp.data.position import Position
 
 SHARDS = Shard("00000.arrow", 3, 900, "a" * 64), Shard("00001.arrow", 2, 800, "b" * 64)
 GOOD = Manifest(5, (2, 3), 4, 2, SHARDS)
+
+
+POSITION = Position({"kind": "kafka", "topic": "digits"}, {"0": "12", "1": "9"}, 3)
 
 
 def document() -> dict[str, Any]:

@@ -2,11 +2,15 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ddmlp.errors import TrainingError
+from ddmlp.nn.weights import Weights
+from ddmlp.plan.reduction_tree import Node
+from ddmlp.training.messages import Unit
 from tools.benchmarks import played_cluster, scaling_measurement, shaped_network
-from tools.benchmarks.played_arithmetic import Training, expected_sha256
+from tools.benchmarks.played_arithmetic import Training, expected_sha256, fill
 from tools.benchmarks.played_cluster import Cluster, play
 from tools.benchmarks.processes import in_process
 
@@ -68,3 +72,18 @@ def test_expected_hash():
     """It depends on each microbatch, and on each step."""
     more = [TRAINING._replace(steps=5), TRAINING._replace(microbatches=9)]
     assert len({expected_sha256(each) for each in (TRAINING, *more)}) == 3
+
+
+def test_gradients():
+    """They add up exactly, and depend on the weights."""
+
+    def gradient(lo: int, hi: int, weights: Weights) -> np.ndarray:
+        out = Weights(TRAINING.shape)
+        fill(Unit(2, 2, Node(lo, hi)), weights, out)
+        return out.flat
+
+    weights = Weights.draw(TRAINING.shape, 0)
+    whole = gradient(0, 8, weights)
+    assert (gradient(0, 3, weights) + gradient(3, 8, weights) == whole).all()
+    weights.flat *= -1
+    assert (gradient(0, 8, weights) != whole).all()

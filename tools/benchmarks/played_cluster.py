@@ -98,7 +98,7 @@ def play(cluster: Cluster, training: Training) -> Played:
 
     Raises TrainingError if a process fails, or the weights are not those that one process would have.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # the path of a socket must be short
         job = _job(Path(folder), cluster, training)
         network = ShapedNetwork(cluster.servers + (cluster.nodes or cluster.workers), cluster.rate)
         played = _train(network, job, cluster)

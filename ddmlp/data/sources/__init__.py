@@ -1,11 +1,13 @@
 """Sources of rows: their interfaces, one file for each kind, and a registry that finds them."""
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self, runtime_checkable
 
 if TYPE_CHECKING:  # commands check their flags before NumPy is imported
     import numpy as np
     from numpy.typing import NDArray
+
+    from ddmlp.data.position import Position
 
 
 class Rows(NamedTuple):
@@ -13,6 +15,29 @@ class Rows(NamedTuple):
 
     pixels: "NDArray[np.uint8]"
     labels: "NDArray[np.uint8]"
+
+
+class BadRow(NamedTuple):
+    """A row that cannot be decoded.
+
+    Parameters
+    ----------
+    partition, offset : str
+        The partition and the offset of its message.
+    row : int or None
+        Its number in the message; None if the whole message cannot be decoded.
+    reason : str
+        What was found, and what was expected.
+    label, payload : bytes or None
+        The label and the payload of the message, as they are.
+    """
+
+    partition: str
+    offset: str
+    row: int | None
+    reason: str
+    label: bytes | None
+    payload: bytes | None
 
 
 class Source(Protocol):
@@ -43,6 +68,37 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Release the resources of the source."""
+
+
+@runtime_checkable
+class PositionedSource(Source, Protocol):
+    """A stream of which any part can be read again.
+
+    Attributes
+    ----------
+    position : Position or None
+        The position after the rows that `batches` has yielded. It may yield no rows, with another position.
+    """
+
+    position: "Position | None"
+
+    def begin(
+        self, position: "Position | None", image_shape: tuple[int, int] | None, reject: Callable[[BadRow], None]
+    ) -> None:
+        """Say where `batches` is to begin; called once, before it.
+
+        Parameters
+        ----------
+        position : Position or None
+            Where to continue; None: at the first row that the stream still has.
+        image_shape : (int, int) or None
+            The height and width of the images, if known.
+        reject : callable
+            Called with each row that cannot be decoded. Raises DatasetError if it may not be passed over.
+        """
+
+    def commit(self, position: "Position") -> None:
+        """Take note that all rows before `position` are on disk: only for tools that show how far a stream is read."""
 
 
 class FiniteSource(Protocol):

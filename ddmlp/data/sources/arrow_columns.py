@@ -38,6 +38,8 @@ class Columns:
         The names of the two columns.
     indices : list of int
         Their indices in the schema.
+    row : int
+        The number of the next row, for messages.
 
     Raises
     ------
@@ -47,7 +49,7 @@ class Columns:
 
     def __init__(self, schema: pa.Schema, name: str, classes: int) -> None:
         self._name, self._classes = name, classes
-        self._row = 0
+        self.row = 0
         image = next((each for each in IMAGES if schema.get_all_field_indices(each)), IMAGES[0])
         self.names = [image, LABEL]
         for column in self.names:
@@ -82,7 +84,7 @@ class Columns:
                 f"{self._name} continues at byte {offset:,} with images and labels of the types {found}, expected "
                 f"{expected} as before; join only streams that have the same columns"
             )
-        other._row, other._images = self._row, self._images
+        other.row, other._images = self.row, self._images
         return other
 
     def decode(self, batch: pa.RecordBatch) -> Rows:
@@ -94,10 +96,10 @@ class Columns:
         batch.validate(full=True)
         for column, array in zip(self.names, batch.columns, strict=True):
             if (null := first_null(array)) is not None:
-                raise DatasetError(f"{self._name}: the {column} of row {self._row + null:,} is null, expected a value")
+                raise DatasetError(f"{self._name}: the {column} of row {self.row + null:,} is null, expected a value")
         images, labels = batch.columns
-        rows = Rows(self._images.decode(images, self._row), self._labels(labels))
-        self._row += len(batch)
+        rows = Rows(self._images.decode(images, self.row), self._labels(labels))
+        self.row += len(batch)
         return rows
 
     def _labels(self, array: pa.Array) -> NDArray[np.uint8]:
@@ -105,7 +107,7 @@ class Columns:
         if (wrong := np.flatnonzero((labels < 0) | (labels >= self._classes))).size:
             more = ", or set more classes" if self._classes < MAX_CLASSES else ""
             raise DatasetError(
-                f"{self._name}: the label of row {self._row + int(wrong[0]):,} is {labels[wrong[0]]}, expected 0 to "
+                f"{self._name}: the label of row {self.row + int(wrong[0]):,} is {labels[wrong[0]]}, expected 0 to "
                 f"{self._classes - 1}; number the classes from 0{more}"
             )
         return labels.astype(np.uint8, copy=False)

@@ -1,6 +1,6 @@
 """Arrow IPC streams from other programs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 
@@ -11,7 +11,9 @@ from ddmlp.data.sources.pixel_lists import shown
 from ddmlp.errors import DatasetError
 
 
-def read_stream(source: Readable, name: str, classes: int) -> Iterator[Rows]:
+def read_stream(
+    source: Readable, name: str, classes: int, reject: Callable[[int, str], None] | None = None
+) -> Iterator[Rows]:
     """Yield the rows of a source, batch by batch, with pixels as views of the bytes that `source.read` returned.
 
     The source has one Arrow IPC stream, or several in sequence with the same columns, such as files joined by `cat`,
@@ -26,6 +28,8 @@ def read_stream(source: Readable, name: str, classes: int) -> Iterator[Rows]:
         The name of the source, with which error messages begin.
     classes : int
         The number of classes.
+    reject : callable, optional
+        Called with the number of each row with invalid values, and the reason; without it, the first one is an error.
 
     Raises
     ------
@@ -41,10 +45,27 @@ def read_stream(source: Readable, name: str, classes: int) -> Iterator[Rows]:
             options = pa.ipc.IpcReadOptions(included_fields=columns.indices)
             for batch in pa.ipc.open_stream(pa.PythonFile(messages, mode="r"), options=options):
                 if len(batch):
-                    yield columns.decode(batch)
+                    yield from _decoded(columns, batch, reject)
             if source.lost:
                 return
     except (pa.ArrowException, OSError, ValueError, TypeError, MemoryError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # by the operating system; Arrow's own errors have no errno
         raise DatasetError(f"{name}: {NOT_STREAM}, at byte {messages.offset:,}: {shown(error)}") from error
+
+
+def _decoded(columns: Columns, batch: pa.RecordBatch, reject: Callable[[int, str], None] | None) -> Iterator[Rows]:
+    """Yield the rows of a record batch: if some have invalid values, one by one without these."""
+    first = columns.row
+    try:
+        yield columns.decode(batch)
+    except DatasetError:
+        if reject is None:
+            raise
+        for index in range(len(batch)):
+            columns.row = first + index
+            try:
+                yield columns.decode(batch.slice(index, 1))
+            except DatasetError as error:
+                reject(first + index, str(error))
+        columns.row = first + len(batch)

@@ -34,3 +34,7 @@ class Parts(NamedTuple):
     changes: Changes = Changes()
     class_names: tuple[str, ...] | None = None
     about: str = ""
+
+    def names_of(self, classes: int | None) -> tuple[str, ...] | None:
+        """Return the names of the classes, if there are as many names as classes; None: any number of classes."""
+        return self.class_names if classes in (None, len(self.class_names or ())) else None

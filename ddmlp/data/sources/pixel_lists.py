@@ -40,7 +40,7 @@ class PixelLists:
         if isinstance(kind, pa.FixedShapeTensorType):
             self._set_shape(*kind.shape)
         elif ANY not in self._lengths:
-            self._set_shape(*_shape_of(self._lengths))
+            self._set_shape(*shape_of(self._lengths))
 
     def _set_shape(self, height: int, width: int) -> None:
         if not 1 <= height * width <= MAX_PIXELS:
@@ -52,7 +52,7 @@ class PixelLists:
         values = array.storage if isinstance(array, pa.ExtensionArray) else array
         if self.shape is None:
             self._lengths = _lengths_of(values[0])
-            self._set_shape(*_shape_of(self._lengths))
+            self._set_shape(*shape_of(self._lengths))
         assert self.shape is not None
         inside, parts = 1, ["pixels"] if len(self._lengths) == 1 else ["lines", "pixels in a line"]
         for length, part in zip(self._lengths, parts, strict=True):
@@ -77,7 +77,7 @@ def _is_list(kind: pa.DataType) -> bool:
     return bool(pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind))
 
 
-def _shape_of(lengths: list[int]) -> tuple[int, int]:
+def shape_of(lengths: list[int]) -> tuple[int, int]:
     """Return the (height, width) of an image by the lengths of its lists: [pixels], or [lines, pixels per line]."""
     if len(lengths) == 1:
         side = isqrt(lengths[0])

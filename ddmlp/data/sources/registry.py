@@ -52,6 +52,8 @@ _HERE = "ddmlp.data.sources"
 KINDS = {  # by the scheme of the URI
     "-": Kind("-", f"{_HERE}.byte_stream", "open_standard_input"),
     "tcp": Kind("tcp://HOST:PORT", f"{_HERE}.byte_stream", "connect"),
+    "redis": Kind("redis://HOST/STREAM", f"{_HERE}.redis_stream", "open_redis"),
+    "rediss": Kind("rediss://HOST/STREAM", f"{_HERE}.redis_stream", "open_redis"),
 }
 _TABLES = Kind("a Parquet or Arrow file, or a folder of them", f"{_HERE}.table_files", "find_tables", finite=True)
 FILES = {  # by what `kind_of` calls their first bytes
@@ -122,10 +124,10 @@ def open_stream(uri: str) -> "Source":
 
     Examples
     --------
-    >>> open_stream("ftp://example.org")
+    >>> open_stream("ftp://example.org")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    ddmlp.errors.ConfigError: ftp://example.org is not a stream; expected - or tcp://HOST:PORT
+    ddmlp.errors.ConfigError: ftp://example.org is not a stream; expected - or tcp://HOST:PORT or ...
     """
     kind = _kind(_scheme(uri))
     if kind is None or kind.finite:

@@ -1,0 +1,56 @@
+"""Training on the stream of a broker: the weights of the same rows from a file, whatever is killed meanwhile."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ddmlp.data.dataset import Dataset
+from tests.support.brokers import SERVERS, Server, images, running
+from tests.support.followed import FLAGS, ROWS, command
+from tests.support.killed_streams import train_killed
+from tests.support.runs import verified
+from tests.support.training import events, refused, result
+
+pytestmark = pytest.mark.sources
+
+
+@pytest.fixture(params=SERVERS)
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    (tmp_path / "server").mkdir()
+    with running(request.param, tmp_path / "server") as found:
+        yield found
+
+
+def test_simple(server: Server, rows: tuple[Any, Any], expected: str, tmp_path: Path):
+    """Rows that cannot be decoded are put aside, and change nothing."""
+    run, bad = tmp_path / "run", (b"not an image", b"1")
+    messages = images(*rows)
+    server.send("digits", [*messages[:1_000], bad, *messages[1_000:], bad])
+    words = "--data", server.uri("digits", format="raw"), "--run", run, "--quarantine", tmp_path / "bad"
+    done = command(*words, *FLAGS, "--idle-timeout", "1.5")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "2 were put aside" in done.stdout
+    assert events(run)[-2]["bad_rows"] == result(run)["bad_rows"] == 2
+    assert f"--quarantine {tmp_path / 'bad'}" in done.stdout
+    assert command("--run", run, "--resume", "--end").returncode == 0
+    assert result(run)["weights_sha256"] == expected
+    assert verified(run)
+    assert len(json.loads("[" + (tmp_path / "bad/bad-rows.jsonl").read_text().strip().replace("\n", ",") + "]")) == 2
+
+
+def test_killed(server: Server, rows: tuple[Any, Any], expected: str, tmp_path: Path):
+    run = tmp_path / "run"
+    found = train_killed(server, "digits", images(*rows), run, ["run", "broker", "run", "broker"], FLAGS, seed=1)
+    assert (found["weights_sha256"], found["rows"], found["finished"]) == (expected, ROWS, True)
+    assert len(Dataset(run / "data" / "train", verify=True)) == ROWS
+
+
+def test_refused(server: Server, rows: tuple[Any, Any], tmp_path: Path):
+    server.send("digits", [*images(rows[0][:500], rows[1][:500]), (b"1234", b"1")])
+    uri = server.uri("digits", format="raw")
+    done = command("--data", uri, *FLAGS, "--run", tmp_path / "run")
+    refused(done, 1, "offset", "4 bytes", "continue with")
+    refused(command("--run", tmp_path / "run", "--resume", "--data", "-"), 1, "digits")
