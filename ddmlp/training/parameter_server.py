@@ -1,10 +1,12 @@
 """The parameter server: owns the weights and applies the steps. A plain class, which a Ray actor also uses."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ddmlp.nn.optimizer import SGD
 from ddmlp.nn.steps import is_finite
-from ddmlp.nn.weights import Weights
+from ddmlp.nn.weights import Floats, Weights
 from ddmlp.plan.reduction_tree import Node
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.messages import Gradient
@@ -27,15 +29,24 @@ class ParameterServer:
     in_order : bool
         Whether to apply steps in the order in which they were begun. If not, they are applied as they become complete;
         but a complete step is held back if applying it would make an older gradient exceed the bound.
+    note : callable, optional
+        Called with each update of the weights; see `WorkerPool.note_update`.
     """
 
     def __init__(
-        self, optimizer: SGD, version: int, weights: Weights, *, bound: float = 0, in_order: bool = True
+        self,
+        optimizer: SGD,
+        version: int,
+        weights: Weights,
+        *,
+        bound: float = 0,
+        in_order: bool = True,
+        note: Callable[[Floats, Floats, float], object] | None = None,
     ) -> None:
         self.version = version
         self.weights = weights
         self._bound, self._in_order = bound, in_order
-        self._optimizer = optimizer
+        self._optimizer, self._note = optimizer, note
         self._pool = BufferPool(weights.shape)
         self._open: dict[int, Reduction] = {}  # by step, in the order in which the steps were begun
         # The steps that were begun but not applied, in that order, with the version that each reads.
@@ -96,6 +107,8 @@ class ParameterServer:
         if not is_finite(np.float32(step_size), row_stats.rows, row_stats.steepest):
             raise FloatingPointError(f"the gradient of step {step} is not finite, or too large")
         self._optimizer.update(self.weights, left, right, step_size, into)
+        if self._note is not None:
+            self._note(left, right, step_size)
         self._open.pop(step).release()
         del self.open[step]
         self.version += 1

@@ -113,4 +113,5 @@ def start_server(
     bound, in_order = job.config.bound, not job.config.asynchronous
     if servers is not None:
         return Coordinator(servers, pool.weights, optimizer, start.step, bound=bound, in_order=in_order)
-    return ParameterServer(optimizer, start.step, pool.weights[start.step], bound=bound, in_order=in_order)
+    note = pool.note_update if optimizer.plain else None
+    return ParameterServer(optimizer, start.step, pool.weights[start.step], bound=bound, in_order=in_order, note=note)

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ddmlp.nn.weights import Weights
+from ddmlp.nn.weights import Floats, Weights
 from ddmlp.training.messages import Gradient, Unit
 from ddmlp.training.weight_store import WeightStore
 
@@ -112,6 +112,12 @@ class WorkerPool(Protocol):
 
     def publish_weights(self, version: int) -> None:
         """Let workers read the reserved buffer as the weights of `version`."""
+
+    def note_update(self, left: Floats, right: Floats, step_size: float) -> None:
+        """The next version to be published is made by this update; see `SGD.update`. The arrays may change later.
+
+        A worker that has the version before can make the next one itself.
+        """
 
     def close(self) -> None:
         """Release the workers."""

@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Protocol
 
+import numpy as np
+
 from ddmlp.config import Timeouts
 from ddmlp.errors import ClusterError, DdmlpError
+from ddmlp.nn.steps import descend_sum
 from ddmlp.nn.weights import Shape, Weights
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.messages import CREDITS, Unit
@@ -96,6 +99,7 @@ class WorkerClient:
         self._gradients = answers or [Weights(shape)]
         self._shared = link.welcome.shared
         self._next = 0
+        self._version = -1  # of the weights, over a network
         self.waited = 0.0
         how = (
             "memory is shared" if self._shared else f"arrays go over the network, {'encrypted' if tls else 'in plain'}"
@@ -134,12 +138,10 @@ class WorkerClient:
                         self.wait()
                 if not frame:
                     return
-                unit, slot, follows = protocol.unpack_unit(frame)
+                unit, slot, follows, step_size = protocol.unpack_unit(frame)
                 weights = self._weights[slot if self._shared else 0]
                 if follows:
-                    self._arrays.check(follows)
-                while follows and not self._arrays.receive(follows, weights.flat):
-                    self._readable.poll()
+                    self._receive_weights(unit.version, weights, follows, step_size)
             except (EOFError, OSError) as error:
                 log.info("the connection to the server has ended: %s", str(error))
                 return
@@ -148,6 +150,21 @@ class WorkerClient:
                 return
             self.waited = time.monotonic() - start
             yield unit, weights
+
+    def _receive_weights(self, version: int, weights: Weights, follows: int, step_size: float) -> None:
+        """Receive the weights of a version, or the packed update that makes them of those before. Raises EOFError,
+        OSError and ValueError."""
+        self._arrays.check(follows)
+        whole = follows == weights.flat.nbytes
+        if not whole and (self._shared or version != self._version + 1):
+            raise ValueError(f"the server sent an update to version {version}, expected to {self._version + 1}")
+        # No gradient is under way, so its buffer is free for that of the update.
+        out = (weights if whole else self.gradient()).flat
+        while not self._arrays.receive(follows, out):
+            self._readable.poll()
+        if not whole:
+            descend_sum(weights.flat, out, out[:0], np.float32(step_size), weights.flat)
+        self._version = version
 
     def gradient(self) -> Weights:
         """The buffer for the gradient of the next answer."""

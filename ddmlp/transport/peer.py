@@ -28,6 +28,7 @@ class Peer:
     def __init__(self, worker: int, host: str, wire: FrameSocket, region: Region | None, shape: Shape) -> None:
         self.worker, self.host, self.wire, self.region = worker, host, wire, region
         self.version = -1
+        self.slow = False  # whether its last gradient was packed: its link is slow
         self.answered = 0
         self.relay = worker < COORDINATOR
         self.capacity = 0 if self.relay else 1
@@ -54,9 +55,11 @@ class Peer:
         """How long the transfer of an array may take; 0 if arrays are in shared memory."""
         return 0.0 if self.region else self._buffers[0].nbytes / timeouts.bytes_per_second
 
-    def send(self, unit: Unit, slot: int, weights: Floats | None) -> None:
-        """Send a unit. weights: sent with it, unless they are shared or the worker has them. Raises OSError."""
-        self.wire.send(protocol.pack_unit(unit, slot, 0 if weights is None else weights.nbytes), weights)
+    def send(self, unit: Unit, slot: int, weights: Floats | None, step_size: float = 0.0) -> None:
+        """Send a unit. weights: sent with it, unless they are shared or the worker has them; or with a step size, the
+        packed update of those that it has. Raises OSError."""
+        follows = 0 if weights is None else weights.nbytes
+        self.wire.send(protocol.pack_unit(unit, slot, follows, step_size), weights)
         if weights is not None:
             self.version = unit.version
         if self._debug:
@@ -83,6 +86,7 @@ class Peer:
             log.warning("malformed answer from %s on %s: %s", name_of(self.worker), self.host, text)
             raise
         self._arriving = None
+        self.slow = self.region is None and follows != buffer.nbytes
         self.answered += 1
         if self._debug:
             log.debug("%s answered by %s, which had waited %.6f s for it", unit, name_of(self.worker), waited)

@@ -26,15 +26,15 @@ from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.messages import Unit
 from ddmlp.training.worker_pool import LostWorker
 
-VERSION = 11  # of this protocol and of the layout of shared memory; both ends must have the same
+VERSION = 12  # of this protocol and of the layout of shared memory; both ends must have the same
 BACKLOG = 1024  # connections that the system accepts while the server is busy
 LONGEST_TEXT = 2000  # characters of a text from another process
 MOST_WORKERS = 1000  # behind a relay
 
 Address = str | tuple[str, int]  # a Unix socket's path, or host and port
 
-# kind, step, version, lo, hi, slot of the weights; bytes of them that follow
-_UNIT = struct.Struct("<cqqIIIQ")
+# kind, step, version, lo, hi, slot of the weights; bytes of them that follow; of an update, the step size
+_UNIT = struct.Struct("<cqqIIIQf")
 # kind, step, version, lo, hi, slot of the gradient; bytes of it that follow, seconds waited; RowStats
 _ANSWER = struct.Struct("<cqqIIIQdqQdqd")
 UNIT_BYTES, ANSWER_BYTES = _UNIT.size, _ANSWER.size
@@ -149,18 +149,19 @@ def unpack(frame: bytes, kind: type[T]) -> T:
         raise ValueError(f"this is no {kind.__name__.lower()}: {error}") from None
 
 
-def pack_unit(unit: Unit, slot: int, follows: int) -> bytes:
-    return _UNIT.pack(UNIT, unit.step, unit.version, *unit.node, slot, follows)
+def pack_unit(unit: Unit, slot: int, follows: int, step_size: float = 0.0) -> bytes:
+    return _UNIT.pack(UNIT, unit.step, unit.version, *unit.node, slot, follows, step_size)
 
 
-def unpack_unit(frame: bytes) -> tuple[Unit, int, int]:
-    """The unit, the slot of its weights in shared memory, and the number of bytes of weights that follow instead.
+def unpack_unit(frame: bytes) -> tuple[Unit, int, int, float]:
+    """The unit, the slot of its weights in shared memory, the number of bytes of weights, or of an update, that follow
+    instead, and the step size of an update.
 
     Raises ValueError if the frame is no unit, struct.error if it has another size.
     """
-    kind, step, version, lo, hi, slot, follows = _UNIT.unpack(frame)
+    kind, step, version, lo, hi, slot, follows, step_size = _UNIT.unpack(frame)
     _check(kind, UNIT)
-    return Unit(step, version, Node(lo, hi)), slot, follows
+    return Unit(step, version, Node(lo, hi)), slot, follows, step_size
 
 
 def pack_answer(unit: Unit, row_stats: RowStats, slot: int, follows: int, waited: float) -> bytes:

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from ddmlp.config import Timeouts
 from ddmlp.errors import ClusterError, DdmlpError
-from ddmlp.nn.weights import Shape, Weights
+from ddmlp.nn.weights import Floats, Shape, Weights
 from ddmlp.training.messages import CREDITS, Gradient, Unit
 from ddmlp.training.unit_queue import UnitQueue
 from ddmlp.training.weight_store import WeightStore
@@ -16,6 +16,7 @@ from ddmlp.transport import protocol
 from ddmlp.transport.connections import READ, WRITE, Beside, Connections
 from ddmlp.transport.counts import Counts
 from ddmlp.transport.lost_workers import LostWorkers
+from ddmlp.transport.packed_updates import PackedUpdates
 from ddmlp.transport.peer import Peer, why_ended
 from ddmlp.transport.shared_memory import Region
 from ddmlp.transport.tls import Tls
@@ -23,6 +24,7 @@ from ddmlp.transport.turns import Turns
 
 SLOTS = 3  # beyond those that open steps read: the version being written, and two for workers that are behind
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # of this machine
+NOTHING: tuple[Floats | None, float] = (None, 0.0)  # instead of an array to send, and its step size
 TIME_SLICE = 256  # units after which workers that share a core take turns
 
 
@@ -58,6 +60,8 @@ class SocketWorkerPool:
         self._lost = LostWorkers()
         self._connections = Connections(shape, hello, secret, self._region, self._lost, self._timeouts)
         self._peers = self._connections.peers
+        self._updates = PackedUpdates(shape, self._peers)
+        self.note_update = self._updates.note
         self._turns = Turns(self._peers, self._queue, cores, time_slice)
         self._counts = Counts(self._peers, self._queue, self._lost)
         self._heard = 0.0  # when a worker joined or answered last, on the connections' clock
@@ -166,6 +170,7 @@ class SocketWorkerPool:
     def publish_weights(self, version: int) -> None:
         """Make the reserved slot readable as the weights of `version`."""
         self.weights.publish(version)
+        self._updates.publish(version)
 
     def close(self) -> None:
         """Tell the workers that no more units follow, and close everything."""
@@ -207,9 +212,11 @@ class SocketWorkerPool:
                     continue
                 if (unit := queue.take(peer.worker, time.monotonic(), max(1, peer.capacity))) is None:
                     continue
-                slot, weights = self.weights.slot(unit.version), self.weights[unit.version].flat if behind else None
+                slot, array = self.weights.slot(unit.version), NOTHING
+                if behind:
+                    array = self._updates.update_for(peer, unit.version) or (self.weights[unit.version].flat, 0.0)
                 try:
-                    peer.send(unit, slot, weights)
+                    peer.send(unit, slot, *array)
                 except OSError as error:
                     self._drop(peer, EXITED, why_ended(error))
                 else:

@@ -125,6 +125,7 @@ def frames() -> Iterator[Kind]:
         with _arriving(sent) as wire:
             client = WorkerClient.__new__(WorkerClient)
             client._wire, client._shared, client._weights = wire, False, [Weights(shape)]
+            client._gradients, client._next, client._version = [Weights(shape)], 0, 1
             client._arrays, client._readable = PackedArrays(wire, shape), select.poll()
             client._readable.register(wire, select.POLLIN)
             client.wait = client._readable.poll

@@ -97,8 +97,8 @@ def stale_weights(patch: Patch) -> None:
     """A worker over a network is not sent the next version."""
     send = Peer.send
 
-    def wrong(peer: Peer, unit: Unit, slot: int, weights: Floats | None) -> None:
-        send(peer, unit, slot, weights)
+    def wrong(peer: Peer, unit: Unit, slot: int, weights: Floats | None, step_size: float = 0.0) -> None:
+        send(peer, unit, slot, weights, step_size)
         if weights is not None:
             peer.version = unit.version + 1
 
@@ -138,7 +138,7 @@ PLANTED: dict[Plant, int] = {
     version_of_late_answer: 16,
     unit_not_put_back: 3,
     renamed_too_early: 20,
-    name_not_synced: 58,
+    name_not_synced: 23,
     folder_not_synced: 20,
     no_checksum: 32,
     no_secret: 18,

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Collection
 
-from ddmlp.nn.weights import Weights
+from ddmlp.nn.weights import Floats, Weights
 from ddmlp.training.messages import CREDITS, Gradient, Unit
 from ddmlp.training.weight_store import WeightStore
 from ddmlp.training.worker import Worker
@@ -55,6 +55,9 @@ class LocalWorkerPool:
     def publish_weights(self, version: int) -> None:
         """Publish the reserved buffer as the weights of `version`."""
         self.weights.publish(version)
+
+    def note_update(self, left: Floats, right: Floats, step_size: float) -> None:
+        """Ignore it: the worker reads the weights."""
 
     def close(self) -> None:
         """Do nothing: there are no resources."""

@@ -206,7 +206,7 @@ class Training:
         self.row_stats = []
         self.nothing = 0  # how often no answer came in time
         publish(pool).flat[:] = Weights.draw(SHAPE, PLAN.seed).flat
-        server = ParameterServer(SGD(config), 0, pool.weights[0])
+        server = ParameterServer(SGD(config), 0, pool.weights[0], note=pool.note_update)
         self.loop = StepLoop(SGD(config), self.schedule, server, pool, lambda *_: TrainingError("not finite"))
 
     @property

@@ -21,7 +21,7 @@ HELLO = Hello(3, protocol.VERSION, "a" * 64, "d" * 64, TrainConfig().as_dict())
 def test_simple():
     row_stats = RowStats(2**40, 2**64 - 1, -0.1, 2**33, math.inf)
     for follows in (0, 2**40):
-        assert protocol.unpack_unit(protocol.pack_unit(UNIT, 3, follows)) == (UNIT, 3, follows)
+        assert protocol.unpack_unit(protocol.pack_unit(UNIT, 3, follows, 0.5)) == (UNIT, 3, follows, 0.5)
     assert protocol.unpack_answer(protocol.pack_answer(UNIT, row_stats, 1, 9, 0.25)) == (UNIT, row_stats, 1, 9, 0.25)
     error = protocol.unpack_failure(protocol.pack_failure(DatasetError("row\n3" + 9_999 * "!")))
     assert type(error) is DatasetError
