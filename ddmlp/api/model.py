@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from ddmlp.api.rows import dataset_folder
+from ddmlp.api.converted_rows import dataset_folder
 from ddmlp.data.dataset import Dataset
 from ddmlp.data.sources.in_memory import RowsInMemory
 from ddmlp.errors import ConfigError, RunError

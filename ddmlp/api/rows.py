@@ -1,17 +1,17 @@
 """Where the rows of a run come from: a folder, a stream, or memory."""
 
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ddmlp.api import CLASSES
+from ddmlp.api.converted_rows import ConvertedRows, Note, dataset_folder, refuse_old
 from ddmlp.api.options import Options
 from ddmlp.data.manifest import NAME, Manifest
 from ddmlp.data.sources import PositionedSource
-from ddmlp.data.sources.registry import finite_parts, is_finite, is_stream, open_stream
+from ddmlp.data.sources.registry import is_finite, is_stream, open_stream
 from ddmlp.errors import ConfigError
 from ddmlp.files import as_path
 from ddmlp.runs.origin import Origin
@@ -20,9 +20,7 @@ from ddmlp.runs.run import Run
 if TYPE_CHECKING:
     from ddmlp.data.ingest import StreamIngest
     from ddmlp.data.sources.in_memory import RowsInMemory
-    from ddmlp.data.sources.parts import Parts
 
-Note = Callable[[str], None]
 FORMS = "a folder, a file, a URI, a pair (images, labels), or a pyarrow Table"
 
 
@@ -95,75 +93,6 @@ class StreamRows:
             yield ingest
         finally:
             ingest.stop()
-
-
-@dataclass
-class ConvertedRows:
-    """Rows in memory, in files or in a store, which are written into the run's folder before it begins.
-
-    test: the test data, if they are not part of `data`; also as the path of a dataset, which is copied.
-    """
-
-    data: "RowsInMemory | str | Path"
-    test: "RowsInMemory | str | Path | None"
-    folder: Path
-    classes: int | None
-    ready = False
-    streamed = False
-
-    @contextmanager
-    def supplied(self, run: Run, batch: int, options: Options, note: Note) -> Iterator[None]:  # noqa: ARG002
-        from ddmlp.data.convert import convert
-
-        refuse_old(run)
-        try:
-            with ExitStack() as stack:
-                parts = _parts_of(self.data, stack)
-                if parts.about:
-                    note(f"note: {parts.about}")
-                sources, test = {self.folder / "train": parts.train}, parts.test
-                copy = isinstance(self.test, str | Path) and is_dataset(self.test)
-                if self.test is not None and not copy:
-                    others = _parts_of(self.test, stack)
-                    test = others.test or others.train
-                if test and not copy:
-                    sources[self.folder / "test"] = test
-                convert(
-                    sources,
-                    classes=self.classes,
-                    class_names=parts.names_of(self.classes),
-                    changes=parts.changes,
-                    warn=lambda line: note(f"warning: {line}"),
-                )
-                if isinstance(self.test, str | Path) and copy:
-                    shutil.copytree(dataset_folder(self.test), self.folder / "test")
-            yield None
-        finally:
-            if not run.exists:
-                shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def _parts_of(data: "RowsInMemory | str | Path", stack: ExitStack) -> "Parts":
-    from ddmlp.data.sources.parts import Parts
-
-    return stack.enter_context(finite_parts(data)) if isinstance(data, str | Path) else Parts(data)
-
-
-def refuse_old(run: Run) -> None:
-    """Raise ConfigError if the run's folder has rows, though no run has begun there."""
-    if (path := run.spool / "train" / NAME).exists():
-        raise ConfigError(f"{path.parent} holds rows of a run that never started; remove it, or choose another folder")
-
-
-def dataset_folder(data: str | Path) -> Path:
-    """The dataset at a path, or test/ in it."""
-    path = Path(data)
-    return path if (path / NAME).exists() else path / "test"
-
-
-def is_dataset(data: str | Path) -> bool:
-    """Whether there is a dataset at a path, or test/ in it."""
-    return (dataset_folder(data) / NAME).exists()
 
 
 def find_data(data: str | Path, *, follow: bool, own: bool = False) -> Path:

@@ -37,7 +37,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def test_data(model: Path, data: Path | None) -> Path:
     """The dataset or folder `data`, by default that of the model's run. Raises RunError if that has no test data."""
-    from ddmlp.api.rows import dataset_folder
+    from ddmlp.api.converted_rows import dataset_folder
     from ddmlp.runs.run import Run
 
     run = Run(model if model.is_dir() else model.parent)
@@ -52,8 +52,8 @@ def test_data(model: Path, data: Path | None) -> Path:
 
 def main() -> None:
     args = parse()
+    from ddmlp.api.converted_rows import dataset_folder
     from ddmlp.api.model import evaluate
-    from ddmlp.api.rows import dataset_folder
 
     data = test_data(args.model, args.data)
     found = evaluate(args.model, data)
