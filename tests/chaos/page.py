@@ -2,7 +2,9 @@
 
 import itertools
 import re
+import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 
@@ -27,7 +29,7 @@ is in [guarantees.md](guarantees.md).
 TABLE = """
 ### {part}
 
-On {day}.
+On {origin}.
 
 {table}
 """
@@ -35,17 +37,19 @@ FOUND = re.compile(r"^### (\w+)\n\nOn (.*)\.\n\n((?:\|.*\n)+)", re.MULTILINE)
 
 
 class Page:
-    """The rows of each part, and the day on which it was run."""
+    """The rows of each part, and when and with which code it was run."""
 
     def __init__(self, path: Path, order: Sequence[str]) -> None:
         """Read the page, if there is one. order: of the parts."""
         self._path, self._order = path, order
         text = path.read_text() if path.exists() else ""
-        self.parts = {part: (day, [*map(parsed, table.splitlines()[2:])]) for part, day, table in FOUND.findall(text)}
+        self.parts = {
+            part: (origin, [*map(parsed, table.splitlines()[2:])]) for part, origin, table in FOUND.findall(text)
+        }
 
     def replace(self, part: str, rows: Sequence[Row]) -> None:
         """Write the page with new rows of a part."""
-        self.parts[part] = date.today().isoformat(), [*rows]
+        self.parts[part] = code(), [*rows]
         write_whole(self._path, self.text.encode())
 
     @property
@@ -53,10 +57,20 @@ class Page:
         """What is written."""
         there = [(part, *self.parts[part]) for part in self._order if part in self.parts]
         tables = [
-            TABLE.format(part=part, day=day, table="\n".join([HEAD, *map(line, rows)])) for part, day, rows in there
+            TABLE.format(part=part, origin=origin, table="\n".join([HEAD, *map(line, rows)]))
+            for part, origin, rows in there
         ]
         everything = [row for _, _, rows in there for row in rows]
         return PAGE.format(summary=summary(everything), tables="".join(tables))
+
+
+def code() -> str:
+    """The day, and the commit of this checkout if it is one."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short=9", "HEAD"]
+    with suppress(OSError, subprocess.CalledProcessError):
+        found = subprocess.run(command, capture_output=True, text=True, check=True)
+        return f"{date.today()}, commit {found.stdout.strip()}"
+    return f"{date.today()}"
 
 
 def line(row: Row) -> str:
