@@ -50,7 +50,7 @@ portability: $(VENV)/.installed-dev
 bench-test: $(VENV)/.installed-dev
 	$(PYTEST) -m bench
 
-## Kill, stop and cut off everything at every moment that matters, for 3 hours; writes docs/chaos.md. PART=goodput: only this.
+## Kill, stop and cut off everything at every moment that matters, for 2 hours or more; writes docs/chaos.md. PART=goodput: only this.
 chaos: $(VENV)/.installed-dev
 	$(if $(PART),,$(PYTEST) -m chaos)
 	$(BIN)/python -m tests.chaos $(PART) --out docs/chaos.md

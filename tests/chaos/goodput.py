@@ -20,7 +20,7 @@ from tests.support.runs import Row, verified
 from tools.benchmarks.enlarged_mnist import enlarge
 
 PERIOD, UNDISTURBED, ROUNDS = 30.0, 10.0, 3  # seconds; and how often each fault strikes
-BARS = {"of workers": 0.95, "of workers and servers": 0.85}
+BARS = {"of workers": 0.95, "of workers and server": 0.85}
 ROWS, WORKERS = 60_000, 2
 LONG = ("--epochs", "1000000")  # until it is asked to stop
 FAR = ("--batch", "1024")  # workers on other hosts need more work a step; all other settings are the defaults

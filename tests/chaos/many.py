@@ -41,19 +41,9 @@ def many(data: Path, folder: Path, seed: int, faults: int) -> Iterator[Row]:
     hits = struck(run, given, random.Random(seed), faults)
     minutes = (time.monotonic() - began) / 60
     end = json.loads((run / "chain.jsonl").read_text().splitlines()[-1])["step"] + FURTHER
+    last = ["--stop-after", end, "--quiet", "--no-report"]
     for path, more in ((run, ["--resume", "--workers", WORKERS]), (alone, given)):
-        command = [
-            sys.executable,
-            "-m",
-            "ddmlp.train",
-            "--run",
-            path,
-            *more,
-            "--stop-after",
-            end,
-            "--quiet",
-            "--no-report",
-        ]
+        command = [sys.executable, "-m", "ddmlp.train", "--run", path, *more, *last]
         subprocess.run([*map(str, command)], check=True, stdout=subprocess.DEVNULL)
     fine = weights_of(run) == weights_of(alone)
     yield Row(

@@ -20,6 +20,10 @@ every checkpoint, by `python -m ddmlp.verify`, which replays an asynchronous run
 in how many of the runs the fault has really struck; for a cut between hosts, whether packets met it. What is promised
 is in [guarantees.md](guarantees.md).
 
+"Speed kept": the steps that count per second, from a fault to the next one 30 s later, divided by those in the phases
+without faults between them, in one run. Steps that a restarted server repeats do not count. Such runs have two workers,
+60,000 rows and the default settings, across hosts a batch of 1,024 rows; their last steps are computed again.
+
 {summary}
 
 ## Each moment
