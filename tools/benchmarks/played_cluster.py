@@ -32,7 +32,7 @@ from ddmlp.training import setup
 from ddmlp.training.job import Job
 from ddmlp.training.worker import Worker
 from ddmlp.training.worker_pool import relay_number
-from ddmlp.transport import relay
+from ddmlp.transport import packed_arrays, relay
 from ddmlp.transport.client import Client
 from ddmlp.transport.relay import run_relay
 from ddmlp.transport.socket_pool import SocketWorkerPool
@@ -52,6 +52,8 @@ FORK.set_forkserver_preload([__name__])
 TICK = 0.005  # seconds between two looks at the position
 UNCOUNTED = 2  # steps: the first and the last, see `Played`
 SECONDS = 120.0  # the longest wait for a process
+# Played gradients are small whole numbers, which would be packed; real ones that are not rounded are not.
+UNPACKED = mock.patch.object(packed_arrays, "PACKING", 0.0)
 
 
 class Cluster(NamedTuple):
@@ -227,6 +229,7 @@ def _relay(pipe: Connection, place: str, node: int, job: Job, endpoint: Endpoint
     pipe.send(pool.addresses[0])
     with (
         mock.patch.object(relay, "Reduction", PlayedReduction),
+        UNPACKED,
         mock.patch.object(actors, "answer", return_value=KNOWN_ANSWER),
     ):
         run_relay(pool, connect, shape)
@@ -236,5 +239,5 @@ def _work(_pipe: Connection, place: str, number: int, job: Job, endpoint: Endpoi
     enter(place)
     PlayedWorker.seconds = cluster.microbatch
     # Nothing is computed here, so the kernels need not be loaded for the known-answer test.
-    with mock.patch.object(actors, "answer", return_value=KNOWN_ANSWER):
+    with UNPACKED, mock.patch.object(actors, "answer", return_value=KNOWN_ANSWER):
         PlayedActor(number).work(job, endpoint, far=False, slot=number)
