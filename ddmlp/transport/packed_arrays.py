@@ -13,7 +13,8 @@ PACKING = 5e8
 class PackedArrays:
     """Sends and receives buffers of `Weights` over a connection.
 
-    slow: whether the array that was received last took longer than packing would have.
+    slow: whether the array that last arrived without packing took longer than packing would have. A packed one says
+    nothing: it may have arrived as a whole before this process had a core.
     """
 
     def __init__(self, wire: FrameSocket, shape: Shape) -> None:
@@ -45,9 +46,10 @@ class PackedArrays:
         arriving = out if whole else self._buffer()[: follows // 4]
         if not self._wire.receive_array(arriving):
             return False
-        self.slow = 0 < follows < PACKING * (time.monotonic() - self._begun)
-        self._begun = None
-        if not whole:
+        seconds, self._begun = time.monotonic() - self._begun, None
+        if whole:
+            self.slow = 0 < follows < PACKING * seconds
+        else:
             unpack(self._shape, arriving, out)
         return True
 

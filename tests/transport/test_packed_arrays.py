@@ -1,7 +1,6 @@
 """Packed arrays of a connection: the same result, in fewer bytes, and what is malformed is rejected."""
 
 from contextlib import suppress
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -83,10 +82,11 @@ def test_malformed(pool, dataset, threads, expected, follows):
 
 
 def test_links_speed(monkeypatch):
-    """An array that takes longer than packing would is the sign of a slow link, in either form."""
+    """A link is slow if an array takes longer than packing would; one that is packed says nothing."""
 
     class Wire:
-        parts = 3
+        def __init__(self):
+            self.parts = 3
 
         def receive_array(self, out):
             now[0] += len(out) * 4 / rate
@@ -96,12 +96,10 @@ def test_links_speed(monkeypatch):
 
     now = [100.0]
     monkeypatch.setattr(packed_arrays.time, "monotonic", lambda: now[0])
-    found, flat = [], np.zeros(SHAPE.size, np.float32)
-    arrays = PackedArrays(Wire(), SHAPE)
-    for factor, follows in [(0.5, WHOLE), (20.0, WHOLE), (0.5, 4 * SHAPE.rows), (20.0, 4 * SHAPE.rows)]:
-        arrays._wire.parts, rate = 3, factor * packed_arrays.PACKING
-        received = [arrays.receive(follows, flat) for _ in range(3)]
-        assert received == [False, False, True]
+    found, flat, wire = [], np.zeros(SHAPE.size, np.float32), Wire()
+    arrays = PackedArrays(wire, SHAPE)
+    for factor, follows in [(20, WHOLE), (0.5, 4 * SHAPE.rows), (0.5, WHOLE), (20, 4 * SHAPE.rows), (20, WHOLE)]:
+        wire.parts, rate = 3, factor * packed_arrays.PACKING
+        assert [arrays.receive(follows, flat) for _ in range(3)] == [False, False, True]
         found.append(arrays.slow)
-    assert found == [True, False, True, False]
-    assert all(one != other for one, other in pairwise(found))
+    assert found == [False, False, True, True, False]
