@@ -174,8 +174,7 @@ class WorkerClient:
         """Send the gradient in the buffer `gradient` as the answer to `unit`."""
         array = None if self._shared else self._arrays.to_send(self.gradient().flat)
         follows = 0 if array is None else array.nbytes
-        self._wire.send(protocol.pack_answer(unit, row_stats, self._next, follows, self.waited), array)
-        self._link.flush()
+        self._link.send(protocol.pack_answer(unit, row_stats, self._next, follows, self.waited), array)
         self._next = (self._next + 1) % len(self._gradients)
         os.sched_yield()  # to the server, which may share this core
 
@@ -200,8 +199,7 @@ class WorkerClient:
     def fail(self, error: BaseException) -> None:
         """Send the server the error that ends this worker."""
         with suppress(OSError):  # the server may have ended
-            self._wire.send(protocol.pack_failure(error))
-            self._link.flush()
+            self._link.send(protocol.pack_failure(error))
 
     def close(self) -> None:
         self._link.close()

@@ -5,6 +5,7 @@ import time
 
 from ddmlp.config import Timeouts
 from ddmlp.errors import ClusterError
+from ddmlp.nn.weights import Floats
 from ddmlp.training.worker_pool import name_of
 from ddmlp.transport import protocol
 from ddmlp.transport.frames import FrameSocket
@@ -56,6 +57,11 @@ class ServerLink:
         if not self.readable.poll(1000 * self._silence):
             raise TimeoutError(f"no answer within {self._silence:g} s")
 
+    def send(self, frame: bytes, array: Floats | None = None) -> None:
+        """Send a frame, and an array after it, completely: see `flush`."""
+        self.wire.send(frame, array)
+        self.flush()
+
     def flush(self) -> None:
         """Wait until everything is sent. Raises TimeoutError if the server accepts nothing while it may be busy."""
         while self.wire.unsent:
@@ -70,8 +76,7 @@ class ServerLink:
         """Authenticate; returns the server's welcome. Raises ValueError if the server does not know the secret."""
         challenge = self._frame()
         handshake = Handshake(secret, self.wire.fingerprint)
-        self.wire.send(handshake.hello(challenge, protocol.pack(hello)))
-        self.flush()
+        self.send(handshake.hello(challenge, protocol.pack(hello)))
         return protocol.unpack(handshake.read_welcome(self._frame()), protocol.Welcome)
 
     def _frame(self) -> bytes:

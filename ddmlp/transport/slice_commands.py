@@ -43,14 +43,13 @@ class SliceCommands(SliceLinks):
         with self._losing():
             for link, part in zip(self.links, self.slices, strict=True):
                 flat = weights.flat[part]
-                link.wire.send(Message(LOAD, version=version, follows=flat.nbytes).pack(), flat)
-                link.flush()
+                link.send(Message(LOAD, version=version, follows=flat.nbytes).pack(), flat)
 
     def begin(self, step: int, read: int, microbatches: int) -> None:
         """Open a step that reads the version `read`."""
         with self._losing():
             for link in self.links:
-                link.wire.send(Message(BEGIN, step, read, Node(0, microbatches)).pack())
+                link.send(Message(BEGIN, step, read, Node(0, microbatches)).pack())
 
     def apply(self, step: int, step_size: float, keep: Collection[int]) -> None:
         """Make the next version of a step whose gradients all servers have. keep: versions that may still be read."""
@@ -58,11 +57,10 @@ class SliceCommands(SliceLinks):
         frame = Message(APPLY, step, value=step_size, versions=tuple(sorted(keep))).pack()
         with self._losing():
             for server, link in enumerate(self.links):
-                link.wire.send(frame)
+                link.send(frame)
                 self._behind[server] += 1
                 self._take_reports(server)
                 while self._behind[server] > AHEAD:
-                    link.flush()
                     link.wait_readable()
                     self._take_reports(server)
 

@@ -16,7 +16,7 @@ from tests.simulation.found import Found, simulate_all
 from tests.simulation.scenario import scenario_of
 from tests.simulation.simulation import dataset, simulate
 
-SHARE = 20  # seeds that a process simulates at a time
+SHARE = 50  # seeds that a process simulates at a time
 SHOWN = 10  # faults
 
 

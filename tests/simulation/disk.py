@@ -35,9 +35,11 @@ class Disk:
         process = self._scheduler.current
         if process is None or not process.alive:
             return
-        self._moment()
         found = os.fstat(descriptor)
         inode, path = found.st_ino, self._path_of(found.st_ino)
+        if path is None:
+            return
+        self._moment()
         if stat.S_ISDIR(found.st_mode):
             self._sync_names(path)
         else:
@@ -50,9 +52,12 @@ class Disk:
         """os.replace"""
         process = self._scheduler.current
         assert process is None or process.alive, "a dead process changes files"
-        self._moment()
+        here = self.folder in Path(target).parents
+        if here:
+            self._moment()
         Path(source).rename(target)
-        self._moment()
+        if here:
+            self._moment()
 
     def settle(self) -> None:
         """Everything that has been written is on disk."""
@@ -77,7 +82,8 @@ class Disk:
         self._seen = None
         self.settle()
 
-    def _path_of(self, inode: int) -> Path:
+    def _path_of(self, inode: int) -> Path | None:
+        """The path of a file or folder; None if it is on another disk."""
         if self.folder.stat().st_ino == inode:
             return self.folder
         folders = [os.fspath(self.folder)]
@@ -88,7 +94,7 @@ class Disk:
                         return Path(entry.path)
                     if entry.is_dir():
                         folders.append(entry.path)
-        raise FileNotFoundError("the file is not in the folder of the run")
+        return None
 
     def _moment(self) -> None:
         if self._moments:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Sequence
 
-from ddmlp.training.worker import Worker
 from tests.simulation.cluster import MOST, Cluster
 from tests.simulation.scheduler import Action, Process
 from tests.simulation.strangers import Stranger
@@ -50,8 +49,8 @@ def partition(cluster: Cluster) -> None:
         cluster.network.partition(
             cluster.draw.choice(hosts),
             cluster.draw.choice(PARTITIONS),
-            to_server=both is not False,
-            from_server=both is not True,
+            sent=both is not False,
+            received=both is not True,
         )
 
 
@@ -60,7 +59,7 @@ def lose_host(cluster: Cluster) -> None:
     if hosts := _far_hosts(cluster):
         host = cluster.draw.choice(hosts)
         cluster.lost_hosts.add(host)
-        cluster.network.partition(host, math.inf, to_server=True, from_server=True)
+        cluster.network.partition(host, math.inf, sent=True, received=True)
         for process in [each for each in cluster.scheduler.processes if each.host == host]:
             process.paused_until = math.inf
             cluster.scheduler.after(30.0, lambda process=process: cluster.world.kill(process))
@@ -83,9 +82,12 @@ def lose_power(cluster: Cluster) -> None:
 
 
 def pause_server(cluster: Cluster) -> None:
+    """A server does nothing for a while; one of a slice, perhaps, until it is killed."""
     if cluster.server is not None:
-        _pause(cluster, cluster.server, PAUSES)
-        cluster.network.fired.add("pause server")
+        process = _some_server(cluster)
+        coordinator = process is cluster.server
+        _pause(cluster, process, PAUSES if coordinator else (*PAUSES, math.inf))
+        cluster.network.fired.add("pause server" if coordinator else "pause server of a slice")
 
 
 def join(cluster: Cluster) -> None:
@@ -118,16 +120,14 @@ def stranger(cluster: Cluster) -> None:
     if (endpoint := cluster.endpoint) is None:
         return
     number, job, dataset = cluster.number(), cluster.job, cluster.dataset
-    address, host = cluster.draw.choice(((endpoint.local, "here"), (endpoint.far, cluster.new_host())))
-    worker = Worker(dataset, job.plan(dataset.manifest), job.shape(dataset.manifest))
-    client = Stranger(
-        cluster.network,
-        address,
-        endpoint.secret,
-        hello(number, host, job, dataset),
-        worker,
-        [*cluster.serving.pool.stats.answered],
-    )
+    host = cluster.draw.choice(("here", cluster.new_host()))
+    far, taken = host != "here", [*cluster.serving.pool.stats.answered]
+    targets = [(endpoint.far if far else endpoint.local, taken)]
+    for each, address in zip(cluster.slices.running, endpoint.servers, strict=True):
+        numbers = [worker for worker in each.server._connections.peers if worker >= 0]
+        targets.append((address.reached(far=far), numbers))
+    target, taken = cluster.draw.choice(targets) if endpoint.servers else targets[0]
+    client = Stranger(cluster.network, job, dataset, endpoint, target, hello(number, host, job, dataset), taken)
     cluster.scheduler.spawn(f"stranger {number}", host, client.run)
 
 
@@ -159,7 +159,10 @@ def _at_some_moment(cluster: Cluster, end: Action) -> None:
 
 def _end_server(cluster: Cluster, *, power: bool) -> None:
     if cluster.server is not None and not cluster.stopping and cluster.result is None:
-        cluster.endpoint = None
+        if not power and (process := _some_server(cluster)) is not cluster.server:
+            cluster.world.kill(process)
+            cluster.network.fired.add("kill server of a slice")
+            return
         cluster.world.kill(cluster.server, power=power)
         cluster.network.fired.add("power" if power else "kill server")
 
@@ -168,8 +171,16 @@ def _some_worker(cluster: Cluster) -> Process | None:
     return cluster.draw.choice([*cluster.workers.values()]) if cluster.workers else None
 
 
+def _some_server(cluster: Cluster) -> Process:
+    """The server, or, if there are several, the coordinator or one of them."""
+    assert cluster.server is not None
+    found = [cluster.server, *(each.process for each in cluster.slices.running if each.process.alive)]
+    return cluster.draw.choice(found) if len(found) > 1 else cluster.server
+
+
 def _far_hosts(cluster: Cluster) -> list[str]:
-    hosts = {each.host for each in cluster.workers.values()} - {"here"} - cluster.lost_hosts
+    processes = [*cluster.workers.values(), *(each.process for each in cluster.slices.running)]
+    hosts = {each.host for each in processes} - {"here"} - cluster.lost_hosts
     return sorted(hosts)
 
 

@@ -13,6 +13,8 @@ from tests.simulation.scheduler import Process, Scheduler
 Address = str | tuple[str, int]
 KEEPALIVE = 25.0  # seconds after which the system gives up a connection that passes nothing
 RECORDED = 400  # the first bytes of a connection, which an attacker may have recorded
+DRIVER = "server"  # the name of the driver's host, "here", in addresses
+UNCUT = Link()  # of a host for itself, and of the driver's host: partitions are those of other hosts
 
 
 class FakeSocket:
@@ -31,7 +33,7 @@ class FakeSocket:
         self.other: FakeSocket | None = None
         self.descriptors: deque[list[int]] = deque()
         self.recorded = bytearray()  # what this end has sent first
-        self.closed = False
+        self.client = self.closed = False
 
     # ---- as of socket.socket
 
@@ -106,9 +108,7 @@ class FakeSocket:
     def readable(self) -> bool:
         if self.closed:
             return False
-        if self.backlog is not None:
-            return bool(self.backlog)
-        return self.incoming is not None and self.incoming.arrived()
+        return self.incoming.arrived() if self.incoming is not None else bool(self.backlog)
 
     def writable(self) -> bool:
         pipe = self.outgoing
@@ -165,9 +165,11 @@ class Network:
         """Connect an end of the current process to a listener."""
         process, scheduler = self.scheduler.current, self.scheduler
         assert process is not None
-        link = self.link("here" if end.family == socket.AF_UNIX else process.host)
+        here, there = process.host, "here" if isinstance(address, str) or address[0] == DRIVER else address[0]
+        link = self.link(there if here == "here" else here)
+        mine, theirs = (UNCUT if host == "here" or here == there else self.link(host) for host in (here, there))
         scheduler.wait(scheduler.draw.random() * link.delay)
-        held = max(link.held_from, link.held_to)
+        held = max(mine.held_from, mine.held_to, theirs.held_from, theirs.held_to)
         if held > scheduler.now:
             scheduler.wait(min(seconds, held - scheduler.now))
             if held > scheduler.now:
@@ -179,27 +181,33 @@ class Network:
             raise ConnectionRefusedError(111, "Connection refused")
         server = FakeSocket(end.family)
         server.process = listener.process
-        end.outgoing = server.incoming = Pipe(scheduler, link, self.fired, to_server=True)
-        server.outgoing = end.incoming = Pipe(scheduler, link, self.fired, to_server=False)
-        end.other, server.other = server, end
+        end.outgoing = server.incoming = Pipe(scheduler, link, mine, theirs, self.fired)
+        server.outgoing = end.incoming = Pipe(scheduler, link, theirs, mine, self.fired)
+        end.other, server.other, end.client = server, end, True
         listener.backlog.append(server)
 
     def connections(self, host: str | None = None) -> list[FakeSocket]:
-        """The clients' ends of all connections, or of those of a host."""
-        ends = [end for end in self.sockets.values() if end.outgoing is not None and end.process is not None]
-        return [end for end in ends if end.process.name != "server" and host in (None, end.process.host)]
+        """The clients' ends of all connections, or of those with a host."""
+        ends = [end for end in self.sockets.values() if end.client and end.other is not None]
+        return [end for end in ends if host is None or host in (_host(end), _host(end.other))]
 
     def accepted(self, process: Process | None) -> int:
         """The number of open sockets of a process, without connections that it has not accepted yet."""
         ends = [end for end in self.sockets.values() if end.process is process]
         return len(ends) - sum(len(end.backlog or ()) for end in ends)
 
-    def partition(self, host: str, seconds: float, *, to_server: bool, from_server: bool) -> None:
-        """Nothing passes between a host and the server for a while; after long, the connections are given up."""
+    def is_cut(self, host: str) -> bool:
+        """Whether there is a partition between a host and others."""
+        link = self.links.get(host, UNCUT)
+        return max(link.held_from, link.held_to) > self.scheduler.now
+
+    def partition(self, host: str, seconds: float, *, sent: bool, received: bool) -> None:
+        """Nothing that a host sends, or nothing that it is to receive, passes for a while; after long, the connections
+        are given up."""
         link, now = self.link(host), self.scheduler.now
-        if to_server:
+        if sent:
             link.held_from = now + seconds
-        if from_server:
+        if received:
             link.held_to = now + seconds
         self.scheduler.at(now + min(seconds, 1e6))
         if seconds > KEEPALIVE:
@@ -216,3 +224,7 @@ class Network:
             end.close()
             if unread:  # the other end finds a reset
                 end.break_off("Connection reset by peer")
+
+
+def _host(end: FakeSocket) -> str:
+    return end.process.host if end.process is not None else ""

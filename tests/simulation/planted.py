@@ -12,13 +12,18 @@ import pytest
 
 from ddmlp import files
 from ddmlp.nn.weights import Floats, Weights
-from ddmlp.runs import arrays, checkpoint
+from ddmlp.plan.row_audit import RowAudit
+from ddmlp.plan.stream_plan import StreamPlan
+from ddmlp.ray_backend.attendance import Attendance
+from ddmlp.runs import arrays, checkpoint, checkpoint_manager
+from ddmlp.runs.hash_chain import HashChain
 from ddmlp.training.messages import Gradient, Unit
 from ddmlp.training.parameter_server import ParameterServer
 from ddmlp.training.unit_queue import UnitQueue
 from ddmlp.training.weight_store import WeightStore
 from ddmlp.transport import frames, listener
 from ddmlp.transport.peer import Peer
+from tests.simulation import planted_servers
 
 Patch = pytest.MonkeyPatch
 Plant = Callable[[Patch], None]
@@ -131,21 +136,61 @@ def guest_left_open(patch: Patch) -> None:
     patch.setattr(listener.HandshakeListener, "_drop", wrong)
 
 
-# Each with a seed that finds it.
+def chain_not_rewound(patch: Patch) -> None:
+    """The hash chain keeps an entry of a checkpoint that was not completed."""
+    rewind = HashChain.rewind
+
+    def wrong(chain: HashChain, step: int, digest: str | None) -> str | None:
+        before = chain.path.read_bytes() if chain.path.exists() else b""
+        found = rewind(chain, step, digest)
+        if digest and found is None:
+            chain.path.write_bytes(b"\n".join([*before.split(b"\n")[:-1], b""]))
+        return found
+
+    patch.setattr(HashChain, "rewind", wrong)
+
+
+def audit_not_restored(patch: Patch) -> None:
+    """The row audit of a resumed run begins with no rows."""
+    patch.setattr(checkpoint_manager, "_audit_of", lambda _: RowAudit())
+
+
+def silent_worker(patch: Patch) -> None:
+    """A worker that never answers is not given up."""
+    patch.setattr(UnitQueue, "unresponsive", lambda _: [])
+
+
+def never_connected(patch: Patch) -> None:
+    """Workers that hang before they are connected are not replaced."""
+    patch.setattr(Attendance, "missed", lambda *_: False)
+
+
+def rows_too_early(patch: Patch) -> None:
+    """A step of a stream begins before all its rows have arrived."""
+    patch.setattr(StreamPlan, "steps", property(lambda plan: -(-plan.rows // plan.batch)))
+
+
+# Each with a seed that finds it, or a later one does.
 PLANTED: dict[Plant, int] = {
-    second_answer: 3,
-    version_too_early: 1,
-    version_of_late_answer: 16,
-    unit_not_put_back: 3,
-    renamed_too_early: 20,
-    name_not_synced: 23,
-    folder_not_synced: 20,
-    no_checksum: 32,
-    no_secret: 18,
-    stale_weights: 1,
-    order_of_arrival: 5,
-    any_crowd: 50,
-    guest_left_open: 0,
+    second_answer: 22,
+    version_too_early: 3,
+    version_of_late_answer: 58,
+    unit_not_put_back: 21,
+    renamed_too_early: 156,
+    name_not_synced: 29,
+    folder_not_synced: 60,
+    no_checksum: 9,
+    no_secret: 23,
+    stale_weights: 2,
+    order_of_arrival: 9,
+    any_crowd: 4,
+    guest_left_open: 3,
+    chain_not_rewound: 29,
+    audit_not_restored: 21,
+    silent_worker: 131,
+    never_connected: 66,
+    rows_too_early: 6,
+    **planted_servers.PLANTED,
 }
 
 

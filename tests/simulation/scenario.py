@@ -16,6 +16,8 @@ MODES: dict[str, dict[str, Any]] = {
     "asynchronous": {"staleness": "inf"},
 }
 SIZES = [(16, 4), (16, 16), (24, 5), (7, 2), (61, 8)]  # batch, microbatch
+SERVER = 60.0  # seconds of `Timeouts.server`, fewer than by default, so that a simulation ends
+FOLLOWING = 0.2  # the share of runs that follow a growing dataset
 # Kinds of faults, with their usual frequency.
 FAULTS = {
     "kill worker": 5,
@@ -48,6 +50,7 @@ class Scenario:
     checkpoint_every: int
     keep: int
     workers: int
+    servers: int
     paces: list[float]
     far: float
     timeouts: Timeouts
@@ -58,31 +61,49 @@ class Scenario:
         faults = ", ".join(f"{kind} at {when:.3f} s" for when, kind in self.faults) or "no faults"
         return (
             f"seed {self.seed}: {self.mode}, batch {c.batch}, microbatch {c.microbatch}, {c.epochs} epochs, "
-            f"a checkpoint every {self.checkpoint_every} steps, {self.workers} workers; {faults}"
+            f"a checkpoint every {self.checkpoint_every} steps, {self.workers} workers, {self.servers} servers, "
+            f"{'a growing dataset' if c.follow else 'a whole dataset'}; {faults}"
         )
 
 
 def scenario_of(seed: int) -> Scenario:
-    """The scenario of a seed."""
-    draw = random.Random(f"scenario {seed}")
-    mode = draw.choice([*MODES])
-    batch, microbatch = draw.choice(SIZES)
+    """The scenario of a seed. Each part has its own generator, so that a new one changes no other."""
+
+    def drawn(part: str) -> random.Random:
+        return random.Random(f"{part} {seed}")
+
+    def one(part: str, *values: Any) -> Any:
+        return drawn(part).choice(values)
+
+    mode, follow = one("mode", *MODES), drawn("follow").random() < FOLLOWING
+    batch, microbatch = one("sizes", *SIZES)
     config = TrainConfig(
-        hidden=60, batch=batch, microbatch=microbatch, epochs=draw.choice((1, 2)), lr_schedule="constant", **MODES[mode]
+        hidden=60,
+        batch=batch,
+        microbatch=microbatch,
+        epochs=1 if follow else one("epochs", 1, 2),
+        lr_schedule="constant",
+        follow=follow,
+        **MODES[mode],
     )
-    length = draw.choice((0.05, 0.2, 0.5, 2.0))
-    kinds = draw.choices([*FAULTS], [*FAULTS.values()], k=draw.choice((0, 1, 2, 3, 5, 8)))
+    faults, length = drawn("faults"), one("length", 0.05, 0.2, 0.5, 2.0)
+    kinds = faults.choices([*FAULTS], [*FAULTS.values()], k=faults.choice((0, 1, 2, 3, 5, 8)))
     return Scenario(
         seed,
         mode,
         config,
-        checkpoint_every=draw.choice((1, 2, 3, 5, 1000)),
-        keep=draw.choice((1, 2, 3)),
-        workers=draw.choice((1, 2, 3, 4)),
-        paces=[draw.choice((0.001, 0.01, 0.05, 0.3)) for _ in range(4)],
-        far=draw.choice((0.0, 0.5, 1.0)),
-        timeouts=Timeouts(first_unit=draw.choice((0.05, 1.0, 20.0)), unresponsive=draw.choice((0.5, 5.0))),
-        faults=sorted((draw.random() * length, kind) for kind in kinds),
+        checkpoint_every=one("checkpoints", 1, 2, 3, 5, 1000),
+        keep=one("keep", 1, 2, 3),
+        workers=one("workers", 1, 2, 3, 4),
+        servers=one("servers", 1, 1, 2, 3),
+        paces=drawn("paces").choices((0.001, 0.01, 0.05, 0.3), k=4),
+        far=one("far", 0.0, 0.5, 1.0),
+        timeouts=Timeouts(
+            first_unit=one("first unit", 0.05, 1.0, 20.0),
+            unresponsive=one("unresponsive", 0.5, 5.0),
+            server=SERVER,
+        ),
+        faults=sorted((faults.random() * length, kind) for kind in kinds),
     )
 
 

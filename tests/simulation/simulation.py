@@ -26,6 +26,7 @@ from tests.simulation.scenario import scenario_of
 from tests.simulation.world import installed
 
 ROWS = 61
+GROWING = "growing"
 MEMORY = Path("/dev/shm")  # files are written much faster there
 
 
@@ -33,13 +34,13 @@ MEMORY = Path("/dev/shm")  # files are written much faster there
 class Outcome:
     """A simulation that has found no fault.
 
-    fired: the kinds of faults that happened; schedule: a digest of everything that depends on the schedule; switches:
-    between processes; seconds: on the fake clock.
+    fired: the kinds of faults that happened, and what else is special; schedule: a digest of everything that depends on
+    the schedule; switches: between processes; seconds: on the fake clock.
     """
 
     seed: int
     mode: str
-    fired: frozenset[str]
+    fired: tuple[str, ...]
     schedule: str
     sha256: str
     switches: int
@@ -48,11 +49,14 @@ class Outcome:
 
 @contextmanager
 def dataset() -> Iterator[Path]:
-    """Write a tiny dataset to a folder for the block."""
+    """Write a tiny dataset to a folder for the block, and, to the folder `GROWING` in it, one that will grow."""
     with tempfile.TemporaryDirectory(prefix="dds", dir=MEMORY if MEMORY.is_dir() else None) as name:
         draw = np.random.default_rng(1)
-        with DatasetWriter(Path(name) / "train", (2, 2), 3, shard_rows=40) as writer:
-            writer.append(draw.integers(0, 256, (ROWS, 2, 2), np.uint8), draw.integers(0, 3, ROWS, np.uint8))
+        pixels, labels = draw.integers(0, 256, (ROWS, 2, 2), np.uint8), draw.integers(0, 3, ROWS, np.uint8)
+        for folder, rows in (Path(name), 40), (Path(name) / GROWING, 7):
+            with DatasetWriter(folder / "train", (2, 2), 3, shard_rows=rows) as writer:
+                writer.append(pixels, labels)
+                writer.end()
         check_arithmetic()
         logging.disable()
         gc.collect()
@@ -90,6 +94,7 @@ def expected(config: TrainConfig, data: Path) -> dict[int, str]:
 def simulate(seed: int, data: Path) -> Outcome:
     """Simulate a seed. Raises whatever is wrong."""
     scenario = scenario_of(seed)
+    data = data / GROWING if scenario.config.follow else data
     with tempfile.TemporaryDirectory(dir=data) as name:
         folder = Path(name) / "run"
         folder.mkdir()
@@ -109,10 +114,12 @@ def simulate(seed: int, data: Path) -> Outcome:
                 assert entry.weights_sha256 == right[entry.step], f"the weights of step {entry.step} are wrong"
         # One more is left if the server dies after it has written the last one.
         assert len(recorded.checkpoints) <= scenario.keep + 1, "checkpoints are left that are not to be kept"
+    special = {"several servers"} if scenario.servers > 1 else set()
+    special |= {"growing dataset"} if scenario.config.follow else set()
     return Outcome(
         seed,
         scenario.mode,
-        frozenset(cluster.network.fired),
+        tuple(sorted(cluster.network.fired | special)),
         cluster.trace.hexdigest(),
         result.weights_sha256,
         cluster.scheduler.switches,

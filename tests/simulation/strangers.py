@@ -7,13 +7,19 @@ from typing import Any
 from msgspec import structs
 
 from ddmlp.config import Timeouts
+from ddmlp.data.dataset import Dataset
 from ddmlp.errors import ClusterError
+from ddmlp.ray_backend.endpoint import Endpoint
+from ddmlp.training.job import Job
+from ddmlp.training.slices import NOTHING_HERE
 from ddmlp.training.worker import Worker
 from ddmlp.transport import protocol
 from ddmlp.transport.client import WorkerClient
 from ddmlp.transport.frames import FrameSocket
 from ddmlp.transport.handshake import Handshake
+from ddmlp.transport.slice_client import SliceClient
 from tests.simulation.network import Address, FakeSocket, Network
+from tests.simulation.worker import connect
 from tests.support.sockets import packed
 
 SECONDS = 0.5
@@ -24,11 +30,20 @@ class Stranger:
     """A client that knows the address of a server, and perhaps the secret."""
 
     def __init__(
-        self, network: Network, address: Address, secret: bytes, hello: protocol.Hello, worker: Worker, taken: list[int]
+        self,
+        network: Network,
+        job: Job,
+        dataset: Dataset,
+        endpoint: Endpoint,
+        address: Address,
+        hello: protocol.Hello,
+        taken: list[int],
     ) -> None:
-        """hello: one that would be accepted; taken: numbers of connected workers."""
+        """address: of the server that it connects to; hello: one that would be accepted; taken: numbers of workers that
+        are connected there."""
         self.network, self.scheduler, self.draw = network, network.scheduler, network.scheduler.draw
-        self.address, self.secret, self.hello, self.worker, self.taken = address, secret, hello, worker, taken
+        self.job, self.dataset, self.endpoint = job, dataset, endpoint
+        self.address, self.hello, self.taken = address, hello, taken
 
     def run(self) -> None:
         """Connect, and do something wrong."""
@@ -56,7 +71,9 @@ class Stranger:
         return frame
 
     def join(self, hello: protocol.Hello) -> WorkerClient:
-        return WorkerClient(self.address, self.secret, hello, self.worker.shape, Timeouts(server=5.0))
+        """Join one server as a worker."""
+        shape = NOTHING_HERE if self.endpoint.servers else self.job.shape(self.dataset.manifest)
+        return WorkerClient(self.address, self.endpoint.secret, hello, shape, Timeouts(server=5.0))
 
 
 def silence(stranger: Stranger) -> None:
@@ -122,7 +139,7 @@ def other_data(stranger: Stranger) -> None:
 
 
 def malformed(stranger: Stranger) -> None:
-    """A worker that is accepted, and then sends something else than an answer."""
+    """A worker that is accepted, and then sends something else than an answer or a gradient."""
     client = stranger.join(stranger.hello)
     try:
         noise = stranger.draw.randbytes(protocol.ANSWER_BYTES)
@@ -135,16 +152,21 @@ def malformed(stranger: Stranger) -> None:
 
 
 def twice(stranger: Stranger) -> None:
-    """A worker that sends its right answer twice."""
-    client = stranger.join(stranger.hello)
+    """A worker that sends its right answer twice, to all servers."""
+    job, dataset = stranger.job, stranger.dataset
+    far = isinstance(stranger.address, tuple)
+    client = connect(stranger.endpoint, stranger.hello, job, dataset, far=far)
+    worker = Worker(dataset, job.plan(dataset.manifest), job.shape(dataset.manifest))
     try:
         for unit, weights in client.units():
-            row_stats = stranger.worker.compute(unit, weights, client.gradient())
-            slot = client._next
+            row_stats = worker.compute(unit, weights, client.gradient())
+            first = client._coordinator if isinstance(client, SliceClient) else client
+            assert isinstance(first, WorkerClient)
+            slot = first._next
             client.answer(unit, row_stats)
-            client._next, following = slot, client._next
+            first._next, following = slot, first._next
             client.answer(unit, row_stats)
-            client._next = following
+            first._next = following
     finally:
         client.close()
 

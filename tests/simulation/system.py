@@ -61,25 +61,45 @@ def fake_socket(network: Network) -> Any:
         "create_connection": create_connection,
         "send_fds": send_fds,
         "recv_fds": recv_fds,
+        "getaddrinfo": lambda *_: [(0, 0, 0, "", ("10.0.0.1", 0))],  # any host is far
     }
     return SimpleNamespace(**{**vars(socket), **own})
 
 
 class FakePoll:
-    """select.poll, for one socket."""
+    """select.poll. It returns ready sockets in any order."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
+        self._watched: dict[int, tuple[FakeSocket, int]] = {}
 
     def register(self, wire: Any, events: int) -> None:
-        self._end, self._events = self._network.sockets[wire.fileno()], events
+        number = wire if isinstance(wire, int) else wire.fileno()
+        self._watched[number] = self._network.sockets[number], events
 
-    def poll(self, milliseconds: float = math.inf) -> bool:
-        end = self._end
-        ready: Callable[[], bool] = end.readable if self._events & POLLIN else end.writable
-        if not ready():
-            self._network.scheduler.wait(milliseconds / 1000, ready)
-        return ready()
+    modify = register
+
+    def unregister(self, wire: Any) -> None:
+        del self._watched[wire if isinstance(wire, int) else wire.fileno()]
+
+    def poll(self, milliseconds: float = math.inf) -> list[tuple[int, int]]:
+        scheduler = self._network.scheduler
+        if not (found := self._ready()):
+            scheduler.wait(milliseconds / 1000, self._ready)
+            found = self._ready()
+        if len(found) > 1:
+            scheduler.draw.shuffle(found)
+        return found
+
+    def _ready(self) -> list[tuple[int, int]]:
+        found = []
+        for number, (end, asked) in self._watched.items():
+            ready = POLLIN if asked & POLLIN and end.readable() else 0
+            if asked & POLLOUT and end.writable():
+                ready |= POLLOUT
+            if ready:
+                found.append((number, ready))
+        return found
 
 
 def fake_select(network: Network) -> Any:
@@ -130,7 +150,10 @@ class FakeSelector:
         return found
 
     def _any(self) -> bool:
-        return any(end.readable() or (key.events & WRITE and end.writable()) for key, end in self._watched.values())
+        for key, end in self._watched.values():  # noqa: SIM110  # the hottest loop of a simulation
+            if end.readable() or (key.events & WRITE and end.writable()):
+                return True
+        return False
 
 
 def fake_selectors(network: Network) -> Any:

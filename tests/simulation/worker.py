@@ -9,24 +9,16 @@ from ddmlp.errors import DatasetError
 from ddmlp.nn.known_answer import KNOWN_ANSWER
 from ddmlp.nn.weights import Weights
 from ddmlp.plan.row_stats import RowStats
+from ddmlp.ray_backend.actors import WorkerActor
+from ddmlp.ray_backend.endpoint import Endpoint
 from ddmlp.training.job import Job
 from ddmlp.training.messages import Unit
 from ddmlp.training.worker import Worker
 from ddmlp.transport import protocol
-from ddmlp.transport.client import WorkerClient, run_worker
-from tests.simulation.network import Address
+from ddmlp.transport.client import Client, run_worker
 from tests.simulation.scheduler import Scheduler
 
 AGAIN = 1.0  # seconds for which a released worker waits for another server
-
-
-@dataclass(eq=False)
-class Endpoint:
-    """Where a server listens."""
-
-    local: Address
-    far: Address
-    secret: bytes
 
 
 class FakeWorker(Worker):
@@ -45,8 +37,15 @@ class FakeWorker(Worker):
 
 def hello(number: int, host: str, job: Job, dataset: Dataset) -> protocol.Hello:
     """The hello of a worker, or, with the number -1, of the server; its length is the same on every machine."""
-    data = dataset.manifest.identity(growing=False)
+    data = dataset.manifest.identity(growing=job.config.follow)
     return protocol.Hello(number, protocol.VERSION, KNOWN_ANSWER, data, job.config.as_dict(), host=host)
+
+
+def connect(endpoint: Endpoint, hello: protocol.Hello, job: Job, dataset: Dataset, *, far: bool) -> Client:
+    """Connect to the server, or to the coordinator and all servers. far: from another host."""
+    address, shape = endpoint.far if far else endpoint.local, job.shape(dataset.manifest)
+    assert address is not None, "the server listens for other hosts from the beginning"
+    return WorkerActor(hello.worker)._connect(address, endpoint, hello, shape, job.timeouts, far=far)
 
 
 @dataclass
@@ -82,11 +81,8 @@ class WorkerProcess:
 
     def _work(self, endpoint: Endpoint) -> None:
         job, dataset = self.job, self.dataset
-        address, shape = endpoint.far if self.far else endpoint.local, job.shape(dataset.manifest)
-        client = WorkerClient(
-            address, endpoint.secret, hello(self.number, self.host, job, dataset), shape, job.timeouts
-        )
-        worker = FakeWorker(dataset, job.plan(dataset.manifest), shape, job.timeouts)
+        client = connect(endpoint, hello(self.number, self.host, job, dataset), job, dataset, far=self.far)
+        worker = FakeWorker(dataset, job.plan(dataset.manifest), job.shape(dataset.manifest), job.timeouts)
         worker.wait, worker.pace, worker.damaged = self.scheduler.wait, self.pace, self.damaged
         try:
             run_worker(worker, client)

@@ -22,6 +22,9 @@ from ddmlp.transport import (
     packed_arrays,
     protocol,
     server_link,
+    slice_client,
+    slice_links,
+    slice_server,
     socket_pool,
 )
 from tests.simulation import system
@@ -32,7 +35,7 @@ from tests.simulation.scheduler import Process, Scheduler
 
 CLOCKS = (
     *(trainer, training_data, step_loop, recorder, local_steps, worker),
-    *(client, connections, packed_arrays, server_link, socket_pool),
+    *(client, connections, packed_arrays, server_link, slice_client, slice_server, socket_pool),
 )
 
 
@@ -79,7 +82,7 @@ def installed(world: World) -> Iterator[None]:
         *((module, "time", system.fake_time(scheduler)) for module in CLOCKS),
         *((module, "socket", sockets) for module in (client, frames, listener, protocol)),
         *((module, "Region", region) for module in (client, listener, socket_pool)),
-        (server_link, "select", system.fake_select(network)),
+        *((module, "select", system.fake_select(network)) for module in (server_link, slice_links)),
         (client, "os", system.fake_os(scheduler)),
         (connections, "selectors", system.fake_selectors(network)),
         (handshake, "secrets", system.fake_secrets(scheduler)),
