@@ -26,7 +26,17 @@ def send_to_redis(uri: SplitResult, batches: Iterable[Messages]) -> None:
             pipe.execute()
 
 
-SENDERS = {"redis": send_to_redis}
+def send_to_kafka(uri: SplitResult, batches: Iterable[Messages]) -> None:
+    from confluent_kafka import Producer
+
+    producer = Producer({"bootstrap.servers": f"{uri.hostname}:{uri.port or 9092}", "enable.idempotence": True})
+    for messages in batches:
+        for pixels, label in messages:
+            producer.produce(uri.path[1:], pixels, headers=[("label", label)])
+        producer.flush()
+
+
+SENDERS = {"redis": send_to_redis, "kafka": send_to_kafka}
 
 
 def main() -> None:

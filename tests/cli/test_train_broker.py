@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from ddmlp.data.dataset import Dataset
-from tests.support.brokers import SERVERS, Server, images, running
+from tests.support.broker import Server, images
+from tests.support.brokers import SERVERS, running
 from tests.support.followed import FLAGS, ROWS, command
 from tests.support.killed_streams import train_killed
 from tests.support.runs import verified

@@ -6,6 +6,7 @@ from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
 OPTIONAL = {
+    "confluent_kafka",
     "mkdocs",
     "mlflow",
     "mlxtend",

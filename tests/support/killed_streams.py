@@ -6,12 +6,12 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from ddmlp.data.manifest import NAME, Manifest
-from tests.support.brokers import Sent, Server
+from tests.support.broker import Sent, Server
 from tests.support.training import COMMAND, result
 
 SECONDS = 120.0  # timeout of a run with all its kills
@@ -25,16 +25,18 @@ class Producer:
         self.error: BaseException | None = None
         self._server, self._stream, self._messages, self._pause = server, stream, messages, pause
         self._stop = threading.Event()
+        self.lock = threading.Lock()  # while it is held, nothing is sent
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def _run(self) -> None:
         try:
             while not self._stop.wait(self._pause):
                 try:
-                    sent = self._server.count(self._stream)
-                    if sent == len(self._messages):
-                        return
-                    self._server.send(self._stream, self._messages[sent : sent + CHUNK])
+                    with self.lock:
+                        sent = self._server.count(self._stream)
+                        if sent == len(self._messages):
+                            return
+                        self._server.send(self._stream, self._messages[sent : sent + CHUNK])
                 except self._server.errors():  # it was killed
                     continue
         except BaseException as error:
@@ -77,7 +79,8 @@ def train_killed(
     words = [*COMMAND, "--run", run, "--checkpoint-every", "3", "--quiet"]
     pause = 0.01
     server.send(stream, messages[:1])  # the stream exists
-    with Producer(server, stream, messages, pause).sending():
+    producer = Producer(server, stream, messages, pause)
+    with producer.sending():
         process = start(words, uri, run, flags)
         try:
             for moment, victim in moments:
@@ -86,7 +89,9 @@ def train_killed(
                     assert time.monotonic() < deadline, f"{published(run)} rows, expected {moment}"
                     time.sleep(draw.uniform(0.0, 0.02))
                 if victim == "broker":
-                    server.kill()
+                    with producer.lock if server.lazy else nullcontext():
+                        server.settle()
+                        server.kill()
                     time.sleep(draw.uniform(0.0, 0.2))
                     server.start()
                 else:

@@ -54,6 +54,7 @@ KINDS = {  # by the scheme of the URI
     "tcp": Kind("tcp://HOST:PORT", f"{_HERE}.byte_stream", "connect"),
     "redis": Kind("redis://HOST/STREAM", f"{_HERE}.redis_stream", "open_redis"),
     "rediss": Kind("rediss://HOST/STREAM", f"{_HERE}.redis_stream", "open_redis"),
+    "kafka": Kind("kafka://HOST/TOPIC", f"{_HERE}.kafka_stream", "open_kafka"),
 }
 _TABLES = Kind("a Parquet or Arrow file, or a folder of them", f"{_HERE}.table_files", "find_tables", finite=True)
 FILES = {  # by what `kind_of` calls their first bytes

@@ -15,7 +15,8 @@ from ddmlp.data.quarantine import Quarantine
 from ddmlp.data.sources import PositionedSource
 from ddmlp.data.sources.registry import open_stream
 from ddmlp.errors import DatasetError
-from tests.support.brokers import SERVERS, Server, raw, running
+from tests.support.broker import Server, raw
+from tests.support.brokers import SERVERS, running
 from tests.support.ingests import ingesting, numbers, read
 from tests.support.streams import batch, stream, until
 
@@ -199,6 +200,7 @@ def test_server_is_killed(mortal: Server, name: str, tmp_path: Path):
     mortal.send(name, raw(range(50)))
     with ingesting(open_stream(mortal.uri(name, format="raw")), tmp_path / "data", seconds=0.01) as found:
         until(lambda: found.error or len(numbers(tmp_path / "data")) == 50)
+        mortal.settle()
         mortal.kill()
         mortal.start()
         mortal.send(name, raw(range(50, 80)))

@@ -9,9 +9,11 @@ from ddmlp.data.manifest import Manifest
 from ddmlp.data.sources.registry import open_stream
 from ddmlp.errors import ConfigError
 from tests.data.sources.test_brokers import ingest, refusal
-from tests.support.brokers import Redis, free_port, raw, running
+from tests.support.broker import free_port, raw
+from tests.support.brokers import running
 from tests.support.certificates import write_files
 from tests.support.ingests import ingesting, numbers
+from tests.support.redis_server import Redis
 from tests.support.streams import until
 
 pytestmark = pytest.mark.sources

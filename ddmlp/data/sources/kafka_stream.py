@@ -1,0 +1,249 @@
+"""Kafka topics: kafka://HOST:PORT/TOPIC.
+
+The label beside a payload is the header `label`, or the key. The offset of a partition is OFFSET@CHECKSUM: the offset
+of the next message, and the CRC-32 of the one before it. That is read again when a run continues: it tells whether the
+topic is the same, also for brokers that give topics no ids. Nothing depends on the largest offset of a partition, which
+some brokers report wrongly.
+"""
+
+import logging
+import re
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ddmlp.data.position import MAX_PARTITIONS, Position
+from ddmlp.data.sources.broker_stream import FETCH_BYTES, BrokerStream, Disconnected, Message
+from ddmlp.data.sources.stream_uri import StreamUri
+from ddmlp.errors import ConfigError, DatasetError, printable, require_package
+
+FORM = "kafka://HOST[:PORT]/TOPIC?format=..."
+MAX_MESSAGES = 1_000  # at a time
+SECONDS = 10.0  # for an answer
+SHORT_SECONDS = 0.5  # for an answer, before it is clear that none will come
+LOOK_SECONDS = 10.0  # between looks for new partitions
+NO_ID = "AAAAAAAAAAAAAAAAAAAAAA"  # of a topic, from brokers without them
+_OFFSET = re.compile(r"(\d{1,19})(?:@([0-9a-f]{8}))?")
+
+log = logging.getLogger(__name__)
+
+
+def open_kafka(uri: str) -> BrokerStream:
+    """Open a Kafka topic; raises ConfigError."""
+    require_package("confluent_kafka", "kafka", "a kafka:// stream")
+    found = StreamUri.parse(uri, FORM, 9092, None)
+    return BrokerStream(found, KafkaBroker(found))
+
+
+class KafkaBroker:
+    """A Kafka topic, as a `Broker`."""
+
+    def __init__(self, uri: StreamUri) -> None:
+        self._name, self._topic = uri.name, uri.stream
+        host = f"[{uri.host}]" if ":" in uri.host else uri.host
+        of_consumer = {
+            "enable.auto.commit": False,
+            "auto.offset.reset": "error",
+            "isolation.level": "read_committed",
+            "queued.max.messages.kbytes": 2 * FETCH_BYTES >> 10,
+            "fetch.max.bytes": FETCH_BYTES,
+        }
+        own = of_consumer | {
+            "bootstrap.servers": f"{host}:{uri.port}",
+            "error_cb": self._see_error,
+            "log_level": 0,  # `error_cb` gets what matters
+        }
+        self._of_consumer = {"group.id", *of_consumer}
+        if taken := sorted(own.keys() & uri.settings.keys()):
+            raise ConfigError(f"the setting {taken[0]} is given by the run; remove it from the file")
+        self._settings = {"group.id": "ddmlp", **uri.settings, **own}
+        self._consumer: Any = None
+        self._admin: Any = None
+        self._gone = ""  # why no broker can be reached
+        self._next: dict[int, tuple[int, str]] = {}  # by partition: the next offset, and the checksum before it
+        self._unchecked: set[int] = set()  # partitions whose message before the next one is to be compared
+        self._plain = False  # whether it is known that no message is removed by compaction
+        self._looked = 0.0
+
+    def open(self, position: Position | None) -> Position:
+        """Connect, and go to a position; see `Broker`."""
+        from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+        self.close()
+        self._gone = ""
+        try:
+            self._consumer = Consumer(self._settings)
+        except KafkaException as error:
+            raise DatasetError(f"{self._name} cannot be read: {_text(error)}; correct its settings") from None
+        with self._errors():
+            partitions, cluster = self._partitions()
+            identity = {"kind": "kafka", "cluster": cluster, "topic": self._topic, "id": self._describe()}
+            if position and position.identity != identity:
+                raise self._another(f"it is {identity}, expected {position.identity}")
+            if position and (missing := position.offsets.keys() - set(map(str, partitions))):
+                raise self._another(f"it has no partition {min(missing)}")
+            begins = {each: self._begin(each, position) for each in partitions}
+            self._consumer.assign([TopicPartition(self._topic, each, begin) for each, begin in begins.items()])
+        self._looked = time.monotonic()
+        offsets = {str(each): self._offset(each) for each in partitions}
+        return Position(identity, offsets, position.bad_rows if position else 0)
+
+    def _partitions(self) -> tuple[list[int], str]:
+        """Return the partitions of the topic, and the id of the cluster."""
+        metadata = self._metadata()
+        topic = metadata.topics[self._topic]
+        if topic.error is not None or not topic.partitions:
+            raise DatasetError(f"{self._name} is no topic: {printable(str(topic.error))}; create it first")
+        if len(topic.partitions) > MAX_PARTITIONS:
+            raise DatasetError(f"{self._name} has {len(topic.partitions):,} partitions, expected {MAX_PARTITIONS:,}")
+        return sorted(topic.partitions), metadata.cluster_id or "-"
+
+    def _metadata(self) -> Any:
+        """Ask for the topic; raises KafkaException at once if no broker can be reached."""
+        from confluent_kafka import KafkaException
+
+        deadline = time.monotonic() + SECONDS
+        while True:
+            try:
+                return self._consumer.list_topics(self._topic, timeout=SHORT_SECONDS)
+            except KafkaException:
+                self._consumer.poll(0)  # calls `_see_error`
+                if self._gone or time.monotonic() > deadline:
+                    raise
+
+    def _describe(self) -> str:
+        """Return the id of the topic, "-" if it has none. Raises DatasetError if it is compacted."""
+        from confluent_kafka import KafkaException, TopicCollection
+        from confluent_kafka.admin import AdminClient, ConfigResource
+
+        settings = {name: value for name, value in self._settings.items() if name not in self._of_consumer}
+        admin, options = AdminClient(settings), {"request_timeout": SECONDS}
+        self._admin = admin
+        found, policy = NO_ID, None
+        try:
+            (topic,) = admin.describe_topics(TopicCollection([self._topic]), **options).values()
+            found = str(topic.result(SECONDS).topic_id)
+            (configs,) = admin.describe_configs([ConfigResource("topic", self._topic)], **options).values()
+            policy = configs.result(SECONDS).get("cleanup.policy")
+        except KafkaException as error:  # an older broker, or no permission
+            log.info("%s cannot be described: %s", self._name, _text(error))
+        if policy is not None and "compact" in str(policy.value):
+            raise DatasetError(f"{self._name} is compacted, so it loses messages; send the rows to another topic")
+        self._plain = policy is not None
+        return "-" if found == NO_ID else found
+
+    def _begin(self, partition: int, position: Position | None) -> int:
+        """Return the offset to read a partition from. Raises DatasetError if its next message is gone."""
+        from confluent_kafka import TopicPartition
+
+        lowest, _ = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), SECONDS, cached=False)
+        text = position.offsets.get(str(partition)) if position else None
+        self._unchecked.discard(partition)
+        if text is None:  # a new run, or a new partition
+            self._next[partition] = lowest, ""
+            return int(lowest)
+        if not (found := _OFFSET.fullmatch(text)):
+            raise self._another(f"the offset of partition {partition} is {text!r}")
+        offset, checksum = int(found[1]), found[2] or ""
+        self._next[partition] = offset, checksum
+        if lowest > offset:
+            raise self._gap(partition, f"begins with the offset {lowest}")
+        if not checksum or lowest == offset:  # what was read is gone
+            return offset
+        self._unchecked.add(partition)
+        return offset - 1
+
+    def fetch(self, seconds: float) -> list[Message]:
+        """Return the next messages; see `Broker`."""
+        with self._errors():
+            if time.monotonic() > self._looked + LOOK_SECONDS:
+                self._looked = time.monotonic()
+                if len(self._partitions()[0]) != len(self._next):
+                    raise Disconnected("it has other partitions")
+            found = self._consumer.consume(MAX_MESSAGES, seconds)
+            messages = [message for each in found if (message := self._message(each))]
+        if self._gone:
+            raise Disconnected(self._gone)
+        return messages
+
+    def _message(self, found: Any) -> Message | None:
+        """Return a message; None if it was read before. Raises DatasetError if it is not the next one."""
+        from confluent_kafka import KafkaError
+
+        if (error := found.error()) is not None:
+            if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+                raise self._gap(found.partition(), "has no such message")
+            raise Disconnected(printable(error.str()))
+        partition, offset, payload = found.partition(), found.offset(), found.value()
+        following, checksum = self._next[partition]
+        if partition in self._unchecked:
+            if offset != following - 1 or _checksum(found) != checksum:
+                raise self._another(f"the message before the offset {following} of partition {partition} has changed")
+            self._unchecked.remove(partition)
+        if offset < following:
+            return None
+        if offset > following and not self._plain:  # else offsets without messages are those of transactions
+            raise self._gap(partition, f"continues with the offset {offset}")
+        self._next[partition] = offset + 1, _checksum(found)
+        label = next((value for name, value in reversed(found.headers() or []) if name == "label"), found.key())
+        return Message(str(partition), str(offset), self._offset(partition), payload, label)
+
+    def _offset(self, partition: int) -> str:
+        offset, checksum = self._next[partition]
+        return f"{offset}@{checksum}" if checksum else str(offset)
+
+    def commit(self, position: Position) -> None:
+        """Commit the offsets of the group; see `Broker`. A consumer that does that could not be closed at any time."""
+        from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+
+        if self._admin is None:
+            return
+        parts = [(int(each), int(text.partition("@")[0])) for each, text in position.offsets.items()]
+        group = self._settings["group.id"], [TopicPartition(self._topic, *part) for part in parts]
+        with self._errors():
+            self._admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(*group)], request_timeout=SECONDS)
+
+    def close(self) -> None:
+        """Disconnect."""
+        if self._consumer is not None:
+            self._consumer.close()
+        self._consumer = self._admin = None
+
+    def _see_error(self, error: Any) -> None:
+        """Note that no broker can be reached; the client calls this within its other methods."""
+        from confluent_kafka import KafkaError
+
+        if error.code() == KafkaError._ALL_BROKERS_DOWN or error.fatal():
+            self._gone = printable(error.str())
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Raise Kafka's errors as those of a `Broker`."""
+        from confluent_kafka import KafkaException
+
+        try:
+            yield
+        except KafkaException as error:
+            raise Disconnected(f"{_text(error)}{f' ({self._gone})' if self._gone else ''}") from None
+
+    def _gap(self, partition: int, found: str) -> DatasetError:
+        return DatasetError(
+            f"{self._name} has a gap, or was made again: partition {partition} {found}, expected the offset "
+            f"{self._next[partition][0]}; start a new run"
+        )
+
+    def _another(self, why: str) -> DatasetError:
+        return DatasetError(f"{self._name} is not the topic as it was before: {why}; start a new run")
+
+
+def _checksum(message: Any) -> str:
+    """Return the CRC-32 of a message and its time, in hexadecimal."""
+    parts = message.key() or b"", message.value() or b"", str(message.timestamp()[1]).encode()
+    return f"{zlib.crc32(b'/'.join(parts)):08x}"
+
+
+def _text(error: Exception) -> str:
+    found = error.args[0]
+    return printable(" ".join(str(found.str() if hasattr(found, "str") else found).split()))
