@@ -11,7 +11,7 @@ from ddmlp.data.manifest import MAX_PIXELS
 from ddmlp.data.signatures import BEGIN, kind_of, remedy_of
 from ddmlp.errors import DatasetError, printable
 
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WebP", "TIFF")
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WebP")
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")  # Pillow's modes of 8 bits per colour, or 1
 ORIENTATION = 0x0112  # the EXIF tag for the camera's orientation
 
@@ -30,7 +30,7 @@ def picture_pixels(content: bytes | memoryview, subject: str, shape: tuple[int, 
     Parameters
     ----------
     content : bytes
-        The bytes of a file: PNG, JPEG, GIF, BMP, WebP or TIFF.
+        The bytes of a file: PNG, JPEG, GIF, BMP or WebP.
     subject : str
         What it is, with which error messages begin.
     shape : tuple of int or None

@@ -30,6 +30,7 @@ from tests.fuzz.kind import Kind, Meaning, of_file
 from tests.fuzz.messages import frames, requests
 from tests.fuzz.mutations import BYTES, JSON
 from tests.fuzz.payloads import payloads
+from tests.fuzz.sources import sources
 from tests.fuzz.verified import verified
 from tests.support.checkpoints import some
 from tests.support.events import progress, result
@@ -40,6 +41,7 @@ from tests.support.streams import Sent, batch, stream
 def kinds(folder: Path) -> Iterator[Kind]:
     """Yield all kinds; files are written to and read from the folder."""
     yield from _data(folder)
+    yield from sources(folder / "sources")
     yield from _run(folder / "run")
     yield from _weights(folder)
     yield from verified(folder / "verified")

@@ -13,6 +13,7 @@ from ddmlp.errors import DatasetError
 MAGIC = b"ARROW1"
 BEGIN = len(MAGIC) + 2  # bytes before the stream in a file of the file format
 COPY = "get a fresh copy of the file"
+DAMAGE = (pa.ArrowException, OSError, ValueError, TypeError, MemoryError)  # raised by Arrow for a damaged file
 
 
 class ArrowFile:
@@ -34,7 +35,7 @@ class ArrowFile:
             self.schema: pa.Schema = schema
             smallest = max(0, schema.get_field_index("label"))  # of the columns, if it exists
             self.rows = sum(map(len, self.batches([smallest])))
-        except pa.ArrowException as error:
+        except DAMAGE as error:
             self.close()
             raise DatasetError(f"{path} is damaged: {shown(error)}; {COPY}") from error
         except BaseException:
@@ -53,7 +54,7 @@ class ArrowFile:
             for batch in pa.ipc.open_stream(pa.PythonFile(messages, mode="r"), options=options):
                 for begin in range(0, len(batch), rows or len(batch)):
                     yield batch.slice(begin, rows)
-        except (pa.ArrowException, OSError, ValueError, TypeError, MemoryError) as error:
+        except DAMAGE as error:
             raise DatasetError(
                 f"{self.path} is damaged, at byte {messages.offset:,}: {shown(error)}; {COPY}"
             ) from error

@@ -67,7 +67,7 @@ FILES = {  # by what `kind_of` calls their first bytes
 IDX_FOLDER = Kind("a folder of four IDX files", f"{_HERE}.idx_folder", "find_idx", finite=True)
 PICTURES = Kind("a folder of pictures, CLASS/NAME.png", f"{_HERE}.picture_folder", "find_pictures", finite=True)
 _TABLE_NAMES = (".parquet", ".arrow", ".feather")
-_PICTURE_NAMES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff")
+_PICTURE_NAMES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp")
 
 
 def is_stream(data: object) -> TypeGuard[str]:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple, Protocol, Self
 
@@ -13,9 +13,10 @@ from ddmlp.data.manifest import MAX_CLASSES
 from ddmlp.data.signatures import ARROW_FILE, ARROW_STREAM, PARQUET, kind_of_file
 from ddmlp.data.sources import Rows
 from ddmlp.data.sources.arrow_columns import Columns, class_names
-from ddmlp.data.sources.arrow_file import ArrowFile
+from ddmlp.data.sources.arrow_file import COPY, DAMAGE, ArrowFile
 from ddmlp.data.sources.parquet_file import ParquetFile
 from ddmlp.data.sources.parts import Parts
+from ddmlp.data.sources.pixel_lists import shown
 from ddmlp.errors import DatasetError
 
 BATCH_BYTES = 1 << 22  # of pixels, at a time
@@ -88,6 +89,25 @@ def _open(path: Path) -> TableFile:
     return OPEN[kind](path)
 
 
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Raise an error of Arrow's from the block as a DatasetError that names the file."""
+    try:
+        yield
+    except DAMAGE as error:
+        raise DatasetError(f"{path} is damaged: {shown(error)}; {COPY}") from error
+
+
+def _columns(file: TableFile, classes: int) -> Columns:
+    with _naming(file.path):
+        return Columns(file.schema, str(file.path), classes)
+
+
+def _decoded(columns: Columns, batch: pa.RecordBatch, path: Path) -> Rows:
+    with _naming(path):
+        return columns.decode(batch)
+
+
 class TableFiles(NamedTuple):
     """Files of tables with the columns that `Columns` describes, in the order of their rows."""
 
@@ -134,7 +154,7 @@ class OpenTables:
             return len(self.class_names)
         highest = 0
         for file in self._files:
-            label = Columns(file.schema, str(file.path), MAX_CLASSES).indices[1]
+            label = _columns(file, MAX_CLASSES).indices[1]
             for batch in file.batches([label], LABEL_ROWS):
                 highest = max(highest, pc.max(batch.column(0)).as_py() or 0)
         return min(highest + 1, MAX_CLASSES)
@@ -143,16 +163,16 @@ class OpenTables:
         """Yield the rows in order; raises DatasetError for invalid rows, and for a damaged file."""
         size = max(1, BATCH_BYTES // (self.image_shape[0] * self.image_shape[1]))
         for file in self._files:
-            columns = Columns(file.schema, str(file.path), classes)
+            columns = _columns(file, classes)
             for batch in file.batches(columns.indices, size):
-                yield columns.decode(batch)
+                yield _decoded(columns, batch, file.path)
 
     @staticmethod
     def _shape_of(file: TableFile) -> tuple[int, int]:
         """Return the (height, width) of the first image of a file, which is not empty."""
-        columns = Columns(file.schema, str(file.path), MAX_CLASSES)
+        columns = _columns(file, MAX_CLASSES)
         for batch in file.batches(columns.indices, 1):
-            columns.decode(batch)
+            _decoded(columns, batch, file.path)
             break
         assert columns.image_shape is not None, "a file with rows has a first one"
         return columns.image_shape
