@@ -15,7 +15,8 @@ from collections import deque
 import numpy as np
 
 from ddmlp.nn.weights import Floats
-from ddmlp.transport.tls import Tls, TlsSocket
+from ddmlp.transport.tls import Tls
+from ddmlp.transport.tls_socket import TlsSocket
 
 LONGEST = 1 << 16  # bytes of a frame
 IDLE, INTERVAL, PROBES = 10, 5, 3  # TCP keepalive: seconds, seconds, count; it detects a lost host

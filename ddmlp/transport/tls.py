@@ -1,6 +1,6 @@
 """TLS 1.3 (RFC 8446) for connections between nodes. Both ends need a certificate that the same authority has signed.
 
-OpenSSL does the work. Nothing here blocks, and data are decrypted straight into their destination.
+OpenSSL does the work.
 """
 
 import hashlib
@@ -9,20 +9,17 @@ import re
 import socket
 import ssl
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
-from ddmlp.errors import ConfigError, printable
+from ddmlp.errors import ConfigError
+from ddmlp.transport.tls_socket import TlsSocket, reason
 
 NAMES = "ca.crt", "tls.crt", "tls.key"  # as in a Kubernetes secret of the type kubernetes.io/tls
 LONGEST = 1 << 20  # bytes of such a file
 _FIRST = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
-
-A = TypeVar("A")
-B = TypeVar("B")
 
 
 @dataclass(frozen=True)
@@ -104,81 +101,12 @@ class Tls:
     def __init__(self, given: Credentials | Path, *, server: bool) -> None:
         """given: credentials, or the folder to read them from. Raises ConfigError if they cannot be used."""
         credentials = given if isinstance(given, Credentials) else Credentials.read(given)
-        self._context, self._server = credentials.context(server=server), server
+        self._context = credentials.context(server=server)
         self._own = credentials.fingerprint if server else None
 
-    def wrap(self, end: socket.socket) -> "TlsSocket":
-        """Encrypt a connection. The handshake is part of the first data that are sent or received. Raises OSError."""
-        wrapped = self._context.wrap_socket(end, server_side=self._server, do_handshake_on_connect=False)
-        return TlsSocket(wrapped, self._own)
-
-
-class TlsSocket:
-    """The methods of a non-blocking socket that a `FrameSocket` needs."""
-
-    def __init__(self, end: ssl.SSLSocket, server: bytes | None) -> None:
-        """server: the fingerprint of the server's certificate; None: the other end is the server."""
-        self._end, self._fingerprint = end, server
-        self.partial = False  # whether the part of a record has arrived, which is not decrypted yet
-
-    @property
-    def fingerprint(self) -> bytes:
-        """The SHA-256 of the server's certificate, after the handshake."""
-        return self._fingerprint or hashlib.sha256(self._end.getpeercert(binary_form=True) or b"").digest()
-
-    @property
-    def pending(self) -> bool:
-        """Whether data are decrypted and not received yet: no selector reports them."""
-        return self._end.pending() > 0
-
-    def fileno(self) -> int:
-        return self._end.fileno()
-
-    def recv(self, size: int) -> bytes:
-        """Receive at most `size` bytes, of one record. Raises BlockingIOError if none is complete, and OSError."""
-        self.partial = True
-        found = _call(self._end.recv, size)
-        self.partial = False
-        return found
-
-    def recv_into(self, view: memoryview) -> int:
-        """See `recv`."""
-        self.partial = True
-        found = _call(self._end.recv_into, view)
-        self.partial = False
-        return found
-
-    def send(self, view: memoryview) -> int:
-        """Send at most a record, which has 16 KiB. Raises BlockingIOError and OSError."""
-        return _call(self._end.send, view)
-
-    def sendmsg(self, views: Sequence[memoryview]) -> int:
-        """See `send`; a record has the data of one view."""
-        return self.send(views[0])
-
-    def close(self) -> None:
-        self._end.close()
-
-
-def reason(error: Exception) -> str:
-    """An error of OpenSSL in words."""
-    if not isinstance(error, ssl.SSLError) or error.reason is None:
-        return printable(str(error))
-    words = error.reason.replace("_", " ").lower()
-    detail = getattr(error, "verify_message", "")
-    return f"{words}: {detail}" if detail else words
-
-
-def _call(method: Callable[[A], B], argument: A) -> B:
-    """Call a method of an SSLSocket; raises what a socket raises instead of OpenSSL's errors."""
-    try:
-        return method(argument)
-    except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-        raise BlockingIOError from None
-    except ssl.SSLEOFError:
-        raise ConnectionResetError("the connection was closed") from None
-    except ssl.SSLError as error:
-        raise ConnectionError(f"TLS: {reason(error)}") from None
+    def wrap(self, end: socket.socket) -> TlsSocket:
+        """Encrypt a connection, whose socket does not block."""
+        return TlsSocket(end, self._context, self._own)
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from ddmlp.runs.origin import Origin
 from ddmlp.runs.records import Records
 from ddmlp.runs.run import Run
 from ddmlp.runs.update_log import UpdateLog
+from tests.fuzz.encrypted import encrypted
 from tests.fuzz.kind import Kind, Meaning, of_file
 from tests.fuzz.messages import frames, requests
 from tests.fuzz.mutations import BYTES, JSON
@@ -48,6 +49,7 @@ def kinds(folder: Path) -> Iterator[Kind]:
     yield from requests()
     yield from frames()
     yield from payloads()
+    yield from encrypted()
 
 
 def _data(folder: Path) -> Iterator[Kind]:

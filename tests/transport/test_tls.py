@@ -19,6 +19,7 @@ from tests.support.sockets import (
     Encrypted,
     Training,
     admit,
+    impatient,
     join,
     meet,
     next_frame,
@@ -131,6 +132,22 @@ def test_flipped_bit(pool, dataset, threads, expected, at):
         pool.gather(2, 0.5)
         assert Training(pool, 2).run() == expected
         assert link.flipped.wait(SECONDS)
+
+
+@pytest.mark.slow
+@impatient(handshake=1)
+def test_damaged_handshakes(pool, dataset, caplog, trains):
+    """Whatever is damaged before the server knows the worker, the connection is rejected; others are not affected."""
+    places = range(7, 1000, 90)
+    for at in places:
+        with slow_link(pool.addresses[2], flip=at) as link:
+            with pytest.raises(ConnectionError):
+                meet(pool, join, Encrypted(link.address), dataset)
+            assert link.flipped.is_set()
+    while len(rejections(caplog)) < len(places):
+        pool.gather(1, 0.01)
+    assert (pool.count, pool.stats.lost, len(rejections(caplog))) == (0, 0, len(places))
+    trains()
 
 
 def test_part_of_a_record():
