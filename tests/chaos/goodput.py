@@ -69,13 +69,19 @@ def goodput(data: Path, folder: Path, seed: int) -> Iterator[Row]:
         lost = (each.seconds - each.undisturbed) / ROUNDS
         when = f"{each.undisturbed / each.seconds:.1%} of the speed kept: {lost:.1f} s lost each time"
         fired = f"{each.fired} of {ROUNDS}"
-        yield Row(each.strike.words, when, str(WORKERS), fired, each.fine and each.fired == ROUNDS)
+        yield Row(
+            f"a fault every {PERIOD:g} s: {each.strike.words}",
+            when,
+            str(WORKERS),
+            fired,
+            each.fine and each.fired == ROUNDS,
+        )
     for words, bar in BARS.items():
         some = [each for each in found if "server" in words or not each.strike.server]
         share = sum(each.undisturbed for each in some) / sum(each.seconds for each in some)
         fired = f"{sum(each.fired for each in some)} of {ROUNDS * len(some)}"
         when = f"{share:.1%} of the speed kept, expected at least {bar:.0%}"
-        yield Row(f"every {PERIOD:g} s one of these faults {words}", when, str(WORKERS), fired, share >= bar)
+        yield Row(f"a fault every {PERIOD:g} s: all of these {words}", when, str(WORKERS), fired, share >= bar)
 
 
 def here(data: Path, path: Path, chance: random.Random) -> list[Kept]:
@@ -108,7 +114,7 @@ def measured(
             print(phases[-1], file=sys.stderr)
     assert run.end() == 130, run.errors()
     steps = [json.loads(line)["step"] for line in (run.run / "chain.jsonl").read_text().splitlines()]
-    fine = verified(run.run, "--steps", f"{steps[-KEEP]}..{steps[-1]}")
+    fine = verified(run.run, "--steps", f"{steps[-KEEP:][0]}..{steps[-1]}")
     calm = [each for each in phases if each.strike is None]
     speed = sum(each.steps for each in calm) / sum(each.seconds for each in calm)
     found = []
