@@ -15,6 +15,10 @@ import numpy as np
 BANDWIDTH = 1.25e9  # bytes per second and direction of a machine's link
 LATENCY = 50e-6  # seconds until a message arrives
 HEADERS = 1514 / 1448  # bytes on the link for a byte that is sent by TCP: full Ethernet frames, with timestamps
+# The share of the gradients that arrives while other nodes still receive their weights, with one server and with
+# several: a worker has to wait for the slices of all, so fewer have the whole weights before the others. Measured, see
+# docs/scaling.md.
+OVERLAP = 1.0, 0.5
 BATCHES, SERVERS, WORKERS = (1024, 16_384, 131_072), (1, 4, 16), (16, 64, 256)
 MICROBATCH, WEIGHTS = 128, 794 * 300
 
@@ -78,14 +82,16 @@ class Step(NamedTuple):
         """Return the seconds to send the weights to every node, to receive a gradient from each, and to add them.
 
         A node's link carries every slice once; a server's link carries its slice once per node. The busier link
-        determines the result. A server adds gradients while others arrive: `adding` seconds in all. With several
-        servers, a worker waits for three round trips: the unit and its answer are the coordinator's; the weights have
-        to be asked for, and the servers confirm the gradient.
+        determines the result. Gradients arrive while other nodes still receive weights (`OVERLAP`), and while others
+        are added, for `adding` seconds in all. The last one is on the way for as long as a node's link needs. With
+        several servers, a worker waits for three round trips: the unit and its answer are the coordinator's; the
+        weights have to be asked for, and the servers confirm the gradient.
         """
         arrays = max((self.nodes or self.workers) / servers, 1.0)
         array = HEADERS * self.weights / (bandwidth or BANDWIDTH)
-        round_trips = 2 * LATENCY * (1 if servers == 1 else 3)
-        return round_trips + arrays * array * self.sent + max(arrays * array * self.answered, adding)
+        alone, round_trips = (1.0 - OVERLAP[0], 1) if servers == 1 else (1.0 - OVERLAP[1], 3)
+        answers = array * self.answered * max(1.0, alone * arrays)
+        return 2 * round_trips * LATENCY + arrays * array * self.sent + max(answers, adding)
 
     def _work(self, rows: int, answers: float, messages: int) -> Terms:
         """Return the work if the busiest core has `rows` rows, and `answers` gradients are added or applied."""

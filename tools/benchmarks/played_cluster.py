@@ -5,6 +5,7 @@ compute.
 """
 
 import multiprocessing
+import os
 import secrets
 import tempfile
 import time
@@ -100,6 +101,8 @@ def play(cluster: Cluster, training: Training) -> Played:
 
     Raises TrainingError if a process fails, or the weights are not those that one process would have.
     """
+    # All processes wait most of the time. They have real-time priority, so that other programs disturb them less.
+    os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # the path of a socket must be short
         job = _job(Path(folder), cluster, training)
         network = ShapedNetwork(cluster.servers + (cluster.nodes or cluster.workers), cluster.rate)
