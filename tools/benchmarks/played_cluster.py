@@ -10,7 +10,7 @@ import secrets
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -102,7 +102,8 @@ def play(cluster: Cluster, training: Training) -> Played:
     Raises TrainingError if a process fails, or the weights are not those that one process would have.
     """
     # All processes wait most of the time. They have real-time priority, so that other programs disturb them less.
-    os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    with suppress(PermissionError):  # as in some containers
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # the path of a socket must be short
         job = _job(Path(folder), cluster, training)
         network = ShapedNetwork(cluster.servers + (cluster.nodes or cluster.workers), cluster.rate)
