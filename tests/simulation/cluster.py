@@ -15,6 +15,7 @@ from ddmlp.runs.result import RunResult
 from ddmlp.runs.run import Run
 from ddmlp.training.job import Job
 from ddmlp.training.report import Report
+from tests.simulation.relays import RelayProcesses
 from tests.simulation.scenario import Scenario, link_of
 from tests.simulation.scheduler import Process
 from tests.simulation.server import ServerProcess
@@ -60,6 +61,7 @@ class Cluster:
         self.server: Process | None = None
         self.serving: ServerProcess
         self.slices = SliceProcesses(self)
+        self.relays = RelayProcesses(self)
         self.lost = 0  # workers since the last step
         self.workers: dict[int, Process] = {}
         self.lost_hosts: set[str] = set()
@@ -89,6 +91,12 @@ class Cluster:
         return self.result
 
     # ---- called by the server
+
+    def open(self, endpoint: Endpoint) -> None:
+        """The server accepts workers."""
+        self.endpoint = endpoint
+        if self.scenario.relays:
+            self.relays.start_all()
 
     def note(self, report: Report) -> None:
         """Take a report: workers that do not answer are killed."""
@@ -145,10 +153,14 @@ class Cluster:
             host = "host with a damaged copy"
         pace = self.scenario.paces[number % len(self.scenario.paces)]
         dataset = self.dataset if self.stream is None else self.stream.opened(far=far)
-        work = WorkerProcess(self.scheduler, self.job, dataset, lambda: self.endpoint, number, host, far, pace, damaged)
+        relayed = self.scenario.relays and far and not damaged
+        place = (lambda: self.relays.endpoint(host)) if relayed else (lambda: self.endpoint)
+        work = WorkerProcess(self.scheduler, self.job, dataset, place, number, host, far and not relayed, pace, damaged)
         process = self.scheduler.spawn(f"worker {number}", host, work.run)
         if not damaged:
             self.workers[number] = process
+        if relayed:
+            self.relays.start(host)
 
     # ---- the rest
 
@@ -179,6 +191,7 @@ class Cluster:
     def _ended(self, process: Process) -> None:
         if self.slices.of(process):
             self.lose_servers()
+        self.relays.replace(process)
         if process is self.server:
             self.server = self.endpoint = None
             if self.stopping and self.result is None:
@@ -210,7 +223,7 @@ class Cluster:
         """The command has ended; another one resumes the run, with other numbers of workers and servers."""
         self.stopping = False
         self.slices.close()
-        for process in [each for each in self.scheduler.processes if each.name.startswith("worker")]:
+        for process in [each for each in self.scheduler.processes if each.name.startswith(("worker", "relay"))]:
             self.world.kill(process)
         self.wanted = self.draw.randint(1, 4)
         servers = self.draw.choice((1, 2, 3)) if self.scenario.servers > 1 else 1

@@ -16,14 +16,14 @@ MOMENTS = 12  # about as many as a checkpoint has
 def kill_worker(cluster: Cluster) -> None:
     if process := _some_worker(cluster):
         cluster.world.kill(process)
-        cluster.network.fired.add("kill worker")
+        cluster.network.fired.add(f"kill {_kind(process)}")
 
 
 def pause_worker(cluster: Cluster) -> None:
     """A worker does nothing for a while, or until it is killed; its system still acknowledges what it is sent."""
     if process := _some_worker(cluster):
         _pause(cluster, process, (*PAUSES, math.inf))
-        cluster.network.fired.add("pause worker")
+        cluster.network.fired.add(f"pause {_kind(process)}")
 
 
 def cut(cluster: Cluster) -> None:
@@ -168,7 +168,13 @@ def _end_server(cluster: Cluster, *, power: bool) -> None:
 
 
 def _some_worker(cluster: Cluster) -> Process | None:
-    return cluster.draw.choice([*cluster.workers.values()]) if cluster.workers else None
+    """A worker, or a relay."""
+    found = [*cluster.workers.values(), *cluster.relays.processes]
+    return cluster.draw.choice(found) if found else None
+
+
+def _kind(process: Process) -> str:
+    return process.name.split()[0]
 
 
 def _some_server(cluster: Cluster) -> Process:

@@ -1,4 +1,4 @@
-"""Mistakes of several servers that ddmlp does not make. The simulation must find each."""
+"""Mistakes of several servers and of relays that ddmlp does not make. The simulation must find each."""
 
 from collections.abc import Collection
 from typing import Any
@@ -11,6 +11,7 @@ from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.messages import Unit
 from ddmlp.training.reduction import Reduction
 from ddmlp.training.weight_slice import WeightSlice
+from ddmlp.transport import relay
 from ddmlp.transport.server_link import ServerLink
 from ddmlp.transport.slice_client import SliceClient
 from ddmlp.transport.slice_commands import SliceCommands
@@ -99,6 +100,22 @@ def stale_checkpoint(patch: Patch) -> None:
     patch.setattr(SliceCommands, "apply", wrong)
 
 
+def stale_relay(patch: Patch) -> None:
+    """A relay gives its workers the first weights that it has received, whatever the version."""
+    compute = relay.Relay.compute
+
+    def wrong(each: relay.Relay, unit: Unit, weights: Weights, out: Weights) -> RowStats:
+        first = each.__dict__.setdefault("first", weights.flat.copy())
+        return compute(each, unit, Weights(weights.shape, first), out)
+
+    patch.setattr(relay.Relay, "compute", wrong)
+
+
+def half_of_relay(patch: Patch) -> None:
+    """A relay sends only the first half of the sum of its workers' gradients."""
+    patch.setattr(relay, "add_gradient", lambda *_: None)
+
+
 # Each with a seed that finds it, or a later one does.
 PLANTED = {
     answered_too_early: 0,
@@ -109,4 +126,6 @@ PLANTED = {
     before_its_step: 39,
     buffer_reused: 9,
     stale_checkpoint: 1,
+    stale_relay: 22,
+    half_of_relay: 48,
 }

@@ -41,7 +41,8 @@ FAULTS = {
 class Scenario:
     """Settings, and faults with their times in seconds from the start.
 
-    paces: seconds that a microbatch takes, by worker, in turn; far: the share of workers on other hosts.
+    relays: whether workers on other hosts have a relay there; paces: seconds that a microbatch takes, by worker, in
+    turn; far: the share of workers on other hosts.
     """
 
     seed: int
@@ -51,6 +52,7 @@ class Scenario:
     keep: int
     workers: int
     servers: int
+    relays: bool
     paces: list[float]
     far: float
     timeouts: Timeouts
@@ -58,11 +60,12 @@ class Scenario:
 
     def __str__(self) -> str:
         c = self.config
+        special = "with relays, " * self.relays + "a growing dataset, " * c.follow
         faults = ", ".join(f"{kind} at {when:.3f} s" for when, kind in self.faults) or "no faults"
         return (
             f"seed {self.seed}: {self.mode}, batch {c.batch}, microbatch {c.microbatch}, {c.epochs} epochs, "
-            f"a checkpoint every {self.checkpoint_every} steps, {self.workers} workers, {self.servers} servers, "
-            f"{'a growing dataset' if c.follow else 'a whole dataset'}; {faults}"
+            f"a checkpoint every {self.checkpoint_every} steps, {special}{self.workers} workers, "
+            f"{self.servers} servers; {faults}"
         )
 
 
@@ -96,6 +99,7 @@ def scenario_of(seed: int) -> Scenario:
         keep=one("keep", 1, 2, 3),
         workers=one("workers", 1, 2, 3, 4),
         servers=one("servers", 1, 1, 2, 3),
+        relays=one("relays", False, True),
         paces=drawn("paces").choices((0.001, 0.01, 0.05, 0.3), k=4),
         far=one("far", 0.0, 0.5, 1.0),
         timeouts=Timeouts(

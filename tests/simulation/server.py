@@ -60,7 +60,7 @@ class ServerProcess:
         complaints = trainer._recorder._checkpoints.complaints
         assert not complaints, f"a crash has damaged a file: {complaints}"
         local, far = self.pool.addresses
-        cluster.endpoint = Endpoint(local, far, self.secret, servers=slices.addresses)
+        cluster.open(Endpoint(local, far, self.secret, servers=slices.addresses))
         while not (self.pool.gather(1, 1.0) or cluster.stopping):
             cluster.note_call()
             self._check()

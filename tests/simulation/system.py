@@ -113,7 +113,7 @@ class FakeSelector:
         self._network = network
         self._watched: dict[int, tuple[selectors.SelectorKey, FakeSocket]] = {}
 
-    def register(self, wire: Any, events: int, data: Any) -> None:
+    def register(self, wire: Any, events: int, data: Any = None) -> None:
         number = wire.fileno()
         assert number not in self._watched, "the socket is registered already"
         self._watched[number] = selectors.SelectorKey(wire, number, events, data), self._network.sockets[number]
