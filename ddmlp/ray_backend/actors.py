@@ -26,14 +26,11 @@ from ddmlp.runs.versions import versions
 from ddmlp.training.job import Job
 from ddmlp.training.report import Report
 from ddmlp.training.setup import build_trainer
-from ddmlp.training.slices import NOTHING_HERE
 from ddmlp.training.trainer import Trainer
 from ddmlp.training.worker import Worker
 from ddmlp.transport import protocol
 from ddmlp.transport.client import WorkerClient, run_worker
-from ddmlp.transport.slice_client import SliceClient
 from ddmlp.transport.slice_commands import SliceCommands
-from ddmlp.transport.slice_links import SliceLinks
 from ddmlp.transport.socket_pool import SocketWorkerPool
 from ddmlp.transport.tls import Credentials, Tls
 
@@ -181,15 +178,16 @@ class WorkerActor:
 
         return str(ray.get_runtime_context().get_node_id()), os.getpid()
 
-    def work(self, job: Job, endpoint: Endpoint, *, far: bool, slot: int) -> str:
+    def work(self, job: Job, endpoint: Endpoint, *, far: bool, slot: int, relay: str | None = None) -> str:
         """Answer units until the server releases this worker or cannot be reached; returns which, in words.
 
-        far: whether the server is on another node; slot: the number of the log file, which a replacement continues.
+        far: whether the server is on another node; slot: the number of the log file, which a replacement continues;
+        relay: the address of the relay on this node that units come from.
         """
         with self._logging(job, endpoint, far, slot):
             log.info("worker %d on %s, process %d", self._number, socket.gethostname(), os.getpid())
             try:
-                return self._work(job, endpoint, far=far)
+                return self._work(job, endpoint, far=far, relay=relay)
             except Exception as error:
                 log.error("worker %d ends: %s", self._number, str(error), exc_info=not isinstance(error, DdmlpError))
                 raise
@@ -204,38 +202,21 @@ class WorkerActor:
         with logging_to(handler, job.log_level):
             yield
 
-    def _work(self, job: Job, endpoint: Endpoint, *, far: bool) -> str:
-        address = endpoint.far if far else endpoint.local
-        assert address is not None, "the server listens for other nodes before a worker there is sent to it"
+    def _work(self, job: Job, endpoint: Endpoint, *, far: bool, relay: str | None) -> str:
+        if relay is not None:
+            endpoint = replace(endpoint, local=relay, servers=())
         try:
             dataset = self._dataset = self._dataset or open_data(job, endpoint.server, far=far)
             shape = job.shape(dataset.manifest)
-            client = self._connect(address, endpoint, hello(self._number, job, dataset), shape, job.timeouts, far=far)
+            client = endpoint.connect(
+                hello(self._number, job, dataset),
+                shape,
+                job.timeouts,
+                far=far and relay is None,
+                kind=self.client_class,
+            )
         except ConnectionError as error:
             log.warning("%s", error)
             return str(error)
         run_worker(self.worker_class(dataset, job.plan(dataset.manifest), shape, job.timeouts), client)
         return f"the server has released worker {self._number}"
-
-    def _connect(
-        self,
-        address: protocol.Address,
-        endpoint: Endpoint,
-        hello: protocol.Hello,
-        shape: Shape,
-        timeouts: Timeouts,
-        *,
-        far: bool,
-    ) -> WorkerClient | SliceClient:
-        """Connect to the server, or to the coordinator and all servers."""
-        tls = None if endpoint.certificates is None else Tls(endpoint.certificates, server=False)
-        first = tls if protocol.is_far(address) else None
-        if not endpoint.servers:
-            return self.client_class(address, endpoint.secret, hello, shape, timeouts, first)
-        coordinator = self.client_class(address, endpoint.secret, hello, NOTHING_HERE, timeouts, first)
-        try:
-            places = [server.reached(far=far) for server in endpoint.servers]
-            return SliceClient(coordinator, SliceLinks(places, endpoint.secret, hello, shape, timeouts, tls), shape)
-        except BaseException:
-            coordinator.close()
-            raise

@@ -5,8 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ddmlp.config import Timeouts
+from ddmlp.nn.weights import Shape
+from ddmlp.training.slices import NOTHING_HERE
 from ddmlp.transport import protocol
-from ddmlp.transport.tls import Credentials
+from ddmlp.transport.client import Client, WorkerClient
+from ddmlp.transport.slice_client import SliceClient
+from ddmlp.transport.slice_links import SliceLinks
+from ddmlp.transport.tls import Credentials, Tls
 
 
 @dataclass(frozen=True)
@@ -44,3 +50,30 @@ class Endpoint:
     server: Any = None
     servers: tuple[ServerAddress, ...] = ()
     certificates: Credentials | Path | None = field(default=None, repr=False)
+
+    def connect(
+        self,
+        hello: protocol.Hello,
+        shape: Shape,
+        timeouts: Timeouts,
+        *,
+        far: bool,
+        kind: type[WorkerClient] = WorkerClient,
+    ) -> Client:
+        """Connect to the server, or to the coordinator and all servers. far: from another node than the driver's.
+
+        Raises ClusterError if a server rejects this client, ConnectionError if one cannot be reached.
+        """
+        address = self.far if far else self.local
+        assert address is not None, "the server listens for other nodes before a worker there is sent to it"
+        tls = None if self.certificates is None else Tls(self.certificates, server=False)
+        first = tls if protocol.is_far(address) else None
+        if not self.servers:
+            return kind(address, self.secret, hello, shape, timeouts, first)
+        coordinator = kind(address, self.secret, hello, NOTHING_HERE, timeouts, first)
+        try:
+            places = [server.reached(far=far) for server in self.servers]
+            return SliceClient(coordinator, SliceLinks(places, self.secret, hello, shape, timeouts, tls), shape)
+        except BaseException:
+            coordinator.close()
+            raise

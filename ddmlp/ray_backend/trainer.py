@@ -22,11 +22,12 @@ from ddmlp.ray_backend.attendance import Attendance, Roll
 from ddmlp.ray_backend.certificates import make_credentials
 from ddmlp.ray_backend.cluster import INSTALLED, NEVER_AGAIN, ActorLostError, Cluster, get_answer
 from ddmlp.ray_backend.endpoint import Endpoint
+from ddmlp.ray_backend.losses import CAUSES
 from ddmlp.ray_backend.prometheus import RayMetrics
 from ddmlp.ray_backend.server_group import ServerGroup
 from ddmlp.ray_backend.socket_folder import SocketFolder
 from ddmlp.ray_backend.supervised import BESIDE
-from ddmlp.ray_backend.worker_group import CAUSES, WorkerGroup
+from ddmlp.ray_backend.worker_group import WorkerGroup
 from ddmlp.runs.events import Event, Lost
 from ddmlp.training.job import Job
 from ddmlp.training.report import Report
@@ -112,9 +113,9 @@ class RayTrainer:
 
     def _noted(self, report: Report) -> Report:
         """Add the lost workers that the server does not know to a report; also updates the metrics for Prometheus."""
-        lost, known = self._group.lost, {each.worker for each in report.lost}
+        lost, known = self._group.losses.counts, {each.worker for each in report.lost}
         more: list[Event] = [
-            Lost(step=report.step, **asdict(each)) for each in self._group.rejected() if each.worker not in known
+            Lost(step=report.step, **asdict(each)) for each in self._group.losses.rejected() if each.worker not in known
         ]
         report = replace(report, events=report.events + more)
         self._metrics.show(report, {**{WORKERS[cause]: lost[cause] for cause in CAUSES}, "server": self._deaths})

@@ -3,7 +3,6 @@
 import logging
 import os
 import signal
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import count
@@ -13,14 +12,13 @@ from ddmlp.errors import ClusterError, DdmlpError
 from ddmlp.ray_backend.actors import WorkerActor
 from ddmlp.ray_backend.cluster import NEVER_AGAIN, ActorLostError, Cluster, get_answer
 from ddmlp.ray_backend.endpoint import Endpoint
+from ddmlp.ray_backend.losses import Losses
 from ddmlp.ray_backend.member import Member
+from ddmlp.ray_backend.relays import Relay, Relays
 from ddmlp.training.job import Job
 from ddmlp.training.worker_pool import EXITED, REJECTED, UNRESPONSIVE, LostWorker
 
 log = logging.getLogger(__name__)
-
-CAUSES = (EXITED, UNRESPONSIVE, REJECTED)  # of the loss of a worker
-NODE = "ray.io/node-id"  # the label that Ray gives each node
 
 
 class WorkerGroup:
@@ -29,10 +27,11 @@ class WorkerGroup:
     In a group of fixed size, all workers are started at once, and wait for CPUs as actors do. An elastic group lets Ray
     reserve a placement group for each worker, and starts the worker when that is ready: no actor waits for CPUs.
 
-    A node on which a worker raises an error gets no other worker: it lacks the data, or computes other bits.
+    Workers of another node work for the server through the relay of their node, if it has one.
     """
 
     worker_class = WorkerActor
+    relays_class = Relays
 
     def __init__(self, cluster: Cluster, job: Job, listen: Callable[[], Endpoint]) -> None:
         """listen: returns the endpoint for workers on other nodes; lets the server listen for them, if it does not."""
@@ -44,11 +43,8 @@ class WorkerGroup:
         self._free: list[Member] = []  # placed, and executing no call
         self._endpoint: Endpoint | None = None
         self._started = self._most = 0  # in all, and at a time
-        self._reason = ""
-        self.lost: Counter[str] = Counter()  # workers, by cause
-        self._rejecting: set[str] = set()  # nodes that get no more workers
-        self._rejected: list[LostWorker] = []  # since the last call of `rejected`
-        self._without_step = 0
+        self._relays = self.relays_class(cluster, job)
+        self.losses = Losses(job.max_deaths)
 
     def start(self) -> None:
         """Start all workers, and wait until enough have a node, not counting replacements of rejected ones. Raises
@@ -56,7 +52,7 @@ class WorkerGroup:
         for _ in range(self._job.workers):
             self._add()
         seconds, least = self._job.timeouts.place, self._job.fewest
-        while len(self._free) < max(1, least - self.lost[REJECTED]):
+        while len(self._free) < max(1, least - self.losses.counts[REJECTED]):
             ready, _ = self._ray.wait([*self._places, *self._calls], num_returns=1, timeout=seconds)
             if not ready:
                 raise ClusterError(
@@ -69,6 +65,7 @@ class WorkerGroup:
     def connect_to(self, endpoint: Endpoint) -> None:
         """Let all workers work for a server; those that still work for the previous one follow when it has ended."""
         self._endpoint = endpoint
+        self._relays.close()
         while self._free:
             self._send(self._free[-1])
             self._free.pop()
@@ -77,7 +74,8 @@ class WorkerGroup:
         """Wait for the answer to the call `asked`; returns whether it came in time, and before any to `others`.
         Meanwhile workers that die are replaced, and placed workers start to work."""
         while True:
-            ready, _ = self._ray.wait([asked, *others, *self._places, *self._calls], num_returns=1, timeout=seconds)
+            own = *self._places, *self._calls, *self._relays.lives
+            ready, _ = self._ray.wait([asked, *others, *own], num_returns=1, timeout=seconds)
             if not ready or ready[0] in others:
                 return False
             if ready[0] is asked:
@@ -90,13 +88,16 @@ class WorkerGroup:
         Call this once the server has answered. As it is alive, it has dropped each worker whose call has ended.
         """
         if stepped:
-            self._without_step = 0
+            self.losses.note_step()
         causes = {each.worker: each.cause for each in lost}
         for member in [*self._calls.values(), *self._free]:
             member.cause = causes.get(member.number, member.cause)
         while self._free:
             member = self._free.pop()
-            self._replace(member, member.cause)
+            if self._relays.lost(member.relay):
+                self._send(member)
+            else:
+                self._replace(member, member.cause)
 
     def kill(self, numbers: list[int]) -> None:
         """Kill and replace unresponsive workers, without waiting for the end of their calls: Ray may wait a minute for
@@ -107,18 +108,13 @@ class WorkerGroup:
                     with suppress(ProcessLookupError):
                         os.kill(member.process, signal.SIGKILL)
                 del self._calls[call]
-                self._reason = "it did not answer"
+                self.losses.reason = "it did not answer"
                 self._replace(member, UNRESPONSIVE)
-
-    def rejected(self) -> list[LostWorker]:
-        """The workers rejected since the last call."""
-        found, self._rejected = self._rejected, []
-        return found
 
     @property
     def working(self) -> list[int]:
         """The workers that were sent to a server, and are not released."""
-        return [member.number for member in self._calls.values() if member.endpoint is not None]
+        return [each.number for each in self._calls.values() if each.endpoint is not None]
 
     @property
     def placed(self) -> int:
@@ -126,7 +122,8 @@ class WorkerGroup:
         return sum(bool(member.node) for member in [*self._calls.values(), *self._free])
 
     def close(self) -> None:
-        """Kill all workers, and reserve nothing more."""
+        """Kill all workers and relays, and reserve nothing more."""
+        self._relays.close()
         for place in self._places.values():
             self._ray.util.remove_placement_group(place)
         starting = {call: member for call, member in self._calls.items() if not member.node}
@@ -147,16 +144,12 @@ class WorkerGroup:
 
     def _add(self) -> None:
         """Add a worker: now, or when its placement group is ready."""
+        selectors = self.losses.selectors
         if self._job.elastic:
-            place = self._ray.util.placement_group([{"CPU": self._share}], bundle_label_selector=self._selectors)
+            place = self._ray.util.placement_group([{"CPU": self._share}], bundle_label_selector=selectors)
             self._places[place.ready()] = place
         else:
-            self._start({"num_cpus": self._share, "label_selector": self._selectors[0] if self._selectors else None})
-
-    @property
-    def _selectors(self) -> list[dict[str, str]] | None:
-        """The label selectors of nodes that may get a worker; None if all may."""
-        return [{NODE: f"!in({', '.join(sorted(self._rejecting))})"}] if self._rejecting else None
+            self._start({"num_cpus": self._share, "label_selector": selectors[0] if selectors else None})
 
     def _start(self, options: dict[str, Any], place: Any = None) -> None:
         """Start a worker with a new number."""
@@ -168,11 +161,14 @@ class WorkerGroup:
         self._most = max(self._most, len(self._calls) + len(self._free))
 
     def _ended(self, call: Any) -> None:
-        """Handle a placement group that is ready, or the end of a call: the worker is placed, released, or dead."""
+        """Handle a ready placement group, the end of a relay, or of a call: the worker is placed, released or dead."""
         if call in self._places:
             place = self._places.pop(call)
             there = self._ray.util.scheduling_strategies.PlacementGroupSchedulingStrategy(place)
             self._start({"num_cpus": place.bundle_specs[0]["CPU"], "scheduling_strategy": there}, place)
+            return
+        if call not in self._calls:
+            self._relay_ended(*self._relays.ended(call))
             return
         member = self._calls.pop(call)
         self._free.append(member)  # for `close`, and for a server that starts meanwhile
@@ -182,7 +178,7 @@ class WorkerGroup:
             if self._endpoint is None:  # at the start it would happen again
                 raise
             self._free.remove(member)
-            self._reason = str(error)
+            self.losses.reason = str(error)
             self._replace(member, EXITED)
             return
         except (DdmlpError, OSError) as error:
@@ -193,7 +189,7 @@ class WorkerGroup:
             member.node, member.process = found
             log.info("worker %d started: process %d, log worker-%d.log", member.number, member.process, member.slot)
         else:
-            self._reason = found
+            self.losses.reason = found
         if self._endpoint is not None and self._endpoint is not member.endpoint:
             self._send(member)
             self._free.remove(member)
@@ -205,7 +201,23 @@ class WorkerGroup:
         if far and self._endpoint.far is None:
             self._endpoint = self._listen()
         member.endpoint = self._endpoint
-        self._calls[member.actor.work.remote(self._job, self._endpoint, far=far, slot=member.slot)] = member
+        member.relay = self._relays.at(member.node, self._endpoint, self._share) if far else None
+        relay = member.relay and member.relay.started
+        self._calls[member.actor.work.remote(self._job, self._endpoint, far=far, slot=member.slot, relay=relay)] = (
+            member
+        )
+
+    def _relay_ended(self, relay: Relay, error: Exception | None, reason: str) -> None:
+        """Note the end of a relay. Its workers are sent to another one once released, unless it had an error."""
+        self.losses.reason = f"relay {relay.number} on {self._cluster.host(relay.node)} has ended: {reason}"
+        log.warning("%s", self.losses.reason)
+        self.losses.note(self._most)
+        if isinstance(error, DdmlpError | OSError):
+            its = [each for each in [*self._calls.values(), *self._free] if each.relay is relay]
+            self._calls = {call: member for call, member in self._calls.items() if member not in its}
+            self._free = [member for member in self._free if member not in its]
+            for member in its:
+                self._reject(member, error)
 
     def _release(self, member: Member) -> None:
         self._ray.kill(member.actor)
@@ -215,29 +227,24 @@ class WorkerGroup:
     def _reject(self, member: Member, error: DdmlpError | OSError) -> None:
         """Replace a worker that cannot work on its node. Raises its error if no worker and no other node are left."""
         member.node = member.node or self._cluster.node_of(member.actor)
-        self._rejecting.add(member.node)
-        self._reason = str(error)
-        log.warning("worker %d is rejected, and its node gets no other: %s", member.number, self._reason)
-        self._rejected.append(LostWorker(member.number, self._cluster.host(member.node), REJECTED, self._reason))
+        self.losses.reject(member.number, member.node, self._cluster.host(member.node), str(error))
+        log.warning("worker %d is rejected, and its node gets no other: %s", member.number, str(error))
         for ready, place in list(self._places.items()):  # reserve again, on other nodes
             del self._places[ready]
             self._ray.util.remove_placement_group(place)
             self._add()
-        if self._cluster.cpus_by_node.keys() - self._rejecting:
+        if not self.losses.all_reject({*self._cluster.cpus_by_node}):
             self._replace(member, REJECTED)
         else:
             self._release(member)
-            self.lost[REJECTED] += 1
+            self.losses.counts[REJECTED] += 1
             if not self._calls and not self._free:
                 raise error
 
     def _replace(self, member: Member, cause: str) -> None:
         self._release(member)  # its process may still run
-        self.lost[cause] += 1
-        log.info("worker %d is replaced: %s: %s", member.number, cause, self._reason)
-        self._without_step += 1
-        if self._without_step > self._job.max_deaths * self._most:
-            raise ClusterError(
-                f"{self._without_step} workers were lost without completing a step; last error: {self._reason}"
-            )
+        self._relays.keep({other.node for other in [*self._calls.values(), *self._free]})
+        self.losses.counts[cause] += 1
+        log.info("worker %d is replaced: %s: %s", member.number, cause, self.losses.reason)
+        self.losses.note(self._most)
         self._add()

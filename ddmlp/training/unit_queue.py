@@ -8,6 +8,7 @@ from ddmlp.config import Timeouts
 from ddmlp.errors import TrainingError
 from ddmlp.training.messages import CREDITS, Gradient, Unit
 from ddmlp.training.stragglers import StragglerDetector
+from ddmlp.training.worker_pool import name_of
 
 log = logging.getLogger(__name__)
 
@@ -169,7 +170,7 @@ class UnitQueue:
         """
         late = self._stragglers.mark_overdue(self._current_sizes(), now)
         if late:
-            log.info("workers %s are overdue; others get their units, too", sorted(late))
+            log.info("overdue: %s; others get their units, too", ", ".join(map(name_of, sorted(late))))
         return self._put_back({unit for worker in late for unit in self._held[worker] if unit in self._open})
 
     def next_deadline(self) -> float:

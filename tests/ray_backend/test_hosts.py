@@ -32,6 +32,25 @@ def test_simple(hosts: Hosts, data: Path, tmp_path: Path, link: tuple[object, ..
     assert (lost(hosts) > before) == ("--loss" in link)
 
 
+@pytest.mark.parametrize("servers", [1, pytest.param(3, marks=pytest.mark.chaos)])
+def test_relay(hosts: Hosts, data: Path, tmp_path: Path, servers: int):
+    """Two workers of a host share the connection of a relay, also to several servers; one alone needs none."""
+    alone = ddmlp.fit(data, run=tmp_path / "alone", hidden=20, batch=150, microbatch=32, epochs=1)
+    number = hosts("join", "--cpus", 2).strip()
+    more = ("--epochs", 1, "--servers", servers, "--log-level", "debug")
+    with training(hosts, 1, data, tmp_path / "run", *more, workers=4) as run:
+        assert run.ended() == 0, run.errors()
+    hosts("leave", number)
+    assert run.result["weights_sha256"] == alone.weights_sha256
+    assert min(run.result["answered"].values()) > 0, "each worker has computed"
+    logs = {log.stem: log.read_text() for log in (tmp_path / "run" / "logs").iterdir()}
+    assert "relay 0 connected to the server at ('10.77.0.1'" in logs["relay-0"]
+    assert f"relay 0 on host{number} joined" in logs["server"]
+    shared = [name for name, log in logs.items() if name.startswith("worker") and "memory is shared" in log]
+    assert len(shared) == 2
+    assert "relay-1" not in logs
+
+
 def test_several_servers(hosts: Hosts, data: Path, tmp_path: Path):
     """One on each host, the slow and lossy links between them."""
     alone = ddmlp.fit(data, run=tmp_path / "alone", hidden=20, batch=150, microbatch=32, epochs=1)

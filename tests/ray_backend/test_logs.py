@@ -83,5 +83,5 @@ def test_many_restarts(tmp_path: Path):
         group._replace(group._calls.pop(call), EXITED)
         group.replace_released([], stepped=True)
         assert sorted(member.slot for member in group._calls.values()) == [0, 1, 2]
-    assert group.lost[EXITED] == 1_000
+    assert group.losses.counts[EXITED] == 1_000
     assert max(member.number for member in group._calls.values()) == 1_002

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-ACTORS = (b"ray::ServerActor", b"ray::SliceActor", b"ray::WorkerActor")
+ACTORS = (b"ray::ServerActor", b"ray::SliceActor", b"ray::RelayActor", b"ray::WorkerActor")
 HOLDERS = (b"ray::Holder",)  # actors that tests use to occupy CPUs
 
 
