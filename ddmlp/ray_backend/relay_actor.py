@@ -78,4 +78,4 @@ class RelayActor(Supervised):
             raise
         finally:
             self._folder.remove()
-        return f"it has ended after {answered:,} units"
+        return f"it was released after {answered:,} units"

@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from ddmlp import errors
+from ddmlp.config import MAX_WORKERS
 from ddmlp.errors import ClusterError, DatasetError, DdmlpError, MachineError, TrainingError
 from ddmlp.plan.reduction_tree import Node
 from ddmlp.plan.row_stats import RowStats
@@ -29,7 +30,6 @@ from ddmlp.training.worker_pool import LostWorker
 VERSION = 12  # of this protocol and of the layout of shared memory; both ends must have the same
 BACKLOG = 1024  # connections that the system accepts while the server is busy
 LONGEST_TEXT = 2000  # characters of a text from another process
-MOST_WORKERS = 1000  # behind a relay
 
 Address = str | tuple[str, int]  # a Unix socket's path, or host and port
 
@@ -129,8 +129,8 @@ class Status(Struct, frozen=True):
     answered; lost, reissued, compared: those of `PoolStats` since the last status.
     """
 
-    capacity: Annotated[int, Meta(ge=0, le=MOST_WORKERS)]
-    answered: Annotated[dict[int, int], Meta(max_length=MOST_WORKERS)]
+    capacity: Annotated[int, Meta(ge=0, le=MAX_WORKERS)]
+    answered: Annotated[dict[int, int], Meta(max_length=MAX_WORKERS)]
     lost: list[LostWorker] = []
     reissued: int = 0
     compared: int = 0

@@ -4,6 +4,7 @@ sum of its workers', leaves it."""
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 
 from ddmlp.errors import DdmlpError
 from ddmlp.nn.steps import add_gradient
@@ -17,6 +18,7 @@ from ddmlp.transport.protocol import Status
 from ddmlp.transport.socket_pool import SocketWorkerPool
 
 LOOK_SECONDS = 1.0  # between checks of the workers
+LOST, REASON = 100, 200  # lost workers in a status, and characters of each reason
 
 
 class Relay:
@@ -88,7 +90,7 @@ class Relay:
         stats = self._pool.stats
         capacity = max(1, sum(self._pool.capacities)) if stats.workers else 0
         lost = stats.newest_lost[max(0, len(stats.newest_lost) - stats.lost + self._lost) :]
-        known = self._reported
+        known, lost = self._reported, [replace(each, host="", reason=each.reason[:REASON]) for each in lost[-LOST:]]
         if lost or capacity != known.capacity or stats.answered.keys() != known.answered.keys() or progress:
             self._reported = Status(
                 capacity, stats.answered, lost, stats.reissued - self._reissued, stats.compared - self._compared

@@ -28,6 +28,7 @@ from ddmlp.transport.client import WorkerClient
 
 ANY = -1  # the first worker that reaches the moment
 WORKER_MOMENTS = ("taken", "computed", "answered")
+RELAY = -1_000  # any relay; its moments are those of a worker
 SLICE = -2  # the first of several servers; the next one is SLICE - 1, and so on
 SLICE_MOMENTS = ("loaded", "begun", "half", "applied")
 SERVER_MOMENTS = ("begun", "half", "applied", "linked", "torn", "saved")

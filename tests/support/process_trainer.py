@@ -23,6 +23,7 @@ from ddmlp.ray_backend.endpoint import Endpoint, ServerAddress
 from ddmlp.training.job import Job
 from ddmlp.training.report import Report
 from tests.support.faults import Fault, faulty_server, faulty_slice, faulty_worker, timeouts_for
+from tests.support.faulty_relay import faulty_relay
 
 FORK = multiprocessing.get_context("forkserver")
 FORK.set_forkserver_preload(["tests.support.faults"])
@@ -56,8 +57,16 @@ def _work(endpoints: Connection, number: int, job: Job, faults: Sequence[Fault],
     """Run a worker: work for one server after another."""
     worker = faulty_worker(faults, marks)(number)
     while True:
-        worker.work(job, endpoints.recv(), far=False, slot=number)
+        endpoint, relay = endpoints.recv()
+        worker.work(job, endpoint, far=False, slot=number, relay=relay)
         endpoints.send(None)  # released
+
+
+def _serve_relay(requests: Connection, job: Job, endpoint: Endpoint, number: int, *faults: Any) -> None:
+    """Run a relay until its server or all of its workers have ended; send its address."""
+    relay = faulty_relay(*faults)()
+    requests.send(relay.start(job, endpoint, Manifest.read(job.data / "train"), number, 0))
+    relay.serve()
 
 
 class ServerGone(Exception):
@@ -83,15 +92,18 @@ class _Process:
 class ProcessTrainer:
     """A trainer with the same interface as the others."""
 
-    def __init__(self, job: Job, faults: Sequence[Fault] = (), marks: Path = Path()) -> None:
+    def __init__(self, job: Job, faults: Sequence[Fault] = (), marks: Path = Path(), *, relay: bool = False) -> None:
+        """relay: the workers are connected to a relay, as on another node."""
         self._job = replace(job, timeouts=timeouts_for(faults, job.timeouts))
         self._faults, self._marks = tuple(faults), marks
         self._folder = tempfile.TemporaryDirectory(prefix="ddp", dir="/tmp")  # a socket's path must be short
         self._workers: dict[int, _Process] = {}
         self._server: _Process | None = None
         self._slices: list[_Process] = []
+        self._with_relay, self._relay, self._relays = relay, None, 0
         self._started = self._servers = 0
-        self.deaths = {"worker": 0, "server": 0}
+        self._address: str | None = None  # of the relay
+        self.deaths = {"worker": 0, "server": 0, "relay": 0}
         self.step = self._start_server()
         for _ in range(job.workers):
             self._start_worker()
@@ -106,7 +118,7 @@ class ProcessTrainer:
         if report.result is None:
             return report
         self.deaths["worker"] += sum(not worker.process.is_alive() for worker in self._workers.values())
-        deaths = {f"{kind}_deaths": count for kind, count in self.deaths.items()}
+        deaths = {f"{kind}_deaths": count for kind, count in self.deaths.items() if kind != "relay"}
         return replace(report, result=structs.replace(report.result, **deaths))
 
     def checkpoint(self) -> Path:
@@ -124,22 +136,37 @@ class ProcessTrainer:
         self._servers += 1
         secret, address = secrets.token_bytes(32), f"{self._folder.name}/{self._servers}"
         for number in range(self._job.servers if self._job.servers > 1 else 0):
-            arguments = self._job, secret, f"{address}-{number}", number, self._faults, self._marks
+            at = ("127.0.0.1", 0) if self._with_relay else f"{address}-{number}"
+            arguments = self._job, secret, at, number, self._faults, self._marks
             self._slices.append(_Process(_serve_slice, *arguments))
         places = [each.pipe.recv() for each in self._slices]
         self._endpoint = Endpoint(address, None, secret, servers=tuple(map(ServerAddress.of, places)))
         self._server = _Process(_serve, self._faults, self._marks)
-        return int(self._call("start", self._job, secret, [address], *places))
+        step = int(self._call("start", self._job, secret, [address], *places))
+        if self._with_relay:
+            far = self._call("listen", ("127.0.0.1", 0))
+            self._endpoint = replace(self._endpoint, far=far)
+            self._start_relay()
+        return step
+
+    def _start_relay(self) -> None:
+        """Start a relay, for which the workers wait."""
+        if self._relay is not None:
+            self._relay.kill()
+        arguments = self._job, self._endpoint, self._relays, self._faults, self._marks
+        self._relay = _Process(_serve_relay, *arguments)
+        self._relays += 1
+        self._address = self._relay.pipe.recv()
 
     def _kill_servers(self) -> None:
-        for each in [self._server, *self._slices]:
+        for each in [self._server, *self._slices, self._relay]:
             if each is not None:
                 each.kill()
-        self._server, self._slices = None, []
+        self._server, self._slices, self._relay = None, [], None
 
     def _start_worker(self) -> None:
         worker = _Process(_work, self._started, self._job, self._faults, self._marks)
-        worker.pipe.send(self._endpoint)
+        worker.pipe.send((self._endpoint, self._address))
         self._workers[self._started] = worker
         self._started += 1
 
@@ -181,6 +208,10 @@ class ProcessTrainer:
                 raise ServerGone
 
     def _replace_workers(self) -> None:
+        """Replace dead workers and relays, and send released workers to the newest server and relay."""
+        if self._relay is not None and not self._relay.process.is_alive():
+            self.deaths["relay"] += 1
+            self._start_relay()
         for number, worker in list(self._workers.items()):
             if not worker.process.is_alive():
                 del self._workers[number]
@@ -190,4 +221,4 @@ class ProcessTrainer:
             elif worker.pipe.poll():
                 with suppress(EOFError, OSError):  # the worker may die at this moment
                     worker.pipe.recv()
-                    worker.pipe.send(self._endpoint)
+                    worker.pipe.send((self._endpoint, self._address))

@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from ddmlp.config import MAX_WORKERS
 from ddmlp.errors import DatasetError, TrainingError
 from ddmlp.training.worker_pool import EXITED, UNRESPONSIVE, LostWorker, relay_number
 from ddmlp.transport import protocol
-from ddmlp.transport.protocol import MOST_WORKERS, Status
+from ddmlp.transport.protocol import Status
 from tests.support.sockets import SECONDS, Training, admit, impatient, work
 
 
@@ -49,7 +50,7 @@ def test_status_of_a_worker(pool, dataset, trains):
 
 @pytest.mark.parametrize(
     "status",
-    [Status(MOST_WORKERS + 1, {}), Status(-1, {}), Status(1, dict.fromkeys(range(MOST_WORKERS + 1), 0))],
+    [Status(MAX_WORKERS + 1, {}), Status(-1, {}), Status(1, dict.fromkeys(range(MAX_WORKERS + 1), 0))],
     ids=["capacity", "negative", "workers"],
 )
 def test_bounds_of_a_status(pool, dataset, trains, caplog, status):

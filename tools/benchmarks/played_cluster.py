@@ -116,7 +116,6 @@ def play(cluster: Cluster, training: Training) -> Played:
 
 class PlayedActor(WorkerActor):
     worker_class: type[Worker] = PlayedWorker
-    connect = WorkerActor._connect
 
 
 class PlayedSliceActor(SliceActor):
@@ -219,7 +218,7 @@ def _relay(pipe: Connection, place: str, node: int, job: Job, endpoint: Endpoint
 
     def connect() -> Client:
         greeting = actors.hello(number, job, dataset)
-        return PlayedActor(number).connect(endpoint.local, endpoint, greeting, shape, job.timeouts, far=False)
+        return endpoint.connect(greeting, shape, job.timeouts, far=False)
 
     pool = SocketWorkerPool(
         shape,
