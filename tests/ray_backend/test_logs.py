@@ -53,12 +53,13 @@ def test_simple(cluster: Cluster, data: Path, expected: str, tmp_path: Path, mon
         logging.getLogger("ddmlp.test").warning("token %s, %s", os.environ["RAY_AUTH_TOKEN"], "tcp://me:pass@host:1")
         assert runs.train(LoggedTrainer(job, cluster), tmp_path)["weights_sha256"] == expected
     texts = {path.name: path.read_text() for path in (tmp_path / "logs").iterdir()}
-    assert sorted(texts) == ["server.log", "train.log", "worker-0.log", "worker-1.log"]
+    assert sorted(texts) == ["relay-0.log", "server.log", "train.log", "worker-0.log", "worker-1.log"]
     for name, fact in {
         "server.log": r"INFO ddmlp\.training\.recorder: checkpoint of step 27 ",
         "train.log": r"INFO ddmlp\.ray_backend\.worker_group: worker 1 .*worker-1\.log",
         "worker-0.log": "memory is shared(?s:.*)DEBUG .*step 26",
-        "worker-1.log": "over the network(?s:.*)DEBUG .*step 26",
+        "worker-1.log": "memory is shared(?s:.*)DEBUG .*step 26",
+        "relay-0.log": "over the network(?s:.*)DEBUG .*step 0",
     }.items():
         assert re.search(fact, texts[name]), name
     hidden = [SECRET.hex(), repr(SECRET)[2:20], SECRET.decode()[:20], os.environ["RAY_AUTH_TOKEN"], "me:pass"]

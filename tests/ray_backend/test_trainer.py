@@ -15,11 +15,11 @@ from ddmlp.ray_backend import worker_group
 from ddmlp.ray_backend.actors import ServerActor, WorkerActor
 from ddmlp.ray_backend.cluster import Cluster
 from ddmlp.ray_backend.trainer import RayTrainer
-from ddmlp.ray_backend.worker_group import WorkerGroup
 from ddmlp.training.job import Job
 from ddmlp.training.setup import build_trainer
 from ddmlp.transport.handshake import CHALLENGE
 from tests.support.certificates import write_files
+from tests.support.far_group import FarGroup
 from tests.support.helpers import plain
 from tests.support.processes import actors, assert_no_actor_is_left
 from tests.support.runs import CONFIG, finish
@@ -75,14 +75,6 @@ def test_any_number_of_workers(workers: int, cluster: Cluster, data: Path, expec
     assert sorted(map(int, found["answered"])) == list(range(workers))
     assert min(found["answered"].values()) > 0
     assert (found["worker_deaths"], found["server_deaths"]) == (0, 0)
-
-
-class FarGroup(WorkerGroup):
-    """Takes all nodes for other ones than the server's."""
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._here = "elsewhere"
 
 
 @pytest.mark.parametrize(
