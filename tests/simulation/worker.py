@@ -9,7 +9,6 @@ from ddmlp.errors import DatasetError
 from ddmlp.nn.known_answer import KNOWN_ANSWER
 from ddmlp.nn.weights import Weights
 from ddmlp.plan.row_stats import RowStats
-from ddmlp.ray_backend.actors import WorkerActor
 from ddmlp.ray_backend.endpoint import Endpoint
 from ddmlp.training.job import Job
 from ddmlp.training.messages import Unit
@@ -43,9 +42,7 @@ def hello(number: int, host: str, job: Job, dataset: Dataset) -> protocol.Hello:
 
 def connect(endpoint: Endpoint, hello: protocol.Hello, job: Job, dataset: Dataset, *, far: bool) -> Client:
     """Connect to the server, or to the coordinator and all servers. far: from another host."""
-    address, shape = endpoint.far if far else endpoint.local, job.shape(dataset.manifest)
-    assert address is not None, "the server listens for other hosts from the beginning"
-    return WorkerActor(hello.worker)._connect(address, endpoint, hello, shape, job.timeouts, far=far)
+    return endpoint.connect(hello, job.shape(dataset.manifest), job.timeouts, far=far)
 
 
 @dataclass

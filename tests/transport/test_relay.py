@@ -54,7 +54,9 @@ def test_traffic(dataset, threads, monkeypatch, workers):
         monkeypatch.setattr(FrameSocket, "send", send)
         training.run(to=6)
         monkeypatch.undo()
-    assert sum(sent) == 4 * 2 * SHAPE.size * 4, "for each of 4 steps, the weights and a gradient, float32"
+    arrays = [size for size in sent if size]
+    assert len(arrays) == 4 * 2, "for each of 4 steps, the weights and a gradient"
+    assert max(arrays) <= SHAPE.size * 4, "float32, or packed if the machine is busy"
 
 
 def test_worker_beside_the_server(dataset, threads, expected):
