@@ -37,6 +37,7 @@ class ConvertedRows:
     @contextmanager
     def supplied(self, run: Run, batch: int, options: Options, note: Note) -> Iterator[None]:  # noqa: ARG002
         from ddmlp.data.convert import convert
+        from ddmlp.data.sources.dataset_folder import DatasetFolder
 
         refuse_old(run)
         try:
@@ -45,21 +46,27 @@ class ConvertedRows:
                 if parts.about:
                     note(f"note: {parts.about}")
                 sources, test = {self.folder / "train": parts.train}, parts.test
-                copy = isinstance(self.test, str | Path) and is_dataset(self.test)
-                if self.test is not None and not copy:
+                if isinstance(self.test, str | Path) and is_dataset(self.test):
+                    test = DatasetFolder(dataset_folder(self.test))
+                elif self.test is not None:
                     others = _parts_of(self.test, stack)
                     test = others.test or others.train
-                if test and not copy:
+                if test:
                     sources[self.folder / "test"] = test
-                convert(
-                    sources,
-                    classes=self.classes,
-                    class_names=parts.names_of(self.classes),
-                    changes=parts.changes,
-                    warn=lambda line: note(f"warning: {line}"),
-                )
-                if isinstance(self.test, str | Path) and copy:
-                    shutil.copytree(dataset_folder(self.test), self.folder / "test")
+                if isinstance(parts.train, DatasetFolder) and self.classes is not None:
+                    raise ConfigError("classes does not go with a dataset, which stores its number of classes")
+                copies = {path: each for path, each in sources.items() if isinstance(each, DatasetFolder)}
+                converted = {path: each for path, each in sources.items() if path not in copies}
+                if converted:
+                    convert(
+                        converted,
+                        classes=self.classes,
+                        class_names=parts.names_of(self.classes),
+                        changes=parts.changes,
+                        warn=lambda line: note(f"warning: {line}"),
+                    )
+                for path, each in copies.items():
+                    each.copy(path)
             yield None
         finally:
             if not run.exists:

@@ -1,5 +1,6 @@
 """Rows on web servers and in stores: copied while they are read, within bounds, without secrets in messages."""
 
+import json
 import os
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from tests.support.mirrors import mirror_of
 from tests.support.s3 import ENVIRONMENT, s3_server
 from tests.support.source_files import WRITTEN, hugging_face, some_rows
 
+HASHES = ("weights_sha256", "dataset_sha256")
 PARTS = {"train": some_rows(30), "test": some_rows(20, seed=1)}
 
 
@@ -197,6 +199,21 @@ def test_training_from_s3(s3, tmp_path):
     (tmp_path / "some.parquet").unlink()
     done = command("verify", run, address="127.0.0.1:1")
     assert (done.returncode, "verified" in done.stdout) == (0, True), done.stderr
+
+
+@pytest.mark.slow
+def test_dataset_in_s3(s3, tmp_path):
+    """The run on a dataset in a bucket is that on the same dataset here."""
+    convert({tmp_path / "data" / part: RowsInMemory(*rows) for part, rows in PARTS.items()}, classes=10)
+    for path in (tmp_path / "data").rglob("*.*"):
+        put(s3, f"whole/{path.relative_to(tmp_path / 'data')}", path.read_bytes())
+    words = ["--epochs", 1, "--hidden", 4, "--batch", 7, "--no-report", "--quiet"]
+    hashes = []
+    for number, data in enumerate([tmp_path / "data", "s3://bucket/whole"]):
+        done = command("train", "--data", data, "--run", tmp_path / f"run{number}", *words, address=s3)
+        assert done.returncode == 0, done.stderr
+        hashes.append([json.loads((tmp_path / f"run{number}" / "result.json").read_bytes())[name] for name in HASHES])
+    assert hashes[0] == hashes[1]
 
 
 @pytest.mark.slow

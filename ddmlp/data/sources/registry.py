@@ -66,6 +66,7 @@ FILES = {  # by what `kind_of` calls their first bytes
 }
 IDX_FOLDER = Kind("a folder of four IDX files", f"{_HERE}.idx_folder", "find_idx", finite=True)
 PICTURES = Kind("a folder of pictures, CLASS/NAME.png", f"{_HERE}.picture_folder", "find_pictures", finite=True)
+DATASETS = Kind("a folder of datasets", f"{_HERE}.dataset_folder", "find_datasets", finite=True)
 _TABLE_NAMES = (".parquet", ".arrow", ".feather")
 _PICTURE_NAMES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp")
 
@@ -79,7 +80,7 @@ def is_stream(data: object) -> TypeGuard[str]:
 def is_finite(data: object) -> TypeGuard[str | Path]:
     """Whether data given by a user are a file, a folder or a URI whose rows `finite_parts` finds.
 
-    A folder with a dataset is none, nor is one without rows.
+    A folder with a dataset is none: it needs no conversion. Nor is one without rows.
     """
     if not isinstance(data, str | Path):
         return False
@@ -145,7 +146,8 @@ def unknown_stream(uri: str) -> ConfigError:
 
 def _parts(path: Path) -> "Parts":
     if path.is_dir():
-        kind = _kind_of_folder(path) or IDX_FOLDER  # which says what is missing
+        # IDX_FOLDER says what is missing.
+        kind = DATASETS if _has_dataset(path) else _kind_of_folder(path) or IDX_FOLDER
     else:
         found = kind_of_file(path)
         if found == TEXT and path.suffix.lower() == ".csv":
@@ -162,9 +164,13 @@ def _parts(path: Path) -> "Parts":
     return parts
 
 
+def _has_dataset(folder: Path) -> bool:
+    return any((folder / part / MANIFEST).exists() for part in (".", "train", "test"))
+
+
 def _kind_of_folder(folder: Path) -> Kind | None:
     """Return the kind of rows in a folder, by the names in it; None if there are none, or a dataset."""
-    if any((folder / part / MANIFEST).exists() for part in (".", "train", "test")):
+    if _has_dataset(folder):
         return None
     found = sorted(folder.iterdir())
     if any(
