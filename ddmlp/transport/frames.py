@@ -1,7 +1,7 @@
 """Messages over a non-blocking socket.
 
 A frame is a head, with its length and checksums, and its bytes. An array may follow a frame that announces its size.
-It is sent from its own memory and received into its destination: arrays are never copied.
+It is sent from its own memory and received into its destination: arrays are copied by TLS only, which encrypts them.
 
 The checksum of TCP has 16 bits, too few for the messages of a long run between machines: a flipped bit in a gradient
 would reach the weights.
@@ -151,6 +151,7 @@ def checksum(array: Floats) -> int:
     """The checksum of float32 numbers: taken as 64-bit words in rows of `COLUMNS`, the CRC-32 of the column sums.
 
     It is nine times faster than the CRC-32 of all bytes, which would take a tenth of a step's time in a fast network.
+    TLS does not replace it: it also detects an array that changes while it is sent.
     """
     whole = array.size - array.size % (2 * COLUMNS)
     sums = array[:whole].view(np.uint64).reshape(-1, COLUMNS).sum(axis=0)
