@@ -68,15 +68,16 @@ def test_busiest_link(monkeypatch):
     monkeypatch.setattr(cost_model, "LATENCY", 0.0)
     seconds = cost_model.HEADERS * 4 * STEP.weights / 1.25e9  # per array
     assert STEP._replace(workers=1).exchange_seconds(1) == pytest.approx(2 * seconds)
-    # With one server, all gradients but the last arrive while weights are sent; with several, half of them do.
-    assert STEP.exchange_seconds(1) == pytest.approx((16 + 1) * seconds)
-    assert STEP.exchange_seconds(4) == pytest.approx((4 + 2) * seconds)
+    # A third of the gradients arrives while weights are sent, but never all of them.
+    assert STEP.exchange_seconds(1) == pytest.approx((16 + 16 * 2 / 3) * seconds)
+    assert STEP.exchange_seconds(4) == pytest.approx((4 + 4 * 2 / 3) * seconds)
+    assert STEP.exchange_seconds(16) == pytest.approx((1 + 1) * seconds)
     assert STEP.exchange_seconds(64) == pytest.approx(2 * seconds)
     assert found == pytest.approx(STEP.exchange_seconds(1) + 1e-4)
     # Four machines with four workers each, and gradients of two bytes for a weight.
     fewer = STEP._replace(nodes=4, answered=2.0)
-    assert fewer.exchange_seconds(1) == pytest.approx((4 + 0.5) * seconds)
-    assert fewer.exchange_seconds(2) == pytest.approx((2 + 0.5) * seconds)
+    assert fewer.exchange_seconds(1) == pytest.approx((4 + 4 * 2 / 3 / 2) * seconds)
+    assert fewer.exchange_seconds(2) == pytest.approx((2 + 2 * 2 / 3 / 2) * seconds)
     # The gradients are added while others arrive, unless that takes longer.
     assert fewer.exchange_seconds(1, adding=0.4 * seconds) == fewer.exchange_seconds(1)
     assert fewer.exchange_seconds(1, adding=3 * seconds) == pytest.approx((4 + 3) * seconds)

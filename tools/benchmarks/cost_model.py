@@ -15,10 +15,8 @@ import numpy as np
 BANDWIDTH = 1.25e9  # bytes per second and direction of a machine's link
 LATENCY = 50e-6  # seconds until a message arrives
 HEADERS = 1514 / 1448  # bytes on the link for a byte that is sent by TCP: full Ethernet frames, with timestamps
-# The share of the gradients that arrives while other nodes still receive their weights, with one server and with
-# several: a worker has to wait for the slices of all, so fewer have the whole weights before the others. Measured, see
-# docs/scaling.md.
-OVERLAP = 1.0, 0.5
+# The share of the gradients that arrives while other nodes still receive their weights. Measured: see docs/scaling.md.
+OVERLAP = 1 / 3
 BATCHES, SERVERS, WORKERS = (1024, 16_384, 131_072), (1, 4, 16), (16, 64, 256)
 MICROBATCH, WEIGHTS = 128, 794 * 300
 
@@ -89,9 +87,8 @@ class Step(NamedTuple):
         """
         arrays = max((self.nodes or self.workers) / servers, 1.0)
         array = HEADERS * self.weights / (bandwidth or BANDWIDTH)
-        alone, round_trips = (1.0 - OVERLAP[0], 1) if servers == 1 else (1.0 - OVERLAP[1], 3)
-        answers = array * self.answered * max(1.0, alone * arrays)
-        return 2 * round_trips * LATENCY + arrays * array * self.sent + max(answers, adding)
+        answers = array * self.answered * max(1.0, (1 - OVERLAP) * arrays)
+        return 2 * (1 if servers == 1 else 3) * LATENCY + arrays * array * self.sent + max(answers, adding)
 
     def _work(self, rows: int, answers: float, messages: int) -> Terms:
         """Return the work if the busiest core has `rows` rows, and `answers` gradients are added or applied."""

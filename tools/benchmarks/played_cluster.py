@@ -194,6 +194,7 @@ def _serve(pipe: Connection, place: str, job: Job, secret: bytes, cluster: Clust
     enter(place)
     PlayedServer.seconds = cluster.gradient
     server = ServerActor()
+    UNPACKED.start()
     with mock.patch.object(setup, "ParameterServer", PlayedServer):
         server.start(job, secret, [(address(1), 0)], *places)
     pipe.send(server.pool.addresses[0])
