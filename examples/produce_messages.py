@@ -4,6 +4,7 @@ python examples/produce_messages.py mnist redis://localhost/digits
 python -m ddmlp.train --data "redis://localhost/digits?format=raw" --run runs/stream
 """
 
+import asyncio
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -36,7 +37,21 @@ def send_to_kafka(uri: SplitResult, batches: Iterable[Messages]) -> None:
         producer.flush()
 
 
-SENDERS = {"redis": send_to_redis, "kafka": send_to_kafka}
+def send_to_nats(uri: SplitResult, batches: Iterable[Messages]) -> None:
+    import nats
+
+    async def send() -> None:
+        async with await nats.connect(f"nats://{uri.netloc}") as client:
+            stream = client.jetstream()
+            await stream.add_stream(name=uri.path[1:], subjects=[f"{uri.path[1:]}.rows"])
+            for messages in batches:
+                for pixels, label in messages:
+                    await stream.publish(f"{uri.path[1:]}.rows", pixels, headers={"label": label.decode()})
+
+    asyncio.run(send())
+
+
+SENDERS = {"redis": send_to_redis, "kafka": send_to_kafka, "nats": send_to_nats}
 
 
 def main() -> None:

@@ -25,6 +25,7 @@ from tests.chaos.goodput import goodput
 from tests.chaos.hosts import hosts
 from tests.chaos.many import many
 from tests.chaos.page import HEAD, Page, line, summary
+from tests.chaos.sources import sources
 from tests.support.faults import ANY, SLICE, Fault, faulty_on_ray, fired, timeouts_for
 from tests.support.runs import CONFIG, Row, begin, job, train, verified
 from tools import sample_mnist
@@ -57,7 +58,7 @@ SERVERS = 2
 MODES = {"--delay 2": {"delay": 2}, "--staleness 3": {"staleness": 3}, "--staleness inf": {"staleness": "inf"}}
 MODE_WORKERS, MODE_STEPS = (3,), {13, 20, 26, 54}
 
-PARTS = ("matrix", "modes", "servers", "server", "lag", "soak", "many", "hosts", "goodput")
+PARTS = ("matrix", "modes", "servers", "server", "lag", "soak", "many", "hosts", "goodput", "sources")
 
 Found = tuple[str, str, list[Path], int]  # what and when in words, the runs, and in how many of them the fault fired
 
@@ -169,6 +170,7 @@ def main() -> int:
             "many": lambda: many(data, folder / "many", args.seed, args.faults),
             "hosts": lambda: hosts(data, folder / "hosts"),
             "goodput": lambda: goodput(data, folder / "goodput", args.seed),
+            "sources": lambda: sources(data, folder / "sources", args.seed),
         }
         page = Page(args.out, PARTS) if args.out else None
         rows: list[Row] = []

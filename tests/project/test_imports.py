@@ -10,6 +10,7 @@ OPTIONAL = {
     "mkdocs",
     "mlflow",
     "mlxtend",
+    "nats",
     "onnx",
     "onnxruntime",
     "playwright",

@@ -10,10 +10,11 @@ import pytest
 
 from tests.support.broker import Server
 from tests.support.kafka_server import Kafka
+from tests.support.nats_server import Nats
 from tests.support.redis_server import Redis
 
 REQUIRED = "DDMLP_SOURCES"  # if this is set, as in CI, tests of brokers fail where a server is missing
-SERVERS: dict[str, Callable[..., Server]] = {"redis": Redis, "kafka": Kafka}
+SERVERS: dict[str, Callable[..., Server]] = {"redis": Redis, "kafka": Kafka, "nats": Nats}
 
 
 @contextmanager

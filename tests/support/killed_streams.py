@@ -68,12 +68,13 @@ def train_killed(
     victims: Sequence[str],
     flags: Sequence[str],
     seed: int,
+    seconds: float = SECONDS,
 ) -> dict[str, Any]:
     """Train on a stream, kill each of the victims at a random moment, and return the result.
 
     A victim is "broker" or "run", all processes of the run. A run is continued by the command, as a user would.
     """
-    draw, uri, deadline = random.Random(seed), server.uri(stream, format="raw"), time.monotonic() + SECONDS
+    draw, uri, deadline = random.Random(seed), server.uri(stream, format="raw"), time.monotonic() + seconds
     # By the number of rows that are published: some before the first, some while they arrive.
     moments = sorted((draw.randrange(len(messages) * 9 // 10), victim) for victim in victims)
     words = [*COMMAND, "--run", run, "--checkpoint-every", "3", "--quiet"]

@@ -16,6 +16,7 @@ from ddmlp.errors import DatasetError
 
 FETCH_SECONDS = 0.1  # of a wait for messages, so that `stop` takes no longer
 FETCH_BYTES = 8 << 20  # of payloads that a broker should return at a time
+MAX_MESSAGES = 1_000  # the same, in messages
 RECONNECT_SECONDS = 60.0  # for which a broker that was reached before may be gone
 RETRY_SECONDS = 0.2  # between attempts to reach it
 
@@ -42,6 +43,21 @@ class Message(NamedTuple):
     following: str
     payload: bytes | None
     label: bytes | None
+
+
+class FetchSize:
+    """How many messages to ask for, if a broker counts messages, and not bytes: FETCH_BYTES of the largest one so far.
+
+    It begins with one, and grows by one a message.
+    """
+
+    def __init__(self) -> None:
+        self.count = self._largest = 1
+
+    def see(self, size: int) -> None:
+        """Take the bytes of a message into account."""
+        self._largest = max(self._largest, size)
+        self.count = max(1, min(MAX_MESSAGES, self.count + 1, FETCH_BYTES // self._largest))
 
 
 class Broker(Protocol):

@@ -15,12 +15,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from ddmlp.data.position import MAX_PARTITIONS, Position
-from ddmlp.data.sources.broker_stream import FETCH_BYTES, BrokerStream, Disconnected, Message
+from ddmlp.data.sources.broker_stream import FETCH_BYTES, MAX_MESSAGES, BrokerStream, Disconnected, Message
 from ddmlp.data.sources.stream_uri import StreamUri
 from ddmlp.errors import ConfigError, DatasetError, printable, require_package
 
 FORM = "kafka://HOST[:PORT]/TOPIC?format=..."
-MAX_MESSAGES = 1_000  # at a time
 SECONDS = 10.0  # for an answer
 SHORT_SECONDS = 0.5  # for an answer, before it is clear that none will come
 LOOK_SECONDS = 10.0  # between looks for new partitions

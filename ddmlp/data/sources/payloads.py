@@ -1,9 +1,7 @@
 """The payloads of messages, decoded into rows."""
 
-import io
 import re
 import struct
-import warnings
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -11,10 +9,9 @@ import msgspec
 import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
-from PIL import Image
 
 from ddmlp.data.manifest import MAX_CLASSES, MAX_PIXELS
-from ddmlp.data.signatures import kind_of
+from ddmlp.data.picture import picture_pixels
 from ddmlp.data.sources import Rows
 from ddmlp.data.sources.arrow_ipc import read_stream
 from ddmlp.data.sources.arrow_messages import END_OF_FILE
@@ -48,8 +45,8 @@ class Payloads:
     form : str
         The form of the payloads: `arrow`, an Arrow IPC stream of any number of rows with the columns that `Columns`
         describes; `raw`, the pixels of an image, line by line; `json`, an object with `pixels`, a list of numbers or a
-        list of lines, and `label`; `png`, a greyscale picture. With `raw` and `png`, the label is beside the payload,
-        as decimal digits.
+        list of lines, and `label`; `png`, a picture, see `picture_pixels`. With `raw` and `png`, the label is beside
+        the payload, as decimal digits.
     classes : int
         The number of classes.
     image_shape : (int, int) or None
@@ -143,19 +140,9 @@ class Payloads:
     def _png(self, payload: bytes, label: bytes | None) -> Iterator[Rows]:
         number = self._label(label)
         try:
-            with warnings.catch_warnings(), _open_png(payload) as image:
-                warnings.simplefilter("error")
-                _open_png(payload).verify()  # the checksums, up to its end; such an object cannot be read
-                if image.mode != "L":
-                    raise Undecodable(f"the picture has the mode {image.mode}, expected L: 8 bits of grey")
-                self._check_shape((image.height, image.width))  # before it takes memory
-                pixels = np.array(image)
-        except Exception as error:  # Pillow raises many kinds for damaged files
-            if isinstance(error, Undecodable):
-                raise
-            found = kind_of(payload)
-            what = f"is {found}" if found else f"cannot be read as a picture ({type(error).__name__})"
-            raise Undecodable(f"the payload {what}, expected a PNG picture") from None
+            pixels = picture_pixels(payload, "the payload", self.image_shape)
+        except DatasetError as error:
+            raise Undecodable(str(error)) from None
         yield self._row(pixels, number)
 
     def _label(self, label: bytes | None) -> int:
@@ -183,10 +170,6 @@ class Payloads:
         elif shape != self.image_shape:
             height, width = self.image_shape
             raise Undecodable(f"the image has {shape[0]} x {shape[1]} pixels, expected {height} x {width}")
-
-
-def _open_png(payload: bytes) -> Image.Image:
-    return Image.open(io.BytesIO(payload), formats=("PNG",))
 
 
 class _Bytes:

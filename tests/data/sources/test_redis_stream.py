@@ -11,7 +11,7 @@ from ddmlp.errors import ConfigError
 from tests.data.sources.test_brokers import ingest, refusal
 from tests.support.broker import free_port, raw
 from tests.support.brokers import running
-from tests.support.certificates import write_files
+from tests.support.certificates import write_server_files
 from tests.support.ingests import ingesting, numbers
 from tests.support.redis_server import Redis
 from tests.support.streams import until
@@ -110,14 +110,13 @@ def test_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_tls(tmp_path: Path):
-    files = write_files(tmp_path)
+    files = write_server_files(tmp_path)
     port = free_port()
     (tmp_path / "server").mkdir()
     tls = {"tls-cert-file": str(files / "tls.crt"), "tls-key-file": str(files / "tls.key")}
     tls |= {"tls-ca-cert-file": str(files / "ca.crt"), "tls-port": str(port)}
     paths = {"ssl_ca_certs": files / "ca.crt", "ssl_certfile": files / "tls.crt", "ssl_keyfile": files / "tls.key"}
-    lines = [*(f"{name}={path}\n" for name, path in paths.items()), "ssl_check_hostname=false\n"]
-    (tmp_path / "client").write_text("".join(lines))
+    (tmp_path / "client").write_text("".join(f"{name}={path}\n" for name, path in paths.items()))
     with running("redis", tmp_path / "server", **tls) as server:
         server.send("digits", raw(range(5)))
         uri = f"rediss://127.0.0.1:{port}/digits?format=raw"

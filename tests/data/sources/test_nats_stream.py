@@ -1,0 +1,97 @@
+"""NATS JetStream: what only NATS has. test_brokers.py tests the rest."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ddmlp.data.manifest import Manifest
+from ddmlp.data.sources.registry import open_stream
+from ddmlp.errors import ConfigError
+from tests.data.sources.test_brokers import ingest, refusal
+from tests.support.broker import free_port, raw
+from tests.support.brokers import running
+from tests.support.certificates import write_server_files
+from tests.support.ingests import numbers
+from tests.support.nats_server import Nats
+
+pytestmark = pytest.mark.sources
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nats]:
+    with running("nats", tmp_path_factory.mktemp("nats")) as found:
+        assert isinstance(found, Nats)
+        yield found
+
+
+def test_simple(server: Nats, tmp_path: Path):
+    server.send("digits", raw(range(10)))
+    ingest(server.uri("digits", format="raw"), tmp_path / "data", 10)
+    position = Manifest.read(tmp_path / "data").position
+    assert position.offsets == {"digits": "11"}
+    assert position.identity.keys() == {"kind", "stream", "created"}
+
+
+def test_deleted_message(server: Nats, tmp_path: Path):
+    """Between messages that the server still has."""
+    uri = server.uri("deleted", format="raw")
+    server.send("deleted", raw(range(10)))
+    ingest(uri, tmp_path / "data", 10)
+    server.send("deleted", raw(range(10, 20)))
+    server.ask(lambda jetstream: jetstream.delete_msg("deleted", 14))
+    for _ in range(2):
+        message = refusal(uri, tmp_path / "data")
+        assert "gap" in message
+        assert "expected the message 14" in message
+    assert 10 <= len(numbers(tmp_path / "data")) <= 13
+
+
+def test_no_stream(server: Nats, tmp_path: Path):
+    assert "absent is no stream" in refusal(server.uri("absent"), tmp_path / "data")
+
+
+def test_no_server(tmp_path: Path):
+    port = free_port()
+    assert f"127.0.0.1:{port}" in refusal(f"nats://127.0.0.1:{port}/digits", tmp_path / "data")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "server").mkdir()
+    user = {"user": "trainer", "pass": "hunter2"}
+    with running("nats", tmp_path / "server", **user) as server:
+        server.send("digits", raw(range(5)))
+        uri = server.uri("digits", format="raw")
+        monkeypatch.setenv("NATS_USER", "trainer")
+        monkeypatch.setenv("NATS_PASSWORD", "other")
+        message = refusal(uri, tmp_path / "data")
+        assert "password" in message
+        assert "other" not in message
+        (tmp_path / "client").write_text("user=trainer\npassword=hunter2\n")
+        ingest(server.uri("digits", format="raw", config=str(tmp_path / "client")), tmp_path / "data", 5)
+        monkeypatch.setenv("NATS_PASSWORD", "hunter2")
+        ingest(uri, tmp_path / "data", 5)
+
+
+def test_tls(tmp_path: Path):
+    (tmp_path / "server").mkdir()
+    files = write_server_files(tmp_path)
+    settings = {"tlscert": str(files / "tls.crt"), "tlskey": str(files / "tls.key"), "tlscacert": str(files / "ca.crt")}
+    (tmp_path / "client").write_text(f"tls_ca={files}/ca.crt\n")
+    with running("nats", tmp_path / "server", **settings) as server:
+        server.send("digits", raw(range(5)))
+        assert "certificate" in refusal(server.uri("digits", format="raw"), tmp_path / "data").lower()
+        ingest(server.uri("digits", format="raw", config=str(tmp_path / "client")), tmp_path / "data", 5)
+
+
+def test_bad_files(tmp_path: Path):
+    (tmp_path / "client").write_text(f"tls_ca={tmp_path}/absent\n")
+    with pytest.raises(ConfigError, match="tls_ca"):
+        open_stream(f"nats://localhost/digits?config={tmp_path}/client")
+
+
+def test_missing_package(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("ddmlp.errors.find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match=r"ddmlp\[nats\]"):
+        open_stream("nats://localhost/digits")
