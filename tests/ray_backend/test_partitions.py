@@ -52,6 +52,30 @@ def test_simple(hosts: Hosts, data: Path, tmp_path: Path, way: tuple[int, int], 
     assert verified(tmp_path / "run")
 
 
+@pytest.mark.chaos
+def test_relay_cut_off(hosts: Hosts, data: Path, tmp_path: Path):
+    """With it, both workers of its host are given up, and both are back again."""
+    number = hosts("join", "--cpus", 2).strip()
+    with training(hosts, 1, data, tmp_path / "run", *LONG, "--log-level", "info", workers=4) as run:
+        run.wait_for("^epoch 2/")
+        log = tmp_path / "run" / "logs" / "server.log"
+        while "relay 0 on " not in log.read_text():
+            run.wait_for("^epoch ")
+        hosts("cut", "1", number)
+        for _ in range(2):
+            lost = run.wait_for("^worker ")
+            assert f"host{number}" in lost
+            assert "not answer" in lost
+        assert hosts.dropped(1, int(number)) > 0
+        run.wait_for("^epoch ")  # the others continue
+        hosts("heal")
+        run.wait_for("a worker has joined: 4 running")
+        assert "relay 1 on " in log.read_text()
+        run.interrupt()
+    hosts("leave", number)
+    assert verified(tmp_path / "run")
+
+
 def test_host_vanishes(hosts: Hosts):
     """An idle connection to a host that has vanished without closing it ends by TCP's keepalive."""
     number = hosts("join", "--cpus", 0).strip()  # Ray may believe for a minute that it is there, but places nothing
