@@ -19,7 +19,9 @@ class ParquetFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         with self._naming():
-            self._file = parquet.ParquetFile(path, buffer_size=BUFFER_BYTES, page_checksum_verification=True)
+            self._file = parquet.ParquetFile(
+                path, buffer_size=BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True
+            )
             self.schema: pa.Schema = self._file.schema_arrow
             self.rows: int = self._file.metadata.num_rows
 

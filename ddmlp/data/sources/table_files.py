@@ -19,7 +19,7 @@ from ddmlp.data.sources.parts import Parts
 from ddmlp.data.sources.pixel_lists import shown
 from ddmlp.errors import DatasetError
 
-BATCH_BYTES = 1 << 22  # of pixels, at a time
+BATCH_BYTES = 1 << 20  # of pixels, at a time
 LABEL_ROWS = 1 << 16  # of the column of labels alone, at a time
 
 
