@@ -32,12 +32,13 @@ def test_one_process(name: str, folder: Path):
 
 
 @pytest.mark.ray
-def test_three_workers(folder: Path, cluster: Cluster, tmp_path: Path):
-    dataset, flags = LOCAL["workers"]
+@pytest.mark.parametrize(("name", "steps"), [("workers", 84), pytest.param("rounded", 20, marks=pytest.mark.slow)])
+def test_three_workers(name: str, steps: int, folder: Path, cluster: Cluster, tmp_path: Path):
+    dataset, flags = LOCAL[name]
     data, run, config = folder / dataset, tmp_path / "run", configure(parse(flags), None)
     runs.begin(run, config, data)
     found = runs.train(RayTrainer(runs.job(data, run, 3, config), cluster), run)
-    assert (found["weights_sha256"], found["steps"]) == (GOLDEN["workers"], 84)
+    assert (found["weights_sha256"], found["steps"]) == (GOLDEN[name], steps)
 
 
 def test_difference_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
