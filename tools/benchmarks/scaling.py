@@ -3,12 +3,14 @@
 With --measure, everything is measured first, which takes about five minutes and needs root.
 """
 
+import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
 import jinja2
 import msgspec
+import numpy as np
 
 from ddmlp.cli.terminal import Parser, command
 from ddmlp.data import manifest
@@ -40,8 +42,19 @@ MOST = 128  # workers that are tried for the fastest number
 
 BATCHES = (1_024, 16_384, 131_072)
 MEGABYTE = 1e6
+BITS, SLOW_LINKS = (32, 16, 8, 4), {"1 Gbit/s": 1.25e8, "100 Mbit/s": 1.25e7}  # 32: not rounded
 
 Table = list[list[str]]  # with a header row
+
+
+def rounded(step: Step, bits: int) -> Step:
+    """The step with gradients that are rounded to `bits`. A sum of k of them has log2(k) bits more: a worker sends the
+    sum of its microbatches, and receives that of all."""
+    if bits == 32:
+        return step
+    whole = -(-step.rows // step.microbatch)
+    parts = -(-whole // step.workers)
+    return step._replace(sent=(bits + math.log2(whole)) / 8, answered=(bits + math.log2(parts)) / 8)
 
 
 class Forecast:
@@ -91,14 +104,15 @@ class Forecast:
         return table
 
     def bits(self) -> Table:
-        """The fastest number of workers and its speed-up, by the bytes that are sent for each number of a gradient."""
-        sizes = (4, 2, 1)
-        table = [["link", "servers", *(f"{size} byte{'s' * (size > 1)}" for size in sizes)]]
-        for link in LINKS:
-            for servers in SERVERS:
-                steps = [step_of(HIDDEN[0])._replace(answered=float(size)) for size in sizes]
-                found = [self.best(step, link, servers) for step in steps]
-                table.append([link, str(servers), *(f"{best} ({gain:.1f})" for best, gain in found)])
+        """The fastest number of workers and its speed-up on slow links, with one server, by `gradient_bits`."""
+        table = [["link", *(f"{bits} bits" for bits in BITS)]]
+        for link, bandwidth in SLOW_LINKS.items():
+            cells = []
+            for bits in BITS:
+                steps = [rounded(step_of(HIDDEN[0], workers), bits) for workers in range(1, MOST + 1)]
+                gains = [self.alone(step) / self.model.cluster_seconds(step, 1, bandwidth) for step in steps]
+                cells.append(f"{1 + int(np.argmax(gains))} ({max(gains):.1f})")
+            table.append([link, *cells])
         return table
 
     def measured(self) -> Table:
