@@ -1,6 +1,8 @@
 """Datasets that are elsewhere: a run gets a copy with the same shards, verified by hash."""
 
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +11,8 @@ import ddmlp
 from ddmlp.data.convert import convert
 from ddmlp.data.dataset import Dataset
 from ddmlp.data.manifest import Manifest
+from ddmlp.data.sources.arrow_table import table_columns
+from ddmlp.data.sources.in_memory import RowsInMemory
 from ddmlp.data.sources.registry import finite_parts, is_finite
 from ddmlp.errors import ConfigError, DatasetError
 from tests.support.datasets import shard, write
@@ -65,3 +69,17 @@ def test_conversion(stored, tmp_path):
     assert found.manifest.class_names == old.manifest.class_names
     every = np.arange(25)
     assert all((a == b).all() for a, b in zip(found.gather(every), old.gather(every), strict=True))
+
+
+def test_read_elsewhere(stored, tmp_path, monkeypatch):
+    """By the lines of Python that the page about data has."""
+    page = (Path(__file__).parents[3] / "docs" / "data.md").read_text()
+    (lines,) = re.findall(r"```python\n(import json.*?)```", page, re.DOTALL)
+    (tmp_path / "data").symlink_to(stored)
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {}
+    exec(lines, found)
+    table = found["rows"].to_table()
+    with finite_parts(stored) as parts:
+        convert({tmp_path / "out": parts.train, tmp_path / "again": RowsInMemory(*table_columns(table, "the table"))})
+    assert Manifest.read(tmp_path / "out").sha256() == Manifest.read(tmp_path / "again").sha256()
