@@ -124,6 +124,8 @@ def test_faults_are_those_of_chaos():
     assert "NO" not in table
     ((survived, tried),) = re.findall(r"(\d+) of (\d+) runs, bit for bit", README)
     assert (int(survived), int(tried)) == tuple(map(sum, zip(*runs, strict=True)))
+    (many,) = re.findall(r"([\d,]+ faults in one run)", README)
+    assert re.search(rf"^\| {many} \| .* times \| yes \|", table, re.MULTILINE)
 
 
 def test_speed_is_measured():
