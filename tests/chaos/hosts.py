@@ -1,6 +1,7 @@
 """Runs across hosts, by cluster/hosts.sh: links that delay and lose, networks that are cut, hosts that vanish."""
 
 import os
+import random
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.chaos.strike import KillOn
 from tests.support.hosts import LONG, SETTINGS, Hosts, Training, hosts_up, training
 from tests.support.runs import Row, weights_of
 
@@ -32,7 +34,7 @@ def hosts(data: Path, folder: Path) -> Iterator[Row]:
     with ThreadPoolExecutor(AT_A_TIME) as pool:
         trials = [pool.submit(brief_cuts, data, folder, what) for what in PAIRS]
         trials += [pool.submit(lasting_cut, data, folder, what, way) for what in PAIRS for way in range(3)]
-        trials += [pool.submit(each, data, folder) for each in (links, worker_vanishes, driver_vanishes)]
+        trials += [pool.submit(each, data, folder) for each in (links, relay_killed, worker_vanishes, driver_vanishes)]
         for trial in trials:
             yield from sorted(trial.result())
 
@@ -87,6 +89,22 @@ def lasting_cut(data: Path, folder: Path, what: str, way: int) -> list[Row]:
             assert run.ended() == 1
             outcome = f"not healed: after {seconds:.0f} s {run.errors().splitlines()[0]}"
         return [row(what, words, outcome, run, dropped(found) > before)]
+
+
+def relay_killed(data: Path, folder: Path) -> list[Row]:
+    """The relay of a host with two workers is killed; the driver and the server are on the other host."""
+    with (
+        hosts_up([data, folder, Path(sys.prefix)], number=2, cpus=2) as found,
+        training(found, 1, data, folder / "relay", *LONG) as run,
+    ):
+        strike = KillOn("relay killed", found, 2, b"ray::RelayActor")
+        run.wait_for("^epoch 2/")
+        while not strike.fire(random.Random(0)):  # it is started with its workers
+            run.wait_for("^epoch ")
+        run.wait_for("^epoch ")
+        run.wait_for("^epoch ")
+        run.interrupt()
+    return [row("the relay of two workers", "killed", "mid-epoch", run, True)]
 
 
 def worker_vanishes(data: Path, folder: Path) -> list[Row]:

@@ -82,6 +82,20 @@ class Cut:
         return self.hosts.dropped(self.one, self.other) + self.hosts.dropped(self.other, self.one)
 
 
+@dataclass(frozen=True)
+class KillOn:
+    """SIGKILL to the actors on a host that have this title."""
+
+    words: str
+    hosts: Hosts
+    host: int
+    title: bytes
+    server: bool = False
+
+    def fire(self, _: random.Random) -> bool:
+        return self.hosts.on(self.host, ["pkill", "-KILL", "-f", f"^{self.title.decode()}"]).wait() == 0
+
+
 def running(title: bytes) -> list[int]:
     """The actors with this title that are not stopped."""
     return [process for process in actors(title) if state_of(process) not in STOPPED + GONE]
