@@ -67,7 +67,7 @@ class Server:
         wait_until(self.answers, self._process)
 
     def settle(self) -> None:
-        """Wait until the server has on disk what it has acknowledged."""
+        """Let the server have on disk what it has acknowledged; it may end for that."""
 
     def kill(self) -> None:
         if self._process is not None:

@@ -1,7 +1,6 @@
 """A server of Kafka's protocol."""
 
 import logging
-import time
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,7 +25,9 @@ class Kafka(Server):
         return [self.program, "start", "--only", "kafka", "--data-dir", str(self.folder / "data"), *ports]
 
     def settle(self) -> None:
-        time.sleep(1.5)  # it writes about once a second
+        assert self._process
+        self._process.terminate()  # killed, it loses messages that it has acknowledged
+        self._process.wait(20)
 
     def client(self, kind: str, **settings: Any) -> Any:
         import confluent_kafka

@@ -91,10 +91,12 @@ def train_killed(
                     time.sleep(draw.uniform(0.0, 0.02))
                 if victim == "broker":
                     with producer.lock if server.lazy else nullcontext():
+                        stored = server.count(stream)
                         server.settle()
                         server.kill()
                     time.sleep(draw.uniform(0.0, 0.2))
                     server.start()
+                    assert server.count(stream) >= stored, "the server has lost messages"
                 else:
                     time.sleep(draw.uniform(0.0, 0.5))
                     assert process.poll() is None, process.communicate()[1]
@@ -107,7 +109,9 @@ def train_killed(
                 time.sleep(0.05)
         finally:
             process.kill()  # it would wait for more rows
-            process.communicate()
+            process.wait()
+            assert process.stderr
+            process.stderr.close()
     done = subprocess.run([*map(str, words), "--resume", "--end"], capture_output=True, text=True, timeout=SECONDS)
     assert done.returncode == 0, done.stderr
     return result(run)
