@@ -145,9 +145,9 @@ class ServerActor(Supervised):
     def roll(self) -> Roll:
         """What is known of the workers. A separate thread may answer, also during another call."""
         if not hasattr(self, "pool"):  # the server is still starting
-            return Roll(0.0, [], 0)
+            return Roll(0.0, [], [], 0)
         stats = self.pool.stats
-        return Roll(stats.alone, stats.hung, self.parts_read)
+        return Roll(stats.clock, [*stats.answered], stats.hung, self.parts_read)
 
     def gather(self, workers: int, seconds: float) -> bool:
         return self.pool.gather(workers, seconds)

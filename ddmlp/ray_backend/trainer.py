@@ -84,7 +84,7 @@ class RayTrainer:
         report: Report = self._ask("advance", seconds)
         self._group.replace_released(report.lost, stepped=report.step > self.step)
         self._group.kill(report.hung)
-        if not report.workers:
+        if report.workers < len(self._group.working):
             self._replace_missing(self._ask("roll"))
         self.step = report.step
         return self._noted(report)
@@ -162,8 +162,8 @@ class RayTrainer:
         return get_answer(self._ray, asked)
 
     def _replace_missing(self, roll: Roll) -> None:
-        """Replace hung workers; or, if none has connected for long, all."""
-        self._group.kill(self._group.working if self._attendance.missed(roll) else roll.hung)
+        """Replace hung workers, and those that have not connected for long."""
+        self._group.kill([*roll.hung, *self._attendance.missing(roll, self._group.working)])
 
     def _kill_server(self) -> None:
         """Kill the server, whatever state it is in."""

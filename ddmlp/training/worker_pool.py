@@ -68,7 +68,7 @@ class PoolStats:
     overdue: int = 0  # workers that are overdue now: others compute their units
     lost: int = 0  # workers lost so far
     newest_lost: list[LostWorker] = field(default_factory=list)  # the last of them, in order, up to a limit
-    alone: float = 0.0  # seconds for which the pool has waited without any worker
+    clock: float = 0.0  # seconds for which the pool has waited for messages
 
     @property
     def hung(self) -> list[int]:

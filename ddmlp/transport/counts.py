@@ -53,8 +53,8 @@ class Counts:
             self._reissued += status.reissued
             self._compared += status.compared
 
-    def stats(self, alone: float) -> PoolStats:
-        """All counts; `answered` is of the connected workers. Other threads may ask, too. alone: see `PoolStats`."""
+    def stats(self, clock: float) -> PoolStats:
+        """All counts; `answered` is of the connected workers. Other threads may ask, too. clock: see `PoolStats`."""
         queue, peers = self._queue, [*self._peers.values()]
         return PoolStats(
             self.workers,
@@ -69,5 +69,5 @@ class Counts:
             overdue=queue.overdue,
             lost=self._lost.count,
             newest_lost=self._lost.newest,
-            alone=alone,
+            clock=clock,
         )

@@ -94,7 +94,7 @@ class SocketWorkerPool:
     @property
     def stats(self) -> PoolStats:
         """See `Counts`."""
-        return self._counts.stats(0.0 if self._peers else self._connections.waited - self._heard)
+        return self._counts.stats(self._connections.waited)
 
     def listen(self, address: protocol.Address, tls: Tls | None = None) -> protocol.Address:
         """Also accept workers at `address`; returns the bound address (port 0: a free port). tls: encrypts."""

@@ -1,24 +1,26 @@
-"""The only worker hangs when no report of the server can name it: it is replaced all the same."""
+"""A worker hangs when no report of the server can name it: it is replaced all the same."""
 
 import os
 import signal
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from ddmlp.config import Timeouts, TrainConfig
+from ddmlp.ray_backend import attendance
 from ddmlp.ray_backend.cluster import Cluster
 from ddmlp.ray_backend.trainer import RayTrainer
 from ddmlp.training.setup import build_trainer
 from tests.support.faults import ANY, Fault, faulty_on_ray, fired
-from tests.support.processes import actors, assert_no_actor_is_left
+from tests.support.processes import actors, alive, assert_no_actor_is_left
 from tests.support.runs import CONFIG, begin, job, train
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 def test_simple(cluster: Cluster, data: Path, tmp_path: Path):
-    """It has a unit of a step that a checkpoint waits for."""
+    """The only worker has a unit of a step that a checkpoint waits for."""
     config = TrainConfig(hidden=20, batch=150, microbatch=32, staleness="inf")
     begin(tmp_path / "run", config, data)
     (marks := tmp_path / "marks").mkdir()
@@ -33,7 +35,7 @@ def test_simple(cluster: Cluster, data: Path, tmp_path: Path):
 
 
 def test_no_server_knows_it(cluster: Cluster, data: Path, tmp_path: Path):
-    """The server to which it was connected has died."""
+    """The server to which the only worker was connected has died."""
     for name in ("alone", "run"):
         begin(tmp_path / name, CONFIG, data)
     expected = train(build_trainer(job(data, tmp_path / "alone", 0)), tmp_path / "alone")
@@ -45,4 +47,22 @@ def test_no_server_knows_it(cluster: Cluster, data: Path, tmp_path: Path):
     found = train(trainer, tmp_path / "run")
     assert (found["weights_sha256"], found["server_deaths"]) == (expected["weights_sha256"], 1)
     assert found["workers_lost"]["unresponsive"] == 1
+    assert_no_actor_is_left()
+
+
+def test_others_are_connected(cluster: Cluster, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The server to which it was connected has died, and another worker is connected to the next one."""
+    monkeypatch.setattr(attendance, "PATIENCE", 4)
+    config = TrainConfig(hidden=20, batch=150, microbatch=32, epochs=10_000)
+    begin(tmp_path / "run", config, data)
+    trainer = RayTrainer(job(data, tmp_path / "run", 2, config, timeouts=Timeouts(join=6.0)), cluster)
+    with closing(trainer):
+        trainer.advance(0)
+        hung, (server,) = actors(b"ray::WorkerActor")[:1], actors(b"ray::ServerActor")
+        os.kill(hung[0], signal.SIGSTOP)
+        os.kill(server, signal.SIGKILL)
+        report = trainer.advance(0)
+        while alive(hung) or report.workers < 2:
+            report = trainer.advance(0.2)
+            assert report.result is None
     assert_no_actor_is_left()

@@ -107,13 +107,13 @@ class Cluster:
             if isinstance(event, Saved):
                 self.note_saved(event.step)
         self._kill(report.hung)
-        if not report.workers:
+        if report.workers < len(self.workers):
             self.kill_missing()
 
     def kill_missing(self) -> None:
-        """Kill hung workers; or, if none has connected for long, all."""
+        """Kill hung workers, and those that have not connected for long."""
         roll = self.serving.roll
-        self._kill([*self.workers] if self._attendance.missed(roll) else roll.hung)
+        self._kill([*roll.hung, *self._attendance.missing(roll, self.workers)])
 
     def note_call(self) -> None:
         """The server begins to do what it was asked. If that takes long, it is asked for its hung workers meanwhile."""

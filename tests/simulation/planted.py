@@ -162,7 +162,7 @@ def silent_worker(patch: Patch) -> None:
 
 def never_connected(patch: Patch) -> None:
     """Workers that hang before they are connected are not replaced."""
-    patch.setattr(Attendance, "missed", lambda *_: False)
+    patch.setattr(Attendance, "missing", lambda *_: [])
 
 
 def rows_too_early(patch: Patch) -> None:

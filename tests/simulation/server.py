@@ -41,9 +41,9 @@ class ServerProcess:
     def roll(self) -> Roll:
         """As of a ServerActor."""
         if not hasattr(self, "pool"):
-            return Roll(0.0, [], 0)
+            return Roll(0.0, [], [], 0)
         stats = self.pool.stats
-        return Roll(stats.alone, stats.hung, 0)
+        return Roll(stats.clock, [*stats.answered], stats.hung, 0)
 
     def run(self) -> None:
         """Train. A server that has lost another one ends."""
