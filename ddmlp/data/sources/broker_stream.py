@@ -113,7 +113,10 @@ class BrokerStream:
         try:
             self.position = self._broker.open(self.position)
         except Disconnected as error:
-            raise DatasetError(f"cannot read {self.name}: {error}") from None
+            if self.position is None:  # it was never reached
+                raise DatasetError(f"cannot read {self.name}: {error}") from None
+            if not self._reconnect(str(error), idle):
+                return
         while not self.stopped:
             idle()
             try:
