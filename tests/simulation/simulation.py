@@ -112,8 +112,9 @@ def simulate(seed: int, data: Path) -> Outcome:
             right = expected(scenario.config, data)
             for entry in recorded.entries:
                 assert entry.weights_sha256 == right[entry.step], f"the weights of step {entry.step} are wrong"
-        # One more is left if the server dies after it has written the last one.
-        assert len(recorded.checkpoints) <= scenario.keep + 1, "checkpoints are left that are not to be kept"
+        # One more is left if the server dies after it has written the last one, and another if the power fails then:
+        # a deletion is not synced. The next checkpoint would delete both.
+        assert len(recorded.checkpoints) <= scenario.keep + 2, "checkpoints are left that are not to be kept"
     special = {"several servers"} if scenario.servers > 1 else set()
     special |= {"growing dataset"} if scenario.config.follow else set()
     return Outcome(
