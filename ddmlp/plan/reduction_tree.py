@@ -17,6 +17,8 @@ class Node(NamedTuple):
     [Node(lo=0, hi=2), Node(lo=2, hi=4), Node(lo=4, hi=6)]
     >>> Node(4, 5).parent_and_sibling(root)
     (Node(lo=4, hi=6), Node(lo=5, hi=6))
+    >>> Node(4, 5).is_in(root), Node(3, 5).is_in(root)
+    (True, False)
     """
 
     lo: int
@@ -31,6 +33,13 @@ class Node(NamedTuple):
         """The left and the right child; the size of the left one is the largest power of two below this node's size."""
         middle = self.lo + (1 << ((self.hi - self.lo - 1).bit_length() - 1))
         return Node(self.lo, middle), Node(middle, self.hi)
+
+    def is_in(self, root: "Node") -> bool:
+        """Whether this node is in the tree of `root`."""
+        while root != self and not root.leaf and root.lo <= self.lo < self.hi <= root.hi:
+            left, right = root.children()
+            root = left if self.hi <= left.hi else right
+        return root == self
 
     def split(self, size: int) -> Iterator["Node"]:
         """The largest nodes of at most `size` microbatches that make up this one, from left to right."""

@@ -55,15 +55,15 @@ class Reduction:
     """
 
     def __init__(self, read: int, root: Node, pool: BufferPool) -> None:
-        self.read = read
-        self._root, self._pool = root, pool
-        self._halves = (self._root,) if self._root.leaf else self._root.children()
+        self.read, self.root = read, root
+        self._pool = pool
+        self._halves = (root,) if root.leaf else root.children()
         self._sums: dict[Node, _Sum] = {}
 
     @property
     def complete(self) -> bool:
         """Whether all gradients have arrived."""
-        return self._root in self._sums or all(half in self._sums for half in self._halves)
+        return self.root in self._sums or all(half in self._sums for half in self._halves)
 
     @property
     def halves(self) -> tuple[Floats, Floats, RowStats]:
@@ -72,7 +72,7 @@ class Reduction:
         One of them may be in the buffer of the last answer: see `keep_halves`.
         """
         assert self.complete, "the sum is not complete"
-        if (whole := self._sums.get(self._root)) is not None:
+        if (whole := self._sums.get(self.root)) is not None:
             return whole.flat, NOTHING, whole.row_stats
         left, right = (self._sums[half] for half in self._halves)
         return left.flat, right.flat, left.row_stats.plus(right.row_stats)
@@ -80,8 +80,8 @@ class Reduction:
     def add_gradient(self, gradient: Gradient) -> None:
         """Add a gradient to its sibling's, which gives their parent's, and so on until a sibling is missing."""
         node, found = gradient.unit.node, _Sum(gradient.flat, gradient.row_stats)
-        while node != self._root and node not in self._halves:
-            parent, sibling = node.parent_and_sibling(self._root)
+        while node != self.root and node not in self._halves:
+            parent, sibling = node.parent_and_sibling(self.root)
             if sibling not in self._sums:
                 break
             # a + b and b + a are the same bits, so the sum may go into the buffer of whichever came first.

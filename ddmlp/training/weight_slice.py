@@ -60,13 +60,15 @@ class WeightSlice:
         """Add the slice of a gradient to the sum of its step. A second copy is compared with the first one, if it may
         still matter.
 
-        flat is not used after the call. Raises TrainingError if the two copies differ.
+        flat is not used after the call. Raises TrainingError if the two copies differ, and ValueError if the step has no
+        such unit.
         """
         if (first := self._firsts.get(unit)) is not None:
             if first[1] != checksum:
                 raise different_gradients(unit, first[0], worker)
         elif (step := self._open.get(unit.step)) is not None:
-            assert unit.version == step.read, f"{unit} was to read version {step.read}"
+            if unit.version != step.read or not unit.node.is_in(step.root):
+                raise ValueError(f"received a gradient of {unit}, version {unit.version}, which no step has")
             step.add_gradient(Gradient(unit, flat, NO_ROWS, worker))
             step.keep_halves()
             self._firsts[unit] = worker, checksum

@@ -114,7 +114,7 @@ class SliceServer:
             if peer.waiting is not None:
                 try:
                     self._answer(peer)
-                except OSError as error:
+                except (OSError, ValueError) as error:
                     self._remove(peer, error)
 
     def _answer(self, peer: SlicePeer) -> None:

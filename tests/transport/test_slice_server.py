@@ -131,6 +131,26 @@ def test_bad_message(servers, message):
         other.add(UNIT, full())
 
 
+@pytest.mark.parametrize("begun", [True, False])
+@pytest.mark.parametrize(
+    "unit",
+    [UNIT._replace(version=1), *(UNIT._replace(node=Node(*node)) for node in [(0, 4), (1, 3), (2, 2), (2, 1), (5, 6)])],
+)
+def test_impossible_unit(servers, unit, begun):
+    """A worker that sends a gradient of it is dropped, also if the gradient waits for its step."""
+    with ThreadPoolExecutor(1) as threads, servers.link(5) as bad, servers.link(0) as good:
+        if begun:
+            servers.commands.begin(0, 0, 3)
+        sent = threads.submit(bad.add, unit, full())
+        if not begun:
+            while not sent.done() and not all(any(peer.waiting for peer in each._peers) for each in servers.servers):
+                pass
+            servers.commands.begin(0, 0, 3)
+        with pytest.raises((EOFError, ConnectionError, ValueError)):
+            sent.result()
+        good.add(UNIT, full())
+
+
 def test_two_at_once(servers):
     """A worker waits for the answer to a message before it sends the next one."""
     link = ServerLink(servers.addresses[0][0], SECRET, hello(5, servers.dataset), Timeouts())
