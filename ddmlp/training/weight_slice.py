@@ -60,7 +60,7 @@ class WeightSlice:
         """Add the slice of a gradient to the sum of its step. A second copy is compared with the first one, if it may
         still matter.
 
-        flat is not used after the call. Raises TrainingError if the two copies differ, and ValueError if the step has no
+        flat is not used after the call. Raises TrainingError if the two copies differ, ValueError if the step has no
         such unit.
         """
         if (first := self._firsts.get(unit)) is not None:
