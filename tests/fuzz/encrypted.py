@@ -47,7 +47,7 @@ def encrypted() -> Iterator[Kind]:
             return frame, out.tobytes()
 
     assert received(bytes(ARRAY.nbytes)) == (FRAME, ARRAY.tobytes())
-    good = bytes(-(-sent // SPREAD))
+    good = bytes(-(-sent // SPREAD) + 1)  # some signatures are a few bytes longer than this one
     yield Kind("connection: TLS", [good], received, sealed=True, refusals=(ValueError, OSError, EOFError))
 
 

@@ -48,6 +48,7 @@ def test_simple(cluster: Cluster, data: Path, tmp_path: Path):
     assert_no_actor_is_left()
 
 
+@pytest.mark.slow
 def test_ctrl_c(cluster: Cluster, data: Path, tmp_path: Path):
     """It leaves a checkpoint and no actor, and the run can be resumed without Ray."""
     settings, run = ["--data", str(data), "--hidden", "20", "--epochs", "60"], tmp_path / "run"

@@ -94,6 +94,7 @@ def test_server_hangs(disturbed: Any, expected: dict[str, Any]):
     assert found["server_deaths"] == 1
 
 
+@pytest.mark.slow
 def test_all_killed_repeatedly(disturbed: Any, expected: dict[str, Any]):
     faults = [Fault("kill", 0, 3, "taken"), Fault("kill", 1, 3, "computed"), Fault("kill", None, 5, "half")]
     faults += [Fault("kill", None, 10, "linked"), Fault("kill", ANY, 12, "answered"), Fault("kill", None, 40, "saved")]
@@ -102,6 +103,7 @@ def test_all_killed_repeatedly(disturbed: Any, expected: dict[str, Any]):
     assert (found["worker_deaths"], found["server_deaths"]) == (3, 3)
 
 
+@pytest.mark.slow
 def test_one_of_many_stopped(disturbed: Any, expected: dict[str, Any]):
     found = disturbed(2, Fault("stop", ANY, 17, "taken"))
     assert found["weights_sha256"] == expected["weights_sha256"]
@@ -114,6 +116,7 @@ def test_only_worker_stopped(disturbed: Any, expected: dict[str, Any]):
     assert found["worker_deaths"] == 1
 
 
+@pytest.mark.slow
 def test_slow_worker(disturbed: Any, data: Path, tmp_path: Path):
     found = disturbed(2, Fault("slow", ANY, 2, "taken", seconds=LATE), config=LONGER)
     assert found["weights_sha256"] == alone(data, tmp_path / "alone", LONGER)["weights_sha256"]
@@ -127,6 +130,7 @@ def test_late_answer_differs(disturbed: Any):
         disturbed(2, Fault("corrupt", ANY, 2, "computed", LATE), config=replace(LONGER, epochs=300))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "fault"),
     [

@@ -45,6 +45,7 @@ def expected(data: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     return runs.train(build_trainer(runs.job(data, run, 0, CONFIG)), run)["weights_sha256"]
 
 
+@pytest.mark.slow
 def test_simple(cluster: Cluster, data: Path, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """All at DEBUG. The weights are the same, and neither the run's secret nor Ray's token is in any log."""
     monkeypatch.setattr(secrets, "token_bytes", lambda _: SECRET)

@@ -52,6 +52,7 @@ def expected(data: Path, tmp_path: Path) -> str:
     return train(data, tmp_path / "alone")
 
 
+@pytest.mark.slow
 def test_simple(cluster: Cluster, data: Path, expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """In a thread. The program's Ray is used, and stays."""
     before, found = state(), []

@@ -7,6 +7,7 @@ import pytest
 from ddmlp.config import Timeouts
 from ddmlp.data.idx import read_idx
 from ddmlp.data.writer import DatasetWriter
+from ddmlp.transport import packed_arrays
 from tests.support.local_pool import LocalWorkerPool
 from tests.support.process_trainer import FORK
 from tests.support.sockets import ROWS, SECONDS, Training, listening, work, worker
@@ -26,6 +27,12 @@ def dataset(sample, tmp_path_factory):
 def expected(dataset):
     """The result of one process."""
     return Training(LocalWorkerPool(worker(dataset)), 1).run()
+
+
+@pytest.fixture
+def never_packed(monkeypatch):
+    """No array is packed, however busy the machine is."""
+    monkeypatch.setattr(packed_arrays, "PACKING", 0.0)
 
 
 @pytest.fixture

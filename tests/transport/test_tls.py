@@ -124,6 +124,7 @@ def test_forwarded_handshake(pool, dataset, threads):
 
 
 @pytest.mark.parametrize("at", [2_000, 20_000])
+@pytest.mark.usefixtures("never_packed")
 def test_flipped_bit(pool, dataset, threads, expected, at):
     """No flipped bit reaches the weights: the connection is dropped, and the units go to another worker."""
     with slow_link(pool.addresses[2], flip=at) as link:

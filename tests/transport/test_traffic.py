@@ -1,5 +1,7 @@
 """The numbers of messages and bytes that a step sends."""
 
+import pytest
+
 from ddmlp.config import Timeouts
 from ddmlp.transport.frames import FrameSocket
 from tests.support.sockets import PLAN, SECONDS, SHAPE, Training, all_kinds, listening, work
@@ -8,6 +10,7 @@ FRAME = 250  # bytes of a message without arrays, at most
 
 
 @all_kinds
+@pytest.mark.usefixtures("never_packed")
 def test_simple(dataset, threads, monkeypatch, kind):
     """Each worker gets the weights once, and sends the sum of a unit."""
     sent: list[int] = []
