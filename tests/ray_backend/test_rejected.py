@@ -45,22 +45,22 @@ def log(node):
         file.write("x")
 
 class NoData(actors.WorkerActor):
-    def work(self, job, endpoint, *, far, slot):
+    def work(self, job, endpoint, *, far, **more):
         if far:
             log("far")
             raise DatasetError("/data/train is no dataset")
-        return super().work(job, endpoint, far=far, slot=slot)
+        return super().work(job, endpoint, far=far, **more)
 
 class NoDataAnywhere(actors.WorkerActor):
-    def work(self, job, endpoint, *, far, slot):
+    def work(self, job, endpoint, *, far, **more):
         raise DatasetError("/data/train is no dataset")
 
 class OtherArithmetic(actors.WorkerActor):
-    def work(self, job, endpoint, *, far, slot):
+    def work(self, job, endpoint, *, far, **more):
         if far:
             log("far")
             actors.answer = lambda: "f" * 64
-        return super().work(job, endpoint, far=far, slot=slot)
+        return super().work(job, endpoint, far=far, **more)
 
 class Torn(Worker):
     def compute(self, *_):
@@ -68,28 +68,28 @@ class Torn(Worker):
         raise DatasetError("shard-00001.arrow is damaged")
 
 class DamagedShard(actors.WorkerActor):
-    def work(self, job, endpoint, *, far, slot):
+    def work(self, job, endpoint, *, far, **more):
         if far:
             self.worker_class = Torn
-        return super().work(job, endpoint, far=far, slot=slot)
+        return super().work(job, endpoint, far=far, **more)
 
 class EmptyFolder(actors.WorkerActor):
-    def work(self, job, endpoint, *, far, slot):
+    def work(self, job, endpoint, *, far, **more):
         if far:
             log("far")
             job = replace(job, data=marks)
-        return super().work(job, endpoint, far=far, slot=slot)
+        return super().work(job, endpoint, far=far, **more)
 
 class NoFolder(actors.WorkerActor):
-    def work(self, job, endpoint, *, far, slot):
+    def work(self, job, endpoint, *, far, **more):
         if far:
             log("far")
             server_data.DatasetCache.of_user = classmethod(lambda cls: cls(marks / "cache"))
             job = replace(job, data=Path("/nowhere/data"))
-        return super().work(job, endpoint, far=far, slot=slot)
+        return super().work(job, endpoint, far=far, **more)
 
 class ServerDies(NoFolder):
-    def work(self, job, endpoint, *, far, slot):
+    def work(self, job, endpoint, *, far, **more):
         if far and not (marks / "far").exists():
             import ray
             process = ray.get(endpoint.server.ping.remote())
@@ -99,7 +99,7 @@ class ServerDies(NoFolder):
                 os.kill(process, signal.SIGKILL)
                 return read(*arguments)
             server_data.ServerData.read_part = kill
-        return super().work(job, endpoint, far=far, slot=slot)
+        return super().work(job, endpoint, far=far, **more)
 
 BLOCKED = """
 import sys
@@ -221,6 +221,7 @@ def test_all_are_rejected(on_nodes: Any):
     assert "no dataset" in message
 
 
+@pytest.mark.chaos
 def test_more_workers_than_cpus(on_nodes: Any):
     """4 on 3 nodes with 1 CPU each."""
     found, _ = on_nodes("WorkerActor", 3, 4)
