@@ -50,6 +50,7 @@ def test_no_server_knows_it(cluster: Cluster, data: Path, tmp_path: Path):
     assert_no_actor_is_left()
 
 
+@pytest.mark.chaos
 def test_others_are_connected(cluster: Cluster, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The server to which it was connected has died, and another worker is connected to the next one."""
     monkeypatch.setattr(attendance, "PATIENCE", 4)
