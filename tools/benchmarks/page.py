@@ -4,13 +4,12 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-import jinja2
-
 from ddmlp.files import write_whole
 from tools.benchmarks import growth
 from tools.benchmarks.benchmark import Benchmark
 from tools.benchmarks.cost_model import forecast
 from tools.benchmarks.record import Entry, Record
+from tools.benchmarks.templates import templates
 
 NAME = "benchmarks.md"
 
@@ -19,15 +18,9 @@ def write(folder: Path, suite: Sequence[Benchmark], record: Record) -> None:
     """Write the page into `folder`, with the benchmarks of `suite` that the record contains."""
     suite = [benchmark for benchmark in suite if benchmark.name in record.benchmarks]
     entries = {benchmark.name: record.benchmarks[benchmark.name] for benchmark in suite}
-    templates = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    templates.filters["number"] = number
-    text = templates.get_template("page.md.j2").render(
+    environment = templates()
+    environment.filters["number"] = number
+    text = environment.get_template("page.md.j2").render(
         entries=entries,
         targets={benchmark.name: benchmark.targets(entries[benchmark.name]) for benchmark in suite},
         tables={benchmark.name: comparison(benchmark, entries[benchmark.name]) for benchmark in suite},

@@ -8,7 +8,6 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-import jinja2
 import msgspec
 import numpy as np
 
@@ -36,6 +35,7 @@ from tools.benchmarks.scaling_measurement import (
     slow_motion,
     step_of,
 )
+from tools.benchmarks.templates import templates
 
 PAGE, RECORD, TEMPLATE = "scaling.md", "scaling.json", "scaling.md.j2"
 MOST = 128  # workers that are tried for the fastest number
@@ -169,15 +169,9 @@ def markdown(table: Table) -> str:
 
 def page(measurement: Measurement) -> str:
     """The text of the page."""
-    templates = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    templates.filters["markdown"] = markdown
-    return templates.get_template(TEMPLATE).render(
+    environment = templates()
+    environment.filters["markdown"] = markdown
+    return environment.get_template(TEMPLATE).render(
         forecast=Forecast(measurement),
         traffic=traffic(),
         step_of=step_of,
