@@ -9,11 +9,10 @@ import pytest
 from ddmlp.cli import replay
 from ddmlp.config import Timeouts, TrainConfig
 from ddmlp.errors import TrainingError
-from ddmlp.training.setup import build_trainer
 from tests.support.faults import ANY, Fault, fired
 from tests.support.helpers import inside
 from tests.support.process_trainer import ProcessTrainer
-from tests.support.runs import CONFIG, begin, job, train, verified
+from tests.support.runs import CONFIG, alone, begin, job, train, verified
 
 LONGER = replace(CONFIG, epochs=30)  # so long that a worker that is LATE seconds late still takes part
 LATE = 0.2
@@ -23,12 +22,6 @@ LATE = 0.2
 def expected(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The result of the single-process mode, undisturbed."""
     return alone(data, tmp_path_factory.mktemp("alone") / "run")
-
-
-def alone(data: Path, run: Path, config: TrainConfig = CONFIG) -> dict[str, Any]:
-    """The result of one process, undisturbed."""
-    begin(run, config, data)
-    return train(build_trainer(job(data, run, 0, config)), run)
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ import pytest
 
 from ddmlp.config import TrainConfig
 from ddmlp.data.dataset import Dataset
-from ddmlp.training.setup import build_trainer
-from tests.support.runs import begin, job, train
+from tests.support.runs import alone
 
 CONFIG = TrainConfig(hidden=20, batch=150, microbatch=32, epochs=40)
 pytestmark = [
@@ -149,13 +148,6 @@ print(json.dumps(found))
 '''
 
 
-def alone(data: Path, tmp_path: Path) -> str:
-    """The weights of one process."""
-    begin(tmp_path / "alone", CONFIG, data)
-    found = train(build_trainer(job(data, tmp_path / "alone", 0, CONFIG)), tmp_path / "alone")
-    return str(found["weights_sha256"])
-
-
 @pytest.fixture
 def on_nodes(data: Path, tmp_path: Path):
     """Trains with workers of a kind on a number of nodes; returns the result, and how often the other node was used."""
@@ -197,7 +189,7 @@ def test_node_is_rejected(kind: str, words: str, on_nodes: Any, data: Path, tmp_
     assert found["result"]["workers_lost"]["rejected"] == 1
     assert found["result"]["worker_deaths"] == 0
     assert found["result"]["steps"] == 40 * 27
-    assert found["result"]["weights_sha256"] == alone(data, tmp_path)
+    assert found["result"]["weights_sha256"] == alone(data, tmp_path / "alone", CONFIG)["weights_sha256"]
 
 
 @pytest.mark.parametrize(("kind", "deaths"), [("NoFolder", 0), ("ServerDies", 1)])
@@ -211,7 +203,7 @@ def test_data_are_fetched(kind: str, deaths: int, on_nodes: Any, data: Path, tmp
     assert len([units for units in found["result"]["answered"].values() if units]) == 2
     (copy,) = (path for path in (tmp_path / "marks" / "cache").iterdir() if path.is_dir())
     assert Dataset(copy, verify=True).manifest == Dataset(data / "train").manifest
-    assert found["result"]["weights_sha256"] == alone(data, tmp_path)
+    assert found["result"]["weights_sha256"] == alone(data, tmp_path / "alone", CONFIG)["weights_sha256"]
 
 
 def test_all_are_rejected(on_nodes: Any):

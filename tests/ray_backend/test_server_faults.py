@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from ddmlp.errors import TrainingError
-from ddmlp.training.setup import build_trainer
 from tests.support.faults import ANY, SLICE, Fault, fired
 from tests.support.process_trainer import ProcessTrainer
-from tests.support.runs import CONFIG, begin, job, train, verified
+from tests.support.runs import CONFIG, alone, begin, job, train, verified
 
 pytestmark = pytest.mark.slow
 LATE = 1.0  # seconds: overdue, also on a busy machine
@@ -19,9 +18,7 @@ LATE = 1.0  # seconds: overdue, also on a busy machine
 @pytest.fixture(scope="module")
 def expected(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The result of one process, undisturbed."""
-    run = tmp_path_factory.mktemp("alone") / "run"
-    begin(run, CONFIG, data)
-    return train(build_trainer(job(data, run, 0)), run)
+    return alone(data, tmp_path_factory.mktemp("alone") / "run")
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from ddmlp.runs.origin import Origin
 from ddmlp.runs.result import RunResult
 from ddmlp.runs.run import Run
 from ddmlp.training.job import Job
+from ddmlp.training.setup import build_trainer
 from tests.support.helpers import inside, plain
 
 # Nothing divides evenly: 27 steps per epoch, the last of 100 rows; microbatches of 32 rows, the last ones of 22 and 4.
@@ -59,6 +60,12 @@ def train(trainer: Any, path: Path, until: Callable[[], bool] = lambda: False, s
         return {}
     finally:
         trainer.close()
+
+
+def alone(data: Path, run: Path, config: TrainConfig = CONFIG) -> dict[str, Any]:
+    """The result of one process, undisturbed."""
+    begin(run, config, data)
+    return train(build_trainer(job(data, run, 0, config)), run)
 
 
 def finish(trainer: Any) -> tuple[list[Event], RunResult]:
