@@ -65,6 +65,7 @@ def test_several_servers(hosts: Hosts, data: Path, tmp_path: Path):
     assert ["the coordinator on host1 joined" in log for log in logs] == [True] * 3
 
 
+@pytest.mark.chaos
 def test_other_processor(hosts: Hosts, data: Path, tmp_path: Path):
     """A host joins that computes as for an old processor, without fma; it works, and leaves again."""
     run = tmp_path / "run"

@@ -34,6 +34,7 @@ def test_simple(cluster: Cluster, data: Path, tmp_path: Path):
     assert_no_actor_is_left()
 
 
+@pytest.mark.chaos
 def test_no_server_knows_it(cluster: Cluster, data: Path, tmp_path: Path):
     """The server to which the only worker was connected has died."""
     for name in ("alone", "run"):

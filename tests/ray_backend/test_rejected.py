@@ -18,6 +18,7 @@ pytestmark = [
     pytest.mark.cluster,
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs several nodes on one machine"),
 ]
+more = pytest.mark.chaos  # only in `make chaos`
 
 # In a separate process, with a Ray of several nodes of one CPU each.
 SCRIPT = '''
@@ -171,11 +172,11 @@ def on_nodes(data: Path, tmp_path: Path):
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("NoData", "no dataset"),
         ("OtherArithmetic", "known-answer"),
-        ("DamagedShard", "shard-00001.arrow"),
-        ("EmptyFolder", "dataset.json"),
-        ("WithoutDdmlp", "No module named 'ddmlp'"),
+        pytest.param("NoData", "no dataset", marks=more),
+        pytest.param("DamagedShard", "shard-00001.arrow", marks=more),
+        pytest.param("EmptyFolder", "dataset.json", marks=more),
+        pytest.param("WithoutDdmlp", "No module named 'ddmlp'", marks=more),
     ],
 )
 def test_node_is_rejected(kind: str, words: str, on_nodes: Any, data: Path, tmp_path: Path):
@@ -192,7 +193,7 @@ def test_node_is_rejected(kind: str, words: str, on_nodes: Any, data: Path, tmp_
     assert found["result"]["weights_sha256"] == alone(data, tmp_path / "alone", CONFIG)["weights_sha256"]
 
 
-@pytest.mark.parametrize(("kind", "deaths"), [("NoFolder", 0), ("ServerDies", 1)])
+@pytest.mark.parametrize(("kind", "deaths"), [("NoFolder", 0), pytest.param("ServerDies", 1, marks=more)])
 def test_data_are_fetched(kind: str, deaths: int, on_nodes: Any, data: Path, tmp_path: Path):
     """The other node does not have the data: it gets them from the server's, also if the server dies meanwhile."""
     found, used = on_nodes(kind, 2, 2)

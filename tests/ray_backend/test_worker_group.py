@@ -217,7 +217,7 @@ def test_all_killed_come_back(cluster: Cluster, data: Path, tmp_path: Path):
 
 
 @pytest.mark.parametrize(  # the free CPU must be found in time, also on a busy machine
-    ("free", "seconds"), [(0, 0.5), pytest.param(1, 15, marks=pytest.mark.slow)]
+    ("free", "seconds"), [(0, 0.5), pytest.param(1, 15, marks=pytest.mark.chaos)]
 )
 def test_no_place_for_the_fewest(free: int, seconds: float, cluster: Cluster, data: Path, tmp_path: Path):
     if cluster.cpus < 2:
