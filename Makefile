@@ -59,9 +59,9 @@ chaos: $(VENV)/.installed-dev
 simulate: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 
-## Do the same for 45 seconds.
+## Do the same for 30 seconds.
 simulate-test: $(VENV)/.installed-dev
-	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --seconds 45
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --seconds 30
 
 ## Build the image of cluster/Dockerfile without Docker, and train in it. Needs root and debootstrap.
 image: $(VENV)/.installed-dev
@@ -71,9 +71,9 @@ image: $(VENV)/.installed-dev
 fuzz: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.fuzz $(FUZZ)
 
-## Do the same for 45 seconds.
+## Do the same for 30 seconds.
 fuzz-test: $(VENV)/.installed-dev
-	$(BIN)/python -m tests.fuzz --seconds 45
+	$(BIN)/python -m tests.fuzz --seconds 30
 
 ## Measure ddmlp beside its peers; docs/benchmarks/ has the output. BENCH="--only one-process": what tools/bench.py takes.
 bench: $(VENV)/.installed-bench

@@ -12,7 +12,7 @@ from pathlib import Path
 
 PREFIX = "10.79.0."  # and the number of the host
 CLONE_NEWNET = 0x4000_0000
-BURST = 8_000  # bytes that pass at once
+BURST, BURST_SECONDS = 8_000, 0.000_2  # bytes that pass at once, at least; a fast link needs more
 QUEUE_SECONDS = 0.2  # what a link holds; then it drops
 CONTROL = "reno"  # of TCP's congestion; every kernel has it, and permits it in any namespace
 MOST = 200  # hosts
@@ -106,8 +106,9 @@ def _shape(device: str, rate: float) -> list[str]:
     """The command that limits what a device sends."""
     if not rate:
         return []
-    limit = max(2 * BURST, int(rate * QUEUE_SECONDS))
-    return [f"tc qdisc add dev {device} root tbf rate {int(8 * rate)}bit burst {BURST} limit {limit}"]
+    burst = max(BURST, int(rate * BURST_SECONDS))
+    limit = max(2 * burst, int(rate * QUEUE_SECONDS))
+    return [f"tc qdisc add dev {device} root tbf rate {int(8 * rate)}bit burst {burst} limit {limit}"]
 
 
 def _run(*commands: str) -> None:
