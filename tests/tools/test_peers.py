@@ -90,6 +90,7 @@ def _drive(data: Path, order: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.ray
+@pytest.mark.measure
 def test_driver_of_ray_pattern(data: Path, rows: Rows):
     order = next(chunks(len(rows.labels), BATCH))[: STEPS * BATCH]
     assert_close(Weights.from_values(SHAPE, in_process(_drive, data / "train", order)), ddmlp_weights(rows, order))
