@@ -54,10 +54,10 @@ class FetchSize:
     def __init__(self) -> None:
         self.count = self._largest = 1
 
-    def see(self, size: int) -> None:
-        """Take the bytes of a message into account."""
+    def see(self, size: int, messages: int = 1) -> None:
+        """Take messages of at most `size` bytes into account."""
         self._largest = max(self._largest, size)
-        self.count = max(1, min(MAX_MESSAGES, self.count + 1, FETCH_BYTES // self._largest))
+        self.count = max(1, min(MAX_MESSAGES, self.count + messages, FETCH_BYTES // self._largest))
 
 
 class Broker(Protocol):
@@ -148,6 +148,12 @@ class BrokerStream:
         """Yield the rows of messages. If one is refused, the rows before it are yielded first."""
         position, found, error = self.position, list[Rows](), None
         assert position is not None, "it is open"
+        at_once = payloads.decode_images([each.payload for each in messages], [each.label for each in messages])
+        if at_once is not None:
+            after = position.offsets | {each.partition: each.following for each in messages}
+            self.position = Position(position.identity, after, position.bad_rows)
+            yield at_once
+            return
         offsets, bad_rows = dict(position.offsets), position.bad_rows
         for message in messages:
             rows, bad = list[Rows](), list[Undecodable]()

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from ddmlp.data.position import Position
 from ddmlp.data.sources.broker_stream import BrokerStream, Disconnected, FetchSize, Message
+from ddmlp.data.sources.nats_pull import NatsPull, number_of
 from ddmlp.data.sources.stream_uri import StreamUri
 from ddmlp.errors import ConfigError, DatasetError, printable, require_package
 
@@ -57,7 +58,7 @@ class NatsBroker:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client: Any = None
         self._jetstream: Any = None
-        self._messages: Any = None
+        self._pull: NatsPull | None = None
         self._seen: Exception | None = None  # the last error that the client has noted
         self._next = 1
         self._size = FetchSize()
@@ -144,40 +145,36 @@ class NatsBroker:
                 raise self._gap(f"it begins with the message {first:,}")
             if state.last_seq < self._next - 1:
                 raise self._another(f"its last message is {state.last_seq:,}, but {self._next - 1:,} was read before")
-        self._messages = await self._jetstream.pull_subscribe(
-            "",
-            stream=self._stream,
-            config=ConsumerConfig(
+        consumer = await self._jetstream.add_consumer(
+            self._stream,
+            ConsumerConfig(
                 deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
                 opt_start_seq=self._next,
                 ack_policy=AckPolicy.NONE,
                 inactive_threshold=INACTIVE_SECONDS,
             ),
         )
+        self._pull = NatsPull(client, self._stream, consumer.name)
+        await self._pull.begin()
         return Position(identity, {self._stream: str(self._next)}, position.bad_rows if position else 0)
 
     async def _fetch(self, seconds: float) -> list[Message]:
-        from nats.errors import TimeoutError as NothingNew
-
-        if not self._client.is_connected:
+        if self._client is None or self._pull is None or not self._client.is_connected:
             raise Disconnected("the connection is closed")
-        try:
-            found = await self._messages.fetch(self._size.count, timeout=seconds)
-        except NothingNew:
-            return []
-        messages = []
-        for each in found:
-            number = each.metadata.sequence.stream
+        messages, largest = [], 0
+        for each in await self._pull.fetch(self._size.count, seconds):
+            number = number_of(each)
             if number < self._next:
                 continue
             if number > self._next:
                 await self._explain()
             payload = each.data
-            self._size.see(len(payload))
+            largest = max(largest, len(payload))
             self._next = number + 1
             label = (each.headers or {}).get("label")
             beside = None if label is None else label.encode(errors="surrogateescape")
             messages.append(Message(self._stream, str(number), str(self._next), payload, beside))
+        self._size.see(largest, len(messages))
         return messages
 
     async def _explain(self) -> None:

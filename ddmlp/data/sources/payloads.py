@@ -1,8 +1,9 @@
 """The payloads of messages, decoded into rows."""
 
+import math
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import msgspec
@@ -68,7 +69,7 @@ class Payloads:
     def __init__(self, form: str, classes: int, image_shape: tuple[int, int] | None) -> None:
         check_form(form)
         self.image_shape = image_shape
-        self._classes = classes
+        self._form, self._classes = form, classes
         self._decode = getattr(self, f"_{form}")
         self._flat = msgspec.json.Decoder(list[_Pixel])
         self._lines = msgspec.json.Decoder(list[list[_Pixel]])
@@ -85,6 +86,21 @@ class Payloads:
                 yield from self._decode(payload, label)
             except Undecodable as why:
                 yield why
+
+    def decode_images(self, payloads: Sequence[bytes | None], labels: Sequence[bytes | None]) -> Rows | None:
+        """Return the rows of raw messages, decoded at once; None if `decode` has to look at each of them."""
+        if self._form != "raw" or self.image_shape is None or not payloads:
+            return None
+        size, images = math.prod(self.image_shape), [each for each in payloads if each is not None]
+        if len(images) < len(payloads) or set(map(len, images)) != {size} or size > MAX_BYTES:
+            return None
+        try:
+            numbers = {label: self._label(label) for label in set(labels)}
+        except Undecodable:
+            return None
+        pixels = np.frombuffer(b"".join(images), np.uint8)
+        found = np.fromiter(map(numbers.__getitem__, labels), np.uint8, len(labels))
+        return Rows(pixels.reshape(-1, *self.image_shape), found)
 
     def _arrow(self, payload: bytes, _label: bytes | None) -> Iterator[Rows | Undecodable]:
         bad: list[Undecodable] = []

@@ -116,12 +116,14 @@ class RedisBroker:
                 self._client.xread({self._key: _text(self._last)}, count=1, block=max(1, round(seconds * 1000)))
                 found = self._read(self._size.count)
             messages = []
-            for name, fields in found:
-                self._last = _id(name)
-                self._passed += 1
-                message = self._partition, name.decode(), self._offset(), fields.get(b"payload"), fields.get(b"label")
-                messages.append(Message(*message))
-                self._size.see(sum(map(len, fields.values())))
+            for passed, (name, fields) in enumerate(found, self._passed + 1):
+                entry = name.decode()
+                contents = fields.get(b"payload"), fields.get(b"label")
+                messages.append(Message(self._partition, entry, f"{entry}@{passed}", *contents))
+            if found:
+                self._last = _id(found[-1][0])
+                self._passed += len(found)
+                self._size.see(max(sum(map(len, fields.values())) for _, fields in found), len(found))
         return messages
 
     def _read(self, count: int) -> list[tuple[bytes, dict[bytes, bytes]]]:

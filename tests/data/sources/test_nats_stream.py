@@ -2,18 +2,21 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ddmlp.data.manifest import Manifest
+from ddmlp.data.sources.nats_pull import NatsPull
 from ddmlp.data.sources.registry import open_stream
 from ddmlp.errors import ConfigError
 from tests.data.sources.test_brokers import ingest, refusal
 from tests.support.broker import free_port, raw
 from tests.support.brokers import running
 from tests.support.certificates import write_server_files
-from tests.support.ingests import numbers
+from tests.support.ingests import ingesting, numbers
 from tests.support.nats_server import Nats
+from tests.support.streams import until
 
 pytestmark = pytest.mark.sources
 
@@ -45,6 +48,44 @@ def test_deleted_message(server: Nats, tmp_path: Path):
         assert "gap" in message
         assert "expected the message 14" in message
     assert 10 <= len(numbers(tmp_path / "data")) <= 13
+
+
+def test_requests_end(server: Nats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The server keeps a request for messages only for a time."""
+    monkeypatch.setattr("ddmlp.data.sources.nats_pull.REQUEST_SECONDS", 0.05)
+    ended, take = [], NatsPull._take
+
+    async def see(pull: NatsPull, message: Any) -> None:
+        if not message.reply:
+            ended.append(message.headers["Status"])
+        await take(pull, message)
+
+    monkeypatch.setattr(NatsPull, "_take", see)
+    server.send("slow", raw([0]))
+    with ingesting(open_stream(server.uri("slow", format="raw")), tmp_path / "data", seconds=0.01) as found:
+        for count in range(1, 4):
+            until(lambda count=count: found.error or numbers(tmp_path / "data") == list(range(count)))
+            ended.clear()
+            until(lambda: found.error or ended)
+            server.send("slow", raw([count]))
+        until(lambda: found.error or len(numbers(tmp_path / "data")) == 4)
+    found.raise_error()
+    assert set(ended) == {"408"}
+
+
+def test_consumer_is_deleted(server: Nats, tmp_path: Path):
+    """The run makes another one."""
+    server.send("consumed", raw(range(10)))
+    with ingesting(open_stream(server.uri("consumed", format="raw")), tmp_path / "data", seconds=0.01) as found:
+        until(lambda: found.error or len(numbers(tmp_path / "data")) == 10)
+        (first,) = server.ask(lambda jetstream: jetstream.consumers_info("consumed"))
+        server.ask(lambda jetstream: jetstream.delete_consumer("consumed", first.name))
+        server.send("consumed", raw(range(10, 20)))
+        until(lambda: found.error or len(numbers(tmp_path / "data")) == 20)
+    found.raise_error()
+    assert numbers(tmp_path / "data") == list(range(20))
+    (second,) = server.ask(lambda jetstream: jetstream.consumers_info("consumed"))
+    assert second.name != first.name
 
 
 def test_no_stream(server: Nats, tmp_path: Path):
