@@ -26,6 +26,7 @@ from tests.chaos.hosts import hosts
 from tests.chaos.many import many
 from tests.chaos.page import HEAD, Page, line, summary
 from tests.chaos.sources import sources
+from tests.support.brokers import SERVERS as BROKERS
 from tests.support.faults import ANY, SLICE, Fault, faulty_on_ray, fired, timeouts_for
 from tests.support.runs import CONFIG, Row, begin, job, train, verified
 from tools import sample_mnist
@@ -58,7 +59,7 @@ SERVERS = 2
 MODES = {"--delay 2": {"delay": 2}, "--staleness 3": {"staleness": 3}, "--staleness inf": {"staleness": "inf"}}
 MODE_WORKERS, MODE_STEPS = (3,), {13, 20, 26, 54}
 
-PARTS = ("matrix", "modes", "servers", "server", "lag", "soak", "many", "hosts", "goodput", "sources")
+PARTS = ("matrix", "modes", "servers", "server", "lag", "soak", "many", "hosts", "goodput", *BROKERS)
 
 Found = tuple[str, str, list[Path], int]  # what and when in words, the runs, and in how many of them the fault fired
 
@@ -145,7 +146,8 @@ def on_ray(part: Callable[[Cluster], Iterator[Row]]) -> Iterator[Row]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="|".join(PARTS), help="what to do (default: all)")
+    parser.add_argument("parts", nargs="*", metavar="|".join(PARTS), help="what to do; 'sources': all brokers "
+                        "(default: all)")  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="PAGE", help="also write the tables into this page, instead of "
                         "those of the same parts")  # fmt: skip
     parser.add_argument("--minutes", type=float, default=10.0, help="of the soak; half for a worker that lags, in "
@@ -153,6 +155,7 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=1_200, help="of the run with many (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the random moments (default: %(default)s)")
     args = parser.parse_args()
+    asked = [part for name in args.parts or PARTS for part in (BROKERS if name == "sources" else [name])]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with redirect_stdout(sys.stderr):
@@ -170,12 +173,12 @@ def main() -> int:
             "many": lambda: many(data, folder / "many", args.seed, args.faults),
             "hosts": lambda: hosts(data, folder / "hosts"),
             "goodput": lambda: goodput(data, folder / "goodput", args.seed),
-            "sources": lambda: sources(data, folder / "sources", args.seed),
+            **{kind: partial(sources, data, folder / kind, kind, args.seed) for kind in BROKERS},
         }
         page = Page(args.out, PARTS) if args.out else None
         rows: list[Row] = []
         print(HEAD)
-        for part in args.parts or PARTS:
+        for part in asked:
             found = []
             for row in parts[part]():
                 print(line(row), flush=True)

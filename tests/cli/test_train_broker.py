@@ -13,6 +13,7 @@ from tests.support.brokers import SERVERS, running
 from tests.support.followed import FLAGS, ROWS, command
 from tests.support.killed_streams import train_killed
 from tests.support.runs import verified
+from tests.support.stream_run import StreamRun
 from tests.support.training import events, refused, result
 
 pytestmark = pytest.mark.sources
@@ -43,10 +44,11 @@ def test_simple(server: Server, rows: tuple[Any, Any], expected: str, tmp_path: 
 
 
 def test_killed(server: Server, rows: tuple[Any, Any], expected: str, tmp_path: Path):
-    run = tmp_path / "run"
-    found = train_killed(server, "digits", images(*rows), run, ["run", "broker", "run", "broker"], FLAGS, seed=1)
+    path = tmp_path / "run"
+    run = StreamRun(path, server.uri("digits", format="raw"), FLAGS)
+    found = train_killed(server, "digits", images(*rows), run, ["command", "broker"] * 2, seed=1)
     assert (found["weights_sha256"], found["rows"], found["finished"]) == (expected, ROWS, True)
-    assert len(Dataset(run / "data" / "train", verify=True)) == ROWS
+    assert len(Dataset(path / "data" / "train", verify=True)) == ROWS
 
 
 def test_refused(server: Server, rows: tuple[Any, Any], tmp_path: Path):

@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from tests.support.brokers import REQUIRED, SERVERS
+
 ROOT = Path(__file__).parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text()
 CI = re.findall(r"^make ([^|\n]*[^|\s])", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
@@ -28,8 +30,18 @@ def test_simple():
 
 def test_workflow_runs_the_same():
     jobs = loaded(".github/workflows/ci.yml")["jobs"]
-    assert [step["run"] for step in jobs["linux"]["steps"] if "run" in step] == [f"make {target}" for target in CI]
+    install, *runs = [step["run"] for step in jobs["linux"]["steps"] if "run" in step]
+    assert ".ci/servers" in install
+    assert runs == [f"make {target}" for target in CI]
     assert [step["run"] for step in jobs["macos"]["steps"] if "run" in step] == ["make test"]
+
+
+def test_servers_are_installed():
+    """Those of the message brokers, in CI and on GitHub."""
+    listed = (ROOT / ".ci" / "servers").read_text().split()
+    assert listed == [kind.install for kind in SERVERS.values() if not kind.install.startswith("(pip")]
+    assert "<.ci/servers" in (ROOT / ".ci" / "run").read_text()
+    assert loaded(".github/workflows/ci.yml")["jobs"]["linux"]["env"][REQUIRED] == "required"
 
 
 def test_hooks_are_make_check():

@@ -25,12 +25,14 @@ def images(pixels: np.ndarray, labels: np.ndarray) -> list[Sent]:
 class Server:
     """A server in a folder, on a port of its own. It may be killed, and started again with what it has stored."""
 
+    scheme: str  # of a URI
     program: str
     install: str
     lazy = False  # whether it acknowledges messages before they are on disk
 
-    def __init__(self, folder: Path, **settings: str) -> None:
-        self.folder, self.port, self.settings = folder, free_port(), settings
+    def __init__(self, folder: Path, host: str = "127.0.0.1", **settings: str) -> None:
+        """host: the address to listen on."""
+        self.folder, self.host, self.port, self.settings = folder, host, free_port(), settings
         self._process: subprocess.Popen[bytes] | None = None
 
     def command(self) -> list[str]:
@@ -41,7 +43,8 @@ class Server:
         raise NotImplementedError
 
     def uri(self, stream: str, **options: str) -> str:
-        raise NotImplementedError
+        query = "&".join(f"{name}={value}" for name, value in options.items())
+        return f"{self.scheme}://{self.host}:{self.port}/{stream}?{query}"
 
     def send(self, stream: str, messages: Sequence[Sent]) -> None:
         raise NotImplementedError
@@ -68,6 +71,10 @@ class Server:
 
     def settle(self) -> None:
         """Let the server have on disk what it has acknowledged; it may end for that."""
+
+    def signal(self, number: int) -> None:
+        assert self._process
+        self._process.send_signal(number)
 
     def kill(self) -> None:
         if self._process is not None:

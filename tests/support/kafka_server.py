@@ -12,7 +12,7 @@ from tests.support.broker import Sent, Server
 class Kafka(Server):
     """A server of Kafka's protocol that stores on disk."""
 
-    install = "(pip install) noida-db"
+    scheme, install = "kafka", "(pip install) noida-db"
     lazy = True
 
     @property
@@ -21,7 +21,7 @@ class Kafka(Server):
         return str(Path(found.origin).with_name("noida-db")) if found and found.origin else "noida-db"
 
     def command(self) -> list[str]:
-        ports = "--host", "127.0.0.1", "--kafka-port", str(self.port)
+        ports = "--host", self.host, "--kafka-port", str(self.port)
         return [self.program, "start", "--only", "kafka", "--data-dir", str(self.folder / "data"), *ports]
 
     def settle(self) -> None:
@@ -35,18 +35,13 @@ class Kafka(Server):
 
         found = getattr(confluent_kafka, kind, None) or getattr(confluent_kafka.admin, kind)
         quiet = {"logger": logging.getLogger("tests.kafka"), "error_cb": lambda _: None}
-        return found({"bootstrap.servers": f"127.0.0.1:{self.port}", **settings, **quiet})
+        return found({"bootstrap.servers": f"{self.host}:{self.port}", **settings, **quiet})
 
     def answers(self) -> bool:
         try:
             return bool(self.client("AdminClient").list_topics(timeout=0.5).brokers)
         except self.errors():
             return False
-
-    def uri(self, stream: str, **options: str) -> str:
-        return (
-            f"kafka://127.0.0.1:{self.port}/{stream}?{'&'.join(f'{name}={value}' for name, value in options.items())}"
-        )
 
     def make(self, stream: str, partitions: int = 1, **options: Any) -> None:
         from confluent_kafka.admin import NewTopic

@@ -11,11 +11,11 @@ from tests.support.broker import Sent, Server
 class Nats(Server):
     """A NATS server that stores on disk."""
 
-    program, install = "nats-server", "nats-server"
+    scheme, program, install = "nats", "nats-server", "nats-server"
 
     def command(self) -> list[str]:
         more = [word for name, value in self.settings.items() for word in (f"--{name}", value)]
-        return [self.program, "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.folder), *more]
+        return [self.program, "-a", self.host, "-p", str(self.port), "-js", "-sd", str(self.folder), *more]
 
     def ask(self, work: Callable[[Any], Awaitable[Any]]) -> Any:
         """Run a function of JetStream's client."""
@@ -32,9 +32,9 @@ class Nats(Server):
             async def ignore(_: object = None) -> None:
                 pass
 
-            client = await nats.connect(
-                f"nats://127.0.0.1:{self.port}", allow_reconnect=False, connect_timeout=2, error_cb=ignore, **ways
-            )
+            once = {"allow_reconnect": False, "max_reconnect_attempts": 1, "reconnect_time_wait": 0.02}
+            address = f"nats://{self.host}:{self.port}"
+            client = await nats.connect(address, **once, connect_timeout=2, error_cb=ignore, **ways)
             try:
                 return await work(client.jetstream(timeout=2))
             finally:
@@ -47,9 +47,6 @@ class Nats(Server):
             return bool(self.ask(lambda jetstream: jetstream.account_info()))
         except self.errors():
             return False
-
-    def uri(self, stream: str, **options: str) -> str:
-        return f"nats://127.0.0.1:{self.port}/{stream}?{'&'.join(f'{name}={value}' for name, value in options.items())}"
 
     def send(self, stream: str, messages: Sequence[Sent]) -> None:
         async def work(jetstream: Any) -> None:

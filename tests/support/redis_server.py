@@ -10,11 +10,11 @@ from tests.support.broker import Sent, Server
 class Redis(Server):
     """A Redis server that syncs each entry to disk."""
 
-    program, install = "redis-server", "redis-server"
+    scheme, program, install = "redis", "redis-server", "redis-server"
 
     def command(self) -> list[str]:
-        given = {"port": str(self.port), "bind": "127.0.0.1", "dir": str(self.folder), "save": ""}
-        given |= {"appendonly": "yes", "appendfsync": "always", **self.settings}
+        given = {"port": str(self.port), "bind": self.host, "dir": str(self.folder), "save": ""}
+        given |= {"protected-mode": "no", "appendonly": "yes", "appendfsync": "always", **self.settings}
         return [self.program, *(word for name, value in given.items() for word in (f"--{name}", value))]
 
     @contextmanager
@@ -23,7 +23,7 @@ class Redis(Server):
 
         never = redis.retry.Retry(redis.backoff.NoBackoff(), 0)  # by default it sends messages again
         password = self.settings.get("requirepass")
-        with redis.Redis(port=self.port, protocol=2, password=password, retry=never) as client:
+        with redis.Redis(self.host, self.port, protocol=2, password=password, retry=never) as client:
             yield client
 
     def answers(self) -> bool:
@@ -34,11 +34,6 @@ class Redis(Server):
                 return bool(client.ping())
         except redis.RedisError:
             return False
-
-    def uri(self, stream: str, **options: str) -> str:
-        return (
-            f"redis://127.0.0.1:{self.port}/{stream}?{'&'.join(f'{name}={value}' for name, value in options.items())}"
-        )
 
     def send(self, stream: str, messages: Sequence[Sent]) -> None:
         with self.client() as client, client.pipeline(transaction=False) as pipe:

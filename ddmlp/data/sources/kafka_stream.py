@@ -114,19 +114,21 @@ class KafkaBroker:
 
     def _describe(self) -> str:
         """Return the id of the topic, "-" if it has none. Raises DatasetError if it is compacted."""
-        from confluent_kafka import KafkaException, TopicCollection
+        from confluent_kafka import KafkaError, KafkaException, TopicCollection
         from confluent_kafka.admin import AdminClient, ConfigResource
 
         settings = {name: value for name, value in self._settings.items() if name not in self._of_consumer}
-        admin, options = AdminClient(settings), {"request_timeout": SECONDS}
-        self._admin = admin
+        self._admin, options = AdminClient(settings), {"request_timeout": SECONDS}
         found, policy = NO_ID, None
         try:
-            (topic,) = admin.describe_topics(TopicCollection([self._topic]), **options).values()
-            found = str(topic.result(SECONDS).topic_id)
-            (configs,) = admin.describe_configs([ConfigResource("topic", self._topic)], **options).values()
-            policy = configs.result(SECONDS).get("cleanup.policy")
-        except KafkaException as error:  # an older broker, or no permission
+            (topic,) = self._admin.describe_topics(TopicCollection([self._topic]), **options).values()
+            found = str(topic.result(2 * SECONDS).topic_id)
+            (configs,) = self._admin.describe_configs([ConfigResource("topic", self._topic)], **options).values()
+            policy = configs.result(2 * SECONDS).get("cleanup.policy")
+        except KafkaException as error:
+            why = error.args[0]
+            if why.retriable() or (why.code() < 0 and why.code() != KafkaError._UNSUPPORTED_FEATURE):
+                raise  # no answer; else it is an older broker, or there is no permission
             log.info("%s cannot be described: %s", self._name, _text(error))
         if policy is not None and "compact" in str(policy.value):
             raise DatasetError(f"{self._name} is compacted, so it loses messages; send the rows to another topic")

@@ -23,6 +23,7 @@ SETTINGS = {
 }  # fmt: skip
 ENVIRONMENT = {"user": "NATS_USER", "password": "NATS_PASSWORD", "user_credentials": "NATS_CREDS"}  # as of its command
 SECONDS = 5.0  # to connect, and for an answer
+PING_SECONDS = 4.0  # between signs of life; the connection is closed if three of them are not answered
 INACTIVE_SECONDS = 300.0  # after which the server may forget a consumer
 
 T = TypeVar("T")
@@ -127,9 +128,9 @@ class NatsBroker:
         _, probe = await asyncio.wait_for(asyncio.open_connection(*self._address), SECONDS)
         probe.close()
         await probe.wait_closed()
-        options = {"allow_reconnect": False, "max_reconnect_attempts": 0, "error_cb": see, **self._settings}
+        once = {"allow_reconnect": False, "max_reconnect_attempts": 0, "ping_interval": PING_SECONDS}
         self._client = client
-        await asyncio.wait_for(client.connect(self._server, **options), SECONDS)
+        await asyncio.wait_for(client.connect(self._server, **once, error_cb=see, **self._settings), SECONDS)
         self._jetstream = client.jetstream(timeout=SECONDS)
         info = await self._jetstream.stream_info(self._stream)
         identity = {"kind": "nats", "stream": self._stream, "created": info.created.isoformat()}

@@ -30,14 +30,6 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield found
 
 
-@pytest.fixture(params=SERVERS)
-def mortal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
-    """A server that the test may kill."""
-    (tmp_path / "server").mkdir()
-    with running(request.param, tmp_path / "server") as found:
-        yield found
-
-
 @pytest.fixture
 def name() -> str:
     """The name of a stream that no other test has."""
@@ -193,35 +185,6 @@ def test_without_quarantine(server: Server, name: str, tmp_path: Path):
         assert "5 bytes" in message
         assert "offset" in message
         assert numbers(tmp_path / "data") == [0, 1, 2]
-
-
-def test_server_is_killed(mortal: Server, name: str, tmp_path: Path):
-    """The ingest waits for it, and goes on."""
-    mortal.send(name, raw(range(50)))
-    with ingesting(open_stream(mortal.uri(name, format="raw")), tmp_path / "data", seconds=0.01) as found:
-        until(lambda: found.error or len(numbers(tmp_path / "data")) == 50)
-        mortal.settle()
-        mortal.kill()
-        mortal.start()
-        mortal.send(name, raw(range(50, 80)))
-        until(lambda: found.error or len(numbers(tmp_path / "data")) == 80)
-    found.raise_error()
-    assert numbers(tmp_path / "data") == list(range(80))
-
-
-def test_server_stays_away(mortal: Server, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("ddmlp.data.sources.broker_stream.RECONNECT_SECONDS", 0.3)
-    mortal.send(name, raw(range(5)))
-    uri = mortal.uri(name, format="raw")
-    with ingesting(open_stream(uri), tmp_path / "data", seconds=0.01) as found:
-        until(lambda: found.error or len(numbers(tmp_path / "data")) == 5)
-        mortal.kill()
-        try:
-            until(lambda: found.error)
-            assert name in refusal(uri, tmp_path / "data")
-        finally:
-            mortal.start()
-    assert "5 rows" in str(found.error)
 
 
 def test_backpressure(server: Server, name: str, tmp_path: Path):

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,6 +65,29 @@ def test_new_partition(server: Kafka, tmp_path: Path, monkeypatch: pytest.Monkey
         server.send("grows", raw(range(5, 9)), 1)
         until(lambda: found.error or len(numbers(tmp_path / "data")) == 9)
     found.raise_error()
+    assert numbers(tmp_path / "data") == list(range(9))
+
+
+def test_no_answer(server: Kafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A topic whose id is not found for the moment is not another topic."""
+    from confluent_kafka import KafkaError, KafkaException
+    from confluent_kafka.admin import AdminClient
+
+    uri = server.uri("silent", format="raw")
+    server.send("silent", raw(range(5)))
+    ingest(uri, tmp_path / "data", 5)
+    server.send("silent", raw(range(5, 9)))
+    describe, asked = AdminClient.describe_topics, []
+
+    def silent(self: AdminClient, *arguments: Any, **options: Any) -> Any:
+        asked.append(self)
+        if len(asked) == 1:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        return describe(self, *arguments, **options)
+
+    monkeypatch.setattr(AdminClient, "describe_topics", silent)
+    ingest(uri, tmp_path / "data", 9)
+    assert len(asked) == 2
     assert numbers(tmp_path / "data") == list(range(9))
 
 

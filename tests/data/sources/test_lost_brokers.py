@@ -1,0 +1,75 @@
+"""Brokers that are killed, that stay away, and that hang, while an ingest reads their streams."""
+
+import signal
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from ddmlp.data.sources.registry import open_stream
+from tests.data.sources.test_brokers import refusal
+from tests.support.broker import Server, raw
+from tests.support.brokers import SERVERS, running
+from tests.support.ingests import ingesting, numbers
+from tests.support.streams import until
+
+pytestmark = pytest.mark.sources
+
+
+@pytest.fixture(params=SERVERS)
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    (tmp_path / "server").mkdir()
+    with running(request.param, tmp_path / "server") as found:
+        yield found
+
+
+def test_simple(server: Server, tmp_path: Path):
+    """The ingest waits for it, and goes on."""
+    server.send("digits", raw(range(50)))
+    with ingesting(open_stream(server.uri("digits", format="raw")), tmp_path / "data", seconds=0.01) as found:
+        until(lambda: found.error or len(numbers(tmp_path / "data")) == 50)
+        server.settle()
+        server.kill()
+        server.start()
+        server.send("digits", raw(range(50, 80)))
+        until(lambda: found.error or len(numbers(tmp_path / "data")) == 80)
+    found.raise_error()
+    assert numbers(tmp_path / "data") == list(range(80))
+
+
+def test_stays_away(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("ddmlp.data.sources.broker_stream.RECONNECT_SECONDS", 0.3)
+    server.send("digits", raw(range(5)))
+    uri = server.uri("digits", format="raw")
+    with ingesting(open_stream(uri), tmp_path / "data", seconds=0.01) as found:
+        until(lambda: found.error or len(numbers(tmp_path / "data")) == 5)
+        server.kill()
+        try:
+            until(lambda: found.error)
+            assert "digits" in refusal(uri, tmp_path / "data")
+        finally:
+            server.start()
+    assert "5 rows" in str(found.error)
+
+
+def test_hangs(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """It closes no connection, as if all packets were lost; the ingest notices, and later ones continue."""
+    monkeypatch.setattr("ddmlp.data.sources.broker_stream.RECONNECT_SECONDS", 0.3)
+    module = import_module(f"ddmlp.data.sources.{type(server).__name__.lower()}_stream")
+    for bound in ("SECONDS", "LOOK_SECONDS", "PING_SECONDS"):
+        monkeypatch.setattr(module, bound, 0.3, raising=False)
+    server.send("digits", raw(range(5)))
+    uri = server.uri("digits", format="raw")
+    with ingesting(open_stream(uri), tmp_path / "data", seconds=0.01) as found:
+        until(lambda: found.error or len(numbers(tmp_path / "data")) == 5)
+        server.signal(signal.SIGSTOP)
+        until(lambda: found.error)
+    assert "5 rows" in str(found.error)
+    monkeypatch.undo()
+    with ingesting(open_stream(uri), tmp_path / "data", seconds=0.01) as found:
+        server.signal(signal.SIGCONT)
+        server.send("digits", raw(range(5, 9)))
+        until(lambda: found.error or len(numbers(tmp_path / "data")) == 9)
+    found.raise_error()
+    assert numbers(tmp_path / "data") == list(range(9))
