@@ -4,60 +4,24 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from ddmlp.data.position import Position
 from ddmlp.data.sources import BadRow, Rows
+from ddmlp.data.sources.messages import Message, MessageList, Messages
 from ddmlp.data.sources.payloads import Payloads, Undecodable
 from ddmlp.data.sources.stream_uri import StreamUri
 from ddmlp.errors import DatasetError
 
 FETCH_SECONDS = 0.1  # of a wait for messages, so that `stop` takes no longer
-FETCH_BYTES = 8 << 20  # of payloads that a broker should return at a time
-MAX_MESSAGES = 1_000  # the same, in messages
 RECONNECT_SECONDS = 60.0  # for which a broker that was reached before may be gone
 RETRY_SECONDS = 0.2  # between attempts to reach it
 
 
 class Disconnected(Exception):
     """A broker cannot be reached, or not for the moment."""
-
-
-class Message(NamedTuple):
-    """A message.
-
-    Parameters
-    ----------
-    partition, offset : str
-        Where it is.
-    following : str
-        The offset to continue with after it.
-    payload, label : bytes or None
-        Its contents, if it has them.
-    """
-
-    partition: str
-    offset: str
-    following: str
-    payload: bytes | None
-    label: bytes | None
-
-
-class FetchSize:
-    """How many messages to ask for, if a broker counts messages, and not bytes: FETCH_BYTES of the largest one so far.
-
-    It begins with one, and grows by one a message.
-    """
-
-    def __init__(self) -> None:
-        self.count = self._largest = 1
-
-    def see(self, size: int, messages: int = 1) -> None:
-        """Take messages of at most `size` bytes into account."""
-        self._largest = max(self._largest, size)
-        self.count = max(1, min(MAX_MESSAGES, self.count + messages, FETCH_BYTES // self._largest))
 
 
 class Broker(Protocol):
@@ -70,7 +34,7 @@ class Broker(Protocol):
         stream is another one than that of the position.
         """
 
-    def fetch(self, seconds: float) -> list[Message]:
+    def fetch(self, seconds: float) -> list[Message] | Messages:
         """Return the next messages, after a wait of at most `seconds` if there are none yet.
 
         Each message is returned once, in the order of its partition. Raises DatasetError if one is lost.
@@ -126,7 +90,7 @@ class BrokerStream:
                     return
                 continue
             if messages:
-                yield from self._rows(messages, payloads)
+                yield from self._rows(MessageList(messages) if isinstance(messages, list) else messages, payloads)
         self.lost = "stopped"
 
     def _reconnect(self, why: str, idle: Callable[[], None]) -> bool:
@@ -144,17 +108,17 @@ class BrokerStream:
         self.lost = why
         return False
 
-    def _rows(self, messages: list[Message], payloads: Payloads) -> Iterator[Rows]:
+    def _rows(self, messages: Messages, payloads: Payloads) -> Iterator[Rows]:
         """Yield the rows of messages. If one is refused, the rows before it are yielded first."""
         position, found, error = self.position, list[Rows](), None
         assert position is not None, "it is open"
-        at_once = payloads.decode_images([each.payload for each in messages], [each.label for each in messages])
+        at_once = payloads.decode_images(messages.payloads, messages.labels)
         if at_once is not None:
-            after = position.offsets | {each.partition: each.following for each in messages}
-            self.position = Position(position.identity, after, position.bad_rows)
+            offsets = position.offsets | messages.following(len(messages))
+            self.position = Position(position.identity, offsets, position.bad_rows)
             yield at_once
             return
-        offsets, bad_rows = dict(position.offsets), position.bad_rows
+        done, bad_rows = 0, position.bad_rows
         for message in messages:
             rows, bad = list[Rows](), list[Undecodable]()
             for each in payloads.decode(message.payload, message.label):
@@ -168,8 +132,8 @@ class BrokerStream:
                 break
             found += rows
             bad_rows += len(bad)
-            offsets[message.partition] = message.following
-        self.position = Position(position.identity, offsets, bad_rows)
+            done += 1
+        self.position = Position(position.identity, position.offsets | messages.following(done), bad_rows)
         if found:
             pixels, labels = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
             yield Rows(pixels, labels)

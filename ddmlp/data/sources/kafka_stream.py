@@ -9,13 +9,15 @@ some brokers report wrongly.
 import logging
 import re
 import time
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from ddmlp.data.position import MAX_PARTITIONS, Position
-from ddmlp.data.sources.broker_stream import FETCH_BYTES, MAX_MESSAGES, BrokerStream, Disconnected, Message
+from ddmlp.data.sources.broker_stream import BrokerStream, Disconnected
+from ddmlp.data.sources.fetch_size import FETCH_BYTES, FetchSize
+from ddmlp.data.sources.kafka_messages import KafkaMessages, checksum_of, message_of, next_of, text_of
+from ddmlp.data.sources.messages import Message, MessageList, Messages
 from ddmlp.data.sources.stream_uri import StreamUri
 from ddmlp.errors import ConfigError, DatasetError, printable, require_package
 
@@ -65,6 +67,7 @@ class KafkaBroker:
         self._unchecked: set[int] = set()  # partitions whose message before the next one is to be compared
         self._plain = False  # whether it is known that no message is removed by compaction
         self._looked = 0.0
+        self._size = FetchSize()
 
     def open(self, position: Position | None) -> Position:
         """Connect, and go to a position; see `Broker`."""
@@ -75,7 +78,7 @@ class KafkaBroker:
         try:
             self._consumer = Consumer(self._settings)
         except KafkaException as error:
-            raise DatasetError(f"{self._name} cannot be read: {_text(error)}; correct its settings") from None
+            raise DatasetError(f"{self._name} cannot be read: {text_of(error)}; correct its settings") from None
         with self._errors():
             partitions, cluster = self._partitions()
             identity = {"kind": "kafka", "cluster": cluster, "topic": self._topic, "id": self._describe()}
@@ -129,7 +132,7 @@ class KafkaBroker:
             why = error.args[0]
             if why.retriable() or (why.code() < 0 and why.code() != KafkaError._UNSUPPORTED_FEATURE):
                 raise  # no answer; else it is an older broker, or there is no permission
-            log.info("%s cannot be described: %s", self._name, _text(error))
+            log.info("%s cannot be described: %s", self._name, text_of(error))
         if policy is not None and "compact" in str(policy.value):
             raise DatasetError(f"{self._name} is compacted, so it loses messages; send the rows to another topic")
         self._plain = policy is not None
@@ -156,17 +159,25 @@ class KafkaBroker:
         self._unchecked.add(partition)
         return offset - 1
 
-    def fetch(self, seconds: float) -> list[Message]:
+    def fetch(self, seconds: float) -> Messages:
         """Return the next messages; see `Broker`."""
         with self._errors():
             if time.monotonic() > self._looked + LOOK_SECONDS:
                 self._looked = time.monotonic()
                 if len(self._partitions()[0]) != len(self._next):
                     raise Disconnected("it has other partitions")
-            found = self._consumer.consume(MAX_MESSAGES, seconds)
-            messages = [message for each in found if (message := self._message(each))]
+            found = self._consumer.consume(self._size.count, 0) or self._consumer.consume(1, seconds)
+            messages = self._certain(found) or MessageList(filter(None, map(self._message, found)))
         if self._gone:
             raise Disconnected(self._gone)
+        self._size.see_all(messages.payloads)
+        return messages
+
+    def _certain(self, found: list[Any]) -> Messages | None:
+        """Return messages that are certainly the next ones; None if each has to be looked at."""
+        following = {each: offset for each, (offset, _) in self._next.items()}
+        if messages := None if self._unchecked else KafkaMessages.next_ones(found, following):
+            self._next |= {each: next_of(last) for each, last in messages.last(len(found)).items()}
         return messages
 
     def _message(self, found: Any) -> Message | None:
@@ -177,19 +188,18 @@ class KafkaBroker:
             if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
                 raise self._gap(found.partition(), "has no such message")
             raise Disconnected(printable(error.str()))
-        partition, offset, payload = found.partition(), found.offset(), found.value()
+        partition, offset = found.partition(), found.offset()
         following, checksum = self._next[partition]
         if partition in self._unchecked:
-            if offset != following - 1 or _checksum(found) != checksum:
+            if offset != following - 1 or checksum_of(found) != checksum:
                 raise self._another(f"the message before the offset {following} of partition {partition} has changed")
             self._unchecked.remove(partition)
         if offset < following:
             return None
         if offset > following and not self._plain:  # else offsets without messages are those of transactions
             raise self._gap(partition, f"continues with the offset {offset}")
-        self._next[partition] = offset + 1, _checksum(found)
-        label = next((value for name, value in reversed(found.headers() or []) if name == "label"), found.key())
-        return Message(str(partition), str(offset), self._offset(partition), payload, label)
+        self._next[partition] = next_of(found)
+        return message_of(found, self._offset(partition))
 
     def _offset(self, partition: int) -> str:
         offset, checksum = self._next[partition]
@@ -227,7 +237,7 @@ class KafkaBroker:
         try:
             yield
         except KafkaException as error:
-            raise Disconnected(f"{_text(error)}{f' ({self._gone})' if self._gone else ''}") from None
+            raise Disconnected(f"{text_of(error)}{f' ({self._gone})' if self._gone else ''}") from None
 
     def _gap(self, partition: int, found: str) -> DatasetError:
         return DatasetError(
@@ -237,14 +247,3 @@ class KafkaBroker:
 
     def _another(self, why: str) -> DatasetError:
         return DatasetError(f"{self._name} is not the topic as it was before: {why}; start a new run")
-
-
-def _checksum(message: Any) -> str:
-    """Return the CRC-32 of a message and its time, in hexadecimal."""
-    parts = message.key() or b"", message.value() or b"", str(message.timestamp()[1]).encode()
-    return f"{zlib.crc32(b'/'.join(parts)):08x}"
-
-
-def _text(error: Exception) -> str:
-    found = error.args[0]
-    return printable(" ".join(str(found.str() if hasattr(found, "str") else found).split()))

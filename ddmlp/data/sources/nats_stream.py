@@ -12,7 +12,9 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from ddmlp.data.position import Position
-from ddmlp.data.sources.broker_stream import BrokerStream, Disconnected, FetchSize, Message
+from ddmlp.data.sources.broker_stream import BrokerStream, Disconnected
+from ddmlp.data.sources.fetch_size import FetchSize
+from ddmlp.data.sources.messages import Message, MessageList
 from ddmlp.data.sources.nats_pull import NatsPull, number_of
 from ddmlp.data.sources.stream_uri import StreamUri
 from ddmlp.errors import ConfigError, DatasetError, printable, require_package
@@ -162,20 +164,18 @@ class NatsBroker:
     async def _fetch(self, seconds: float) -> list[Message]:
         if self._client is None or self._pull is None or not self._client.is_connected:
             raise Disconnected("the connection is closed")
-        messages, largest = [], 0
+        messages = MessageList()
         for each in await self._pull.fetch(self._size.count, seconds):
             number = number_of(each)
             if number < self._next:
                 continue
             if number > self._next:
                 await self._explain()
-            payload = each.data
-            largest = max(largest, len(payload))
             self._next = number + 1
             label = (each.headers or {}).get("label")
             beside = None if label is None else label.encode(errors="surrogateescape")
-            messages.append(Message(self._stream, str(number), str(self._next), payload, beside))
-        self._size.see(largest, len(messages))
+            messages.append(Message(self._stream, str(number), str(self._next), each.data, beside))
+        self._size.see_all(messages.payloads)
         return messages
 
     async def _explain(self) -> None:

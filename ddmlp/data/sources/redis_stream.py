@@ -17,7 +17,9 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from ddmlp.data.position import Position
-from ddmlp.data.sources.broker_stream import BrokerStream, Disconnected, FetchSize, Message
+from ddmlp.data.sources.broker_stream import BrokerStream, Disconnected
+from ddmlp.data.sources.fetch_size import FetchSize
+from ddmlp.data.sources.messages import Message
 from ddmlp.data.sources.stream_uri import StreamUri, flag_of
 from ddmlp.errors import ConfigError, DatasetError, printable, require_package
 

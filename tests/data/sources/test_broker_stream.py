@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from ddmlp.data.position import Position
 from ddmlp.data.sources import BadRow
-from ddmlp.data.sources.broker_stream import BrokerStream, FetchSize, Message
+from ddmlp.data.sources.broker_stream import BrokerStream
+from ddmlp.data.sources.fetch_size import FetchSize
+from ddmlp.data.sources.messages import Message
 from ddmlp.data.sources.payloads import Payloads
 from ddmlp.data.sources.stream_uri import StreamUri
 from ddmlp.errors import DatasetError
