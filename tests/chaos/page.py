@@ -24,6 +24,10 @@ is in [guarantees.md](guarantees.md).
 without faults between them, in one run. Steps that a restarted server repeats do not count. Such runs have two workers,
 60,000 rows and the default settings, across hosts a batch of 1,024 rows; their last steps are computed again.
 
+Runs on the stream of a broker: each of the 60,000 rows that were sent must be on disk once, in order, and the weights
+must be those of a file with these rows. All kills of a broker, and of the processes of a run on its stream, are of one
+run. In another one the network is cut, so that packets are lost silently.
+
 {summary}
 
 ## Each moment

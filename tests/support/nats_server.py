@@ -51,9 +51,12 @@ class Nats(Server):
     def send(self, stream: str, messages: Sequence[Sent]) -> None:
         async def work(jetstream: Any) -> None:
             await jetstream.add_stream(name=stream, subjects=[f"subject.{stream}"])  # nothing, if it exists
-            for payload, label in messages:
-                headers = None if label is None else {"label": label.decode()}
-                await jetstream.publish(f"subject.{stream}", payload, headers=headers)
+            for first in range(0, len(messages), MANY):
+                sent = []
+                for payload, label in messages[first : first + MANY]:
+                    headers = None if label is None else {"label": label.decode()}
+                    sent.append(jetstream.publish(f"subject.{stream}", payload, headers=headers))
+                await asyncio.gather(*sent)  # they are written in this order
 
         self.ask(work)
 
@@ -72,4 +75,5 @@ class Nats(Server):
         self.ask(lambda jetstream: jetstream.delete_stream(stream))
 
 
+MANY = 100  # messages whose acknowledgements are awaited together: on a busy machine, each wait is long
 NAMES = {"user": "user", "password": "pass"}
