@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ddmlp import sklearn as sklearn
     from ddmlp.api.audit import Replayed, Verified, replay, verify
     from ddmlp.api.callback import Callback
+    from ddmlp.api.dataset import Dataset
     from ddmlp.api.fit import fit
     from ddmlp.api.mlflow import MLflow
     from ddmlp.api.model import evaluate, load
@@ -44,6 +45,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
     "Callback",
+    "Dataset",
     "DatasetWriter",
     "Evaluation",
     "MLflow",
@@ -64,6 +66,7 @@ __all__ = [
 ]
 _MODULES = {  # by name; None: the name is itself a module. sklearn needs an extra, so it is not in __all__
     "Callback": "api.callback",
+    "Dataset": "api.dataset",
     "DatasetWriter": "data.writer",
     "Evaluation": "inference.evaluation",
     "MLflow": "api.mlflow",

@@ -1,4 +1,4 @@
-"""Rows that are converted into a dataset before a run begins: from memory, from files, or from a store."""
+"""Rows that are converted into a dataset before a run begins: from memory, Ray Data, files, or a store."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -16,19 +16,20 @@ from ddmlp.runs.run import Run
 if TYPE_CHECKING:
     from ddmlp.data.sources.in_memory import RowsInMemory
     from ddmlp.data.sources.parts import Parts
+    from ddmlp.data.sources.ray_dataset import RayDataset
 
 Note = Callable[[str], None]
 
 
 @dataclass
 class ConvertedRows:
-    """Rows in memory, in files or in a store, which are written into the run's folder before it begins.
+    """Rows in memory, in Ray Data, in files or in a store, which are written into the run's folder before it begins.
 
     test: the test data, if they are not part of `data`; also as the path of a dataset, which is copied.
     """
 
-    data: "RowsInMemory | str | Path"
-    test: "RowsInMemory | str | Path | None"
+    data: "RowsInMemory | RayDataset | str | Path"
+    test: "RowsInMemory | RayDataset | str | Path | None"
     folder: Path
     classes: int | None
     ready = False
@@ -73,7 +74,7 @@ class ConvertedRows:
                 shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _parts_of(data: "RowsInMemory | str | Path", stack: ExitStack) -> "Parts":
+def _parts_of(data: "RowsInMemory | RayDataset | str | Path", stack: ExitStack) -> "Parts":
     from ddmlp.data.sources.parts import Parts
 
     return stack.enter_context(finite_parts(data)) if isinstance(data, str | Path) else Parts(data)

@@ -50,14 +50,14 @@ def fit(
 
     Parameters
     ----------
-    data : str, Path, pair of arrays, or pyarrow Table
+    data : str, Path, pair of arrays, pyarrow Table, Dataset, or ray.data.Dataset
         A folder with the datasets train/ and test/, as `ddmlp convert` or `DatasetWriter` writes them; images (rows,
-        height, width) and labels (rows,), integers from 0 to 255; a table with the columns `pixels` and `label`; a file
-        or a folder of another kind that `ddmlp convert` takes, such as Parquet, .npz, CSV or pictures, as a path or a
-        URI; or the URI of a stream, for example "-" or "redis://HOST/STREAM". What is no dataset is first written
-        into the run's folder as one.
-    test : pair of arrays, pyarrow Table, str or Path, optional
-        The test data, if `data` is in memory or in files; or the path of a dataset.
+        height, width) and labels (rows,), integers from 0 to 255; a table, or a dataset of Ray Data, with the columns
+        `pixels` and `label`; a Dataset; a file or a folder of another kind that `ddmlp convert` takes, such as Parquet,
+        .npz, CSV or pictures, as a path or a URI; or the URI of a stream, for example "-" or "redis://HOST/STREAM".
+        What is in no such folder is first written into the run's folder, as a dataset.
+    test : pair of arrays, pyarrow Table, str, Path, Dataset, or ray.data.Dataset, optional
+        The test data, if `data` is in memory, in Ray Data or in files; or the path of a dataset.
     run : str or Path, optional
         The folder of the run, a new one; by default runs/DATE-TIME.
     workers : int or (int, int)
@@ -83,8 +83,9 @@ def fit(
     keep : int
         Checkpoints to keep.
     checkpoint_uri : str, optional
-        A store that also gets the newest checkpoints, while the run trains: file:///FOLDER, s3://BUCKET/FOLDER or
-        gs://BUCKET/FOLDER. `resume` continues the run from it on another machine.
+        A store that also gets the newest checkpoints, while the run trains: file:///FOLDER, s3://BUCKET/FOLDER,
+        gs://BUCKET/FOLDER or abfs://CONTAINER@ACCOUNT.dfs.core.windows.net/FOLDER. `resume` continues the run from it
+        on another machine.
     stop_after : int, optional
         The step to stop at, with a checkpoint and a model.
     report : bool

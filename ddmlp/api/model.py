@@ -1,17 +1,23 @@
 """Trained models: loaded, and tested."""
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from ddmlp.api.converted_rows import dataset_folder
-from ddmlp.data.dataset import Dataset
+from ddmlp.api.dataset import Dataset
+from ddmlp.data.convert import convert
+from ddmlp.data.dataset import Dataset as MappedDataset
 from ddmlp.data.sources.in_memory import RowsInMemory
+from ddmlp.data.sources.ray_dataset import RayDataset
 from ddmlp.errors import ConfigError, RunError
 from ddmlp.files import as_path
 from ddmlp.inference.evaluation import EVALUATE_ROWS, Evaluation, evaluate_rows
 from ddmlp.inference.evaluation import evaluate as evaluate_dataset
 from ddmlp.inference.model import Model, load_model, load_shape, load_weights
+from ddmlp.nn.weights import Weights
 
+FORMS = "a folder, a pair (images, labels), a pyarrow Table, a Dataset, or a dataset of Ray Data"
 FILE = "the path of a run's folder or an .npz file"
 
 
@@ -49,9 +55,9 @@ def evaluate(model: Model | str | Path, data: Any) -> Evaluation:
     ----------
     model : Model, str or Path
         A model, or what `load` takes.
-    data : str, Path, pair of arrays, or pyarrow Table
+    data : str, Path, pair of arrays, pyarrow Table, Dataset, or ray.data.Dataset
         A dataset or a folder with the dataset test/; or images (rows, height, width) and labels (rows,), both uint8; or
-        a table with the columns `pixels` and `label`.
+        a table or a dataset of Ray Data with the columns `pixels` and `label`.
 
     Returns
     -------
@@ -79,27 +85,36 @@ def evaluate(model: Model | str | Path, data: Any) -> Evaluation:
     else:
         path = as_path(model, "model", f"a Model, or {FILE}")
         weights, shape = load_weights(path), load_shape(path)
+    if isinstance(data, Dataset):
+        data = data.path
     if isinstance(data, str | Path):
-        dataset = Dataset(
-            dataset_folder(as_path(data, "data", "a folder, a pair (images, labels), or a pyarrow Table"))
-        )
+        dataset = MappedDataset(dataset_folder(as_path(data, "data", FORMS)))
         _check_shape(shape, dataset.manifest.image_shape, str(dataset.path))
         dataset.verify()
         return evaluate_dataset(weights, dataset)
+    if source := RayDataset.of(data, "data"):
+        with tempfile.TemporaryDirectory(prefix="ddmlp-") as folder:
+            convert({Path(folder, "rows"): source})
+            dataset = MappedDataset(Path(folder, "rows"))
+            _check_fit(weights, shape, dataset.manifest.image_shape, dataset.manifest.classes)
+            return evaluate_dataset(weights, dataset)
     rows = RowsInMemory.of(data, "data")
     if rows is None:
-        raise ConfigError(
-            f"data is a {type(data).__name__}, expected a folder, a pair (images, labels), or a pyarrow Table"
-        )
-    _check_shape(shape, rows.image_shape, "data")
-    height, width = rows.image_shape
-    if height * width != weights.shape.inputs or rows.count_classes() > weights.shape.outputs:
-        raise RunError(
-            f"the model has {weights.shape.inputs} inputs and {weights.shape.outputs} classes, but data has images of "
-            f"{height} x {width} pixels in {rows.count_classes()} classes"
-        )
+        raise ConfigError(f"data is a {type(data).__name__}, expected {FORMS}")
+    _check_fit(weights, shape, rows.image_shape, rows.count_classes())
     lots = rows.batches(weights.shape.outputs, EVALUATE_ROWS)
     return evaluate_rows(weights, ((pixels.reshape(len(labels), -1), labels) for pixels, labels in lots))
+
+
+def _check_fit(weights: Weights, expected: tuple[int, int] | None, found: tuple[int, int], classes: int) -> None:
+    """Raise RunError if the model does not fit data with images of the shape `found` in this number of classes."""
+    _check_shape(expected, found, "data")
+    height, width = found
+    if height * width != weights.shape.inputs or classes > weights.shape.outputs:
+        raise RunError(
+            f"the model has {weights.shape.inputs} inputs and {weights.shape.outputs} classes, but data has images of "
+            f"{height} x {width} pixels in {classes} classes"
+        )
 
 
 def _check_shape(expected: tuple[int, int] | None, found: tuple[int, int], name: str) -> None:

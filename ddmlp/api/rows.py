@@ -20,8 +20,9 @@ from ddmlp.runs.run import Run
 if TYPE_CHECKING:
     from ddmlp.data.ingest import StreamIngest
     from ddmlp.data.sources.in_memory import RowsInMemory
+    from ddmlp.data.sources.ray_dataset import RayDataset
 
-FORMS = "a folder, a file, a URI, a pair (images, labels), or a pyarrow Table"
+FORMS = "a folder, a file, a URI, a pair (images, labels), a pyarrow Table, a Dataset, or a dataset of Ray Data"
 
 
 class RunRows(Protocol):
@@ -133,26 +134,32 @@ def rows_of(data: Any, test: Any, run: Run, classes: int | None, *, follow: bool
                 "classes goes with a stream, files or data in memory: a dataset stores its number of classes"
             )
         return FolderRows(find_data(data, follow=follow))
+    from ddmlp.data.sources.in_memory import RowsInMemory
+
     train = _given(data, "data")
     if follow:
         raise ConfigError("follow goes with a folder or a stream: data in memory or in files are complete")
     tested = None if test is None else _given(test, "test")
-    if not isinstance(train, str | Path):
-        if tested is not None and not isinstance(tested, str | Path):
+    if isinstance(train, RowsInMemory):
+        if isinstance(tested, RowsInMemory):
             _check_fit(train, classes, tested.image_shape, tested.count_classes())
-        elif tested is not None and not is_finite(tested):
+        elif isinstance(tested, str | Path) and not is_finite(tested):
             manifest = Manifest.read(dataset_folder(tested))
             _check_fit(train, classes, manifest.image_shape, manifest.classes)
     return ConvertedRows(train, tested, folder, classes)
 
 
-def _given(data: Any, name: str) -> "RowsInMemory | str | Path":
-    """Return rows in memory, or the place of a file or a dataset; raises ConfigError for anything else."""
+def _given(data: Any, name: str) -> "RowsInMemory | RayDataset | str | Path":
+    """Return rows in memory or in Ray Data, or the place of a file or a dataset; raises ConfigError for others."""
+    from ddmlp.api.dataset import Dataset
     from ddmlp.data.sources.in_memory import RowsInMemory
+    from ddmlp.data.sources.ray_dataset import RayDataset
 
+    if isinstance(data, Dataset):
+        return data.path
     if isinstance(data, str | Path):
         return data if is_finite(data) else as_path(data, name, FORMS)
-    found = RowsInMemory.of(data, name)
+    found = RowsInMemory.of(data, name) or RayDataset.of(data, name)
     if found is None:
         raise ConfigError(f"{name} is a {type(data).__name__}, expected {FORMS}")
     return found

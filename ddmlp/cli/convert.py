@@ -32,8 +32,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         metavar="[SOURCE] OUT",
         help="SOURCE: a folder with MNIST's, EMNIST's or QMNIST's four IDX files, a Parquet, Arrow, .npz or CSV file, "
         "a folder of Parquet or Arrow files, or a folder of pictures, CLASS/NAME.png; here, or at a URI s3://, gs://, "
-        "http://, https:// or file://. OUT: the folder to write train/ and test/ into, or the dataset if SOURCE has no "
-        "test data",
+        "abfs://, http://, https:// or file://. OUT: the folder to write train/ and test/ into, or the dataset if "
+        "SOURCE has no test data",
     )
     parser.add_argument("--images", type=Path, metavar="FILE", help="an IDX file of images, to convert just one pair")
     parser.add_argument("--labels", type=Path, metavar="FILE", help="the IDX file of their labels")

@@ -111,7 +111,8 @@ def _parser() -> Parser:
         "--keep", type=int, default=3, metavar="N", help="number of checkpoints to keep (default: %(default)s)"
     )
     how.add_argument("--checkpoint-uri", metavar="URI", help="also keep the newest checkpoints in this store: "
-                     "file:///FOLDER, s3://BUCKET/FOLDER or gs://BUCKET/FOLDER")  # fmt: skip
+                     "file:///FOLDER, s3://BUCKET/FOLDER, gs://BUCKET/FOLDER or "
+                     "abfs://CONTAINER@ACCOUNT.dfs.core.windows.net/FOLDER")  # fmt: skip
     how.add_argument(
         "--stop-after", type=int, metavar="STEPS", help="stop after this step, with a checkpoint and a model"
     )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddmlp.data.manifest import NAME, Manifest, Shard
-from ddmlp.data.shards import MappedShard, map_shard
+from ddmlp.data.shards import Block, MappedShard, map_shard
 from ddmlp.errors import DatasetError
 
 
@@ -44,6 +44,8 @@ class Dataset:
         The folder of the dataset.
     verify : bool
         Compare the SHA-256 of each shard with the manifest whenever the shard is mapped.
+    manifest : Manifest, optional
+        Its manifest, or one with some of its shards; by default that in the folder.
 
     Attributes
     ----------
@@ -68,11 +70,11 @@ class Dataset:
            [0, 9]], dtype=uint8), array([4, 3], dtype=uint8))
     """
 
-    def __init__(self, path: str | Path, *, verify: bool = False) -> None:
+    def __init__(self, path: str | Path, *, verify: bool = False, manifest: Manifest | None = None) -> None:
         self.path = Path(path)
         self._verify = verify
         self._stamp = self._manifest_stamp()
-        self.manifest = Manifest.read(self.path)
+        self.manifest = Manifest.read(self.path) if manifest is None else manifest
         self._maps = {index: self._map(shard) for index, shard in enumerate(self.manifest.shards)}
         self._begins = _begins(self.manifest)
 
@@ -104,6 +106,11 @@ class Dataset:
         for shard, some, inner in self._by_shard(rows):
             pixels[some], labels[some] = shard.copy_rows(inner)
         return pixels.view(np.uint8).reshape(len(rows), self.manifest.pixels), labels
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the record batches of the shards, in the order of the rows."""
+        for shard in range(len(self.manifest.shards)):
+            yield from self._mapped(shard).blocks
 
     def locate(self, rows: NDArray[np.intp]) -> LocatedRows:
         """Return the addresses of the pixels of some rows, and copies of their labels.

@@ -35,7 +35,7 @@ def copied(uri: str) -> Iterator[Path]:
     Parameters
     ----------
     uri : str
-        file:///PATH (which is not copied), s3://BUCKET/PATH, gs://BUCKET/PATH, http://HOST/FILE or https://HOST/FILE.
+        file:///PATH (which is not copied), http://HOST/FILE, https://HOST/FILE, or the URI of a `Store`.
 
     Raises
     ------

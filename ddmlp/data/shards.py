@@ -86,6 +86,15 @@ def schema(image_shape: tuple[int, int]) -> pa.Schema:
     return pa.schema([pa.field("pixels", tensor, nullable=False), pa.field("label", pa.uint8(), nullable=False)])
 
 
+def record_batch(pixels: NDArray[np.uint8], labels: NDArray[np.uint8], form: pa.Schema) -> pa.RecordBatch:
+    """Return pixels, uint8 (rows, ...), and labels, uint8 (rows,), as a record batch of a `schema`; contiguous ones are
+    not copied."""
+    # Built from buffers, because pyarrow's conversions from NumPy import pandas if it is installed, which takes longer
+    # than the rest of the program's start.
+    tensors = pa.FixedSizeListArray.from_arrays(_uint8(pixels.reshape(-1)), pixels[0].size)
+    return pa.record_batch([pa.ExtensionArray.from_storage(form.field("pixels").type, tensors), _uint8(labels)], form)
+
+
 class ShardWriter:
     """Writes one shard, batch by batch."""
 
@@ -98,12 +107,9 @@ class ShardWriter:
 
     def write(self, pixels: NDArray[np.uint8], labels: NDArray[np.uint8]) -> None:
         """Write pixels, uint8 (rows, height, width), and labels, uint8 (rows,), as one record batch."""
-        # Built from buffers, because pyarrow's conversions from NumPy import pandas if it is installed, which takes
-        # longer than the rest of the program's start.
-        tensors = pa.FixedSizeListArray.from_arrays(_uint8(pixels.reshape(-1)), pixels[0].size)
-        columns = [pa.ExtensionArray.from_storage(self._schema.field("pixels").type, tensors), _uint8(labels)]
+        batch = record_batch(pixels, labels, self._schema)
         with naming(self.path):
-            self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
+            self._writer.write_batch(batch)
         self.rows += len(labels)
 
     def close(self) -> None:

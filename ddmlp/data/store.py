@@ -1,6 +1,7 @@
-"""A store: named files in a folder of another file system, or in a bucket of Amazon S3 or Google Cloud Storage."""
+"""A store: named files in a folder of another file system, or in a bucket of S3, Google Cloud Storage or Azure."""
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from ddmlp.errors import ConfigError, StoreError, printable
 
-SCHEMES = ("file", "s3", "gs")
+SCHEMES = ("file", "s3", "gs", "abfs", "abfss")
+AZURE_KEY = "AZURE_STORAGE_KEY"  # the environment variable; pyarrow knows others, but not the key of an account
 CHUNK = 1 << 22  # bytes that are read or written at a time
 # What may follow the ? of a URI: options of pyarrow's file systems that are no secrets.
 OPTIONS = {
@@ -22,8 +24,13 @@ OPTIONS = {
     "tls_ca_dir_path",
     "retry_limit_seconds",
     "project_id",
+    "blob_storage_authority",
+    "dfs_storage_authority",
+    "enable_tls",
+    "credential_kind",
 }
-ANONYMOUS = "anonymous@"  # of gs: without credentials
+# What may precede the @ of a URI: of gs, for no credentials; of Azure, the container, or the account.
+NAMES = {"gs": "anonymous", "abfs": r"[$a-z0-9-]{1,63}", "abfss": r"[$a-z0-9-]{1,63}"}
 
 
 def is_store(text: object) -> bool:
@@ -41,11 +48,15 @@ def check_uri(uri: str) -> None:
     No message has a part of the URI that may be secret.
     """
     if not is_store(uri) or "\0" in uri:
-        raise ConfigError("a store is given by a URI, file:///FOLDER, s3://BUCKET/FOLDER or gs://BUCKET/FOLDER")
+        raise ConfigError(
+            "a store is given by a URI, file:///FOLDER, s3://BUCKET/FOLDER, gs://BUCKET/FOLDER or "
+            "abfs://CONTAINER@ACCOUNT.dfs.core.windows.net/FOLDER"
+        )
     scheme, _, rest = uri.partition("://")
     rest = unquote(rest)
     where, _, query = rest.partition("?")
-    if scheme != "file" and "@" in rest.removeprefix(ANONYMOUS if scheme == "gs" else ""):
+    bare = re.sub(f"^{NAMES[scheme]}@", "", where) if scheme in NAMES else where
+    if scheme != "file" and "@" in bare + query:
         raise ConfigError(
             f"the URI of a store at {scheme}:// has an @, expected none: credentials come from the environment or the "
             "configuration files of the provider"
@@ -57,19 +68,20 @@ def check_uri(uri: str) -> None:
     if unknown := sorted(set(named) - OPTIONS):
         shown = unknown[0] if re.fullmatch(r"[a-z_]{1,40}", unknown[0]) else "an unknown one"
         raise ConfigError(f"the URI of a store has the option {shown}, expected one of {', '.join(sorted(OPTIONS))}")
-    if not where.removeprefix(ANONYMOUS).strip("/"):
+    if not bare.strip("/"):
         raise ConfigError(f"the URI of a store at {scheme}:// names no {'folder' if scheme == 'file' else 'bucket'}")
 
 
 class Store:
     """Files with names, but without folders, in one place.
 
-    Credentials come from where the provider's own tools find them, for example AWS_ACCESS_KEY_ID.
+    Credentials come from where the provider's own tools find them, for example AWS_ACCESS_KEY_ID or AZURE_STORAGE_KEY.
 
     Parameters
     ----------
     uri : str
-        file:///FOLDER, s3://BUCKET/FOLDER or gs://BUCKET/FOLDER, as `pyarrow.fs` reads it.
+        file:///FOLDER, s3://BUCKET/FOLDER, gs://BUCKET/FOLDER or abfs://CONTAINER@ACCOUNT.dfs.core.windows.net/FOLDER,
+        as `pyarrow.fs` reads it.
 
     Attributes
     ----------
@@ -104,7 +116,12 @@ class Store:
 
             self._fs = fs
             self._system, path = fs.FileSystem.from_uri(uri)
+            if uri.startswith("abfs") and (key := os.environ.get(AZURE_KEY)) and "credential_kind=" not in uri:
+                _, (settings,) = self._system.__reduce__()  # what pickle would make a copy from
+                self._system = fs.AzureFileSystem(**{**settings, "account_key": key})
         self._path = path.rstrip("/")
+        if uri.startswith("abfs") and not self._path:
+            raise ConfigError("the URI of a store at abfs:// names no container")
 
     def names(self) -> list[str]:
         """Return the names of the files, sorted."""

@@ -43,6 +43,12 @@ def test_failures_name_the_store(tmp_path: Path):
         "s3://bucket/one?HUSH-hush=1",
         "gs://hush@bucket/one",
         "https://hush@host/one",
+        "abfs://account:hush@container/one",
+        "abfs://account%3Ahush%40container/one",
+        "abfs://HUSH+hush@account.dfs.core.windows.net/one",
+        "abfss://container@account.dfs.core.windows.net/one?sig=hush",
+        "abfs://container@account.dfs.core.windows.net/one?client_secret=hush",
+        "abfs://hush.dfs.core.windows.net/",
         "s3://?region=hush",
         "file://",
     ],
@@ -55,7 +61,15 @@ def test_secrets_are_refused(uri: str):
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("s3://a/b", True), ("gs://a", True), ("file:///a", True), ("runs/one", False), ("tcp://a:1", False), (3, False)],
+    [
+        ("s3://a/b", True),
+        ("gs://a", True),
+        ("file:///a", True),
+        ("abfs://a@b/c", True),
+        ("runs/one", False),
+        ("tcp://a:1", False),
+        (3, False),
+    ],
 )
 def test_is_store(text: object, expected: bool):
     assert is_store(text) == expected

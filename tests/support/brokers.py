@@ -20,7 +20,13 @@ SERVERS: dict[str, Callable[..., Server]] = {"redis": Redis, "kafka": Kafka, "na
 @contextmanager
 def running(kind: str, folder: Path, **settings: str) -> Iterator[Server]:
     """Run a server; the test is skipped if this machine does not have it."""
-    server = SERVERS[kind](folder, **settings)
+    with started(SERVERS[kind](folder, **settings)) as server:
+        yield server
+
+
+@contextmanager
+def started(server: Server) -> Iterator[Server]:
+    """Start a server for the block; the test is skipped if this machine does not have it."""
     if not shutil.which(server.program):
         assert REQUIRED not in os.environ, f"{REQUIRED} is set, and there is no {server.program}"
         pytest.skip(f"no {server.program} here: apt-get install {server.install}")

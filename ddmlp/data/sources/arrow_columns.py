@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ddmlp.data.manifest import MAX_CLASSES, check_names
 from ddmlp.data.sources import Rows
 from ddmlp.data.sources.picture_files import PictureFiles
-from ddmlp.data.sources.pixel_lists import PixelLists, first_null, shown
+from ddmlp.data.sources.pixel_lists import PixelLists, first_null, is_pixels, shown
 from ddmlp.errors import DatasetError
 
 LABEL = "label"
@@ -20,8 +20,9 @@ class Columns:
 
     The column `pixels` is a fixed-shape tensor of uint8, (height, width); or a list of uint8, of the same length in all
     rows (the image is square if possible, else 1 pixel high); or a list of such lists, one for each line of the image.
-    Instead of it there may be a column `image` of picture files, as Hugging Face's datasets have it: binary, or a
-    struct with the field `bytes`. The column `label` has integers from 0 to classes-1. Other columns are ignored.
+    Instead of it there may be a column `image`, of the same types or of picture files, as Hugging Face's datasets have
+    it: binary, or a struct with the field `bytes`. The column `label` has integers from 0 to classes-1. Other columns
+    are ignored.
 
     Parameters
     ----------
@@ -65,7 +66,7 @@ class Columns:
             raise DatasetError(
                 f"{name} has labels of type {shown(label)}, expected integers; send labels as numbers from 0"
             )
-        self._images = PixelLists(kind, name) if image == "pixels" else PictureFiles(kind, name)
+        self._images = PictureFiles(kind, name) if image == "image" and not is_pixels(kind) else PixelLists(kind, name)
 
     @property
     def image_shape(self) -> tuple[int, int] | None:

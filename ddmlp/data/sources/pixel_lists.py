@@ -73,6 +73,11 @@ class PixelLists:
         return found
 
 
+def is_pixels(kind: pa.DataType) -> bool:
+    """Whether a column of this type has pixels, although perhaps not uint8."""
+    return isinstance(kind, pa.FixedShapeTensorType) or _is_list(kind)
+
+
 def _is_list(kind: pa.DataType) -> bool:
     return bool(pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind))
 
