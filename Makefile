@@ -14,7 +14,7 @@ DIGITS = $(shell sed -n 's/^PACKAGE = "\(.*\)"/\1/p' tools/sample_mnist.py)
 # What is installed for the targets.
 WHAT_run := NumPy, Arrow, Numba and others (160 MB to download, 600 MB on disk)
 WHAT_ray := NumPy, Arrow, Numba, Ray and others (950 MB on disk)
-WHAT_dev := all that the tests need (1.9 GB on disk)
+WHAT_dev := all that the tests need (2.1 GB on disk)
 WHAT_bench := PyTorch and others (several GB on disk)
 WHAT_lock := uv
 PIP := $(BIN)/python -m pip --disable-pip-version-check

@@ -47,7 +47,7 @@ def test_simple():
 
 def test_mismatch_is_noticed():
     versions = locked("3.11")
-    assert len(unsatisfied({**versions, "ray": "2.54.0"})) == 2  # required twice
+    assert len(unsatisfied({**versions, "ray": "2.54.0"})) == 3  # required three times
     del versions["wandb"]
     assert unsatisfied(versions) == ["wandb>=0.21: None"]
 
