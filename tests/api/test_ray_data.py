@@ -189,21 +189,6 @@ def test_not_connected(ray_data: Any, tmp_path: Path, monkeypatch: pytest.Monkey
     refused(dataset, ["not connected"], tmp_path)
 
 
-def test_lost_objects(ray_data: Any, tmp_path: Path):
-    """As those of a dataset whose Ray has ended."""
-    import ray
-
-    @ray.remote(num_cpus=0)
-    class Owner:
-        def put(self) -> list[Any]:
-            return [ray.put(plain(some_rows(60_000)))]  # too many to be sent in a message
-
-    owner = Owner.remote()
-    dataset = ray_data.from_arrow_refs(ray.get(owner.put.remote()))
-    ray.kill(owner)
-    refused(dataset, ["Ray cannot compute the dataset"], tmp_path)
-
-
 def test_room(ray_data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("ddmlp.data.sources.ray_dataset.SPARE_BYTES", 1 << 60)
     refused(ray_data.from_items(items()), ["TMPDIR", "1 rows"], tmp_path)
