@@ -51,7 +51,32 @@ def send_to_nats(uri: SplitResult, batches: Iterable[Messages]) -> None:
     asyncio.run(send())
 
 
-SENDERS = {"redis": send_to_redis, "kafka": send_to_kafka, "nats": send_to_nats}
+def send_to_rabbitmq(uri: SplitResult, batches: Iterable[Messages]) -> None:
+    from rstream import AMQPMessage, Producer
+
+    async def send() -> None:
+        stream, stored = uri.path[1:], asyncio.Queue()
+        address = uri.hostname or "", uri.port or 5552
+        async with Producer(*address, username="guest", password="guest") as producer:
+            await producer.create_stream(stream, exists_ok=True)
+            for messages in batches:
+                batch = [
+                    AMQPMessage(body=pixels, application_properties={"label": label.decode()})
+                    for pixels, label in messages
+                ]
+                await producer.send_batch(stream, batch, on_publish_confirm=stored.put_nowait)
+                for _ in batch:
+                    assert (await stored.get()).is_confirmed, "RabbitMQ has not stored a message"
+
+    asyncio.run(send())
+
+
+SENDERS = {
+    "redis": send_to_redis,
+    "kafka": send_to_kafka,
+    "nats": send_to_nats,
+    "rabbitmq-stream": send_to_rabbitmq,
+}
 
 
 def main() -> None:

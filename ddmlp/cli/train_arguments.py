@@ -54,7 +54,8 @@ def _parser() -> Parser:
     )
     parser.add_argument("--data", help="folder with the datasets train/ and test/ (default: data); or what "
                         "`ddmlp convert` takes, a file, a folder or a URI; or a stream to follow: - for standard "
-                        "input, tcp://HOST:PORT, or redis://, kafka://, nats:// and HOST/STREAM")  # fmt: skip
+                        "input, tcp://HOST:PORT, or redis://, kafka://, nats://, rabbitmq-stream:// and "
+                        "HOST/STREAM")  # fmt: skip
     parser.add_argument("--classes", type=int, help=f"number of classes of a stream (default: {CLASSES}) or a "
                         "file (default: one more than the highest label)")  # fmt: skip
     parser.add_argument("--run", type=_run, help="folder of the run (default: a new one under runs/); with --resume "

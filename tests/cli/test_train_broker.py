@@ -9,7 +9,7 @@ import pytest
 
 from ddmlp.data.dataset import Dataset
 from tests.support.broker import Server, images
-from tests.support.brokers import SERVERS, running
+from tests.support.brokers import OWN, running
 from tests.support.followed import FLAGS, ROWS, command
 from tests.support.killed_streams import train_killed
 from tests.support.runs import verified
@@ -19,7 +19,7 @@ from tests.support.training import events, refused, result
 pytestmark = pytest.mark.sources
 
 
-@pytest.fixture(params=SERVERS)
+@pytest.fixture(params=OWN)
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     (tmp_path / "server").mkdir()
     with running(request.param, tmp_path / "server") as found:

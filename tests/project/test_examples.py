@@ -15,7 +15,7 @@ from ddmlp.cli.train import main
 from ddmlp.data.dataset import Dataset
 from ddmlp.data.idx import write_idx
 from ddmlp.data.sources.arrow_ipc import read_stream
-from tests.support.brokers import SERVERS, running
+from tests.support.brokers import OWN, running
 from tests.support.helpers import inside
 from tests.support.streams import Sent
 
@@ -70,7 +70,7 @@ def test_training_on_its_rows(folder, monkeypatch):
 
 
 @pytest.mark.sources
-@pytest.mark.parametrize("kind", SERVERS)
+@pytest.mark.parametrize("kind", OWN)
 def test_messages(folder, monkeypatch, tmp_path, kind):
     (tmp_path / "server").mkdir()
     monkeypatch.setattr(sys.modules[__name__], "PRODUCER", PRODUCER.with_name("produce_messages.py"))

@@ -15,6 +15,7 @@ OPTIONAL = {
     "onnxruntime",
     "playwright",
     "redis",
+    "rstream",
     "safetensors",
     "sklearn",
     "tensorboardX",

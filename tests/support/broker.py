@@ -1,5 +1,6 @@
 """A message broker, started by tests: a real server, with what it stores on disk."""
 
+import random
 import socket
 import subprocess
 import time
@@ -29,6 +30,7 @@ class Server:
     program: str
     install: str
     lazy = False  # whether it acknowledges messages before they are on disk
+    spare = 0  # messages that were read, and must be kept so that it is known that none after them was dropped
 
     def __init__(self, folder: Path, host: str = "127.0.0.1", **settings: str) -> None:
         """host: the address to listen on."""
@@ -84,8 +86,13 @@ class Server:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
+    """A port that no connection is given until the server takes it: below those that the kernel chooses."""
+    while True:
+        try:
+            with socket.create_server(("127.0.0.1", port := random.randrange(15_000, 32_000))):
+                return port
+        except OSError:
+            continue
 
 
 def wait_until(true: Callable[[], bool], process: "subprocess.Popen[bytes]") -> None:

@@ -11,10 +11,15 @@ import pytest
 from tests.support.broker import Server
 from tests.support.kafka_server import Kafka
 from tests.support.nats_server import Nats
+from tests.support.rabbitmq_server import RabbitMQ
 from tests.support.redis_server import Redis
 
 REQUIRED = "DDMLP_SOURCES"  # if this is set, as in CI, tests of brokers fail where a server is missing
-SERVERS: dict[str, Callable[..., Server]] = {"redis": Redis, "kafka": Kafka, "nats": Nats}
+SERVERS: dict[str, Callable[..., Server]] = {"redis": Redis, "kafka": Kafka, "nats": Nats, "rabbitmq": RabbitMQ}
+# RabbitMQ takes long to start: tests share one, in one process; those that need their own are left to `make chaos`.
+_QUICK = [kind for kind in SERVERS if kind != "rabbitmq"]
+SHARED = [*_QUICK, pytest.param("rabbitmq", marks=pytest.mark.xdist_group("rabbitmq"))]
+OWN = [*_QUICK, pytest.param("rabbitmq", marks=pytest.mark.chaos)]
 
 
 @contextmanager

@@ -6,7 +6,6 @@ the stream was created is its identity. The messages have consecutive numbers, s
 
 import asyncio
 import os
-import ssl
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -16,8 +15,8 @@ from ddmlp.data.sources.broker_stream import BrokerStream, Disconnected
 from ddmlp.data.sources.fetch_size import FetchSize
 from ddmlp.data.sources.messages import Message, MessageList
 from ddmlp.data.sources.nats_pull import NatsPull, number_of
-from ddmlp.data.sources.stream_uri import StreamUri
-from ddmlp.errors import ConfigError, DatasetError, printable, require_package
+from ddmlp.data.sources.stream_uri import StreamUri, tls_context
+from ddmlp.errors import DatasetError, printable, require_package
 
 FORM = "nats://HOST[:PORT]/STREAM?format=..."
 SETTINGS = {
@@ -49,15 +48,10 @@ class NatsBroker:
             name: os.environ[variable] for name, variable in ENVIRONMENT.items() if os.environ.get(variable)
         }
         self._settings = given | dict(uri.settings)
-        authority, *pair = (self._settings.pop(name, None) for name in ("tls_ca", "tls_cert", "tls_key"))
-        if authority:
-            try:
-                tls = ssl.create_default_context(cafile=authority)
-                if pair[0]:
-                    tls.load_cert_chain(pair[0], pair[1])
-                self._settings["tls"] = tls
-            except OSError as error:
-                raise ConfigError(f"the files of tls_ca, tls_cert or tls_key cannot be used: {error}") from None
+        if "tls_ca" in self._settings:
+            self._settings["tls"] = tls_context(self._settings)
+        for name in ("tls_ca", "tls_cert", "tls_key"):
+            self._settings.pop(name, None)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client: Any = None
         self._jetstream: Any = None

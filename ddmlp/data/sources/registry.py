@@ -56,6 +56,8 @@ KINDS = {  # by the scheme of the URI
     "rediss": Kind("rediss://HOST/STREAM", f"{_HERE}.redis_stream", "open_redis"),
     "kafka": Kind("kafka://HOST/TOPIC", f"{_HERE}.kafka_stream", "open_kafka"),
     "nats": Kind("nats://HOST/STREAM", f"{_HERE}.nats_stream", "open_nats"),
+    "rabbitmq-stream": Kind("rabbitmq-stream://HOST/STREAM", f"{_HERE}.rabbitmq_stream", "open_rabbitmq"),
+    "rabbitmq-stream+tls": Kind("rabbitmq-stream+tls://HOST/STREAM", f"{_HERE}.rabbitmq_stream", "open_rabbitmq"),
 }
 _TABLES = Kind("a Parquet or Arrow file, or a folder of them", f"{_HERE}.table_files", "find_tables", finite=True)
 FILES = {  # by what `kind_of` calls their first bytes

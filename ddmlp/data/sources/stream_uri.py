@@ -1,6 +1,7 @@
 """The URIs of streams in brokers, and the settings of their clients."""
 
 import re
+import ssl
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -144,3 +145,14 @@ def flag_of(name: str, value: str) -> bool:
     if value.lower() not in ("true", "false"):
         raise ConfigError(f"the setting {name} is {printable(value)!r}, expected true or false")
     return value.lower() == "true"
+
+
+def tls_context(settings: Mapping[str, str]) -> ssl.SSLContext:
+    """Return what verifies a server by the settings tls_ca, tls_cert and tls_key, files; raises ConfigError."""
+    try:
+        tls = ssl.create_default_context(cafile=settings.get("tls_ca"))
+        if certificate := settings.get("tls_cert"):
+            tls.load_cert_chain(certificate, settings.get("tls_key"))
+    except OSError as error:
+        raise ConfigError(f"the files of tls_ca, tls_cert or tls_key cannot be used: {error}") from None
+    return tls
