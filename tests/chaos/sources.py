@@ -104,7 +104,7 @@ def cut(rows: Rows, folder: Path, kind: str) -> Iterator[Row]:
             run.wait_until(lambda: server.count("digits") == number, f"{number} messages")
         run.finish()
     fine, words = rows.once(path), f"{kind} cut off from a run"
-    yield Row(words, f"for {BRIEF:g} s", "0", f"{int(lost > 0)} of 1", fine)
+    yield Row(f"{words} for {BRIEF:g} s", f"{number:,} rows", "0", f"{int(lost > 0)} of 1", fine)
     ended = status == 1 and saved and error.startswith("error: ")
     when = f"not healed: after {seconds:.0f} s an error and a checkpoint, --resume"
     yield Row(words, when, "0", f"{int(lost_again > 0)} of 1", fine and ended)
