@@ -117,7 +117,7 @@ class StreamRun:
     def finish(self) -> dict[str, Any]:
         """Continue to the end of the stream, and return the result."""
         # The last rows may be too few for a publication, until the run ends.
-        for last in ([*self._data, "--idle-timeout", f"{IDLE_SECONDS:g}"], ["--end"]):
+        for last in ([*self._data, "--idle-timeout", f"{IDLE_SECONDS:g}"], ["--end", "--workers", "0"]):
             command = [*self._words, "--resume", *last]
             done = subprocess.run(command, capture_output=True, text=True, timeout=self._seconds, env=self._environment)
             assert done.returncode == 0, done.stderr
