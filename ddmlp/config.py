@@ -50,6 +50,8 @@ class TrainConfig:
         Whether to train on a stream: one pass over rows that may still be arriving, in the order of their publication.
     init_sha256 : str
         The SHA-256 of given initial weights; "" if they are drawn from the seed.
+    transform_sha256 : str
+        The SHA-256 of the transform, the function that changes the pixels of the training rows; "" if there is none.
     begun_epochs : int
         The epochs that the run was started with, if more were added later; else 0.
     gradient_bits : int
@@ -86,6 +88,7 @@ class TrainConfig:
     init_sha256: str = ""
     begun_epochs: int = 0
     gradient_bits: int = 0
+    transform_sha256: str = ""
 
     def __post_init__(self) -> None:
         for name, least, most in [
@@ -118,8 +121,10 @@ class TrainConfig:
             raise ConfigError("delay and staleness exclude each other: a fixed delay is synchronous; give only one")
         if self.staleness_lr and not self.asynchronous:
             raise ConfigError(f"staleness_lr needs a staleness of 1 or more, found {self.staleness}")
-        if type(self.init_sha256) is not str or not re.fullmatch(r"([0-9a-f]{64})?", self.init_sha256):
-            raise ConfigError(f"init_sha256 is {self.init_sha256!r}, expected 64 hexadecimal digits or nothing")
+        for name in ("init_sha256", "transform_sha256"):
+            value = getattr(self, name)
+            if type(value) is not str or not re.fullmatch(r"([0-9a-f]{64})?", value):
+                raise ConfigError(f"{name} is {value!r}, expected 64 hexadecimal digits or nothing")
         if self.begun_epochs and (self.lr_schedule == "linear" or not self.begun_epochs < self.epochs):
             raise ConfigError(
                 f"begun_epochs is {self.begun_epochs}, expected 0: a run of {self.epochs} epochs and lr_schedule "

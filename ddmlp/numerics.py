@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 WEIGHTS, BLOCKS, ROWS, PROBE = range(4)
 # The version of the arithmetic. Raise it with each change after which the same rows, settings and seed give other bits.
 ARITHMETIC = 2
+_STEP, _FIRST, _SECOND = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB], np.uint64)
 
 
 def random_bits(seed: int, purpose: int, count: int, *, index: int = 0, part: int = 0) -> NDArray[np.uint64]:
@@ -25,6 +26,35 @@ def random_bits(seed: int, purpose: int, count: int, *, index: int = 0, part: in
     key = np.array([seed, index], dtype=np.uint64)
     counter = np.array([0, 0, part, purpose], dtype=np.uint64)
     return np.random.Philox(key=key, counter=counter).random_raw(count)
+
+
+def row_bits(rows: NDArray[np.int64], seed: int, epoch: int, index: int = 0) -> NDArray[np.uint64]:
+    """Draw a random 64-bit word for each row, a pure function of (row, seed, epoch, index): shape (rows,), uint64.
+
+    For transforms: the words of a row do not depend on the other rows of a call. They are the output function of
+    SplitMix64 (Steele, Lea and Flood 2014), applied to one number after the other.
+
+    Parameters
+    ----------
+    rows : (n,) int64
+        Numbers of rows.
+    seed, epoch : int
+        Of the run.
+    index : int
+        Which of the row's words.
+
+    Examples
+    --------
+    >>> row_bits(np.array([0, 1]), seed=0, epoch=0) % 5
+    array([1, 4], dtype=uint64)
+    """
+    mixed = np.zeros(len(rows), np.uint64)
+    for each in (seed, epoch, index, rows):
+        mixed += np.asarray(each, np.uint64) + _STEP
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * _FIRST
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * _SECOND
+        mixed ^= mixed >> np.uint64(31)
+    return mixed
 
 
 def uniform(bits: NDArray[np.uint64], low: float, high: float) -> NDArray[np.float64]:

@@ -1,9 +1,11 @@
 """Computes a run again and compares it with what was recorded: verify and replay."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from ddmlp.api.transform import transform_again
 from ddmlp.errors import ConfigError, RunError
 from ddmlp.files import as_path
 from ddmlp.training.audit import RecordedRun, Show
@@ -45,6 +47,7 @@ def verify(
     *,
     steps: tuple[int, int] | None = None,
     data: str | Path | None = None,
+    transform: Callable[..., Any] | str | None = None,
     show: Show = lambda *_: None,
 ) -> Verified:
     """Compute a run again in this process, and compare it with its record.
@@ -60,6 +63,8 @@ def verify(
         Only the steps from one checkpoint to another.
     data : str or Path, optional
         The folder of train/ and test/, if it is not where the run was begun.
+    transform : function or str, optional
+        The transform that the run was begun with, if it is not found where it was; see `fit`.
     show : callable
         Called with the steps done and the steps in all.
 
@@ -70,7 +75,8 @@ def verify(
     Raises
     ------
     RunError
-        Weights or a figure differ; the message names the first range of steps, or the first figure. Or there is no run.
+        Weights or a figure differ; the message names the first range of steps, or the first figure. Or there is no run,
+        or its transform has changed.
     ConfigError
         There is no checkpoint of one of the `steps`.
     DatasetError
@@ -90,13 +96,14 @@ def verify(
     if steps is not None and not (isinstance(steps, tuple | list) and [type(each) for each in steps] == [int, int]):
         raise ConfigError(f"steps is {steps!r}, expected the steps of two checkpoints, the first and the last")
     recorded = RecordedRun(path)
+    changed = transform_again(transform, recorded.origin, path)
     first, last = steps or (0, recorded.steps[-1])
     for step in (first, last):
         if step not in recorded.steps:
             nearest = sorted(sorted(recorded.steps, key=lambda other: abs(other - step))[:2])
             raise ConfigError(f"{path} has no checkpoint of step {step}; the nearest are of {nearest}")
     dataset, test = recorded.open_dataset(folder), recorded.open_test(folder)
-    redone, figures = recorded.recomputation(dataset, first, last), recorded.figures(dataset, test, first)
+    redone, figures = recorded.recomputation(dataset, first, last, changed), recorded.figures(dataset, test, first)
     begin = redone.step
     if differs := recorded.first_difference(redone, last, show, figures):
         before = max([step for step in recorded.steps if step < differs.step], default=0)
@@ -130,12 +137,18 @@ class Replayed:
     weights_sha256: str
 
 
-def replay(run: str | Path, *, data: str | Path | None = None, show: Show = lambda *_: None) -> Replayed:
+def replay(
+    run: str | Path,
+    *,
+    data: str | Path | None = None,
+    transform: Callable[..., Any] | str | None = None,
+    show: Show = lambda *_: None,
+) -> Replayed:
     """Compute a run again in this process, update by update, in the order of its update log.
 
     Parameters
     ----------
-    run, data, show
+    run, data, transform, show
         As for `verify`.
 
     Returns
@@ -145,7 +158,7 @@ def replay(run: str | Path, *, data: str | Path | None = None, show: Show = lamb
     Raises
     ------
     RunError
-        The weights differ, or there is no run.
+        The weights differ, there is no run, or its transform has changed.
     DatasetError
         The data are damaged.
 
@@ -160,8 +173,9 @@ def replay(run: str | Path, *, data: str | Path | None = None, show: Show = lamb
     """
     path, folder = as_path(run, "run", FOLDER), None if data is None else as_path(data, "data", FOLDER)
     recorded = RecordedRun(path)
+    changed = transform_again(transform, recorded.origin, path)
     end = recorded.entries[-1]
-    redone = recorded.recomputation(recorded.open_dataset(folder), 0, end.step)
+    redone = recorded.recomputation(recorded.open_dataset(folder), 0, end.step, changed)
     redone.advance(end.step, lambda step: show(step, end.step))
     if (found := redone.weights.sha256()) != end.weights_sha256:
         raise RunError(

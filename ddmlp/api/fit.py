@@ -1,7 +1,7 @@
 """fit: trains a new run."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from ddmlp.api.result import Result
 from ddmlp.api.rows import rows_of
 from ddmlp.api.run import new_run, resume_call, settings
 from ddmlp.api.session import Session
+from ddmlp.api.transform import transform_of
 from ddmlp.data.sources.registry import is_stream
 from ddmlp.files import as_path
 from ddmlp.inference.model import Model, load_weights
@@ -28,6 +29,7 @@ def fit(
     address: str | None = None,
     dashboard: bool = False,
     init: Model | Weights | str | Path | None = None,
+    transform: Callable[..., Any] | str | None = None,
     classes: int | None = None,
     callbacks: Iterable[Callback] = (),
     progress: bool | None = None,
@@ -71,6 +73,11 @@ def fit(
         Whether a Ray that is started for the run has its dashboard.
     init : Model, Weights, str or Path, optional
         The weights to begin with, also as a run's folder or an .npz file; by default random ones, by the seed.
+    transform : function or str, optional
+        Changes the pixels of rows before they are trained on, in the workers: `f(pixels, rows, seed, epoch)` gets
+        pixels (n, height, width) uint8, the numbers (n,) int64 of these rows in the training data, the run's seed, and
+        the epoch, from 0; it returns as many pixels, uint8. It must be a function of each row alone. Or the place of
+        such a function: "MODULE:FUNCTION" or "FILE.py:FUNCTION". Tests do not use it. See docs/data.md.
     classes : int, optional
         The number of classes, if the data are a stream (default: 10), or in memory or in files (default: 1 + the
         highest training label).
@@ -143,6 +150,14 @@ def fit(
     array([0, 1, 0, 1])
     >>> ddmlp.verify(result.run).weights_sha256 == result.weights_sha256
     True
+
+    Invert the images in every second epoch:
+
+    >>> def invert(pixels, rows, seed, epoch):
+    ...     return 255 - pixels if epoch % 2 else pixels
+    >>> result = ddmlp.fit((images, labels), run="runs/inverted", transform=invert, hidden=4, epochs=20)
+    >>> ddmlp.verify(result.run, transform=invert).weights_sha256 == result.weights_sha256
+    True
     """
     options = Options(
         workers=workers,
@@ -160,9 +175,9 @@ def fit(
         certificates=certificates,
     )
     check_switches(report=report, progress=False if progress is None else progress)
-    weights = _initial(init)
+    weights, changed = _initial(init), transform_of(transform)
     stream = is_stream(data)
-    chosen = settings(config, None, weights, follow=stream)
+    chosen = settings(config, None, weights, changed, follow=stream)
     with new_run(run) as found:
         found.refuse_old()
         session = Session(
@@ -171,9 +186,10 @@ def fit(
             config=chosen,
             options=options,
             init=weights,
+            transform=changed,
             callbacks=checked(callbacks),
             progress=RunProgress(quiet=None if progress is None else not progress),
-            hint=lambda: resume_call(found.path, options, data if stream else None),
+            hint=lambda: resume_call(found.path, options, data if stream else None, changed),
         )
         return session.complete(report=report)
 

@@ -1,8 +1,9 @@
 """resume: continues a run."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from ddmlp.api.callback import Callback, checked
 from ddmlp.api.options import MAX_BAD_ROWS, Options, check_switches
@@ -12,6 +13,7 @@ from ddmlp.api.rows import rows_again
 from ddmlp.api.run import resume_call, settings
 from ddmlp.api.session import Session
 from ddmlp.api.stored import run_again
+from ddmlp.api.transform import transform_again
 from ddmlp.data.sources.registry import is_stream
 
 
@@ -19,6 +21,7 @@ def resume(
     run: str | Path,
     *,
     data: str | Path | None = None,
+    transform: Callable[..., Any] | str | None = None,
     workers: int | tuple[int, int] = 0,
     servers: int = 1,
     address: str | None = None,
@@ -49,6 +52,8 @@ def resume(
         in runs/ gets the newest one.
     data : str or Path, optional
         Where its data are, if not where it was begun; or the URI of the stream that it continues with.
+    transform : function or str, optional
+        The transform that it was begun with, if it is not found where it was; see `fit`.
     epochs : int, optional
         More epochs than the run has. Not with lr_schedule="linear", whose learning rate is 0 at the end.
     end : bool
@@ -68,7 +73,7 @@ def resume(
     Raises
     ------
     RunError
-        The folder holds no run, or one of another arithmetic, or its data have changed.
+        The folder holds no run, or one of another arithmetic, or its data or its transform have changed.
     ConfigError, DatasetError, TrainingError, ClusterError, KeyboardInterrupt
         As `fit`.
 
@@ -102,6 +107,7 @@ def resume(
     check_switches(end=end, report=report, progress=False if progress is None else progress)
     with run_again(run, options) as (found, options):
         begun = found.require_arithmetic()
+        changed = transform_again(transform, begun, found.path)
         stream = is_stream(data)
         session = Session(
             run=found,
@@ -109,9 +115,10 @@ def resume(
             config=settings({"epochs": epochs}, begun, None, follow=stream),
             options=options,
             begun=begun,
+            transform=changed,
             end=end,
             callbacks=checked(callbacks),
             progress=RunProgress(quiet=None if progress is None else not progress),
-            hint=lambda: resume_call(found.path, options, data),
+            hint=lambda: resume_call(found.path, options, data, changed),
         )
         return session.complete(report=report)

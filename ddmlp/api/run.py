@@ -13,6 +13,7 @@ import numpy as np
 
 from ddmlp.api.options import Options
 from ddmlp.config import TrainConfig
+from ddmlp.data.transform import Transform
 from ddmlp.errors import ConfigError, DdmlpError, RunError, TrainingError
 from ddmlp.files import as_path
 from ddmlp.nn.weights import Weights
@@ -21,7 +22,8 @@ from ddmlp.runs.origin import Origin
 from ddmlp.runs.run import Run
 
 RUNS = Path("runs")
-COMPUTED = ("init_sha256", "begun_epochs")  # of the settings, from the weights to begin with and from the run
+# Settings that are computed: from the weights to begin with, from the run, and from the transform.
+COMPUTED = ("init_sha256", "begun_epochs", "transform_sha256")
 
 
 def run_in(folder: str | Path) -> Run:
@@ -63,7 +65,14 @@ def _new_folder() -> Path:
     return path
 
 
-def settings(given: dict[str, Any], begun: Origin | None, init: Weights | None, *, follow: bool) -> TrainConfig:
+def settings(
+    given: dict[str, Any],
+    begun: Origin | None,
+    init: Weights | None,
+    transform: Transform | None = None,
+    *,
+    follow: bool,
+) -> TrainConfig:
     """The settings of a run: those given, and for the rest those that it was begun with, or else the defaults.
 
     follow: whether the rows are followed, by what they are. Raises ConfigError.
@@ -78,7 +87,8 @@ def settings(given: dict[str, Any], begun: Origin | None, init: Weights | None, 
     if follow or given.get("follow"):
         followed = {"follow": True, "epochs": 1, "lr_schedule": "constant"}
     weights = {"hidden": init.shape.hidden, "init_sha256": init.sha256()} if init else {}
-    return TrainConfig(**{**followed, **weights, **given})
+    changed = {"transform_sha256": transform.sha256} if transform else {}
+    return TrainConfig(**{**followed, **weights, **changed, **given})
 
 
 @contextmanager
@@ -94,10 +104,16 @@ def hinting(run: Run, hint: Callable[[], str]) -> Iterator[None]:
         raise
 
 
-def resume_call(run: Path, options: Options, data: str | Path | None) -> str:
-    """How a program continues a run, in words. data: the stream, or the folder if it was moved."""
+def resume_call(run: Path, options: Options, data: str | Path | None, transform: Transform | None) -> str:
+    """How a program continues a run, in words.
+
+    data: the stream, or the folder if it was moved; transform: that of the run, which is given again if its name does
+    not say where it is.
+    """
     given = {**({} if data is None else {"data": str(data)}), **options.given}
     words = [repr(str(run)), *(f"{name}={value!r}" for name, value in given.items())]
+    if transform and not transform.placed:
+        words.append(f"transform={transform.function}")
     return f"continue with: ddmlp.resume({', '.join(words)})"
 
 

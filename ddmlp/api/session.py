@@ -20,6 +20,7 @@ from ddmlp.api.stored import backup_of
 from ddmlp.api.trainer import open_trainer, prepare_job
 from ddmlp.config import TrainConfig
 from ddmlp.data.manifest import NAME
+from ddmlp.data.transform import Transform
 from ddmlp.errors import ConfigError, DatasetError
 from ddmlp.nn.weights import Weights
 from ddmlp.runs.backup import Backup
@@ -39,10 +40,7 @@ RAY_JOB = "working_dir_files"  # of the path of a job's working directory, which
 
 
 class Ending(NamedTuple):
-    """The end of a session.
-
-    step: the last one; result: None if the session was interrupted; trained: False if the run had already ended.
-    """
+    """step: the last one; result: None if the session was interrupted; trained: False if the run had already ended."""
 
     step: int
     result: Result | None
@@ -59,8 +57,8 @@ class Session:
         The run's folder, its rows, its settings, and how it is computed.
     begun : Origin, optional
         What the run was begun with; None if it is new.
-    init : Weights, optional
-        The weights that a new run begins with.
+    init, transform
+        The weights that a new run begins with, and what changes the pixels of its rows; or None.
     end : bool
         Mark the end of the rows that the run follows.
     callbacks, progress
@@ -74,6 +72,7 @@ class Session:
     config: TrainConfig
     options: Options
     begun: Origin | None = None
+    transform: Transform | None = None
     init: Weights | None = None
     end: bool = False
     callbacks: Sequence[Callback] = ()
@@ -147,9 +146,8 @@ class Session:
         return None
 
     def _prepare(self) -> tuple[Job, Origin]:
-        return prepare_job(
-            self.config, self.rows.folder, self.run, self.options, resume=self.begun is not None, init=self.init
-        )
+        at, begun, init, transform = self.rows.folder, self.begun is not None, self.init, self.transform
+        return prepare_job(self.config, at, self.run, self.options, resume=begun, init=init, transform=transform)
 
     def _mark_end(self) -> None:
         from ddmlp.data.ingest import mark_end
@@ -182,7 +180,7 @@ class Session:
                 if self.config != self.begun.config:
                     run.extend(origin)
             else:
-                run.create(origin)
+                run.create(origin, self.transform.text if self.transform else "")
             stop.note()
             for callback in self.callbacks:
                 callback.on_begin(run.path, self.config)

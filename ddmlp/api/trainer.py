@@ -2,17 +2,21 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from ddmlp.api.options import Options
 from ddmlp.config import TrainConfig
+from ddmlp.data.dataset import Dataset
 from ddmlp.data.manifest import Manifest
+from ddmlp.data.transform import Transform
 from ddmlp.errors import ConfigError
 from ddmlp.nn.weights import Weights
 from ddmlp.runs.origin import Origin
 from ddmlp.runs.run import Run
 from ddmlp.training.job import Job
+from ddmlp.training.pixel_stage import PixelStage
 from ddmlp.training.setup import build_trainer
 from ddmlp.training.trainer import Trainer
 
@@ -30,6 +34,7 @@ def prepare_job(
     *,
     resume: bool = False,
     init: Weights | None = None,
+    transform: Transform | None = None,
 ) -> tuple[Job, Origin]:
     """Make the job of a run, and check it against its data and, if it is resumed, against the run.
 
@@ -41,6 +46,8 @@ def prepare_job(
         Whether the run has begun.
     init : Weights, optional
         The weights that the run begins with; their hash is in `config`.
+    transform : Transform, optional
+        What changes the pixels of its rows; its hash is in `config`. It is tried.
 
     Returns
     -------
@@ -51,7 +58,9 @@ def prepare_job(
     Raises
     ------
     ConfigError, DatasetError, RunError
-        The settings, the data and the run do not fit together.
+        The settings, the data and the run do not fit together; or the transform is not a function of each row.
+    MachineError
+        The transform makes other pixels here than where the run was begun.
     """
     train = Manifest.read(data / "train")
     config.check_rows(train.rows)
@@ -78,7 +87,11 @@ def prepare_job(
             f"{data}/test has images of {test.image_shape} in {test.classes} classes, but {data}/train has "
             f"{train.image_shape} in {train.classes}"
         )
-    origin = Origin.from_manifest(config, data, train)
+    if transform is not None:
+        stage = PixelStage(transform, Dataset(data / "train"), config.seed)
+        transform = replace(transform, answer=stage.answer)
+        job = replace(job, transform=transform)
+    origin = Origin.from_manifest(config, data, train, transform)
     if resume:
         run.require_origin(origin)
     return job, origin

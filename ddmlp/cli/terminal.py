@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NoReturn
 
 from ddmlp import wrong_python
@@ -61,6 +62,12 @@ def command(main: Callable[[], int | None]) -> NoReturn:
         fail("interrupted", error)
         status = 130
     sys.exit(status)
+
+
+def find_modules_here() -> None:
+    """Let modules in the current folder be found, as `python -m` does: a transform may be in one."""
+    if not {"", here := str(Path.cwd())} & {*sys.path}:
+        sys.path.append(here)
 
 
 def fail(message: str, error: BaseException | None = None) -> None:

@@ -9,7 +9,7 @@ from ddmlp.api.options import Options
 from ddmlp.cli.continuation import Continuation
 from ddmlp.cli.report import report_on
 from ddmlp.cli.shell import python_command
-from ddmlp.cli.terminal import command
+from ddmlp.cli.terminal import command, find_modules_here
 from ddmlp.cli.train_arguments import logs, parse, streamed
 from ddmlp.config import TrainConfig
 from ddmlp.errors import ConfigError
@@ -17,6 +17,7 @@ from ddmlp.errors import ConfigError
 if TYPE_CHECKING:  # these import NumPy, which --help and a bad flag need not wait for
     from ddmlp.api.progress import RunProgress
     from ddmlp.api.result import Result
+    from ddmlp.data.transform import Transform
     from ddmlp.nn.weights import Weights
     from ddmlp.runs.origin import Origin
     from ddmlp.runs.run import Run
@@ -28,6 +29,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # SIGHUP: the terminal
 def main(arguments: list[str] | None = None) -> int:
     """Train as the flags say; returns the exit status."""
     args = parse(arguments)
+    find_modules_here()
     options = Options(
         workers=args.workers,
         servers=args.servers,
@@ -60,11 +62,14 @@ def train(run: "Run", args: argparse.Namespace, options: Options, progress: "Run
     from ddmlp.api.rows import rows_again, rows_of
     from ddmlp.api.session import Session
     from ddmlp.api.tensorboard import TensorBoard
+    from ddmlp.api.transform import transform_again, transform_of
     from ddmlp.inference.model import load_weights
 
     begun = run.require_arithmetic() if args.resume else None
     init = load_weights(args.init) if args.init else None
-    config = configure(args, begun, init)
+    given = args.transform
+    transform = transform_again(given, begun, run.path) if begun else transform_of(given)
+    config = configure(args, begun, init, transform)
     if begun:
         rows = rows_again(args.data, begun, run, args.classes)
         moved = rows.folder if begun.data != rows.folder and not streamed(args) else None
@@ -79,6 +84,7 @@ def train(run: "Run", args: argparse.Namespace, options: Options, progress: "Run
         options=options,
         begun=begun,
         init=init,
+        transform=transform,
         end=args.end,
         callbacks=[TensorBoard()] if args.tensorboard else [],
         progress=progress,
@@ -93,12 +99,17 @@ def train(run: "Run", args: argparse.Namespace, options: Options, progress: "Run
     return 0
 
 
-def configure(args: argparse.Namespace, begun: "Origin | None", init: "Weights | None" = None) -> TrainConfig:
+def configure(
+    args: argparse.Namespace,
+    begun: "Origin | None",
+    init: "Weights | None" = None,
+    transform: "Transform | None" = None,
+) -> TrainConfig:
     """The settings of the run; see `ddmlp.api.run.settings`."""
     from ddmlp.api.run import settings
 
     given = {name: getattr(args, name, None) for name in TrainConfig.names()}
-    return settings(given, begun, init, follow=streamed(args))
+    return settings(given, begun, init, transform, follow=streamed(args))
 
 
 def default_data() -> str:

@@ -4,7 +4,7 @@ import argparse
 import re
 from pathlib import Path
 
-from ddmlp.cli.terminal import Parser, bar, command
+from ddmlp.cli.terminal import Parser, bar, command, find_modules_here
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -21,6 +21,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--data", type=Path, help="folder with the dataset train/ (default: the folder that the run was begun with)"
     )
+    parser.add_argument("--transform", metavar="PLACE", help="the transform that the run was begun with, as for `ddmlp "
+                        "train` (default: where it was)")  # fmt: skip
     return parser.parse_args(arguments)
 
 
@@ -34,11 +36,12 @@ def steps(text: str) -> tuple[int, int]:
 
 def main() -> None:
     args = parse()
+    find_modules_here()
     from ddmlp.api.audit import verify
     from ddmlp.training.figures import NOT_COVERED
 
     with bar("computing again", "steps") as show:
-        found = verify(args.run, steps=args.steps, data=args.data, show=show)
+        found = verify(args.run, steps=args.steps, data=args.data, transform=args.transform, show=show)
     print(f"verified        steps {found.first}..{found.last}, {found.checkpoints} checkpoints")
     print(f"weights sha256  {found.weights_sha256}")
     print(f"chain           {found.chain}")

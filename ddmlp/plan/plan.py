@@ -81,6 +81,10 @@ class Plan:
         """The number of the epoch that has `step`: the number of epochs that are complete before it."""
         return step // self.steps_per_epoch
 
+    def passes_before(self, step: int) -> int:
+        """The number of passes over the rows that are complete before `step`: the epoch that a transform gets."""
+        return self.epoch(step)
+
     def rows_before(self, step: int) -> int:
         """The number of rows in the first `step` steps, over all epochs."""
         epochs, steps = divmod(step, self.steps_per_epoch)

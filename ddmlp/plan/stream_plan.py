@@ -33,6 +33,10 @@ class StreamPlan(Plan):
         """The number of steps known so far."""
         return -(-self.rows // self.batch) if self.ended else self.rows // self.batch
 
+    def passes_before(self, step: int) -> int:  # noqa: ARG002
+        """None: each row is trained on once."""
+        return 0
+
     def rows_before(self, step: int) -> int:
         """The number of rows in the first `step` steps."""
         return min(step * self.batch, self.rows)

@@ -24,6 +24,7 @@ from ddmlp.ray_backend.supervised import Supervised, add_log, remote_log
 from ddmlp.runs.log_files import LogFile, logging_to
 from ddmlp.runs.versions import versions
 from ddmlp.training.job import Job
+from ddmlp.training.pixel_stage import PixelStage
 from ddmlp.training.report import Report
 from ddmlp.training.setup import build_trainer
 from ddmlp.training.trainer import Trainer
@@ -207,7 +208,7 @@ class WorkerActor:
             endpoint = replace(endpoint, local=relay, servers=())
         try:
             dataset = self._dataset = self._dataset or open_data(job, endpoint.server, far=far)
-            shape = job.shape(dataset.manifest)
+            shape, stage = job.shape(dataset.manifest), PixelStage.of(job, dataset)
             client = endpoint.connect(
                 hello(self._number, job, dataset),
                 shape,
@@ -218,5 +219,5 @@ class WorkerActor:
         except ConnectionError as error:
             log.warning("%s", error)
             return str(error)
-        run_worker(self.worker_class(dataset, job.plan(dataset.manifest), shape, job.timeouts), client)
+        run_worker(self.worker_class(dataset, job.plan(dataset.manifest), shape, job.timeouts, stage), client)
         return f"the server has released worker {self._number}"

@@ -18,7 +18,7 @@ from ddmlp.runs.run import Run
 ORIGIN = "config.json"  # last in an archive: a folder with it holds a run
 # The rest of an archive, apart from the checkpoint. A run without the order of its updates (if it is asynchronous)
 # cannot be resumed; without the chain and the initial weights it could not be verified; the events are its curves.
-REST = ("chain.jsonl", "updates.txt", "init.npz", "metrics.jsonl")
+REST = ("chain.jsonl", "updates.txt", "init.npz", "transform.py", "metrics.jsonl")
 TEMPORARY = ".archive.tar"  # in the run's folder
 
 

@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from ddmlp.config import TrainConfig
 from ddmlp.data.manifest import Manifest
+from ddmlp.data.transform import Transform
 from ddmlp.errors import ConfigError, RunError, printable
 from ddmlp.files import write_whole
 from ddmlp.numerics import ARITHMETIC
@@ -17,7 +18,11 @@ from ddmlp.runs.json_text import Positive, Sha256, from_json
 
 # Settings by the version of config.json that introduced them, each with the value that stands for the behaviour of
 # earlier runs. A file of an earlier version lacks the setting, and gets that value. Version 1 has all others.
-ADDED: dict[int, dict[str, Any]] = {2: {"init_sha256": "", "begun_epochs": 0}, 3: {"gradient_bits": 0}}
+ADDED: dict[int, dict[str, Any]] = {
+    2: {"init_sha256": "", "begun_epochs": 0},
+    3: {"gradient_bits": 0},
+    4: {"transform_sha256": ""},
+}
 
 
 class _Frame(msgspec.Struct):
@@ -27,6 +32,8 @@ class _Frame(msgspec.Struct):
     dataset_sha256: Sha256
     version: Positive = 1
     arithmetic: Positive = 1
+    transform: str = ""
+    transform_answer: Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?\Z")] = ""
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,8 @@ class Origin:
         The identity of the training data; see `Manifest.identity`.
     arithmetic
         The version of the arithmetic; results of different versions differ in bits.
+    transform, transform_answer
+        The name and the answer of its transform; see `Transform`. Both are "" if there is none.
 
     Examples
     --------
@@ -57,11 +66,16 @@ class Origin:
     data: Path
     dataset_sha256: str
     arithmetic: int = ARITHMETIC
+    transform: str = ""
+    transform_answer: str = ""
 
     @classmethod
-    def from_manifest(cls, config: TrainConfig, data: Path, train: Manifest) -> "Origin":
+    def from_manifest(
+        cls, config: TrainConfig, data: Path, train: Manifest, transform: Transform | None = None
+    ) -> "Origin":
         """Return the origin of a run with these settings on `data`/train, whose manifest is `train`."""
-        return cls(config, data, train.identity(growing=config.follow))
+        told = (transform.name, transform.answer) if transform else ("", "")
+        return cls(config, data, train.identity(growing=config.follow), ARITHMETIC, *told)
 
     @classmethod
     def read(cls, path: Path) -> "Origin":
@@ -92,19 +106,22 @@ class Origin:
                     settings = {**values, **settings}
             if missing := [name for name in known if name not in settings]:
                 raise RunError(f"{path} is damaged: it has no {missing[0]!r}")
-            return cls(TrainConfig(**settings), Path(frame.data), frame.dataset_sha256, frame.arithmetic)
+            told = frame.arithmetic, frame.transform, frame.transform_answer
+            return cls(TrainConfig(**settings), Path(frame.data), frame.dataset_sha256, *told)
         except (ValueError, TypeError, ConfigError) as error:
             raise RunError(f"{path} is damaged: {printable(str(error))}") from None
 
     def write(self, path: Path) -> None:
         """Write a config.json. Raises OSError."""
         frame = {"data": str(self.data), "dataset_sha256": self.dataset_sha256, "arithmetic": self.arithmetic}
+        if self.transform:
+            frame |= {"transform": self.transform, "transform_answer": self.transform_answer}
         text = json.dumps({"version": _newest(), **self.config.as_dict(), **frame}, indent=1)
         write_whole(path, text + "\n")
 
     @property
     def fixed(self) -> dict[str, Any]:
-        """Settings, dataset and arithmetic as JSON, without the dataset's path.
+        """Settings, dataset and arithmetic as JSON, without the path of the dataset or the place of the transform.
 
         Hashes are computed from it, so it contains a setting of a later version only if the run uses it. Epochs that
         are added to a run change none of its earlier steps, so they do not count: it stays the same run.

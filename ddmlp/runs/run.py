@@ -37,6 +37,7 @@ class Run:
     chain.jsonl     a line for each checkpoint; see `HashChain`
     updates.txt     a line for each update, of asynchronous runs; see `UpdateLog`
     init.npz        the initial weights, if they were given
+    transform.py    the source of its transform, if it has one
     checkpoints/    the newest checkpoints; see `Checkpoints`
     data/           the rows of a stream or from memory, as a dataset
     logs/           the logs of its processes; see `log_files`
@@ -63,9 +64,8 @@ class Run:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.checkpoints = Checkpoints(path / "checkpoints")
-        self.chain = path / "chain.jsonl"
-        self.updates = path / "updates.txt"
-        self.spool = path / "data"
+        self.chain, self.updates = path / "chain.jsonl", path / "updates.txt"
+        self.spool, self.transform = path / "data", path / "transform.py"
         self._initial = path / "init.npz"
         self._lock = filelock.FileLock(path / ".lock")
         self._writing = filelock.FileLock(path / ".writing")
@@ -121,9 +121,11 @@ class Run:
         if self.exists:
             raise RunError(f"{self.path} already holds a run; resume it, or choose another folder")
 
-    def create(self, origin: Origin) -> None:
-        """Begin the run. Raises RunError if the folder already holds one."""
+    def create(self, origin: Origin, transform: str = "") -> None:
+        """Begin the run. transform: the source of one. Raises RunError if the folder already holds a run."""
         self.refuse_old()
+        if transform:
+            write_whole(self.transform, transform)
         origin.write(self.path / "config.json")
 
     def extend(self, origin: Origin) -> None:

@@ -1,10 +1,12 @@
 """Reads a run from its folder, checks that its files agree, and computes it again."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from ddmlp.data.dataset import Dataset
 from ddmlp.data.manifest import NAME
+from ddmlp.data.transform import Transform
 from ddmlp.errors import RunError
 from ddmlp.inference.model import load_weights
 from ddmlp.runs.checkpoint import Checkpoint, load_checkpoint
@@ -82,10 +84,16 @@ class RecordedRun:
         dataset.verify()
         return dataset
 
-    def recomputation(self, dataset: Dataset, first: int, last: int) -> Recomputation:
-        """A recomputation of the run up to step `last`, from the newest kept checkpoint at or before step `first`."""
+    def recomputation(
+        self, dataset: Dataset, first: int, last: int, transform: Transform | None = None
+    ) -> Recomputation:
+        """A recomputation of the run up to step `last`, from the newest kept checkpoint at or before step `first`.
+
+        transform: that of the run. Raises the errors of `PixelStage`.
+        """
         updates = UpdateLog(self.run.updates).load(last) if self.origin.config.asynchronous else None
-        return Recomputation(self._job, dataset, self._start(dataset, first), updates)
+        job = replace(self._job, transform=transform)
+        return Recomputation(job, dataset, self._start(dataset, first), updates)
 
     def figures(self, dataset: Dataset, test: Dataset | None, first: int) -> Figures:
         """A comparison of the run's recorded figures with such a recomputation."""

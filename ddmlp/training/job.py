@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ddmlp.config import Timeouts, TrainConfig
 from ddmlp.data.manifest import NAME, Manifest
+from ddmlp.data.transform import Transform
 from ddmlp.nn.weights import Shape
 from ddmlp.plan.plan import Plan
 from ddmlp.plan.stream_plan import StreamPlan
@@ -15,7 +16,7 @@ from ddmlp.training.messages import CREDITS
 
 @dataclass(frozen=True)
 class Job:
-    """Everything that a trainer needs to know, in any process: settings and paths, no arrays.
+    """Everything that a trainer needs to know, in any process: settings, paths and source text, no arrays.
 
     Parameters
     ----------
@@ -49,6 +50,8 @@ class Job:
     certificates : Path, optional
         The folder, on every node, with the certificates for connections between nodes; by default they are made for the
         run.
+    transform : Transform, optional
+        What changes the pixels of rows before they are trained on; its hash is in `config`.
     """
 
     config: TrainConfig
@@ -65,6 +68,7 @@ class Job:
     timeouts: Timeouts = field(default_factory=Timeouts)
     log_level: int = logging.WARNING
     certificates: Path | None = None
+    transform: Transform | None = None
 
     @property
     def fewest(self) -> int:

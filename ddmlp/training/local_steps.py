@@ -18,6 +18,7 @@ from ddmlp.runs.checkpoint import Checkpoint
 from ddmlp.training.batch_reader import LOT, BatchReader
 from ddmlp.training.loop import Applied, WaitTimes
 from ddmlp.training.nonfinite import nonfinite_error
+from ddmlp.training.pixel_stage import PixelStage
 from ddmlp.training.reduction import NOTHING
 from ddmlp.training.version_stack import VersionStack
 from ddmlp.training.worker import network_for
@@ -38,18 +39,19 @@ class LocalSteps:
         plan: Plan,
         start: Checkpoint,
         updates: NDArray[np.int64] | None = None,
+        stage: PixelStage | None = None,
     ) -> None:
         """Continue from `start`, whose weights are copied.
 
         updates (versions, 2), int64: the step that makes each version and the version that it reads, from the start of
         the run (see `UpdateLog`). By default, steps are made in the order of the plan, and the delay determines the
-        versions that they read.
+        versions that they read. stage: changes the pixels of the rows.
         """
         self.step = start.step
         self.waits = WaitTimes()
         self.optimizer = SGD(config, start.state)
-        self._dataset, self._delay, self._updates = dataset, config.delay, updates
-        self._reader = BatchReader(dataset)
+        self._dataset, self._stage, self._delay, self._updates = dataset, stage, config.delay, updates
+        self._reader = BatchReader(dataset, stage)
         self._network = network_for(plan, start.weights.shape)
         self._gradient = Weights(start.weights.shape)
         self._versions = VersionStack(start, config.delay, updates)
@@ -74,7 +76,7 @@ class LocalSteps:
         """Apply the next steps, at most up to the position `upto`: as many as one call of the kernels makes.
 
         It stops before a step that would leave weights that are not finite. Raises TrainingError if that is the first
-        one, and DatasetError if a shard is missing or damaged.
+        one or the transform of the run fails, and DatasetError if a shard is missing or damaged.
         """
         updates = self._next_updates(upto)
         if not updates:
@@ -97,7 +99,7 @@ class LocalSteps:
             )
         ]
         if not applied:
-            raise nonfinite_error(self._dataset, plan, updates[0], self._versions[updates[0].read])
+            raise nonfinite_error(self._dataset, plan, updates[0], self._versions[updates[0].read], self._stage)
         self._versions.publish(self.step, slots[: len(applied)])
         self.step += len(applied)
         self._made += len(applied)

@@ -13,6 +13,7 @@ from ddmlp.runs.checkpoint import Checkpoint
 from ddmlp.training.job import Job
 from ddmlp.training.local_steps import LocalSteps
 from ddmlp.training.loop import Applied
+from ddmlp.training.pixel_stage import PixelStage
 
 
 class Recomputation:
@@ -22,11 +23,11 @@ class Recomputation:
         """Begin at `start`, whose weights are copied.
 
         updates: the order of all updates since the start of the run (see `UpdateLog`), if that is not the plan's.
-        Raises MachineError if this machine does not compute the same bits as all others.
+        Raises MachineError if this machine does not compute the same bits as all others, and as `PixelStage` does.
         """
         check_arithmetic()
         self._plan = job.plan(dataset.manifest)
-        self._steps = LocalSteps(job.config, dataset, self._plan, start, updates)
+        self._steps = LocalSteps(job.config, dataset, self._plan, start, updates, PixelStage.of(job, dataset))
         self.staleness: Counter[int] = Counter()  # the number of recomputed updates, by staleness
 
     @property

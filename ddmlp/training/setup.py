@@ -3,14 +3,13 @@
 import logging
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
 
 from ddmlp.data.dataset import Dataset
-from ddmlp.errors import ConfigError
+from ddmlp.errors import ConfigError, TrainingError
 from ddmlp.nn.known_answer import check_arithmetic
 from ddmlp.nn.optimizer import SGD
-from ddmlp.nn.weights import Shape
-from ddmlp.plan.plan import Plan
+from ddmlp.nn.weights import Shape, Weights
+from ddmlp.plan.plan import Plan, Update
 from ddmlp.runs.checkpoint import Checkpoint
 from ddmlp.runs.checkpoint_manager import CheckpointManager
 from ddmlp.runs.origin import Origin
@@ -21,6 +20,7 @@ from ddmlp.training.local_steps import LocalSteps
 from ddmlp.training.loop import Loop
 from ddmlp.training.nonfinite import nonfinite_error
 from ddmlp.training.parameter_server import ParameterServer
+from ddmlp.training.pixel_stage import PixelStage
 from ddmlp.training.recorder import Recorder
 from ddmlp.training.schedule import Schedule
 from ddmlp.training.slices import NOTHING_HERE
@@ -57,6 +57,8 @@ def build_trainer(job: Job, connect: Connect | None = None, reach: Reach | None 
         If this machine does not compute the same bits as all others.
     DatasetError
         If the data are missing or damaged.
+    ConfigError
+        If the transform of the job cannot be used; see `PixelStage`.
     """
     check_arithmetic()
     run = Run(job.run)
@@ -82,11 +84,15 @@ def build_trainer(job: Job, connect: Connect | None = None, reach: Reach | None 
         schedule = Schedule(job, start.step)
         loop: Loop
         if pool:
+
+            def diagnose(plan: Plan, update: Update, weights: Weights) -> TrainingError:
+                return nonfinite_error(data.dataset, plan, update, weights, PixelStage.of(job, data.dataset))
+
             optimizer = SGD(job.config, start.state)
             server = start_server(job, optimizer, start, pool, servers)
-            loop = StepLoop(optimizer, schedule, server, pool, partial(nonfinite_error, data.dataset), servers)
+            loop = StepLoop(optimizer, schedule, server, pool, diagnose, servers)
         else:
-            loop = LocalSteps(job.config, data.dataset, data.plan, start)
+            loop = LocalSteps(job.config, data.dataset, data.plan, start, stage=PixelStage.of(job, data.dataset))
         recorder = Recorder(job, run, data, loop, checkpoints)
         return Trainer(job, data, schedule, loop, recorder, stack.pop_all().close)
 

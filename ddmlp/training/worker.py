@@ -12,6 +12,7 @@ from ddmlp.plan.plan import Plan
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.batch_reader import BatchReader
 from ddmlp.training.messages import Unit
+from ddmlp.training.pixel_stage import PixelStage
 
 POLL_SECONDS = 0.05  # between checks for published rows
 
@@ -19,11 +20,19 @@ POLL_SECONDS = 0.05  # between checks for published rows
 class Worker:
     """Computes the gradients of units: reads the rows, computes each microbatch, and adds up the unit's subtree."""
 
-    def __init__(self, dataset: Dataset, plan: Plan, shape: Shape, timeouts: Timeouts | None = None) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        plan: Plan,
+        shape: Shape,
+        timeouts: Timeouts | None = None,
+        stage: PixelStage | None = None,
+    ) -> None:
+        """stage: changes the pixels of the rows."""
         self.shape = shape
         self._dataset, self._plan, self._timeout = dataset, plan, (timeouts or Timeouts()).rows
         self._network = network_for(plan, shape)
-        self._reader = BatchReader(dataset)
+        self._reader = BatchReader(dataset, stage)
 
     def compute(self, unit: Unit, weights: Weights, out: Weights) -> RowStats:
         """Compute the gradient of a unit.
@@ -46,6 +55,8 @@ class Worker:
         ------
         DatasetError
             If a shard is missing or damaged, or the rows do not become visible within the timeout `rows`.
+        TrainingError
+            If the transform of the run fails.
         MachineError
             If this thread's floating-point mode has changed.
         """

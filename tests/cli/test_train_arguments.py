@@ -67,7 +67,7 @@ def test_every_setting_has_a_flag():
     found = configured(*flags, "--staleness-lr", "--follow")
     assert found == TrainConfig(**given, staleness_lr=True, follow=True)
     assert configured("--delay", "3") == TrainConfig(delay=3)
-    others = {"window", "init_sha256", "begun_epochs"}  # have none
+    others = {"window", "init_sha256", "begun_epochs", "transform_sha256"}  # have none
     assert {*given, "staleness_lr", "follow", "delay", *others} == {*TrainConfig.names()}
 
 

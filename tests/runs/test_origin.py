@@ -13,7 +13,7 @@ from ddmlp.runs import origin as module
 from ddmlp.runs.hash_chain import root
 from ddmlp.runs.origin import Origin
 
-NEW = {"init_sha256": "", "begun_epochs": 0, "gradient_bits": 0}  # introduced by later versions
+NEW = {"init_sha256": "", "begun_epochs": 0, "gradient_bits": 0, "transform_sha256": ""}  # introduced by later versions
 ORIGIN = Origin(TrainConfig(hidden=7, lr=0.5, seed=2**64 - 1), Path("/some/data"), "a" * 64)
 # A file of ddmlp 0.1.0, which did not write a version, and the root of its run's hash chain.
 FIRST = """{
@@ -66,12 +66,21 @@ def test_simple(path):
 def test_plain_json(path):
     ORIGIN.write(path)
     assert json.loads(path.read_text()) == {
-        "version": 3,
+        "version": 4,
         **ORIGIN.config.as_dict(),
         "data": "/some/data",
         "dataset_sha256": "a" * 64,
         "arithmetic": ARITHMETIC,
     }
+
+
+def test_transform(path):
+    """Its hash is part of the run's identity, its place is not."""
+    other = replace(ORIGIN, transform="a:b", transform_answer="c" * 64)
+    other.write(path)
+    assert Origin.read(path) == other
+    assert other.fixed == ORIGIN.fixed
+    assert replace(ORIGIN, config=replace(ORIGIN.config, transform_sha256="d" * 64)).fixed != ORIGIN.fixed
 
 
 def test_fixed():
@@ -91,32 +100,32 @@ def test_file_of_0_1_0(path):
 
 @pytest.mark.parametrize("name", [name for name in TrainConfig.names() if name not in NEW])
 def test_new_setting(path, name, monkeypatch):
-    """As if version 4 had introduced one of today's settings: an older run gets the value that stands for it."""
+    """As if version 5 had introduced one of today's settings: an older run gets the value that stands for it."""
     path.write_text(FIRST)
     was = json.loads(FIRST)[name]
     edit(path, **{name: None})
     assert f"'{name}'" in refusal(path)
-    monkeypatch.setattr(module, "ADDED", {3: NEW, 4: {name: was}})
+    monkeypatch.setattr(module, "ADDED", {4: NEW, 5: {name: was}})
     found = Origin.read(path)
     assert found.config == FIRST_CONFIG
     config = {key: value for key, value in found.config.as_dict().items() if key != name and key not in NEW}
     assert found.fixed["config"] == config
-    edit(path, version=4, **NEW)
-    assert f"'{name}'" in refusal(path), "a file of version 4 must have it"
+    edit(path, version=5, **NEW)
+    assert f"'{name}'" in refusal(path), "a file of version 5 must have it"
 
 
 def test_new_setting_in_use(path, monkeypatch):
     """Only a run that uses a new setting has another hash."""
-    monkeypatch.setattr(module, "ADDED", {3: NEW, 4: {"delay": 0}, 5: {"seed": 5}})
+    monkeypatch.setattr(module, "ADDED", {4: NEW, 5: {"delay": 0}, 6: {"seed": 5}})
     made = replace(ORIGIN, config=replace(ORIGIN.config, delay=1, seed=5))
     made.write(path)
-    assert json.loads(path.read_bytes())["version"] == 5
+    assert json.loads(path.read_bytes())["version"] == 6
     assert Origin.read(path) == made
     assert ("delay" in made.fixed["config"], "seed" in made.fixed["config"]) == (True, False)
     assert root(made.fixed) != root(replace(made, config=replace(made.config, delay=0)).fixed)
 
 
-@pytest.mark.parametrize("members", [{"version": 4}, {"momentum": 0.9}, {"version": 9, "momentum": 0.9, "delay": None}])
+@pytest.mark.parametrize("members", [{"version": 5}, {"momentum": 0.9}, {"version": 9, "momentum": 0.9, "delay": None}])
 def test_newer_file(path, members):
     ORIGIN.write(path)
     edit(path, **members)
@@ -127,7 +136,7 @@ def test_newer_file(path, members):
     "text",
     ["", "{", "[]", "null", "{}", '"x"', b"\xff", '{"hidden": 7}', pytest.param(b"[" * 100_000, id="deep")]
     + [{name: "x"} for name in [*TrainConfig.names(), "version", "arithmetic"]]
-    + [{"data": 5}, {"dataset_sha256": 5}, {"version": 1.5}]
+    + [{"transform": 5}, {"transform_answer": "a"}, {"data": 5}, {"dataset_sha256": 5}, {"version": 1.5}]
     + [{"data": "a\0b"}, {"data": "\ud800"}, {"dataset_sha256": "b"}, {"dataset_sha256": "a" * 64 + "\n"}]
     + [{"lr": 10**400}, {"lr": True}, {"lr": 1e400}, {"lr": float("nan")}, {"seed": 2**64}, {"arithmetic": 10**400}]
     + ['{"hidden": 7, "hidden": 7}'],

@@ -33,6 +33,7 @@ OTHERS = {
     "delay": 2,
     "follow": True,
     "init_sha256": "f" * 64,
+    "transform_sha256": "e" * 64,
     "gradient_bits": 8,
 }
 BESIDE = {"staleness_lr": {"staleness": 1}, "follow": {"epochs": 1, "lr_schedule": "constant"}}  # settings they require

@@ -28,7 +28,13 @@ def test_simple(digits, fitted):
 def test_settings_are_fits():
     found = classifier().get_params()
     ours = {"random_state": "seed", "workers": "workers"}
-    assert found.keys() - ours == set(TrainConfig.names()) - {"seed", "follow", "init_sha256", "begun_epochs"}
+    assert found.keys() - ours == set(TrainConfig.names()) - {
+        "seed",
+        "follow",
+        "init_sha256",
+        "begun_epochs",
+        "transform_sha256",
+    }
     defaults = TrainConfig().as_dict() | {"workers": inspect.signature(ddmlp.fit).parameters["workers"].default}
     signature = inspect.signature(type(classifier())).parameters
     assert {name: each.default for name, each in signature.items()} == {

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ddmlp.config import Timeouts, TrainConfig
+from ddmlp.config import TrainConfig
 from ddmlp.data.dataset import Dataset
 from ddmlp.nn.optimizer import SGD
 from ddmlp.nn.weights import Floats, Shape, Weights
@@ -65,7 +65,7 @@ class PlayedWorker(Worker):
 
     seconds = 0.0  # for a microbatch
 
-    def __init__(self, dataset: Dataset, plan: Plan, shape: Shape, _timeouts: Timeouts | None = None) -> None:
+    def __init__(self, dataset: Dataset, plan: Plan, shape: Shape, *_: object) -> None:
         self.shape, self._plan, self._reader = shape, plan, BatchReader(dataset)
 
     def compute(self, unit: Unit, weights: Weights, out: Weights) -> RowStats:

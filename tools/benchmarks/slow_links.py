@@ -129,7 +129,7 @@ def errors_of(data: Path, batch: int, bits: int, seeds: int) -> list[float]:
     for seed in range(seeds):
         with tempfile.TemporaryDirectory(dir="/tmp") as folder:
             config = config_of(batch, bits, seed).as_dict()
-            del config["init_sha256"], config["begun_epochs"]
+            del config["init_sha256"], config["begun_epochs"], config["transform_sha256"]
             result = ddmlp.fit(data, run=Path(folder, "run"), progress=False, report=False, **config)
             assert result.test_error is not None
             found.append(100 * result.test_error)
