@@ -76,7 +76,7 @@ fuzz-test: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.fuzz --seconds 30
 
 ## Measure ddmlp beside its peers; docs/benchmarks/ has the output. BENCH="--only one-process": what tools/bench.py takes.
-bench: $(VENV)/.installed-bench
+bench: $(VENV)/.installed-dev $(VENV)/.installed-bench
 	@$(BIN)/python tools/train_mnist.py --only-data --data "$(DATA)" $(if $(MNIST),--mnist "$(MNIST)")
 	$(BIN)/python tools/bench.py $(DATA) $(if $(MNIST),--mnist "$(MNIST)") $(BENCH)
 

@@ -148,7 +148,7 @@ def test_bad_record(data: Path, tmp_path: Path, text: str):
 def test_all_sections(tmp_path: Path):
     """Each benchmark has a unique name, and a section in the template."""
     names = [benchmark.name for benchmark in SUITE]
-    assert len(set(names)) == len(names) == 18
+    assert len(set(names)) == len(names) == 20
     page.write(tmp_path, SUITE, Record({name: Entry(ENVIRONMENT, 1, {}) for name in names if name != "growth"}))
     text = (tmp_path / page.NAME).read_text()
     assert [name for name in names if f"--only {name}`" not in text] == ["growth"]

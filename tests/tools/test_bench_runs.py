@@ -25,6 +25,7 @@ from tools.benchmarks import (
     recognition,
     serving,
     several_processes,
+    sources,
     start,
     step_cost,
     time_to_goal,
@@ -46,6 +47,7 @@ SMALL = [
     (memory, "TRAINED", 9_000),
     (accuracy, "MODES", {"--delay 1": {"delay": 1}}),
     (time_to_goal, "PEERS", {"PyTorch": ("PyTorch", 2)}),
+    (sources, "FORMS", {"raw": 1, "arrow": 100}),
     (growth, "SIZES", [(100, 300, 1), (1024, 5, 1), (1024, 300, 0.5)]),
 ]
 HOLD = "import sys; held = bytearray(int(sys.argv[1])); print('held', flush=True); sys.stdin.read()"

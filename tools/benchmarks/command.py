@@ -21,8 +21,11 @@ from tools.benchmarks import (
     recomputation,
     serving,
     several_processes,
+    sources,
+    sources_table,
     start,
     step_cost,
+    stores,
     time_to_goal,
     two_cores,
 )
@@ -39,6 +42,8 @@ SUITE = (
     time_to_goal.BENCHMARK,
     *accuracy.BENCHMARKS,
     conversion.BENCHMARK,
+    sources.BENCHMARK,
+    stores.BENCHMARK,
     recognition.BENCHMARK,
     serving.BENCHMARK,
     start.BENCHMARK,
@@ -61,6 +66,7 @@ def main(arguments: Sequence[str] | None = None, suite: Sequence[Benchmark] = SU
             record.benchmarks[benchmark.name] = Entry(here, args.repeats, benchmark.measure(settings))
         record.write(args.out)  # after each benchmark, so that a later failure loses nothing
     page.write(args.out, suite, record)
+    sources_table.write(args.out, record)
     print(args.out / page.NAME)
 
 

@@ -75,7 +75,7 @@ def finish(process: subprocess.Popen[str]) -> None:
         raise TrainingError(f"{process.args!r} failed: {(err.strip().splitlines() or ['no error message'])[-1]}")
 
 
-def train(data: Path, watch: Callable[[int], object] | None = None, /, **settings: object) -> dict[str, Any]:
+def train(data: Path | str, watch: Callable[[int], object] | None = None, /, **settings: object) -> dict[str, Any]:
     """Run `python -m ddmlp.train` with the given flags: stop_after=3 means --stop-after 3.
 
     Workers run on a Ray cluster started for them. No report is written, because the peers write none. The run folder is
@@ -83,8 +83,8 @@ def train(data: Path, watch: Callable[[int], object] | None = None, /, **setting
 
     Parameters
     ----------
-    data : Path
-        Folder with train/ and test/.
+    data : Path or str
+        Folder with train/ and test/, or the URI of one.
     watch : callable, optional
         Called repeatedly with the id of the process while it runs.
 
