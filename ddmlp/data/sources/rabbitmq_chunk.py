@@ -1,12 +1,13 @@
-"""The messages in a chunk of a RabbitMQ stream, and their payloads.
+"""The messages in a chunk of a RabbitMQ stream.
 
 RabbitMQ stores the messages of a stream in chunks, and delivers whole ones. An entry of a chunk is a message, or a
 batch of them, which may be compressed: see PROTOCOL.adoc of its plugin rabbitmq_stream.
 """
 
 import struct
+import zlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -16,30 +17,51 @@ CODECS = {1: "gzip", 3: "lz4", 4: "zstd"}  # by their number in a batch; 0: none
 _SIZE = struct.Struct(">I")
 _BATCH = struct.Struct(">BHII")  # kind, messages, bytes, bytes when compressed
 _IS_BATCH, _CODEC = 0x80, 0x70  # bits of the first byte of an entry
-# The first bytes of a section of an AMQP 1.0 message, from the header to the footer.
-_SECTIONS = frozenset(b"\0S" + bytes([kind]) for kind in range(0x70, 0x79))
 
 
-def messages_of(chunk: Any) -> Iterator[tuple[int, memoryview]]:
-    """Yield the offset and the content of each message of a chunk, a frame `Deliver`.
+class StoredMessage(NamedTuple):
+    """A message as it is stored.
+
+    Parameters
+    ----------
+    time : int
+        The time of its chunk, in milliseconds since 1970.
+    offset : int
+        Its number in the stream.
+    content : memoryview
+        Its bytes.
+    """
+
+    time: int
+    offset: int
+    content: memoryview
+
+    @property
+    def checksum(self) -> str:
+        """The CRC-32 of the message and its time, in hexadecimal."""
+        return f"{zlib.crc32(self.content, zlib.crc32(str(self.time).encode())):08x}"
+
+
+def messages_of(chunk: Any) -> Iterator[StoredMessage]:
+    """Yield the messages of a chunk, a frame `Deliver`.
 
     Raises
     ------
     ValueError
         The chunk is malformed, or a batch is compressed in another way, or has more than MAX_BYTES.
     """
-    offset, data, at = chunk.chunk_first_offset, memoryview(chunk.data), 0
+    time, offset, data, at = chunk.timestamp, chunk.chunk_first_offset, memoryview(chunk.data), 0
     for _ in range(chunk.num_entries):
         if at < len(data) and data[at] & _IS_BATCH:
             count, inner, at = _batch(data, at)
             place = 0
             for _ in range(count):
                 message, place = _next(inner, place)
-                yield offset, message
+                yield StoredMessage(time, offset, message)
                 offset += 1
         else:
             message, at = _next(data, at)
-            yield offset, message
+            yield StoredMessage(time, offset, message)
             offset += 1
 
 
@@ -74,27 +96,3 @@ def _batch(data: memoryview, at: int) -> tuple[int, memoryview, int]:
     if len(content) != size:
         raise ValueError(f"a batch has {len(content):,} bytes or more, expected {size:,}")
     return count, content, begin + stored
-
-
-def payload_of(message: memoryview) -> tuple[bytes | None, bytes | None]:
-    """Return the payload of a message, and the label beside it, if it has them.
-
-    The payload of an AMQP 1.0 message is its body, and the label its application property `label`. RabbitMQ makes
-    such messages of those that it gets by AMQP 0.9.1, with their headers as properties. Some clients of streams send
-    bytes that are no AMQP message: these are the payload.
-    """
-    from rstream import amqp_decoder
-
-    content = bytes(message)
-    if content[:3] not in _SECTIONS:
-        return content, None
-    try:
-        found = amqp_decoder(content)
-    except Exception:  # of any kind, for malformed bytes
-        return content, None
-    body = found.value if found.body is None else found.body
-    label = (found.application_properties or {}).get(b"label")
-    return (
-        body if isinstance(body, bytes) else None,
-        label if label is None or isinstance(label, bytes) else str(label).encode(),
-    )

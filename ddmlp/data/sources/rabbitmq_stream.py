@@ -10,16 +10,15 @@ is looked up: if it is still there, no message after it was removed.
 """
 
 import re
-import zlib
 from collections.abc import Iterator
 from typing import Any
 
 from ddmlp.data.position import Position
 from ddmlp.data.sources.broker_stream import BrokerStream
 from ddmlp.data.sources.fetch_size import FETCH_BYTES, MAX_MESSAGES
-from ddmlp.data.sources.messages import Message
-from ddmlp.data.sources.rabbitmq_chunk import messages_of, payload_of
+from ddmlp.data.sources.rabbitmq_chunk import StoredMessage, messages_of
 from ddmlp.data.sources.rabbitmq_connection import SETTINGS, RabbitConnection
+from ddmlp.data.sources.rabbitmq_messages import RabbitMessages
 from ddmlp.data.sources.stream_uri import StreamUri
 from ddmlp.errors import DatasetError, require_package
 
@@ -42,14 +41,16 @@ class RabbitBroker:
         self._name, self._stream = uri.name, uri.stream
         self._identity = {"kind": "rabbitmq", "vhost": uri.more.get("vhost", "/"), "stream": uri.stream}
         self._connection = RabbitConnection(uri)
-        self._messages: Iterator[tuple[int, memoryview]] | None = None  # the rest of the first chunk
-        self._next, self._checksum = 0, ""
+        self._messages: Iterator[StoredMessage] | None = None  # the rest of the first chunk
+        self._next = 0
+        self._last: StoredMessage | None = None  # the last message that was read,
+        self._checksum = ""  # or its checksum
 
     def open(self, position: Position | None) -> Position:
         """Connect, and go to a position; see `Broker`."""
         return self._connection.run(self._open(position))
 
-    def fetch(self, seconds: float) -> list[Message]:
+    def fetch(self, seconds: float) -> RabbitMessages:
         """Return the next messages; see `Broker`."""
         return self._connection.run(self._fetch(seconds))
 
@@ -64,7 +65,7 @@ class RabbitBroker:
         self._connection.close()
 
     async def _open(self, position: Position | None) -> Position:
-        self._next, self._checksum, self._messages = 0, "", None
+        self._next, self._last, self._checksum, self._messages = 0, None, "", None
         if position is not None:
             found = _OFFSET.fullmatch(position.offsets.get(self._stream, ""))
             if position.identity != self._identity or not found:
@@ -74,57 +75,51 @@ class RabbitBroker:
         if self._checksum and (first := await self._look_up()) > self._next:
             raise self._gap(first)
         await self._connection.read(self._next if self._checksum else None)
-        return Position(self._identity, {self._stream: self._offset()}, position.bad_rows if position else 0)
+        offset = position.offsets[self._stream] if position else "0"
+        return Position(self._identity, {self._stream: offset}, position.bad_rows if position else 0)
 
     async def _look_up(self) -> int:
         """Look up the last message that was read, and return its offset; if it is gone, that of the next one.
 
         Raises DatasetError if it has changed, or the stream ends before it.
         """
-        last = self._next - 1
+        last, checksum = self._next - 1, self._last.checksum if self._last else self._checksum
         chunk = await self._connection.look_up(last)
-        for offset, message in self._messages_of(chunk) if chunk else ():
-            if offset == last and _checksum(chunk, message) != self._checksum:
+        for message in self._messages_of(chunk) if chunk else ():
+            if message.offset == last and message.checksum != checksum:
                 raise self._another(f"the message {last:,}, which was read before, has changed")
-            if offset >= last:
-                return offset
+            if message.offset >= last:
+                return message.offset
         raise self._another(f"it has no message {last:,}, which was read before")
 
-    async def _fetch(self, seconds: float) -> list[Message]:
-        connection, found, size = self._connection, list[Message](), 0
+    async def _fetch(self, seconds: float) -> RabbitMessages:
+        connection, found, size = self._connection, list[StoredMessage](), 0
         if not connection.chunks:
             await connection.wait(seconds)
         while connection.chunks and len(found) < MAX_MESSAGES and size < FETCH_BYTES:
-            chunk = connection.chunks[0]
             if self._messages is None:
-                first = chunk.chunk_first_offset
-                if self._checksum and first > self._next and await self._look_up() >= self._next:
+                first, begun = connection.chunks[0].chunk_first_offset, self._last or self._checksum
+                if begun and first > self._next and await self._look_up() >= self._next:
                     raise self._gap(first)
-                self._messages = self._messages_of(chunk)
-            for offset, message in self._messages:
-                if offset >= self._next:  # chunks are delivered from their beginning
-                    found.append(self._message(chunk, offset, message))
-                    size += len(message)
+                self._messages = self._messages_of(connection.chunks[0])
+            for message in self._messages:
+                if message.offset >= self._next:  # chunks are delivered from their beginning
+                    found.append(message)
+                    self._last, self._next = message, message.offset + 1
+                    size += len(message.content)
                     if len(found) == MAX_MESSAGES or size >= FETCH_BYTES:
                         break
             else:
                 self._messages = None
                 await connection.use_up()
-        return found
+        return RabbitMessages(self._stream, found)
 
-    def _messages_of(self, chunk: Any) -> Iterator[tuple[int, memoryview]]:
+    def _messages_of(self, chunk: Any) -> Iterator[StoredMessage]:
         try:
             yield from messages_of(chunk)
         except ValueError as error:
             first = chunk.chunk_first_offset
             raise DatasetError(f"{self._name}: the messages from {first:,} on cannot be decoded: {error}") from None
-
-    def _message(self, chunk: Any, offset: int, message: memoryview) -> Message:
-        self._next, self._checksum = offset + 1, _checksum(chunk, message)
-        return Message(self._stream, str(offset), self._offset(), *payload_of(message))
-
-    def _offset(self) -> str:
-        return f"{self._next}@{self._checksum}" if self._checksum else str(self._next)
 
     def _gap(self, first: int) -> DatasetError:
         return DatasetError(
@@ -133,8 +128,3 @@ class RabbitBroker:
 
     def _another(self, why: str) -> DatasetError:
         return DatasetError(f"{self._name} is not the stream as it was before: {why}; start a new run")
-
-
-def _checksum(chunk: Any, message: memoryview) -> str:
-    """Return the CRC-32 of a message and the time of its chunk, in hexadecimal."""
-    return f"{zlib.crc32(message, zlib.crc32(str(chunk.timestamp).encode())):08x}"

@@ -1,4 +1,4 @@
-"""Chunks of RabbitMQ streams, and the payloads of their messages."""
+"""Chunks of RabbitMQ streams."""
 
 import struct
 from types import SimpleNamespace
@@ -7,9 +7,7 @@ import pyarrow as pa
 import pytest
 
 from ddmlp.data.sources import rabbitmq_chunk
-from ddmlp.data.sources.rabbitmq_chunk import messages_of, payload_of
-
-pytest.importorskip("rstream", reason="the extra rabbitmq is not installed")
+from ddmlp.data.sources.rabbitmq_chunk import messages_of
 
 
 def sized(*messages: bytes) -> bytes:
@@ -23,11 +21,11 @@ def batch(codec: int, *messages: bytes, name: str | None = None) -> bytes:
 
 
 def chunk(data: bytes, entries: int) -> SimpleNamespace:
-    return SimpleNamespace(chunk_first_offset=7, data=data, num_entries=entries)
+    return SimpleNamespace(timestamp=5, chunk_first_offset=7, data=data, num_entries=entries)
 
 
 def found(data: bytes, entries: int) -> list[tuple[int, bytes]]:
-    return [(offset, bytes(message)) for offset, message in messages_of(chunk(data, entries))]
+    return [(offset, bytes(message)) for _, offset, message in messages_of(chunk(data, entries))]
 
 
 def test_simple():
@@ -63,23 +61,9 @@ def test_bad(data: bytes, monkeypatch: pytest.MonkeyPatch):
         found(data, 1)
 
 
-def test_payloads():
-    from rstream import AMQPMessage
-
-    def payload(**sections: object) -> tuple[bytes | None, bytes | None]:
-        return payload_of(memoryview(bytes(AMQPMessage(**sections))))
-
-    assert payload(body=b"pixels") == (b"pixels", None)
-    assert payload(body=b"pixels", application_properties={"label": "7"}) == (b"pixels", b"7")
-    assert payload(body=b"pixels", application_properties={"label": 7, "other": "8"}) == (b"pixels", b"7")
-    assert payload(body=b"pixels", message_annotations={"label": "7"}) == (b"pixels", None)
-    assert payload(value=b"text") == (b"text", None)
-    assert payload(value=7) == (None, None)
-    assert payload(application_properties={"label": "7"}) == (None, b"7")
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"\0", b'{"label": 7}', b"\0Su", b"\0Su\xa0", b"\0St\xff\xff\xff", b"\0So\xa0\1a"]
-)
-def test_bytes_without_amqp(content: bytes):
-    assert payload_of(memoryview(content)) == (content, None)
+def test_checksum():
+    """It depends on the time of the chunk, too."""
+    messages = [*messages_of(chunk(sized(b"one", b"one", b"two"), 3))]
+    (later,) = messages_of(SimpleNamespace(timestamp=6, chunk_first_offset=7, data=sized(b"one"), num_entries=1))
+    assert messages[0].checksum == messages[1].checksum
+    assert len({messages[0].checksum, messages[2].checksum, later.checksum}) == 3

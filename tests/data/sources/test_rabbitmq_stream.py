@@ -10,6 +10,7 @@ import pytest
 
 from ddmlp.data.manifest import Manifest
 from ddmlp.data.sources import fetch_size, rabbitmq_stream
+from ddmlp.data.sources.rabbitmq_chunk import StoredMessage
 from ddmlp.data.sources.registry import open_stream
 from tests.data.sources.test_brokers import ingest, refusal
 from tests.support.broker import raw
@@ -79,7 +80,7 @@ def test_within_chunk(rabbitmq: RabbitMQ, tmp_path: Path, monkeypatch: pytest.Mo
     count = len(numbers(tmp_path / "data"))
     offsets, messages_of = list[int](), rabbitmq_stream.messages_of
 
-    def note(chunk: Any) -> Iterator[tuple[int, memoryview]]:
+    def note(chunk: Any) -> Iterator[StoredMessage]:
         offsets.append(chunk.chunk_first_offset)
         return messages_of(chunk)
 

@@ -1,0 +1,67 @@
+"""Messages of RabbitMQ streams, whose offsets are made only if they are needed."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ddmlp.data.sources.messages import Message
+from ddmlp.data.sources.rabbitmq_chunk import StoredMessage
+
+# The first bytes of a section of an AMQP 1.0 message, from the header to the footer.
+_SECTIONS = frozenset(b"\0S" + bytes([kind]) for kind in range(0x70, 0x79))
+
+
+class RabbitMessages:
+    """The messages of one fetch; see `Messages`.
+
+    Parameters
+    ----------
+    stream : str
+        The name of the stream.
+    stored : list of StoredMessage
+        The messages, in order.
+    """
+
+    def __init__(self, stream: str, stored: list[StoredMessage]) -> None:
+        from rstream import amqp_decoder
+
+        self._stream, self._stored = stream, stored
+        contents = [payload_of(each.content, amqp_decoder) for each in stored]
+        self.payloads: list[bytes | None] = [payload for payload, _ in contents]
+        self.labels: list[bytes | None] = [label for _, label in contents]
+
+    def __len__(self) -> int:
+        return len(self._stored)
+
+    def __iter__(self) -> Iterator[Message]:
+        for each, payload, label in zip(self._stored, self.payloads, self.labels, strict=True):
+            yield Message(self._stream, str(each.offset), following(each), payload, label)
+
+    def following(self, count: int) -> dict[str, str]:
+        """Return the offset after the first `count` messages; see `Messages`."""
+        return {self._stream: following(self._stored[count - 1])} if count else {}
+
+
+def following(message: StoredMessage) -> str:
+    """Return the offset to continue with after a message: OFFSET@CHECKSUM."""
+    return f"{message.offset + 1}@{message.checksum}"
+
+
+def payload_of(message: memoryview, decode: Callable[[bytes], Any]) -> tuple[bytes | None, bytes | None]:
+    """Return the payload of a message, and the label beside it, if it has them. decode: rstream's `amqp_decoder`.
+
+    The payload of an AMQP 1.0 message is its body, and the label its application property `label`. RabbitMQ makes
+    such messages of those that it gets by AMQP 0.9.1, with their headers as properties. Some clients of streams send
+    bytes that are no AMQP message: these are the payload.
+    """
+    content = bytes(message)
+    if content[:3] not in _SECTIONS:
+        return content, None
+    try:
+        found = decode(content)
+    except Exception:  # of any kind, for malformed bytes
+        return content, None
+    body = found.value if found.body is None else found.body
+    label = (found.application_properties or {}).get(b"label")
+    if label is not None and not isinstance(label, bytes):
+        label = str(label).encode()
+    return body if isinstance(body, bytes) else None, label
