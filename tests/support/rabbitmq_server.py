@@ -15,6 +15,7 @@ PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # Debian's script in th
 FEW = 30  # messages that are sent one by one, so that each is a chunk
 HEADER = 8  # bytes of a segment before its chunks
 CHUNK = struct.Struct(">xBxxI28xII4x")  # its kind, messages, bytes, bytes of a trailer
+FRAME_BYTES = 1 << 19  # that are sent at a time; RabbitMQ allows twice as many
 SEGMENT = 150  # bytes, so that nearly each chunk is a segment, and may be dropped alone
 
 
@@ -126,7 +127,7 @@ class RabbitMQ(Server):
             await client.declare_publisher(stream, "test", 1)
             first = 1 + await client.query_publisher_sequence(stream, "test")
             numbered = [schema.Message(number, None, encoded(*each)) for number, each in enumerate(messages, first)]
-            step = 1 if len(messages) <= FEW else len(messages)
+            step = 1 if len(messages) <= FEW else max(1, FRAME_BYTES // max(len(each.data) for each in numbered))
             for begin in range(0, len(messages), step):
                 await client.publish(numbered[begin : begin + step], 1)
                 while len(confirmed) < min(begin + step, len(messages)):

@@ -63,4 +63,32 @@ def nats(port: int, stream: str, count: int) -> Generator[int]:
             runner.run(client.close())
 
 
-CLIENTS: dict[str, Client] = {"redis": redis, "kafka": kafka, "nats": nats}
+def rabbitmq(port: int, stream: str, count: int) -> Generator[int]:
+    from rstream import Consumer, amqp_decoder
+
+    arrived, enough = 0, asyncio.Event()
+
+    def take(*_: object) -> None:
+        nonlocal arrived
+        arrived += 1
+        if arrived >= count:
+            enough.set()
+
+    async def begin() -> Any:
+        consumer = Consumer("127.0.0.1", port, username="guest", password="guest")
+        await consumer.subscribe(stream, take, decoder=amqp_decoder)
+        return consumer
+
+    with asyncio.Runner() as runner:
+        consumer = runner.run(begin())
+        try:
+            while True:
+                runner.run(enough.wait())
+                yield arrived
+                arrived = 0
+                enough.clear()
+        finally:
+            runner.run(consumer.close())
+
+
+CLIENTS: dict[str, Client] = {"redis": redis, "kafka": kafka, "nats": nats, "rabbitmq": rabbitmq}

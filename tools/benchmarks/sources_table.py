@@ -11,7 +11,7 @@ from tools.benchmarks.page import number
 from tools.benchmarks.record import Entry, Record
 
 PAGE = "sources.md"
-NAMES = {"redis": "Redis", "kafka": "Kafka", "nats": "NATS", "rabbitmq-stream": "RabbitMQ"}
+NAMES = {"redis": "Redis", "kafka": "Kafka", "nats": "NATS", "rabbitmq": "RabbitMQ"}
 FORMS = {"raw": "an image a message", "arrow": "1,000 images a message"}
 
 

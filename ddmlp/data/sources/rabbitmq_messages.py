@@ -1,5 +1,6 @@
 """Messages of RabbitMQ streams, whose offsets are made only if they are needed."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -8,6 +9,8 @@ from ddmlp.data.sources.rabbitmq_chunk import StoredMessage
 
 # The first bytes of a section of an AMQP 1.0 message, from the header to the footer.
 _SECTIONS = frozenset(b"\0S" + bytes([kind]) for kind in range(0x70, 0x79))
+# Until the body of a message that has nothing but it, and perhaps the property `label`, with their sizes.
+_PLAIN = re.compile(rb"(?:\0St\xc1(.)\x02\xa1\x05label\xa1(.)([0-9]{1,3}))?\0Su(?:\xa0(.)|\xb0(.{4}))", re.DOTALL)
 
 
 class RabbitMessages:
@@ -53,6 +56,12 @@ def payload_of(message: memoryview, decode: Callable[[bytes], Any]) -> tuple[byt
     such messages of those that it gets by AMQP 0.9.1, with their headers as properties. Some clients of streams send
     bytes that are no AMQP message: these are the payload.
     """
+    if (plain := _PLAIN.match(message)) is not None:  # which takes a fifth of the time
+        map_size, label_size, label, *size = plain.groups()
+        sizes = int.from_bytes(size[0] or size[1], "big"), map_size and map_size[0], label_size and label_size[0]
+        length = len(label or b"")
+        if sizes == (len(message) - plain.end(), label and length + 10, label and length):
+            return bytes(message[plain.end() :]), label
     content = bytes(message)
     if content[:3] not in _SECTIONS:
         return content, None

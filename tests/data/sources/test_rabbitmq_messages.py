@@ -1,12 +1,14 @@
 """Messages of RabbitMQ streams, and their payloads."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ddmlp.data.sources.messages import Message
 from ddmlp.data.sources.rabbitmq_chunk import StoredMessage
 from ddmlp.data.sources.rabbitmq_messages import RabbitMessages, payload_of
 
-pytest.importorskip("rstream", reason="the extra rabbitmq is not installed")
+pytestmark = pytest.mark.sources
 
 
 def test_simple():
@@ -40,3 +42,18 @@ def test_bytes_without_amqp(content: bytes):
     from rstream import amqp_decoder
 
     assert payload_of(memoryview(content), amqp_decoder) == (content, None)
+
+
+@given(st.binary(max_size=300), st.none() | st.text("0123456789a", max_size=4), st.binary(max_size=1))
+def test_plain_messages(body: bytes, label: str | None, more: bytes):
+    """They are decoded as the client decodes them."""
+    from rstream import AMQPMessage, amqp_decoder
+
+    properties = None if label is None else {"label": label}
+    content = bytes(AMQPMessage(body=body or b"-", application_properties=properties)) + more
+    expected = amqp_decoder(content) if not more else None
+    found = payload_of(memoryview(content), amqp_decoder)
+    if expected is None:  # it is malformed
+        assert found == (content, None)
+    else:
+        assert found == (expected.body, None if label is None else label.encode())
