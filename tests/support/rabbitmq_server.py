@@ -12,7 +12,7 @@ from typing import Any
 from tests.support.broker import Sent, Server, free_port, wait_until
 
 PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # Debian's script in the PATH changes the user
-FEW = 30  # messages that are sent one by one, so that each is a chunk
+FEW = 30  # messages that are sent one by one, so that each is a chunk; they begin a stream that can be trimmed
 HEADER = 8  # bytes of a segment before its chunks
 CHUNK = struct.Struct(">xBxxI28xII4x")  # its kind, messages, bytes, bytes of a trailer
 FRAME_BYTES = 1 << 19  # that are sent at a time; RabbitMQ allows twice as many
@@ -122,7 +122,8 @@ class RabbitMQ(Server):
                 arrived.set()
 
             with suppress(exceptions.StreamAlreadyExists):
-                await client.create_stream(stream, {"stream-max-segment-size-bytes": SEGMENT})
+                small = {"stream-max-segment-size-bytes": SEGMENT} if len(messages) <= FEW else None
+                await client.create_stream(stream, small)
             client.add_handler(schema.PublishConfirm, confirm)
             await client.declare_publisher(stream, "test", 1)
             first = 1 + await client.query_publisher_sequence(stream, "test")
