@@ -102,7 +102,7 @@ def cut(rows: Rows, folder: Path, kind: str) -> Iterator[Row]:
             saved = found is not None and found.step == published // BATCH
             run.start()
             run.wait_until(lambda: server.count("digits") == number, f"{number} messages")
-        run.finish()
+        run.finish(number)
     fine, words = rows.once(path), f"{kind} cut off from a run"
     yield Row(f"{words} for {BRIEF:g} s", f"{number:,} rows", "0", f"{int(lost > 0)} of 1", fine)
     ended = status == 1 and saved and error.startswith("error: ")

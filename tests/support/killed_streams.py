@@ -42,7 +42,7 @@ def train_killed(
             else:
                 kill_actor(ACTORS[victim], run, draw)
         run.wait_until(lambda: server.count(stream) == len(messages), f"{len(messages)} messages")
-    return run.finish()
+    return run.finish(len(messages))
 
 
 def kill_broker(server: Server, stream: str, producer: Producer, draw: random.Random) -> None:

@@ -29,6 +29,7 @@ class RabbitMQ(Server):
     def __init__(self, folder: Path, host: str = "127.0.0.1", **settings: str) -> None:
         super().__init__(folder, host, **settings)
         self.settings |= {"listeners.tcp": "none", "stream.listeners.tcp.1": f"{host}:{self.port}"}
+        self.settings["loopback_users"] = "none"  # so that all may come from another network
         self._streams = set[str]()
         self._mapper: subprocess.Popen[bytes] | None = None
         self._ports = free_port(), free_port()

@@ -12,8 +12,8 @@ from typing import Any
 from ddmlp.data.manifest import NAME, Manifest
 from tests.support.training import COMMAND, result
 
-SECONDS = 120.0  # for all of a run, unless another time is given, and for each of its last two commands
-IDLE_SECONDS = 2.0  # after the last row
+SECONDS = 120.0  # for all of a run, unless another time is given, and for its last commands
+IDLE_SECONDS = 2.0  # after the last row, at first
 
 
 class StreamRun:
@@ -114,11 +114,19 @@ class StreamRun:
         path = self._run / "metrics.jsonl"
         return path.stat().st_size if path.exists() else 0
 
-    def finish(self) -> dict[str, Any]:
-        """Continue to the end of the stream, and return the result."""
-        # The last rows may be too few for a publication, until the run ends.
-        for last in ([*self._data, "--idle-timeout", f"{IDLE_SECONDS:g}"], ["--end", "--workers", "0"]):
-            command = [*self._words, "--resume", *last]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=self._seconds, env=self._environment)
-            assert done.returncode == 0, done.stderr
+    def finish(self, rows: int) -> dict[str, Any]:
+        """Continue to the end of the stream, which has so many rows, and return the result."""
+        idle, deadline = IDLE_SECONDS, time.monotonic() + SECONDS
+        # The last rows may be too few for a publication, until the command ends.
+        while self.published < rows:
+            assert time.monotonic() < deadline, f"{self.published} rows, expected {rows}"
+            self._complete(*self._data, "--idle-timeout", f"{idle:g}")
+            idle *= 2  # a busy broker may take longer
+        self._complete("--end", "--workers", "0")
         return result(self._run)
+
+    def _complete(self, *more: str) -> None:
+        """Continue the run until the command ends."""
+        command = [*self._words, "--resume", *more]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=self._seconds, env=self._environment)
+        assert done.returncode == 0, done.stderr
