@@ -113,7 +113,7 @@ class RabbitMQ(Server):
         return True
 
     def send(self, stream: str, messages: Sequence[Sent]) -> None:
-        from rstream import exceptions, schema
+        from rstream import schema
 
         async def work(client: Any) -> None:
             confirmed, arrived = set[int](), asyncio.Event()
@@ -122,7 +122,7 @@ class RabbitMQ(Server):
                 confirmed.update(frame.publishing_ids)
                 arrived.set()
 
-            with suppress(exceptions.StreamAlreadyExists):
+            if not await client.stream_exists(stream):
                 small = {"stream-max-segment-size-bytes": SEGMENT} if len(messages) <= FEW else None
                 await client.create_stream(stream, small)
             client.add_handler(schema.PublishConfirm, confirm)
