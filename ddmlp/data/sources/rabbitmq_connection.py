@@ -65,7 +65,8 @@ class RabbitConnection:
             self._runner = asyncio.Runner()
             self._runner.get_loop().set_exception_handler(self._see_fault)
         try:
-            return self._runner.run(_in_time(work))
+            # Not `run`, which in the main thread formats all that is returned.
+            return self._runner.get_loop().run_until_complete(_in_time(work))
         except (
             exceptions.AuthenticationFailure,
             exceptions.SASLAuthenticationFailureLoopback,
