@@ -104,7 +104,7 @@ class Dataset:
         --------
         >>> import ddmlp
         >>> dataset = ddmlp.Dataset("data/train").to_ray()  # doctest: +SKIP
-        >>> dataset.count(), dataset.filter(expr="label == 7").count()  # doctest: +SKIP
+        >>> dataset.count(), dataset.filter(lambda row: row["label"] == 7).count()  # doctest: +SKIP
         (60000, 6265)
         """
         with require_extra("raydata", "Dataset.to_ray"):

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
@@ -209,17 +208,3 @@ def test_in_ray_data(tmp_path: Path):
     shard.write_bytes(content)
     with pytest.raises(Exception, match="is damaged: its SHA-256"):
         dataset.take_all()
-
-
-def test_to_arrow(tmp_path: Path):
-    with ddmlp.DatasetWriter(tmp_path / "own", (4, 4), classes=10, shard_rows=25) as writer:
-        writer.append(PIXELS, LABELS)
-    dataset = ddmlp.Dataset(tmp_path / "own")
-    before = pa.total_allocated_bytes()
-    table = dataset.to_arrow()
-    assert pa.total_allocated_bytes() - before < 1_000, "its values are the files"
-    assert (len(table), len(dataset), table["label"].num_chunks) == (60, 60, 3)
-    assert np.array_equal(table["pixels"].combine_chunks().to_numpy_ndarray(), PIXELS)
-    assert table["label"].to_pylist() == LABELS.tolist()
-    assert fingerprint(table, tmp_path / "again") == fingerprint((PIXELS, LABELS), tmp_path / "arrays")
-    assert fingerprint(dataset, tmp_path / "copy") == dataset.sha256
