@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ddmlp.config import TrainConfig
 from ddmlp.errors import ConfigError
-from ddmlp.runs.events import Epoch, Event, Progress, Saved
+from ddmlp.runs.events import Drift, Epoch, Event, Progress, Saved
 
 if TYPE_CHECKING:
     from ddmlp.api.result import Result
@@ -58,6 +58,9 @@ class Callback:
     def on_checkpoint(self, saved: Saved) -> None:
         """A checkpoint was written: `saved.step`, `.seconds`."""
 
+    def on_drift(self, drift: Drift) -> None:
+        """The prequential error has risen: `drift.before`, `.after` (fractions), `.step`, `.rows`; see `fit`."""
+
     def on_end(self, result: "Result") -> None:
         """The run has a result; not called if the run was interrupted or has failed."""
 
@@ -69,6 +72,8 @@ class Callback:
             self.on_test(event)
         elif isinstance(event, Saved):
             self.on_checkpoint(event)
+        elif isinstance(event, Drift):
+            self.on_drift(event)
 
     def close(self) -> None:
         """Release what the callback holds. Called last, however the run has ended."""

@@ -42,6 +42,7 @@ def fit(
     quarantine: str | Path | None = None,
     max_bad_rows: int = MAX_BAD_ROWS,
     spool_bytes: int | None = None,
+    drift_alarm: bool = False,
     certificates: str | Path | None = None,
     **config: Any,
 ) -> Result:
@@ -106,6 +107,9 @@ def fit(
         The largest number of rows to put there.
     spool_bytes : int, optional
         Bytes of pixels of a stream that may wait on disk to be trained on: if there are more, the run stops reading.
+    drift_alarm : bool
+        Whether to record rises of the prequential error, of a run that trains once on each row: a line of
+        `metrics.jsonl`, which callbacks get by `on_drift`. Needs the extra `drift`. It changes no weight.
     certificates : str or Path, optional
         A folder, on every node, with ca.crt, tls.crt and tls.key, for TLS between nodes. By default the run makes its
         own.
@@ -172,6 +176,7 @@ def fit(
         quarantine=quarantine,
         max_bad_rows=max_bad_rows,
         spool_bytes=spool_bytes,
+        drift_alarm=drift_alarm,
         certificates=certificates,
     )
     check_switches(report=report, progress=False if progress is None else progress)

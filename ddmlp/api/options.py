@@ -7,7 +7,7 @@ from typing import Any
 
 from ddmlp.config import MAX_SERVERS, Timeouts, check_workers
 from ddmlp.data.store import check_uri
-from ddmlp.errors import ConfigError
+from ddmlp.errors import ConfigError, require_package
 from ddmlp.files import as_path
 
 MAX_BAD_ROWS = 1_000
@@ -47,6 +47,8 @@ class Options:
         The largest number of rows to put there.
     spool_bytes : int, optional
         Bytes of pixels of a stream that may wait on disk to be trained on: if there are more, the run stops reading.
+    drift_alarm : bool
+        Whether to record rises of the prequential error, of a run that trains once on each row.
     timeouts : Timeouts
         All other waits.
     """
@@ -64,10 +66,13 @@ class Options:
     quarantine: str | Path | None = None
     max_bad_rows: int = MAX_BAD_ROWS
     spool_bytes: int | None = None
+    drift_alarm: bool = False
     timeouts: Timeouts = field(default_factory=Timeouts)
 
     def __post_init__(self) -> None:
-        check_switches(dashboard=self.dashboard)
+        check_switches(dashboard=self.dashboard, drift_alarm=self.drift_alarm)
+        if self.drift_alarm:
+            require_package("river", "drift", "the drift alarm")
         counts = ("checkpoint_every", 1), ("keep", 1), ("stop_after", 0), ("max_bad_rows", 1), ("spool_bytes", 1)
         for name, least in counts:
             value = getattr(self, name)

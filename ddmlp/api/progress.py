@@ -10,7 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ddmlp.runs.events import Epoch, Event, Lost, Started
+from ddmlp.runs.events import Drift, Epoch, Event, Lost, Started
+from ddmlp.runs.lag import Lag
 from ddmlp.training.report import Report
 from ddmlp.training.worker_pool import EXITED, REJECTED, UNRESPONSIVE
 
@@ -118,6 +119,11 @@ class RunProgress:
         elif isinstance(event, Epoch):
             of = f"epoch {event.epoch}/{report.epochs}" if report.epochs else f"rows {report.rows:,}"
             self.note(f"{of}  test error {event.error:.2%}")
+        elif isinstance(event, Drift):
+            self.note(
+                f"drift alarm after {event.rows:,} rows: the error before training rose from {event.before:.2%} to "
+                f"{event.after:.2%}"
+            )
 
     def _left(self, report: Report, steps: int) -> timedelta | str:
         step, began = self._first or (0, 0.0)
@@ -139,6 +145,12 @@ def where(report: Report) -> str:
     return f"epoch {min(report.epoch + 1, report.epochs)}/{report.epochs}"
 
 
+def lag_text(lag: Lag) -> str:
+    """How far a run is behind its stream, in rows, or else messages, and in seconds."""
+    count = f"{lag.messages:,} messages" if lag.rows is None else f"{lag.rows:,} rows"
+    return count if lag.seconds is None else f"{count}, {lag.seconds:,.0f} s"
+
+
 def more(report: Report) -> Iterator[str]:
     """The figures that only some runs have."""
     mean, most = report.staleness
@@ -146,5 +158,7 @@ def more(report: Report) -> Iterator[str]:
         yield f"staleness {mean:.1f}, {most} at most"
     if not math.isnan(report.prequential):
         yield f"tested first {report.prequential:.2%}"
+    if report.lag:
+        yield f"lag {lag_text(report.lag)}"
     if report.idle >= IDLE_SECONDS:
         yield f"waiting for rows: {report.idle:.0f} s"

@@ -1,6 +1,7 @@
 """Where the rows of a run come from: a folder, a stream, or memory."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from ddmlp.api.options import Options
 from ddmlp.data.manifest import NAME, Manifest
 from ddmlp.data.sources import PositionedSource
 from ddmlp.data.sources.registry import is_finite, is_stream, open_stream
-from ddmlp.errors import ConfigError
+from ddmlp.errors import ConfigError, DatasetError
 from ddmlp.files import as_path
 from ddmlp.runs.origin import Origin
 from ddmlp.runs.run import Run
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ddmlp.data.sources.ray_dataset import RayDataset
 
 FORMS = "a folder, a file, a URI, a pair (images, labels), a pyarrow Table, a Dataset, or a dataset of Ray Data"
+POLL_SECONDS = 0.2  # between looks for the first rows
 
 
 class RunRows(Protocol):
@@ -185,3 +187,18 @@ def rows_again(data: str | Path | None, begun: Origin, run: Run, classes: int | 
         return StreamRows(data, run.spool.resolve(), classes, resume=True)
     folder = begun.data if data is None else as_path(data, "data", "the path of a folder, or the URI of a stream")
     return FolderRows(find_data(folder, follow=begun.config.follow, own=folder.resolve() == run.spool.resolve()))
+
+
+def wait_for_rows(folder: Path, ingest: "StreamIngest | None", seconds: float, show: Callable[[str], None]) -> None:
+    """Wait for the first rows of a run that follows its data; raises DatasetError if none arrive in time.
+
+    show: called with what is waited for, again and again.
+    """
+    path, start = folder / "train", time.monotonic()
+    while not (path / NAME).exists():
+        if ingest:
+            ingest.raise_error()
+        if time.monotonic() - start > seconds:
+            raise DatasetError(f"no rows have arrived in {path} within {seconds:g} s (idle_timeout)")
+        show(f"waiting for rows in {path}")
+        time.sleep(POLL_SECONDS)

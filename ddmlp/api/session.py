@@ -1,7 +1,6 @@
 """A session of training: a run begins or continues, and trains until it has a result or is asked to stop."""
 
 import signal
-import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -10,18 +9,18 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec import structs
 
 from ddmlp.api.callback import Callback
+from ddmlp.api.lag import LagMeter, measured_lag
 from ddmlp.api.options import Options
 from ddmlp.api.progress import RunProgress
 from ddmlp.api.result import Result
-from ddmlp.api.rows import RunRows
+from ddmlp.api.rows import RunRows, wait_for_rows
 from ddmlp.api.run import hinting
 from ddmlp.api.signals import StopRequests, stop_requests
 from ddmlp.api.stored import backup_of
 from ddmlp.api.trainer import open_trainer, prepare_job
 from ddmlp.config import TrainConfig
-from ddmlp.data.manifest import NAME
 from ddmlp.data.transform import Transform
-from ddmlp.errors import ConfigError, DatasetError
+from ddmlp.errors import ConfigError
 from ddmlp.nn.weights import Weights
 from ddmlp.runs.backup import Backup
 from ddmlp.runs.events import Event
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from ddmlp.data.ingest import StreamIngest
 
 ADVANCE_SECONDS = 0.2  # between looks at the progress and at requests to stop
-POLL_SECONDS = 0.2  # between looks for the first rows
 RAY_JOB = "working_dir_files"  # of the path of a job's working directory, which is a copy of the user's
 
 
@@ -87,6 +85,8 @@ class Session:
         """
         if self.options.of_streams and not self.rows.streamed:
             raise ConfigError(f"quarantine and spool_bytes go with a stream, but the data are {self.rows.folder}")
+        if self.options.drift_alarm and not self.config.follow:
+            raise ConfigError("drift_alarm goes with a run that trains once on each row: a stream, or with follow")
         if self.rows.ready and not self.config.follow:
             self._prepare()  # before anything is written
         run, progress = self.run, self.progress
@@ -112,7 +112,7 @@ class Session:
                 self._mark_end()
             ingest = stack.enter_context(self.rows.supplied(run, self.config.batch, self.options, progress.note))
             if self.config.follow:
-                self._wait_for_rows(ingest)
+                wait_for_rows(self.rows.folder, ingest, self.options.idle_timeout, progress.wait)
             report = self._train(stop, ingest, backup)
             self._store(backup, report.step)
             if report.result is None:
@@ -156,17 +156,6 @@ class Session:
             raise ConfigError(f"end goes with a run that follows its data: {self.rows.folder} is complete")
         mark_end(self.rows.folder / "train")
 
-    def _wait_for_rows(self, ingest: "StreamIngest | None") -> None:
-        """Wait for the first rows of a run that follows its data; raises DatasetError if none arrive in time."""
-        folder, start, seconds = self.rows.folder / "train", time.monotonic(), self.options.idle_timeout
-        while not (folder / NAME).exists():
-            if ingest:
-                ingest.raise_error()
-            if time.monotonic() - start > seconds:
-                raise DatasetError(f"no rows have arrived in {folder} within {seconds:g} s (idle_timeout)")
-            self.progress.wait(f"waiting for rows in {folder}")
-            time.sleep(POLL_SECONDS)
-
     def _train(self, stop: StopRequests, ingest: "StreamIngest | None", backup: Backup | None) -> Report:
         """Open the trainer and train; returns the last report."""
         options, run = self.options, self.run
@@ -174,7 +163,7 @@ class Session:
         opened = open_trainer(
             job, address=options.address, dashboard=options.dashboard, note=self.progress.note, stopping=stop.signals
         )
-        with hinting(run, self.hint), opened as trainer:
+        with hinting(run, self.hint), opened as trainer, measured_lag(run, ingest) as lag:
             if self.begun:
                 self.progress.note(f"resuming after step {trainer.step}")
                 if self.config != self.begun.config:
@@ -184,18 +173,23 @@ class Session:
             stop.note()
             for callback in self.callbacks:
                 callback.on_begin(run.path, self.config)
-            report = self._advance(trainer, stop, ingest, backup)
+            report = self._advance(trainer, stop, ingest, lag, backup)
             if report.result is not None:
                 run.write_result(report.result)  # before Ray is left, which takes a while
         return report
 
     def _advance(
-        self, trainer: "AnyTrainer", stop: StopRequests, ingest: "StreamIngest | None", backup: Backup | None
+        self,
+        trainer: "AnyTrainer",
+        stop: StopRequests,
+        ingest: "StreamIngest | None",
+        lag: LagMeter,
+        backup: Backup | None,
     ) -> Report:
         """Train until the end, a signal, a callback's stop, or an error of the ingest, which is raised once all rows
         that have arrived are safe."""
         while True:
-            report = trainer.advance(ADVANCE_SECONDS)
+            report = lag.added_to(trainer.advance(ADVANCE_SECONDS))
             self._record(report.events)
             if ingest:
                 ingest.trained = report.rows

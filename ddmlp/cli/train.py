@@ -43,6 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         quarantine=args.quarantine,
         max_bad_rows=args.max_bad_rows,
         spool_bytes=args.spool_bytes,
+        drift_alarm=args.drift_alarm,
         certificates=args.certificates,
     )
     from ddmlp.api.progress import RunProgress
@@ -131,6 +132,8 @@ def show(found: "Result", continuation: Continuation, *, report: bool) -> None:
     if first := result.prequential:
         print(f"tested first    {first.error:.2%} of the newest {first.window:,} rows mistaken before they were "
               f"trained on, {first.overall:.2%} of all {result.rows:,}")  # fmt: skip
+    if result.trained_to:
+        print(f"trained up to   {result.trained_to:%Y-%m-%d %H:%M:%S} UTC")
     if result.bad_rows:
         print(f"bad rows        {result.bad_rows:,} were put aside")
     stale = result.staleness

@@ -127,6 +127,8 @@ def _parser() -> Parser:
                      "(default: %(default)s)")  # fmt: skip
     how.add_argument("--spool-bytes", type=int, metavar="N", help="stop reading a stream while N bytes of pixels "
                      "are not trained on yet (default: no limit)")  # fmt: skip
+    how.add_argument("--drift-alarm", action="store_true", help="with --follow or a stream: record when the error of "
+                     "rows before they are trained on has risen")  # fmt: skip
     how.add_argument("--end", action="store_true", help="with --follow: no more rows will arrive; mark the end of the "
                      "data, and train on the rows so far")  # fmt: skip
     how.add_argument("--no-report", action="store_true", help="write no report.html at the end")

@@ -15,18 +15,15 @@ from ddmlp.data.manifest import NAME, Manifest
 from ddmlp.data.oddities import odd_pixels
 from ddmlp.data.quarantine import Quarantine
 from ddmlp.data.repetition import Repetition
-from ddmlp.data.resumption import resume_stream
-from ddmlp.data.sources import PositionedSource, Rows, Source
+from ddmlp.data.resumption import break_error, resume_stream
+from ddmlp.data.sources import PositionedSource, Rows, Source, StreamEnd
 from ddmlp.data.writer import DatasetWriter
 from ddmlp.errors import DatasetError
 
 PUBLISH_SECONDS = 1.0  # at least, between publications, so that shards of a fast stream are not too small
 PAUSE_SECONDS = 0.05  # between looks at how many rows are trained on
+LOOK_SECONDS = 1.0  # between looks for the end of the stream
 STOP_SECONDS = 30.0  # to write the rows that were read
-RESUME_HINT = (
-    "they are kept: resume the run with the remaining rows, or with all rows, or with the end marked if no more will "
-    "come"
-)
 SPARE_BYTES = 128 << 20  # to leave free on the disk, for buffered rows and the run's checkpoints
 
 
@@ -71,6 +68,8 @@ class StreamIngest:
         The number of rows of the dataset that were trained on, to be set by another thread.
     waits : int
         How often the ingest has waited for rows to be trained on.
+    end : StreamEnd or None
+        Where the stream ended when its broker was asked last; None if it has none, or it does not say.
     """
 
     def __init__(
@@ -90,6 +89,8 @@ class StreamIngest:
         self.rows = 0
         self.ended = False
         self.error: Exception | None = None
+        self.end: StreamEnd | None = None
+        self._looked = -math.inf
         self._source, self._classes = source, classes
         self._publish_rows, self._publish_seconds, self._note = publish_rows, publish_seconds, note
         self._quarantine, self._spool_bytes = quarantine, spool_bytes
@@ -139,7 +140,7 @@ class StreamIngest:
             except DatasetError as error:
                 fault = error
             if fault is None and source.lost and not source.stopped:
-                fault = self._break_error()
+                fault = break_error(source, self.rows, self._repetition)
             elif fault is None and not source.lost:
                 if self._writer is not None:
                     self._writer.end()
@@ -168,19 +169,6 @@ class StreamIngest:
     def _published_rows(self) -> int:
         """Return the number of rows in the dataset, as it is published."""
         return Manifest.read(self.path).rows if (self.path / NAME).exists() else 0
-
-    def _break_error(self) -> DatasetError:
-        if isinstance(self._source, PositionedSource):
-            return DatasetError(
-                f"{self._source.name} is gone, after {self.rows:,} rows: {self._source.lost}; they are kept: resume "
-                "the run once it is back"
-            )
-        skipped = self._repetition.skipped if self._repetition else 0
-        return DatasetError(
-            f"the stream from {self._source.name} broke off after {skipped + self.rows:,} rows, without Arrow's "
-            f"end-of-stream marker ({self._source.lost}); "
-            + (RESUME_HINT if self.rows or self._repetition else "expected an Arrow IPC stream")
-        )
 
     def _kept(self) -> str:
         return (
@@ -229,11 +217,19 @@ class StreamIngest:
     def _pause(self) -> None:
         """Publish if due, and wait while too many rows are not trained on: the source does not read meanwhile."""
         self._publish_when_due()
+        self._look_when_due()
         if self._writer is not None and self._full(self._writer):
             self._publish(self._writer)
             self.waits += 1
             while self._full(self._writer) and not self._source.stopped:
                 time.sleep(PAUSE_SECONDS)
+                self._look_when_due()
+
+    def _look_when_due(self) -> None:
+        """Ask for the end of the stream."""
+        if time.monotonic() >= self._looked + LOOK_SECONDS and isinstance(self._source, PositionedSource):
+            self._looked = time.monotonic()
+            self.end = self._source.find_end(self._before + self.rows)
 
     def _full(self, writer: DatasetWriter) -> bool:
         if self._spool_bytes is None:

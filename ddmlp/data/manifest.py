@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from ddmlp.data.position import Position
+from ddmlp.data.position import EventTime, Position
 from ddmlp.errors import DatasetError, printable
 from ddmlp.files import write_whole
 
@@ -22,7 +22,7 @@ MAX_CLASSES = 256  # labels are uint8
 Count = Annotated[int, Meta(ge=1, le=2**53)]
 
 
-class Shard(Struct, frozen=True, forbid_unknown_fields=True):
+class Shard(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One Arrow IPC file of a dataset.
 
     Parameters
@@ -33,12 +33,16 @@ class Shard(Struct, frozen=True, forbid_unknown_fields=True):
         The number of rows, and the size in bytes.
     sha256 : str
         SHA-256 of the file, in hexadecimal.
+    time : int or None
+        The event time of the newest message up to its last row, in milliseconds since 1970 (UTC), if it is known. It
+        is older if messages that were read together are divided between this shard and the next one.
     """
 
     file: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")]
     rows: Count
     bytes: Count
     sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+    time: EventTime | None = None
 
 
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -106,7 +110,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
         """Return the fingerprint of the dataset, in hexadecimal.
 
         It is the SHA-256 of the manifest's text, which has the SHA-256 of every shard, so it covers every byte of data.
-        It leaves out `ended`, `class_names` and `position`, because weights do not depend on them.
+        It leaves out `ended`, `class_names`, `position` and the times of shards, because weights do not depend on them.
         """
         return _sha256(_text(self._fields()))
 
@@ -117,6 +121,15 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     def identity(self, *, growing: bool) -> str:
         """Return what identifies training data: `sha256()`, or `form()` if rows may still be added."""
         return self.form() if growing else self.sha256()
+
+    def time_at(self, rows: int) -> int | None:
+        """Return the time of the last shard that ends within the first `rows` rows; None if it is not known."""
+        time = None
+        for shard in self.shards:
+            if (rows := rows - shard.rows) < 0:
+                break
+            time = shard.time
+        return time
 
     def prefix(self, shards: int) -> "Manifest":
         """Return the manifest of the first `shards` shards, not ended; raises DatasetError if it has fewer."""
@@ -134,7 +147,8 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
         ended = {"ended": True} if self.ended else {}
         names = {"class_names": self.class_names} if self.class_names else {}
         position = {"position": msgspec.to_builtins(self.position)} if self.position else {}
-        write_whole(folder / NAME, _text(self._fields() | ended | names | position))
+        fields = self._fields() | {"shards": msgspec.to_builtins(self.shards)}
+        write_whole(folder / NAME, _text(fields | ended | names | position))
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest":
@@ -167,6 +181,8 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
         """Return what the fingerprint covers, as JSON values."""
         fields: dict[str, Any] = {"format": FORMAT, "version": VERSION, **msgspec.to_builtins(self)}
         del fields["ended"], fields["class_names"], fields["position"]
+        for shard in fields["shards"]:
+            shard.pop("time", None)
         return fields
 
 

@@ -1,4 +1,4 @@
-"""How a stream continues after the rows that a dataset has: at a position, or by comparison."""
+"""How a stream continues after the rows that a dataset has: at a position, or by comparison; and if it broke off."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,6 +9,11 @@ from ddmlp.data.quarantine import Quarantine, refuse
 from ddmlp.data.repetition import Repetition
 from ddmlp.data.sources import PositionedSource, Source
 from ddmlp.errors import DatasetError
+
+RESUME_HINT = (
+    "they are kept: resume the run with the remaining rows, or with all rows, or with the end marked if no more will "
+    "come"
+)
 
 
 def resume_stream(
@@ -47,3 +52,16 @@ def resume_stream(
         stack.enter_context(quarantine.opened(position))
     source.begin(position, known.image_shape if known else None, quarantine.add if quarantine else refuse)
     return None
+
+
+def break_error(source: Source, rows: int, repetition: Repetition | None) -> DatasetError:
+    """Return the error for a stream that broke off after `rows` new rows."""
+    if isinstance(source, PositionedSource):
+        return DatasetError(
+            f"{source.name} is gone, after {rows:,} rows: {source.lost}; they are kept: resume the run once it is back"
+        )
+    skipped = repetition.skipped if repetition else 0
+    return DatasetError(
+        f"the stream from {source.name} broke off after {skipped + rows:,} rows, without Arrow's end-of-stream marker "
+        f"({source.lost}); " + (RESUME_HINT if rows or repetition else "expected an Arrow IPC stream")
+    )

@@ -208,7 +208,7 @@ class DatasetWriter:
     def _close_shard(self) -> None:
         if self._writer is not None:
             self._wait_for_shard()  # at most one shard is waiting for the disk
-            self._closing = self._closer.submit(_close, self._writer)
+            self._closing = self._closer.submit(_close, self._writer, self.position.time if self.position else None)
             self._writer = None
 
     def _wait_for_shard(self) -> None:
@@ -241,9 +241,9 @@ def _form(rows: object) -> str:
     return f"{rows.dtype} {rows.shape}" if isinstance(rows, np.ndarray) else f"of type {type(rows).__name__}"
 
 
-def _close(writer: ShardWriter) -> Shard:
-    """Complete a shard, and add its hash to its name."""
+def _close(writer: ShardWriter, time: int | None) -> Shard:
+    """Complete a shard, and add its hash to its name. time: see `Shard`."""
     writer.close()
     digest = file_sha256(writer.path)
     named = writer.path.rename(writer.path.with_name(f"{writer.path.name}-{digest[:12]}.arrow"))
-    return Shard(named.name, writer.rows, named.stat().st_size, digest)
+    return Shard(named.name, writer.rows, named.stat().st_size, digest, time)

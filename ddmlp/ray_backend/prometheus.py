@@ -4,12 +4,14 @@ Prometheus adds the prefix ray_ to each name, and the suffix _total to counters.
 Ray does, they have no effect.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import asdict
 
-from ddmlp.runs.events import Epoch, Event, Progress, Saved, Started
+from ddmlp.runs.events import Drift, Epoch, Event, Progress, Saved, Started
+from ddmlp.runs.lag import Lag
 from ddmlp.training.report import Report
 
 MANY = 64  # versions: greater staleness is counted together, which bounds the number of labels
@@ -44,6 +46,16 @@ class RayMetrics:
         self._blocked = make(
             Counter, "queue_blocked_seconds", "Seconds that senders waited because a queue was full", "queue"
         )
+        self._lag = {
+            "rows": make(Gauge, "lag_rows", "Rows of the stream that are not trained on yet; NaN if that is not known"),
+            "seconds": make(
+                Gauge,
+                "lag_seconds",
+                "Seconds since the newest row trained on was sent, 0 if all rows are; NaN as above",
+            ),
+        }
+        self._known = set[str]()  # those of them that have had a value
+        self._drifts = make(Counter, "drift_alarms", "Rises of the prequential error")
         self._waited = make(Counter, "wait_seconds", "Seconds that the server waited for gradients")
         self._reissued = make(Counter, "reissued", "Units sent to a second worker")
         text = "Staleness of the oldest gradient applied since the last report, in versions"
@@ -55,8 +67,8 @@ class RayMetrics:
         self._of_server: _Sums = {}
         self._of_driver: _Sums = {}
 
-    def show(self, report: Report, deaths: Mapping[str, int]) -> None:
-        """Update the metrics from a report. deaths: of each kind of actor since the start."""
+    def show(self, report: Report, deaths: Mapping[str, int], lag: Lag | None = None) -> None:
+        """Update the metrics from a report. deaths: of each kind of actor since the start; lag: if it is known."""
         self._position.set(report.step)
         self._workers.set(report.workers)
         if report.trained:
@@ -77,6 +89,18 @@ class RayMetrics:
                     self._test_error.set(event.error)
                 case Saved():
                     self._checkpoints.observe(event.seconds)
+                case Drift():
+                    self._drifts.inc()
+        self._show_lag(lag)
+
+    def _show_lag(self, lag: Lag | None) -> None:
+        """Show it. A gauge keeps its value, so it becomes NaN if that is no longer known."""
+        for name, gauge in self._lag.items():
+            value = getattr(lag, name, None)
+            if value is not None:
+                self._known.add(name)
+            if name in self._known:
+                gauge.set(math.nan if value is None else value)
 
     def _show_progress(self, event: Progress) -> None:
         for name, queue in asdict(event.queues).items():

@@ -29,6 +29,7 @@ from ddmlp.ray_backend.socket_folder import SocketFolder
 from ddmlp.ray_backend.supervised import BESIDE
 from ddmlp.ray_backend.worker_group import WorkerGroup
 from ddmlp.runs.events import Event, Lost
+from ddmlp.runs.lag import read_lag
 from ddmlp.training.job import Job
 from ddmlp.training.report import Report
 from ddmlp.training.worker_pool import EXITED
@@ -118,7 +119,8 @@ class RayTrainer:
             Lost(step=report.step, **asdict(each)) for each in self._group.losses.rejected() if each.worker not in known
         ]
         report = replace(report, events=report.events + more)
-        self._metrics.show(report, {**{WORKERS[cause]: lost[cause] for cause in CAUSES}, "server": self._deaths})
+        deaths = {**{WORKERS[cause]: lost[cause] for cause in CAUSES}, "server": self._deaths}
+        self._metrics.show(report, deaths, read_lag(self._job.run))  # it is measured in the process of the ingest
         if report.result is None:
             return report
         result = structs.replace(

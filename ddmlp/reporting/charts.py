@@ -37,9 +37,15 @@ def charts(names: Sequence[str], runs: Sequence[RunSummary]) -> list[Chart]:
         _chart(names, "Error", "Misclassified rows. Lines: training rows, just before the step that trains on them. "
                "Dots: test rows, after each epoch.", "% of rows",
                [*lines(lambda each: 100 * each.mistakes), *dots(lambda test: 100 * test.error)], log=True),
-        _chart(names, "Prequential error", "Rows that were misclassified just before they were trained on, among the "
-               "newest rows.", "% of rows",
-               lines(lambda each: 100 * each.prequential.error if each.prequential else None)),
+        _chart(names, "Prequential error", "Lines: rows that were misclassified just before they were trained on, "
+               "among the newest rows. Dots: drift alarms, at the error since it has risen.", "% of rows",
+               [*lines(lambda each: 100 * each.prequential.error if each.prequential else None),
+                *(_curve(run, [(drift.rows, 100 * drift.after) for drift in summary.records.drifts], "dots")
+                  for run, summary in enumerate(runs))]),
+        _chart(names, "Lag", "Rows of the stream that are not trained on yet: in its broker, and on disk.", "rows",
+               lines(lambda each: each.lag.rows if each.lag else None)),
+        _chart(names, "Delay", "Seconds since the newest row that is trained on was sent; 0 if all rows are trained "
+               "on.", "s", lines(lambda each: each.lag.seconds if each.lag else None)),
         _chart(names, "Speed", "Rows per second of training, since the previous point.", "rows/s",
                lines(lambda each: each.speed)),
         _chart(names, "Waiting", "Lines: time that the server waited for gradients. If it is high, more workers help. "

@@ -1,6 +1,7 @@
 """The tables of the report: for each run, values by name, as text."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from ddmlp.config import TrainConfig
 from ddmlp.reporting.summary import RunSummary
@@ -32,6 +33,7 @@ def result(summary: RunSummary) -> Facts:
             facts["chain"] = summary.last.digest
         if lines:
             facts |= {"rows trained on": f"{lines[-1].rows:,}", "training time": f"{lines[-1].seconds:.1f} s"}
+            facts |= _trained_to(lines[-1].trained_to)
         if tested := summary.evaluation:
             facts[f"test error at step {summary.model_step:,}"] = _share(tested.mistakes, tested.rows)
         return facts
@@ -49,6 +51,7 @@ def result(summary: RunSummary) -> Facts:
         "units reissued": found.reissued,
         "duplicate gradients compared": found.compared,
         "rows put aside": found.bad_rows,
+        "drift alarms": len(summary.records.drifts),
     }
     return facts | {
         "weights sha256": found.weights_sha256,
@@ -56,6 +59,7 @@ def result(summary: RunSummary) -> Facts:
         "rows trained on": f"{found.rows:,} in {found.steps:,} steps",
         "training time": f"{found.seconds:.1f} s",
         "speed": f"{found.speed:,.0f} rows/s",
+        **_trained_to(found.trained_to),
         **{name: f"{count:,}" for name, count in counts.items() if count},
     }
 
@@ -89,6 +93,10 @@ def settings(summary: RunSummary) -> Facts:
         facts["servers"] = str(summary.servers)
     facts |= {"data": str(summary.origin.data), "dataset sha256": summary.origin.dataset_sha256}
     return facts | (summary.result.versions if summary.result else {})
+
+
+def _trained_to(time: datetime | None) -> Facts:
+    return {"trained up to": f"{time:%Y-%m-%d %H:%M:%S} UTC"} if time else {}
 
 
 def _share(mistakes: int, rows: int) -> str:

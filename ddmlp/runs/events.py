@@ -5,7 +5,8 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from ddmlp.runs.json_text import Amount, Count, Digest, Fraction, Positive, Real, from_json
+from ddmlp.runs.json_text import Amount, Count, Digest, Fraction, Moment, Positive, Real, from_json
+from ddmlp.runs.lag import Lag
 from ddmlp.runs.measures import PrequentialError, Staleness
 
 
@@ -83,6 +84,10 @@ class Progress(
         Units since the last start that each worker has answered, by its number; in one process, worker 0.
     bad_rows
         Rows of the stream that were put aside so far, because they could not be decoded; None if it has no positions.
+    trained_to
+        Event time of the newest message of which all rows were trained on, to within a shard; None if it is not known.
+    lag
+        How far the run is behind its stream; None if its broker does not say.
     """
 
     step: Count
@@ -100,6 +105,8 @@ class Progress(
     reissued: Count
     answered: dict[Count, Count] = {}
     bad_rows: Count | None = None
+    trained_to: Moment | None = None
+    lag: Lag | None = None
 
     @property
     def units(self) -> Queue:
@@ -195,7 +202,19 @@ class Lost(Struct, frozen=True, kw_only=True, tag_field="event", tag="lost"):
     reason: str
 
 
-Event: TypeAlias = Started | Progress | Epoch | Saved | Stored | Lost
+class Drift(Struct, frozen=True, kw_only=True, tag_field="event", tag="drift"):
+    """The prequential error has risen, after `rows` rows: the data may have changed. See `DriftAlarm`.
+
+    before, after: the mean of the misclassified fractions of the steps before the rise, and since.
+    """
+
+    step: Count
+    rows: Count
+    before: Fraction
+    after: Fraction
+
+
+Event: TypeAlias = Started | Progress | Epoch | Saved | Stored | Lost | Drift
 
 
 class AnyEvent(Struct):
@@ -205,7 +224,7 @@ class AnyEvent(Struct):
     step: Count
 
 
-_KINDS = {kind.__struct_config__.tag for kind in (Started, Progress, Epoch, Saved, Stored, Lost)}
+_KINDS = {kind.__struct_config__.tag for kind in (Started, Progress, Epoch, Saved, Stored, Lost, Drift)}
 
 
 def read_event(line: str | bytes) -> Event | None:

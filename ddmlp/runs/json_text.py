@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -19,6 +20,7 @@ Positive = Annotated[int, Meta(ge=1, le=MOST)]
 Real = Annotated[float, Meta(ge=-1e15, le=1e15)]  # never nan
 Amount = Annotated[float, Meta(ge=0, le=1e15)]  # seconds, or rows per second
 Fraction = Annotated[float, Meta(ge=0, le=1)]
+Moment = Annotated[datetime, Meta(tz=True)]  # in ISO 8601
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Digest = Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?\Z")]  # or empty
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
-from ddmlp.runs.events import Epoch, Event, Progress, Saved, Started, read_event
+from ddmlp.runs.events import Drift, Epoch, Event, Progress, Saved, Started, read_event
 
 T = TypeVar("T")
 
@@ -68,6 +68,11 @@ class Records:
     def saved(self) -> list[Saved]:
         """The events of kind `Saved`."""
         return self._of(Saved)
+
+    @cached_property
+    def drifts(self) -> list[Drift]:
+        """The events of kind `Drift`."""
+        return self._of(Drift)
 
     @cached_property
     def started(self) -> list[Started]:

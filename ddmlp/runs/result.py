@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from ddmlp.runs.json_text import Amount, Count, Digest, Fraction, Positive, Real, Sha256
+from ddmlp.runs.json_text import Amount, Count, Digest, Fraction, Moment, Positive, Real, Sha256
 from ddmlp.runs.measures import PrequentialError
 
 Side = Annotated[int, Meta(ge=1, le=2**24)]  # of an image, in pixels
@@ -71,6 +71,8 @@ class RunResult(
         The servers that the weights were divided among.
     bad_rows
         Rows of the stream that were put aside, because they could not be decoded; None if it has no positions.
+    trained_to
+        Event time of the newest message of which all rows were trained on, to within a shard; None if it is not known.
     seed
         The seed of the initial weights and of the order of rows.
     """
@@ -102,4 +104,5 @@ class RunResult(
     workers: Count
     servers: Positive = 1
     bad_rows: Count | None = None
+    trained_to: Moment | None = None
     seed: Annotated[int, Meta(ge=0)]

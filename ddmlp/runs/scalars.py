@@ -22,6 +22,10 @@ def scalars(event: Event) -> Iterator[tuple[str, float]]:
         yield "error/train", event.mistakes
         if event.prequential:
             yield "error/prequential", event.prequential.error
+        if event.lag and event.lag.rows is not None:
+            yield "lag/rows", event.lag.rows
+        if event.lag and event.lag.seconds is not None:
+            yield "lag/seconds", event.lag.seconds
         yield "speed/rows_per_second", event.speed
         yield "speed/wait_seconds", event.waited
         yield "workers/count", event.workers

@@ -134,7 +134,8 @@ def _add_run(app: FastAPI, run: Run, over: Callable[[], bool]) -> None:
              responses={200: {"content": {"text/event-stream": {}}}, **errors(429)})  # fmt: skip
     async def events() -> StreamingResponse:
         """Sends server-sent events. again: discard all earlier events; events: lines of the run's metrics.jsonl;
-        state: whether the run has begun, how many seconds ago it last wrote, and its result."""
+        state: whether the run has begun, how many seconds ago it last wrote, its result, and how far it is behind its
+        stream."""
         return StreamingResponse(watch(run, over), media_type="text/event-stream")
 
     @app.get("/report", include_in_schema=False)

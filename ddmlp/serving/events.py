@@ -13,6 +13,7 @@ import msgspec
 from ddmlp.errors import RunError
 from ddmlp.runs import REPORT
 from ddmlp.runs.events import Event, read_event
+from ddmlp.runs.lag import read_lag
 from ddmlp.runs.run import Run
 
 CHUNK_BYTES = 256 << 10  # read at a time
@@ -110,9 +111,9 @@ def state(run: Run) -> dict[str, Any]:
     dict
         begun: whether the run exists; quiet: seconds since metrics.jsonl was written to, in steps of QUIET_SECONDS;
         result: the result, unless metrics.jsonl is newer; epochs: total number of epochs, None if the run has no
-        fixed end; report: whether a report exists.
+        fixed end; report: whether a report exists; lag: how far the run is behind its stream now, None if unknown.
     """
-    about = {"epochs": _epochs(run), "report": (run.path / REPORT).exists()}
+    about = {"epochs": _epochs(run), "report": (run.path / REPORT).exists(), "lag": read_lag(run.path)}
     written = _written(run.path / "metrics.jsonl")
     if written is None:
         return {"begun": run.exists, "quiet": 0, "result": None, **about}

@@ -22,7 +22,10 @@ from ddmlp.runs.run import Run
 from ddmlp.training.loop import Applied
 from ddmlp.training.metrics import Prequential, Stretch
 
-NOT_COVERED = "times, speeds, waits, queues, workers, bad rows, versions of libraries, missing lines of metrics"
+NOT_COVERED = (
+    "times, speeds, waits, queues, workers, bad rows, lag, drift alarms, versions of libraries, missing lines of "
+    "metrics"
+)
 ERROR_OFF = 1e-9  # the relative difference that a mean error may have
 
 

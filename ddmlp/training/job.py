@@ -52,6 +52,8 @@ class Job:
         run.
     transform : Transform, optional
         What changes the pixels of rows before they are trained on; its hash is in `config`.
+    drift_alarm : bool
+        Whether to record rises of the prequential error.
     """
 
     config: TrainConfig
@@ -69,6 +71,7 @@ class Job:
     log_level: int = logging.WARNING
     certificates: Path | None = None
     transform: Transform | None = None
+    drift_alarm: bool = False
 
     @property
     def fewest(self) -> int:

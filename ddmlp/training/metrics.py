@@ -3,14 +3,16 @@
 import math
 from collections import Counter, deque
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 
 from ddmlp.errors import printable
 from ddmlp.inference.evaluation import Evaluation
 from ddmlp.plan.plan import Plan
 from ddmlp.plan.row_stats import RowStats
 from ddmlp.runs.checkpoint import Header, PrequentialState
-from ddmlp.runs.events import Epoch, Event, Lost, Progress, Queue, Queues, Saved, Started
+from ddmlp.runs.events import Drift, Epoch, Event, Lost, Progress, Queue, Queues, Saved, Started
 from ddmlp.runs.measures import PrequentialError, Staleness
+from ddmlp.training.drift_alarm import DriftAlarm
 from ddmlp.training.loop import WaitTimes
 from ddmlp.training.worker_pool import LostWorker, PoolStats
 
@@ -109,15 +111,20 @@ class Prequential:
 class Journal:
     """Collects the events of a trainer until its next report, and the measurements of the whole run."""
 
-    def __init__(self, follow: bool, step: int, header: Header, complaints: list[str]) -> None:
+    def __init__(
+        self, follow: bool, step: int, header: Header, complaints: list[str], *, drift_alarm: bool = False
+    ) -> None:
         """Begin at `step`.
 
         follow: whether each row is trained on only once; header: that of the checkpoint, with the measurements up to
-        it; complaints: the problems found when the run was resumed.
+        it; complaints: the problems found when the run was resumed; drift_alarm: whether to record rises of the
+        prequential error.
         """
+        self._step = step
         self.seconds = header.train_seconds
         self._staleness = Counter(header.staleness)
         self._prequential = Prequential(header.prequential) if follow else None
+        self._drift_alarm = DriftAlarm(header.prequential) if drift_alarm and follow else None
         # The name of a file may have bytes that are not valid text.
         self._events: list[Event] = [Started(step, [*map(printable, complaints)])]
         self._since_record, self._since_report = Stretch(), Stretch()
@@ -126,17 +133,28 @@ class Journal:
         """Record an applied step; seconds: the time that it took; staleness: of its gradient, in versions."""
         self.seconds += seconds
         self._staleness[staleness] += 1
+        self._step += 1
         if self._prequential:
             self._prequential.record_step(row_stats)
+            if self._drift_alarm and (rise := self._drift_alarm.record_step(row_stats.rows, row_stats.mistakes)):
+                self._events.append(Drift(step=self._step, rows=self._prequential.rows, **rise._asdict()))
         for stretch in (self._since_record, self._since_report):
             stretch.record_step(row_stats, seconds, staleness)
 
     def progress(
-        self, step: int, plan: Plan, pool: PoolStats, waits: WaitTimes, *, last: bool, bad_rows: int | None = None
+        self,
+        step: int,
+        plan: Plan,
+        pool: PoolStats,
+        waits: WaitTimes,
+        bad_rows: int | None = None,
+        trained_to: datetime | None = None,
+        *,
+        last: bool,
     ) -> None:
         """Add a progress event if one is due, at regular intervals and at the last step, and if rows were applied.
 
-        bad_rows: of the stream, put aside so far.
+        bad_rows: of the stream, put aside so far; trained_to: see `TrainingData.trained_to`.
         """
         if not self._since_record.rows or (step % plan.steps_per_epoch % _record_every(plan) and not last):
             return
@@ -162,6 +180,7 @@ class Journal:
             reissued=pool.reissued,
             answered=dict(pool.answered),
             bad_rows=bad_rows,
+            trained_to=trained_to,
         )
         self._events.append(event)
 

@@ -53,7 +53,9 @@ class Recorder:
         if self._test:
             data.verify_too(self._test)
         start = checkpoints.start
-        self._journal = Journal(self._config.follow, start.step, start.header, checkpoints.complaints)
+        self._journal = Journal(
+            self._config.follow, start.step, start.header, checkpoints.complaints, drift_alarm=job.drift_alarm
+        )
         self._began = 0.0  # when work on the next step began, so without the time for a checkpoint or a test
         # The applied steps that are not accounted for yet, and the seconds that each took.
         self._applied: list[tuple[Update, RowStats, float]] = []
@@ -88,7 +90,8 @@ class Recorder:
         """Record the progress if that is due at this step, or if it is the last one."""
         self._account_for_steps(step)
         data, loop = self._data, self._loop
-        self._journal.progress(step, data.plan, loop.stats, loop.waits, last=last, bad_rows=data.bad_rows)
+        of_stream = data.bad_rows, data.trained_to(step)
+        self._journal.progress(step, data.plan, loop.stats, loop.waits, *of_stream, last=last)
 
     def end_epoch(self, step: int, weights: Weights) -> None:
         """Check the row audit of the epoch that ends at this step, and test the weights.
@@ -157,6 +160,7 @@ class Recorder:
             workers=self._job.workers,
             servers=self._job.servers,
             bad_rows=self._data.bad_rows,
+            trained_to=self._data.trained_to(step),
             seed=self._config.seed,
         )
 
@@ -189,6 +193,7 @@ class Recorder:
             lost=lost,
             events=events,
             result=result,
+            trained_to=self._data.trained_to(step),
         )
 
     def _account_for_steps(self, step: int) -> None:

@@ -1,8 +1,10 @@
 """The report of a trainer: its progress, and what happened since the last report."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from ddmlp.runs.events import Event
+from ddmlp.runs.lag import Lag
 from ddmlp.runs.result import RunResult
 from ddmlp.training.worker_pool import UNRESPONSIVE, LostWorker
 
@@ -52,6 +54,10 @@ class Report:
         Events for metrics.jsonl.
     result : RunResult or None
         The result of the run, if training has ended.
+    trained_to : datetime or None
+        The event time that the applied steps reach; see `TrainingData.trained_to`.
+    lag : Lag or None
+        How far the run is behind its stream; None if that is not known.
     """
 
     step: int
@@ -73,6 +79,8 @@ class Report:
     lost: list[LostWorker]
     events: list[Event]
     result: RunResult | None
+    trained_to: datetime | None = None
+    lag: Lag | None = None
 
     @property
     def hung(self) -> list[int]:

@@ -1,6 +1,7 @@
 """The training data of a run, whether they are complete or still arriving."""
 
 import time
+from datetime import UTC, datetime
 from functools import partial
 
 from ddmlp.data.dataset import Dataset
@@ -17,6 +18,7 @@ class TrainingData:
         """Open the dataset, and begin to verify it. Raises DatasetError if it is missing or damaged."""
         self.dataset = Dataset(job.data / "train")
         self.plan = job.plan(self.dataset.manifest)
+        self._follow = job.config.follow
         self._verification = IntegrityChecker()
         self._enqueued = 0  # the number of shards given to the verification
         self._polled = 0.0
@@ -33,6 +35,14 @@ class TrainingData:
         """The number of rows of the stream that were put aside; None if it has no positions."""
         position = self.dataset.manifest.position
         return position.bad_rows if position else None
+
+    def trained_to(self, step: int) -> datetime | None:
+        """Return the event time that the first `step` steps reach, to within a shard; None if the rows have none.
+
+        It is that of the newest message in the shards of which all rows were trained on.
+        """
+        found = self.dataset.manifest.time_at(self.plan.rows_before(step)) if self._follow else None
+        return None if found is None else datetime.fromtimestamp(found / 1000, UTC)
 
     def poll(self, step: int, seconds: float) -> bool:
         """Check for more rows, after a wait of at most `seconds`, and release those that the first `step` steps read.

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from ddmlp.api import progress
 from ddmlp.api.progress import RunProgress
-from ddmlp.runs.events import Epoch, Lost, Started
+from ddmlp.runs.events import Drift, Epoch, Lost, Started
+from ddmlp.runs.lag import Lag
 from ddmlp.training.report import Report
 from ddmlp.training.worker_pool import EXITED, REJECTED, UNRESPONSIVE
 
@@ -144,6 +145,7 @@ def test_a_stream_has_rows_and_no_end(monkeypatch: pytest.MonkeyPatch):
         ({"staleness": (2.0, 2)}, ""),  # of a delay, which never differs
         ({"asynchronous": True, "staleness": (1.25, 3)}, "  staleness 1.2, 3 at most"),
         ({"prequential": 0.0525}, "  tested first 5.25%"),
+        ({"lag": Lag(messages=4, rows=1_234, seconds=12.4)}, "  lag 1,234 rows, 12 s"),
         ({"idle": 0.5}, ""),
         ({"idle": 12.4}, "  waiting for rows: 12 s"),
         ({"asynchronous": True, "prequential": 0.0}, "  staleness 0.0, 0 at most  tested first 0.00%"),
@@ -153,6 +155,12 @@ def test_what_some_runs_tell(changes: dict, says: str, monkeypatch: pytest.Monke
     monkeypatch.setattr(progress, "LINE_SECONDS", 0)
     assert shown(replace(STREAM, **changes)).endswith(f"queue 4{says}\n")
     assert says in shown(replace(REPORT, **changes), terminal=True)
+
+
+def test_drift_alarm():
+    drift = Drift(step=40, rows=4_000, before=0.05, after=0.6)
+    [line] = shown(replace(STREAM, events=[drift])).splitlines()
+    assert {"4,000", "5.00%", "60.00%"} <= set(line.split())
 
 
 def test_waiting_is_said_once(monkeypatch: pytest.MonkeyPatch):

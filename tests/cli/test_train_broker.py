@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ddmlp.data.dataset import Dataset
+from ddmlp.data.manifest import Manifest
 from tests.support.broker import Server, images
 from tests.support.brokers import OWN, running
 from tests.support.followed import FLAGS, ROWS, command
@@ -36,9 +38,15 @@ def test_simple(server: Server, rows: tuple[Any, Any], expected: str, tmp_path: 
     assert (done.returncode, done.stderr) == (0, "")
     assert "2 were put aside" in done.stdout
     assert events(run)[-2]["bad_rows"] == result(run)["bad_rows"] == 2
+    position = Manifest.read(run / "data" / "train").position
+    moment = datetime.fromtimestamp(position.time / 1000, UTC)
+    assert datetime.fromisoformat(result(run)["trained_to"]) <= moment
+    assert f"trained up to   {moment:%Y-%m-%d}" in done.stdout
+    assert any(line["lag"]["rows"] >= 0 for line in events(run) if "lag" in line)
     assert f"--quarantine {tmp_path / 'bad'}" in done.stdout
     assert command("--run", run, "--resume", "--end").returncode == 0
     assert result(run)["weights_sha256"] == expected
+    assert datetime.fromisoformat(result(run)["trained_to"]) == moment
     assert verified(run)
     assert len(json.loads("[" + (tmp_path / "bad/bad-rows.jsonl").read_text().strip().replace("\n", ",") + "]")) == 2
 

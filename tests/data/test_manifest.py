@@ -81,6 +81,20 @@ def test_position(tmp_path):
     assert found.prefix(1).position is None
     assert POSITION.at("1", "10", 4).offsets == {"0": "12", "1": "10"}
     assert POSITION.at("1", "10", 4).bad_rows == 4
+    assert replace(POSITION, time=1_795_912_512_932).at("1", "10").time == 1_795_912_512_932
+
+
+def test_times(tmp_path):
+    """The times of shards are kept, but not part of the fingerprint."""
+    first, second = 1_795_912_512_932, 1_795_912_513_000
+    found = replace(GOOD, shards=(replace(SHARDS[0], time=first), replace(SHARDS[1], time=second)))
+    found.write(tmp_path)
+    assert Manifest.read(tmp_path) == found
+    assert [shard["time"] for shard in json.loads((tmp_path / NAME).read_text())["shards"]] == [first, second]
+    assert (found.sha256(), found.form()) == (GOOD.sha256(), GOOD.form())
+    assert found.prefix(1).sha256() == GOOD.prefix(1).sha256()
+    assert [found.time_at(rows) for rows in (0, 2, 3, 4, 5, 9)] == [None, None, first, first, second, second]
+    assert GOOD.time_at(5) is None
 
 
 def test_class_names(tmp_path):

@@ -15,7 +15,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ddmlp.ray_backend.prometheus import RayMetrics
-from ddmlp.runs.events import Progress, Queue, Queues, Started
+from ddmlp.runs.events import Drift, Progress, Queue, Queues, Started
+from ddmlp.runs.lag import Lag
 from tests.api.test_progress import REPORT
 from tests.support.events import progress
 
@@ -145,3 +146,15 @@ def test_a_new_server(recorded):
     assert recorded["wait_seconds"] == [(12.0,), (11.0,)]
     assert recorded["restarts"] == [(1, "server")]
     assert not {"loss", "rows", "reissued"} & recorded.keys()
+
+
+def test_stream(recorded):
+    """What is not known is absent, and NaN once it was known."""
+    shown = RayMetrics("it")
+    for lag in (None, Lag(messages=4), Lag(messages=0, rows=0, seconds=0.0), Lag(messages=4, rows=9), None):
+        shown.show(REPORT, {}, lag)
+    assert str(recorded["lag_rows"]) == "[(0,), (9,), (nan,)]"
+    assert str(recorded["lag_seconds"]) == "[(0.0,), (nan,), (nan,)]"
+    assert "drift_alarms" not in recorded
+    shown.show(replace(REPORT, events=[Drift(step=4, rows=400, before=0.1, after=0.5)]), {})
+    assert recorded["drift_alarms"] == [(1,)]

@@ -1,13 +1,15 @@
 """metrics.jsonl: events are read back as they were written, and damaged lines are counted."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 from msgspec.structs import replace
 
 import ddmlp
-from ddmlp.runs.events import Epoch, Progress, Queue, Queues, Saved, Started, read_event
+from ddmlp.runs.events import Drift, Epoch, Progress, Queue, Queues, Saved, Started, read_event
 from ddmlp.runs.json_text import to_json
+from ddmlp.runs.lag import Lag
 from ddmlp.runs.measures import PrequentialError, Staleness
 from ddmlp.runs.records import Records
 
@@ -47,6 +49,18 @@ LINES = {
     ),
 }
 LINES[STREAMED] = replace(LINES[PROGRESS], prequential=PrequentialError(10, 0.5, 0.75))
+# Lines of later versions.
+DRIFT = '{"event": "drift", "step": 5, "rows": 500, "before": 0.125, "after": 0.5}'
+BROKER = STREAMED[:-1] + (
+    ', "bad_rows": 2, "trained_to": "2026-11-29T12:03:07.250000Z", "lag": {"messages": 3, "rows": 35, "seconds": 2.5}}'
+)
+LINES[BROKER] = replace(
+    LINES[STREAMED],
+    bad_rows=2,
+    trained_to=datetime(2026, 11, 29, 12, 3, 7, 250_000, UTC),
+    lag=Lag(messages=3, rows=35, seconds=2.5),
+)
+LINES[DRIFT] = Drift(step=5, rows=500, before=0.125, after=0.5)
 
 
 def read(path, *lines):
@@ -61,7 +75,8 @@ def later(step, **what):
 def test_simple(tmp_path):
     found = read(tmp_path, *LINES)
     assert found == Records([*LINES.values()])
-    assert (found.progress, found.epochs) == ([LINES[PROGRESS], LINES[STREAMED]], [LINES[TESTED]])
+    assert (found.progress, found.epochs) == ([LINES[PROGRESS], LINES[STREAMED], LINES[BROKER]], [LINES[TESTED]])
+    assert found.drifts == [LINES[DRIFT]]
     assert (found.saved, found.started) == ([LINES[SAVED]], [LINES[START]])
     assert (found.progress[0].units, found.progress[0].gradients) == (Queue(1, 3, 0.5), Queue(2, 4, 0.25))
 

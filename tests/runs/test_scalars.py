@@ -1,6 +1,9 @@
 """The points that each kind of event adds to the curves."""
 
+from msgspec.structs import replace
+
 from ddmlp.runs.events import Epoch, Queue, Queues, Saved, Started
+from ddmlp.runs.lag import Lag
 from ddmlp.runs.measures import PrequentialError, Staleness
 from ddmlp.runs.scalars import scalars
 from tests.support.events import progress
@@ -18,6 +21,9 @@ def test_simple():
     assert dict(scalars(event)) == expected
     first = progress(4, queues=queues, staleness=event.staleness, reissued=5, prequential=PrequentialError(9, 0.5, 0.6))
     assert dict(scalars(first)) == {**expected, "error/prequential": 0.5}
+    behind = replace(first, lag=Lag(messages=0, rows=0, seconds=0.0))
+    assert dict(scalars(behind)) == {**dict(scalars(first)), "lag/rows": 0, "lag/seconds": 0.0}
+    assert dict(scalars(replace(first, lag=Lag(messages=4)))) == dict(scalars(first))
     tested = Epoch(step=4, epoch=1, error=0.1, cross_entropy=0.3, rows=10, seconds=1.0)
     assert dict(scalars(tested)) == {"loss/test": 0.3, "error/test": 0.1}
     assert [*scalars(Started(0, [])), *scalars(Saved(1, 0.5, "c"))] == []

@@ -7,13 +7,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from ddmlp.config import TrainConfig
-from ddmlp.runs.events import Lost, Started
+from ddmlp.runs.events import Drift, Lost, Started
+from ddmlp.runs.lag import Lag, write_lag
+from ddmlp.runs.measures import PrequentialError
 from ddmlp.runs.origin import Origin
 from ddmlp.runs.run import Run
 from tests.support.browser import SECONDS, answered, draw, expect
@@ -123,3 +126,29 @@ def test_workers(data, tmp_path, opened):
         path.record([Started(4, [])])  # the run is rewound to that step
         expect(page.locator("#workers li")).to_have_count(2, timeout=SECONDS)
         expect(page.locator("#log li").first).to_have_text("step 4 Resumed.")
+
+
+def test_stream(data, tmp_path, opened):
+    """The lag is shown while it is known; an alarm is a dot in the chart of the prequential error."""
+    path = Run(tmp_path)
+    path.create(Origin(TrainConfig(epochs=1, lr_schedule="constant", follow=True), data, "0" * 64))
+    moment = datetime(2026, 11, 29, 12, 3, 7, tzinfo=UTC)
+    error = PrequentialError(100, 0.1, 0.1)
+    told = [progress(n, rows=100 * n, prequential=error, trained_to=moment) for n in (1, 2, 3)]
+    path.record([Started(0, []), *told, Drift(step=3, rows=300, before=0.1, after=0.5)])
+    with serving("--run", tmp_path) as server:
+        page = opened(server)
+        expect(page.locator("#curves figure:visible h3", has_text="Prequential error")).to_be_visible(timeout=SECONDS)
+        assert page.locator("#curves figure", has_text="Prequential error").locator("circle").count() == 1
+        expect(page.locator("#log li").first).to_have_text(
+            "step 3 Drift alarm: the error has risen from 10.00 % to 50.00 %."
+        )
+        expect(fact(page, "Lag")).to_have_count(0)
+        shown = page.evaluate("(time) => new Date(time).toLocaleString('sv')", moment.isoformat())
+        expect(fact(page, "Trained up to")).to_have_text(shown)
+        write_lag(tmp_path, Lag(messages=3, rows=1_035, seconds=2.5))
+        expect(fact(page, "Lag")).to_have_text("1,035 rows, 3 s", timeout=SECONDS)
+        write_lag(tmp_path, Lag(messages=3))
+        expect(fact(page, "Lag")).to_have_text("3 messages", timeout=SECONDS)
+        write_lag(tmp_path, None)
+        expect(fact(page, "Lag")).to_have_count(0, timeout=SECONDS)

@@ -19,7 +19,8 @@ from ddmlp.ray_backend.choice import choose
 from ddmlp.ray_backend.cluster import Cluster, connect
 from ddmlp.ray_backend.prometheus import RayMetrics
 from ddmlp.ray_backend.trainer import RayTrainer
-from ddmlp.runs.events import Epoch, Queue, Queues, Saved, Started
+from ddmlp.runs.events import Drift, Epoch, Queue, Queues, Saved, Started
+from ddmlp.runs.lag import Lag
 from ddmlp.training.job import Job
 from ddmlp.training.report import Report
 from tests.support.events import progress
@@ -32,7 +33,9 @@ EVENTS = [
     progress(1, queues=Queues(*[Queue(1, 2, 3.0)] * 2), waited=4.0, reissued=5),
     Epoch(step=1, epoch=1, error=0.5, cross_entropy=1.0, rows=10, seconds=1.0),
     Saved(1, 0.03, "c" * 64),
+    Drift(step=1, rows=10, before=0.1, after=0.5),
 ]
+LAG = Lag(messages=3, rows=35, seconds=2.5)
 
 
 def train(job: Job, cluster: Cluster) -> Report:
@@ -67,7 +70,7 @@ def main() -> None:
         # A report may be exported in two parts. Reports are exported in order, so when the last one is visible, all of
         # the first is.
         for name in ("everything", "more", "last"):
-            RayMetrics(name).show(replace(report, trained=1, events=EVENTS), {"worker": 1, "server": 1})
+            RayMetrics(name).show(replace(report, trained=1, events=EVENTS), {"worker": 1, "server": 1}, LAG)
             deadline = time.monotonic() + SECONDS
             while f'run="{name}"' not in text and time.monotonic() < deadline:
                 text += scrape(cluster)  # a gauge is exported once

@@ -40,6 +40,24 @@ class BadRow(NamedTuple):
     payload: bytes | None
 
 
+class StreamEnd(NamedTuple):
+    """What is known of the end of a stream in a broker.
+
+    Parameters
+    ----------
+    messages : int
+        The messages that are not read yet.
+    rows : int or None
+        The rows of the stream up to its end, read or not; None if it is not known how many rows the messages have.
+    moment : float
+        When the broker said so, by `time.monotonic`.
+    """
+
+    messages: int
+    rows: int | None
+    moment: float
+
+
 class Source(Protocol):
     """A stream of rows, as `StreamIngest` needs it. One thread reads it; any thread may call `stop`.
 
@@ -99,6 +117,12 @@ class PositionedSource(Source, Protocol):
 
     def commit(self, position: "Position") -> None:
         """Take note that all rows before `position` are on disk: only for tools that show how far a stream is read."""
+
+    def find_end(self, rows: int) -> StreamEnd | None:
+        """Ask the broker where the stream ends; `rows` rows are before the position. None: it does not say.
+
+        Called about once a second, by the thread that reads, before a wait. It is only for display.
+        """
 
 
 class FiniteSource(Protocol):

@@ -7,11 +7,12 @@ from contextlib import suppress
 from typing import Protocol
 
 import numpy as np
+from msgspec.structs import replace
 
-from ddmlp.data.position import Position
-from ddmlp.data.sources import BadRow, Rows
+from ddmlp.data.position import EARLIEST, LATEST, Position
+from ddmlp.data.sources import BadRow, Rows, StreamEnd
 from ddmlp.data.sources.messages import Message, MessageList, Messages
-from ddmlp.data.sources.payloads import Payloads, Undecodable
+from ddmlp.data.sources.payloads import ONE_ROW, Payloads, Undecodable
 from ddmlp.data.sources.stream_uri import StreamUri
 from ddmlp.errors import DatasetError
 
@@ -43,6 +44,12 @@ class Broker(Protocol):
     def commit(self, position: Position) -> None:
         """Show other programs how far the stream was read."""
 
+    def unread(self) -> int | None:
+        """Return how many messages come after those that `fetch` has returned; None if the broker does not say.
+
+        Called about once a second, so it should be one request. It is only for display.
+        """
+
     def close(self) -> None:
         """Disconnect; the broker may be gone."""
 
@@ -56,6 +63,7 @@ class BrokerStream:
         self._form, self._image_shape = uri.form, uri.image_shape
         self._broker = broker
         self._stop = threading.Event()
+        self._connected = False
         self.position: Position | None = None
         self._reject: Callable[[BadRow], None]
 
@@ -75,7 +83,7 @@ class BrokerStream:
         payloads = Payloads(self._form, classes, self._image_shape)
         wait = min(seconds, FETCH_SECONDS)
         try:
-            self.position = self._broker.open(self.position)
+            self._open()
         except Disconnected as error:
             if self.position is None:  # it was never reached
                 raise DatasetError(f"cannot read {self.name}: {error}") from None
@@ -93,13 +101,20 @@ class BrokerStream:
                 yield from self._rows(MessageList(messages) if isinstance(messages, list) else messages, payloads)
         self.lost = "stopped"
 
+    def _open(self) -> None:
+        """Connect, and go to the position."""
+        found, before = self._broker.open(self.position), self.position
+        self.position = replace(found, bad_rows=before.bad_rows, time=before.time) if before else found
+        self._connected = True
+
     def _reconnect(self, why: str, idle: Callable[[], None]) -> bool:
         """Connect again, and go to the position; returns whether this was possible in time."""
+        self._connected = False
         deadline = time.monotonic() + RECONNECT_SECONDS
         while not self._stop.wait(RETRY_SECONDS):
             idle()
             try:
-                self.position = self._broker.open(self.position)
+                self._open()
                 return True
             except Disconnected as error:
                 if time.monotonic() > deadline:
@@ -114,8 +129,7 @@ class BrokerStream:
         assert position is not None, "it is open"
         at_once = payloads.decode_images(messages.payloads, messages.labels)
         if at_once is not None:
-            offsets = position.offsets | messages.following(len(messages))
-            self.position = Position(position.identity, offsets, position.bad_rows)
+            self.position = _after(position, messages, len(messages), position.bad_rows)
             yield at_once
             return
         done, bad_rows = 0, position.bad_rows
@@ -133,7 +147,7 @@ class BrokerStream:
             found += rows
             bad_rows += len(bad)
             done += 1
-        self.position = Position(position.identity, position.offsets | messages.following(done), bad_rows)
+        self.position = _after(position, messages, done, bad_rows)
         if found:
             pixels, labels = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
             yield Rows(pixels, labels)
@@ -148,6 +162,17 @@ class BrokerStream:
         with suppress(Disconnected, DatasetError):  # the next one makes up for it
             self._broker.commit(position)
 
+    def find_end(self, rows: int) -> StreamEnd | None:
+        """Ask the broker where the stream ends; see `PositionedSource`."""
+        messages, moment = None, time.monotonic()
+        if self._connected:
+            with suppress(Disconnected, DatasetError):  # `fetch` will raise it, too
+                messages = self._broker.unread()
+        if messages is None:
+            return None
+        known = messages == 0 or self._form in ONE_ROW
+        return StreamEnd(messages, rows + messages if known else None, moment)
+
     def stop(self) -> None:
         """Make `batches` end; see `Source`."""
         self._stop.set()
@@ -155,3 +180,10 @@ class BrokerStream:
     def close(self) -> None:
         """Disconnect."""
         self._broker.close()
+
+
+def _after(position: Position, messages: Messages, count: int, bad_rows: int) -> Position:
+    """Return the position after the first `count` messages. Times that cannot be true are left out."""
+    times = [time for time in messages.times[:count] if time is not None and EARLIEST <= time <= LATEST]
+    newest = max(times if position.time is None else [*times, position.time], default=None)
+    return Position(position.identity, position.offsets | messages.following(count), bad_rows, newest)

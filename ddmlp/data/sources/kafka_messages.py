@@ -40,6 +40,11 @@ class KafkaMessages:
             expected[partition] += 1
         return cls(found, partitions)
 
+    @property
+    def times(self) -> list[int | None]:
+        """Their times; see `Messages`."""
+        return [each.timestamp()[1] for each in self._found]
+
     def __len__(self) -> int:
         return len(self._found)
 
@@ -59,9 +64,8 @@ class KafkaMessages:
 
 def message_of(found: Any, following: str) -> Message:
     """Return a message as a `Message`."""
-    return Message(
-        str(found.partition()), str(found.offset()), following, found.value(), label_of(found, found.headers())
-    )
+    place = str(found.partition()), str(found.offset()), following
+    return Message(*place, found.value(), label_of(found, found.headers()), found.timestamp()[1])
 
 
 def label_of(found: Any, headers: Sequence[tuple[str, bytes | None]] | None) -> bytes | None:

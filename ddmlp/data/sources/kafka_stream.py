@@ -6,7 +6,6 @@ topic is the same, also for brokers that give topics no ids. Nothing depends on 
 some brokers report wrongly.
 """
 
-import logging
 import re
 import time
 from collections.abc import Iterator
@@ -16,19 +15,15 @@ from typing import Any
 from ddmlp.data.position import MAX_PARTITIONS, Position
 from ddmlp.data.sources.broker_stream import BrokerStream, Disconnected
 from ddmlp.data.sources.fetch_size import FETCH_BYTES, FetchSize
+from ddmlp.data.sources.kafka_admin import SECONDS, SHORT_SECONDS, KafkaAdmin
 from ddmlp.data.sources.kafka_messages import KafkaMessages, checksum_of, message_of, next_of, text_of
 from ddmlp.data.sources.messages import Message, MessageList, Messages
 from ddmlp.data.sources.stream_uri import StreamUri
 from ddmlp.errors import ConfigError, DatasetError, printable, require_package
 
 FORM = "kafka://HOST[:PORT]/TOPIC?format=..."
-SECONDS = 10.0  # for an answer
-SHORT_SECONDS = 0.5  # for an answer, before it is clear that none will come
 LOOK_SECONDS = 10.0  # between looks for new partitions
-NO_ID = "AAAAAAAAAAAAAAAAAAAAAA"  # of a topic, from brokers without them
 _OFFSET = re.compile(r"(\d{1,19})(?:@([0-9a-f]{8}))?")
-
-log = logging.getLogger(__name__)
 
 
 def open_kafka(uri: str) -> BrokerStream:
@@ -61,7 +56,7 @@ class KafkaBroker:
             raise ConfigError(f"the setting {taken[0]} is given by the run; remove it from the file")
         self._settings = {"group.id": "ddmlp", **uri.settings, **own}
         self._consumer: Any = None
-        self._admin: Any = None
+        self._admin: KafkaAdmin | None = None
         self._gone = ""  # why no broker can be reached
         self._next: dict[int, tuple[int, str]] = {}  # by partition: the next offset, and the checksum before it
         self._unchecked: set[int] = set()  # partitions whose message before the next one is to be compared
@@ -90,7 +85,7 @@ class KafkaBroker:
             self._consumer.assign([TopicPartition(self._topic, each, begin) for each, begin in begins.items()])
         self._looked = time.monotonic()
         offsets = {str(each): self._offset(each) for each in partitions}
-        return Position(identity, offsets, position.bad_rows if position else 0)
+        return Position(identity, offsets)
 
     def _partitions(self) -> tuple[list[int], str]:
         """Return the partitions of the topic, and the id of the cluster."""
@@ -117,26 +112,13 @@ class KafkaBroker:
 
     def _describe(self) -> str:
         """Return the id of the topic, "-" if it has none. Raises DatasetError if it is compacted."""
-        from confluent_kafka import KafkaError, KafkaException, TopicCollection
-        from confluent_kafka.admin import AdminClient, ConfigResource
-
         settings = {name: value for name, value in self._settings.items() if name not in self._of_consumer}
-        self._admin, options = AdminClient(settings), {"request_timeout": SECONDS}
-        found, policy = NO_ID, None
-        try:
-            (topic,) = self._admin.describe_topics(TopicCollection([self._topic]), **options).values()
-            found = str(topic.result(2 * SECONDS).topic_id)
-            (configs,) = self._admin.describe_configs([ConfigResource("topic", self._topic)], **options).values()
-            policy = configs.result(2 * SECONDS).get("cleanup.policy")
-        except KafkaException as error:
-            why = error.args[0]
-            if why.retriable() or (why.code() < 0 and why.code() != KafkaError._UNSUPPORTED_FEATURE):
-                raise  # no answer; else it is an older broker, or there is no permission
-            log.info("%s cannot be described: %s", self._name, text_of(error))
-        if policy is not None and "compact" in str(policy.value):
+        self._admin = KafkaAdmin(settings, self._topic)
+        found, policy = self._admin.describe()
+        if policy is not None and "compact" in policy:
             raise DatasetError(f"{self._name} is compacted, so it loses messages; send the rows to another topic")
         self._plain = policy is not None
-        return "-" if found == NO_ID else found
+        return found
 
     def _begin(self, partition: int, position: Position | None) -> int:
         """Return the offset to read a partition from. Raises DatasetError if its next message is gone."""
@@ -206,15 +188,18 @@ class KafkaBroker:
         return f"{offset}@{checksum}" if checksum else str(offset)
 
     def commit(self, position: Position) -> None:
-        """Commit the offsets of the group; see `Broker`. A consumer that does that could not be closed at any time."""
-        from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+        """Commit the offsets of the group; see `Broker`."""
+        if self._admin is not None:
+            with self._errors():
+                offsets = {int(each): int(text.partition("@")[0]) for each, text in position.offsets.items()}
+                self._admin.commit(str(self._settings["group.id"]), offsets)
 
+    def unread(self) -> int | None:
+        """Return how many offsets come after those that were returned; see `Broker`."""
         if self._admin is None:
-            return
-        parts = [(int(each), int(text.partition("@")[0])) for each, text in position.offsets.items()]
-        group = self._settings["group.id"], [TopicPartition(self._topic, *part) for part in parts]
+            return None
         with self._errors():
-            self._admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(*group)], request_timeout=SECONDS)
+            return self._admin.count_from({each: following for each, (following, _) in self._next.items()})
 
     def close(self) -> None:
         """Disconnect."""

@@ -15,6 +15,8 @@ class Message(NamedTuple):
         The offset to continue with after it.
     payload, label : bytes or None
         Its contents, if it has them.
+    time : int or None
+        When it was sent, in milliseconds since 1970 (UTC), if its broker says so.
     """
 
     partition: str
@@ -22,6 +24,7 @@ class Message(NamedTuple):
     following: str
     payload: bytes | None
     label: bytes | None
+    time: int | None = None
 
 
 class Messages(Protocol):
@@ -34,6 +37,10 @@ class Messages(Protocol):
     @property
     def labels(self) -> list[bytes | None]:
         """The labels beside them."""
+
+    @property
+    def times(self) -> list[int | None]:
+        """When they were sent; see `Message`."""
 
     def __len__(self) -> int: ...
 
@@ -53,6 +60,10 @@ class MessageList(list[Message]):
     @property
     def labels(self) -> list[bytes | None]:
         return [each.label for each in self]
+
+    @property
+    def times(self) -> list[int | None]:
+        return [each.time for each in self]
 
     def following(self, count: int) -> dict[str, str]:
         return {each.partition: each.following for each in self[:count]}

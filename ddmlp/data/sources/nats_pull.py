@@ -88,11 +88,12 @@ class NatsPull:
         APIError.from_msg(refusal)
 
 
-def number_of(message: Any) -> int:
-    """Return the number of a message in its stream.
+def place_of(message: Any) -> tuple[int, int]:
+    """Return the number of a message in its stream, and when it was stored, in milliseconds since 1970.
 
-    It is in the subject for acknowledgements: $JS.ACK.STREAM.CONSUMER.DELIVERIES.NUMBER and 3 more parts; or with a
-    domain and an account before the stream.
+    They are in the subject for acknowledgements: $JS.ACK.STREAM.CONSUMER.DELIVERIES.NUMBER.NUMBER.NANOSECONDS.PENDING;
+    or with a domain and an account before the stream.
     """
     parts = message.reply.split(".")
-    return int(parts[5] if len(parts) == 9 else parts[7])
+    place = 5 if len(parts) == 9 else 7
+    return int(parts[place]), int(parts[place + 2]) // 1_000_000

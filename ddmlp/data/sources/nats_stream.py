@@ -14,7 +14,7 @@ from ddmlp.data.position import Position
 from ddmlp.data.sources.broker_stream import BrokerStream, Disconnected
 from ddmlp.data.sources.fetch_size import FetchSize
 from ddmlp.data.sources.messages import Message, MessageList
-from ddmlp.data.sources.nats_pull import NatsPull, number_of
+from ddmlp.data.sources.nats_pull import NatsPull, place_of
 from ddmlp.data.sources.stream_uri import StreamUri, tls_context
 from ddmlp.errors import DatasetError, printable, require_package
 
@@ -25,6 +25,7 @@ SETTINGS = {
 ENVIRONMENT = {"user": "NATS_USER", "password": "NATS_PASSWORD", "user_credentials": "NATS_CREDS"}  # as of its command
 SECONDS = 5.0  # to connect, and for an answer
 PING_SECONDS = 4.0  # between signs of life; the connection is closed if three of them are not answered
+SHORT_SECONDS = 0.5  # for an answer that may be missing
 INACTIVE_SECONDS = 300.0  # after which the server may forget a consumer
 
 T = TypeVar("T")
@@ -70,6 +71,16 @@ class NatsBroker:
 
     def commit(self, position: Position) -> None:
         """Do nothing: the server itself shows how far its consumer is."""
+
+    def unread(self) -> int:
+        """Return how many messages come after those that were returned; see `Broker`."""
+        return self._run(self._unread())
+
+    async def _unread(self) -> int:
+        if not self._client.is_connected:
+            raise Disconnected("the connection is closed")
+        info = await asyncio.wait_for(self._jetstream.stream_info(self._stream), SHORT_SECONDS)
+        return max(0, int(info.state.last_seq) + 1 - self._next)
 
     def close(self) -> None:
         """Disconnect."""
@@ -160,7 +171,7 @@ class NatsBroker:
             raise Disconnected("the connection is closed")
         messages = MessageList()
         for each in await self._pull.fetch(self._size.count, seconds):
-            number = number_of(each)
+            number, time = place_of(each)
             if number < self._next:
                 continue
             if number > self._next:
@@ -168,7 +179,7 @@ class NatsBroker:
             self._next = number + 1
             label = (each.headers or {}).get("label")
             beside = None if label is None else label.encode(errors="surrogateescape")
-            messages.append(Message(self._stream, str(number), str(self._next), each.data, beside))
+            messages.append(Message(self._stream, str(number), str(self._next), each.data, beside, time))
         self._size.see_all(messages.payloads)
         return messages
 

@@ -19,7 +19,8 @@ from ddmlp.data.sources.arrow_messages import END_OF_FILE
 from ddmlp.data.sources.pixel_lists import shape_of, shown
 from ddmlp.errors import ConfigError, DatasetError, printable
 
-FORMS = ("arrow", "raw", "json", "png")
+ONE_ROW = ("raw", "json", "png")  # forms whose messages have one row each
+FORMS = ("arrow", *ONE_ROW)
 MAX_BYTES = 64 << 20  # of a payload
 _LABEL = re.compile(rb"[0-9]{1,3}")
 _Pixel = Annotated[int, Meta(ge=0, le=255)]

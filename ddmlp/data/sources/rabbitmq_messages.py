@@ -32,12 +32,17 @@ class RabbitMessages:
         self.payloads: list[bytes | None] = [payload for payload, _ in contents]
         self.labels: list[bytes | None] = [label for _, label in contents]
 
+    @property
+    def times(self) -> list[int | None]:
+        """Their times; see `Messages`."""
+        return [each.time for each in self._stored]
+
     def __len__(self) -> int:
         return len(self._stored)
 
     def __iter__(self) -> Iterator[Message]:
         for each, payload, label in zip(self._stored, self.payloads, self.labels, strict=True):
-            yield Message(self._stream, str(each.offset), following(each), payload, label)
+            yield Message(self._stream, str(each.offset), following(each), payload, label, each.time)
 
     def following(self, count: int) -> dict[str, str]:
         """Return the offset after the first `count` messages; see `Messages`."""

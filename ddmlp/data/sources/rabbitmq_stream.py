@@ -60,6 +60,9 @@ class RabbitBroker:
         if last >= 0:
             self._connection.run(self._connection.store(last))
 
+    def unread(self) -> None:
+        """Return None: RabbitMQ does not say how many messages there are, except by sending the last of them."""
+
     def close(self) -> None:
         """Disconnect."""
         self._connection.close()
@@ -76,7 +79,7 @@ class RabbitBroker:
             raise self._gap(first)
         await self._connection.read(self._next if self._checksum else None)
         offset = position.offsets[self._stream] if position else "0"
-        return Position(self._identity, {self._stream: offset}, position.bad_rows if position else 0)
+        return Position(self._identity, {self._stream: offset})
 
     async def _look_up(self) -> int:
         """Look up the last message that was read, and return its offset; if it is gone, that of the next one.

@@ -84,7 +84,7 @@ class RedisBroker:
                 self._go_to(position)
                 self._read(0)
                 self._check_last()
-        return Position(self._identity, {self._partition: self._offset()}, position.bad_rows if position else 0)
+        return Position(self._identity, {self._partition: self._offset()})
 
     def _begin(self) -> None:
         """Go to the first entry. Raises DatasetError if entries after it were deleted."""
@@ -121,7 +121,7 @@ class RedisBroker:
             for passed, (name, fields) in enumerate(found, self._passed + 1):
                 entry = name.decode()
                 contents = fields.get(b"payload"), fields.get(b"label")
-                messages.append(Message(self._partition, entry, f"{entry}@{passed}", *contents))
+                messages.append(Message(self._partition, entry, f"{entry}@{passed}", *contents, _id(name)[0]))
             if found:
                 self._last = _id(found[-1][0])
                 self._passed += len(found)
@@ -175,6 +175,11 @@ class RedisBroker:
         with self._errors():
             last, _, passed = position.offsets[self._partition].partition("@")
             self._client.xgroup_setid(self._key, self._identity["group"], last, entries_read=int(passed))
+
+    def unread(self) -> int:
+        """Return how many entries come after the last one; see `Broker`."""
+        with self._errors():
+            return max(0, Stream.of(self._client.xinfo_stream(self._key)).added - self._passed)
 
     def close(self) -> None:
         """Disconnect."""

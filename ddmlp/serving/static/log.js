@@ -4,10 +4,12 @@ import { make } from "./make.js";
 import { whole } from "./numbers.js";
 
 const MOST = 200; // lines; older ones are removed
+const percent = (share) => `${(100 * share).toFixed(2)} %`;
 const SENTENCES = {
   start: ({ step, complaints }) => [step ? "Resumed." : "Started.", ...complaints].join(" "),
-  epoch: ({ epoch, test_error: error }) => `Epoch ${epoch} ended: ${(100 * error).toFixed(2)} % test error.`,
+  epoch: ({ epoch, test_error: error }) => `Epoch ${epoch} ended: ${percent(error)} test error.`,
   checkpoint: () => "Checkpoint written.",
+  drift: ({ before, after }) => `Drift alarm: the error has risen from ${percent(before)} to ${percent(after)}.`,
   lost: ({ worker, host, cause, reason }) => `Worker ${worker} on ${host || "an unknown host"} ${cause}: ${reason}`,
 };
 

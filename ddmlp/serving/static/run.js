@@ -9,7 +9,7 @@ import { Workers } from "./workers.js";
 const POINTS = 2000; // events that are kept: beyond that, every second one is dropped
 const percent = (share) => (share === null ? "not finite" : `${(100 * share).toFixed(2)} %`);
 
-// Curves of progress events (p) and of tests after epochs (t).
+// Curves of progress events (p), of tests after epochs (t) and of drift alarms (d).
 const line = (tell, form = "line", colour = 0) => ({ of: "progress", tell, form, colour });
 const dots = (tell) => ({ of: "tests", tell, form: "dots", colour: 1 });
 const times = (value, factor) => (value === null ? null : value * factor);
@@ -34,8 +34,22 @@ const CHARTS = [
   },
   {
     title: "Prequential error", unit: "% of rows",
-    about: "Rows that were misclassified just before they were trained on, among the newest rows.",
-    curves: [line((p) => (p.prequential ? times(p.prequential.error, 100) : null))],
+    about: "Line: rows that were misclassified just before they were trained on, among the newest rows. Dots: drift " +
+      "alarms, at the error since it has risen.",
+    curves: [
+      line((p) => (p.prequential ? times(p.prequential.error, 100) : null)),
+      { of: "drifts", tell: (d) => times(d.after, 100), form: "dots", colour: 1 },
+    ],
+  },
+  {
+    title: "Lag", unit: "rows", whole: true,
+    about: "Rows of the stream that are not trained on yet: in its broker, and on disk.",
+    curves: [line((p) => p.lag?.rows)],
+  },
+  {
+    title: "Delay", unit: "s",
+    about: "Seconds since the newest row that is trained on was sent; 0 if all rows are trained on.",
+    curves: [line((p) => p.lag?.seconds)],
   },
   {
     title: "Speed", unit: "rows/s",
@@ -112,7 +126,7 @@ function say(sentence) {
   document.getElementById("spoken").textContent = sentence;
 }
 
-const nothing = () => ({ progress: [], tests: [], lost: [], saved: null, state: null });
+const nothing = () => ({ progress: [], tests: [], lost: [], drifts: [], saved: null, state: null });
 
 function take(told, event) {
   if (event.event === "progress") {
@@ -123,6 +137,8 @@ function take(told, event) {
     if (told.tests.length > POINTS) told.tests = told.tests.filter((_, each) => each % 2);
   } else if (event.event === "checkpoint") {
     told.saved = event;
+  } else if (event.event === "drift") {
+    told.drifts = [...told.drifts, event].slice(-POINTS);
   } else if (event.event === "lost") {
     told.lost = [...told.lost, event].slice(-POINTS);
   } else if (event.event === "start") {
@@ -146,6 +162,14 @@ function left({ epoch, rows, rows_per_second: speed }, epochs) {
   return minutes ? `${minutes} min ${parts[2]} s` : `${seconds} s`;
 }
 
+// A time as date and time of day, here.
+const clock = (time) => new Date(time).toLocaleString("sv");
+
+function lagText({ messages, rows, seconds }) {
+  const count = rows === undefined ? `${whole(messages)} messages` : `${whole(rows)} rows`;
+  return seconds === undefined ? count : `${count}, ${whole(seconds)} s`;
+}
+
 class Facts {
   #list;
 
@@ -163,6 +187,8 @@ class Facts {
       ["Epoch", now && now.epoch.toFixed(2) + of(epochs)],
       ["Time left", now && epochs && !result && left(now, epochs)],
       ["Rows trained on", now && whole(now.rows)],
+      ["Trained up to", now?.trained_to && clock(now.trained_to)],
+      ["Lag", !result && state?.lag && lagText(state.lag)],
       ["Speed", now && `${whole(now.rows_per_second ?? 0)} rows/s`],
       ["Workers", now && whole(now.workers)],
       ["Units reissued", now && whole(now.reissued)],
