@@ -63,8 +63,8 @@ def _parser() -> Parser:
     parser.add_argument("--resume", action="store_true", help="continue the run in --run from its newest checkpoint")
     parser.add_argument("--init", type=Path, metavar="MODEL", help="begin with the weights of this run or .npz file, "
                         "and its --hidden, instead of random ones")  # fmt: skip
-    parser.add_argument("--transform", metavar="PLACE", help="MODULE:FUNCTION or FILE.py:FUNCTION: change the pixels "
-                        "of rows by this function before they are trained on")  # fmt: skip
+    parser.add_argument("--transform", type=_place, metavar="PLACE", help="MODULE:FUNCTION or FILE.py:FUNCTION: "
+                        "change the pixels of rows by this function before they are trained on")  # fmt: skip
     parser.add_argument("--tensorboard", action="store_true", help="also write the curves for TensorBoard, into "
                         "tensorboard/ in the run's folder")  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="print only the result")
@@ -167,6 +167,13 @@ def workers_text(workers: tuple[int, int]) -> str:
 
 def _run(text: str) -> Path | str:
     return text if is_store(text) else Path(text)
+
+
+def _place(text: str) -> str:
+    """The place of a transform, as it can be named in any folder: a file in this one by its path."""
+    module, _, name = text.rpartition(":")
+    file = Path(module if module.endswith(".py") else f"{module}.py").absolute()
+    return f"{file}:{name}" if file.exists() else text
 
 
 def _absolute(text: str) -> Path:

@@ -18,6 +18,7 @@ from typing import Any
 from ddmlp.errors import ConfigError
 
 EXPECTED = "expected a function f(pixels, rows, seed, epoch), or its place: MODULE:FUNCTION or FILE.py:FUNCTION"
+LONGEST = 500
 
 
 @dataclass(frozen=True)
@@ -112,11 +113,16 @@ class Transform:
         try:
             exec(compile(self.text, shown, "exec", dont_inherit=True), module.__dict__)
         except (Exception, SystemExit) as error:
-            raise ConfigError(f"the transform {self.name} cannot be loaded: {type(error).__name__}: {error}") from error
+            raise ConfigError(f"the transform {self.name} cannot be loaded: {one_line(error)}") from error
         found: Any = getattr(module, self.function, None)
         if not callable(found):
             raise ConfigError(f"the transform {self.name} does not exist: its file has no function {self.function}")
         return found  # type: ignore[no-any-return]
+
+
+def one_line(error: BaseException) -> str:
+    """An error of a user's function in one line, at most LONGEST characters."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:LONGEST]
 
 
 def _file_of(module: str) -> Path | None:
@@ -171,8 +177,13 @@ def _globals(code: CodeType) -> set[str]:
 
 
 def _meaning(code: CodeType | None) -> Any:
-    """What code does, without its lines and file names."""
-    if code is None:
-        return None
-    values = [_meaning(each) if isinstance(each, CodeType) else repr(each) for each in code.co_consts]
-    return code.co_code, code.co_names, code.co_varnames, values
+    """What code does, without its lines, its place, and what depends on whether its file imports a module that it uses:
+    then CPython loads an attribute of the module, not a method."""
+    found: list[Any] = []
+    for each in () if code is None else dis.get_instructions(code):
+        if each.opname in ("EXTENDED_ARG", "PUSH_NULL", "CACHE"):
+            continue
+        value = None if each.opcode in dis.hasjrel or each.opcode in dis.hasjabs else each.argval
+        value = _meaning(value) if isinstance(value, CodeType) else repr(value)
+        found.append((each.opname.replace("LOAD_METHOD", "LOAD_ATTR"), value))
+    return found

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddmlp.data.dataset import Dataset
-from ddmlp.data.transform import Transform
+from ddmlp.data.transform import Transform, one_line
 from ddmlp.errors import ConfigError, MachineError, TrainingError
 from ddmlp.nn.known_answer import check_mode
 from ddmlp.training.job import Job
@@ -83,7 +83,7 @@ class PixelStage:
         try:
             found = self._function(pixels, numbers, self._seed, epoch)
         except (Exception, SystemExit) as error:
-            raise self._error(rows, epoch, f"raised {type(error).__name__}: {error}") from error
+            raise self._error(rows, epoch, f"raised {one_line(error)}") from error
         if not isinstance(found, np.ndarray):
             raise self._error(rows, epoch, f"returned a {type(found).__name__}, expected an array")
         if (found.dtype, found.shape) != (pixels.dtype, pixels.shape):

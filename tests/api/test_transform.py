@@ -156,11 +156,15 @@ def test_modes(more: dict[str, Any]):
 
 
 @pytest.mark.slow
-def test_commands():
+def test_commands(folder: Path, monkeypatch: pytest.MonkeyPatch):
     expected = fit("expected")
     words = ["--data", "data", "--no-report", *FLAGS, "--transform", "changed_file:drawn", "--stop-after", "9"]
     done = inside(train.main, *words, "--run", "run")
-    assert "--transform changed_file:drawn" in done.stdout
+    assert f"--transform {folder}/changed_file.py:drawn" in done.stdout, "it can be pasted in any folder"
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    assert inside(verify.main, "../run").returncode == 0
+    monkeypatch.chdir(folder)
     done = inside(train.main, "--run", "run", "--resume", "--no-report")
     assert f"weights sha256  {expected.weights_sha256}" in done.stdout
     for command in (verify.main, replay.main):

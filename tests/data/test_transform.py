@@ -143,6 +143,17 @@ def test_no_source():
     assert "source of the transform f" in refusal(names["f"])
 
 
+@pytest.mark.parametrize("imports", ["import numpy as np\n", ""])
+def test_imports_elsewhere(imports: str):
+    """In a notebook they are in another cell; then the compiled code is another."""
+    text = "def f(pixels, *_):\n    for _ in range(3):\n        pixels = np.roll(pixels, 1) if _ else np.abs(pixels)\n"
+    text = f"{imports}{text}    return pixels\n"
+    names: dict[str, Any] = {"__name__": "__main__", "np": np}
+    exec(compile(text, "<other cell>", "exec"), names)
+    linecache.cache["<other cell>"] = len(text), None, text.splitlines(keepends=True), "<other cell>"
+    assert Transform.of(names["f"]).load()(np.array([1, 2, 3])).tolist() == [2, 3, 1]
+
+
 def test_other_source():
     """A cell or a script that was changed after the function was defined."""
     names: dict[str, Any] = {"__name__": "__main__"}

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from ddmlp.cli import verify
 from ddmlp.cli.train import main
 from ddmlp.data.dataset import Dataset
 from ddmlp.data.idx import write_idx
@@ -20,6 +21,7 @@ from tests.support.helpers import inside
 from tests.support.streams import Sent
 
 PRODUCER = Path(__file__).parents[2] / "examples" / "produce_stream.py"
+TRANSFORMS = PRODUCER.with_name("shift_images.py")
 PIXELS = np.random.default_rng(0).integers(0, 256, (1_000, 28, 28), np.uint8)
 LABELS = (np.arange(1_000) % 10).astype(np.uint8)
 
@@ -93,3 +95,22 @@ def test_bad_arguments(arguments, status, found, tmp_path, monkeypatch, capsys):
     assert produce(monkeypatch, *arguments) == status
     error = capsys.readouterr().err
     assert (found in error, error.count("\n")) == (True, 1)
+
+
+def test_transforms(folder, monkeypatch):
+    """Each image is moved by what the row, the seed and the epoch determine, into all directions."""
+    names, rows = runpy.run_path(str(TRANSFORMS)), np.arange(1_000)
+    assert (names["identity"](PIXELS, rows, 0, 0) == PIXELS).all()
+    found, places = names["shift"](PIXELS, rows, seed=5, epoch=1), set()
+    for image, moved in zip(PIXELS[:200], found, strict=False):
+        wide = np.pad(image, 2)
+        fits = [(y, x) for y in range(5) for x in range(5) if (wide[y : y + 28, x : x + 28] == moved).all()]
+        assert len(fits) == 1
+        places.add(fits[0])
+    assert len(places) == 25
+    assert (names["shift"](PIXELS[7:9], rows[7:9], 5, 1) == found[7:9]).all()
+    assert (names["shift"](PIXELS, rows, 5, 2) != found).any(axis=(1, 2)).mean() > 0.9
+    monkeypatch.chdir(folder)
+    flags = ["--hidden", 4, "--epochs", 1, "--quiet", "--no-report", "--transform", f"{TRANSFORMS}:shift"]
+    assert inside(main, "--data", folder, "--run", "run", *flags).returncode == 0
+    assert inside(verify.main, "run").returncode == 0

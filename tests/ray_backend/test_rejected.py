@@ -29,6 +29,7 @@ from dataclasses import replace
 from pathlib import Path
 from ray.cluster_utils import Cluster as Nodes
 from ddmlp.config import TrainConfig
+from ddmlp.data.transform import Transform
 from ddmlp.errors import DatasetError, DdmlpError
 from ddmlp.nn import known_answer
 from ddmlp.ray_backend import actors, server_data
@@ -114,24 +115,39 @@ class Finder:
 sys.meta_path.insert(0, Finder())
 """
 
+TRANSFORM = """
+import os
+if os.environ.get("FAR"):
+    with open(%r, "a") as file:
+        file.write("x")
+    import absent_package
+def same(pixels, *_):
+    return pixels
+"""
+
 kind, nodes, workers, data, run, marks = sys.argv[1], *map(int, sys.argv[2:4]), *map(Path, sys.argv[4:])
 marks.mkdir()
 more = {}
 if kind == "WithoutDdmlp":
     (marks / "sitecustomize.py").write_text(BLOCKED % str(marks / "far"))
     more = {"env_vars": {"PYTHONPATH": str(marks)}}
+config, transform = TrainConfig(**json.loads(os.environ["CONFIG"])), None
+if kind == "WithoutPackage":
+    transform = Transform("same", TRANSFORM % str(marks / "far"))
+    config, more = replace(config, transform_sha256=transform.sha256), {"env_vars": {"FAR": "1"}}
 quiet = {"include_dashboard": False, "num_cpus": 1}
 started = Nodes(initialize_head=True, head_node_args=quiet)
 for _ in range(nodes - 1):
     started.add_node(num_cpus=1, **more)
 cluster = connect(choose(started.address))
-config = TrainConfig(**json.loads(os.environ["CONFIG"]))
 begin(run, config, data)
 worker = globals().get(kind, actors.WorkerActor)
 Group = type("Group", (WorkerGroup,), {"worker_class": worker})
 found = {"lost": []}
 try:
-    trainer = type("Trainer", (RayTrainer,), {"group_class": Group})(job(data, run, workers, config), cluster)
+    trainer = type("Trainer", (RayTrainer,), {"group_class": Group})(
+        job(data, run, workers, config, transform=transform), cluster
+    )
     try:
         while True:
             report = trainer.advance(0.2)
@@ -177,6 +193,7 @@ def on_nodes(data: Path, tmp_path: Path):
         pytest.param("DamagedShard", "shard-00001.arrow", marks=more),
         pytest.param("EmptyFolder", "dataset.json", marks=more),
         pytest.param("WithoutDdmlp", "No module named 'ddmlp'", marks=more),
+        pytest.param("WithoutPackage", "No module named 'absent_package'", marks=more),
     ],
 )
 def test_node_is_rejected(kind: str, words: str, on_nodes: Any, data: Path, tmp_path: Path):

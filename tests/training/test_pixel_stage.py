@@ -77,12 +77,15 @@ def test_what_a_call_gets(dataset: Dataset):
         ("pixels += 1\n    return pixels", ["ValueError", "read-only"]),
         ("raise KeyError(rows[0])", ["KeyError", "epoch 0"]),
         ("raise SystemExit", ["SystemExit"]),
+        ("raise ValueError('two\\nlines' + 9_999 * '!')", ["ValueError: two lines!!!"]),
     ],
 )
 def test_no_function_of_each_row(body: str, words: list[str], dataset: Dataset):
     with pytest.raises(ConfigError) as caught:
         stage_of(dataset, body)
     assert [word for word in ["x:f", *words] if word not in str(caught.value)] == []
+    assert len(str(caught.value)) < 700
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
