@@ -106,8 +106,8 @@ class KafkaBroker:
             try:
                 return self._consumer.list_topics(self._topic, timeout=SHORT_SECONDS)
             except KafkaException:
-                self._consumer.poll(0)  # calls `_see_error`
-                if self._gone or time.monotonic() > deadline:
+                taken = self._consumer.poll(SHORT_SECONDS)  # calls `_see_error`
+                if taken is not None or self._gone or time.monotonic() > deadline:  # a message is to be read again
                     raise
 
     def _describe(self) -> str:
@@ -211,8 +211,9 @@ class KafkaBroker:
         """Note that no broker can be reached; the client calls this within its other methods."""
         from confluent_kafka import KafkaError
 
-        if error.code() == KafkaError._ALL_BROKERS_DOWN or error.fatal():
-            self._gone = printable(error.str())
+        refused = error.code() in (KafkaError._SSL, KafkaError._AUTHENTICATION)
+        if refused or error.code() == KafkaError._ALL_BROKERS_DOWN or error.fatal():
+            self._gone = self._gone if self._gone and not refused else printable(error.str())
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

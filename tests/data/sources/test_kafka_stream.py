@@ -14,9 +14,11 @@ from ddmlp.errors import ConfigError
 from tests.data.sources.test_brokers import ingest, refusal
 from tests.support.broker import free_port, raw
 from tests.support.brokers import running
+from tests.support.certificates import write_server_files
 from tests.support.ingests import ingesting, numbers
 from tests.support.kafka_server import Kafka
 from tests.support.streams import until
+from tests.support.tls_proxy import terminating
 
 pytestmark = pytest.mark.sources
 
@@ -147,6 +149,20 @@ def test_settings(server: Kafka, tmp_path: Path):
     message = refusal(server.uri("settings", config=str(tmp_path / "client")), tmp_path / "other")
     assert "no.such.setting" in message
     assert "hunter2" not in message
+
+
+def test_tls(tmp_path: Path):
+    """A proxy has the TLS: the server has none, and no SASL."""
+    (tmp_path / "server").mkdir()
+    files = write_server_files(tmp_path)
+    (tmp_path / "client").write_text(f"security.protocol=ssl\nssl.ca.location={files}/ca.crt\n")
+    with running("kafka", tmp_path / "server", host="127.0.0.2") as server:
+        server.send("digits", raw(range(5)))
+        with terminating(("127.0.0.1", server.port), (server.host, server.port), files):
+            uri = f"kafka://127.0.0.1:{server.port}/digits?format=raw&config={tmp_path}"
+            ingest(f"{uri}/client", tmp_path / "data", 5)
+            (tmp_path / "other").write_text("security.protocol=ssl\n")
+            assert "certificate" in refusal(f"{uri}/other", tmp_path / "new")
 
 
 def test_missing_package(monkeypatch: pytest.MonkeyPatch):
