@@ -15,7 +15,7 @@ from tests.support.brokers import running
 from tests.support.cut_link import HERE, link_up
 from tests.support.followed import BATCH, FLAGS
 from tests.support.killed_streams import train_killed
-from tests.support.producer import Producer
+from tests.support.producer import CHUNK, Producer
 from tests.support.runs import Row, weights_of
 from tests.support.stream_run import StreamRun
 
@@ -85,7 +85,7 @@ def cut(rows: Rows, folder: Path, kind: str) -> Iterator[Row]:
     (folder / "server").mkdir(parents=True)
     path, number = folder / "run", len(rows.messages)
     with link_up() as link, running(kind, folder / "server", host=HERE) as server:
-        server.send("digits", rows.messages[:1])
+        server.send("digits", rows.messages[:CHUNK])
         uri = server.uri("digits", format="raw")
         run = StreamRun(path, uri, FLAGS, AHEAD, before=link.before, seconds=2 * NOTICED + number / 100)
         with Producer(server, "digits", rows.messages).sending(), run.training():

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.support.broker import Sent, Server
 from tests.support.processes import actors
-from tests.support.producer import Producer
+from tests.support.producer import CHUNK, Producer
 from tests.support.stream_run import StreamRun
 
 ACTORS = {"server": b"ray::ServerActor", "worker": b"ray::WorkerActor"}
@@ -27,7 +27,7 @@ def train_killed(
     draw = random.Random(seed)
     # By the number of rows that are published: some before the first, some while they arrive.
     moments = sorted((draw.randrange(len(messages) * 9 // 10), victim) for victim in victims)
-    server.send(stream, messages[:1])  # the stream exists
+    server.send(stream, messages[:CHUNK])  # the stream exists
     producer = Producer(server, stream, messages)
     with producer.sending(), run.training():
         for moment, victim in moments:
