@@ -17,7 +17,10 @@ def test_simple():
     assert (len(found), found.payloads, found.labels) == (2, [b"one", b"two"], [None, None])
     first, second = (f"{each.offset + 1}@{each.checksum}" for each in stored)
     assert [found.following(count) for count in range(3)] == [{}, {"digits": first}, {"digits": second}]
-    assert [*found] == [Message("digits", "7", first, b"one", None), Message("digits", "9", second, b"two", None)]
+    assert [*found] == [
+        Message("digits", "7", first, b"one", None, 5),
+        Message("digits", "9", second, b"two", None, 5),
+    ]
 
 
 def test_payloads():
