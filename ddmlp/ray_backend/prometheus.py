@@ -90,7 +90,7 @@ class RayMetrics:
                 case Saved():
                     self._checkpoints.observe(event.seconds)
                 case Drift():
-                    self._drifts.inc()
+                    self._drifts.inc(1)
         self._show_lag(lag)
 
     def _show_lag(self, lag: Lag | None) -> None:
