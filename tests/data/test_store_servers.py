@@ -61,7 +61,10 @@ print(json.dumps(found))
 """
 
 
-@pytest.fixture(scope="module", params=STORES)
+@pytest.fixture(
+    scope="module",
+    params=["SeaweedFS", *(pytest.param(name, marks=pytest.mark.chaos) for name in ("Google", "Azure"))],
+)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreServer]:
     with started(STORES[request.param](tmp_path_factory.mktemp(request.param))) as found:
         assert isinstance(found, StoreServer)
@@ -87,7 +90,8 @@ def test_simple(server: StoreServer, tmp_path: Path):
         assert path.is_dir() or SECRET.encode() not in path.read_bytes(), path
 
 
-@pytest.mark.parametrize("server", ["SeaweedFS", "Azure"], indirect=True)  # the emulator of Google knows no keys
+# The emulator of Google knows no keys.
+@pytest.mark.parametrize("server", ["SeaweedFS", pytest.param("Azure", marks=pytest.mark.chaos)], indirect=True)
 def test_wrong_key(server: StoreServer, tmp_path: Path):
     (tmp_path / "rows.parquet").touch()
     wrong = dict.fromkeys([name for name, value in server.environment.items() if value == SECRET], "d3Jvbmc=")
