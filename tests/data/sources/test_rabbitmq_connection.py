@@ -50,15 +50,15 @@ def test_silent_server(rabbitmq: RabbitMQ, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(rabbitmq_connection, "SECONDS", 0.5)
     again, reconnect = threading.Event(), BrokerStream._reconnect
     monkeypatch.setattr(BrokerStream, "_reconnect", lambda *given: again.set() or reconnect(*given))
-    rabbitmq.send("silent", raw(range(5)))
-    with ingesting(open_stream(rabbitmq.uri("silent", format="raw")), tmp_path / "data", seconds=0.01) as found:
+    rabbitmq.send("asleep", raw(range(5)))
+    with ingesting(open_stream(rabbitmq.uri("asleep", format="raw")), tmp_path / "data", seconds=0.01) as found:
         until(lambda: found.error or len(numbers(tmp_path / "data")) == 5)
         rabbitmq.signal(signal.SIGSTOP)
         try:
             assert again.wait(30)
         finally:
             rabbitmq.signal(signal.SIGCONT)
-        rabbitmq.send("silent", raw(range(5, 9)))
+        rabbitmq.send("asleep", raw(range(5, 9)))
         until(lambda: found.error or len(numbers(tmp_path / "data")) == 9)
     found.raise_error()
     assert numbers(tmp_path / "data") == list(range(9))
