@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 # How many examples a property is tried with: `make test`, and --hypothesis-profile=thorough.
-for name, examples in {"default": 25, "thorough": 300}.items():
+for name, examples in {"default": 25, "thorough": 200}.items():
     settings.register_profile(name, deadline=None, database=None, max_examples=examples)
 settings.load_profile("default")
 

@@ -20,7 +20,13 @@ def lost(hosts: Hosts) -> int:
     return sum(int(each["lost"]) for each in hosts.links().values())
 
 
-@pytest.mark.parametrize("link", LINKS.values(), ids=LINKS)
+@pytest.mark.parametrize(
+    "link",
+    [
+        pytest.param(LINKS["delay and loss"], id="delay and loss"),
+        pytest.param(LINKS["delay"], id="delay", marks=pytest.mark.chaos),
+    ],
+)
 def test_simple(hosts: Hosts, data: Path, tmp_path: Path, link: tuple[object, ...]):
     alone = ddmlp.fit(data, run=tmp_path / "alone", hidden=20, batch=150, microbatch=32, epochs=1)
     hosts("link", "all", "all", *link)

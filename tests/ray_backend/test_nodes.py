@@ -118,6 +118,7 @@ def test_node_lost(state: Path, data: Path, tmp_path: Path):
     assert workers_of(run) == [2, 1, 2]
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize("state", [0], indirect=True)
 def test_node_joins_and_leaves(state: Path, data: Path, tmp_path: Path):
     run = tmp_path / "run"

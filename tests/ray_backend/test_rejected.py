@@ -224,6 +224,7 @@ def test_data_are_fetched(kind: str, deaths: int, on_nodes: Any, data: Path, tmp
     assert found["result"]["weights_sha256"] == alone(data, tmp_path / "alone", CONFIG)["weights_sha256"]
 
 
+@pytest.mark.chaos
 def test_all_are_rejected(on_nodes: Any):
     found, _ = on_nodes("NoDataAnywhere", 2, 2)
     kind, message = found["error"]

@@ -19,7 +19,7 @@ from tests.simulation.strangers import KINDS
 SEEDS = Path(__file__).with_name("seeds.txt")  # each has found a fault of ddmlp
 FIRST = 12
 NEAR = 100  # seeds that a test of a planted fault may need
-MANY = range(92, 136)
+MANY = range(92, 144)
 NAME = attrgetter("__name__")
 
 
