@@ -102,6 +102,15 @@ def printable(text: str) -> str:
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
+def text_of(error: BaseException) -> str:
+    """Return the message of an error of a library as one printable line; its type if it has none.
+
+    >>> text_of(OSError("one\\ntwo")), text_of(ValueError())
+    ('one two', 'ValueError')
+    """
+    return printable(" ".join(str(error).split())) or type(error).__name__
+
+
 @contextmanager
 def require_extra(extra: str, what: str) -> Iterator[None]:
     """A context for imports of packages that belong to an extra. Raises ConfigError if one is not installed.

@@ -9,7 +9,7 @@ from PIL import Image, UnidentifiedImageError
 
 from ddmlp.data.manifest import MAX_PIXELS
 from ddmlp.data.signatures import BEGIN, kind_of, remedy_of
-from ddmlp.errors import DatasetError, printable
+from ddmlp.errors import DatasetError, text_of
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WebP")
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")  # Pillow's modes of 8 bits per colour, or 1
@@ -74,7 +74,7 @@ def picture_pixels(content: bytes | memoryview, subject: str, shape: tuple[int, 
         remedy = remedy_of(kind) or "replace or remove it"
         raise DatasetError(f"{subject} {is_what}, expected a picture ({', '.join(FORMATS)}); {remedy}") from None
     except (*DAMAGE, Image.DecompressionBombError, Warning) as error:
-        why = printable(" ".join(str(error).split())) or type(error).__name__
+        why = text_of(error)
         raise DatasetError(f"{subject} is damaged: {why}; replace or remove it") from None
 
 

@@ -5,7 +5,6 @@ the stream was created is its identity. The messages have consecutive numbers, s
 """
 
 import asyncio
-import os
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -15,8 +14,8 @@ from ddmlp.data.sources.broker_stream import BrokerStream, Disconnected
 from ddmlp.data.sources.fetch_size import FetchSize
 from ddmlp.data.sources.messages import Message, MessageList
 from ddmlp.data.sources.nats_pull import NatsPull, place_of
-from ddmlp.data.sources.stream_uri import StreamUri, tls_context
-from ddmlp.errors import DatasetError, printable, require_package
+from ddmlp.data.sources.stream_uri import StreamUri, from_environment, tls_context
+from ddmlp.errors import DatasetError, require_package, text_of
 
 FORM = "nats://HOST[:PORT]/STREAM?format=..."
 SETTINGS = {
@@ -45,10 +44,7 @@ class NatsBroker:
         self._name, self._stream = uri.name, uri.stream
         host = f"[{uri.host}]" if ":" in uri.host else uri.host
         self._server, self._address = f"nats://{host}:{uri.port}", (uri.host, uri.port)
-        given: dict[str, Any] = {
-            name: os.environ[variable] for name, variable in ENVIRONMENT.items() if os.environ.get(variable)
-        }
-        self._settings = given | dict(uri.settings)
+        self._settings: dict[str, Any] = {**from_environment(ENVIRONMENT), **uri.settings}
         if "tls_ca" in self._settings:
             self._settings["tls"] = tls_context(self._settings)
         for name in ("tls_ca", "tls_cert", "tls_key"):
@@ -99,19 +95,19 @@ class NatsBroker:
             return self._loop.run_until_complete(work)
         except (errors.AuthorizationError, errors.InvalidUserCredentialsError) as error:
             raise DatasetError(
-                f"{self._name} refuses the user: {_text(error)}; name a file with the settings user and password by "
+                f"{self._name} refuses the user: {text_of(error)}; name a file with the settings user and password by "
                 "?config=FILE"
             ) from None
         except APIError as error:
             if error.code == 404:
-                raise DatasetError(f"{self._name} is no stream: {_text(error)}; create it first") from None
+                raise DatasetError(f"{self._name} is no stream: {text_of(error)}; create it first") from None
             if error.code == 503:
-                raise Disconnected(_text(error)) from None
-            raise DatasetError(f"{self._name} cannot be read: {_text(error)}") from None
+                raise Disconnected(text_of(error)) from None
+            raise DatasetError(f"{self._name} cannot be read: {text_of(error)}") from None
         except (TimeoutError, errors.Error, OSError) as error:
             if "authorization violation" in str(error).lower():
-                raise DatasetError(f"{self._name} refuses the user or the password: {_text(error)}") from None
-            raise Disconnected(_text(self._seen or error)) from None
+                raise DatasetError(f"{self._name} refuses the user or the password: {text_of(error)}") from None
+            raise Disconnected(text_of(self._seen or error)) from None
 
     async def _disconnect(self) -> None:
         client, self._client = self._client, None
@@ -164,7 +160,7 @@ class NatsBroker:
         )
         self._pull = NatsPull(client, self._stream, consumer.name)
         await self._pull.begin()
-        return Position(identity, {self._stream: str(self._next)}, position.bad_rows if position else 0)
+        return Position(identity, {self._stream: str(self._next)})
 
     async def _fetch(self, seconds: float) -> list[Message]:
         if self._client is None or self._pull is None or not self._client.is_connected:
@@ -198,7 +194,3 @@ class NatsBroker:
 
     def _another(self, why: str) -> DatasetError:
         return DatasetError(f"{self._name} is not the stream as it was before: {why}; start a new run")
-
-
-def _text(error: BaseException) -> str:
-    return printable(" ".join(str(error).split())) or type(error).__name__

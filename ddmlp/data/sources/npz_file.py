@@ -17,7 +17,7 @@ from ddmlp.data.manifest import MAX_CLASSES, MAX_PIXELS
 from ddmlp.data.npy import MOST, NpyHeader
 from ddmlp.data.sources import Rows
 from ddmlp.data.sources.parts import Parts
-from ddmlp.errors import DatasetError, printable
+from ddmlp.errors import DatasetError, printable, text_of
 
 BATCH_BYTES = 1 << 20  # of pixels, at a time
 TRAIN = ("x_train", "y_train"), ("train_images", "train_labels"), ("images", "labels"), ("x", "y")
@@ -167,5 +167,5 @@ def _naming(path: Path) -> Iterator[None]:
     except _DAMAGE as error:
         if isinstance(error, OSError) and error.errno is not None and not isinstance(error, zipfile.BadZipFile):
             raise DatasetError(f"{path} cannot be read: {error.strerror}") from None
-        why = printable(" ".join(str(error).split())) or type(error).__name__
+        why = text_of(error)
         raise DatasetError(f"{path} is damaged: {why}; {COPY}") from None

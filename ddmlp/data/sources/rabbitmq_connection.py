@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import random
 import time
 from collections import deque
@@ -12,8 +11,8 @@ from typing import Any, TypeVar
 
 from ddmlp.data.sources.broker_stream import Disconnected
 from ddmlp.data.sources.fetch_size import FetchSize
-from ddmlp.data.sources.stream_uri import StreamUri, tls_context
-from ddmlp.errors import DatasetError, printable
+from ddmlp.data.sources.stream_uri import StreamUri, from_environment, tls_context
+from ddmlp.errors import DatasetError, text_of
 
 SETTINGS = {"username", "password", "reference", "tls_ca", "tls_cert", "tls_key"}
 ENVIRONMENT = {"username": "RABBITMQ_USERNAME", "password": "RABBITMQ_PASSWORD"}
@@ -41,8 +40,8 @@ class RabbitConnection:
         self.chunks = deque[Any]()
         self._name, self._stream, self._vhost = uri.name, uri.stream, uri.more.get("vhost", "/")
         self._address = uri.host, uri.port
-        given = {name: os.environ[variable] for name, variable in ENVIRONMENT.items() if os.environ.get(variable)}
-        settings = {"username": "guest", "password": "guest", "reference": "ddmlp"} | given | dict(uri.settings)
+        defaults = {"username": "guest", "password": "guest", "reference": "ddmlp"}
+        settings = defaults | from_environment(ENVIRONMENT) | dict(uri.settings)
         self._user = settings["username"], settings["password"]
         self._reference = settings["reference"]
         self._tls = tls_context(settings) if uri.scheme.endswith("+tls") else None
@@ -74,23 +73,23 @@ class RabbitConnection:
             exceptions.AccessRefused,
         ) as error:
             raise DatasetError(
-                f"{self._name} refuses the user or the password: {_text(error)}; name a file with the settings "
+                f"{self._name} refuses the user or the password: {text_of(error)}; name a file with the settings "
                 "username and password by ?config=FILE"
             ) from None
         except exceptions.StreamDoesNotExist:
             raise DatasetError(f"{self._name} is no stream; create it first") from None
         except (exceptions.StreamNotAvailable, exceptions.LeaderNotAvailable, exceptions.InternalError) as error:
-            raise Disconnected(_text(error)) from None
+            raise Disconnected(text_of(error)) from None
         except (exceptions.ServerError, AssertionError) as error:
-            raise DatasetError(f"{self._name} cannot be read: {_text(error)}") from None
+            raise DatasetError(f"{self._name} cannot be read: {text_of(error)}") from None
         except OSError as error:  # also if there is no answer in time
             self._raise_fault()
-            raise Disconnected(_text(error)) from None
+            raise Disconnected(text_of(error)) from None
 
     def _raise_fault(self) -> None:
         """Raise DatasetError if the client has stopped reading."""
         if self._fault is not None:
-            why = _text(self._fault.__cause__ or self._fault)
+            why = text_of(self._fault.__cause__ or self._fault)
             raise DatasetError(f"{self._name} cannot be read: it has sent what cannot be decoded: {why}")
 
     def _see_fault(self, _loop: object, context: dict[str, Any]) -> None:
@@ -220,7 +219,3 @@ def _begin(offset: int | None) -> Any:
     from rstream import OffsetType, schema
 
     return schema.OffsetSpec.from_params(OffsetType.FIRST if offset is None else OffsetType.OFFSET, offset)
-
-
-def _text(error: BaseException) -> str:
-    return printable(" ".join(str(error).split())) or type(error).__name__

@@ -1,5 +1,6 @@
 """The URIs of streams in brokers, and the settings of their clients."""
 
+import os
 import re
 import ssl
 from collections.abc import Collection, Mapping
@@ -145,6 +146,11 @@ def flag_of(name: str, value: str) -> bool:
     if value.lower() not in ("true", "false"):
         raise ConfigError(f"the setting {name} is {printable(value)!r}, expected true or false")
     return value.lower() == "true"
+
+
+def from_environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings whose variables are set. variables: by the names of the settings."""
+    return {name: os.environ[variable] for name, variable in variables.items() if os.environ.get(variable)}
 
 
 def tls_context(settings: Mapping[str, str]) -> ssl.SSLContext:

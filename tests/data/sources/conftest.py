@@ -1,11 +1,11 @@
-"""One RabbitMQ for all tests of streams, because it takes seconds to start."""
+"""Servers for several tests; one RabbitMQ for all tests of streams, because it takes seconds to start."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from tests.support.broker import free_port
-from tests.support.brokers import running
+from tests.support.broker import Server, free_port
+from tests.support.brokers import SHARED, running
 from tests.support.certificates import write_server_files
 from tests.support.rabbitmq_server import RabbitMQ
 
@@ -24,4 +24,14 @@ def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
     with running("rabbitmq", folder, **settings) as found:
         assert isinstance(found, RabbitMQ)
         found.add_user("trainer", "hunter2")
+        yield found
+
+
+@pytest.fixture(scope="module", params=SHARED)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of each kind for all tests of a module, whose streams have names of their own."""
+    if request.param == "rabbitmq":
+        yield request.getfixturevalue("rabbitmq")
+        return
+    with running(request.param, tmp_path_factory.mktemp(request.param)) as found:
         yield found

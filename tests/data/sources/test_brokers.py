@@ -3,7 +3,6 @@
 import io
 import itertools
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,21 +15,11 @@ from ddmlp.data.sources import PositionedSource
 from ddmlp.data.sources.registry import open_stream
 from ddmlp.errors import DatasetError
 from tests.support.broker import Server, raw
-from tests.support.brokers import SHARED, running
 from tests.support.ingests import ingesting, numbers, read
 from tests.support.streams import batch, stream, until
 
 pytestmark = pytest.mark.sources
 names = (f"rows-{number}" for number in itertools.count())
-
-
-@pytest.fixture(scope="module", params=SHARED)
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    if request.param == "rabbitmq":
-        yield request.getfixturevalue("rabbitmq")
-        return
-    with running(request.param, tmp_path_factory.mktemp(request.param)) as found:
-        yield found
 
 
 @pytest.fixture

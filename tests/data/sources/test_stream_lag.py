@@ -1,7 +1,6 @@
 """Streams in brokers: when messages were sent, and how many are not read yet."""
 
 import time
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,15 +18,6 @@ pytestmark = pytest.mark.sources
 # Servers that say how many messages are not read yet.
 COUNTING = [kind for kind in SERVERS if kind != "rabbitmq"]
 counting = pytest.mark.parametrize("server", COUNTING, indirect=True)
-
-
-@pytest.fixture(scope="module", params=SHARED)
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    if request.param == "rabbitmq":
-        yield request.getfixturevalue("rabbitmq")
-        return
-    with running(request.param, tmp_path_factory.mktemp(request.param)) as found:
-        yield found
 
 
 @pytest.fixture(autouse=True)
