@@ -15,7 +15,8 @@ from ddmlp.api.session import Session
 from ddmlp.api.transform import transform_of
 from ddmlp.data.sources.registry import is_stream
 from ddmlp.files import as_path
-from ddmlp.inference.model import Model, load_weights
+from ddmlp.inference.model import Model
+from ddmlp.inference.saved_model import load_weights
 from ddmlp.nn.weights import Weights
 
 

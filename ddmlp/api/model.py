@@ -14,7 +14,8 @@ from ddmlp.errors import ConfigError, RunError
 from ddmlp.files import as_path
 from ddmlp.inference.evaluation import EVALUATE_ROWS, Evaluation, evaluate_rows
 from ddmlp.inference.evaluation import evaluate as evaluate_dataset
-from ddmlp.inference.model import Model, load_model, load_shape, load_weights
+from ddmlp.inference.model import Model
+from ddmlp.inference.saved_model import load_model, load_shape, load_weights
 from ddmlp.nn.weights import Weights
 
 FORMS = "a folder, a pair (images, labels), a pyarrow Table, a Dataset, or a dataset of Ray Data"

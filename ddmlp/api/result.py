@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ddmlp.errors import RunError
 from ddmlp.files import as_path
-from ddmlp.inference.model import Model, load_model
+from ddmlp.inference.model import Model
+from ddmlp.inference.saved_model import load_model
 from ddmlp.runs import REPORT
 from ddmlp.runs.result import RunResult
 

@@ -27,7 +27,7 @@ def main() -> None:
         raise ConfigError(f"{args.out} exists; choose another name, or give --overwrite")
     from ddmlp.files import write_whole
     from ddmlp.inference.export import export
-    from ddmlp.inference.model import load_model
+    from ddmlp.inference.saved_model import load_model
 
     model = load_model(args.model)
     written = export(model, args.to, float32=args.float32)

@@ -64,7 +64,7 @@ def main() -> int:
     )
     args = parser.parse_args()
     from ddmlp.inference.images import Fit
-    from ddmlp.inference.model import load_model
+    from ddmlp.inference.saved_model import load_model
 
     model, status = load_model(args.model), 0
     fit = Fit.NEVER if args.as_is else Fit.ALWAYS if args.fit else Fit.AUTO

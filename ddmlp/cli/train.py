@@ -64,7 +64,7 @@ def train(run: "Run", args: argparse.Namespace, options: Options, progress: "Run
     from ddmlp.api.session import Session
     from ddmlp.api.tensorboard import TensorBoard
     from ddmlp.api.transform import transform_again, transform_of
-    from ddmlp.inference.model import load_weights
+    from ddmlp.inference.saved_model import load_weights
 
     begun = run.require_arithmetic() if args.resume else None
     init = load_weights(args.init) if args.init else None

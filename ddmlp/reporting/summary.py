@@ -11,7 +11,8 @@ from ddmlp.config import TrainConfig, flag
 from ddmlp.data.dataset import Dataset
 from ddmlp.errors import DatasetError, DdmlpError, RunError
 from ddmlp.inference.evaluation import Evaluation, evaluate
-from ddmlp.inference.model import Model, load_model, model_of
+from ddmlp.inference.model import Model
+from ddmlp.inference.saved_model import load_model, model_of
 from ddmlp.reporting.mistakes import Mistake, most_confident
 from ddmlp.runs.hash_chain import ChainEntry, HashChain
 from ddmlp.runs.origin import Origin

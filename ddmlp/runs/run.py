@@ -220,7 +220,7 @@ class Run:
         return weights
 
     def write_model(self, weights: Weights, about: Struct | None = None) -> None:
-        """Write model.npz. about: the description of its images; see `inference.model.About`."""
+        """Write model.npz. about: the description of its images; see `inference.saved_model.About`."""
         description = {ABOUT: from_record(about)} if about else {}
         save_arrays(self.path / "model.npz", weight_arrays(weights) | description)
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from ddmlp.errors import RequestError
-from ddmlp.inference.model import Model, load_model, model_of
+from ddmlp.inference.model import Model
+from ddmlp.inference.saved_model import load_model, model_of
 from ddmlp.runs.run import Run
 from ddmlp.serving.schemas import ModelInfo
 

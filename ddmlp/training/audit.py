@@ -8,7 +8,7 @@ from ddmlp.data.dataset import Dataset
 from ddmlp.data.manifest import NAME
 from ddmlp.data.transform import Transform
 from ddmlp.errors import RunError
-from ddmlp.inference.model import load_weights
+from ddmlp.inference.saved_model import load_weights
 from ddmlp.runs.checkpoint import Checkpoint, load_checkpoint
 from ddmlp.runs.checkpoint_manager import check_trained_on
 from ddmlp.runs.hash_chain import ChainEntry, HashChain

@@ -10,7 +10,7 @@ from msgspec.structs import asdict, replace
 from ddmlp.data.dataset import Dataset
 from ddmlp.errors import TrainingError
 from ddmlp.inference.evaluation import Evaluation, evaluate
-from ddmlp.inference.model import About
+from ddmlp.inference.saved_model import About
 from ddmlp.nn.weights import Weights
 from ddmlp.plan.plan import Update
 from ddmlp.plan.row_audit import all_rows

@@ -12,7 +12,7 @@ from ddmlp.cli.evaluate import main, table
 from ddmlp.data.dataset import Dataset
 from ddmlp.data.manifest import Manifest
 from ddmlp.inference.evaluation import evaluate
-from ddmlp.inference.model import load_weights
+from ddmlp.inference.saved_model import load_weights
 from tests.support.helpers import inside
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from ddmlp.cli.export import FORMATS, main
 from ddmlp.inference import export
-from ddmlp.inference.model import load_model
+from ddmlp.inference.saved_model import load_model
 from tests.support.helpers import inside
 
 

@@ -12,7 +12,7 @@ import ddmlp
 from ddmlp.cli import evaluate, export, replay, report, train, verify
 from ddmlp.data.writer import DatasetWriter
 from ddmlp.errors import RunError
-from ddmlp.inference.model import load_model
+from ddmlp.inference.saved_model import load_model
 from ddmlp.runs.run import Run
 from tests.support.helpers import inside
 

@@ -15,7 +15,7 @@ from ddmlp.cli import predict
 from ddmlp.cli.predict import describe
 from ddmlp.data.convert import find_pairs
 from ddmlp.data.idx import read_idx, write_idx
-from ddmlp.inference.model import load_model
+from ddmlp.inference.saved_model import load_model
 from tests.support.helpers import inside
 from tests.support.photographs import sheet
 from tests.support.pictures import digits_of, png, save

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ddmlp.cli import replay, verify
-from ddmlp.inference.model import load_weights
+from ddmlp.inference.saved_model import load_weights
 from ddmlp.ray_backend.cluster import Cluster
 from tests.support.helpers import inside
 from tests.support.training import COMMAND, SMALL, Train, refused, result

@@ -16,7 +16,7 @@ from ddmlp.data.manifest import Manifest
 from ddmlp.data.sources.arrow_ipc import read_stream
 from ddmlp.data.writer import DatasetWriter
 from ddmlp.errors import RunError
-from ddmlp.inference.model import load_model, load_weights
+from ddmlp.inference.saved_model import load_model, load_weights
 from ddmlp.nn.weights import Shape, Weights
 from ddmlp.plan.plan import Update
 from ddmlp.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint

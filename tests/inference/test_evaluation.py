@@ -9,7 +9,7 @@ from ddmlp.data.dataset import Dataset
 from ddmlp.data.writer import DatasetWriter
 from ddmlp.errors import RunError
 from ddmlp.inference.evaluation import Evaluation, evaluate
-from ddmlp.inference.model import load_weights
+from ddmlp.inference.saved_model import load_weights
 from ddmlp.nn.weights import Shape, Weights
 from ddmlp.runs.run import Run
 

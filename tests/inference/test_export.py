@@ -12,7 +12,8 @@ import pytest
 from ddmlp.data.dataset import Dataset
 from ddmlp.data.idx import read_idx
 from ddmlp.inference.export import export, metadata_of
-from ddmlp.inference.model import Model, load_model
+from ddmlp.inference.model import Model
+from ddmlp.inference.saved_model import load_model
 from ddmlp.nn.weights import Shape, Weights
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from ddmlp.errors import ImageError
 from ddmlp.inference.images import read_image
-from ddmlp.inference.model import load_model
+from ddmlp.inference.saved_model import load_model
 from tests.support.pictures import DIGITS, KINDS, damaged, digits_of, save
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from ddmlp.errors import RunError
 from ddmlp.inference.export import export
-from ddmlp.inference.model import Model, load_weights
+from ddmlp.inference.model import Model
+from ddmlp.inference.saved_model import load_weights
 from ddmlp.nn import known_answer, reference
 from ddmlp.nn.weights import Parameter, Shape, Weights
 from ddmlp.runs.arrays import save_arrays, weight_arrays

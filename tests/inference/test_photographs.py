@@ -9,7 +9,7 @@ from PIL import Image
 
 from ddmlp.errors import ImageError
 from ddmlp.inference.images import Picture, read_image, read_picture
-from ddmlp.inference.model import load_model
+from ddmlp.inference.saved_model import load_model
 from tests.support.photographs import PHOTOGRAPHS, SHEETS, paper, photograph, photographed, sheet, write
 from tests.support.pictures import digits_of
 

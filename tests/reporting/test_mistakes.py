@@ -5,7 +5,7 @@ import pytest
 
 from ddmlp.data.dataset import Dataset
 from ddmlp.inference.evaluation import evaluate
-from ddmlp.inference.model import load_model
+from ddmlp.inference.saved_model import load_model
 from ddmlp.reporting.mistakes import MAX_CONFUSIONS, MAX_MISTAKES, Mistake, most_confident, most_frequent
 
 

@@ -15,7 +15,7 @@ from msgspec import structs
 
 from ddmlp.data.dataset import Dataset
 from ddmlp.inference.evaluation import Evaluation, evaluate
-from ddmlp.inference.model import load_model
+from ddmlp.inference.saved_model import load_model
 from ddmlp.reporting import write_report
 from ddmlp.reporting.page import MAX_MATRIX, page, verdict
 from ddmlp.reporting.summary import RunSummary, read_summary

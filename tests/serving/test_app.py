@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ddmlp.inference.images import read_image
-from ddmlp.inference.model import load_model
+from ddmlp.inference.saved_model import load_model
 from ddmlp.serving.app import PAGES
 from ddmlp.serving.security import REPORT_POLICY
 from tests.support.servers import JSON, PNG, png

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from ddmlp.inference.model import About, load_model
+from ddmlp.inference.saved_model import About, load_model
 from ddmlp.runs.arrays import ABOUT, from_record, save_arrays, weight_arrays
 from tests.support.browser import SECONDS, answered, draw, expect, recognised
 from tests.support.servers import png, serving

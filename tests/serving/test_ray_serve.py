@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ddmlp.inference.model import load_model
+from ddmlp.inference.saved_model import load_model
 from ddmlp.ray_backend.cluster import Cluster
 from ddmlp.serving.security import POLICY
 from tests.support.servers import Server
