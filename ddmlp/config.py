@@ -5,14 +5,14 @@ import re
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from ddmlp.errors import ConfigError, require_package
+from ddmlp.errors import ConfigError
 
-SCHEDULES = ("constant", "linear", "inverse")
+SCHEDULES = ("constant", "linear", "exponential", "inverse")
+FALLING = ("linear", "exponential")  # each step depends on the number of steps
 ENDLESS = "inf"
 MAX_DELAY = 64  # versions of the weights; all of them are in memory and in every checkpoint
 GRADIENT_BITS = (0, *range(4, 17))
 MAX_WORKERS = 1024  # each is a process
-MAX_SERVERS = 64  # the same; each worker is connected to all
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,13 @@ class TrainConfig:
         Rows of a microbatch, the smallest unit of work.
     lr : float
         The learning rate alpha at step 0. Each row moves the weights by alpha / B times its gradient.
-    lr_schedule : {"linear", "constant", "inverse"}
-        "linear": alpha falls linearly to zero at the end of the run; "inverse": alpha / (1 + step / lr_half).
+    lr_schedule : {"linear", "constant", "exponential", "inverse"}
+        "linear": alpha falls linearly to zero at the end of the run; "exponential": by the same factor in every step,
+        to alpha lr_end; "inverse": alpha / (1 + step / lr_half).
     lr_half : int
         Steps after which "inverse" has halved alpha.
+    lr_end : float
+        The part of alpha that "exponential" leaves at the end of the run.
     epochs : int
         Passes over the dataset.
     seed : int
@@ -78,6 +81,7 @@ class TrainConfig:
     lr: float = 0.8
     lr_schedule: str = "linear"
     lr_half: int = 10_000
+    lr_end: float = 0.01
     epochs: int = 5
     seed: int = 0
     window: int = 65_536
@@ -107,8 +111,14 @@ class TrainConfig:
                 raise ConfigError(f"{name} is {value!r}, expected a whole number from {least} to {most}")
         if not (type(self.lr) in (int, float) and 0 < self.lr < math.inf):
             raise ConfigError(f"lr is {self.lr!r}, expected a finite number above 0")
+        if not (type(self.lr_end) in (int, float) and 1e-9 <= self.lr_end <= 1):
+            raise ConfigError(f"lr_end is {self.lr_end!r}, expected a number from 1e-9 to 1")
         if type(self.lr_schedule) is not str or self.lr_schedule not in SCHEDULES:
             raise ConfigError(f"lr_schedule is {self.lr_schedule!r}, expected one of {', '.join(SCHEDULES)}")
+        if self.lr_end != TrainConfig.lr_end and self.lr_schedule != "exponential":
+            raise ConfigError(
+                f"lr_end is {self.lr_end}, but only lr_schedule exponential uses it, found {self.lr_schedule}"
+            )
         for name in ("staleness_lr", "follow"):
             if type(getattr(self, name)) is not bool:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}, expected true or false")
@@ -125,13 +135,15 @@ class TrainConfig:
             value = getattr(self, name)
             if type(value) is not str or not re.fullmatch(r"([0-9a-f]{64})?", value):
                 raise ConfigError(f"{name} is {value!r}, expected 64 hexadecimal digits or nothing")
-        if self.begun_epochs and (self.lr_schedule == "linear" or not self.begun_epochs < self.epochs):
+        if self.begun_epochs and (self.lr_schedule in FALLING or not self.begun_epochs < self.epochs):
             raise ConfigError(
                 f"begun_epochs is {self.begun_epochs}, expected 0: a run of {self.epochs} epochs and lr_schedule "
                 f"{self.lr_schedule} cannot have been extended from that"
             )
-        if self.follow and (self.epochs != 1 or self.lr_schedule == "linear"):
-            raise ConfigError("follow trains once on rows of unknown number: omit epochs and the linear lr_schedule")
+        if self.follow and (self.epochs != 1 or self.lr_schedule in FALLING):
+            raise ConfigError(
+                f"follow trains once on rows of unknown number: omit epochs, and a {' or '.join(FALLING)} lr_schedule"
+            )
 
     def check_rows(self, rows: int) -> None:
         """Raise ConfigError if a dataset of `rows` rows is smaller than a global batch."""
@@ -150,11 +162,11 @@ class TrainConfig:
             return replace(self, epochs=epochs)
         if epochs < self.epochs:
             raise ConfigError(f"epochs is {epochs}, expected at least the {self.epochs} epochs that the run has")
-        if self.lr_schedule == "linear":
+        if self.lr_schedule in FALLING:
             raise ConfigError(
-                f"epochs is {epochs}, expected {self.epochs}: the learning rate falls to zero at the end of epoch "
-                f"{self.epochs} (lr_schedule is linear), so every step of a longer run would be different; to train "
-                "further, start a new run with this one as init"
+                f"epochs is {epochs}, expected {self.epochs}: the learning rate falls until the end of epoch "
+                f"{self.epochs} (lr_schedule is {self.lr_schedule}), so every step of a longer run would be different; "
+                "to train further, start a new run with this one as init"
             )
         return replace(self, epochs=epochs, begun_epochs=self.begun_epochs or self.epochs)
 
@@ -181,17 +193,6 @@ class TrainConfig:
     def names(cls) -> list[str]:
         """The names of all settings."""
         return [field.name for field in fields(cls)]
-
-
-def check_workers(fewest: int, most: int) -> None:
-    """Raise ConfigError unless `fewest` to `most` is a valid range for the number of workers."""
-    if not 0 <= fewest <= most <= MAX_WORKERS or (fewest == 0 < most):
-        found = most if fewest == most else f"{fewest} to {most}"
-        raise ConfigError(
-            f"workers is {found}, expected 0 to {MAX_WORKERS}, or the fewest and the most, each 1 to {MAX_WORKERS}"
-        )
-    if most:
-        require_package("ray", "ray", f"workers={most}")
 
 
 def flag(name: str) -> str:

@@ -40,6 +40,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
     Parameters
     ----------
     hidden, batch, microbatch, lr, lr_schedule, lr_half, epochs, window, staleness, staleness_lr, delay, gradient_bits
+    lr_end
         As in `TrainConfig`. If `batch` exceeds the number of rows, each step takes all rows.
     workers : int or (min, max)
         Worker processes on Ray, or the fewest and the most; 0: all is computed in this process.
@@ -84,6 +85,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         lr: float = 0.8,
         lr_schedule: str = "linear",
         lr_half: int = 10_000,
+        lr_end: float = 0.01,
         epochs: int = 5,
         window: int = 65_536,
         staleness: int | str = 0,
@@ -94,10 +96,9 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         random_state: int | np.random.RandomState | None = 0,
     ) -> None:
         self.hidden, self.batch, self.microbatch = hidden, batch, microbatch
-        self.lr, self.lr_schedule, self.lr_half = lr, lr_schedule, lr_half
-        self.epochs, self.window, self.random_state = epochs, window, random_state
+        self.lr, self.lr_schedule, self.lr_half, self.lr_end = lr, lr_schedule, lr_half, lr_end
+        self.epochs, self.window, self.random_state, self.gradient_bits = epochs, window, random_state, gradient_bits
         self.staleness, self.staleness_lr, self.delay, self.workers = staleness, staleness_lr, delay, workers
-        self.gradient_bits = gradient_bits
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Train from the initial weights; returns self.

@@ -30,6 +30,7 @@ def test_simple():
         *[("lr", value) for value in (0, -0.1, math.nan, math.inf, "1")],
         *[("lr_schedule", value) for value in ("", "cosine", None)],
         *[("lr_half", value) for value in (0, 1.5)],
+        *[("lr_end", value) for value in (0, -0.1, 1.5, math.nan, True, "1", None)],
         *[("staleness", value) for value in (-1, 1.5, "infinite", True, None)],
         *[("delay", value) for value in (-1, 65, True)],
         *[("gradient_bits", value) for value in (-1, 1, 3, 17, 8.0, False, "8", None)],
@@ -47,8 +48,16 @@ def test_bad_values(name, value):
         ({"delay": 1, "staleness": "inf"}, "^delay .* staleness"),
         ({"staleness_lr": True}, "^staleness_lr .* 1 .* 0$"),
         ({"staleness_lr": True, "delay": 2}, "^staleness_lr .* 1 "),
-        ({"follow": True, "lr_schedule": "constant"}, "^follow .* epochs .*linear lr_schedule"),
-        ({"follow": True, "epochs": 1}, "^follow .* epochs .*linear lr_schedule"),
+        ({"follow": True, "lr_schedule": "constant"}, "^follow .* epochs.* lr_schedule"),
+        *[
+            ({"follow": True, "epochs": 1, "lr_schedule": falling}, "^follow .* epochs.* linear or exponential")
+            for falling in ("linear", "exponential")
+        ],
+        *[
+            ({"lr_end": 0.1, "lr_schedule": other}, f"^lr_end is 0.1, .*exponential.*{other}")
+            for other in ("constant", "linear", "inverse")
+        ],
+        ({"begun_epochs": 3, "lr_schedule": "exponential"}, "^begun_epochs is 3, .*exponential"),
     ],
 )
 def test_exclusive_settings(settings, says):

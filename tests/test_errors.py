@@ -7,7 +7,7 @@ from importlib import import_module
 import pytest
 
 from ddmlp import errors
-from ddmlp.config import check_workers
+from ddmlp.api.options import check_workers
 
 
 def test_simple():

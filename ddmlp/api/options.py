@@ -5,12 +5,13 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from ddmlp.config import MAX_SERVERS, Timeouts, check_workers
+from ddmlp.config import MAX_WORKERS, Timeouts
 from ddmlp.data.store import check_uri
 from ddmlp.errors import ConfigError, require_package
 from ddmlp.files import as_path
 
 MAX_BAD_ROWS = 1_000
+MAX_SERVERS = 64  # each is a process, and each worker is connected to all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,3 +138,14 @@ def check_switches(**given: object) -> None:
     for name, value in given.items():
         if type(value) is not bool:
             raise ConfigError(f"{name} is {value!r}, expected True or False")
+
+
+def check_workers(fewest: int, most: int) -> None:
+    """Raise ConfigError unless `fewest` to `most` is a valid range for the number of workers."""
+    if not 0 <= fewest <= most <= MAX_WORKERS or (fewest == 0 < most):
+        found = most if fewest == most else f"{fewest} to {most}"
+        raise ConfigError(
+            f"workers is {found}, expected 0 to {MAX_WORKERS}, or the fewest and the most, each 1 to {MAX_WORKERS}"
+        )
+    if most:
+        require_package("ray", "ray", f"workers={most}")

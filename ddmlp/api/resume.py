@@ -56,7 +56,8 @@ def resume(
     transform : function or str, optional
         The transform that it was begun with, if it is not found where it was; see `fit`.
     epochs : int, optional
-        More epochs than the run has. Not with lr_schedule="linear", whose learning rate is 0 at the end.
+        More epochs than the run has. Not with lr_schedule "linear" or "exponential", whose learning
+        rate depends on their number.
     end : bool
         The run follows its data, and no more rows will arrive: train on the existing rows, and end.
     checkpoint_uri : str, optional

@@ -75,8 +75,9 @@ def _parser() -> Parser:
         ("batch", int, "rows per step"),
         ("microbatch", int, "rows of the smallest unit of work"),
         ("lr", float, "learning rate: each row moves the weights by lr / batch times its gradient"),
-        ("lr_schedule", str, f"one of {', '.join(SCHEDULES)}: constant, falling linearly to zero, or lr / (1 + step / "
-                             "lr-half)"),
+        ("lr_schedule", str, f"one of {', '.join(SCHEDULES)}: constant, falling linearly to zero, falling by the "
+                             "same factor in every step to lr x lr-end, or lr / (1 + step / lr-half)"),
+        ("lr_end", float, "part of the learning rate that --lr-schedule exponential leaves at the end"),
         ("lr_half", int, "steps after which --lr-schedule inverse has halved the learning rate"),
         ("epochs", int, "passes over the training data"),
         ("seed", int, "seed of the initial weights and of the order of the rows"),

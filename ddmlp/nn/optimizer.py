@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddmlp.config import TrainConfig
+from ddmlp.nn.elementary import exp_minus, natural_logarithm
 from ddmlp.nn.steps import descend_sum
 from ddmlp.nn.weights import Floats, Weights
 
@@ -17,7 +18,7 @@ class SGD:
     Parameters
     ----------
     config : TrainConfig
-        The settings of the run: lr, lr_schedule, lr_half, batch and staleness_lr.
+        The settings of the run: lr, lr_schedule, lr_half, lr_end, batch and staleness_lr.
     state : mapping of str to array, optional
         The arrays that an optimizer keeps between steps, by name; SGD itself has none. Each checkpoint has them, and
         the optimizer of a resumed run continues from them.
@@ -30,6 +31,7 @@ class SGD:
 
     def __init__(self, config: TrainConfig, state: Mapping[str, NDArray[Any]] | None = None) -> None:
         self._config = config
+        self._fall = natural_logarithm(1 / config.lr_end)  # how much ln(alpha) falls, if it is exponential
         self.state = dict(state or {})
 
     def step_size(self, version: int, steps: int, staleness: int = 0) -> float:
@@ -51,6 +53,8 @@ class SGD:
         rate = config.lr
         if config.lr_schedule == "linear":
             rate *= 1 - version / steps
+        elif config.lr_schedule == "exponential":
+            rate *= exp_minus(self._fall * (version / steps))
         elif config.lr_schedule == "inverse":
             rate /= 1 + version / config.lr_half
         return (rate / max(1, staleness) if config.staleness_lr else rate) / config.batch

@@ -22,6 +22,7 @@ ADDED: dict[int, dict[str, Any]] = {
     2: {"init_sha256": "", "begun_epochs": 0},
     3: {"gradient_bits": 0},
     4: {"transform_sha256": ""},
+    5: {"lr_end": 0.01},
 }
 
 

@@ -135,6 +135,17 @@ def test_init(expected: ddmlp.Result, data: Path, tmp_path: Path):
     assert {run.weights_sha256 for run in runs} == {expected.weights_sha256}
 
 
+def test_exponential(data: Path, tmp_path: Path):
+    """Stopped in the middle, it is the same; but it cannot become longer."""
+    falling = {**SMALL, "lr_schedule": "exponential", "lr_end": 0.25}
+    whole = ddmlp.fit(data, run=tmp_path / "whole", **falling)
+    ddmlp.fit(data, run=tmp_path / "run", stop_after=whole.steps // 2, **falling)
+    assert ddmlp.resume(tmp_path / "run").weights_sha256 == whole.weights_sha256
+    assert ddmlp.verify(tmp_path / "run").weights_sha256 == whole.weights_sha256
+    with pytest.raises(ddmlp.errors.ConfigError, match=r"^epochs is 9, expected 2: .*exponential"):
+        ddmlp.resume(whole.run, epochs=9)
+
+
 def test_more_epochs(data: Path, tmp_path: Path):
     found = ddmlp.fit(data, run=tmp_path / "run", lr_schedule="constant", **SMALL)
     assert ddmlp.resume(found.run).weights_sha256 == found.weights_sha256

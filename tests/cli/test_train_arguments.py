@@ -67,8 +67,10 @@ def test_every_setting_has_a_flag():
     found = configured(*flags, "--staleness-lr", "--follow")
     assert found == TrainConfig(**given, staleness_lr=True, follow=True)
     assert configured("--delay", "3") == TrainConfig(delay=3)
+    falling = configured("--lr-schedule", "exponential", "--lr-end", "0.005")
+    assert falling == TrainConfig(lr_schedule="exponential", lr_end=0.005)
     others = {"window", "init_sha256", "begun_epochs", "transform_sha256"}  # have none
-    assert {*given, "staleness_lr", "follow", "delay", *others} == {*TrainConfig.names()}
+    assert {*given, "lr_end", "staleness_lr", "follow", "delay", *others} == {*TrainConfig.names()}
 
 
 @pytest.mark.parametrize(

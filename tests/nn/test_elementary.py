@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.polynomial.polynomial import polyval
 
-from ddmlp.nn.elementary import P0, P1, P2, P3, P4
+from ddmlp.nn.elementary import P0, P1, P2, P3, P4, exp_minus, natural_logarithm
 from tests.support import slow_kernels
 from tests.support.elementary import evaluate, exp_error, logarithms
 
@@ -99,6 +99,15 @@ def test_logarithm():
     assert apart.max() <= 1e-15
     assert (apart <= 1e-15 * exact).all()
     assert logarithms(np.ones(1)).tolist() == [0]
+
+
+def test_exp_minus():
+    """Up to e^-21, which is below the least `lr_end`."""
+    x = np.linspace(0, 21, 20_000)
+    found = np.array([exp_minus(each) for each in x.tolist()])
+    assert np.abs(found / np.exp(-x) - 1).max() < 2e-14
+    assert (np.diff(found) < 0).all()
+    assert (found[0], natural_logarithm(100.0)) == (1, logarithms(np.array([100.0]))[0])
 
 
 def test_slow_ones():

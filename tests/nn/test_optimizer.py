@@ -62,6 +62,16 @@ def test_step_size():
     assert step_sizes(range(4), 4, lr_schedule="constant") == [0.08] * 4
     assert step_sizes(range(5), 4, lr_schedule="linear") == pytest.approx([0.08, 0.06, 0.04, 0.02, 0])
     assert step_sizes((0, 10, 30), 0, lr_schedule="inverse", lr_half=10) == pytest.approx([0.08, 0.04, 0.02])
+    falling = step_sizes(range(5), 4, lr_schedule="exponential", lr_end=1 / 16)
+    assert falling == pytest.approx([0.08, 0.04, 0.02, 0.01, 0.005], rel=1e-14)
+    assert step_sizes((0, 500, 1000), 1000, lr_schedule="exponential") == pytest.approx([0.08, 0.008, 0.0008])
+    assert step_sizes((0, 3, 8), 8, lr_schedule="exponential", lr_end=1) == [0.08] * 3
+
+
+def test_exponential_bits():
+    """Recorded: on each processor, with each Python, these are the bits."""
+    found = step_sizes((1, 12_345, 749_999), 750_000, lr_schedule="exponential", lr_end=0.005)
+    assert [size.hex() for size in found] == ["0x1.47ad7cc5f0aecp-4", "0x1.2c50473c02cf3p-4", "0x1.a36ef0e1668c0p-12"]
 
 
 @pytest.mark.parametrize(("asked", "expected"), [(False, [0.08, 0.08, 0.08]), (True, [0.08, 0.08, 0.02])])

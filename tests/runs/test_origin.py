@@ -13,7 +13,13 @@ from ddmlp.runs import origin as module
 from ddmlp.runs.hash_chain import root
 from ddmlp.runs.origin import Origin
 
-NEW = {"init_sha256": "", "begun_epochs": 0, "gradient_bits": 0, "transform_sha256": ""}  # introduced by later versions
+NEW = {
+    "init_sha256": "",
+    "begun_epochs": 0,
+    "gradient_bits": 0,
+    "transform_sha256": "",
+    "lr_end": 0.01,
+}  # introduced by later versions
 ORIGIN = Origin(TrainConfig(hidden=7, lr=0.5, seed=2**64 - 1), Path("/some/data"), "a" * 64)
 # A file of ddmlp 0.1.0, which did not write a version, and the root of its run's hash chain.
 FIRST = """{
@@ -66,7 +72,7 @@ def test_simple(path):
 def test_plain_json(path):
     ORIGIN.write(path)
     assert json.loads(path.read_text()) == {
-        "version": 4,
+        "version": 5,
         **ORIGIN.config.as_dict(),
         "data": "/some/data",
         "dataset_sha256": "a" * 64,
@@ -116,16 +122,16 @@ def test_new_setting(path, name, monkeypatch):
 
 def test_new_setting_in_use(path, monkeypatch):
     """Only a run that uses a new setting has another hash."""
-    monkeypatch.setattr(module, "ADDED", {4: NEW, 5: {"delay": 0}, 6: {"seed": 5}})
+    monkeypatch.setattr(module, "ADDED", {5: NEW, 6: {"delay": 0}, 7: {"seed": 5}})
     made = replace(ORIGIN, config=replace(ORIGIN.config, delay=1, seed=5))
     made.write(path)
-    assert json.loads(path.read_bytes())["version"] == 6
+    assert json.loads(path.read_bytes())["version"] == 7
     assert Origin.read(path) == made
     assert ("delay" in made.fixed["config"], "seed" in made.fixed["config"]) == (True, False)
     assert root(made.fixed) != root(replace(made, config=replace(made.config, delay=0)).fixed)
 
 
-@pytest.mark.parametrize("members", [{"version": 5}, {"momentum": 0.9}, {"version": 9, "momentum": 0.9, "delay": None}])
+@pytest.mark.parametrize("members", [{"version": 6}, {"momentum": 0.9}, {"version": 9, "momentum": 0.9, "delay": None}])
 def test_newer_file(path, members):
     ORIGIN.write(path)
     edit(path, **members)

@@ -28,6 +28,7 @@ OTHERS = {
     "seed": 1,
     "window": 5,
     "lr_half": 7,
+    "lr_end": 0.5,
     "staleness": 3,
     "staleness_lr": True,
     "delay": 2,
@@ -36,7 +37,11 @@ OTHERS = {
     "transform_sha256": "e" * 64,
     "gradient_bits": 8,
 }
-BESIDE = {"staleness_lr": {"staleness": 1}, "follow": {"epochs": 1, "lr_schedule": "constant"}}  # settings they require
+BESIDE = {
+    "staleness_lr": {"staleness": 1},
+    "lr_end": {"lr_schedule": "exponential"},
+    "follow": {"epochs": 1, "lr_schedule": "constant"},
+}  # settings they require
 HOLD = """
 import sys
 from pathlib import Path

@@ -42,6 +42,13 @@ LOCAL = {
         "sample",
         ["--batch", "200", "--microbatch", "50", "--hidden", "70", "--epochs", "1", "--gradient-bits", "6"],
     ),
+    "exponential": (
+        "sample",
+        [
+            *["--batch", "200", "--microbatch", "50", "--hidden", "16", "--epochs", "2"],
+            *["--lr-schedule", "exponential", "--lr-end", "0.02"],
+        ],
+    ),
     "workers": ("sample", ["--batch", "96", "--microbatch", "16", "--hidden", "30", "--epochs", "2"]),  # with 3, too
     "follow": ("stream", ["--follow", "--batch", "150", "--microbatch", "32", "--hidden", "20"]),
 }
@@ -56,6 +63,7 @@ GOLDEN = {
     "dense": "15e64409e489f43df622873160367b86d9250ccbed19c0e8699d444cf6c7fd8e",
     "odd": "60334e813fc56329f9b168cb99fafca5b78375ea4928cf7c54b97ab7c2c7a25e",
     "rounded": "f99b3fba491d0698e95d11d4eb11dec37ccdf1407082b9b803bb137fab0c9e94",
+    "exponential": "6ffea6f8c55721ee97d6c719f4083d0062d17cf61689330566669fcc597a586d",
     "workers": "f6185c8bd1b83812f6eabec4aef1f6e2efa9cb7989697fa672dad9d66a0df38c",
     "follow": "8a1898f120638f0b6173e5b45850515ee55fe9a506c45d966557f8f4f2e746c3",
 }
