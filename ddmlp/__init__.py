@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ddmlp.api.wandb import WandB
     from ddmlp.config import TrainConfig
     from ddmlp.data.writer import DatasetWriter
+    from ddmlp.inference.committee import Committee
     from ddmlp.inference.evaluation import Evaluation
     from ddmlp.inference.model import Model
 
@@ -45,6 +46,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
     "Callback",
+    "Committee",
     "Dataset",
     "DatasetWriter",
     "Evaluation",
@@ -66,6 +68,7 @@ __all__ = [
 ]
 _MODULES = {  # by name; None: the name is itself a module. sklearn needs an extra, so it is not in __all__
     "Callback": "api.callback",
+    "Committee": "inference.committee",
     "Dataset": "api.dataset",
     "DatasetWriter": "data.writer",
     "Evaluation": "inference.evaluation",

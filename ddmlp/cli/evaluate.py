@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ddmlp.cli.terminal import Parser, command
+from ddmlp.cli.terminal import MODELS, Parser, command
 from ddmlp.data.manifest import NAME, Manifest
 from ddmlp.errors import RunError
 
@@ -29,14 +29,22 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         prog="ddmlp evaluate",
         description="Test a model on a dataset: the confusion matrix, the error and the cross-entropy.",
     )
-    parser.add_argument("--model", type=Path, required=True, help="a run's folder, or an .npz file with W1 and W2")
+    parser.add_argument("--model", required=True, **MODELS)
     parser.add_argument("--data", type=Path, help="a dataset, or a folder with test/ (default: the test data of the "
                         "model's run; the folder data if it has no run)")  # fmt: skip
     return parser.parse_args(arguments)
 
 
-def test_data(model: Path, data: Path | None) -> Path:
-    """The dataset or folder `data`, by default that of the model's run. Raises RunError if that has no test data."""
+def test_data(models: Sequence[Path], data: Path | None) -> Path:
+    """The dataset or folder `data`, by default that of the models' runs. Raises RunError if they have no test data, or
+    different ones."""
+    found = {_test_data(each, data) for each in models}
+    if len(found) > 1:
+        raise RunError(f"the models' runs have the data {' and '.join(map(str, sorted(found)))}; name one by --data")
+    return found.pop()
+
+
+def _test_data(model: Path, data: Path | None) -> Path:
     from ddmlp.api.converted_rows import dataset_folder
     from ddmlp.runs.run import Run
 
@@ -56,7 +64,7 @@ def main() -> None:
     from ddmlp.api.model import evaluate
 
     data = test_data(args.model, args.data)
-    found = evaluate(args.model, data)
+    found = evaluate(args.model[0] if len(args.model) == 1 else args.model, data)
     print(table(found.confusion, Manifest.read(dataset_folder(data)).class_names))
     print(f"\nerror          {found.error:.2%} ({found.mistakes:,} of {found.rows:,} rows)")
     print(f"cross-entropy  {found.cross_entropy:.4f} nats a row")

@@ -11,7 +11,8 @@ FORMATS = ("onnx", "safetensors")  # those of inference.export, which --help doe
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(prog="ddmlp export", description="Write a model as ONNX or safetensors.")
-    parser.add_argument("--model", type=Path, required=True, help="a run's folder, or an .npz file of weights")
+    parser.add_argument("--model", type=Path, action="append", required=True,
+                        help="a run's folder, or an .npz file of weights")  # fmt: skip
     parser.add_argument("--to", choices=FORMATS, required=True, help="onnx: a graph from uint8 images to "
                         "probabilities; safetensors: the weights, with their description")  # fmt: skip
     parser.add_argument("--float32", action="store_true", help="compute in float32, not in float64: for runtimes "
@@ -23,13 +24,15 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     args = parse()
+    if len(args.model) > 1:
+        raise ConfigError(f"found {len(args.model)} models, expected one: an exported model is one network")
     if args.out.exists() and not args.overwrite:
         raise ConfigError(f"{args.out} exists; choose another name, or give --overwrite")
     from ddmlp.files import write_whole
     from ddmlp.inference.export import export
     from ddmlp.inference.saved_model import load_model
 
-    model = load_model(args.model)
+    model = load_model(args.model[0])
     written = export(model, args.to, float32=args.float32)
     write_whole(args.out, written)
     print(f"{args.out}  {len(written):,} bytes, weights sha256 {model.weights.sha256()}")

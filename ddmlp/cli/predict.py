@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ddmlp.cli.terminal import Parser, command, fail
+from ddmlp.cli.terminal import MODELS, Parser, command, fail
 from ddmlp.errors import DataError, ImageError, printable
 from ddmlp.files import shown
 
@@ -12,13 +12,16 @@ if TYPE_CHECKING:  # which --help does not wait for
     import numpy as np
     from numpy.typing import NDArray
 
+    from ddmlp.inference.committee import Committee
     from ddmlp.inference.images import Fit
     from ddmlp.inference.model import Model
 
 MENTIONED = 0.01  # the least probability of a class that is listed
 
 
-def images(path: Path, model: "Model", fit: "Fit") -> "Iterator[tuple[list[str], NDArray[np.uint8], Sequence[str]]]":
+def images(
+    path: Path, model: "Model | Committee", fit: "Fit"
+) -> "Iterator[tuple[list[str], NDArray[np.uint8], Sequence[str]]]":
     """Read the images in a file, up to PREDICT_ROWS at a time, with their names and the changes to a picture; raises
     ImageError and IdxError."""
     from ddmlp.data.idx import IdxReader, is_idx
@@ -54,7 +57,7 @@ def main() -> int:
     parser = Parser(prog="ddmlp predict", description="Recognise the digits in pictures.",
                     epilog="A picture is changed to look as the training images do, unless it does already; the "
                     "changes are listed in brackets. The exit status is 1 if a file cannot be recognised.")  # fmt: skip
-    parser.add_argument("--model", type=Path, required=True, help="a run's folder, or an .npz file with W1 and W2")
+    parser.add_argument("--model", required=True, **MODELS)
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a picture of one digit (PNG, JPEG, GIF, "
                         "BMP, WebP, TIFF, AVIF), dark on light or light on dark; or an IDX file of images")  # fmt: skip
     how = parser.add_mutually_exclusive_group()
@@ -63,10 +66,10 @@ def main() -> int:
         "--fit", action="store_true", help="change every picture, even one that looks as the training images do"
     )
     args = parser.parse_args()
+    from ddmlp.inference.committee import load_models
     from ddmlp.inference.images import Fit
-    from ddmlp.inference.saved_model import load_model
 
-    model, status = load_model(args.model), 0
+    model, status = load_models(args.model), 0
     fit = Fit.NEVER if args.as_is else Fit.ALWAYS if args.fit else Fit.AUTO
     for path in args.files:
         try:

@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ddmlp.cli.terminal import Parser, check_range, command
+from ddmlp.cli.terminal import MODELS, Parser, check_range, command
 from ddmlp.errors import ConfigError, require_extra
 
 if TYPE_CHECKING:  # which --help does not wait for
@@ -21,7 +21,7 @@ END_SECONDS = 5  # for requests in progress when it ends
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(prog="ddmlp serve", description="Recognise digits in the browser and over HTTP.")
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--model", type=Path, help="a run's folder, or an .npz file with W1 and W2")
+    what.add_argument("--model", **MODELS)
     what.add_argument("--run", type=Path, help="a run's folder, also while it trains or before it begins: shows its "
                       "curves, and recognises by its newest checkpoint")  # fmt: skip
     parser.add_argument("--host", default=HOST, help="the address to listen on (default: %(default)s, only this "
@@ -64,11 +64,12 @@ def main(arguments: list[str] | None = None) -> None:
     from ddmlp.serving.security import LOOPBACK
 
     run = args.run and Run(args.run)
-    served = Newest(run) if run else fixed(args.model)
+    served = Newest(run) if run else fixed(*args.model)
+    name = str(args.run or ", ".join(map(str, args.model)))
     with open_listener(args.host, args.port) as listener:
         host, port = listener.getsockname()[:2]
         hosts = LOOPBACK.union(args.allow_host) if host in LOOPBACK or args.allow_host else None
-        app: FastAPI = application(served, str(args.run or args.model), run, hosts, lambda: server.should_exit)
+        app: FastAPI = application(served, name, run, hosts, lambda: server.should_exit)
         # Errors only: a client must not be able to fill the log.
         server = uvicorn.Server(
             uvicorn.Config(
@@ -83,7 +84,7 @@ def main(arguments: list[str] | None = None) -> None:
         # For signals before uvicorn handles them, and for the one that uvicorn raises again when it has ended.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, end)
-        print(f"http://{f'[{host}]' if ':' in host else host}:{port}/  serves {args.run or args.model}; Ctrl-C ends it",
+        print(f"http://{f'[{host}]' if ':' in host else host}:{port}/  serves {name}; Ctrl-C ends it",
               flush=True)  # fmt: skip
         server.run(sockets=[listener])
 

@@ -8,10 +8,17 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ddmlp import wrong_python
 from ddmlp.errors import ConfigError, DdmlpError, printable
+
+MODELS: dict[str, Any] = {  # what --model takes, given once or several times
+    "type": Path,
+    "action": "append",
+    "help": "a run's folder, or an .npz file with W1 and W2; given several times: they are a committee, whose "
+    "probabilities are the mean of theirs",
+}
 
 
 class Parser(argparse.ArgumentParser):

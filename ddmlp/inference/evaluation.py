@@ -1,14 +1,21 @@
-"""Evaluation: confusion matrix, error and cross-entropy of weights on rows."""
+"""Evaluation: confusion matrix, error and cross-entropy of weights, or of a committee, on rows."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ddmlp.data.dataset import Dataset
 from ddmlp.errors import RunError
-from ddmlp.nn.weights import Shape, Weights
+from ddmlp.inference.committee import Committee
+from ddmlp.nn.weights import Weights
+
+if TYPE_CHECKING:
+    from ddmlp.nn.network import Recognised
 
 EVALUATE_ROWS = 512  # read at a time
 
@@ -53,31 +60,33 @@ class Evaluation:
         return self.mistakes / self.rows
 
 
-def evaluate(weights: Weights, dataset: Dataset) -> Evaluation:
+def evaluate(model: Weights | Committee, dataset: Dataset) -> Evaluation:
     """Classify every row of a dataset, and compare with the labels.
 
     Raises
     ------
     RunError
-        If the network does not fit the dataset.
+        If the model does not fit the dataset.
     DatasetError
         If the dataset cannot be read.
     MachineError
         If this machine computes other bits than all others.
     """
-    check_fit(weights.shape, dataset)
+    check_fit(model, dataset)
     begins = range(0, len(dataset), EVALUATE_ROWS)
     lots = (np.arange(begin, min(begin + EVALUATE_ROWS, len(dataset))) for begin in begins)
-    return evaluate_rows(weights, map(dataset.gather, lots))
+    return evaluate_rows(model, map(dataset.gather, lots))
 
 
-def evaluate_rows(weights: Weights, lots: Iterable[tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> Evaluation:
+def evaluate_rows(
+    model: Weights | Committee, lots: Iterable[tuple[NDArray[np.uint8], NDArray[np.uint8]]]
+) -> Evaluation:
     """Classify rows, and compare with their labels.
 
     Parameters
     ----------
-    weights
-        Weights of a network that fits the rows.
+    model
+        The weights of a network that fits the rows, or a committee that does.
     lots
         Pixels (rows, m) uint8 and labels (rows,) uint8, EVALUATE_ROWS at a time; the last lot may be smaller.
     """
@@ -85,12 +94,16 @@ def evaluate_rows(weights: Weights, lots: Iterable[tuple[NDArray[np.uint8], NDAr
     from ddmlp.nn.network import Network
 
     check_arithmetic()
-    network = Network(weights.shape)
-    classes = weights.shape.outputs
+    recognise: Callable[..., Recognised]
+    if isinstance(model, Weights):
+        recognise = partial(Network(model.shape).recognise, model)
+    else:
+        recognise = partial(_recognise, model)
+    _, classes = sizes(model)
     confusion, total, wrong = np.zeros((classes, classes), np.int64), 0.0, []
     begin = 0
     for pixels, labels in lots:
-        found = network.recognise(weights, pixels, labels)
+        found = recognise(pixels, labels)
         total += found.error
         predicted = found.predicted
         np.add.at(confusion, (labels, predicted), 1)
@@ -99,11 +112,27 @@ def evaluate_rows(weights: Weights, lots: Iterable[tuple[NDArray[np.uint8], NDAr
     return Evaluation(confusion, total / begin, np.concatenate(wrong))
 
 
-def check_fit(shape: Shape, dataset: Dataset) -> None:
-    """Raise RunError if a network of `shape` cannot take the rows of `dataset`."""
-    manifest = dataset.manifest
-    if shape.inputs != manifest.pixels or shape.outputs < manifest.classes:
+def sizes(model: Weights | Committee) -> tuple[int, int]:
+    """The number of inputs, and of classes."""
+    return model.shape[::2] if isinstance(model, Weights) else (math.prod(model.image_shape), model.classes)
+
+
+def check_fit(model: Weights | Committee, dataset: Dataset) -> None:
+    """Raise RunError if a model cannot take the rows of `dataset`."""
+    manifest, (inputs, classes) = dataset.manifest, sizes(model)
+    if inputs != manifest.pixels or classes < manifest.classes:
         raise RunError(
-            f"the model has {shape.inputs} inputs and {shape.outputs} classes, but {dataset.path} has "
+            f"the model has {inputs} inputs and {classes} classes, but {dataset.path} has "
             f"{manifest.pixels} pixels per row and {manifest.classes} classes"
         )
+
+
+def _recognise(committee: Committee, pixels: NDArray[np.uint8], labels: NDArray[np.uint8]) -> "Recognised":
+    """Classify rows by a committee, as `Network.recognise` does by a network: E is -ln of the mean probability."""
+    from ddmlp.nn.elementary import natural_logarithm
+    from ddmlp.nn.network import Recognised
+
+    probabilities = committee.predict_proba(pixels.reshape(len(pixels), *committee.image_shape))
+    chosen = probabilities[np.arange(len(pixels)), labels].tolist()  # above 0: e^x has a lower limit
+    error = math.fsum(natural_logarithm(max(1.0, 1 / each)) for each in chosen)
+    return Recognised(probabilities, probabilities.argmax(axis=1), error)

@@ -44,7 +44,17 @@ class Model:
             raise ConfigError(f"image_shape is {self.image_shape}, but the weights take {inputs} pixels")
 
     def __repr__(self) -> str:
-        return f"Model({self.weights.shape}, {self.image_shape}, weights_sha256={self.weights.sha256()!r})"
+        return f"Model({self.weights.shape}, {self.image_shape}, weights_sha256={self.weights_sha256!r})"
+
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+        return self.weights.shape.outputs
+
+    @property
+    def weights_sha256(self) -> str:
+        """The SHA-256 of the weights."""
+        return self.weights.sha256()
 
     def class_name(self, label: int) -> str:
         """Return the name of the class with the number `label`; without names, the number as text."""

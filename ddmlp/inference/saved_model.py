@@ -86,6 +86,7 @@ def load_model(path: Path) -> Model:
 
     Examples
     --------
+    >>> import numpy as np
     >>> np.savez("weights.npz", W1=np.zeros((4, 3), np.float32), W2=np.zeros((3, 2), np.float32))
     >>> load_model(Path("weights.npz")).image_shape
     (2, 2)

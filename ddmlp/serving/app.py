@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from ddmlp import __version__
 from ddmlp.errors import DdmlpError, ImageError, RequestError
 from ddmlp.files import shown
+from ddmlp.inference.committee import Committee
 from ddmlp.inference.images import Fit, Picture
 from ddmlp.inference.model import Model
 from ddmlp.runs import REPORT
@@ -156,7 +157,9 @@ def recognised(served: Served, kind: str, body: bytes, seen: bool, fit: Fit) -> 
     return Answer(**found[0], model=version.info)
 
 
-def _prediction(model: Model, image: Picture, probabilities: NDArray[np.floating], seen: bool) -> dict[str, Any]:
+def _prediction(
+    model: Model | Committee, image: Picture, probabilities: NDArray[np.floating], seen: bool
+) -> dict[str, Any]:
     label = int(probabilities.argmax())
     return {
         "class": label,

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from ddmlp.errors import RequestError
+from ddmlp.inference.committee import Committee, load_models
 from ddmlp.inference.model import Model
-from ddmlp.inference.saved_model import load_model, model_of
+from ddmlp.inference.saved_model import model_of
 from ddmlp.runs.run import Run
 from ddmlp.serving.schemas import ModelInfo
 
@@ -17,18 +18,18 @@ from ddmlp.serving.schemas import ModelInfo
 class Version:
     """A version of a model. info: its description in answers. Not thread-safe."""
 
-    model: Model
+    model: Model | Committee
     info: ModelInfo
 
     @classmethod
-    def from_model(cls, model: Model, step: int | None = None) -> "Version":
+    def from_model(cls, model: Model | Committee, step: int | None = None) -> "Version":
         """Make a version that is ready to answer: everything is compiled. step: its position, if known."""
         model.predict_proba(np.zeros((1, *model.image_shape), np.uint8))
         info = ModelInfo(
             step=step,
-            weights_sha256=model.weights.sha256(),
+            weights_sha256=model.weights_sha256,
             image_shape=model.image_shape,
-            classes=model.weights.shape.outputs,
+            classes=model.classes,
             **({"class_names": list(model.class_names)} if model.class_names else {}),
         )
         return cls(model, info)
@@ -37,9 +38,12 @@ class Version:
 Served = Callable[[], Version]  # raises RequestError if there is no version yet
 
 
-def fixed(path: Path) -> Served:
-    """Serve a model that does not change. Raises RunError if there is no model at `path`."""
-    version = Version.from_model(load_model(path))
+def fixed(*paths: Path) -> Served:
+    """Serve a model that does not change; several models are a committee.
+
+    Raises RunError if there is no model at a path, and ConfigError if they do not fit each other.
+    """
+    version = Version.from_model(load_models(paths))
     return lambda: version
 
 

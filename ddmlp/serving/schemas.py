@@ -43,7 +43,7 @@ class ModelInfo(BaseModel):
     """The version of the model that answers."""
 
     step: int | None = Field(description="the number of steps it was trained for, if known")
-    weights_sha256: str = Field(description="SHA-256 of its weights")
+    weights_sha256: str = Field(description="SHA-256 of its weights; of a committee: of its members' SHA-256, as text")
     image_shape: tuple[int, int] = Field(description="height and width, in pixels")
     classes: int = Field(description="number of classes")
     class_names: list[str] | None = Field(None, description="the names of the classes, if they have names")

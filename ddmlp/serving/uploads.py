@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 
 from ddmlp.errors import RequestError
+from ddmlp.inference.committee import Committee
 from ddmlp.inference.image_file import FORMATS
 from ddmlp.inference.images import Fit, Picture, read_picture
 from ddmlp.inference.model import Model
@@ -83,7 +84,7 @@ async def _read(stream: AsyncIterator[bytes], body: bytearray, most: int) -> int
     return size
 
 
-def read_images(kind: str, body: bytes, model: Model, fit: Fit = Fit.AUTO) -> tuple[list[Picture], bool]:
+def read_images(kind: str, body: bytes, model: Model | Committee, fit: Fit = Fit.AUTO) -> tuple[list[Picture], bool]:
     """Convert a body to images that the model takes.
 
     Parameters
@@ -144,7 +145,7 @@ def _described(error: ValidationError, names: tuple[str, ...]) -> str:
     return f"{place or 'the body'}: {first['msg']}, found {reprlib.repr(first['input']):.60}; {EXPECTED}"
 
 
-def _image(found: list[list[int]] | str, name: str, model: Model, fit: Fit, max_pixels: int) -> Picture:
+def _image(found: list[list[int]] | str, name: str, model: Model | Committee, fit: Fit, max_pixels: int) -> Picture:
     """Convert an image of a JSON body: numbers are taken as they are, pictures are fitted."""
     if isinstance(found, str):
         try:
@@ -160,5 +161,5 @@ def _image(found: list[list[int]] | str, name: str, model: Model, fit: Fit, max_
     return Picture(np.array(found, np.uint8), ())
 
 
-def _picture(file: bytes, name: str, model: Model, fit: Fit, max_pixels: int) -> Picture:
+def _picture(file: bytes, name: str, model: Model | Committee, fit: Fit, max_pixels: int) -> Picture:
     return read_picture(io.BytesIO(file), name, model.image_shape, model.look, fit, max_pixels)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import ddmlp
 from ddmlp.cli.evaluate import main, table
 from ddmlp.data.dataset import Dataset
 from ddmlp.data.manifest import Manifest
@@ -115,3 +116,32 @@ def test_a_folder_that_is_no_run(data, tmp_path):
 def test_a_run_without_a_model(trained, data, tmp_path):
     shutil.copy(trained / "config.json", tmp_path)
     assert all(fact in refusal(tmp_path, data) for fact in (str(tmp_path), "model.npz", "resume"))
+
+
+def other(trained: Path, folder: Path, **changed: object) -> Path:
+    """A copy of the run with other weights, and with changes to its config.json."""
+    run = Path(shutil.copytree(trained, folder / "other"))
+    arrays = dict(np.load(run / "model.npz"))
+    np.savez(run / "model.npz", **{**arrays, "W1": arrays["W1"][::-1]})
+    (run / "config.json").write_text(json.dumps(json.loads((run / "config.json").read_text()) | changed))
+    return run
+
+
+def test_committee(trained, data, tmp_path):
+    """It is tested on the data of both runs."""
+    models = [trained, other(trained, tmp_path)]
+    found = inside(main, *(word for each in models for word in ("--model", each)))
+    expected = ddmlp.evaluate(models, data)
+    assert (found.returncode, found.stderr) == (0, "")
+    assert f"({expected.mistakes} of 1,000 rows)" in found.stdout
+    assert expected.mistakes not in [ddmlp.evaluate(each, data).mistakes for each in models]
+
+
+def test_committee_with_other_data(trained, data, tmp_path):
+    """Which to take is for the user to say."""
+    shutil.copytree(data, tmp_path / "data")
+    models = ["--model", trained, "--model", other(trained, tmp_path, data=str(tmp_path / "data"))]
+    done = inside(main, *models)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert {str(data), str(tmp_path / "data"), "--data"} <= set(re.findall(r"[^\s;]+", done.stderr))
+    assert inside(main, *models, "--data", data).returncode == 0

@@ -35,6 +35,12 @@ def test_overwrite(to: str, trained: Path, tmp_path: Path):
     assert out.stat().st_size > 100_000
 
 
+def test_no_committee(trained: Path, tmp_path: Path):
+    said = refusal(2, "--model", trained, "--model", trained, "--to", "safetensors", tmp_path / "model")
+    assert "found 2 models, expected one" in said
+    assert not (tmp_path / "model").exists()
+
+
 def test_a_full_disk(trained: Path, tmp_path: Path):
     out = tmp_path / "model"
     out.write_text("mine")

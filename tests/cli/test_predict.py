@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import ddmlp
 from ddmlp.cli import predict
 from ddmlp.cli.predict import describe
 from ddmlp.data.convert import find_pairs
 from ddmlp.data.idx import read_idx, write_idx
 from ddmlp.inference.saved_model import load_model
+from ddmlp.nn.weights import Shape, Weights
 from tests.support.helpers import inside
 from tests.support.photographs import sheet
 from tests.support.pictures import digits_of, png, save
@@ -177,6 +179,16 @@ def test_as_it_is_and_fitted(trained, digits, tmp_path):
     assert [line.partition("[")[2] for line in shown] == ["inverted]\n", "", "inverted, cropped and scaled]\n"]
     assert "28 x 28" in refusal(trained, save(tmp_path, "large.png", digits[0]), "--as-is")
     assert inside(predict.main, "--model", trained, path, "--as-is", "--fit").returncode == 2
+
+
+def test_committee(trained, digits, tmp_path):
+    np.savez(tmp_path / "other.npz", **Weights.draw(Shape(784, 3, 10), 0).parameters)
+    write_idx(tmp_path / "images", digits[:3])
+    models = [trained, tmp_path / "other.npz"]
+    done = inside(predict.main, *(word for each in models for word in ("--model", each)), tmp_path / "images")
+    assert (done.returncode, done.stderr) == (0, "")
+    expected = [describe(each) for each in ddmlp.load(models).predict_proba(digits[:3])]
+    assert done.stdout == "".join(f"{tmp_path}/images[{row}]  {each}\n" for row, each in enumerate(expected))
 
 
 def test_names_of_classes(trained, digits, tmp_path):

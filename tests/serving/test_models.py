@@ -4,8 +4,10 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import ddmlp
 from ddmlp.config import TrainConfig
 from ddmlp.data.manifest import NAME, Manifest
 from ddmlp.errors import RequestError
@@ -45,6 +47,17 @@ def test_ready(run, tmp_path):
     run.write_model(Weights.draw(Shape(784, 5, 10), 0))
     for served in (Newest(run), fixed(tmp_path)):
         assert "_network" in vars(served().model)
+
+
+def test_committee(tmp_path):
+    """Several models answer together."""
+    for seed in range(2):
+        np.savez(tmp_path / f"{seed}.npz", **Weights.draw(Shape(784, 5 + seed, 10), seed).parameters)
+    paths = [tmp_path / "0.npz", tmp_path / "1.npz"]
+    version, expected = fixed(*paths)(), ddmlp.load(paths)
+    assert (version.info.weights_sha256, version.info.classes) == (expected.weights_sha256, 10)
+    image = np.full((1, 28, 28), 99, np.uint8)
+    assert version.model.predict_proba(image).tobytes() == expected.predict_proba(image).tobytes()
 
 
 def test_none_yet(run):
