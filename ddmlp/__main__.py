@@ -10,6 +10,7 @@ COMMANDS = {  # each is the function main() of its file in ddmlp/cli/
     "fetch": "download MNIST or Fashion-MNIST",
     "convert": "convert IDX files into Arrow datasets",
     "train": "train a network, in one process or with workers on Ray",
+    "augment": "draw training images and their distortions",
     "evaluate": "test a model on a dataset",
     "predict": "recognise the digits in pictures",
     "verify": "compute a run again and compare its hashes",

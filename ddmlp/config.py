@@ -55,6 +55,8 @@ class TrainConfig:
         The SHA-256 of given initial weights; "" if they are drawn from the seed.
     transform_sha256 : str
         The SHA-256 of the transform, the function that changes the pixels of the training rows; "" if there is none.
+    augment : str
+        How the images of the training rows are distorted, with all parameters; "" if they are not. See `Augmentation`.
     begun_epochs : int
         The epochs that the run was started with, if more were added later; else 0.
     gradient_bits : int
@@ -93,6 +95,7 @@ class TrainConfig:
     begun_epochs: int = 0
     gradient_bits: int = 0
     transform_sha256: str = ""
+    augment: str = ""
 
     def __post_init__(self) -> None:
         for name, least, most in [
@@ -135,6 +138,8 @@ class TrainConfig:
             value = getattr(self, name)
             if type(value) is not str or not re.fullmatch(r"([0-9a-f]{64})?", value):
                 raise ConfigError(f"{name} is {value!r}, expected 64 hexadecimal digits or nothing")
+        if type(self.augment) is not str or not re.fullmatch(r"([a-z]+:[a-z0-9=.,e-]+)?", self.augment):
+            raise ConfigError(f"augment is {self.augment!r}, expected KIND:NAME=NUMBER,... or nothing")
         if self.begun_epochs and (self.lr_schedule in FALLING or not self.begun_epochs < self.epochs):
             raise ConfigError(
                 f"begun_epochs is {self.begun_epochs}, expected 0: a run of {self.epochs} epochs and lr_schedule "

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 # The purposes of random bits. The purpose is part of the counter, so that no two purposes share a number.
 WEIGHTS, BLOCKS, ROWS, PROBE = range(4)
+DISTORTION = 2**63  # the index of a row's word that its distortion is drawn from: transforms count from 0
 # The version of the arithmetic. Raise it with each change after which the same rows, settings and seed give other bits.
 ARITHMETIC = 2
 _STEP, _FIRST, _SECOND = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB], np.uint64)

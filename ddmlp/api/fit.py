@@ -116,7 +116,8 @@ def fit(
         own.
     **config
         The settings that the result depends on, see `TrainConfig`: hidden, batch, microbatch, lr, lr_schedule, lr_half,
-        lr_end, epochs, seed, window, staleness, staleness_lr, delay, follow, gradient_bits.
+        lr_end, epochs, seed, window, staleness, staleness_lr, delay, follow, gradient_bits,
+        augment.
 
     Returns
     -------

@@ -16,6 +16,7 @@ from ddmlp.config import TrainConfig
 from ddmlp.data.transform import Transform
 from ddmlp.errors import ConfigError, DdmlpError, RunError, TrainingError
 from ddmlp.files import as_path
+from ddmlp.nn.augmentation import Augmentation
 from ddmlp.nn.weights import Weights
 from ddmlp.runs.log_files import LOGS
 from ddmlp.runs.origin import Origin
@@ -81,6 +82,8 @@ def settings(
     names = [name for name in TrainConfig.names() if name not in COMPUTED]
     if unknown := sorted(given.keys() - set(names)):
         raise ConfigError(f"there is no setting {unknown[0]!r}, expected one of {', '.join(names)}")
+    if type(augment := given.get("augment", "")) is str and augment:
+        given["augment"] = Augmentation.of(augment).text
     if begun:
         return replace(begun.config.extended_to(given.pop("epochs", begun.config.epochs)), **given)
     followed: dict[str, Any] = {}

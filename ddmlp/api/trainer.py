@@ -88,9 +88,9 @@ def prepare_job(
             f"{data}/test has images of {test.image_shape} in {test.classes} classes, but {data}/train has "
             f"{train.image_shape} in {train.classes}"
         )
-    if transform is not None:
-        stage = PixelStage(transform, Dataset(data / "train"), config.seed)
-        transform = replace(transform, answer=stage.answer)
+    if transform is not None or config.augment:
+        stage = PixelStage(transform, Dataset(data / "train"), config.seed, config.augment)
+        transform = replace(transform, answer=stage.answer) if transform else None
         job = replace(job, transform=transform)
     origin = Origin.from_manifest(config, data, train, transform)
     if resume:

@@ -15,6 +15,7 @@ from ddmlp.config import ENDLESS, SCHEDULES, TrainConfig, flag
 from ddmlp.data.sources.registry import is_finite, is_stream
 from ddmlp.data.store import is_store
 from ddmlp.errors import ConfigError, DdmlpError
+from ddmlp.nn.augmentation import KINDS
 from ddmlp.runs.log_files import LEVELS, LOGS, LogFile, logging_to
 
 log = logging.getLogger(__name__)
@@ -83,6 +84,8 @@ def _parser() -> Parser:
         ("seed", int, "seed of the initial weights and of the order of the rows"),
         ("gradient_bits", int, "for slow networks: round the gradient of each microbatch to this many bits, 4 to 16; "
                                "0: do not round"),
+        ("augment", str, f"distort the images of each epoch anew: {', '.join(KINDS)}, or KIND:NAME=NUMBER,...; see "
+                         "`ddmlp augment`"),
         ("delay", int, "apply the gradient of version v to version v + DELAY: hides communication behind "
                        "computation; the result is as reproducible as with 0"),
         ("staleness", _staleness, "train asynchronously: apply no gradient that is older than this many versions; inf: "

@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddmlp.errors import MachineError
+from ddmlp.nn.augmentation import Augmentation
 from ddmlp.nn.compiled import processor
+from ddmlp.nn.distortion import Distorter
 from ddmlp.nn.network import Network, Steps
 from ddmlp.nn.packing import pack, unpack
 from ddmlp.nn.steps import add_gradient, descend_sum
@@ -22,6 +24,11 @@ from ddmlp.numerics import PROBE, random_bits
 
 # The expected result of `answer`. A change of the kernels that changes it must also raise `numerics.ARITHMETIC`.
 KNOWN_ANSWER = "d4684f67bd47a26a55b56839b9d07f5d22a802963eaf2cdad8acfeed414379b9"
+
+KNOWN_DISTORTION = (
+    "c4b6e328ce01709de8e32e1352ad890329b4d0aec9224f4eff8b07f6689d3b60"  # that of `distortion_answer`; the same applies
+)
+AUGMENTATION = "elastic:alpha=36,sigma=4.5,rotation=30,scale=0.2,shear=0.2,pixels=2"
 
 SHAPE = Shape(300, 70, 11)  # whole blocks, vectors and words, and a partial one of each
 ROWS = 200
@@ -47,6 +54,16 @@ def check_arithmetic() -> None:
         f"this machine ({machine()}) does not compute the same bits as all others: the known-answer test of the "
         f"kernels gives {answer()}, expected {KNOWN_ANSWER}; {remedy}"
     )
+
+
+@cache
+def check_distortion() -> None:
+    """Raise MachineError if this machine does not distort images as all others do."""
+    if (found := distortion_answer()) != KNOWN_DISTORTION:
+        raise MachineError(
+            f"this machine ({machine()}) does not distort images as all others do: the known-answer test gives "
+            f"{found}, expected {KNOWN_DISTORTION}; try other versions of Numba and llvmlite"
+        )
 
 
 def check_mode() -> None:
@@ -83,6 +100,13 @@ def answer() -> str:
     for array in _results():
         digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
     return digest.hexdigest()
+
+
+def distortion_answer() -> str:
+    """The SHA-256, in hexadecimal, of fixed images, distorted."""
+    pixels = random_bits(0, PROBE, 8 * 20 * 30 // 8).astype("<u8").view(np.uint8).reshape(8, 600)
+    distorter, keys = Distorter(Augmentation.of(AUGMENTATION), (20, 30)), random_bits(0, PROBE, 8, part=1)
+    return hashlib.sha256(distorter.apply(pixels, keys).tobytes()).hexdigest()
 
 
 def _results() -> Iterator[NDArray[Any]]:
@@ -122,4 +146,4 @@ def _results() -> Iterator[NDArray[Any]]:
 
 
 if __name__ == "__main__":
-    print(answer())
+    print(answer(), distortion_answer(), sep="\n")

@@ -23,6 +23,7 @@ ADDED: dict[int, dict[str, Any]] = {
     3: {"gradient_bits": 0},
     4: {"transform_sha256": ""},
     5: {"lr_end": 0.01},
+    6: {"augment": ""},
 }
 
 

@@ -1,7 +1,8 @@
-"""The stage between reading and the gradient: it changes the pixels of rows by the run's transform."""
+"""The stage between reading and the gradient: the run's transform changes pixels, then images are distorted."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,10 @@ from numpy.typing import NDArray
 from ddmlp.data.dataset import Dataset
 from ddmlp.data.transform import Transform, one_line
 from ddmlp.errors import ConfigError, MachineError, TrainingError
-from ddmlp.nn.known_answer import check_mode
+from ddmlp.nn.augmentation import Augmentation
+from ddmlp.nn.distortion import Distorter
+from ddmlp.nn.known_answer import check_distortion, check_mode
+from ddmlp.numerics import DISTORTION, row_bits
 from ddmlp.training.job import Job
 
 Pixels = NDArray[np.uint8]
@@ -26,29 +30,44 @@ class PixelStage:
 
     Parameters
     ----------
-    transform : Transform
+    transform : Transform or None
         The function. It is loaded here.
     dataset : Dataset
         The training data.
     seed : int
         The run's seed.
+    augment : str
+        The distortion of what the transform makes, as in `TrainConfig`; "": none.
 
     Attributes
     ----------
     answer : str
-        The SHA-256 of what it makes of row 0, in several epochs.
+        The SHA-256 of what the transform makes of row 0, in several epochs; "" without one.
 
     Raises
     ------
     ConfigError
-        If the function cannot be loaded, fails, or depends on more than each row.
+        If the function cannot be loaded, fails, or depends on more than each row; or if `augment` is not valid.
     MachineError
-        If it makes other pixels here than where the run was begun.
+        If it makes other pixels here than where the run was begun; or if this machine does not distort images as all
+        others do.
     """
 
-    def __init__(self, transform: Transform, dataset: Dataset, seed: int) -> None:
+    def __init__(self, transform: Transform | None, dataset: Dataset, seed: int, augment: str = "") -> None:
+        self._dataset, self._seed, self._distorter = dataset, seed, None
+        if augment:
+            check_distortion()
+            found = Augmentation.of(augment)
+            if found.text != augment:
+                raise ConfigError(f"augment is {augment!r}, expected all parameters, as {found.text!r} has them")
+            self._distorter = Distorter(found, dataset.manifest.image_shape)
+        self._function: Callable[..., Any] | None = None
+        self.answer = ""
+        if transform is not None:
+            self._load(transform)
+
+    def _load(self, transform: Transform) -> None:
         self._name, self._function = transform.name, transform.load()
-        self._dataset, self._seed = dataset, seed
         try:
             self.answer = self._check()
         except TrainingError as error:
@@ -62,7 +81,8 @@ class PixelStage:
     @classmethod
     def of(cls, job: Job, dataset: Dataset) -> "PixelStage | None":
         """The stage of a job; None if its pixels are not changed."""
-        return None if job.transform is None else cls(job.transform, dataset, job.config.seed)
+        changed = job.transform is not None or job.config.augment
+        return cls(job.transform, dataset, job.config.seed, job.config.augment) if changed else None
 
     def apply(self, rows: NDArray[np.intp], epoch: int) -> Pixels:
         """The changed pixels of rows (B,) of the dataset: (B, m), contiguous.
@@ -72,12 +92,20 @@ class PixelStage:
         found = np.empty((len(rows), self._dataset.manifest.pixels), np.uint8)
         for begin in range(0, len(rows), CALL):
             part = rows[begin : begin + CALL]
-            found[begin : begin + CALL] = self._call(part, epoch).reshape(len(part), -1)
+            out = found[begin : begin + CALL]
+            pixels = self._call(part, epoch).reshape(out.shape)
+            if self._distorter:
+                keys = row_bits(part.astype(np.int64), self._seed, epoch, DISTORTION)
+                self._distorter.apply(pixels, keys, out)
+            else:
+                out[:] = pixels
         check_mode()  # the function may have changed it
         return found
 
     def _call(self, rows: NDArray[np.intp], epoch: int) -> Pixels:
         pixels, _ = self._dataset.gather(rows)
+        if self._function is None:
+            return pixels
         pixels, numbers = pixels.reshape(-1, *self._dataset.manifest.image_shape), rows.astype(np.int64)
         pixels.flags.writeable = numbers.flags.writeable = False
         try:

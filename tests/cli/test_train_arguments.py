@@ -62,6 +62,7 @@ def test_every_setting_has_a_flag():
     given = {
         "hidden": 7, "batch": 9, "microbatch": 3, "lr": 0.5, "lr_schedule": "inverse", "lr_half": 5, "epochs": 1,
         "seed": 3, "staleness": 4, "gradient_bits": 8,
+        "augment": "shift:pixels=3",
     }  # fmt: skip
     flags = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     found = configured(*flags, "--staleness-lr", "--follow")

@@ -19,6 +19,7 @@ NEW = {
     "gradient_bits": 0,
     "transform_sha256": "",
     "lr_end": 0.01,
+    "augment": "",
 }  # introduced by later versions
 ORIGIN = Origin(TrainConfig(hidden=7, lr=0.5, seed=2**64 - 1), Path("/some/data"), "a" * 64)
 # A file of ddmlp 0.1.0, which did not write a version, and the root of its run's hash chain.
@@ -72,7 +73,7 @@ def test_simple(path):
 def test_plain_json(path):
     ORIGIN.write(path)
     assert json.loads(path.read_text()) == {
-        "version": 5,
+        "version": 6,
         **ORIGIN.config.as_dict(),
         "data": "/some/data",
         "dataset_sha256": "a" * 64,
@@ -131,7 +132,7 @@ def test_new_setting_in_use(path, monkeypatch):
     assert root(made.fixed) != root(replace(made, config=replace(made.config, delay=0)).fixed)
 
 
-@pytest.mark.parametrize("members", [{"version": 6}, {"momentum": 0.9}, {"version": 9, "momentum": 0.9, "delay": None}])
+@pytest.mark.parametrize("members", [{"version": 7}, {"momentum": 0.9}, {"version": 9, "momentum": 0.9, "delay": None}])
 def test_newer_file(path, members):
     ORIGIN.write(path)
     edit(path, **members)

@@ -35,6 +35,7 @@ OTHERS = {
     "follow": True,
     "init_sha256": "f" * 64,
     "transform_sha256": "e" * 64,
+    "augment": "shift:pixels=2",
     "gradient_bits": 8,
 }
 BESIDE = {
