@@ -44,6 +44,7 @@ def fit(
     max_bad_rows: int = MAX_BAD_ROWS,
     spool_bytes: int | None = None,
     drift_alarm: bool = False,
+    trace: bool = False,
     certificates: str | Path | None = None,
     **config: Any,
 ) -> Result:
@@ -111,6 +112,9 @@ def fit(
     drift_alarm : bool
         Whether to record rises of the prequential error, of a run that trains once on each row: a line of
         `metrics.jsonl`, which callbacks get by `on_drift`. Needs the extra `drift`. It changes no weight.
+    trace : bool
+        Whether to record what each process does, in trace.json in the run's folder, for https://ui.perfetto.dev; see
+        docs/trace.md. It changes no weight.
     certificates : str or Path, optional
         A folder, on every node, with ca.crt, tls.crt and tls.key, for TLS between nodes. By default the run makes its
         own.
@@ -179,6 +183,7 @@ def fit(
         max_bad_rows=max_bad_rows,
         spool_bytes=spool_bytes,
         drift_alarm=drift_alarm,
+        trace=trace,
         certificates=certificates,
     )
     check_switches(report=report, progress=False if progress is None else progress)

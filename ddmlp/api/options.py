@@ -50,6 +50,8 @@ class Options:
         Bytes of pixels of a stream that may wait on disk to be trained on: if there are more, the run stops reading.
     drift_alarm : bool
         Whether to record rises of the prequential error, of a run that trains once on each row.
+    trace : bool
+        Whether to record what each process does, in trace.json in the run's folder; see docs/trace.md.
     timeouts : Timeouts
         All other waits.
     """
@@ -68,10 +70,11 @@ class Options:
     max_bad_rows: int = MAX_BAD_ROWS
     spool_bytes: int | None = None
     drift_alarm: bool = False
+    trace: bool = False
     timeouts: Timeouts = field(default_factory=Timeouts)
 
     def __post_init__(self) -> None:
-        check_switches(dashboard=self.dashboard, drift_alarm=self.drift_alarm)
+        check_switches(dashboard=self.dashboard, drift_alarm=self.drift_alarm, trace=self.trace)
         if self.drift_alarm:
             require_package("river", "drift", "the drift alarm")
         counts = ("checkpoint_every", 1), ("keep", 1), ("stop_after", 0), ("max_bad_rows", 1), ("spool_bytes", 1)

@@ -40,6 +40,7 @@ def resume(
     max_bad_rows: int = MAX_BAD_ROWS,
     spool_bytes: int | None = None,
     drift_alarm: bool = False,
+    trace: bool = False,
     certificates: str | Path | None = None,
 ) -> Result:
     """Continue a run from its newest checkpoint: one that was interrupted, or stopped, or is to have more epochs.
@@ -65,7 +66,7 @@ def resume(
         no run, it gets the newest checkpoint of the store.
     workers, servers, address, dashboard, certificates, callbacks, progress, checkpoint_every, keep, stop_after, report
         See `fit`. They need not be those that the run was begun with.
-    idle_timeout, quarantine, max_bad_rows, spool_bytes, drift_alarm
+    idle_timeout, quarantine, max_bad_rows, spool_bytes, drift_alarm, trace
         See `fit`. They need not be those that the run was begun with.
 
     Returns
@@ -105,6 +106,7 @@ def resume(
         max_bad_rows=max_bad_rows,
         spool_bytes=spool_bytes,
         drift_alarm=drift_alarm,
+        trace=trace,
         certificates=certificates,
     )
     check_switches(end=end, report=report, progress=False if progress is None else progress)

@@ -79,6 +79,7 @@ def prepare_job(
         timeouts=options.timeouts,
         certificates=None if options.certificates is None else Path(options.certificates).absolute(),
         drift_alarm=options.drift_alarm,
+        trace=options.trace,
     )
     if init is not None and init.shape != job.shape(train):
         raise ConfigError(f"init has the shape {init.shape}, but hidden and the data need {job.shape(train)}")

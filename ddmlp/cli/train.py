@@ -44,6 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         max_bad_rows=args.max_bad_rows,
         spool_bytes=args.spool_bytes,
         drift_alarm=args.drift_alarm,
+        trace=args.trace,
         certificates=args.certificates,
     )
     from ddmlp.api.progress import RunProgress

@@ -34,6 +34,7 @@ from ddmlp.transport.client import WorkerClient, run_worker
 from ddmlp.transport.slice_commands import SliceCommands
 from ddmlp.transport.socket_pool import SocketWorkerPool
 from ddmlp.transport.tls import Credentials, Tls
+from ddmlp.transport.unit_times import send_times
 
 log = logging.getLogger(__name__)
 
@@ -219,5 +220,8 @@ class WorkerActor:
         except ConnectionError as error:
             log.warning("%s", error)
             return str(error)
-        run_worker(self.worker_class(dataset, job.plan(dataset.manifest), shape, job.timeouts, stage), client)
+        worker = self.worker_class(dataset, job.plan(dataset.manifest), shape, job.timeouts, stage)
+        if job.trace:
+            send_times(worker, client, worker.reader)
+        run_worker(worker, client)
         return f"the server has released worker {self._number}"

@@ -31,6 +31,7 @@ class RelayActor(Supervised):
     _folder: SocketFolder
     _pool: SocketWorkerPool
     _shape: Shape
+    _trace: bool
     _connect: Callable[[], Client]
     _error: Exception | None = None  # of `start`
 
@@ -44,7 +45,7 @@ class RelayActor(Supervised):
         log.info("relay %d on %s, process %d", number, socket.gethostname(), os.getpid())
         try:
             check_arithmetic()
-            self._folder, self._shape = SocketFolder(), job.shape(manifest)
+            self._folder, self._shape, self._trace = SocketFolder(), job.shape(manifest), job.trace
             greetings = [hello_about(each, job, job.data / "train", manifest) for each in (-1, relay_number(number))]
             self._pool = SocketWorkerPool(
                 self._shape,
@@ -69,7 +70,7 @@ class RelayActor(Supervised):
         if self._error is not None:
             raise self._error
         try:
-            answered = run_relay(self._pool, self._connect, self._shape)
+            answered = run_relay(self._pool, self._connect, self._shape, trace=self._trace)
         except ConnectionError as error:
             log.warning("%s", error)
             return str(error)

@@ -42,6 +42,7 @@ class Run:
     data/           the rows of a stream or from memory, as a dataset
     logs/           the logs of its processes; see `log_files`
     tensorboard/    event files, if asked for
+    trace.json      what each process did, if asked for; see `TraceFile`
     model.npz       the weights, once the run has ended or stopped; see `load_model`
     result.json     the result, once the run has ended or stopped; see `RunResult`
     report.html     the report, once the run has ended or stopped
@@ -221,8 +222,7 @@ class Run:
 
     def write_model(self, weights: Weights, about: Struct | None = None) -> None:
         """Write model.npz. about: the description of its images; see `inference.saved_model.About`."""
-        description = {ABOUT: from_record(about)} if about else {}
-        save_arrays(self.path / "model.npz", weight_arrays(weights) | description)
+        save_arrays(self.path / "model.npz", weight_arrays(weights) | ({ABOUT: from_record(about)} if about else {}))
 
     def write_result(self, result: RunResult) -> None:
         """Write result.json."""

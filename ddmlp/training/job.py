@@ -54,6 +54,8 @@ class Job:
         What changes the pixels of rows before they are trained on; its hash is in `config`.
     drift_alarm : bool
         Whether to record rises of the prequential error.
+    trace : bool
+        Whether to write a trace; see `Trace`.
     """
 
     config: TrainConfig
@@ -72,6 +74,7 @@ class Job:
     certificates: Path | None = None
     transform: Transform | None = None
     drift_alarm: bool = False
+    trace: bool = False
 
     @property
     def fewest(self) -> int:

@@ -33,6 +33,14 @@ class Unit(NamedTuple):
         return f"step {self.step}, microbatches {self.node.lo} to {self.node.hi - 1}"
 
 
+class UnitTimes(NamedTuple):
+    """When a worker began a unit, had found its rows, and had computed its gradient: seconds of its monotonic clock."""
+
+    begun: float
+    found: float
+    computed: float
+
+
 class Gradient(NamedTuple):
     """The answer to a unit.
 
@@ -48,6 +56,8 @@ class Gradient(NamedTuple):
         The worker that computed it.
     waited : float
         Seconds that the worker was idle before this unit.
+    times : UnitTimes, optional
+        When it did what, if the run has a trace.
     """
 
     unit: Unit
@@ -55,6 +65,7 @@ class Gradient(NamedTuple):
     row_stats: RowStats
     worker: int
     waited: float = 0.0
+    times: UnitTimes | None = None
 
     def sha256(self) -> bytes:
         """The SHA-256 of everything that must not depend on the worker."""

@@ -25,6 +25,7 @@ from ddmlp.training.recorder import Recorder
 from ddmlp.training.schedule import Schedule
 from ddmlp.training.slices import NOTHING_HERE
 from ddmlp.training.step_loop import StepLoop
+from ddmlp.training.trace import Trace
 from ddmlp.training.trainer import Trainer
 from ddmlp.training.training_data import TrainingData
 from ddmlp.training.worker_pool import WorkerPool
@@ -94,6 +95,14 @@ def build_trainer(job: Job, connect: Connect | None = None, reach: Reach | None 
         else:
             loop = LocalSteps(job.config, data.dataset, data.plan, start, stage=PixelStage.of(job, data.dataset))
         recorder = Recorder(job, run, data, loop, checkpoints)
+        if job.trace:
+            trace = Trace(job.run, start.step, job.workers)
+            if pool:
+                trace.follow_server(server)
+                pool.observe(trace)
+            else:
+                trace.follow_steps(loop)
+            trace.follow_recorder(recorder)
         return Trainer(job, data, schedule, loop, recorder, stack.pop_all().close)
 
 

@@ -32,7 +32,7 @@ class Worker:
         self.shape = shape
         self._dataset, self._plan, self._timeout = dataset, plan, (timeouts or Timeouts()).rows
         self._network = network_for(plan, shape)
-        self._reader = BatchReader(dataset, stage)
+        self.reader = BatchReader(dataset, stage)
 
     def compute(self, unit: Unit, weights: Weights, out: Weights) -> RowStats:
         """Compute the gradient of a unit.
@@ -64,7 +64,7 @@ class Worker:
         if unit.step >= self._plan.steps:
             self._wait_for_rows(unit)
         size = self._plan.microbatch
-        rows = self._reader.read(self._plan, unit.step, unit.node.lo * size, unit.microbatches * size)
+        rows = self.reader.read(self._plan, unit.step, unit.node.lo * size, unit.microbatches * size)
         counted = self._network.gradient(weights, rows.addresses, rows.labels, out)
         return RowStats(len(rows.labels), rows.fingerprints[0], *counted)
 

@@ -2,11 +2,14 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ddmlp.nn.weights import Floats, Weights
 from ddmlp.training.messages import Gradient, Unit
 from ddmlp.training.weight_store import WeightStore
+
+if TYPE_CHECKING:  # it imports this module
+    from ddmlp.training.trace import Trace
 
 EXITED, REJECTED, UNRESPONSIVE = "exited", "rejected", "unresponsive"  # why a worker was lost
 
@@ -118,6 +121,9 @@ class WorkerPool(Protocol):
 
         A worker that has the version before can make the next one itself.
         """
+
+    def observe(self, trace: "Trace") -> None:
+        """Have a trace record the units and the workers."""
 
     def close(self) -> None:
         """Release the workers."""

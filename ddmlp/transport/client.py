@@ -67,7 +67,8 @@ class Computing(Protocol):
 class WorkerClient:
     """A connection to the server: a `Client`.
 
-    wait: called while no unit has arrived, until one may have; waited: seconds for the unit that is being computed.
+    wait: called while no unit has arrived, until one may have; waited: seconds for the unit that is being computed;
+    times: sent with its answer, see `send_times`.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class WorkerClient:
         self._next = 0
         self._version = -1  # of the weights, over a network
         self.waited = 0.0
+        self.times = b""
         how = (
             "memory is shared" if self._shared else f"arrays go over the network, {'encrypted' if tls else 'in plain'}"
         )
@@ -174,7 +176,8 @@ class WorkerClient:
         """Send the gradient in the buffer `gradient` as the answer to `unit`."""
         array = None if self._shared else self._arrays.to_send(self.gradient().flat)
         follows = 0 if array is None else array.nbytes
-        self._link.send(protocol.pack_answer(unit, row_stats, self._next, follows, self.waited), array)
+        frame = protocol.pack_answer(unit, row_stats, self._next, follows, self.waited)
+        self._link.send(frame + self.times, array)
         self._next = (self._next + 1) % len(self._gradients)
         os.sched_yield()  # to the server, which may share this core
 

@@ -82,16 +82,16 @@ class Connections:
         self.waited += time.monotonic() - start
         return ready
 
-    def attend(self, source: object) -> bool:
-        """Handle a ready socket that belongs to no worker; returns whether a worker has joined."""
+    def attend(self, source: object) -> Peer | None:
+        """Handle a ready socket that belongs to no worker; returns a worker that has joined."""
         peer = self._listener.attend(source, self.waited)
         if peer is None:
-            return False
+            return None
         self.peers[peer.worker] = peer
         self._selector.register(peer.wire, READ, peer)
         self.note_active(peer)
         log.info("%s on %s joined; %d connected", name_of(peer.worker), peer.host, len(self.peers))
-        return True
+        return peer
 
     def note_active(self, peer: Peer) -> None:
         """Note that a message was sent to a worker or received from it, and watch for the rest of a partial one."""

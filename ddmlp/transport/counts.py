@@ -22,11 +22,16 @@ class Counts:
         The queue of units.
     lost : LostWorkers
         The lost workers.
+
+    Attributes
+    ----------
+    unread : int
+        Workers with an unread answer at the last check.
     """
 
     def __init__(self, peers: Mapping[int, Peer], queue: UnitQueue, lost: LostWorkers) -> None:
         self._peers, self._queue, self._lost = peers, queue, lost
-        self._unread = self._unread_high_water = 0
+        self.unread = self._unread_high_water = 0
         self._reissued = self._compared = 0  # behind relays
         self._waited = 0.0  # seconds of workers for units
 
@@ -37,8 +42,8 @@ class Counts:
 
     def note_ready(self, ready: Ready) -> None:
         """Count the unread answers among the sockets that are ready."""
-        self._unread = sum(isinstance(key.data, Peer) and bool(events & READ) for key, events in ready)
-        self._unread_high_water = max(self._unread, self._unread_high_water)
+        self.unread = sum(isinstance(key.data, Peer) and bool(events & READ) for key, events in ready)
+        self._unread_high_water = max(self.unread, self._unread_high_water)
 
     def note_answer(self, gradient: Gradient) -> None:
         """Count the time for which a worker was idle before it computed a gradient."""
@@ -60,7 +65,7 @@ class Counts:
             self.workers,
             queue.depth,
             queue.high_water,
-            unread=self._unread,
+            unread=self.unread,
             unread_high_water=self._unread_high_water,
             reissued=queue.reissued + self._reissued,
             compared=queue.compared + self._compared,

@@ -6,14 +6,18 @@ import struct
 from ddmlp.config import Timeouts
 from ddmlp.nn.weights import Floats, Shape, zeros
 from ddmlp.plan.row_stats import RowStats
-from ddmlp.training.messages import Gradient, Unit
+from ddmlp.training.messages import Gradient, Unit, UnitTimes
 from ddmlp.training.worker_pool import COORDINATOR, name_of
 from ddmlp.transport import protocol
 from ddmlp.transport.frames import FrameSocket
 from ddmlp.transport.packed_arrays import PackedArrays
 from ddmlp.transport.shared_memory import Region
+from ddmlp.transport.unit_times import read_times
 
 log = logging.getLogger(__name__)
+
+# What `protocol.unpack_answer` returns, and the times of the unit, if the run has a trace.
+Answer = tuple[Unit, RowStats, int, int, float, UnitTimes | None]
 
 
 class Peer:
@@ -39,7 +43,7 @@ class Peer:
         self._buffers = region.buffers if region else [zeros(shape.size)]
         self._arrays = PackedArrays(wire, shape)
         self._debug = log.isEnabledFor(logging.DEBUG)  # asked once: a unit costs nothing if it is not logged
-        self._arriving: tuple[Unit, RowStats, int, int, float] | None = None  # an answer whose gradient follows
+        self._arriving: Answer | None = None  # its gradient follows
 
     @property
     def workers(self) -> dict[int, int]:
@@ -77,7 +81,7 @@ class Peer:
                 if frame is None or self._is_status(frame):
                     return None
                 self._arriving = self._answer(frame, asked)
-            unit, row_stats, slot, follows, waited = self._arriving
+            unit, row_stats, slot, follows, waited, times = self._arriving
             buffer = self._buffers[slot]
             if self.region is None and not self._arrays.receive(follows, buffer):
                 return None
@@ -90,7 +94,7 @@ class Peer:
         self.answered += 1
         if self._debug:
             log.debug("%s answered by %s, which had waited %.6f s for it", unit, name_of(self.worker), waited)
-        return Gradient(unit, buffer, row_stats, self.worker, waited)
+        return Gradient(unit, buffer, row_stats, self.worker, waited, times)
 
     def _is_status(self, frame: bytes) -> bool:
         """Whether a message of a relay is a status, which is then the newest one."""
@@ -100,10 +104,13 @@ class Peer:
         self.capacity, self._behind = self.status.capacity, self.status.answered
         return True
 
-    def _answer(self, frame: bytes, asked: Unit | None) -> tuple[Unit, RowStats, int, int, float]:
+    def _answer(self, frame: bytes, asked: Unit | None) -> Answer:
         if frame[:1] == protocol.FAILURE:
             raise protocol.unpack_failure(frame)
+        times = None
         try:
+            if len(frame) > protocol.ANSWER_BYTES:
+                frame, times = frame[: protocol.ANSWER_BYTES], read_times(frame[protocol.ANSWER_BYTES :])
             unit, row_stats, slot, follows, waited = protocol.unpack_answer(frame)
             _ = self._buffers[slot]
         except (struct.error, IndexError) as error:
@@ -114,7 +121,7 @@ class Peer:
             self._arrays.check(follows)
         elif follows:
             raise ValueError(f"its answer announces {follows:,} bytes of a gradient, expected 0")
-        return unit, row_stats, slot, follows, waited
+        return unit, row_stats, slot, follows, waited, times
 
     def close(self) -> None:
         self.wire.close()

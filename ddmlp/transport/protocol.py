@@ -6,7 +6,7 @@ Nothing is pickled.
     worker  -> server   hello: JSON, see `Hello`, after a challenge (handshake.py)
     server  -> worker   welcome: JSON, see `Welcome`, and two descriptors if arrays are shared
     server  -> worker   UNIT [weights], ... , an empty message at the end
-    worker  -> server   ANSWER [gradient], ... , or FAILURE: JSON {"error": class, "message": text}
+    worker  -> server   ANSWER [times] [gradient], ... , or FAILURE: JSON {"error": class, "message": text}
     relay   -> server   the same, and STATUS: JSON, see `Status`
 """
 
@@ -27,7 +27,7 @@ from ddmlp.plan.row_stats import RowStats
 from ddmlp.training.messages import Unit
 from ddmlp.training.worker_pool import LostWorker
 
-VERSION = 12  # of this protocol and of the layout of shared memory; both ends must have the same
+VERSION = 13  # of this protocol and of the layout of shared memory; both ends must have the same
 BACKLOG = 1024  # connections that the system accepts while the server is busy
 LONGEST_TEXT = 2000  # characters of a text from another process
 

@@ -16,6 +16,7 @@ from ddmlp.training.reduction import BufferPool, Reduction
 from ddmlp.transport.client import Client, StoppedError, run_worker
 from ddmlp.transport.protocol import Status
 from ddmlp.transport.socket_pool import SocketWorkerPool
+from ddmlp.transport.unit_times import send_times
 
 LOOK_SECONDS = 1.0  # between checks of the workers
 LOST, REASON = 100, 200  # lost workers in a status, and characters of each reason
@@ -104,9 +105,9 @@ class Relay:
             raise StoppedError("no worker is left on this node")
 
 
-def run_relay(pool: SocketWorkerPool, connect: Callable[[], Client], shape: Shape) -> int:
+def run_relay(pool: SocketWorkerPool, connect: Callable[[], Client], shape: Shape, *, trace: bool = False) -> int:
     """Connect to the server once a worker is connected to `pool`; answer units until the server has ended, or all
-    workers have. Then release the workers; returns the number of units.
+    workers have. Then release the workers; returns the number of units. trace: answer with the times of each unit.
 
     Raises as `run_worker` does, and what `connect` raises.
     """
@@ -116,6 +117,8 @@ def run_relay(pool: SocketWorkerPool, connect: Callable[[], Client], shape: Shap
         client = connect()
         relay = Relay(pool, client, shape)
         client.upstream.wait = relay.wait
+        if trace:
+            send_times(relay, client)
         return run_worker(relay, client)
     finally:
         pool.close()

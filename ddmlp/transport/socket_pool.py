@@ -1,6 +1,5 @@
 """The server's end of the message path: a pool of workers in other processes, connected by sockets."""
 
-import os
 import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
@@ -9,6 +8,7 @@ from ddmlp.config import Timeouts
 from ddmlp.errors import ClusterError, DdmlpError
 from ddmlp.nn.weights import Floats, Shape, Weights
 from ddmlp.training.messages import CREDITS, Gradient, Unit
+from ddmlp.training.trace import Trace
 from ddmlp.training.unit_queue import UnitQueue
 from ddmlp.training.weight_store import WeightStore
 from ddmlp.training.worker_pool import EXITED, REJECTED, UNRESPONSIVE, PoolStats
@@ -20,12 +20,10 @@ from ddmlp.transport.packed_updates import PackedUpdates
 from ddmlp.transport.peer import Peer, why_ended
 from ddmlp.transport.shared_memory import Region
 from ddmlp.transport.tls import Tls
-from ddmlp.transport.turns import Turns
+from ddmlp.transport.turns import CORES, TIME_SLICE, Turns
 
 SLOTS = 3  # beyond those that open steps read: the version being written, and two for workers that are behind
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # of this machine
 NOTHING: tuple[Floats | None, float] = (None, 0.0)  # instead of an array to send, and its step size
-TIME_SLICE = 256  # units after which workers that share a core take turns
 
 
 class SocketWorkerPool:
@@ -171,6 +169,10 @@ class SocketWorkerPool:
         """Make the reserved slot readable as the weights of `version`."""
         self.weights.publish(version)
         self._updates.publish(version)
+
+    def observe(self, trace: Trace) -> None:
+        """Have a trace record the units and the workers."""
+        trace.follow_pool(self._queue, self._connections, unread=lambda: self._counts.unread)
 
     def close(self) -> None:
         """Tell the workers that no more units follow, and close everything."""

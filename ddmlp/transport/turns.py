@@ -1,9 +1,13 @@
 """The turns of a pool's connections: which get units, in which order, and how large the units should be."""
 
+import os
 from collections.abc import Mapping
 
 from ddmlp.training.unit_queue import UnitQueue
 from ddmlp.transport.peer import Peer
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # of this machine
+TIME_SLICE = 256  # units after which workers that share a core take turns
 
 
 class Turns:

@@ -22,7 +22,7 @@ KEPT = ["--workers", "2:3", "--address", "here:1", "--dashboard", "--checkpoint-
         "--idle-timeout", "2.5", "--no-report", "--classes", "5", "--tensorboard", "--quiet", "--servers", "2",
         "--certificates", "/there/tls", "--log-level", "debug", "--log-file", "/there/log",
         "--checkpoint-uri", "s3://bucket/one", "--quarantine", "/there/bad", "--max-bad-rows", "7",
-        "--spool-bytes", "1000", "--transform", "a.b:c", "--drift-alarm"]  # fmt: skip
+        "--spool-bytes", "1000", "--transform", "a.b:c", "--drift-alarm", "--trace"]  # fmt: skip
 
 
 def words(text: str) -> list[list[str]]:

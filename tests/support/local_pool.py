@@ -5,6 +5,7 @@ from collections.abc import Collection
 
 from ddmlp.nn.weights import Floats, Weights
 from ddmlp.training.messages import CREDITS, Gradient, Unit
+from ddmlp.training.trace import Trace
 from ddmlp.training.weight_store import WeightStore
 from ddmlp.training.worker import Worker
 from ddmlp.training.worker_pool import PoolStats
@@ -58,6 +59,9 @@ class LocalWorkerPool:
 
     def note_update(self, left: Floats, right: Floats, step_size: float) -> None:
         """Ignore it: the worker reads the weights."""
+
+    def observe(self, trace: Trace) -> None:
+        """Ignore it: there is no queue."""
 
     def close(self) -> None:
         """Do nothing: there are no resources."""

@@ -11,7 +11,7 @@ import msgspec
 from ddmlp.errors import DataError
 from ddmlp.files import write_whole
 from ddmlp.runs.versions import versions
-from ddmlp.transport.socket_pool import CORES
+from ddmlp.transport.turns import CORES
 
 NAME = "benchmarks.json"
 Quantities = dict[str, list[float]]  # the repeats of each quantity; its name contains the unit
