@@ -4,9 +4,11 @@ A page links to a file of the repository by its relative path, which works on Gi
 file, at repository/PATH: a Markdown page as it is, any other file as its text. No link needs a network.
 """
 
+import json
 import posixpath
 import re
 from pathlib import Path
+from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
@@ -19,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 PREFIX = "repository/"
 LINK = re.compile(r"(\]\()([^)#\s:]+)((?:#[^)\s]*)?\))")
 LANGUAGES = {".py": "python", ".toml": "toml", ".sh": "sh", ".json": "json", ".yml": "yaml"}
+NOTEBOOK = ".ipynb"
 RECORDS = ("chaos.md",)  # tables of results, which name everything: found last
 HIDDEN = "---\nsearch: {exclude: true}\n---\n\n"  # a source file would be found before what is said of it
 
@@ -27,7 +30,8 @@ def place(page: str) -> str:
     """The path in the repository of what the site has at `page`."""
     if page == "index.md":
         return "README.md"
-    return page.removeprefix(PREFIX) if page.startswith(PREFIX) else f"docs/{page}"
+    path = page.removeprefix(PREFIX) if page.startswith(PREFIX) else f"docs/{page}"
+    return path.removesuffix(".md") if path.endswith(f"{NOTEBOOK}.md") else path
 
 
 def target(page: str, link: str) -> str:
@@ -49,7 +53,22 @@ def text(path: str) -> str:
     content = (ROOT / path).read_text()
     if path.endswith(".md"):
         return content
+    if path.endswith(NOTEBOOK):
+        return notebook(json.loads(content))
     return f"{HIDDEN}# {path}\n\n````{LANGUAGES.get(Path(path).suffix, 'text')}\n{content.rstrip()}\n````\n"
+
+
+def notebook(content: dict[str, Any]) -> str:
+    """The cells of a notebook as Markdown. Formulas are shown as LaTeX, because what draws them needs a network."""
+    texts = []
+    for cell in content["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "code":
+            texts.append(f"````python\n{source}\n````")
+        else:
+            source = re.sub(r"\$\$(.*?)\$\$", r"````latex\n\1\n````", source, flags=re.DOTALL)
+            texts.append(re.sub(r"\$([^$\n]+)\$", r"`\1`", source))
+    return "\n\n".join(texts) + "\n"
 
 
 def reference() -> str:
@@ -74,7 +93,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             found = site_path(path)
             if found.startswith(PREFIX) and found not in pages:
                 pages[found] = text(path)
-                if path.endswith(".md"):
+                if path.endswith((".md", NOTEBOOK)):
                     open_.append(found)
     for page, content in {**pages, "reference.md": reference()}.items():
         files.append(File.generated(config, page, content=content))

@@ -12,6 +12,7 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).parents[2]
+NOTEBOOK = "repository/examples/notebooks/1-the-note.ipynb.html"
 
 
 @pytest.fixture
@@ -34,6 +35,7 @@ def hook() -> ModuleType:
         ("index.md", "CONTRIBUTING.md", "repository/CONTRIBUTING.md"),
         ("benchmarks/README.md", "../../README.md", "index.md"),
         ("repository/cluster/README.md", "../docs/images/live.png", "images/live.png"),
+        ("repository/examples/notebooks/1.ipynb.md", "2.ipynb", "repository/examples/notebooks/2.ipynb.md"),
     ],
 )
 def test_simple(hook: ModuleType, page: str, link: str, expected: str):
@@ -57,7 +59,7 @@ def test_needs_no_network(tmp_path: Path):
     done = build(tmp_path / "site")
     assert done.returncode == 0, done.stdout + done.stderr
     pages = {path.relative_to(tmp_path / "site").as_posix(): path.read_text() for path in tmp_path.rglob("*.html")}
-    assert {"index.html", "reference.html", "repository/CONTRIBUTING.html"} <= pages.keys()
+    assert {"index.html", "reference.html", "repository/CONTRIBUTING.html", NOTEBOOK} <= pages.keys()
     for name, page in pages.items():
         assert re.findall(r"<(?:script|link|img|iframe)\b[^>]*?(?:src|href)=\"?https?:[^>]*", page) == [], name
     index = json.loads((tmp_path / "site" / "search" / "search_index.json").read_text())["docs"]
@@ -70,6 +72,15 @@ def test_reference_names_each_once(hook: ModuleType):
     names = re.findall(r"^::: (\S+)$", hook.reference(), re.MULTILINE)
     assert names[0] == "ddmlp.fit"
     assert len(names) == len(set(names)) >= 19
+
+
+def test_notebook(hook: ModuleType):
+    """Of each kind of cell, and of formulas within and between lines, which Markdown would change."""
+    formula = r"$$y_1 = \frac{1}{2}$$"
+    cells = [("markdown", ["# One\n", "$x_1$ is\n", "\n", formula]), ("code", ["a = 1\n", "b = 2"])]
+    found = hook.notebook({"cells": [{"cell_type": kind, "source": source} for kind, source in cells]})
+    latex = formula.strip("$")
+    assert found == f"# One\n`x_1` is\n\n````latex\n{latex}\n````\n\n````python\na = 1\nb = 2\n````\n"
 
 
 def test_not_in_the_repository(hook: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
