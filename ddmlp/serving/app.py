@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
+import msgspec
 import numpy as np
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from numpy.typing import NDArray
 from starlette.exceptions import HTTPException
@@ -28,6 +29,7 @@ from ddmlp.serving.limits import Admission
 from ddmlp.serving.models import Served
 from ddmlp.serving.schemas import REQUEST, About, Answer, BatchAnswer, Prediction, errors
 from ddmlp.serving.security import REPORT_POLICY, Guard
+from ddmlp.serving.trace import read_part
 from ddmlp.serving.uploads import body_of, kind_of, read_images
 
 T = TypeVar("T")
@@ -128,7 +130,7 @@ def _add_pages(app: FastAPI) -> None:
 
 
 def _add_run(app: FastAPI, run: Run, over: Callable[[], bool]) -> None:
-    watchers = Admission(MAX_WATCHERS)
+    watchers, readers = Admission(MAX_WATCHERS), Admission(MAX_REQUESTS, MAX_WAITING)
 
     @app.get("/events", summary="Follow a run", dependencies=[Depends(watchers.turn)],
              response_class=StreamingResponse, response_description="an endless stream of server-sent events",
@@ -138,6 +140,18 @@ def _add_run(app: FastAPI, run: Run, over: Callable[[], bool]) -> None:
         state: whether the run has begun, how many seconds ago it last wrote, its result, and how far it is behind its
         stream."""
         return StreamingResponse(watch(run, over), media_type="text/event-stream")
+
+    @app.get("/trace", summary="Follow the trace of a run", dependencies=[Depends(readers.turn)],
+             response_description="a part of the trace", responses=errors(404, 429))  # fmt: skip
+    async def trace(
+        file: Annotated[str, Query(max_length=32)] = "", offset: Annotated[int, Query(ge=0)] = 0
+    ) -> Response:
+        """Returns the events after an earlier part: at most 256 kB, the newest ones. file, offset: those of the earlier
+        part, as it has them; without them, the newest part."""
+        found = read_part(run.path, file, offset)
+        if found is None:
+            raise HTTPException(404, f"{shown(run.path)} has no trace: it is written by a run with a trace")
+        return Response(msgspec.json.encode(found), media_type="application/json")
 
     @app.get("/report", include_in_schema=False)
     async def report() -> FileResponse:

@@ -15,6 +15,7 @@ from ddmlp.runs import REPORT
 from ddmlp.runs.events import Event, read_event
 from ddmlp.runs.lag import read_lag
 from ddmlp.runs.run import Run
+from ddmlp.runs.trace_file import NAME as TRACE
 
 CHUNK_BYTES = 256 << 10  # read at a time
 MAX_LINE_BYTES = 64 << 10  # a longer line is not an event
@@ -111,9 +112,10 @@ def state(run: Run) -> dict[str, Any]:
     dict
         begun: whether the run exists; quiet: seconds since metrics.jsonl was written to, in steps of QUIET_SECONDS;
         result: the result, unless metrics.jsonl is newer; epochs: total number of epochs, None if the run has no
-        fixed end; report: whether a report exists; lag: how far the run is behind its stream now, None if unknown.
+        fixed end; report, trace: whether these exist; lag: how far the run is behind its stream now, None if unknown.
     """
-    about = {"epochs": _epochs(run), "report": (run.path / REPORT).exists(), "lag": read_lag(run.path)}
+    exist = {"report": (run.path / REPORT).exists(), "trace": (run.path / TRACE).exists()}
+    about = {"epochs": _epochs(run), "lag": read_lag(run.path), **exist}
     written = _written(run.path / "metrics.jsonl")
     if written is None:
         return {"begun": run.exists, "quiet": 0, "result": None, **about}

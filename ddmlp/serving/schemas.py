@@ -88,6 +88,7 @@ class Error(BaseModel):
 
 ERRORS = {
     400: "the body is not JSON, or is incomplete",
+    404: "it does not exist",
     408: "the body arrived too slowly",
     413: "the body is too large",
     415: "the body has an unsupported media type",

@@ -24,7 +24,7 @@ from ddmlp.serving.events import Follower, state, watch
 from tests.support.events import progress, result
 from tests.support.servers import Server, serving
 
-UNBEGUN = {"begun": False, "quiet": 0, "result": None, "epochs": None, "report": False, "lag": None}
+UNBEGUN = {"begun": False, "quiet": 0, "result": None, "epochs": None, "report": False, "trace": False, "lag": None}
 
 
 def line(step: int, **more: object) -> str:

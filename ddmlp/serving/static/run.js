@@ -4,6 +4,7 @@ import { draw } from "./chart.js";
 import { Log } from "./log.js";
 import { make } from "./make.js";
 import { whole } from "./numbers.js";
+import { tell } from "./trace.js";
 import { Workers } from "./workers.js";
 
 const POINTS = 2000; // events that are kept: beyond that, every second one is dropped
@@ -108,6 +109,7 @@ export function watch(fresh) {
   source.addEventListener("state", ({ data }) => {
     told.state = JSON.parse(data);
     document.getElementById("report").hidden = !told.state.report;
+    tell(told.state.trace);
     say(sentence(told.state));
     show();
   });
