@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddmlp.errors import ConfigError, ImageError
+from ddmlp.inference.explanation import Explanation
 from ddmlp.inference.look import MNIST, Look
 from ddmlp.nn.weights import Weights
 
@@ -115,6 +116,52 @@ class Model:
         [1.0, 1.0, 1.0, 1.0, 1.0]
         """
         return self._recognise(images).probabilities
+
+    def explain(self, images: NDArray[np.uint8], classes: NDArray[np.intp] | None = None) -> Explanation:
+        """Explain the answer for each image: which hidden units speak for it, and which pixels. Not thread-safe.
+
+        Parameters
+        ----------
+        images : (B, height, width) uint8
+            Ink 255 on paper 0; any number of them.
+        classes : (B,) intp, optional
+            The class of each image to explain; without them, the predicted one.
+
+        Returns
+        -------
+        Explanation
+            The contributions of the hidden units and the saliency of the pixels: the same bits on every machine.
+
+        Raises
+        ------
+        ImageError, MachineError
+            As `predict`.
+        ConfigError
+            If there is not one class for each image, or the model does not have it.
+
+        Examples
+        --------
+        >>> from ddmlp.nn.weights import Shape, Weights
+        >>> model = Model(Weights.draw(Shape(4, 3, 2), seed=1), image_shape=(2, 2))
+        >>> found = model.explain(np.full((5, 2, 2), 255, np.uint8))
+        >>> found.contributions.shape, found.saliency.shape
+        ((5, 3), (5, 2, 2))
+        """
+        predicted = self.predict(images)
+        classes = predicted if classes is None else np.asarray(classes)
+        outputs = self.weights.shape.outputs
+        if (
+            classes.shape != predicted.shape
+            or classes.dtype.kind not in "iu"
+            or not np.isin(classes, range(outputs)).all()
+        ):
+            raise ConfigError(
+                f"classes are {classes.dtype} of shape {classes.shape}, expected {len(images)} integers, one for each "
+                f"image, of 0 to {outputs - 1}"
+            )
+        rows, classes = images.reshape(len(images), self.weights.shape.inputs), classes.astype(np.intp)
+        hidden, contributions, saliency = self._network.explain(self.weights, rows, classes)
+        return Explanation(classes, hidden, contributions, saliency.reshape(images.shape))
 
     def _recognise(self, images: NDArray[np.uint8]) -> "Recognised":
         if not isinstance(images, np.ndarray):

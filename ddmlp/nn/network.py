@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ddmlp.nn.explanation import explain
 from ddmlp.nn.kernels import Scratch, Sizes
 from ddmlp.nn.sparse import FULL, ROWS
 from ddmlp.nn.steps import Stats, recognise, train_steps
@@ -133,6 +134,39 @@ class Network:
         error = recognise(self._sizes, addresses, labels, weights.flat, self._scratch, found[0].reshape(-1), found[1])
         return Recognised(*found, error)
 
+    def explain(self, weights: Weights, pixels: Bytes, classes: NDArray[np.intp]) -> tuple[Floats, Floats, Floats]:
+        """Compute what the output of a class depends on, for each row; see `explanation`.
+
+        Parameters
+        ----------
+        weights : Weights
+            The weights of the network.
+        pixels : (B, m) uint8
+            The rows.
+        classes : (B,) intp
+            The class of each row whose output is explained, 0 or more.
+
+        Returns
+        -------
+        tuple of (Floats, Floats, Floats)
+            y1 (B, n), the contributions of the hidden units (B, n), and the saliency of the pixels (B, m), float32.
+
+        Raises
+        ------
+        ValueError
+            If pixels and classes do not fit each other, or the network.
+        """
+        shape = len(pixels), self._sizes.width
+        hidden, contributions, saliency = (np.empty(each, np.float32) for each in (shape, shape, pixels.shape))
+        _addresses(self._sizes, pixels, classes)  # checks both
+        for begin in range(0, len(pixels), ROWS):
+            rows = slice(begin, begin + ROWS)
+            self.recognise(weights, pixels[rows])
+            hidden[rows] = self._scratch.y1.reshape(-1, shape[1])[: len(pixels[rows])]
+            explain(self._sizes, classes[rows], weights.flat, self._scratch,
+                    contributions[rows].reshape(-1), saliency[rows].reshape(-1))  # fmt: skip
+        return hidden[:, : self._sizes.n], contributions[:, : self._sizes.n], saliency
+
     def gradient(self, weights: Weights, rows: Rows, labels: Bytes, out: Weights) -> tuple[float, int, float]:
         """Compute the gradient of a unit, dE/dW1 and dE/dW2 summed over its rows, into `out`.
 
@@ -198,7 +232,7 @@ class Network:
 _NO_RATE, _FIRST = np.zeros(1, np.float32), np.zeros((1, 3), np.intp)
 
 
-def _addresses(sizes: Sizes, rows: Rows, labels: Bytes) -> tuple[Addresses, object]:
+def _addresses(sizes: Sizes, rows: Rows, labels: Bytes | NDArray[np.intp]) -> tuple[Addresses, object]:
     """The addresses of rows, and the array that must be kept alive until they are read.
 
     Raises ValueError if rows and labels do not fit each other or the network: the kernels check nothing.

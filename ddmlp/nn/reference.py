@@ -14,6 +14,7 @@ True
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ddmlp.nn.weights import Floats
 
@@ -58,6 +59,21 @@ def gradients(w1: Floats, w2: Floats, x: Floats, t: Floats) -> tuple[Floats, Flo
     d2 = y2 - t  # (B, o)
     d1 = d2 @ w2.T * y1 * (1 - y1)  # (3), times the slope of the logistic function: (B, n)
     return x.T @ d1, y1.T @ d2
+
+
+def contributions(w1: Floats, w2: Floats, x: Floats, classes: NDArray[np.intp]) -> Floats:
+    """What each hidden unit adds to the output z2 of a class: y1_j W2_jk, (B, n). classes (B,): k of each row."""
+    y1, _ = forward(w1, w2, x)
+    return y1 * w2.T[classes]
+
+
+def saliency(w1: Floats, w2: Floats, x: Floats, classes: NDArray[np.intp]) -> Floats:
+    """How the output z2 of a class depends on each pixel: dz2_k/dx = W1 (W2_k * y1 * (1 - y1)), (B, m).
+
+    classes (B,): k of each row.
+    """
+    y1, _ = forward(w1, w2, x)
+    return (w2.T[classes] * y1 * (1 - y1)) @ w1.T
 
 
 def rounded(gradient: Floats, bits: int) -> Floats:

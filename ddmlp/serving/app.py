@@ -25,6 +25,7 @@ from ddmlp.inference.model import Model
 from ddmlp.runs import REPORT
 from ddmlp.runs.run import Run
 from ddmlp.serving.events import watch
+from ddmlp.serving.explanation import explained
 from ddmlp.serving.limits import Admission
 from ddmlp.serving.models import Served
 from ddmlp.serving.schemas import REQUEST, About, Answer, BatchAnswer, Prediction, errors
@@ -41,6 +42,8 @@ PAGES = Path(__file__).parent / "static"
 MAX_REQUESTS, MAX_WAITING = 16, 256  # requests at once, each of up to uploads.MAX_BYTES; waiting requests per client
 MAX_WATCHERS = 16  # event streams at once
 Seen = Annotated[bool, Query(description="Whether the answer includes the pixels that the network saw.")]
+Explained = Annotated[bool, Query(description="Whether the answer includes the hidden units and the pixels that it "
+                                  "depends on. Only for one image.")]  # fmt: skip
 Fitted = Annotated[Fit, Query(description="When to fit a picture to the look of the training images: only if its look "
                               "differs (auto), never, or always.")]  # fmt: skip
 
@@ -96,11 +99,13 @@ def application(
     @app.post("/predict", summary="Recognise digits", openapi_extra=REQUEST,
               response_description="the prediction for one image, or for each image of a batch",
               responses=errors(400, 408, 413, 415, 422, 429, 503), response_model_exclude_unset=True)  # fmt: skip
-    async def predict(request: Request, seen: Seen = False, fit: Fitted = Fit.AUTO) -> Answer | BatchAnswer:
+    async def predict(
+        request: Request, seen: Seen = False, explain: Explained = False, fit: Fitted = Fit.AUTO
+    ) -> Answer | BatchAnswer:
         """Takes one image, or a batch of images."""
         kind = kind_of(request)
         async with body_of(request, requests) as body:
-            return await in_thread(recognised, served, kind, body, seen, fit)
+            return await in_thread(recognised, served, kind, body, seen, explain, fit)
 
     @app.get("/about", summary="Describe the model", dependencies=[Depends(requests.turn)], responses=errors(429),
              response_description="the model; null while the run has no checkpoint")  # fmt: skip
@@ -160,14 +165,20 @@ def _add_run(app: FastAPI, run: Run, over: Callable[[], bool]) -> None:
         return FileResponse(run.path / REPORT, headers={"Content-Security-Policy": REPORT_POLICY})
 
 
-def recognised(served: Served, kind: str, body: bytes, seen: bool, fit: Fit) -> Answer | BatchAnswer:
+def recognised(served: Served, kind: str, body: bytes, seen: bool, explain: bool, fit: Fit) -> Answer | BatchAnswer:
     """Return the answer to a body of this media type. Raises RequestError and ImageError."""
     version = served()
     images, batch = read_images(kind, body, version.model, fit)
+    if batch and explain:
+        raise RequestError(
+            422, f"the body is a list of images ({len(images)}), but only the answer to one image is explained"
+        )
     probabilities = version.model.predict_proba(np.stack([image.pixels for image in images]))
     found = [_prediction(version.model, *each, seen) for each in zip(images, probabilities, strict=True)]
     if batch:
         return BatchAnswer(predictions=[Prediction(**each) for each in found], model=version.info)
+    if explain:
+        found[0]["explanation"] = explained(version.model, images[0].pixels)
     return Answer(**found[0], model=version.info)
 
 

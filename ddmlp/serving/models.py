@@ -11,6 +11,7 @@ from ddmlp.inference.committee import Committee, load_models
 from ddmlp.inference.model import Model
 from ddmlp.inference.saved_model import model_of
 from ddmlp.runs.run import Run
+from ddmlp.serving.explanation import explains
 from ddmlp.serving.schemas import ModelInfo
 
 
@@ -24,12 +25,16 @@ class Version:
     @classmethod
     def from_model(cls, model: Model | Committee, step: int | None = None) -> "Version":
         """Make a version that is ready to answer: everything is compiled. step: its position, if known."""
-        model.predict_proba(np.zeros((1, *model.image_shape), np.uint8))
+        blank = np.zeros((1, *model.image_shape), np.uint8)
+        model.predict_proba(blank)
+        if explains(model):
+            model.explain(blank)
         info = ModelInfo(
             step=step,
             weights_sha256=model.weights_sha256,
             image_shape=model.image_shape,
             classes=model.classes,
+            explains=explains(model),
             **({"class_names": list(model.class_names)} if model.class_names else {}),
         )
         return cls(model, info)

@@ -47,6 +47,27 @@ class ModelInfo(BaseModel):
     image_shape: tuple[int, int] = Field(description="height and width, in pixels")
     classes: int = Field(description="number of classes")
     class_names: list[str] | None = Field(None, description="the names of the classes, if they have names")
+    explains: bool = Field(description="whether it explains its answers, if asked to")
+
+
+class HiddenUnit(BaseModel):
+    """A hidden unit that the answer depends on."""
+
+    unit: int = Field(description="its number j")
+    activation: float = Field(description="its value y1, 0 to 1")
+    contribution: float = Field(description="what it adds to the output of the answer's class k: y1 W2[j, k]")
+    weights: list[list[float]] = Field(description="its weights W1[:, j], in the shape of an image")
+
+
+class Explanation(BaseModel):
+    """What an answer depends on. The output of its class, before the softmax, is the sum of all contributions."""
+
+    saliency: list[list[float]] = Field(
+        description="the gradient of the output with respect to the pixels, in the shape of the image: how fast it "
+        "grows with the ink of a pixel, 0 to 1"
+    )
+    supporting: list[HiddenUnit] = Field(description="the hidden units that contribute most, the largest first")
+    opposing: list[HiddenUnit] = Field(description="those whose contribution is most negative, the lowest first")
 
 
 class Prediction(BaseModel):
@@ -57,6 +78,7 @@ class Prediction(BaseModel):
     probabilities: list[float] = Field(description="the probability of each class")
     done: list[str] = Field([], description="what was done to a picture before the network saw it, if anything")
     seen: PixelRows = Field([], description="the pixels that the network saw, if asked for")
+    explanation: Explanation | None = Field(None, description="what the answer depends on, if asked for")
 
 
 class Answer(Prediction):
@@ -92,7 +114,8 @@ ERRORS = {
     408: "the body arrived too slowly",
     413: "the body is too large",
     415: "the body has an unsupported media type",
-    422: "the body holds no images, images of the wrong shape, or a picture without a single digit",
+    422: "the body holds no images, images of the wrong shape, or a picture without a single digit; or an answer "
+    "that cannot be explained was asked to be",
     429: "too many requests at once",
     503: "the run has no checkpoint yet",
 }

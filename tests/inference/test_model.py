@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ddmlp.errors import ImageError
+from ddmlp.errors import ConfigError, ImageError
 from ddmlp.inference.model import PREDICT_ROWS, Model
 from ddmlp.inference.saved_model import load_model
 from ddmlp.nn.weights import Shape, Weights
@@ -65,3 +65,23 @@ def test_other_images(images):
         Model(WEIGHTS, (2, 3)).predict_proba(images)
     for fact in (str(images.dtype), str(images.shape), "2, 3"):
         assert fact in str(caught.value)
+
+
+def test_explain():
+    model = Model(WEIGHTS, (2, 3))
+    found = model.explain(IMAGES[:5])
+    assert found.classes.tolist() == model.predict(IMAGES[:5]).tolist()
+    assert {name: (each.dtype, each.shape) for name, each in found._asdict().items()} == {
+        "classes": (np.intp, (5,)), "hidden": (np.float32, (5, 4)), "contributions": (np.float32, (5, 4)),
+        "saliency": (np.float32, (5, 2, 3)),
+    }  # fmt: skip
+    outputs = np.array([model.explain(IMAGES[:5], np.full(5, k)).contributions.sum(axis=1) for k in range(3)])
+    e = np.exp(outputs)
+    np.testing.assert_allclose((e / e.sum(axis=0)).T, model.predict_proba(IMAGES[:5]), rtol=1e-5)
+    assert model.explain(IMAGES[:0]).saliency.shape == (0, 2, 3)
+
+
+@pytest.mark.parametrize("classes", [[0, 1], [0, 1, 3], [-1, 0, 0], [0.0, 1.0, 2.0], 1, ["a", "b", "c"]])
+def test_other_classes(classes):
+    with pytest.raises(ConfigError, match="expected 3 integers"):
+        Model(WEIGHTS, (2, 3)).explain(IMAGES[:3], np.array(classes))

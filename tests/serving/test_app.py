@@ -27,7 +27,8 @@ def test_simple(server, digits, trained):
     assert answer["class"] == int(np.argmax(answer["probabilities"]))
     model = load_model(trained)
     assert answer["model"] == {
-        "step": None, "weights_sha256": model.weights.sha256(), "image_shape": [28, 28], "classes": 10
+        "step": None, "weights_sha256": model.weights.sha256(), "image_shape": [28, 28], "classes": 10,
+        "explains": True,
     }  # fmt: skip
 
 

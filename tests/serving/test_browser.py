@@ -143,13 +143,13 @@ def test_contrast(server, opened, digit_of, scheme):
 
 def test_accessible_names(server, opened):
     page = opened(server)
-    for control in page.locator("button, input, a, progress, canvas").all():
+    for control in page.locator("button, input, a, progress, canvas, summary").all():
         assert control.evaluate("(each) => each.ariaLabel || each.labels?.[0]?.textContent || each.textContent").strip()
     reached = []
-    for _ in range(5):
+    for _ in range(6):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.id || document.activeElement.tagName"))
-    assert reached == ["pad", "clear", "undo", "file", "A"]
+    assert reached == ["pad", "clear", "undo", "file", "SUMMARY", "A"]
 
 
 def test_one_live_region(run_server, opened):
@@ -214,10 +214,10 @@ def test_done(server, opened, digit_of):
     page = opened(server)
     with answered(page):
         draw(page, digit_of[7])
-    expect(page.locator("figcaption")).to_contain_text(": inverted, ")
+    expect(page.locator(".seen figcaption")).to_contain_text(": inverted, ")
     with answered(page):
         page.locator("#file").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": png(digit_of[7])})
-    expect(page.locator("figcaption")).not_to_contain_text(":")
+    expect(page.locator(".seen figcaption")).not_to_contain_text(":")
     with answered(page):
         page.locator("#file").set_input_files(
             {"name": "a.png", "mimeType": "image/png", "buffer": png(digit_of[7] * 0)}

@@ -20,7 +20,11 @@ def test_simple(server, digits):
     predict = resolved(schema, schema["paths"]["/predict"]["post"])
     one, many = predict["responses"]["200"]["content"][JSON]["schema"]["anyOf"]
     sometimes = {"name", "done"}  # if the classes have names; if something was done to a picture
-    assert set(one["properties"]) == set(server.predict(digits[0].tolist(), path="/predict?seen=1").json) | sometimes
+    answer = server.predict(digits[0].tolist(), path="/predict?seen=1&explain=1").json
+    assert set(one["properties"]) == set(answer) | sometimes
+    explanation = one["properties"]["explanation"]["anyOf"][0]["properties"]
+    assert set(explanation) == set(answer["explanation"])
+    assert set(explanation["supporting"]["items"]["properties"]) == set(answer["explanation"]["supporting"][0])
     assert set(many["properties"]) == set(server.predict(digits.tolist()).json)
     about = resolved(schema, schema["paths"]["/about"]["get"]["responses"]["200"]["content"][JSON]["schema"])
     found = server.get("/about").json

@@ -106,6 +106,17 @@ def recognise(w1, w2, pixels, labels):
     return y2, predicted, ascending(errors)
 
 
+@np.errstate(all="ignore")
+def explain(w1, w2, pixels, classes):
+    """Return y1 (B, n), the contributions (B, n) and the saliency (B, m)."""
+    y1, *_ = forward(w1, w2, pixels, classes)
+    w = w2.T[classes]
+    d1, parts = w * y1 * (ONE - y1), np.zeros((*pixels.shape, 64), F)
+    for j in range(w2.shape[0]):
+        parts[..., j % 64] = fma(w1[:, j], d1[:, j, None], parts[..., j % 64])
+    return y1, y1 * w, total(parts)
+
+
 def ascending(numbers):
     """Return the sum in order. Python's `sum` differs: from 3.12 on it compensates for rounding."""
     result = 0.0

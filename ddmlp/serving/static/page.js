@@ -4,6 +4,7 @@ import { Answer, namesOf } from "./answer.js";
 import { Pad } from "./pad.js";
 import { Recogniser } from "./recogniser.js";
 import { watch } from "./run.js";
+import { Why } from "./why.js";
 
 const at = (id) => document.getElementById(id);
 
@@ -23,7 +24,12 @@ async function start() {
   introduce(about);
   let ended = true;
   const answer = new Answer(namesOf(about.model, about.model?.classes ?? 10));
-  const recogniser = new Recogniser((found, more) => answer.show(found, more, ended));
+  const why = new Why(about.model, () => recogniser.again());
+  const told = (found, more) => {
+    answer.show(found, more, ended);
+    why.show(found, more);
+  };
+  const recogniser = new Recogniser(told, () => why.wanted);
   const picture = async () => (pad.blank ? null : pad.picture());
   const pad = new Pad(at("pad"), (over) => {
     ended = over;
