@@ -86,7 +86,7 @@ def test_quoted_code_is_in_its_file(code: str, before: str):
 def test_extras_exist():
     (asked,) = re.findall(r"pip install -e '\.\[([\w,]+)\]'", TEXT)
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert {"onnx", "safetensors"} == set(asked.split(",")) <= extras.keys()
+    assert {"ray", "onnx", "safetensors"} == set(asked.split(",")) <= extras.keys()
 
 
 def test_enough_is_checked():
