@@ -17,6 +17,7 @@ COMMANDS = {  # each is the function main() of its file in ddmlp/cli/
     "replay": "compute an asynchronous run again in the order of its updates",
     "report": "write a page about runs",
     "export": "write a model as ONNX or safetensors",
+    "exercise": "check the answer to an exercise",
     "serve": "recognise digits and show runs in a browser",
 }
 USAGE = (
