@@ -32,12 +32,14 @@ INSTALLED = (
 )
 
 # Ray reads these when it is imported: `uv run` among the ancestors of this process must not change how workers start;
-# no usage report; the variables of accelerators stay as they are.
+# no usage report; the variables of accelerators stay as they are; no traceback of a call to an actor that is replaced
+# before the answer is read.
 ALWAYS = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_USAGE_STATS_PROMPT_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_IGNORE_UNHANDLED_ERRORS": "1",
 }
 # For a running Ray: if it refuses this process, ask 3 times, not 20.
 ATTACHED = {"RAY_NUM_REDIS_GET_RETRIES": "3"}
