@@ -157,7 +157,8 @@ def cases(settings: Settings) -> Cases:
     pixels = pixels.reshape(-1, *dataset.manifest.image_shape)
     for kind in CLIENTS:
         folder = Path(tempfile.mkdtemp(dir=settings.scratch))
-        with started(kind, folder) as server, new_process() as begin:
+        # In two processes: ddmlp sets how much RabbitMQ's client receives at a time.
+        with started(kind, folder) as server, new_process() as begin, new_process() as begin_client:
             for form in FORMS:
                 found: dict[str, Measure | None] = dict.fromkeys((CLIENT, READ, WRITTEN))
                 if server is not None:
@@ -169,7 +170,7 @@ def cases(settings: Settings) -> Cases:
                     count = min(MAX_MESSAGES, FETCH_BYTES // len(messages[0][0]), max(1, len(messages) // 4))
                     alone = partial(client_reading, kind, server.port, form, count, FORMS[form])
                     found = {
-                        CLIENT: partial(called, begin, speed, alone, *long),
+                        CLIENT: partial(called, begin_client, speed, alone, *long),
                         READ: partial(called, begin, speed, partial(reading, uri), *long),
                         WRITTEN: partial(called, begin, written_speed, uri, *long, folder),
                     }

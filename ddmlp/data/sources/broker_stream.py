@@ -148,7 +148,9 @@ class BrokerStream:
             bad_rows += len(bad)
             done += 1
         self.position = _after(position, messages, done, bad_rows)
-        if found:
+        if len(found) == 1:
+            yield found[0]
+        elif found:
             pixels, labels = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
             yield Rows(pixels, labels)
         elif self.position != position:

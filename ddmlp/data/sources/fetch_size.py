@@ -23,4 +23,4 @@ class FetchSize:
     def see_all(self, payloads: Sequence[bytes | None]) -> None:
         """Take all messages of a fetch into account."""
         if payloads:
-            self.see(max(len(each or b"") for each in payloads), len(payloads))
+            self.see(max(map(len, filter(None, payloads)), default=0), len(payloads))

@@ -1,5 +1,6 @@
 """Messages of Kafka's client, each of which is looked at by itself only if that is needed."""
 
+import itertools
 import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -17,12 +18,18 @@ class KafkaMessages:
         The messages as the client returns them, without errors.
     partitions : list of int
         Their partitions.
+
+    Attributes
+    ----------
+    ends : dict
+        For each of the partitions, the offset after its last message, and the checksum of that.
     """
 
     def __init__(self, found: list[Any], partitions: list[int]) -> None:
         self._found, self._partitions = found, partitions
         self.payloads: list[bytes | None] = [each.value() for each in found]
         self.labels: list[bytes | None] = [label_of(each, each.headers()) for each in found]
+        self.ends = self._ends(len(found))
 
     @classmethod
     def next_ones(cls, found: list[Any], following: dict[int, int]) -> "KafkaMessages | None":
@@ -33,11 +40,9 @@ class KafkaMessages:
         if [each for each in found if each.error() is not None]:
             return None
         partitions = [*following] * len(found) if len(following) == 1 else [each.partition() for each in found]
-        expected = dict(following)
-        for partition, offset in zip(partitions, [each.offset() for each in found], strict=True):
-            if expected[partition] != offset:
-                return None
-            expected[partition] += 1
+        numbers = {partition: itertools.count(first) for partition, first in following.items()}
+        if [each.offset() for each in found] != [next(numbers[partition]) for partition in partitions]:
+            return None
         return cls(found, partitions)
 
     @property
@@ -52,14 +57,14 @@ class KafkaMessages:
         for each in self._found:
             yield message_of(each, str(each.offset() + 1))  # their checksums would take most of the time
 
-    def last(self, count: int) -> dict[int, Any]:
-        """Return the last one of the first `count` messages of each partition, as the client returns it."""
-        return dict(zip(self._partitions[:count], self._found[:count], strict=True))
+    def _ends(self, count: int) -> dict[int, tuple[int, str]]:
+        last = dict(zip(self._partitions[:count], self._found[:count], strict=True))
+        return {partition: next_of(each) for partition, each in last.items()}
 
     def following(self, count: int) -> dict[str, str]:
         """Return the offsets after the first `count` messages; see `Messages`."""
-        following = {partition: next_of(each) for partition, each in self.last(count).items()}
-        return {str(partition): f"{offset}@{checksum}" for partition, (offset, checksum) in following.items()}
+        ends = self.ends if count == len(self) else self._ends(count)
+        return {str(partition): f"{offset}@{checksum}" for partition, (offset, checksum) in ends.items()}
 
 
 def message_of(found: Any, following: str) -> Message:

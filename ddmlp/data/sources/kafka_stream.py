@@ -159,7 +159,7 @@ class KafkaBroker:
         """Return messages that are certainly the next ones; None if each has to be looked at."""
         following = {each: offset for each, (offset, _) in self._next.items()}
         if messages := None if self._unchecked else KafkaMessages.next_ones(found, following):
-            self._next |= {each: next_of(last) for each, last in messages.last(len(found)).items()}
+            self._next |= messages.ends
         return messages
 
     def _message(self, found: Any) -> Message | None:

@@ -18,6 +18,7 @@ SETTINGS = {"username", "password", "reference", "tls_ca", "tls_cert", "tls_key"
 ENVIRONMENT = {"username": "RABBITMQ_USERNAME", "password": "RABBITMQ_PASSWORD"}
 SECONDS = 10.0  # for all that is done at a time
 PING_SECONDS = 10.0  # after which a silent server is asked whether it is still there
+READ_BYTES = 1 << 16  # of what is received at a time
 FRAME_BYTES = 1 << 20  # of what is sent
 HEARTBEAT_SECONDS = 60  # after twice as long without one, the server disconnects
 READ, LOOK_UP = 0, 1  # the numbers of the subscriptions
@@ -131,9 +132,10 @@ class RabbitConnection:
             await self._connect(*random.choice(places))
 
     async def _connect(self, host: str, port: int) -> None:
-        from rstream import schema
+        from rstream import connection, schema
         from rstream.client import Client
 
+        connection.CHUNK_SIZE = READ_BYTES  # it has no setting for this, and its 256 take most of the time
         await self._disconnect()
         self._client = Client(
             host,

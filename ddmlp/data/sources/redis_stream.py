@@ -14,12 +14,13 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 from ddmlp.data.position import Position
 from ddmlp.data.sources.broker_stream import BrokerStream, Disconnected
 from ddmlp.data.sources.fetch_size import FetchSize
 from ddmlp.data.sources.messages import Message
+from ddmlp.data.sources.redis_info import Id, RedisInfo, id_of, look, text_of
 from ddmlp.data.sources.stream_uri import StreamUri, flag_of
 from ddmlp.errors import ConfigError, DatasetError, printable, require_package
 
@@ -31,8 +32,6 @@ SETTINGS = {
 }  # fmt: skip
 SECONDS = 10.0  # to connect, and for an answer
 _OFFSET = re.compile(r"(\d{1,20})-(\d{1,20})@(\d{1,20})")
-
-Id = tuple[int, int]
 
 
 def open_redis(uri: str) -> BrokerStream:
@@ -91,10 +90,10 @@ class RedisBroker:
         group = f"ddmlp-{secrets.token_hex(8)}"
         self._client.xgroup_create(self._key, group, "0", mkstream=True)
         self._identity = {"kind": "redis", "stream": self._partition, "group": group}
-        stream = Stream.of(self._client.xinfo_stream(self._key))
+        stream = RedisInfo.of(self._client.eval(*look(self._key)))
         if stream.first and stream.deleted > stream.first:
             raise DatasetError(
-                f"{self._name} has lost the entry {_text(stream.deleted)}: it was deleted, although older ones are "
+                f"{self._name} has lost the entry {text_of(stream.deleted)}: it was deleted, although older ones are "
                 "kept; copy the entries into a new stream"
             )
         self._last, self._passed = (0, 0), stream.added - stream.length
@@ -115,15 +114,15 @@ class RedisBroker:
         """Return the next entries; see `Broker`."""
         with self._errors():
             if not (found := self._read(self._size.count)):
-                self._client.xread({self._key: _text(self._last)}, count=1, block=max(1, round(seconds * 1000)))
+                self._client.xread({self._key: text_of(self._last)}, count=1, block=max(1, round(seconds * 1000)))
                 found = self._read(self._size.count)
             messages = []
             for passed, (name, fields) in enumerate(found, self._passed + 1):
                 entry = name.decode()
                 contents = fields.get(b"payload"), fields.get(b"label")
-                messages.append(Message(self._partition, entry, f"{entry}@{passed}", *contents, _id(name)[0]))
+                messages.append(Message(self._partition, entry, f"{entry}@{passed}", *contents, id_of(name)[0]))
             if found:
-                self._last = _id(found[-1][0])
+                self._last = id_of(found[-1][0])
                 self._passed += len(found)
                 self._size.see(max(sum(map(len, fields.values())) for _, fields in found), len(found))
         return messages
@@ -131,34 +130,34 @@ class RedisBroker:
     def _read(self, count: int) -> list[tuple[bytes, dict[bytes, bytes]]]:
         """Return up to `count` entries after the last one; raises DatasetError if the next ones are gone."""
         with self._client.pipeline(transaction=True) as pipe:  # all of one moment
-            pipe.xinfo_stream(self._key)
+            pipe.eval(*look(self._key))
             pipe.xinfo_groups(self._key)
             if count:
-                pipe.xread({self._key: _text(self._last)}, count=count)
+                pipe.xread({self._key: text_of(self._last)}, count=count)
             stream, groups, *answers = pipe.execute()
         if self._identity["group"].encode() not in [group["name"] for group in groups]:
             raise self._another("the consumer group of the run is gone")
-        self._check(Stream.of(stream))
+        self._check(RedisInfo.of(stream))
         return answers[0][0][1] if answers and answers[0] else []
 
-    def _check(self, stream: "Stream") -> None:
+    def _check(self, stream: RedisInfo) -> None:
         """Raise DatasetError if entries after the last one are gone."""
-        last = _text(self._last)
+        last = text_of(self._last)
         if stream.newest < self._last:
-            raise self._another(f"its newest entry is {_text(stream.newest)}, but {last} was read before")
+            raise self._another(f"its newest entry is {text_of(stream.newest)}, but {last} was read before")
         if stream.first is None or stream.first > self._last:  # what was read is gone, and perhaps more
             if (lost := stream.added - stream.length - self._passed) < 0:
                 raise self._another(f"it has had {stream.added:,} entries, but {self._passed:,} were read before")
             if lost:
                 raise self._gap(f"{lost:,} entries after {last} were trimmed")
         elif stream.deleted > self._last:
-            raise self._gap(f"the entry {_text(stream.deleted)} was deleted")
+            raise self._gap(f"the entry {text_of(stream.deleted)} was deleted")
 
     def _check_last(self) -> None:
         """Raise DatasetError if the last entry is gone, although older ones are kept: Redis has lost new data."""
-        last = _text(self._last)
+        last = text_of(self._last)
         oldest = self._client.xrange(self._key, count=1)
-        if oldest and _id(oldest[0][0]) <= self._last and not self._client.xrange(self._key, last, last):
+        if oldest and id_of(oldest[0][0]) <= self._last and not self._client.xrange(self._key, last, last):
             raise self._another(f"the entry {last} was read before, and is gone")
 
     def _gap(self, what: str) -> DatasetError:
@@ -168,7 +167,7 @@ class RedisBroker:
         return DatasetError(f"{self._name} is not the stream as it was before: {why}; start a new run")
 
     def _offset(self) -> str:
-        return f"{_text(self._last)}@{self._passed}"
+        return f"{text_of(self._last)}@{self._passed}"
 
     def commit(self, position: Position) -> None:
         """Let the consumer group show the position; see `Broker`."""
@@ -179,7 +178,7 @@ class RedisBroker:
     def unread(self) -> int:
         """Return how many entries come after the last one; see `Broker`."""
         with self._errors():
-            return max(0, Stream.of(self._client.xinfo_stream(self._key)).added - self._passed)
+            return max(0, RedisInfo.of(self._client.eval(*look(self._key))).added - self._passed)
 
     def close(self) -> None:
         """Disconnect."""
@@ -201,46 +200,3 @@ class RedisBroker:
             raise Disconnected(printable(" ".join(str(error).split()))) from None
         except exceptions.RedisError as error:
             raise DatasetError(f"{self._name} cannot be read: {printable(' '.join(str(error).split()))}") from None
-
-
-class Stream(NamedTuple):
-    """What Redis says about a stream.
-
-    Parameters
-    ----------
-    length, added : int
-        The number of entries that it has, and that were ever added.
-    first : (int, int) or None
-        The ID of the first one that it has.
-    newest, deleted : (int, int)
-        The largest ID of an entry that was ever added, and of one that was deleted singly.
-    """
-
-    length: int
-    added: int
-    first: Id | None
-    newest: Id
-    deleted: Id
-
-    @classmethod
-    def of(cls, found: dict[str, Any]) -> "Stream":
-        """Of Redis' answer; raises DatasetError for one of Redis before 7.0."""
-        if "entries-added" not in found:
-            raise DatasetError("the Redis server is older than 7.0, and so cannot say whether entries are lost")
-        first = found["first-entry"]
-        return cls(
-            found["length"],
-            found["entries-added"],
-            _id(first[0]) if first else None,
-            _id(found["last-generated-id"]),
-            _id(found["max-deleted-entry-id"]),
-        )
-
-
-def _id(name: bytes) -> Id:
-    first, _, second = name.partition(b"-")
-    return int(first), int(second)
-
-
-def _text(name: Id) -> str:
-    return f"{name[0]}-{name[1]}"

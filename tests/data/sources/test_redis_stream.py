@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ddmlp.data.manifest import Manifest
+from ddmlp.data.sources.redis_info import RedisInfo, id_of, look
 from ddmlp.data.sources.registry import open_stream
 from ddmlp.errors import ConfigError
 from tests.data.sources.test_brokers import ingest, refusal
@@ -37,6 +38,26 @@ def test_simple(server: Redis, tmp_path: Path):
     assert position.identity == {"kind": "redis", "stream": "group", "group": group["name"].decode()}
     assert (group["entries-read"], group["lag"], group["consumers"]) == (10, 3, 0)
     assert position.offsets == {"group": f"{group['last-delivered-id'].decode()}@10"}
+
+
+def test_look(server: Redis):
+    """What Redis says about a stream comes without the contents of its entries."""
+    server.send("large", [(bytes(100_000), b"1")] * 3)
+    with server.client() as client:
+        found, info = client.eval(*look(b"large")), client.xinfo_stream("large")
+        ids = [each for each, _ in client.xrange("large")]
+    assert max(len(each) for each in found if isinstance(each, bytes)) < 100
+    assert RedisInfo.of(found) == (3, info["entries-added"], id_of(ids[0]), id_of(ids[2]), (0, 0))
+    assert info["entries-added"] == 3
+
+
+def test_not_permitted(server: Redis, tmp_path: Path):
+    """The error of a user who may not run scripts names the command that is missing."""
+    server.send("permits", raw(range(3)))
+    (tmp_path / "client").write_text("username=reader\npassword=hunter2\n")
+    with server.client() as client:
+        client.execute_command("ACL", "SETUSER", "reader", "on", ">hunter2", "~*", "+@all", "-eval")
+    assert "eval" in refusal(server.uri("permits", format="raw", config=str(tmp_path / "client")), tmp_path / "data")
 
 
 def test_deleted_entry(server: Redis, tmp_path: Path):
