@@ -49,6 +49,13 @@ LOCAL = {
             *["--lr-schedule", "exponential", "--lr-end", "0.02"],
         ],
     ),
+    "distorted": (
+        "sample",
+        [
+            *["--batch", "200", "--microbatch", "50", "--hidden", "20", "--epochs", "2", "--stop-after", "30", "--augment"],
+            "elastic:alpha=36,sigma=4.5,rotation=10,scale=0.1,shear=0.1,pixels=1",
+        ],
+    ),
     "workers": ("sample", ["--batch", "96", "--microbatch", "16", "--hidden", "30", "--epochs", "2"]),  # with 3, too
     "follow": ("stream", ["--follow", "--batch", "150", "--microbatch", "32", "--hidden", "20"]),
 }
@@ -64,6 +71,7 @@ GOLDEN = {
     "odd": "60334e813fc56329f9b168cb99fafca5b78375ea4928cf7c54b97ab7c2c7a25e",
     "rounded": "f99b3fba491d0698e95d11d4eb11dec37ccdf1407082b9b803bb137fab0c9e94",
     "exponential": "6ffea6f8c55721ee97d6c719f4083d0062d17cf61689330566669fcc597a586d",
+    "distorted": "e811149c3607f3806c284770ddb2db0bdd1795074a705b66451b9c13529222c6",
     "workers": "f6185c8bd1b83812f6eabec4aef1f6e2efa9cb7989697fa672dad9d66a0df38c",
     "follow": "8a1898f120638f0b6173e5b45850515ee55fe9a506c45d966557f8f4f2e746c3",
 }
