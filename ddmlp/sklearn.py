@@ -32,15 +32,14 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
     The same data, parameters and `random_state` give the same weights as `ddmlp.fit`, bit for bit, on every machine
     and, if `staleness` is 0, with any number of workers. Training uses a temporary folder, and removes it.
 
-    The network reads pixels, integers from 0 to 255. Features of the type uint8 are pixels. Other features are scaled:
-    `fit` learns the lowest and the highest value of all features together (0 if no value is negative), which become
-    the pixels 0 and 255. Values between them are rounded to the nearest pixel; later values outside are clipped. So
-    pixels of 0..16 or 0..1 need no scaler, but features of different units do.
+    Features of the type uint8 are pixels, 0 to 255. Others are scaled: `fit` learns the lowest and the highest value of
+    all together (0 if no value is negative), which become the pixels 0 and 255; values between are rounded, later ones
+    outside are clipped. So pixels of 0..16 or 0..1 need no scaler, but features of different units do.
 
     Parameters
     ----------
     hidden, batch, microbatch, lr, lr_schedule, lr_half, epochs, window, staleness, staleness_lr, delay, gradient_bits
-    lr_end
+    lr_end, augment
         As in `TrainConfig`. If `batch` exceeds the number of rows, each step takes all rows.
     workers : int or (min, max)
         Worker processes on Ray, or the fewest and the most; 0: all is computed in this process.
@@ -92,13 +91,14 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         staleness_lr: bool = False,
         delay: int = 0,
         gradient_bits: int = 0,
+        augment: str = "",
         workers: int | tuple[int, int] = 0,
         random_state: int | np.random.RandomState | None = 0,
     ) -> None:
-        self.hidden, self.batch, self.microbatch = hidden, batch, microbatch
+        self.hidden, self.batch, self.microbatch, self.workers = hidden, batch, microbatch, workers
         self.lr, self.lr_schedule, self.lr_half, self.lr_end = lr, lr_schedule, lr_half, lr_end
         self.epochs, self.window, self.random_state, self.gradient_bits = epochs, window, random_state, gradient_bits
-        self.staleness, self.staleness_lr, self.delay, self.workers = staleness, staleness_lr, delay, workers
+        self.staleness, self.staleness_lr, self.delay, self.augment = staleness, staleness_lr, delay, augment
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Train from the initial weights; returns self.

@@ -61,6 +61,7 @@ class Scenario:
     def __str__(self) -> str:
         c = self.config
         special = "with relays, " * self.relays + "a growing dataset, " * c.follow
+        special += "distorted images, " * bool(c.augment)
         faults = ", ".join(f"{kind} at {when:.3f} s" for when, kind in self.faults) or "no faults"
         return (
             f"seed {self.seed}: {self.mode}, batch {c.batch}, microbatch {c.microbatch}, {c.epochs} epochs, "
@@ -87,6 +88,7 @@ def scenario_of(seed: int) -> Scenario:
         epochs=1 if follow else one("epochs", 1, 2),
         lr_schedule="constant",
         follow=follow,
+        augment=one("augment", "", "", "", "affine:rotation=10,scale=0.1,shear=0.1,pixels=1"),
         **MODES[mode],
     )
     faults, length = drawn("faults"), one("length", 0.05, 0.2, 0.5, 2.0)

@@ -117,6 +117,7 @@ def simulate(seed: int, data: Path) -> Outcome:
         assert len(recorded.checkpoints) <= scenario.keep + 2, "checkpoints are left that are not to be kept"
     special = {"several servers"} if scenario.servers > 1 else set()
     special |= {"growing dataset"} if scenario.config.follow else set()
+    special |= {"distorted images"} if scenario.config.augment else set()
     return Outcome(
         seed,
         scenario.mode,

@@ -11,6 +11,7 @@ from ddmlp.data.dataset import Dataset
 from ddmlp.errors import ClusterError
 from ddmlp.ray_backend.endpoint import Endpoint
 from ddmlp.training.job import Job
+from ddmlp.training.pixel_stage import PixelStage
 from ddmlp.training.slices import NOTHING_HERE
 from ddmlp.training.worker import Worker
 from ddmlp.transport import protocol
@@ -156,7 +157,7 @@ def twice(stranger: Stranger) -> None:
     job, dataset = stranger.job, stranger.dataset
     far = isinstance(stranger.address, tuple)
     client = connect(stranger.endpoint, stranger.hello, job, dataset, far=far)
-    worker = Worker(dataset, job.plan(dataset.manifest), job.shape(dataset.manifest))
+    worker = Worker(dataset, job.plan(dataset.manifest), job.shape(dataset.manifest), stage=PixelStage.of(job, dataset))
     try:
         for unit, weights in client.units():
             row_stats = worker.compute(unit, weights, client.gradient())

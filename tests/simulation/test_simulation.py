@@ -92,5 +92,5 @@ def test_everything_happens():
     assert found.modes.keys() == MODES.keys()
     strangers = {f"stranger: {kind.__name__}" for kind in KINDS}
     special = {"several servers", "growing dataset", "kill server of a slice", "pause server of a slice"}
-    special |= {"kill relay", "pause relay"}
+    special |= {"kill relay", "pause relay", "distorted images"}
     assert found.fired.keys() == {*FAULTS, *strangers, *special} - {"stranger"}

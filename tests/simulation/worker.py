@@ -12,6 +12,7 @@ from ddmlp.plan.row_stats import RowStats
 from ddmlp.ray_backend.endpoint import Endpoint
 from ddmlp.training.job import Job
 from ddmlp.training.messages import Unit
+from ddmlp.training.pixel_stage import PixelStage
 from ddmlp.training.worker import Worker
 from ddmlp.transport import protocol
 from ddmlp.transport.client import Client, run_worker
@@ -79,7 +80,8 @@ class WorkerProcess:
     def _work(self, endpoint: Endpoint) -> None:
         job, dataset = self.job, self.dataset
         client = connect(endpoint, hello(self.number, self.host, job, dataset), job, dataset, far=self.far)
-        worker = FakeWorker(dataset, job.plan(dataset.manifest), job.shape(dataset.manifest), job.timeouts)
+        stage = PixelStage.of(job, dataset)
+        worker = FakeWorker(dataset, job.plan(dataset.manifest), job.shape(dataset.manifest), job.timeouts, stage)
         worker.wait, worker.pace, worker.damaged = self.scheduler.wait, self.pace, self.damaged
         try:
             run_worker(worker, client)

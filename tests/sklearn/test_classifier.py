@@ -46,7 +46,9 @@ def test_weights_are_fits(digits, tmp_path: Path):
     X, y = digits
     names = np.array(["nine", "one", "two"])[y % 3]  # sorted: the numbers of the classes
     pixels = np.rint(X / 16 * 255).astype(np.uint8).reshape(-1, 8, 8)
-    found = classifier(random_state=7, delay=1, lr_schedule="inverse", lr_half=9, gradient_bits=5).fit(X, names)
+    found = classifier(random_state=7, delay=1, lr_schedule="inverse", lr_half=9, gradient_bits=5, augment="shift").fit(
+        X, names
+    )
     assert found.classes_.tolist() == ["nine", "one", "two"]
     settings: dict[str, Any] = SETTINGS | {
         "seed": 7,
@@ -54,6 +56,7 @@ def test_weights_are_fits(digits, tmp_path: Path):
         "lr_schedule": "inverse",
         "lr_half": 9,
         "gradient_bits": 5,
+        "augment": "shift:pixels=2",
     }
     expected = ddmlp.fit((pixels, y % 3), run=tmp_path / "run", progress=False, **settings)
     assert found.weights_sha256_ == expected.weights_sha256

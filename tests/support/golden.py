@@ -52,8 +52,8 @@ LOCAL = {
     "distorted": (
         "sample",
         [
-            *["--batch", "200", "--microbatch", "50", "--hidden", "20", "--epochs", "2", "--stop-after", "30", "--augment"],
-            "elastic:alpha=36,sigma=4.5,rotation=10,scale=0.1,shear=0.1,pixels=1",
+            *["--batch", "200", "--microbatch", "50", "--hidden", "20", "--epochs", "2", "--stop-after", "30"],
+            *["--augment", "elastic:alpha=36,sigma=4.5,rotation=10,scale=0.1,shear=0.1,pixels=1"],
         ],
     ),
     "workers": ("sample", ["--batch", "96", "--microbatch", "16", "--hidden", "30", "--epochs", "2"]),  # with 3, too
