@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 
-from ddmlp.ray_backend.cluster import Cluster
-from ddmlp.ray_backend.trainer import RayTrainer
 from ddmlp.training.setup import build_trainer
 from tests.support.faults import ANY, Fault, fired
 from tests.support.process_trainer import ProcessTrainer
@@ -33,7 +31,6 @@ def test_simple(expected: dict[str, Any], data: Path, tmp_path: Path):
 @pytest.mark.parametrize(
     ("workers", "faults", "servers", "relay"),
     [
-        (1, [], 1, False),
         (2, [Fault("kill", ANY, 30, "computed")], 1, False),
         (3, [], 2, False),
         (2, [], 1, True),
@@ -54,12 +51,3 @@ def test_processes(
     found = train(ProcessTrainer(job(data, run, workers, AUGMENTED, servers=servers), faults, marks, relay=relay), run)
     assert [fault for fault in faults if not fired(marks, fault)] == []
     assert (found["weights_sha256"], found["chain"]) == (expected["weights_sha256"], expected["chain"])
-
-
-@pytest.mark.ray
-@pytest.mark.slow
-def test_on_ray(expected: dict[str, Any], cluster: Cluster, data: Path, tmp_path: Path):
-    run = tmp_path / "run"
-    begin(run, AUGMENTED, data)
-    found = train(RayTrainer(job(data, run, 2, AUGMENTED), cluster), run)
-    assert found["weights_sha256"] == expected["weights_sha256"]
