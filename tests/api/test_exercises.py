@@ -202,3 +202,15 @@ def test_endless_loop(tmp_path):
     if sys.platform == "linux":
         state = Path(f"/proc/{pid}/stat")
         assert not state.exists() or ") Z " in state.read_text()
+
+
+@pytest.mark.slow
+def test_replies_on_the_page():
+    """What the page shows for a wrong answer is what the command prints."""
+    shown = re.findall(r"^\$ ddmlp exercise (\d+) (\S+)\nwrong: (.+)$", PAGE, re.MULTILINE)
+    assert [int(number) for number, _, _ in shown] == list(range(1, 11))
+    for number, answer, reply in shown:
+        wrong = [text for each, text, _ in WRONG_FILES if each == int(number)]
+        checks = CHECKS.get(int(number))
+        replies = [checks(function(int(number), text)) for text in wrong] if checks else [check(int(number), answer)]
+        assert reply in replies
