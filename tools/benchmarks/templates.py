@@ -5,10 +5,10 @@ from pathlib import Path
 import jinja2
 
 
-def templates() -> jinja2.Environment:
-    """The templates in this folder. A name that has no value is an error."""
+def templates(folder: Path = Path(__file__).parent) -> jinja2.Environment:
+    """The templates in a folder, by default this one. A name that has no value is an error."""
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader(folder),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
