@@ -32,7 +32,7 @@ def execute(data: Path, temporary: Path, tmp_path: Path) -> Execute:
     def run(path: Path) -> nbformat.NotebookNode:
         copy = shutil.copy(path, tmp_path)
         words = [sys.executable, "-c", EXECUTE, "--inplace", "--timeout=200", str(copy)]
-        done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
+        done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=280)
         assert done.returncode == 0, done.stderr
         assert [each.name for each in tmp_path.iterdir()] == [path.name]
         assert [*temporary.glob("ddmlp-*")] == [], "the runs of the notebook are left behind"
