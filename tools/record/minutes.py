@@ -95,6 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for part in ("train", "test"):
         if not (args.data / part / manifest.NAME).exists():
             raise ConfigError(f"{args.data} has no dataset {part}/; expected a folder written by tools/idx2arrow.py")
+    args.out.mkdir(parents=True, exist_ok=True)
     found = Minutes(environment(), args.hidden, args.augment, [])
     for limit in args.seconds:
         for name in args.only:
@@ -102,8 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 found.cells.append(measure(name, args.data.resolve(), limit, args.hidden, args.augment))
                 print(f"{name}, {limit:g} s: {shown(found.cells[-1])}, {found.cells[-1].epochs:g} epochs",
                       file=sys.stderr, flush=True)  # fmt: skip
-    args.out.mkdir(parents=True, exist_ok=True)
-    write_whole(args.out / NAME, msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
+                text = msgspec.json.format(msgspec.json.encode(found), indent=1)
+                write_whole(args.out / NAME, text + b"\n")  # after each, so that a later failure loses nothing
     print(found.table())
 
 
