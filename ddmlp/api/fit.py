@@ -113,8 +113,8 @@ def fit(
         Whether to record rises of the prequential error, of a run that trains once on each row: a line of
         `metrics.jsonl`, which callbacks get by `on_drift`. Needs the extra `drift`. It changes no weight.
     trace : bool
-        Whether to record what each process does, in trace.json in the run's folder, for https://ui.perfetto.dev; see
-        docs/trace.md. It changes no weight.
+        Whether to record what each process does, in trace.json in the run's folder: a timeline for the report, the page
+        of the run, and https://ui.perfetto.dev; see docs/trace.md. It changes no weight.
     certificates : str or Path, optional
         A folder, on every node, with ca.crt, tls.crt and tls.key, for TLS between nodes. By default the run makes its
         own.

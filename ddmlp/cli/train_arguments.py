@@ -134,7 +134,7 @@ def _parser() -> Parser:
     how.add_argument("--drift-alarm", action="store_true", help="with --follow or a stream: record when the error of "
                      "rows before they are trained on has risen")  # fmt: skip
     how.add_argument("--trace", action="store_true", help="record what each process does, in trace.json in the run's "
-                     "folder, for https://ui.perfetto.dev")  # fmt: skip
+                     "folder: a timeline for the report, the page of the run, and https://ui.perfetto.dev")  # fmt: skip
     how.add_argument("--end", action="store_true", help="with --follow: no more rows will arrive; mark the end of the "
                      "data, and train on the rows so far")  # fmt: skip
     how.add_argument("--no-report", action="store_true", help="write no report.html at the end")

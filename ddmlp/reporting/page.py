@@ -14,6 +14,8 @@ from ddmlp.reporting.mistakes import most_frequent
 from ddmlp.reporting.plots import line_style
 from ddmlp.reporting.summary import RunSummary
 from ddmlp.reporting.time_split import TimeSplit
+from ddmlp.reporting.timeline import Timeline, timeline
+from ddmlp.runs.timeline import digest, script
 
 MAX_MATRIX = 36  # classes in a confusion matrix; with more, the most frequent confusions are listed instead
 # All text is escaped, and a misspelled name in a template is an error.
@@ -49,6 +51,8 @@ class ReportedRun:
         The names of its classes.
     first_layer
         A picture of the weights.
+    timeline
+        Parts of its trace.
     """
 
     name: str
@@ -61,6 +65,7 @@ class ReportedRun:
     frequent: list[tuple[int, int, int]]
     names: Names
     first_layer: images.FirstLayer | None
+    timeline: Timeline | None
 
 
 def page(summaries: Sequence[RunSummary]) -> str:
@@ -71,6 +76,8 @@ def page(summaries: Sequence[RunSummary]) -> str:
         title=names[0] if len(names) == 1 else f"{len(names)} runs",
         runs=runs,
         parts={part for run in runs if run.time for part in run.time.shares},
+        script=script() if any(run.timeline for run in runs) else "",
+        digest=digest(),
         verdict=verdict(names, summaries),
         charts=charts(names, summaries),
         result=facts.compared([facts.result(summary) for summary in summaries]),
@@ -114,4 +121,5 @@ def _reported(number: int, name: str, summary: RunSummary) -> ReportedRun:
         frequent=[] if small else most_frequent(matrix),
         names=Names.of(summary.model, len(matrix)),
         first_layer=images.first_layer(summary.model) if summary.model else None,
+        timeline=timeline(summary.path),
     )

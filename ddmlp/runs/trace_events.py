@@ -52,12 +52,14 @@ def unit_lines(
     )  # fmt: skip
 
 
-def counter_lines(moment: int, waiting: int, held: int, unread: int) -> str:
-    """How many units wait to be taken, how many the workers have, and how many gradients the server has not read."""
-    return (
-        f'{{"ph":"C","name":"units","pid":1,"tid":0,"ts":{moment},"args":{{"waiting":{waiting},"held":{held}}}}},\n'
-        f'{{"ph":"C","name":"gradients","pid":1,"tid":0,"ts":{moment},"args":{{"unread":{unread}}}}},\n'
-    )
+def units_line(moment: int, waiting: int, held: int) -> str:
+    """How many units wait to be taken, and how many the workers have."""
+    return f'{{"ph":"C","name":"units","pid":1,"tid":0,"ts":{moment},"args":{{"waiting":{waiting},"held":{held}}}}},\n'
+
+
+def gradients_line(moment: int, unread: int) -> str:
+    """How many gradients the server has not read."""
+    return f'{{"ph":"C","name":"gradients","pid":1,"tid":0,"ts":{moment},"args":{{"unread":{unread}}}}},\n'
 
 
 def name_line(what: str, pid: int, tid: int, name: str) -> str:

@@ -1,7 +1,7 @@
 """The web application: recognition of digits, pages, and the events of a run."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,7 +22,7 @@ from ddmlp.files import shown
 from ddmlp.inference.committee import Committee
 from ddmlp.inference.images import Fit, Picture
 from ddmlp.inference.model import Model
-from ddmlp.runs import REPORT
+from ddmlp.runs import REPORT, timeline
 from ddmlp.runs.run import Run
 from ddmlp.serving.events import watch
 from ddmlp.serving.explanation import explained
@@ -131,7 +131,18 @@ def _add_pages(app: FastAPI) -> None:
     async def docs() -> FileResponse:
         return FileResponse(PAGES / "docs.html")
 
+    for path in timeline.FILES:
+        app.add_route(f"/pages/{path.name}", _sends(path))
     app.mount("/pages", StaticFiles(directory=PAGES))
+
+
+def _sends(path: Path) -> Callable[[Request], Awaitable[FileResponse]]:
+    """Return what answers with a file."""
+
+    async def send(_request: Request) -> FileResponse:
+        return FileResponse(path)
+
+    return send
 
 
 def _add_run(app: FastAPI, run: Run, over: Callable[[], bool]) -> None:

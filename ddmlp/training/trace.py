@@ -9,7 +9,17 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from ddmlp.plan.row_stats import RowStats
-from ddmlp.runs.trace_events import PROCESSES, QUEUE, SERVER, WAY, counter_lines, instant_line, slice_line, unit_lines
+from ddmlp.runs.trace_events import (
+    PROCESSES,
+    QUEUE,
+    SERVER,
+    WAY,
+    gradients_line,
+    instant_line,
+    slice_line,
+    unit_lines,
+    units_line,
+)
 from ddmlp.runs.trace_file import MAX_BYTES, TraceFile
 from ddmlp.training.lanes import Lanes
 from ddmlp.training.loop import Applied, Loop
@@ -110,6 +120,7 @@ class Trace:
         unit, worker = gradient.unit, gradient.worker
         if unit in self._queued:  # it was about to be computed again
             self._leave(unit)
+        held = len(self._taken)
         taken = self._taken.pop((worker, unit))
         begun = found = computed = now
         if gradient.times is not None:
@@ -126,6 +137,7 @@ class Trace:
         self._described = unit, what
         self._lines.append(
             unit_lines(taken.place, way, lane, what, worker, *[int(1e6 * each + zero) for each in moments])
+            + units_line(int(1e6 * now + zero), len(self._queued), held)
         )
 
     def _remove(self, _begin: float, end: float, back: list[Unit], worker: int) -> None:
@@ -158,8 +170,7 @@ class Trace:
     def _apply(self, version: int, begin: float, end: float, _stats: RowStats, step: int, *_: object) -> None:
         read = self._reads.pop(step, version - 1)
         self._slice("applied", begin, end, f'{{"step":{step},"version":{version},"read":{read}}}')
-        counts = len(self._queued), len(self._taken), self._unread()
-        self._lines.append(counter_lines(int(1e6 * end + self._zero), *counts))
+        self._lines.append(gradients_line(int(1e6 * end + self._zero), self._unread()))
 
     def _steps(self, begin: float, end: float, applied: list[Applied], *_: object) -> None:
         if applied:

@@ -64,3 +64,63 @@ def test_print(browser, reports):
         body = page.evaluate(LUMINANCE, "body")
         assert (body["text"], body["ground"]) == (0, 1)
         assert page.evaluate(OVERFLOWING.replace("pre, .wide, svg", "svg")) == []
+
+
+@pytest.fixture(scope="module")
+def traced(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a run with a trace."""
+    run = tmp_path_factory.mktemp("traced") / "run"
+    return ddmlp.fit(data, run=run, hidden=16, epochs=30, trace=True, report=True).run / "report.html"
+
+
+@pytest.mark.parametrize("width", [390, 1_280])
+def test_timeline(browser, traced, width):
+    """It can be zoomed by buttons, wheel, keys and fingers, and says what is at the pointer."""
+    said = []
+    with browser.new_context(viewport={"width": width, "height": 800}, offline=True, has_touch=True) as context:
+        page = context.new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto(traced.as_uri())
+        canvas = page.locator(".timeline canvas")
+        canvas.scroll_into_view_if_needed()
+        page.wait_for_function("document.querySelector('.timeline canvas').dataset.lanes === '1'")
+
+        def span(act) -> float:
+            """Return how much time is in view after an action, which changes it."""
+            before = canvas.evaluate("each => each.dataset.from + each.dataset.to")
+            act()
+            page.wait_for_function(
+                "before => (each => each.dataset.from + each.dataset.to !== before)"
+                "(document.querySelector('.timeline canvas'))",
+                arg=before,
+            )
+            return float(canvas.evaluate("each => each.dataset.to - each.dataset.from"))
+
+        whole = span(page.get_by_role("button", name="Show all").click)
+        half = span(page.get_by_role("button", name="Zoom in").click)
+        assert half == pytest.approx(whole / 2, rel=0.01)
+        canvas.hover()
+        quarter = span(lambda: page.mouse.wheel(0, -200))
+        assert quarter == pytest.approx(whole / 4, rel=0.01)
+        canvas.focus()
+        assert span(lambda: page.keyboard.press("-")) == pytest.approx(half, rel=0.01)
+        assert span(lambda: page.keyboard.press("ArrowRight")) == pytest.approx(half, rel=0.01)
+        assert span(lambda: pinch(page, canvas.bounding_box())) == pytest.approx(quarter, rel=0.1)
+        span(lambda: page.keyboard.press("Home"))
+        box = canvas.bounding_box()
+        for part in range(1, 20):
+            page.mouse.move(box["x"] + box["width"] * part / 20, box["y"] + 45)
+        assert "server: " in page.locator(".timeline [role=status]").inner_text()
+        assert box["width"] <= width
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        assert said == []
+
+
+def pinch(page, box) -> None:
+    """Move two fingers on a canvas apart, to twice their distance."""
+    y, middle, touch = box["y"] + 40, box["x"] + box["width"] / 2, page.context.new_cdp_session(page).send
+    for kind, away in (("touchStart", 40), ("touchMove", 60), ("touchMove", 80)):
+        points = [{"x": middle + side * away, "y": y, "id": place} for place, side in enumerate((-1, 1))]
+        touch("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    touch("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})

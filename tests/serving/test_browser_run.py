@@ -77,6 +77,25 @@ def test_training_run(data, tmp_path, opened, digit_of):
                 assert len(set(each)) == 3
 
 
+def test_timeline(data, tmp_path, opened):
+    """It appears with the trace, and moves with it until it is zoomed."""
+    run = tmp_path / "run"
+    with serving("--run", run) as server:
+        page = opened(server, viewport={"width": 390, "height": 800})
+        expect(page.locator("#state")).to_have_text("Not started yet.", timeout=SECONDS)
+        expect(page.locator("#timeline")).to_be_hidden()
+        with training(data, run, "--epochs", "10000", "--hidden", "100", "--trace"):
+            canvas = page.locator("#timeline canvas")
+            expect(canvas).to_have_attribute("data-lanes", "1", timeout=SECONDS)
+            for _ in range(2):
+                expect(canvas).not_to_have_attribute("data-to", canvas.get_attribute("data-to"), timeout=SECONDS)
+            assert canvas.evaluate("each => each.dataset.to - each.dataset.from") > 1_000, "more than the first event"
+            page.get_by_role("button", name="Zoom in").click()
+            expect(canvas).to_have_attribute("aria-label", re.compile(r"0 workers; in view: .*s\."))
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        page.close()  # it asks for the trace as long as it is open
+
+
 def test_finished_run(run_server, trained, opened):
     page = opened(run_server)
     expect(page.locator("#state")).to_have_text("Finished.", timeout=SECONDS)

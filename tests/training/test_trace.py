@@ -118,7 +118,7 @@ def test_simple(traced: Traced):
     assert named(found, "start")[0]["args"] == {"step": 7}
     assert named(found, "computed")[0]["args"]["worker"] == 1
     assert named(found, "applied")[0]["args"] == {"step": 0, "version": 1, "read": 0}
-    assert named(found, "units")[0]["args"] == {"waiting": 0, "held": 0}
+    assert named(found, "units")[0]["args"] == {"waiting": 0, "held": 1}
     assert named(found, "gradients")[0]["args"] == {"unread": 3}
     assert {"server", "worker 1"} <= {event["args"]["name"] for event in named(found, "thread_name")}
 
@@ -188,8 +188,9 @@ def test_late_answer(overdue: Traced):
     assert queue.accept(answer(unit(0), 0), 161.0)
     queue.put(unit(2))
     assert queue.take(1, 162.0) == unit(2)
-    overdue.server.apply_step(0, 0.5)
-    assert named(overdue.events(), "units")[0]["args"] == {"waiting": 0, "held": 1}
+    queue.accept(answer(unit(2), 1), 163.0)
+    counts = [each["args"] for each in named(overdue.events(), "units")]
+    assert counts == [{"waiting": 0, "held": held} for held in (2, 1, 1)]
 
 
 def test_death(traced: Traced):

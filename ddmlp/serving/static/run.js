@@ -4,7 +4,8 @@ import { draw } from "./chart.js";
 import { Log } from "./log.js";
 import { make } from "./make.js";
 import { whole } from "./numbers.js";
-import { tell } from "./trace.js";
+import { Timeline } from "./timeline.js";
+import { follow, tell } from "./trace.js";
 import { Workers } from "./workers.js";
 
 const POINTS = 2000; // events that are kept: beyond that, every second one is dropped
@@ -91,6 +92,12 @@ export function watch(fresh) {
       for (const figure of figures) figure.show(told);
     });
   };
+  let timeline = null;
+  follow((events) => {
+    at("timeline").hidden = false;
+    timeline ??= new Timeline(at("timeline"));
+    timeline.take(events);
+  });
   const source = new EventSource("events");
   source.addEventListener("again", () => {
     told = { ...nothing(), state: told.state };
@@ -116,6 +123,7 @@ export function watch(fresh) {
   source.addEventListener("error", () => {
     say("The server does not respond. Retrying…");
     told.state = null;
+    tell(false);
   });
   addEventListener("resize", show);
 }

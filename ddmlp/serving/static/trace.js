@@ -5,6 +5,7 @@ const PAUSE = 500; // milliseconds between looks
 const listeners = [];
 let exists = false;
 let reading = false;
+let query = ""; // what the last answer said to ask next
 
 // listener: called with an array of events, in order
 export function follow(listener) {
@@ -12,7 +13,7 @@ export function follow(listener) {
   begin();
 }
 
-// there: whether the run has a trace
+// there: whether the server has a trace
 export function tell(there) {
   exists = there;
   begin();
@@ -21,22 +22,23 @@ export function tell(there) {
 async function begin() {
   if (reading || !exists || !listeners.length) return;
   reading = true;
-  let query = "";
   while (exists) {
-    if (!document.hidden) query = (await read(query)) ?? query;
+    if (!document.hidden) await read();
     await new Promise((done) => setTimeout(done, PAUSE));
   }
   reading = false;
 }
 
-async function read(query) {
+async function read() {
+  let found;
   try {
     const answer = await fetch(`trace${query}`);
-    if (!answer.ok) return null;
-    const { file, offset, events } = await answer.json();
-    if (events.length) for (const listener of listeners) listener(events);
-    return `?file=${file}&offset=${offset}`;
+    if (!answer.ok) return;
+    found = await answer.json();
   } catch {
-    return null; // the server does not respond; the page says so
+    exists = false; // the server does not respond; the page says so, and tells when it does
+    return;
   }
+  query = `?file=${found.file}&offset=${found.offset}`;
+  if (found.events.length) for (const listener of listeners) listener(found.events);
 }

@@ -1,0 +1,208 @@
+// Draws the trace of a run as a timeline, with a lane for the server and one for each worker. In a report, its events are
+// in the page. It is zoomed by wheel, pinch, buttons and keys.
+
+import { draw, key, placeAt, time, visible } from "./timeline_drawing.js";
+
+const [PROCESSES, WAY] = [1, 3]; // pid
+const MOST = 30000; // slices of a lane that are kept, the newest ones
+const STEPS = 40; // in view until it is moved
+const LEAST = 20; // microseconds in view
+
+export class Timeline {
+  #lanes = new Map(); // by number: {name, slices, messages}, of [begin, end, name, arguments]
+  #depths = []; // [moment, waiting, held]
+  #moments = []; // {ts, tid, name, args}
+  #applied = []; // when the newest steps were applied
+  #end = -Infinity; // of the newest step or event
+  #first = Infinity;
+  #last = -Infinity;
+  #from = 0;
+  #to = 0;
+  #newest = true; // whether the view moves with the end
+  #due = false;
+  #pointers = new Map();
+  #canvas = document.createElement("canvas");
+  #said = document.createElement("p");
+  #key = document.createElement("p");
+
+  constructor(place) {
+    const buttons = document.createElement("div");
+    buttons.className = "buttons";
+    for (const [text, label, press] of [
+      ["−", "Zoom out", () => this.#zoom(2)],
+      ["+", "Zoom in", () => this.#zoom(0.5)],
+      ["All", "Show all", () => this.#show(this.#first, this.#last)],
+      ["◀ event", "Previous event", () => this.#jump(-1)],
+      ["event ▶", "Next event", () => this.#jump(1)],
+      ["End", "Show the newest steps", () => this.#follow()],
+    ]) {
+      const button = document.createElement("button");
+      Object.assign(button, { type: "button", textContent: text, onclick: press });
+      button.setAttribute("aria-label", label);
+      buttons.append(button);
+    }
+    this.#canvas.tabIndex = 0;
+    this.#canvas.setAttribute("role", "application");
+    this.#said.className = this.#key.className = "faint";
+    this.#said.setAttribute("role", "status");
+    place.append(buttons, this.#canvas, this.#said, this.#key);
+    this.#listen();
+    new ResizeObserver(() => this.#redraw()).observe(place);
+  }
+
+  // events: of a trace, in order
+  take(events) {
+    for (const { ph, name, pid, tid, ts, dur, args } of events) {
+      if (ph === "X" && pid === PROCESSES) push(this.#lane(tid).slices, [ts, ts + dur, name, args]);
+      else if (ph === "X" && pid === WAY) push(this.#lane(tid >> 1).messages, [ts, ts + dur, name, args]);
+      else if (ph === "C" && name === "units") push(this.#depths, [ts, args.waiting, args.held]);
+      else if (ph === "i") push(this.#moments, { ts, tid, name, args });
+      else if (ph === "M" && pid === PROCESSES && name === "thread_name") this.#lane(tid).name = args.name;
+      if (ph === "M" || (ph === "X" && pid !== PROCESSES)) continue;
+      this.#first = Math.min(this.#first, ts);
+      this.#last = Math.max(this.#last, ts + (dur ?? 0));
+      const step = name === "applied" || name === "steps";
+      if (step) this.#applied = [...this.#applied.slice(-STEPS), ts];
+      if (step || ph === "i") this.#end = ts + (dur ?? 0);
+    }
+    if (this.#newest) this.#follow();
+    this.#redraw();
+  }
+
+  #lane(number) {
+    if (!this.#lanes.has(number)) this.#lanes.set(number, { name: "server", slices: [], messages: [] });
+    return this.#lanes.get(number);
+  }
+
+  // Shows the newest steps, and those that follow.
+  #follow() {
+    this.#show(this.#applied[0] ?? this.#first, this.#end);
+    this.#newest = true;
+  }
+
+  #show(from, to) {
+    const middle = (from + to) / 2;
+    const half = Math.max(to - from, LEAST) / 2;
+    [this.#from, this.#to, this.#newest] = [middle - half, middle + half, false];
+    this.#redraw();
+  }
+
+  // at: the place that stays, as a part of the width
+  #zoom(factor, at = 0.5) {
+    const span = this.#to - this.#from;
+    const wide = Math.min(Math.max(span * factor, LEAST), Math.max(this.#last - this.#first, LEAST));
+    const from = this.#from + (span - wide) * at;
+    this.#show(from, from + wide);
+  }
+
+  #pan(part) {
+    const span = this.#to - this.#from;
+    const from = Math.min(Math.max(this.#from + part * span, this.#first - span / 2), this.#last - span / 2);
+    this.#show(from, from + span);
+  }
+
+  // Shows the next event, or the previous one, in the middle.
+  #jump(way) {
+    const middle = (this.#from + this.#to) / 2;
+    const others = this.#moments.filter(({ ts }) => way * (ts - middle) > 1);
+    const next = way > 0 ? others[0] : others.at(-1);
+    if (!next) return;
+    const half = (this.#to - this.#from) / 2;
+    this.#show(next.ts - half, next.ts + half);
+    this.#say(told(next.name, next.args, this.#lane(next.tid).name));
+  }
+
+  #say(text) {
+    this.#said.textContent = text;
+  }
+
+  #listen() {
+    const canvas = this.#canvas;
+    const at = ({ clientX }) => (clientX - canvas.getBoundingClientRect().left) / canvas.clientWidth;
+    canvas.addEventListener("wheel", (event) => {
+      event.preventDefault();
+      if (Math.abs(event.deltaX) > Math.abs(event.deltaY)) this.#pan(event.deltaX / canvas.clientWidth);
+      else this.#zoom(2 ** Math.max(-1, Math.min(1, event.deltaY / 200)), at(event));
+    }, { passive: false }); // prettier-ignore
+    canvas.addEventListener("pointerdown", (event) => {
+      canvas.setPointerCapture(event.pointerId);
+      this.#pointers.set(event.pointerId, at(event));
+      this.#point(event);
+    });
+    canvas.addEventListener("pointermove", (event) => {
+      const before = this.#pointers.get(event.pointerId);
+      if (before === undefined) return this.#point(event);
+      const now = at(event);
+      const [other] = [...this.#pointers].filter(([id]) => id !== event.pointerId).map(([, place]) => place);
+      if (other === undefined) this.#pan(before - now);
+      else this.#zoom(Math.max(Math.abs(before - other), 0.01) / Math.max(Math.abs(now - other), 0.01), other);
+      this.#pointers.set(event.pointerId, now);
+    });
+    for (const end of ["pointerup", "pointercancel"]) {
+      canvas.addEventListener(end, ({ pointerId }) => this.#pointers.delete(pointerId));
+    }
+    const keys = { ArrowLeft: () => this.#pan(-0.2), ArrowRight: () => this.#pan(0.2), "+": () => this.#zoom(0.5),
+      "-": () => this.#zoom(2), Home: () => this.#show(this.#first, this.#last), End: () => this.#follow() }; // prettier-ignore
+    canvas.addEventListener("keydown", (event) => {
+      if (!keys[event.key]) return;
+      event.preventDefault();
+      keys[event.key]();
+    });
+  }
+
+  // Says what is at the pointer.
+  #point({ clientX, clientY }) {
+    const box = this.#canvas.getBoundingClientRect();
+    const unit = (this.#to - this.#from) / box.width;
+    const moment = this.#from + (clientX - box.left) * unit;
+    const [place, messages] = placeAt(clientY - box.top);
+    const [, lane] = this.#ordered()[place] ?? [];
+    if (!lane) return;
+    const near = visible(messages ? lane.messages : lane.slices, moment - 3 * unit, moment + 3 * unit);
+    const away = ([begin, end]) => Math.max(begin - moment, moment - end, 0);
+    const found = near.reduce((best, each) => (best && away(best) <= away(each) ? best : each), null);
+    if (found) this.#say(`${told(found[2], found[3], lane.name)}: ${time(found[1] - found[0])}`);
+  }
+
+  #ordered() {
+    return [...this.#lanes].sort(([a], [b]) => a - b);
+  }
+
+  #redraw() {
+    if (this.#due || !this.#lanes.size) return;
+    this.#due = true;
+    requestAnimationFrame(() => {
+      this.#due = false;
+      this.#draw();
+    });
+  }
+
+  #draw() {
+    const [lanes, canvas, span] = [this.#ordered(), this.#canvas, this.#to - this.#from];
+    const trace = { lanes, depths: this.#depths, moments: this.#moments, first: this.#first, last: this.#last };
+    this.#key.replaceChildren(`In view: ${time(span)}. `, ...key(draw(canvas, trace, this.#from, this.#to)));
+    Object.assign(canvas.dataset, { from: this.#from, to: this.#to, lanes: lanes.length });
+    const about = `Timeline of the server and ${lanes.length - 1} workers; in view: ${time(span)}.`;
+    canvas.setAttribute("aria-label", `${about} Arrow keys move it, + and − zoom.`);
+  }
+}
+
+function push(list, entry) {
+  list.push(entry);
+  if (list.length > MOST) list.splice(0, MOST / 4);
+}
+
+// What an event says.
+function told(name, { step, first, count, version, cause, reason, worker }, lane) {
+  const parts = [lane, ": ", name];
+  if (worker !== undefined && cause !== undefined) parts.push(`, worker ${worker} ${cause}: ${reason}`);
+  if (step !== undefined) parts.push(` step ${step}`);
+  if (first !== undefined) parts.push(count > 1 ? `, microbatches ${first} to ${first + count - 1}` : `, microbatch ${first}`);
+  else if (count > 1) parts.push(` to ${step + count - 1}`);
+  if (version !== undefined) parts.push(`, version ${version}`);
+  return parts.join("");
+}
+
+for (const source of document.querySelectorAll("script.trace")) {
+  new Timeline(source.parentElement).take(JSON.parse(source.textContent));
+}
