@@ -6,7 +6,7 @@ from ddmlp.errors import ConfigError
 
 # For each kind, its parameters and their defaults. Each distortion is drawn uniformly within these limits.
 KINDS = {
-    "shift": {"pixels": 2.0},
+    "shift": {"pixels": 1.0},
     "affine": {"rotation": 10.0, "scale": 0.1, "shear": 0.1, "pixels": 0.0},
     "elastic": {"alpha": 36.0, "sigma": 4.5, "rotation": 10.0, "scale": 0.1, "shear": 0.1, "pixels": 0.0},
 }

@@ -11,7 +11,7 @@ from ddmlp.nn.augmentation import KINDS, RANGES, Augmentation
 @pytest.mark.parametrize(
     ("given", "text"),
     [
-        ("shift", "shift:pixels=2"),
+        ("shift", "shift:pixels=1"),
         ("shift:pixels=3.0", "shift:pixels=3"),
         ("affine", "affine:rotation=10,scale=0.1,shear=0.1,pixels=0"),
         ("elastic", "elastic:alpha=36,sigma=4.5,rotation=10,scale=0.1,shear=0.1,pixels=0"),

@@ -56,7 +56,7 @@ def test_weights_are_fits(digits, tmp_path: Path):
         "lr_schedule": "inverse",
         "lr_half": 9,
         "gradient_bits": 5,
-        "augment": "shift:pixels=2",
+        "augment": "shift:pixels=1",
     }
     expected = ddmlp.fit((pixels, y % 3), run=tmp_path / "run", progress=False, **settings)
     assert found.weights_sha256_ == expected.weights_sha256

@@ -123,7 +123,7 @@ def test_held_out_rows(small: Path, tmp_path: Path):
 def test_comparison(small: Path, tmp_path: Path):
     """A line for each choice of settings, with the mean of its seeds; the best is first."""
     data = validation.split(small, tmp_path, 100)
-    choices = [{**GIVEN, "lr": lr, "augment": "shift"} for lr in (1e-6, 1.0)]
+    choices = [{**GIVEN, "lr": lr, "augment": "shift:pixels=2"} for lr in (1e-6, 1.0)]
     planned = validation.planned(data, tmp_path, choices, seeds=2)
     assert len({seed.folder for seed in planned}) == 4
     for seed in planned:
