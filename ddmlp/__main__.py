@@ -19,6 +19,7 @@ COMMANDS = {  # each is the function main() of its file in ddmlp/cli/
     "export": "write a model as ONNX or safetensors",
     "exercise": "check the answer to an exercise",
     "serve": "recognise digits and show runs in a browser",
+    "demo": "show training with workers, some of which are killed on purpose",
 }
 USAGE = (
     "usage: ddmlp COMMAND ...\n\n{}\n\nddmlp COMMAND --help describes a command, ddmlp --version prints the version."

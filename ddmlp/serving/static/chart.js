@@ -1,16 +1,10 @@
 // Draws curves over the rows trained on, as SVG.
 
-const SVG = "http://www.w3.org/2000/svg";
+import { element } from "./make.js";
+
 const ROOM = { left: 46, right: 14, top: 10, bottom: 36 };
 const POINTS = 250; // of a curve: more cannot be told apart
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
-
-const element = (name, attributes, text = "") => {
-  const made = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.textContent = text;
-  return made;
-};
 
 // About `count` round numbers from low to high, at least `least` apart.
 function ticks(low, high, count, least = 0) {

@@ -4,6 +4,7 @@ import { draw } from "./chart.js";
 import { Log } from "./log.js";
 import { make } from "./make.js";
 import { whole } from "./numbers.js";
+import { Picture } from "./picture.js";
 import { Timeline } from "./timeline.js";
 import { follow, tell } from "./trace.js";
 import { Workers } from "./workers.js";
@@ -79,6 +80,7 @@ export function watch(fresh) {
   const facts = new Facts(document.getElementById("facts"));
   const figures = CHARTS.map((chart) => new Figure(chart, document.getElementById("curves")));
   const at = (id) => document.getElementById(id);
+  const picture = new Picture(at("picture"));
   const [workers, log] = [new Workers(at("workers"), at("workers-title")), new Log(at("log"))];
   let told = nothing();
   let due = false;
@@ -88,6 +90,7 @@ export function watch(fresh) {
     requestAnimationFrame(() => {
       due = false;
       facts.show(told);
+      picture.show(told);
       workers.show(told.progress.at(-1)?.answered ?? {}, told.lost);
       for (const figure of figures) figure.show(told);
     });
