@@ -15,7 +15,7 @@ from ddmlp.config import TrainConfig
 from ddmlp.ray_backend.cluster import Cluster
 from ddmlp.ray_backend.trainer import RayTrainer
 from tests.support.faults import ANY, Fault, faulty_on_ray, fired
-from tests.support.processes import ACTORS, actors, own_bytes, seconds_old
+from tests.support.processes import SERVER, WORKER, actors, own_bytes, seconds_old
 from tests.support.runs import CONFIG, Row, begin, job, train, verified
 
 SERVER_KILLS = 20
@@ -39,7 +39,7 @@ class Memory:
         """Note how much it is; returns the seconds since the beginning."""
         now = time.monotonic() - self._began
         self._found["driver"].append((now, own_bytes(os.getpid())))
-        for title, who in zip(ACTORS, ("server", "worker"), strict=True):
+        for title, who in ((SERVER, "server"), (WORKER, "worker")):
             self._found[who] += [(now, own_bytes(each)) for each in actors(title) if seconds_old(each) > SETTLED]
         name = "object_store_memory"
         used = self._ray.cluster_resources()[name] - self._ray.available_resources().get(name, 0)
@@ -63,8 +63,9 @@ def lag(cluster: Cluster, data: Path, folder: Path, seconds: float) -> Iterator[
         marks.mkdir()
         config = TrainConfig(hidden=100, epochs=1_000_000, **mode)
         begin(path, config, data)
-        memory, slow = Memory(cluster), Fault("slow", ANY, 2, "taken", seconds=LAG)
+        slow = Fault("slow", ANY, 2, "taken", seconds=LAG)
         trainer = faulty_on_ray([slow], marks)(job(data, path, SOAK_WORKERS, config, every=1_000), cluster)
+        memory = Memory(cluster)
         train(trainer, path, until=lambda memory=memory: memory.look() > seconds)
         what = f"one worker 100 times slower{words}"
         yield from memory.rows(what, seconds)
@@ -112,7 +113,7 @@ def server(cluster: Cluster, data: Path, folder: Path, seed: int) -> Iterator[Ro
     path = folder / "server"
     config = replace(CONFIG, hidden=50, epochs=10_000)
     begin(path, config, data)
-    killer = Killer([ACTORS[0]], (0.2, 3.0), SERVER_KILLS, seed)
+    killer = Killer([SERVER], (0.2, 3.0), SERVER_KILLS, seed)
     trainer = RayTrainer(job(data, path, 2, config), cluster)  # a server that dies before it has begun is an error
     with killer.at_work():
         train(trainer, path, until=lambda: killer.finished and killer.stop())
@@ -125,12 +126,13 @@ def soak(cluster: Cluster, data: Path, folder: Path, seconds: float, seed: int) 
     path = folder / "soak"
     config = TrainConfig(hidden=100, epochs=1_000_000)
     begin(path, config, data)
-    memory, killer = Memory(cluster), Killer(ACTORS, SOAK_PAUSES, 1_000_000, seed)
+    killer = Killer([SERVER, WORKER], SOAK_PAUSES, 1_000_000, seed)
     trainer = RayTrainer(job(data, path, SOAK_WORKERS, config, every=200), cluster)
+    memory = Memory(cluster)
     with killer.at_work():
         # The last death is got over before the end, whose checkpoint is the driver's own wish.
         train(trainer, path, until=lambda: killer.finished or (memory.look() > seconds and not killer.stop()))
     what = f"killed for {seconds / 60:g} minutes"
     yield from memory.rows(what, seconds)
-    kills = f"{killer.killed.count(ACTORS[1])} workers, {killer.killed.count(ACTORS[0])} servers"
+    kills = f"{killer.killed.count(WORKER)} workers, {killer.killed.count(SERVER)} servers"
     yield Row(what, "at random moments of one run", str(SOAK_WORKERS), kills, verified(path))

@@ -9,11 +9,11 @@ from contextlib import nullcontext
 from typing import Any
 
 from tests.support.broker import Sent, Server
-from tests.support.processes import actors
+from tests.support.processes import SERVER, WORKER, actors
 from tests.support.producer import CHUNK, Producer
 from tests.support.stream_run import StreamRun
 
-ACTORS = {"server": b"ray::ServerActor", "worker": b"ray::WorkerActor"}
+ACTORS = {"server": SERVER, "worker": WORKER}
 
 
 def train_killed(

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-ACTORS = (b"ray::ServerActor", b"ray::SliceActor", b"ray::RelayActor", b"ray::WorkerActor")
+SERVER, WORKER = b"ray::ServerActor", b"ray::WorkerActor"  # the titles of processes
+ACTORS = (SERVER, b"ray::SliceActor", b"ray::RelayActor", WORKER)
 HOLDERS = (b"ray::Holder",)  # actors that tests use to occupy CPUs
 
 
