@@ -7,6 +7,7 @@ const [PROCESSES, WAY] = [1, 3]; // pid
 const MOST = 30000; // slices of a lane that are kept, the newest ones
 const STEPS = 40; // in view until it is moved
 const LEAST = 20; // microseconds in view
+const UNNAMED = "a worker";
 
 export class Timeline {
   #lanes = new Map(); // by number: {name, slices, messages}, of [begin, end, name, arguments]
@@ -53,7 +54,7 @@ export class Timeline {
   // events: of a trace, in order
   take(events) {
     for (const { ph, name, pid, tid, ts, dur, args } of events) {
-      if (ph === "X" && pid === PROCESSES) push(this.#lane(tid).slices, [ts, ts + dur, name, args]);
+      if (ph === "X" && pid === PROCESSES) this.#slice(this.#lane(tid), [ts, ts + dur, name, args]);
       else if (ph === "X" && pid === WAY) push(this.#lane(tid >> 1).messages, [ts, ts + dur, name, args]);
       else if (ph === "C" && name === "units") push(this.#depths, [ts, args.waiting, args.held]);
       else if (ph === "i") push(this.#moments, { ts, tid, name, args });
@@ -70,8 +71,15 @@ export class Timeline {
   }
 
   #lane(number) {
-    if (!this.#lanes.has(number)) this.#lanes.set(number, { name: "server", slices: [], messages: [] });
+    if (!this.#lanes.has(number)) this.#lanes.set(number, { name: number ? UNNAMED : "server", slices: [], messages: [] });
     return this.#lanes.get(number);
+  }
+
+  // The event that names a lane may be before the part of the trace that a page has.
+  #slice(lane, slice) {
+    const [, , name, args] = slice;
+    if (lane.name === UNNAMED && name === "computed") lane.name = `worker ${args.worker}`;
+    push(lane.slices, slice);
   }
 
   // Shows the newest steps, and those that follow.
@@ -181,7 +189,8 @@ export class Timeline {
     const [lanes, canvas, span] = [this.#ordered(), this.#canvas, this.#to - this.#from];
     const trace = { lanes, depths: this.#depths, moments: this.#moments, first: this.#first, last: this.#last };
     this.#key.replaceChildren(`In view: ${time(span)}. `, ...key(draw(canvas, trace, this.#from, this.#to)));
-    Object.assign(canvas.dataset, { from: this.#from, to: this.#to, lanes: lanes.length });
+    const names = lanes.map(([, lane]) => lane.name);
+    Object.assign(canvas.dataset, { from: this.#from, to: this.#to, lanes: lanes.length, names });
     const about = `Timeline of the server and ${lanes.length - 1} workers; in view: ${time(span)}.`;
     canvas.setAttribute("aria-label", `${about} Arrow keys move it, + and − zoom.`);
   }

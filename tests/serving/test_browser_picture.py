@@ -54,6 +54,9 @@ def test_simple(picture):
     expect(page.locator("#picture .server.fresh")).to_be_visible(timeout=SECONDS)
     expect(page.locator("#picture svg")).to_have_class("wide")
     assert "Worker 2" in page.locator("#picture svg").get_attribute("aria-label")
+    # The trace does not name its lanes, as a page that is opened late does not read the names.
+    timeline = page.locator("#timeline canvas")
+    expect(timeline).to_have_attribute("data-names", "server,worker 0,worker 1,worker 2", timeout=SECONDS)
     pause = page.get_by_role("button", name="Pause")
     pause.click()
     expect(page.get_by_role("button", name="Play")).to_be_visible()
