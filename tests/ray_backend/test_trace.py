@@ -59,7 +59,7 @@ def test_others(data: Path, tmp_path: Path, more: dict[str, Any], lanes: set[int
 
 
 @pytest.mark.ray
-@pytest.mark.slow
+@pytest.mark.chaos
 def test_ray(cluster: Cluster, data: Path, tmp_path: Path):
     run = tmp_path / "run"
     begin(run, CONFIG, data)

@@ -69,6 +69,7 @@ def one_epoch(_contest: Contest, rows: int, train: Callable[..., object], test: 
 
 
 @pytest.mark.bench
+@pytest.mark.measure
 @pytest.mark.parametrize("name", CONTESTANTS)
 def test_trains(name: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """It learns, and says for how many epochs."""
