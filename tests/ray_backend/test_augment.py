@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from ddmlp.training.setup import build_trainer
-from tests.support.faults import ANY, Fault, fired
-from tests.support.process_trainer import ProcessTrainer
+from tests.support.faults import ANY, Fault
+from tests.support.process_trainer import train_with
 from tests.support.runs import CONFIG, alone, begin, job, train
 
 AUGMENTED = replace(CONFIG, augment="elastic:alpha=36,sigma=4.5,rotation=10,scale=0.1,shear=0.1,pixels=0")
@@ -45,9 +45,7 @@ def test_processes(
     data: Path,
     tmp_path: Path,
 ):
-    marks, run = tmp_path / "marks", tmp_path / "run"
-    marks.mkdir()
+    run = tmp_path / "run"
     begin(run, AUGMENTED, data)
-    found = train(ProcessTrainer(job(data, run, workers, AUGMENTED, servers=servers), faults, marks, relay=relay), run)
-    assert [fault for fault in faults if not fired(marks, fault)] == []
+    found = train_with(faults, job(data, run, workers, AUGMENTED, servers=servers), tmp_path / "marks", relay=relay)
     assert (found["weights_sha256"], found["chain"]) == (expected["weights_sha256"], expected["chain"])

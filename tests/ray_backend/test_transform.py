@@ -13,8 +13,8 @@ from ddmlp.ray_backend.cluster import Cluster
 from ddmlp.ray_backend.trainer import RayTrainer
 from ddmlp.training.setup import build_trainer
 from tests.support import transforms
-from tests.support.faults import ANY, Fault, fired
-from tests.support.process_trainer import ProcessTrainer
+from tests.support.faults import ANY, Fault
+from tests.support.process_trainer import ProcessTrainer, train_with
 from tests.support.runs import CONFIG, alone, begin, train
 
 SHORT = replace(CONFIG, epochs=1)
@@ -51,12 +51,10 @@ def test_processes(
     data: Path,
     tmp_path: Path,
 ):
-    marks, run = tmp_path / "marks", tmp_path / "run"
-    marks.mkdir()
+    run = tmp_path / "run"
     begin(run, transforms.config("drawn"), data)
     job = transforms.job("drawn", data, run, workers, **more)
-    found = train(ProcessTrainer(job, faults, marks, relay=relay), run)
-    assert [fault for fault in faults if not fired(marks, fault)] == []
+    found = train_with(faults, job, tmp_path / "marks", relay=relay)
     assert (found["weights_sha256"], found["chain"]) == (expected["weights_sha256"], expected["chain"])
 
 

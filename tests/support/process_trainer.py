@@ -22,8 +22,9 @@ from ddmlp.errors import ServerLostError, TrainingError
 from ddmlp.ray_backend.endpoint import Endpoint, ServerAddress
 from ddmlp.training.job import Job
 from ddmlp.training.report import Report
-from tests.support.faults import Fault, faulty_server, faulty_slice, faulty_worker, timeouts_for
+from tests.support.faults import Fault, faulty_server, faulty_slice, faulty_worker, fired, timeouts_for
 from tests.support.faulty_relay import faulty_relay
+from tests.support.runs import train
 
 FORK = multiprocessing.get_context("forkserver")
 FORK.set_forkserver_preload(["tests.support.faults"])
@@ -222,3 +223,11 @@ class ProcessTrainer:
                 with suppress(EOFError, OSError):  # the worker may die at this moment
                     worker.pipe.recv()
                     worker.pipe.send((self._endpoint, self._address))
+
+
+def train_with(faults: Sequence[Fault], job: Job, marks: Path, *, relay: bool = False) -> dict[str, Any]:
+    """Train with faults, each of which must fire, and return the result. marks: a new folder."""
+    marks.mkdir()
+    found = train(ProcessTrainer(job, faults, marks, relay=relay), job.run)
+    assert [fault for fault in faults if not fired(marks, fault)] == []
+    return found
