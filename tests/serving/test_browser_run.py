@@ -109,8 +109,8 @@ def test_finished_run(run_server, trained, opened):
     assert result["weights_sha256"] in page.content()
     assert page.locator("section").first.evaluate("(each) => getComputedStyle(each.ownerDocument.body).margin") != "8px"
     page.go_back()
-    expect(page.locator("#curves svg:visible").first).to_be_visible(timeout=SECONDS)
-    assert page.locator("#curves svg:visible").first.get_attribute("aria-label").startswith("Loss, E, nats: from ")
+    loss = page.locator("#curves svg:visible").first
+    expect(loss).to_have_attribute("aria-label", re.compile("^Loss, E, nats: from "), timeout=SECONDS)
 
 
 def test_workers(data, tmp_path, opened):

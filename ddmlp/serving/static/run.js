@@ -224,6 +224,7 @@ class Figure {
     const unit = make("span", chart.unit);
     unit.className = "faint";
     this.#svg.setAttribute("role", "img");
+    this.#figure.hidden = true; // until there is something to draw
     this.#figure.append(make("h3", `${chart.title} `, unit), this.#svg, make("figcaption", chart.about));
     place.append(this.#figure);
   }
