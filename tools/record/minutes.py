@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("data", type=Path, metavar="DATA", help="folder with train/ and test/")
     add("--seconds", type=float, nargs="+", default=[60.0, 300.0], metavar="S", help="limits (default: 60 300)")
     add("--hidden", type=int, default=800, help="hidden units of all networks (default: %(default)s)")
-    add("--augment", default="elastic", help="how ddmlp distorts images (default: %(default)s)")
+    add("--augment", default="elastic:alpha=30", help="how ddmlp distorts images (default: %(default)s)")
     add("--only", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS), metavar="NAME",
         help=f"of {', '.join(CONTESTANTS)} (default: those whose package is installed)")  # fmt: skip
     add("--out", type=Path, default=Path("docs"), metavar="FOLDER", help=f"folder of {NAME} (default: %(default)s)")
