@@ -20,7 +20,7 @@ class Part(msgspec.Struct, frozen=True):
     offset
         The position of the next part in it.
     skipped
-        The number of bytes before this part that were left out.
+        The number of bytes that were left out: since the earlier part, or since the beginning of the file.
     events
         The events.
     """
@@ -44,25 +44,25 @@ def read_part(run: Path, file: str = "", offset: int = 0) -> Part | None:
         Those of the earlier part.
     """
     try:
-        new = _number(run / NAME)
         if file and file == _number(run / BEFORE):  # the file is full: first the rest of it
             rest = _read(run / BEFORE, file, offset)
-            return rest if rest.events else _read(run / NAME, new, 0)
-        return _read(run / NAME, new, offset if file == new else None)
+            return rest if rest.events else _read(run / NAME, None, 0)
+        return _read(run / NAME, file, offset)
     except OSError:
         return None
 
 
-def _read(path: Path, number: str, offset: int | None) -> Part:
-    """Return the part of a file from an offset; None: its newest part."""
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        begin = max(0, size - CHUNK_BYTES)
-        if offset is not None and begin < offset <= size:
-            begin = offset
-        file.seek(begin)
-        data = whole_lines(file.read(CHUNK_BYTES))
-        return Part(number, begin + len(data), 0 if offset is None else max(0, begin - offset), read_events(data))
+def _read(path: Path, file: str | None, offset: int) -> Part:
+    """Return what follows the offset; the newest part, if the path does not have the file that was expected."""
+    with path.open("rb") as opened:
+        found = os.fstat(opened.fileno())  # the path may have got another file since it was looked at
+        number = str(found.st_ino)
+        if file not in (None, number) or offset > found.st_size:
+            offset = 0
+        begin = max(offset, found.st_size - CHUNK_BYTES)
+        opened.seek(begin)
+        data = whole_lines(opened.read(CHUNK_BYTES))
+        return Part(number, begin + len(data), begin - offset, read_events(data))
 
 
 def _number(path: Path) -> str:

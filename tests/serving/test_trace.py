@@ -57,6 +57,28 @@ def test_new_file(tmp_path: Path):
     assert seen == [3, 4, 5, 6]
 
 
+def test_new_file_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The file gets full just before it is read: no event is read twice."""
+    file = TraceFile(tmp_path, most=4 * len(lines(1)))
+    file.write(lines(1, 2))
+    part = read_part(tmp_path)
+    number = module._number
+
+    def full(path: Path) -> str:
+        monkeypatch.undo()
+        found = number(path)
+        file.write(lines(3, 4, 5))
+        return found
+
+    monkeypatch.setattr(module, "_number", full)
+    seen = []
+    for _ in range(3):
+        part = after(tmp_path, part)
+        seen += told(part)
+    assert (tmp_path / BEFORE).exists()
+    assert seen == [3, 4, 5]
+
+
 def test_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A reader that is too slow misses events, and learns how much."""
     monkeypatch.setattr(module, "CHUNK_BYTES", 4 * len(lines(10)) - 5)
@@ -67,6 +89,9 @@ def test_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     second = after(tmp_path, first)
     assert told(second) == [37, 38, 39], "the first line of the part is cut"
     assert second.skipped == len(lines(*range(12, 36))) + 5
+    newest = read_part(tmp_path)
+    assert newest is not None
+    assert newest.skipped > second.skipped, "all that is before it"
     assert told(read_part(tmp_path)) == [37, 38, 39]
     assert told(read_part(tmp_path, "another", 7)) == [37, 38, 39]
     assert told(read_part(tmp_path, second.file, 10**9)) == [37, 38, 39], "the file was cut"
