@@ -91,7 +91,7 @@ export function watch(fresh) {
       due = false;
       facts.show(told);
       picture.show(told);
-      workers.show(told.progress.at(-1)?.answered ?? {}, told.lost);
+      workers.show(told.progress.at(-1)?.answered ?? {}, told.lost, told.units);
       for (const figure of figures) figure.show(told);
     });
   };
@@ -139,15 +139,17 @@ function say(sentence) {
   document.getElementById("spoken").textContent = sentence;
 }
 
-const nothing = () => ({ progress: [], tests: [], lost: [], drifts: [], saved: null, state: null });
+// units: the newest known number that each worker has answered, also of those that were lost.
+const nothing = () => ({ progress: [], tests: [], lost: [], drifts: [], units: {}, saved: null, state: null });
 
 function take(told, event) {
   if (event.event === "progress") {
     told.progress.push(event);
-    if (told.progress.length > POINTS) told.progress = told.progress.filter((_, each) => each % 2);
+    told.progress = thinned(told.progress);
+    Object.assign(told.units, event.answered);
   } else if (event.event === "epoch") {
     told.tests.push({ ...event, rows: told.progress.at(-1)?.rows ?? 0 });
-    if (told.tests.length > POINTS) told.tests = told.tests.filter((_, each) => each % 2);
+    told.tests = thinned(told.tests);
   } else if (event.event === "checkpoint") {
     told.saved = event;
   } else if (event.event === "drift") {
@@ -155,9 +157,12 @@ function take(told, event) {
   } else if (event.event === "lost") {
     told.lost = [...told.lost, event].slice(-POINTS);
   } else if (event.event === "start") {
-    told.lost = [];
+    [told.lost, told.units] = [[], {}];
   }
 }
+
+// Every second one, with the newest, if there are too many.
+const thinned = (all) => (all.length > POINTS ? all.filter((_, each) => (all.length - each) % 2) : all);
 
 function sentence({ begun, quiet, result }) {
   if (result) return result.finished ? "Finished." : `Stopped after step ${whole(result.steps)}.`;

@@ -14,13 +14,14 @@ export class Workers {
     this.#title = title;
   }
 
-  // answered: units by worker, since the last start; lost: events about lost workers
-  show(answered, lost) {
+  // answered: units by worker, since the last start; lost: events about lost workers; units: also theirs, as far as known
+  show(answered, lost, units) {
     const gone = new Map(lost.map((each) => [String(each.worker), each]));
     const numbers = [...new Set([...Object.keys(answered), ...gone.keys()])].sort((a, b) => a - b).slice(-MOST);
     this.#list.hidden = this.#title.hidden = !numbers.length;
-    const most = Math.max(1, ...Object.values(answered));
-    this.#list.replaceChildren(...numbers.map((number) => row(number, answered[number] ?? 0, most, gone.get(number))));
+    const counts = numbers.map((number) => units[number] ?? 0);
+    const most = Math.max(1, ...counts);
+    this.#list.replaceChildren(...numbers.map((number, each) => row(number, counts[each], most, gone.get(number))));
   }
 }
 
