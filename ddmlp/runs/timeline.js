@@ -4,18 +4,21 @@
 import { draw, key, placeAt, time, visible } from "./timeline_drawing.js";
 
 const [PROCESSES, WAY] = [1, 3]; // pid
-const MOST = 30000; // slices of a lane that are kept, the newest ones
+const [ALL, MOST] = [150_000, 30_000]; // slices that are kept, and those of a lane: the newest ones
+const MOMENTS = 1000; // kept
 const STEPS = 40; // in view until it is moved
 const LEAST = 20; // microseconds in view
 const UNNAMED = "a worker";
 
 export class Timeline {
   #lanes = new Map(); // by number: {name, slices, messages}, of [begin, end, name, arguments]
+  #holes = []; // where events are missing, as slices
   #depths = []; // [moment, waiting, held]
   #moments = []; // {ts, tid, name, args}
   #applied = []; // when the newest steps were applied
   #end = -Infinity; // of the newest step or event
-  #first = Infinity;
+  #zero = Infinity; // of the axis
+  #first = -Infinity; // from when on nothing was removed
   #last = -Infinity;
   #from = 0;
   #to = 0;
@@ -32,7 +35,7 @@ export class Timeline {
     for (const [text, label, press] of [
       ["−", "Zoom out", () => this.#zoom(2)],
       ["+", "Zoom in", () => this.#zoom(0.5)],
-      ["All", "Show all", () => this.#show(this.#first, this.#last)],
+      ["All", "Show all", () => this.#show(this.#oldest, this.#last)],
       ["◀ event", "Previous event", () => this.#jump(-1)],
       ["event ▶", "Next event", () => this.#jump(1)],
       ["End", "Show the newest steps", () => this.#follow()],
@@ -51,16 +54,17 @@ export class Timeline {
     new ResizeObserver(() => this.#redraw()).observe(place);
   }
 
-  // events: of a trace, in order
-  take(events) {
+  // events: of a trace, in order; cut: whether events before them are missing
+  take(events, cut = false) {
+    if (cut) this.#miss(events);
     for (const { ph, name, pid, tid, ts, dur, args } of events) {
       if (ph === "X" && pid === PROCESSES) this.#slice(this.#lane(tid), [ts, ts + dur, name, args]);
-      else if (ph === "X" && pid === WAY) push(this.#lane(tid >> 1).messages, [ts, ts + dur, name, args]);
-      else if (ph === "C" && name === "units") push(this.#depths, [ts, args.waiting, args.held]);
-      else if (ph === "i") push(this.#moments, { ts, tid, name, args });
+      else if (ph === "X" && pid === WAY) this.#push(this.#lane(tid >> 1).messages, [ts, ts + dur, name, args]);
+      else if (ph === "C" && name === "units") this.#push(this.#depths, [ts, args.waiting, args.held]);
+      else if (ph === "i") this.#moments = [...this.#moments.slice(1 - MOMENTS), { ts, tid, name, args }];
       else if (ph === "M" && pid === PROCESSES && name === "thread_name") this.#lane(tid).name = args.name;
       if (ph === "M" || (ph === "X" && pid !== PROCESSES)) continue;
-      this.#first = Math.min(this.#first, ts);
+      this.#zero = Math.min(this.#zero, ts);
       this.#last = Math.max(this.#last, ts + (dur ?? 0));
       const step = name === "applied" || name === "steps";
       if (step) this.#applied = [...this.#applied.slice(-STEPS), ts];
@@ -68,6 +72,11 @@ export class Timeline {
     }
     if (this.#newest) this.#follow();
     this.#redraw();
+  }
+
+  #miss(events) {
+    const next = events.find(({ ph, pid }) => ph === "X" && pid === PROCESSES)?.ts;
+    if (this.#lanes.size && next > this.#last) this.#push(this.#holes, [this.#last, next, "missed"]);
   }
 
   #lane(number) {
@@ -79,12 +88,25 @@ export class Timeline {
   #slice(lane, slice) {
     const [, , name, args] = slice;
     if (lane.name === UNNAMED && name === "computed") lane.name = `worker ${args.worker}`;
-    push(lane.slices, slice);
+    this.#push(lane.slices, slice);
   }
 
-  // Shows the newest steps, and those that follow.
+  #push(list, entry) {
+    list.push(entry);
+    const most = Math.min(MOST, ALL / this.#lanes.size);
+    if (list.length <= most) return;
+    list.splice(0, list.length - 0.75 * most);
+    this.#first = Math.max(this.#first, list[0][0]);
+  }
+
+  // The beginning of what is known without a hole.
+  get #oldest() {
+    return Math.max(this.#zero, this.#first);
+  }
+
+  // Shows the newest steps, and those that follow; all, if none is known yet.
   #follow() {
-    this.#show(this.#applied[0] ?? this.#first, this.#end);
+    this.#show(this.#applied[0] ?? this.#oldest, Number.isFinite(this.#end) ? this.#end : this.#last);
     this.#newest = true;
   }
 
@@ -98,14 +120,14 @@ export class Timeline {
   // at: the place that stays, as a part of the width
   #zoom(factor, at = 0.5) {
     const span = this.#to - this.#from;
-    const wide = Math.min(Math.max(span * factor, LEAST), Math.max(this.#last - this.#first, LEAST));
+    const wide = Math.min(Math.max(span * factor, LEAST), Math.max(this.#last - this.#oldest, LEAST));
     const from = this.#from + (span - wide) * at;
     this.#show(from, from + wide);
   }
 
   #pan(part) {
     const span = this.#to - this.#from;
-    const from = Math.min(Math.max(this.#from + part * span, this.#first - span / 2), this.#last - span / 2);
+    const from = Math.min(Math.max(this.#from + part * span, this.#oldest - span / 2), this.#last - span / 2);
     this.#show(from, from + span);
   }
 
@@ -150,7 +172,7 @@ export class Timeline {
       canvas.addEventListener(end, ({ pointerId }) => this.#pointers.delete(pointerId));
     }
     const keys = { ArrowLeft: () => this.#pan(-0.2), ArrowRight: () => this.#pan(0.2), "+": () => this.#zoom(0.5),
-      "-": () => this.#zoom(2), Home: () => this.#show(this.#first, this.#last), End: () => this.#follow() }; // prettier-ignore
+      "-": () => this.#zoom(2), Home: () => this.#show(this.#oldest, this.#last), End: () => this.#follow() }; // prettier-ignore
     canvas.addEventListener("keydown", (event) => {
       if (!keys[event.key]) return;
       event.preventDefault();
@@ -187,18 +209,14 @@ export class Timeline {
 
   #draw() {
     const [lanes, canvas, span] = [this.#ordered(), this.#canvas, this.#to - this.#from];
-    const trace = { lanes, depths: this.#depths, moments: this.#moments, first: this.#first, last: this.#last };
+    const [holes, depths, moments] = [this.#holes, this.#depths, this.#moments];
+    const trace = { lanes, holes, depths, moments, zero: this.#zero, last: this.#last };
     this.#key.replaceChildren(`In view: ${time(span)}. `, ...key(draw(canvas, trace, this.#from, this.#to)));
     const names = lanes.map(([, lane]) => lane.name);
     Object.assign(canvas.dataset, { from: this.#from, to: this.#to, lanes: lanes.length, names });
     const about = `Timeline of the server and ${lanes.length - 1} workers; in view: ${time(span)}.`;
     canvas.setAttribute("aria-label", `${about} Arrow keys move it, + and − zoom.`);
   }
-}
-
-function push(list, entry) {
-  list.push(entry);
-  if (list.length > MOST) list.splice(0, MOST / 4);
 }
 
 // What an event says.

@@ -2,7 +2,7 @@
 
 const COLOURS = {
   computed: "#0072b2", read: "#56b4e9", added: "#009e73", applied: "#d55e00", steps: "#0072b2", test: "#e69f00",
-  checkpoint: "#cc79a7", taken: "#8a8a8a", sent: "#b5a642",
+  checkpoint: "#cc79a7", taken: "#8a8a8a", sent: "#b5a642", missed: "rgb(138 138 138 / 0.3)",
 }; // prettier-ignore
 const SIGNS = { joined: "▲", death: "✕", overtaken: "●", start: "■", restart: "■" };
 const KEY = {
@@ -10,6 +10,7 @@ const KEY = {
   steps: "makes steps", test: "tests", checkpoint: "writes a checkpoint", taken: "a unit on its way, or waiting",
   sent: "an answer on its way, or waiting", joined: "a worker joins", death: "a worker is lost",
   overtaken: "another worker gets its unit, too", start: "the server begins", restart: "the server begins again",
+  missed: "events that the page has missed",
 }; // prettier-ignore
 const [TOP, LANE, LABEL, BAR, MESSAGES, QUEUE] = [22, 42, 14, 17, 5, 46]; // heights in pixels
 
@@ -40,9 +41,9 @@ export function time(span) {
   return span >= 1e3 ? `${(span / 1e3).toFixed(2)} ms` : `${Math.round(span)} µs`;
 }
 
-// trace: {lanes, depths, moments, first, last}; from, to: the stretch. Returns the names of what is in it.
+// trace: {lanes, holes, depths, moments, zero, last}; from, to: the stretch. Returns the names of what is in it.
 export function draw(canvas, trace, from, to) {
-  const { lanes, depths, moments, first } = trace;
+  const { lanes, holes, depths, moments, zero } = trace;
   const width = canvas.parentElement.clientWidth;
   const height = TOP + lanes.length * LANE + (depths.length ? QUEUE : 0);
   const scale = devicePixelRatio || 1;
@@ -50,17 +51,18 @@ export function draw(canvas, trace, from, to) {
   Object.assign(canvas.style, { width: `${width}px`, height: `${height}px` });
   const paper = new Paper(canvas.getContext("2d"), width, from, to, getComputedStyle(canvas).color, scale);
   const [step, digits] = ticks(to - from, width);
-  for (let tick = Math.ceil((from - first) / step) * step; first + tick < to; tick += step) {
-    const left = paper.x(first + tick);
+  for (let tick = Math.ceil((from - zero) / step) * step; zero + tick < to; tick += step) {
+    const left = paper.x(zero + tick);
     paper.line(left, TOP - 6, height);
     if (left > 24 && left < width - 30) paper.write(`${(tick / 1e6).toFixed(digits)} s`, left, 12, "center");
   }
+  const missed = paper.bars(visible(holes, from, to), TOP, height - TOP);
   lanes.forEach(([number, lane], place) => {
     const top = TOP + place * LANE;
     const busy = paper.bars(visible(lane.slices, from, to), top + LABEL, BAR);
     paper.bars(visible(lane.messages, from, to), top + LABEL + BAR + 1, MESSAGES);
     paper.write(lane.name, 2, top + LABEL - 3);
-    paper.write(`${Math.round(100 * busy)} % busy`, width - 2, top + LABEL - 3, "right");
+    paper.write(`${Math.round((100 * busy) / Math.max(1 - missed, busy, 0.01))} % busy`, width - 2, top + LABEL - 3, "right");
     for (const { ts, tid, name } of moments) {
       if (tid === number && ts >= from && ts <= to) paper.sign(name, ts, top);
     }

@@ -137,17 +137,52 @@ MOMENTS = """async (events) => {
   return [told(), told(), told(), told(), told()];
 }"""
 
+# The numbers of the workers after some events, the steps that are known, and how many units clips have shown.
+KNOWN = """async (parts) => {
+  const { History } = await import("./pages/history.js");
+  const { Clips } = await import("./pages/clip.js");
+  const history = new History();
+  for (const [events, cut] of parts) history.take(events, cut);
+  const clips = new Clips(history);
+  for (let each = 0; each < 20; each += 1) clips.next(true);
+  const workers = history.workersAt(Infinity).map(({ worker }) => worker);
+  return { workers, steps: history.steps.map(({ step }) => step), shown: clips.shown, count: history.count };
+}"""
+
+
+def test_resumed(run_server, opened):
+    """Workers that do not join the server again are gone; the oldest ones are shown until the first one has joined."""
+    trace = HandTrace()
+    for _ in range(4):
+        trace.step()
+    trace.moment("restart", 0, step=4)
+    page = opened(run_server)
+    known = page.evaluate(KNOWN, [[trace.events, False]])
+    assert known["workers"] == [0, 1, 2]
+    trace.lanes = {}
+    trace.join(1)
+    trace.join(7)
+    for _ in range(8):
+        trace.step()
+    known = page.evaluate(KNOWN, [[trace.events, False]])
+    assert known["workers"] == [1, 7]
+    assert 0 < known["shown"] <= known["count"], "a unit that is shown again counts once"
+
 
 def test_missing_events(run_server, opened):
     """A reader that is slower than the run misses some: no clip has a hole, and nothing is kept without bound."""
     trace = HandTrace()
     for _ in range(40):
         trace.step()
-    half = [each for each in trace.events if each["args"].get("step", 0) not in range(10, 38)]
+    whole, names = trace.events, [(each["name"], each["args"].get("step")) for each in trace.events]
+    half = [each for each in whole if each["args"].get("step", 0) not in range(10, 38)]
     page = opened(run_server)
     trace.events = half
     told = scenes(page, trace)
     assert [each["step"] for each in told["steps"]] == [38, 39]
+    middle, end = (names.index(("computed", step)) for step in (2, 20))
+    known = page.evaluate(KNOWN, [[whole[:middle], False], [whole[end:], True]])
+    assert known["steps"] == [0, 1, *range(21, 40)], "step 20 lacks units"
     trace.events = [*half[len(half) // 2 :], {"ph": "M"}, {"ph": "X", "name": "read", "pid": 1, "tid": 1, "ts": 1}]
     assert scenes(page, trace)["steps"]
     kept = page.evaluate(
@@ -161,3 +196,45 @@ def test_missing_events(run_server, opened):
     )
     assert max(kept[:3]) <= 6000
     assert kept[3] > 6000
+
+
+# What a timeline shows of parts of a trace, in which it has zoomed out.
+TIMELINE = """async (parts) => {
+  const { Timeline } = await import("./pages/timeline.js");
+  const place = document.createElement("div");
+  document.body.append(place);
+  const timeline = new Timeline(place);
+  for (const [events, cut] of parts) timeline.take(events, cut);
+  const canvas = place.querySelector("canvas");
+  const drawn = async () => {
+    for (let each = 0; each < 3; each += 1) await new Promise(requestAnimationFrame);
+    return { from: Number(canvas.dataset.from), to: Number(canvas.dataset.to) };
+  };
+  const newest = await drawn();
+  place.querySelector("[aria-label='Show all']").click();
+  return { newest, all: await drawn(), key: place.lastElementChild.textContent };
+}"""
+
+
+def test_timeline(run_server, opened):
+    """It says where events are missing, keeps no more than some, and shows all before the first step is applied."""
+    trace = HandTrace()
+    for _ in range(50):
+        trace.step()
+    page = opened(run_server)
+    events = trace.events
+    assert "missed" not in page.evaluate(TIMELINE, [[events, False]])["key"]
+    told = page.evaluate(TIMELINE, [[events[:200], True], [events[400:], True]])
+    assert "missed" in told["key"]
+    assert told["all"]["from"] == events[0]["ts"]
+    open_step = [each for each in events[:14] if each["name"] not in ("applied", "start", "joined")]
+    told = page.evaluate(TIMELINE, [[open_step, True]])
+    assert told["newest"] == told["all"]
+    assert told["all"]["to"] > told["all"]["from"]
+    # The more lanes, the fewer slices of each are kept.
+    one = next(each for each in events if each["name"] == "computed")
+    many = [{**one, "ts": 1_000 * place} for place in range(3_000)]
+    for lanes, most in {4: 30_000, 64: 150_000 // 64}.items():
+        others = [{**one, "tid": 2 + lane, "ts": 0} for lane in range(lanes - 1)]
+        begin = page.evaluate(TIMELINE, [[others + many, False]])["all"]["from"] // 1_000
+        assert begin == 0 if most >= 3_000 else 3_000 - most <= begin < 3_000 - most / 2

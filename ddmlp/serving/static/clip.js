@@ -12,9 +12,10 @@ const OLD = 60e6; // microseconds before the newest step, after which a moment i
 
 // Chooses clips of a history: what has happened to workers, once; else the newest steps.
 export class Clips {
-  shown = 0; // units in the clips so far
+  shown = 0; // units that were in a clip so far
   #history;
   #told = new Set(); // moments that were in a clip
+  #seen = new WeakSet(); // units
 
   constructor(history) {
     this.#history = history;
@@ -33,7 +34,9 @@ export class Clips {
     for (const each of clip.moments) this.#told.add(each);
     if (moment) this.#told.add(moment);
     else if (ended) this.#told.clear(); // show all again
-    this.shown += clip.units.length;
+    const fresh = clip.units.filter((each) => !this.#seen.has(each));
+    for (const each of fresh) this.#seen.add(each);
+    this.shown += fresh.length;
     return clip;
   }
 
@@ -78,7 +81,7 @@ export function clipOf(history, first, last) {
   const own = history.units.filter((each) => numbers.has(each.step) && each.queued[0] < end && ends(each) > (before?.end ?? 0));
   const begin = before?.end ?? Math.min(steps[0].begin, ...own.map(({ queued }) => queued[0]));
   const within = (at) => at >= begin && at <= end;
-  const moments = history.moments.filter(({ at, name }) => within(at) && name !== "start");
+  const moments = history.moments.filter(({ at }) => within(at));
   const units = [...own, ...unanswered(own, moments, begin)];
   const pauses = history.pauses.filter((each) => within(each.begin));
   const at = new Set([begin, end]);

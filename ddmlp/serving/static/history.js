@@ -2,7 +2,7 @@
 
 const MOST = 6000; // units, steps and tests that are kept: the newest ones
 const RARE = 200; // moments
-const MOMENTS = ["start", "restart", "joined", "death", "overtaken"];
+const MOMENTS = ["restart", "joined", "death", "overtaken"];
 const SERVER = 0; // its lane
 
 export const keyOf = ({ step, first, count }) => `${step}:${first}:${count}`;
@@ -15,12 +15,17 @@ export class History {
   steps = []; // applied: {step, version, begin, end}, in order
   pauses = []; // of the server: {name, begin, end}
   moments = []; // {name, at, lane, ...what is known of it}
-  known = new Map(); // the number of the worker that has each lane, from when on: [[time, number], ...]
+  known = new Map(); // the number of the worker that has each lane, from when on: [[time, number], ...]; null for none
   count = 0; // of units since the beginning
   #newest = new Map(); // unit by key
   #open = null;
+  #cut = false;
+  #whole = 0; // the oldest version whose steps are known with all of their units
+  #restarted = false;
 
-  take(events) {
+  // cut: whether events before these are missing
+  take(events, cut = false) {
+    this.#cut ||= cut;
     for (const event of events) this.#take(event);
     for (const list of [this.units, this.steps, this.pauses]) list.splice(0, list.length - MOST);
     this.moments.splice(0, this.moments.length - RARE);
@@ -37,11 +42,12 @@ export class History {
     const span = [ts, ts + dur];
     if (kind === "i" && MOMENTS.includes(name)) {
       this.moments.push({ ...args, name, at: ts, lane: tid });
-      if (name === "joined") this.#note(tid, ts, args.worker);
+      if (name === "joined") this.#join(tid, ts, args.worker);
+      if (name === "restart") [this.#restarted, this.#whole] = [true, 0];
     }
     if (kind !== "X") return;
     if (name === "queued") this.#open = this.#begin(args, span);
-    else if (name === "applied") this.steps.push({ ...args, begin: ts, end: ts + dur });
+    else if (name === "applied") this.#apply(args, span);
     else if (name === "added") this.#add(keyOf(args), span);
     else if (name === "test" || name === "checkpoint") this.pauses.push({ name, begin: ts, end: ts + dur });
     else if (this.#open?.key === keyOf(args)) this.#extend(name, pid, tid, span, args);
@@ -68,6 +74,19 @@ export class History {
     if (unit) unit.added = span;
   }
 
+  // After a hole, steps that are open at the same time lack units.
+  #apply({ step, version, read }, [begin, end]) {
+    if (this.#cut) [this.#cut, this.#whole] = [false, version];
+    if (read >= this.#whole) this.steps.push({ step, version, begin, end });
+  }
+
+  // Workers of a server that was restarted join again, if they are still there.
+  #join(lane, at, worker) {
+    if (this.#restarted) for (const each of this.known.keys()) this.#note(each, at, null);
+    this.#restarted = false;
+    this.#note(lane, at, worker);
+  }
+
   #note(lane, at, worker) {
     const list = this.known.get(lane) ?? [];
     if (list.at(-1)?.[1] !== worker) list.push([at, worker]);
@@ -79,7 +98,7 @@ export class History {
     const lanes = [...this.known].map(([lane, list]) => {
       const past = list.filter(([at]) => at <= time);
       return { lane, worker: (past.at(-1) ?? list[0])[1], state: "works" };
-    });
+    }).filter(({ worker }) => worker !== null);
     const byLane = new Map(lanes.map((each) => [each.lane, each]));
     for (const { name, at, lane, worker } of this.moments) {
       const found = byLane.get(lane);

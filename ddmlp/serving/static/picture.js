@@ -8,7 +8,7 @@ import { whole } from "./numbers.js";
 import { sceneAt } from "./scene.js";
 import { stillOf } from "./still.js";
 import { MOST } from "./stage.js";
-import { follow } from "./trace.js";
+import { begins, follow } from "./trace.js";
 
 const WIDE = 640; // pixels, from which on the boxes are side by side
 const CALM_SECONDS = 1.5; // between pictures, for those who want no movement
@@ -18,8 +18,8 @@ const ALONE = { works: "", late: "overdue", dead: "gone" };
 export class Picture {
   #figure;
   #drawing;
-  #history = new History();
-  #clips = new Clips(this.#history);
+  #history;
+  #clips;
   #clip = null;
   #index = -1; // of the event that is shown
   #scene = null;
@@ -41,7 +41,11 @@ export class Picture {
     full.hidden = !document.fullscreenEnabled;
     full.addEventListener("click", () => (document.fullscreenElement ? document.exitFullscreen() : figure.requestFullscreen()));
     new ResizeObserver(() => this.#draw(true)).observe(figure);
-    follow((events) => this.#history.take(events));
+    this.#clear();
+    follow((events, cut) => {
+      if (begins(events)) this.#clear();
+      this.#history.take(events, cut);
+    });
     requestAnimationFrame((now) => this.#tick(now));
   }
 
@@ -49,6 +53,12 @@ export class Picture {
   show(told) {
     this.#told = told;
     if (!this.#clip) this.#draw(true);
+  }
+
+  #clear() {
+    this.#history = new History();
+    this.#clips = new Clips(this.#history);
+    this.#clip = null;
   }
 
   #at(what) {

@@ -6,7 +6,7 @@ import { make } from "./make.js";
 import { whole } from "./numbers.js";
 import { Picture } from "./picture.js";
 import { Timeline } from "./timeline.js";
-import { follow, tell } from "./trace.js";
+import { begins, follow, tell } from "./trace.js";
 import { Workers } from "./workers.js";
 
 const POINTS = 2000; // events that are kept: beyond that, every second one is dropped
@@ -96,10 +96,14 @@ export function watch(fresh) {
     });
   };
   let timeline = null;
-  follow((events) => {
-    at("timeline").hidden = false;
-    timeline ??= new Timeline(at("timeline"));
-    timeline.take(events);
+  follow((events, cut) => {
+    if (!timeline || begins(events)) {
+      const place = make("div");
+      at("timeline").replaceChildren(make("h3", "Timeline"), place);
+      at("timeline").hidden = false;
+      timeline = new Timeline(place);
+    }
+    timeline.take(events, cut);
   });
   const source = new EventSource("events");
   source.addEventListener("again", () => {

@@ -7,7 +7,7 @@ let exists = false;
 let reading = false;
 let query = ""; // what the last answer said to ask next
 
-// listener: called with an array of events, in order
+// listener(events, cut): called with an array of events, in order; cut: whether events before them are missing
 export function follow(listener) {
   listeners.push(listener);
   begin();
@@ -18,6 +18,9 @@ export function tell(there) {
   exists = there;
   begin();
 }
+
+// Whether these events are the first ones of a new run.
+export const begins = (events) => events.some(({ name }) => name === "start");
 
 async function begin() {
   if (reading || !exists || !listeners.length) return;
@@ -40,5 +43,5 @@ async function read() {
     return;
   }
   query = `?file=${found.file}&offset=${found.offset}`;
-  if (found.events.length) for (const listener of listeners) listener(found.events);
+  if (found.events.length) for (const listener of listeners) listener(found.events, found.skipped > 0);
 }
