@@ -3,6 +3,7 @@
 import argparse
 import logging
 import math
+import shutil
 import signal
 import tempfile
 import threading
@@ -55,6 +56,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     check_range("--kill", args.kill, 1)
     if args.kill and args.workers < 2:
         raise ConfigError(f"--kill needs 2 or more workers, found {args.workers}: the others continue")
+    if args.kill and not shutil.which("ps"):
+        raise ConfigError("--kill needs the command ps, which is not found; install it (on Debian: procps)")
     if not math.isfinite(args.seconds):
         raise ConfigError(f"--seconds is {args.seconds}, expected a finite number")
     if is_stream(args.data):

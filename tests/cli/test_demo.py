@@ -33,6 +33,12 @@ def test_bad_flags(flags, fact, tmp_path, monkeypatch):
     assert [*tmp_path.iterdir()] == []
 
 
+def test_no_ps(tmp_path, monkeypatch):
+    """Without it, no process is known to be a worker."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "procps" in complaint("--kill", "--data", tmp_path)
+
+
 def test_no_data(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = inside(demo.main)
