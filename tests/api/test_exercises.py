@@ -117,6 +117,7 @@ def test_broken_promise(folder):
     assert check(9, found) == ""
     refused(9, "35..40", "find the first")
     refused(9, "0..5", "as recorded")
+    refused(9, "21..24", "neighbouring")
     refused(9, "20", "'20'")
 
 

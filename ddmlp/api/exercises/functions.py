@@ -37,7 +37,7 @@ def gradients(function: Function) -> str:
         if _near(found[0], x.T @ ((y2 - t) @ w2.T)):
             return "dE/dW1 lacks the slope of the logistic function: y1 (1 - y1)"
         which = "dE/dW2" if _near(found[0], d1) else "dE/dW1"
-        return f"{which} is wrong for {rows} rows of a {m}-{n}-{o} network: compare it with the slope of E"
+        return f"{which} is wrong for a {m}-{n}-{o} network and a batch of {rows}: compare it with the slope of E"
     return ""
 
 
@@ -135,7 +135,7 @@ def shift(function: Function) -> str:
         if (found == right).all():
             continue
         if (found == np.where(moved[:, None, None], np.roll(pixels, 1, axis=2), pixels)).all():
-            return "the last column comes in at the left: expected zeros there, paper"
+            return "the last column comes in at the left: expected zeros there"
         wrong = int(numbers[(found != right).any(axis=(1, 2))][0])
         drawn = "row_bits(rows, seed, epoch) % 2 is 1"
         return f"row {wrong} of epoch {epoch}, seed {seed} is wrong: {drawn} if it moves right"

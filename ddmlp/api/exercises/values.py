@@ -95,7 +95,7 @@ def broken_steps(answer: str) -> str:
     begin, end = int(found[1]), int(found[2])
     if (begin, end) == (first, last):
         return ""
-    if begin > first:
+    if begin >= last:
         return "those steps differ only because earlier ones did: find the first range"
     return "these steps are as recorded, or the range is too wide: name two neighbouring checkpoints"
 
