@@ -1,3 +1,5 @@
-// Formats a number as an integer with commas.
+// Formats numbers as integers with commas.
 
 export const whole = (number) => number.toLocaleString("en", { maximumFractionDigits: 0 });
+
+export const plural = (count, noun) => `${whole(count)} ${noun}${count === 1 ? "" : "s"}`;

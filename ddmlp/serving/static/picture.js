@@ -4,7 +4,7 @@
 import { Clips, eventAt, shareAt } from "./clip.js";
 import { Drawing } from "./drawing.js";
 import { History } from "./history.js";
-import { whole } from "./numbers.js";
+import { plural, whole } from "./numbers.js";
 import { sceneAt } from "./scene.js";
 import { stillOf } from "./still.js";
 import { MOST } from "./stage.js";
@@ -12,8 +12,7 @@ import { begins, follow } from "./trace.js";
 
 const WIDE = 640; // pixels, from which on the boxes are side by side
 const CALM_SECONDS = 1.5; // between pictures, for those who want no movement
-const plural = (count, noun) => `${whole(count)} ${noun}${count === 1 ? "" : "s"}`;
-const ALONE = { works: "", late: "overdue", dead: "gone" };
+const STATES = { works: "", late: "overdue", dead: "gone" };
 
 export class Picture {
   #figure;
@@ -129,7 +128,7 @@ function moving({ units, workers, server, said, moment }) {
   return {
     units, said, moment, local: false, fresh: server.fresh,
     workers: drawn.map(({ lane, worker, state, busy }) => ({
-      lane, state, name: `Worker ${worker}`, lines: [ALONE[state] || (busy ? "computes" : "waits")],
+      lane, state, name: `Worker ${worker}`, lines: [STATES[state] || (busy ? "computes" : "waits")],
     })),
     plan: [`step ${whole(server.step)}`, plural(server.of, "unit")],
     queue: [waiting ? `${plural(waiting, "unit")} waiting` : "empty"],

@@ -70,7 +70,7 @@ function usual({ does, fresh, version, step, added, of }, units) {
   if (does === "test") return "The server tests the weights on the test rows.";
   if (does === "checkpoint") return "The server writes a checkpoint.";
   if (fresh) return `Step ${version - 1} is applied: the workers get version ${version} of the weights.`;
-  if (does === "applied") return `All gradients of step ${step} are there: the server changes the weights.`;
+  if (does === "applied") return `All gradients of step ${step} have arrived: the server changes the weights.`;
   if (added) return `The server adds the gradients of step ${step}, always in the same order.`;
   if (units.some(({ at, whole }) => at === "work" || whole)) return `The workers compute the gradients of step ${step}.`;
   return `The plan makes ${of === 1 ? "1 unit" : `${of} units`} of step ${step}: which rows, and which weights.`;

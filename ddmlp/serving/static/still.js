@@ -1,10 +1,10 @@
 // The picture of a run without a trace: its newest figures.
 
-import { whole } from "./numbers.js";
+import { plural, whole } from "./numbers.js";
 
-const HOW = "The newest figures. Train with --trace to see units move.";
-const ALONE = "One process needs no queue. Train with --workers 3 --trace to see units move.";
-const plural = (count, noun) => `${whole(count)} ${noun}${count === 1 ? "" : "s"}`;
+const HOW = "The newest figures.";
+const TRACE = `${HOW} Train with --trace to see units move.`;
+const LOCAL = "One process needs no queue. Train with --workers 3 --trace to see units move.";
 
 // told: what the page knows of the run; most: workers that are drawn, the newest ones. null if nothing is known yet.
 export function stillOf(told, most) {
@@ -18,14 +18,14 @@ export function stillOf(told, most) {
   if (!units.high_water) {
     const lines = [`version ${whole(now.step)}`, speed];
     const one = { lane: 1, name: "One process", lines, state: ended ? "idle" : "works" };
-    return { units: [], workers: [one], plan: [step, ...plan], local: true, said: "", how: ALONE };
+    return { units: [], workers: [one], plan: [step, ...plan], local: true, said: "", how: LOCAL };
   }
   const lost = new Set(told.lost.map(({ worker }) => String(worker)));
   const there = Object.entries(now.answered ?? {}).filter(([number]) => !lost.has(number));
   const drawn = there.sort(([a], [b]) => a - b).slice(-most);
   const rest = there.length > drawn.length ? ` ${drawn.length} of ${whole(there.length)} workers are drawn.` : "";
   return {
-    units: [], plan: [step, ...plan], local: false, said: "", how: HOW + rest,
+    units: [], plan: [step, ...plan], local: false, said: "", how: (told.state?.trace ? HOW : TRACE) + rest,
     queue: [`${plural(units.depth, "unit")} open`, `at most ${whole(units.high_water)} so far`],
     workers: drawn.map(([number, count], each) => ({
       lane: each + 1, name: `Worker ${number}`, state: ended ? "idle" : "works", lines: [plural(count, "unit"), "answered"],
