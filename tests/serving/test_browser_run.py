@@ -1,4 +1,7 @@
-"""The page of a run in Chromium, driven by Playwright."""
+"""The page of a run in Chromium, driven by Playwright.
+
+Each test closes its page before the server, which the page asks again and again.
+"""
 
 import json
 import re
@@ -75,6 +78,7 @@ def test_training_run(data, tmp_path, opened, digit_of):
             expect(page.locator("#log li", has_text="Checkpoint written").first).to_be_visible()
             for each in zip(*seen, strict=True):
                 assert len(set(each)) == 3
+        page.close()
 
 
 def test_timeline(data, tmp_path, opened):
@@ -91,9 +95,16 @@ def test_timeline(data, tmp_path, opened):
                 expect(canvas).not_to_have_attribute("data-to", canvas.get_attribute("data-to"), timeout=SECONDS)
             assert canvas.evaluate("each => each.dataset.to - each.dataset.from") > 1_000, "more than the first event"
             page.get_by_role("button", name="Zoom in").click()
+            ends = []
+            for _ in range(2):
+                for _ in range(3):  # parts of the trace, of which the page has two at least
+                    with page.expect_response("**/trace?*"):
+                        pass
+                ends.append(canvas.get_attribute("data-to"))
+            assert ends[0] == ends[1]
             expect(canvas).to_have_attribute("aria-label", re.compile(r"0 workers; in view: .*s\."))
         assert page.evaluate("document.documentElement.scrollWidth") == 390
-        page.close()  # it asks for the trace as long as it is open
+        page.close()
 
 
 def test_finished_run(run_server, trained, opened):
@@ -145,6 +156,7 @@ def test_workers(data, tmp_path, opened):
         path.record([Started(4, [])])  # the run is rewound to that step
         expect(page.locator("#workers li")).to_have_count(2, timeout=SECONDS)
         expect(page.locator("#log li").first).to_have_text("step 4 Resumed.")
+        page.close()
 
 
 def test_stream(data, tmp_path, opened):
@@ -172,3 +184,4 @@ def test_stream(data, tmp_path, opened):
         expect(fact(page, "Lag")).to_have_text("3 messages", timeout=SECONDS)
         write_lag(tmp_path, None)
         expect(fact(page, "Lag")).to_have_count(0, timeout=SECONDS)
+        page.close()
