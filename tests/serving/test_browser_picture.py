@@ -66,6 +66,25 @@ def test_simple(picture):
     expect(page.locator("#picture svg")).not_to_have_attribute("aria-label", label(page), timeout=SECONDS)
 
 
+def test_new_run(picture, tmp_path):
+    """A run takes the place of another one: only its own workers are shown."""
+    trace = HandTrace(workers=4)
+    for _ in range(20):
+        trace.step()
+    page = picture(trace)
+    expect(page.locator("#picture .unit").first).to_be_visible(timeout=SECONDS)
+    trace = HandTrace(workers=0, start=2 * 10**15)
+    trace.join(7)
+    for _ in range(9):
+        trace.step()
+    trace.write(tmp_path)
+    expect(page.locator("#picture .worker .title")).to_have_text(["Worker 7"], timeout=SECONDS)
+    expect(page.locator("#timeline canvas")).to_have_attribute("data-names", "server,worker 7", timeout=SECONDS)
+    for name in ("metrics.jsonl", "config.json"):
+        (tmp_path / name).unlink()
+    expect(page.locator("#picture")).to_be_hidden(timeout=SECONDS)
+
+
 # The drawing, some frames later.
 WAITED = """async (svg) => {
   for (let each = 0; each < 10; each += 1) await new Promise(requestAnimationFrame);

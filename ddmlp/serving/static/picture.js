@@ -51,6 +51,7 @@ export class Picture {
   // told: what the page knows of the run; see run.js.
   show(told) {
     this.#told = told;
+    if (told.state?.begun === false) this.#clear(); // the run was removed
     if (!this.#clip) this.#draw(true);
   }
 
