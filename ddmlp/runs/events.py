@@ -81,7 +81,7 @@ class Progress(
     reissued
         Units since the last start that were given to a second worker.
     answered
-        Units since the last start that each worker has answered, by its number; in one process, worker 0.
+        Units since the last start that each connected worker has answered, by its number; in one process, worker 0.
     bad_rows
         Rows of the stream that were put aside so far, because they could not be decoded; None if it has no positions.
     trained_to

@@ -54,7 +54,7 @@ class RunResult(
     dataset_sha256
         Fingerprint of the training data.
     answered
-        Units computed, by worker.
+        Units computed since the last start, by each worker that is connected at the end.
     reissued, compared
         Units given to a second worker, and second answers that were compared with the first.
     versions
