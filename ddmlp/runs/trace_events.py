@@ -5,6 +5,8 @@ Times are whole microseconds. No two slices of a track overlap: `pid` and `tid` 
 
 import json
 
+from ddmlp.runs.trace_text import Template
+
 PROCESSES, QUEUE, WAY = 1, 2, 3  # pid: the server and the workers; places in the queue of units; messages on the way
 SERVER = 0  # the server's tid
 NAMES = {PROCESSES: "processes", QUEUE: "queue of units", WAY: "on the way"}
@@ -27,41 +29,6 @@ def instant_line(name: str, tid: int, moment: int, **arguments: object) -> str:
     return _line(found)
 
 
-def unit_lines(
-    place: int,
-    way: int,
-    lane: int,
-    what: str,
-    worker: int,
-    queued: int,
-    taken: int,
-    begun: int,
-    found: int,
-    computed: int,
-    answered: int,
-) -> str:
-    """The life of a unit, in one text, because there are thousands a second. place, way, lane: its tracks in `QUEUE`,
-    `WAY` and `PROCESSES`; what: its arguments, in JSON; the rest: when it was what."""
-    return (
-        f'{{"ph":"X","name":"queued","pid":2,"tid":{place},"ts":{queued},"dur":{taken - queued},"args":{what}}},\n'
-        f'{{"ph":"X","name":"taken","pid":3,"tid":{way},"ts":{taken},"dur":{begun - taken},"args":{what}}},\n'
-        f'{{"ph":"X","name":"read","pid":1,"tid":{lane},"ts":{begun},"dur":{found - begun},"args":{what}}},\n'
-        f'{{"ph":"X","name":"computed","pid":1,"tid":{lane},"ts":{found},"dur":{computed - found},"args":{what[:-1]},'
-        f'"worker":{worker}}}}},\n'
-        f'{{"ph":"X","name":"sent","pid":3,"tid":{way},"ts":{computed},"dur":{answered - computed},"args":{what}}},\n'
-    )  # fmt: skip
-
-
-def units_line(moment: int, waiting: int, held: int) -> str:
-    """How many units wait to be taken, and how many the workers have."""
-    return f'{{"ph":"C","name":"units","pid":1,"tid":0,"ts":{moment},"args":{{"waiting":{waiting},"held":{held}}}}},\n'
-
-
-def gradients_line(moment: int, unread: int) -> str:
-    """How many gradients the server has not read."""
-    return f'{{"ph":"C","name":"gradients","pid":1,"tid":0,"ts":{moment},"args":{{"unread":{unread}}}}},\n'
-
-
 def name_line(what: str, pid: int, tid: int, name: str) -> str:
     """The name of a process or a track. what: "process" or "thread"."""
     return _line({"ph": "M", "name": f"{what}_name", "pid": pid, "tid": tid, "args": {"name": name}})
@@ -69,3 +36,37 @@ def name_line(what: str, pid: int, tid: int, name: str) -> str:
 
 def _line(event: dict[str, object]) -> str:
     return json.dumps(event, separators=(",", ":")) + ",\n"
+
+
+def _slice(name: str, pid: object, tid: object, begin: str, end: str, arguments: str) -> str:
+    """The template of a slice."""
+    where = f'"pid":{pid},"tid":{tid},"ts":<{begin}>,"dur":<{end}-{begin}>'
+    return f'{{"ph":"X","name":"{name}",{where},"args":{{{arguments}}}}},\n'
+
+
+def _counter(name: str, moment: str, arguments: str) -> str:
+    return f'{{"ph":"C","name":"{name}","pid":{PROCESSES},"tid":{SERVER},"ts":<{moment}>,"args":{{{arguments}}}}},\n'
+
+
+_UNIT = '"step":<step>,"first":<first>,"count":<count>'
+# What happens in each step is written by templates. Their indices:
+UNIT, ADDED, APPLIED = range(3)
+TEMPLATES = [
+    Template(  # the life of a unit; place, way, lane: its tracks in `QUEUE`, `WAY` and `PROCESSES`
+        "queued taken begun found computed answered",
+        "place way lane worker step first count waiting held",
+        _slice("queued", QUEUE, "<place>", "queued", "taken", _UNIT)
+        + _slice("taken", WAY, "<way>", "taken", "begun", _UNIT)
+        + _slice("read", PROCESSES, "<lane>", "begun", "found", _UNIT)
+        + _slice("computed", PROCESSES, "<lane>", "found", "computed", _UNIT + ',"worker":<worker>')
+        + _slice("sent", WAY, "<way>", "computed", "answered", _UNIT)
+        + _counter("units", "answered", '"waiting":<waiting>,"held":<held>'),
+    ),
+    Template("begin end", "step first count", _slice("added", PROCESSES, SERVER, "begin", "end", _UNIT)),
+    Template(
+        "begin end",
+        "step version read unread",
+        _slice("applied", PROCESSES, SERVER, "begin", "end", '"step":<step>,"version":<version>,"read":<read>')
+        + _counter("gradients", "end", '"unread":<unread>'),
+    ),
+]

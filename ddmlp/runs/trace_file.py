@@ -31,7 +31,7 @@ class TraceFile:
         self._broken = False
         self.begun = self._continue()
 
-    def write(self, lines: str, head: Callable[[], str] = str) -> None:
+    def write(self, lines: bytes, head: Callable[[], str] = str) -> None:
         """Append lines, each an event and a comma. head: returns those that a new file begins with."""
         if self._broken:
             return
@@ -41,7 +41,7 @@ class TraceFile:
                 self._path.replace(self._before)
                 size = 0
             with self._path.open("ab") as file:
-                file.write(lines.encode() if size else HEAD + (head() + lines).encode())
+                file.write(lines if size else HEAD + head().encode() + lines)
         except OSError as error:
             self._broken = True
             log.warning("the trace %s is incomplete: %s", self._path, error.strerror or error)

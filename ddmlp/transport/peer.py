@@ -40,6 +40,7 @@ class Peer:
         self._behind: dict[int, int] = {}  # what each worker of a relay has answered
         self.active = 0.0  # when data were last sent or received
         self.begun: float | None = None  # when the incomplete message began
+        self._usual = protocol.ANSWER_BYTES  # the size of its next answer; a larger one is received by two calls
         self._buffers = region.buffers if region else [zeros(shape.size)]
         self._arrays = PackedArrays(wire, shape)
         self._debug = log.isEnabledFor(logging.DEBUG)  # asked once: a unit costs nothing if it is not logged
@@ -77,7 +78,7 @@ class Peer:
         """
         try:
             if self._arriving is None:
-                frame = self.wire.receive(protocol.ANSWER_BYTES)
+                frame = self.wire.receive(self._usual)
                 if frame is None or self._is_status(frame):
                     return None
                 self._arriving = self._answer(frame, asked)
@@ -110,6 +111,8 @@ class Peer:
         times = None
         try:
             if len(frame) > protocol.ANSWER_BYTES:
+                if not self.relay:  # whose statuses may be shorter
+                    self._usual = len(frame)
                 frame, times = frame[: protocol.ANSWER_BYTES], read_times(frame[protocol.ANSWER_BYTES :])
             unit, row_stats, slot, follows, waited = protocol.unpack_answer(frame)
             _ = self._buffers[slot]

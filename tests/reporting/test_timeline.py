@@ -24,7 +24,7 @@ def slices(*numbers: int) -> str:
 
 def test_simple(tmp_path: Path):
     assert timeline(tmp_path) is None
-    TraceFile(tmp_path).write(name_line("thread", 1, 0, "server") + slices(0, 1, 500_000))
+    TraceFile(tmp_path).write((name_line("thread", 1, 0, "server") + slices(0, 1, 500_000)).encode())
     found = timeline(tmp_path)
     assert found is not None
     assert (found.whole, found.seconds) == (True, 0.5)
@@ -39,7 +39,7 @@ def test_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "AROUND", 5 * size)
     names, death = name_line("thread", 1, 1, "worker 0"), instant_line("death", 1, 1_000_450, reason="</script>")
     text = slices(*range(100, 300)) + names + slices(*range(300, 450)) + death + slices(*range(450, 900))
-    TraceFile(tmp_path).write(text)
+    TraceFile(tmp_path).write(text.encode())
     found = timeline(tmp_path)
     assert found is not None
     assert not found.whole
@@ -54,7 +54,7 @@ def test_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_queue_is_left_out(tmp_path: Path):
-    TraceFile(tmp_path).write(slice_line("queued", QUEUE, 0, 1, 2) + slices(1))
+    TraceFile(tmp_path).write((slice_line("queued", QUEUE, 0, 1, 2) + slices(1)).encode())
     found = timeline(tmp_path)
     assert found is not None
     assert [event["name"] for event in json.loads(found.events)] == ["applied"]

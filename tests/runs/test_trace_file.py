@@ -10,8 +10,8 @@ from ddmlp.runs.trace_file import BEFORE, NAME, TraceFile, read_events, whole_li
 from tests.support.traces import events
 
 
-def line(number: int) -> str:
-    return instant_line("joined", 1, number, worker=number)
+def line(number: int) -> bytes:
+    return instant_line("joined", 1, number, worker=number).encode()
 
 
 def numbers(path: Path) -> list[int]:
@@ -54,7 +54,7 @@ def test_killed(tmp_path: Path, torn: str):
     with path.open("a") as file:
         file.write(torn)
     assert numbers(path) == [1, 2]
-    assert whole_lines(path.read_bytes()).endswith(line(2).encode())
+    assert whole_lines(path.read_bytes()).endswith(line(2))
     if len(torn) < 1 << 16:
         TraceFile(tmp_path).write(line(3))
         assert [event["ts"] for event in events(tmp_path)] == [1, 2, 3]

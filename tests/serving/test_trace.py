@@ -30,7 +30,7 @@ def after(run: Path, part: Part | None) -> Part:
 def test_simple(tmp_path: Path):
     assert read_part(tmp_path) is None
     file = TraceFile(tmp_path)
-    file.write(lines(1, 2))
+    file.write(lines(1, 2).encode())
     first = read_part(tmp_path)
     assert told(first) == [1, 2]
     assert told(none := after(tmp_path, first)) == []
@@ -45,10 +45,10 @@ def test_simple(tmp_path: Path):
 def test_new_file(tmp_path: Path):
     """The rest of a full file is read first, then the new one from its beginning."""
     file = TraceFile(tmp_path, most=6 * len(lines(1)))
-    file.write(lines(1, 2))
+    file.write(lines(1, 2).encode())
     part = read_part(tmp_path)
-    file.write(lines(3, 4))
-    file.write(lines(5, 6))
+    file.write(lines(3, 4).encode())
+    file.write(lines(5, 6).encode())
     assert (tmp_path / BEFORE).exists()
     seen = []
     for _ in range(4):
@@ -83,9 +83,9 @@ def test_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A reader that is too slow misses events, and learns how much."""
     monkeypatch.setattr(module, "CHUNK_BYTES", 4 * len(lines(10)) - 5)
     file = TraceFile(tmp_path)
-    file.write(lines(10, 11))
+    file.write(lines(10, 11).encode())
     first = read_part(tmp_path)
-    file.write(lines(*range(12, 40)))
+    file.write(lines(*range(12, 40)).encode())
     second = after(tmp_path, first)
     assert told(second) == [37, 38, 39], "the first line of the part is cut"
     assert second.skipped == len(lines(*range(12, 36))) + 5
@@ -102,7 +102,7 @@ def test_http(tmp_path: Path, trained: Path):
     with serving("--run", tmp_path) as server:
         answer = server.get("/trace")
         assert (answer.status, answer.json.keys()) == (404, {"error"})
-        TraceFile(tmp_path).write(lines(1, 2))
+        TraceFile(tmp_path).write(lines(1, 2).encode())
         found = server.get("/trace").json
         assert [event["ts"] for event in found["events"]] == [1, 2]
         again = server.get(f"/trace?file={found['file']}&offset={found['offset']}").json

@@ -1,86 +1,14 @@
 """The trace: the life of each unit, workers and queues, on the clock of the server."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import ddmlp
-from ddmlp.config import Timeouts
 from ddmlp.training.messages import UnitTimes
-from ddmlp.training.trace import Trace
-from ddmlp.training.unit_queue import UnitQueue
+from tests.support.traced import Peer, Traced
 from tests.support.traces import UNIT, events, named, units
 from tests.support.units import answer, unit
-
-
-class Connections:
-    """Workers that join and leave when the test says so."""
-
-    def attend(self, peer: Any) -> Any:
-        return peer
-
-    def remove(self, peer: Any, cause: str, reason: str) -> bool:
-        return bool(cause and reason and peer)
-
-
-class Server:
-    """Adds and applies nothing."""
-
-    version = 0
-
-    def receive(self, gradient: Any) -> None:
-        assert gradient.unit
-
-    def apply_step(self, step: int, _step_size: float) -> None:
-        assert step == self.version
-        self.version += 1
-
-
-class Recorder:
-    def save_checkpoint(self) -> None: ...
-
-    def end_epoch(self) -> None: ...
-
-    def report(self) -> None: ...
-
-
-class Peer:
-    def __init__(self, worker: int) -> None:
-        self.worker, self.host = worker, "here"
-
-
-class Traced:
-    """A queue, connections and a server, traced; the clock is the test's."""
-
-    def __init__(self, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.run, self.now = run, 100.0
-        monkeypatch.setattr("time.monotonic", self.clock)
-        monkeypatch.setattr("time.time", lambda: 1_000_000.0)
-        self.queue, self.connections = UnitQueue(8, Timeouts(overdue=0.5)), Connections()
-        self.server, self.recorder = Server(), Recorder()
-        self.trace = Trace(run, 7, workers=2)
-        self.trace.follow_pool(self.queue, self.connections, unread=lambda: 3)
-        self.trace.follow_server(self.server)  # type: ignore[arg-type]
-        self.trace.follow_recorder(self.recorder)  # type: ignore[arg-type]
-
-    def clock(self) -> float:
-        return self.now
-
-    def at(self, now: float) -> UnitQueue:
-        """The queue, at a time."""
-        self.now = now
-        return self.queue
-
-    def events(self) -> list[dict[str, Any]]:
-        self.recorder.report()
-        return events(self.run)
-
-    def span(self, name: str) -> tuple[float, float]:
-        """When the only event of this name began and ended, on the test's clock."""
-        [found] = named(self.events(), name)
-        begin = (found["ts"] - 1e6 * 999_900) / 1e6
-        return begin, begin + found["dur"] / 1e6
 
 
 @pytest.fixture
@@ -214,6 +142,30 @@ def test_death(traced: Traced):
     assert death["tid"] == named(found, "computed")[0]["tid"] == 2
     assert [event["dur"] for event in named(found, "taken")] == [2_500_000, 0]
     assert named(found, "thread_name")[-1]["args"]["name"] == "worker 2, before: worker 1"
+
+
+def test_written_at_once(traced: Traced):
+    """A worker that joins or dies is in the file at once, with what happened before."""
+    traced.at(101).put(unit(0))
+    traced.queue.take(0, 101.0)
+    traced.queue.accept(answer(unit(0), 0), 101.0)
+    assert [each["name"] for each in events(traced.run) if each["ph"] in "Xi"] == ["start"]
+    traced.connections.attend(Peer(1))
+    assert [each["name"] for each in events(traced.run) if each["ph"] in "Xi"] == [
+        *("start", "queued", "taken", "read", "computed", "sent", "joined"),
+    ]
+    traced.connections.remove(Peer(1), "exited", "it ended")
+    assert events(traced.run)[-1]["name"] == "death"
+
+
+def test_bounded(traced: Traced, monkeypatch: pytest.MonkeyPatch):
+    """The steps between two reports are written, too, if they are many."""
+    monkeypatch.setattr("ddmlp.training.trace.MAX_RECORDS", 10)
+    for step in range(25):
+        traced.server.apply_step(step, 0.5)
+        assert len(traced.trace._records) <= 10
+    assert len(named(events(traced.run), "applied")) == 22
+    assert len(named(traced.events(), "applied")) == 25
 
 
 def test_one_process(data: Path, tmp_path: Path):

@@ -13,11 +13,16 @@ from ddmlp.transport import protocol
 from ddmlp.transport.client import run_worker
 from ddmlp.transport.frames import FrameSocket
 from ddmlp.transport.unit_times import read_times, send_times
-from tests.support.sockets import PLAN, SECONDS, Training, all_kinds, join, listening, worker
+from tests.support.sockets import PLAN, SECONDS, Training, all_kinds, join, listening, plain_kinds, worker
 from tests.support.traces import UNIT, events, units
 
 TIMES = 24  # bytes
-FILES = ("observe.py", "trace.py", "trace_events.py", "trace_file.py", "lanes.py", "unit_times.py")
+FILES = ("observe.py", "trace.py", "trace_events.py", "trace_file.py", "trace_text.py", "lanes.py", "unit_times.py")
+
+
+def is_answer(frame):
+    """Whether this is an answer, and not random bytes of a handshake."""
+    return frame[:1] == protocol.ANSWER and len(frame) >= protocol.ANSWER_BYTES
 
 
 def work(address, dataset, index, traced):
@@ -35,7 +40,7 @@ def trained(dataset, threads, tmp_path, monkeypatch):
         sizes, calls = Counter(), Counter()
 
         def send(self, frame, array=None):
-            if frame[:1] == protocol.ANSWER:
+            if is_answer(frame):
                 sizes[len(frame)] += 1
             before(self, frame, array)
 
@@ -94,6 +99,24 @@ def test_off(trained, tmp_path, expected, kind):
     assert {*sizes} == {protocol.ANSWER_BYTES}
     assert calls == {}
     assert [*tmp_path.iterdir()] == []
+
+
+@plain_kinds
+def test_calls(trained, monkeypatch, kind):
+    """An answer with times is received by one call, too, as soon as its size is known."""
+    calls = Counter()
+
+    def receive(self, usual=0):
+        frame = before(self, usual)
+        if frame is not None and is_answer(frame):
+            calls[usual == len(frame)] += 1
+        return frame
+
+    before = FrameSocket.receive
+    monkeypatch.setattr(FrameSocket, "receive", receive)
+    _, sizes, _ = trained(kind, True)
+    assert calls[False] <= 2, "the first answer of each worker"
+    assert calls.total() == sizes.total()
 
 
 def test_off_makes_nothing():
