@@ -35,7 +35,11 @@ def parse(arguments: Sequence[str] | None) -> Namespace:
         "%(default)s)")  # fmt: skip
     for name, kind, default in SETTINGS:
         add(f"--{name.replace('_', '-')}", type=kind, default=default, help="(default: %(default)s)")
-    add("--augment", default="elastic:alpha=30", help="how images are distorted; none: they are not (default: %(default)s)")
+    add(
+        "--augment",
+        default="elastic:alpha=30",
+        help="how images are distorted; none: they are not (default: %(default)s)",
+    )
     add("--validate", nargs="+", metavar="AUGMENT", help="compare these distortions on rows of the training data that "
         "are held out, and print a table; none: no distortion")  # fmt: skip
     add("--held-out", type=int, default=10_000, metavar="ROWS", help="the last rows of the training data, for "

@@ -50,13 +50,14 @@ def page(seeds: Sequence[Seed], runs: Path, minutes: Minutes | None = None) -> s
     """The text of the page. All runs of the seeds are finished; minutes: the recipe of minutes, if it was measured."""
     data = seeds[0].data
     results: list[RunResult] = [result for seed in seeds if (result := seed.result())]
-    assert len(results) == len(seeds)
+    errors = [result.test_error for result in results if result.test_error is not None]
+    assert len(errors) == len(seeds)
     committee = ddmlp.evaluate([str(seed.folder) for seed in seeds], data)
     manifest = Manifest.read(data / "train")
     known = KNOWN.get(manifest.sha256())
     context: dict[str, Any] = {
         "rows": list(zip(seeds, results, strict=True)),
-        "errors": Line({}, [result.test_error or 0.0 for result in results]),
+        "errors": Line({}, errors),
         "committee": committee,
         "members": command_line([word for seed in seeds for word in ("--model", f"runs/{seed.folder.name}")]),
         "full": known is not None and known.name == "full MNIST",
