@@ -58,6 +58,8 @@ class KafkaBroker:
         self._consumer: Any = None
         self._admin: KafkaAdmin | None = None
         self._gone = ""  # why no broker can be reached
+        self._denied = False  # whether that is the user or the password
+        self._opened = False  # whether `open` has succeeded once
         self._next: dict[int, tuple[int, str]] = {}  # by partition: the next offset, and the checksum before it
         self._unchecked: set[int] = set()  # partitions whose message before the next one is to be compared
         self._plain = False  # whether it is known that no message is removed by compaction
@@ -69,7 +71,7 @@ class KafkaBroker:
         from confluent_kafka import Consumer, KafkaException, TopicPartition
 
         self.close()
-        self._gone = ""
+        self._gone, self._denied = "", False
         try:
             self._consumer = Consumer(self._settings)
         except KafkaException as error:
@@ -83,7 +85,7 @@ class KafkaBroker:
                 raise self._another(f"it has no partition {min(missing)}")
             begins = {each: self._begin(each, position) for each in partitions}
             self._consumer.assign([TopicPartition(self._topic, each, begin) for each, begin in begins.items()])
-        self._looked = time.monotonic()
+        self._looked, self._opened = time.monotonic(), True
         offsets = {str(each): self._offset(each) for each in partitions}
         return Position(identity, offsets)
 
@@ -211,9 +213,11 @@ class KafkaBroker:
         """Note that no broker can be reached; the client calls this within its other methods."""
         from confluent_kafka import KafkaError
 
-        refused = error.code() in (KafkaError._SSL, KafkaError._AUTHENTICATION)
-        if refused or error.code() == KafkaError._ALL_BROKERS_DOWN or error.fatal():
-            self._gone = self._gone if self._gone and not refused else printable(error.str())
+        code = error.code()
+        if code in (KafkaError._SSL, KafkaError._AUTHENTICATION) or error.fatal():
+            self._gone, self._denied = printable(error.str()), code == KafkaError._AUTHENTICATION
+        elif code == KafkaError._ALL_BROKERS_DOWN:  # its text has only their number
+            self._gone = self._gone or "no broker can be reached, or none accepts this security.protocol"
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -223,6 +227,11 @@ class KafkaBroker:
         try:
             yield
         except KafkaException as error:
+            if self._denied and not self._opened:  # later, the broker may have been killed while it was asked
+                raise DatasetError(
+                    f"{self._name} refuses the user or the password: {self._gone}; name a file with sasl.mechanism, "
+                    "sasl.username and sasl.password by ?config=FILE"
+                ) from None
             raise Disconnected(f"{text_of(error)}{f' ({self._gone})' if self._gone else ''}") from None
 
     def _gap(self, partition: int, found: str) -> DatasetError:

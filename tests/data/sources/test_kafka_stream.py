@@ -16,9 +16,9 @@ from tests.support.broker import free_port, raw
 from tests.support.brokers import running
 from tests.support.certificates import write_server_files
 from tests.support.ingests import ingesting, numbers
+from tests.support.kafka_proxy import proxy
 from tests.support.kafka_server import Kafka
 from tests.support.streams import until
-from tests.support.tls_proxy import terminating
 
 pytestmark = pytest.mark.sources
 
@@ -151,18 +151,48 @@ def test_settings(server: Kafka, tmp_path: Path):
     assert "hunter2" not in message
 
 
-def test_tls(tmp_path: Path):
-    """A proxy has the TLS: the server has none, and no SASL."""
-    (tmp_path / "server").mkdir()
+@pytest.fixture(scope="module")
+def hidden(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+    """A server for proxies at another address with the same port; its topic digits has 5 messages."""
+    with running("kafka", tmp_path_factory.mktemp("hidden"), host="127.0.0.2") as found:
+        found.send("digits", raw(range(5)))
+        assert isinstance(found, Kafka)
+        yield found
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_stream, "SHORT_SECONDS", 0.05)
+
+
+@pytest.mark.usefixtures("quick")
+def test_tls(hidden: Kafka, tmp_path: Path):
     files = write_server_files(tmp_path)
     (tmp_path / "client").write_text(f"security.protocol=ssl\nssl.ca.location={files}/ca.crt\n")
-    with running("kafka", tmp_path / "server", host="127.0.0.2") as server:
-        server.send("digits", raw(range(5)))
-        with terminating(("127.0.0.1", server.port), (server.host, server.port), files):
-            uri = f"kafka://127.0.0.1:{server.port}/digits?format=raw&config={tmp_path}"
-            ingest(f"{uri}/client", tmp_path / "data", 5)
-            (tmp_path / "other").write_text("security.protocol=ssl\n")
-            assert "certificate" in refusal(f"{uri}/other", tmp_path / "new")
+    (tmp_path / "other").write_text("security.protocol=ssl\n")
+    with proxy(hidden, files=files) as address:
+        uri = f"kafka://{address}/digits?format=raw&config={tmp_path}"
+        ingest(f"{uri}/client", tmp_path / "data", 5)
+        assert "certificate" in refusal(f"{uri}/other", tmp_path / "new")
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(("mechanism", "tls"), [("PLAIN", False), ("SCRAM-SHA-256", True)])
+def test_password(hidden: Kafka, tmp_path: Path, mechanism: str, tls: bool):
+    files, client = write_server_files(tmp_path), tmp_path / "client"
+    protocol = f"security.protocol={'sasl_ssl' if tls else 'sasl_plaintext'}\nssl.ca.location={files}/ca.crt\n"
+    login = f"{protocol}sasl.mechanism={mechanism}\nsasl.username=trainer\nsasl.password="
+    with proxy(hidden, files=files if tls else None, users={"trainer": "hunter2"}) as address:
+        uri = f"kafka://{address}/digits?format=raw&config={client}"
+        client.write_text(f"{login}hunter2\n")
+        ingest(uri, tmp_path / "data", 5)
+        client.write_text(f"{login}other\n")
+        for path in (tmp_path / "data", tmp_path / "new"):  # also when a run continues, it does not wait
+            message = refusal(uri, path)
+            assert "password" in message
+            assert "other" not in message
+        client.write_text("security.protocol=plaintext\n")
+        assert "security.protocol" in refusal(uri, tmp_path / "new")
 
 
 def test_missing_package(monkeypatch: pytest.MonkeyPatch):
