@@ -36,6 +36,9 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
     all together (0 if no value is negative), which become the pixels 0 and 255; values between are rounded, later ones
     outside are clipped. So pixels of 0..16 or 0..1 need no scaler, but features of different units do.
 
+    `augment` distorts the images in each epoch. For a function of your own, use `ddmlp.fit(transform=...)`: there is no
+    such parameter here, because scikit-learn takes every estimator with this attribute for a transformer.
+
     Parameters
     ----------
     hidden, batch, microbatch, lr, lr_schedule, lr_half, epochs, window, staleness, staleness_lr, delay, gradient_bits
@@ -148,8 +151,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
             raise ValueError(f"classes={classes!r} is not the same as on the last call: {self.classes_!r}")
         if unknown := sorted(set(unique_labels(labels)) - set(self.classes_)):
             raise ValueError(f"y has the labels {unknown}, which are not in classes: {self.classes_!r}")
-        init = None if first else self._model()
-        return self._train(rows, labels, init=init, epochs=1, lr_schedule="constant")
+        return self._train(rows, labels, init=None if first else self._model(), epochs=1, lr_schedule="constant")
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Predict the class of each row.
@@ -168,9 +170,8 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         NotFittedError, ValueError
             Before `fit`; if X does not fit the training data.
         """
-        numbers = np.argmax(self.predict_proba(X), axis=1)  # first: it raises NotFittedError, `classes_` would not
-        found: NDArray[Any] = self.classes_[numbers]
-        return found
+        numbers: NDArray[np.intp] = np.argmax(self.predict_proba(X), axis=1)  # first: it raises NotFittedError
+        return np.take(self.classes_, numbers)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:
         """Compute the probability of each class.
@@ -194,7 +195,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         return self._model().predict_proba(images)
 
     def _check(self, X: Any, *y: Any, reset: bool) -> Any:
-        """X as an array (B, n_features), and y (B,) if it is given; reset: learn the form and the range of X."""
+        """X as an array (B, n_features), and y (B,) if it is given; reset, with y: learn the form and range of X."""
         shape: Any = getattr(X, "shape", ())
         if len(shape) == 3:
             X = np.reshape(X, (shape[0], shape[1] * shape[2]))
@@ -204,13 +205,12 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         if y:
             check_classification_targets(found[1])
         if reset:
-            array = found[0] if y else found
-            self.image_shape_: tuple[int, int] = shape[1:] if len(shape) == 3 else _image_shape(array.shape[1])
-            self.range_ = PixelRange.of(array)
+            self.image_shape_: tuple[int, int] = shape[1:] if len(shape) == 3 else _image_shape(self.n_features_in_)
+            self.range_ = PixelRange.of(found[0])
         return found
 
     def _set_classes(self, labels: Any) -> None:
-        self.classes_ = unique_labels(labels)
+        self.classes_: NDArray[Any] = unique_labels(labels)
         if len(self.classes_) > MAX_CLASSES:
             raise ValueError(f"found {len(self.classes_)} classes, expected {MAX_CLASSES} at most")
 
