@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ddmlp.data.sources.checked_offset import CheckedOffset
 from ddmlp.data.sources.messages import Message
 from ddmlp.errors import printable
 
@@ -22,7 +23,7 @@ class KafkaMessages:
     Attributes
     ----------
     ends : dict
-        For each of the partitions, the offset after its last message, and the checksum of that.
+        For each of the partitions, the offset after its last message.
     """
 
     def __init__(self, found: list[Any], partitions: list[int]) -> None:
@@ -57,14 +58,14 @@ class KafkaMessages:
         for each in self._found:
             yield message_of(each, str(each.offset() + 1))  # their checksums would take most of the time
 
-    def _ends(self, count: int) -> dict[int, tuple[int, str]]:
+    def _ends(self, count: int) -> dict[int, CheckedOffset]:
         last = dict(zip(self._partitions[:count], self._found[:count], strict=True))
         return {partition: next_of(each) for partition, each in last.items()}
 
     def following(self, count: int) -> dict[str, str]:
         """Return the offsets after the first `count` messages; see `Messages`."""
         ends = self.ends if count == len(self) else self._ends(count)
-        return {str(partition): f"{offset}@{checksum}" for partition, (offset, checksum) in ends.items()}
+        return {str(partition): str(following) for partition, following in ends.items()}
 
 
 def message_of(found: Any, following: str) -> Message:
@@ -81,9 +82,9 @@ def label_of(found: Any, headers: Sequence[tuple[str, bytes | None]] | None) -> 
     return label
 
 
-def next_of(found: Any) -> tuple[int, str]:
-    """Return the offset after a message, and the checksum of the message."""
-    return found.offset() + 1, checksum_of(found)
+def next_of(found: Any) -> CheckedOffset:
+    """Return the offset after a message."""
+    return CheckedOffset(found.offset() + 1, checksum_of(found))
 
 
 def checksum_of(found: Any) -> str:

@@ -1,12 +1,10 @@
 """Kafka topics: kafka://HOST:PORT/TOPIC.
 
-The label beside a payload is the header `label`, or the key. The offset of a partition is OFFSET@CHECKSUM: the offset
-of the next message, and the CRC-32 of the one before it. That is read again when a run continues: it tells whether the
-topic is the same, also for brokers that give topics no ids. Nothing depends on the largest offset of a partition, which
-some brokers report wrongly.
+The label beside a payload is the header `label`, or the key. The offset of a partition is a `CheckedOffset`. The
+message before it is read again when a run continues: its checksum tells whether the topic is the same, also for brokers
+that give topics no ids. Nothing depends on the largest offset of a partition, which some brokers report wrongly.
 """
 
-import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +12,7 @@ from typing import Any
 
 from ddmlp.data.position import MAX_PARTITIONS, Position
 from ddmlp.data.sources.broker_stream import BrokerStream, Disconnected
+from ddmlp.data.sources.checked_offset import CheckedOffset
 from ddmlp.data.sources.fetch_size import FETCH_BYTES, FetchSize
 from ddmlp.data.sources.kafka_admin import SECONDS, SHORT_SECONDS, KafkaAdmin
 from ddmlp.data.sources.kafka_messages import KafkaMessages, checksum_of, message_of, next_of, text_of
@@ -23,7 +22,6 @@ from ddmlp.errors import ConfigError, DatasetError, printable, require_package
 
 FORM = "kafka://HOST[:PORT]/TOPIC?format=..."
 LOOK_SECONDS = 10.0  # between looks for new partitions
-_OFFSET = re.compile(r"(\d{1,19})(?:@([0-9a-f]{8}))?")
 
 
 def open_kafka(uri: str) -> BrokerStream:
@@ -60,7 +58,7 @@ class KafkaBroker:
         self._gone = ""  # why no broker can be reached
         self._denied = False  # whether that is the user or the password
         self._opened = False  # whether `open` has succeeded once
-        self._next: dict[int, tuple[int, str]] = {}  # by partition: the next offset, and the checksum before it
+        self._next: dict[int, CheckedOffset] = {}  # by partition
         self._unchecked: set[int] = set()  # partitions whose message before the next one is to be compared
         self._plain = False  # whether it is known that no message is removed by compaction
         self._looked = 0.0
@@ -86,7 +84,7 @@ class KafkaBroker:
             begins = {each: self._begin(each, position) for each in partitions}
             self._consumer.assign([TopicPartition(self._topic, each, begin) for each, begin in begins.items()])
         self._looked, self._opened = time.monotonic(), True
-        offsets = {str(each): self._offset(each) for each in partitions}
+        offsets = {str(each): str(self._next[each]) for each in partitions}
         return Position(identity, offsets)
 
     def _partitions(self) -> tuple[list[int], str]:
@@ -130,18 +128,15 @@ class KafkaBroker:
         text = position.offsets.get(str(partition)) if position else None
         self._unchecked.discard(partition)
         if text is None:  # a new run, or a new partition
-            self._next[partition] = lowest, ""
+            self._next[partition] = CheckedOffset(lowest)
             return int(lowest)
-        if not (found := _OFFSET.fullmatch(text)):
-            raise self._another(f"the offset of partition {partition} is {text!r}")
-        offset, checksum = int(found[1]), found[2] or ""
-        self._next[partition] = offset, checksum
-        if lowest > offset:
+        found = self._next[partition] = CheckedOffset.parse(text)
+        if lowest > found.number:
             raise self._gap(partition, f"begins with the offset {lowest}")
-        if not checksum or lowest == offset:  # what was read is gone
-            return offset
+        if not found.checksum or lowest == found.number:  # what was read is gone
+            return found.number
         self._unchecked.add(partition)
-        return offset - 1
+        return found.number - 1
 
     def fetch(self, seconds: float) -> Messages:
         """Return the next messages; see `Broker`."""
@@ -159,7 +154,7 @@ class KafkaBroker:
 
     def _certain(self, found: list[Any]) -> Messages | None:
         """Return messages that are certainly the next ones; None if each has to be looked at."""
-        following = {each: offset for each, (offset, _) in self._next.items()}
+        following = {each: offset.number for each, offset in self._next.items()}
         if messages := None if self._unchecked else KafkaMessages.next_ones(found, following):
             self._next |= messages.ends
         return messages
@@ -183,17 +178,13 @@ class KafkaBroker:
         if offset > following and not self._plain:  # else offsets without messages are those of transactions
             raise self._gap(partition, f"continues with the offset {offset}")
         self._next[partition] = next_of(found)
-        return message_of(found, self._offset(partition))
-
-    def _offset(self, partition: int) -> str:
-        offset, checksum = self._next[partition]
-        return f"{offset}@{checksum}" if checksum else str(offset)
+        return message_of(found, str(self._next[partition]))
 
     def commit(self, position: Position) -> None:
         """Commit the offsets of the group; see `Broker`."""
         if self._admin is not None:
             with self._errors():
-                offsets = {int(each): int(text.partition("@")[0]) for each, text in position.offsets.items()}
+                offsets = {int(each): CheckedOffset.parse(text).number for each, text in position.offsets.items()}
                 self._admin.commit(str(self._settings["group.id"]), offsets)
 
     def unread(self) -> int | None:
@@ -201,7 +192,7 @@ class KafkaBroker:
         if self._admin is None:
             return None
         with self._errors():
-            return self._admin.count_from({each: following for each, (following, _) in self._next.items()})
+            return self._admin.count_from({each: offset.number for each, offset in self._next.items()})
 
     def close(self) -> None:
         """Disconnect."""
@@ -237,7 +228,7 @@ class KafkaBroker:
     def _gap(self, partition: int, found: str) -> DatasetError:
         return DatasetError(
             f"{self._name} has a gap, or was made again: partition {partition} {found}, expected the offset "
-            f"{self._next[partition][0]}; start a new run"
+            f"{self._next[partition].number}; start a new run"
         )
 
     def _another(self, why: str) -> DatasetError:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ddmlp.data.sources.checked_offset import CheckedOffset
 from ddmlp.data.sources.messages import Message
 from ddmlp.data.sources.rabbitmq_chunk import StoredMessage
 
@@ -50,8 +51,8 @@ class RabbitMessages:
 
 
 def following(message: StoredMessage) -> str:
-    """Return the offset to continue with after a message: OFFSET@CHECKSUM."""
-    return f"{message.offset + 1}@{message.checksum}"
+    """Return the offset to continue with after a message."""
+    return str(CheckedOffset(message.offset + 1, message.checksum))
 
 
 def payload_of(message: memoryview, decode: Callable[[bytes], Any]) -> tuple[bytes | None, bytes | None]:

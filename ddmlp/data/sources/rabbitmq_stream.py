@@ -1,7 +1,7 @@
 """RabbitMQ streams: rabbitmq-stream://HOST:PORT/STREAM, and rabbitmq-stream+tls:// with TLS.
 
-The offset of a stream is OFFSET@CHECKSUM: the offset after the last message that was read, and the CRC-32 of that
-message with the time of its chunk. It is read again when a run continues: it tells whether the stream is the same.
+The offset of a stream is a `CheckedOffset`. The message before it is read again when a run continues: its checksum,
+which includes the time of its chunk, tells whether the stream is the same.
 
 RabbitMQ's own records have offsets, too, for example those of consumers that store theirs. They are not delivered, so
 missing offsets are no gap by themselves. But RabbitMQ removes the oldest messages first, and then delivers what
@@ -9,12 +9,12 @@ follows without a word, also to a run that is connected. So whenever offsets are
 is looked up: if it is still there, no message after it was removed.
 """
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from ddmlp.data.position import Position
 from ddmlp.data.sources.broker_stream import BrokerStream
+from ddmlp.data.sources.checked_offset import CheckedOffset
 from ddmlp.data.sources.fetch_size import FETCH_BYTES, MAX_MESSAGES
 from ddmlp.data.sources.rabbitmq_chunk import StoredMessage, messages_of
 from ddmlp.data.sources.rabbitmq_connection import SETTINGS, RabbitConnection
@@ -24,7 +24,6 @@ from ddmlp.errors import DatasetError, require_package
 
 FORM = "rabbitmq-stream://HOST[:PORT]/STREAM?format=..."
 PORTS = {"rabbitmq-stream": 5552, "rabbitmq-stream+tls": 5551}
-_OFFSET = re.compile(r"(\d{1,19})(?:@([0-9a-f]{8}))?")
 
 
 def open_rabbitmq(uri: str) -> BrokerStream:
@@ -56,9 +55,8 @@ class RabbitBroker:
 
     def commit(self, position: Position) -> None:
         """Store the offset of the last message that was read; see `Broker`. Nothing here reads it."""
-        last = int(position.offsets[self._stream].partition("@")[0]) - 1
-        if last >= 0:
-            self._connection.run(self._connection.store(last))
+        if following := CheckedOffset.parse(position.offsets[self._stream]).number:
+            self._connection.run(self._connection.store(following - 1))
 
     def unread(self) -> None:
         """Return None: RabbitMQ does not say how many messages there are, except by sending the last of them."""
@@ -70,10 +68,9 @@ class RabbitBroker:
     async def _open(self, position: Position | None) -> Position:
         self._next, self._last, self._checksum, self._messages = 0, None, "", None
         if position is not None:
-            found = _OFFSET.fullmatch(position.offsets.get(self._stream, ""))
-            if position.identity != self._identity or not found:
+            if position.identity != self._identity:
                 raise self._another(f"it is {self._identity}, expected {position.identity}")
-            self._next, self._checksum = int(found[1]), found[2] or ""
+            self._next, self._checksum = CheckedOffset.parse(position.offsets.get(self._stream, ""))
         await self._connection.connect()
         if self._checksum and (first := await self._look_up()) > self._next:
             raise self._gap(first)
