@@ -16,6 +16,8 @@ import ddmlp
 from ddmlp.data.convert import convert, find_pairs
 from ddmlp.ray_backend.choice import choose
 from ddmlp.ray_backend.cluster import Cluster, connect
+from tests.support.broker import Server
+from tests.support.brokers import OWN, running
 from tests.support.leaks import no_leaks
 from tests.support.processes import ACTORS, HOLDERS, actors, assert_no_actor_is_left
 from tools import sample_mnist
@@ -102,6 +104,14 @@ def data(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of the sample that has ended, and recognises well for one of seconds; not to be changed."""
     return ddmlp.fit(data, run=tmp_path_factory.mktemp("trained") / "run", hidden=100, epochs=20, report=True).run
+
+
+@pytest.fixture(params=OWN)
+def own_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    """A message broker of each kind, which a test may kill."""
+    (tmp_path / "server").mkdir()
+    with running(request.param, tmp_path / "server") as found:
+        yield found
 
 
 @pytest.fixture(scope="module")  # no longer: Playwright's event loop runs as long

@@ -1,7 +1,6 @@
 """Training on the stream of a broker: the weights of the same rows from a file, whatever is killed meanwhile."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ import pytest
 from ddmlp.data.dataset import Dataset
 from ddmlp.data.manifest import Manifest
 from tests.support.broker import Server, images
-from tests.support.brokers import OWN, running
 from tests.support.followed import FLAGS, ROWS, command
 from tests.support.killed_streams import train_killed
 from tests.support.rabbitmq_server import RabbitMQ
@@ -22,19 +20,12 @@ from tests.support.training import events, refused, result
 pytestmark = pytest.mark.sources
 
 
-@pytest.fixture(params=OWN)
-def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
-    (tmp_path / "server").mkdir()
-    with running(request.param, tmp_path / "server") as found:
-        yield found
-
-
-def test_simple(server: Server, rows: tuple[Any, Any], expected: str, tmp_path: Path):
+def test_simple(own_server: Server, rows: tuple[Any, Any], expected: str, tmp_path: Path):
     """Rows that cannot be decoded are put aside, and change nothing."""
     run, bad = tmp_path / "run", (b"not an image", b"1")
     messages = images(*rows)
-    server.send("digits", [*messages[:1_000], bad, *messages[1_000:], bad])
-    words = "--data", server.uri("digits", format="raw"), "--run", run, "--quarantine", tmp_path / "bad"
+    own_server.send("digits", [*messages[:1_000], bad, *messages[1_000:], bad])
+    words = "--data", own_server.uri("digits", format="raw"), "--run", run, "--quarantine", tmp_path / "bad"
     done = command(*words, *FLAGS, "--idle-timeout", "1.5")
     assert (done.returncode, done.stderr) == (0, "")
     assert "2 were put aside" in done.stdout
@@ -44,7 +35,7 @@ def test_simple(server: Server, rows: tuple[Any, Any], expected: str, tmp_path: 
     assert datetime.fromisoformat(result(run)["trained_to"]) <= moment
     assert f"trained up to   {moment:%Y-%m-%d}" in done.stdout
     measured = any("rows" in line.get("lag", {}) for line in events(run))
-    assert measured is not isinstance(server, RabbitMQ), "which does not say how many messages it has"
+    assert measured is not isinstance(own_server, RabbitMQ), "which does not say how many messages it has"
     assert f"--quarantine {tmp_path / 'bad'}" in done.stdout
     assert command("--run", run, "--resume", "--end").returncode == 0
     assert result(run)["weights_sha256"] == expected
@@ -53,17 +44,17 @@ def test_simple(server: Server, rows: tuple[Any, Any], expected: str, tmp_path: 
     assert len(json.loads("[" + (tmp_path / "bad/bad-rows.jsonl").read_text().strip().replace("\n", ",") + "]")) == 2
 
 
-def test_killed(server: Server, rows: tuple[Any, Any], expected: str, tmp_path: Path):
+def test_killed(own_server: Server, rows: tuple[Any, Any], expected: str, tmp_path: Path):
     path = tmp_path / "run"
-    run = StreamRun(path, server.uri("digits", format="raw"), FLAGS)
-    found = train_killed(server, "digits", images(*rows), run, ["command", "broker"] * 2, seed=1)
+    run = StreamRun(path, own_server.uri("digits", format="raw"), FLAGS)
+    found = train_killed(own_server, "digits", images(*rows), run, ["command", "broker"] * 2, seed=1)
     assert (found["weights_sha256"], found["rows"], found["finished"]) == (expected, ROWS, True)
     assert len(Dataset(path / "data" / "train", verify=True)) == ROWS
 
 
-def test_refused(server: Server, rows: tuple[Any, Any], tmp_path: Path):
-    server.send("digits", [*images(rows[0][:500], rows[1][:500]), (b"1234", b"1")])
-    uri = server.uri("digits", format="raw")
+def test_refused(own_server: Server, rows: tuple[Any, Any], tmp_path: Path):
+    own_server.send("digits", [*images(rows[0][:500], rows[1][:500]), (b"1234", b"1")])
+    uri = own_server.uri("digits", format="raw")
     done = command("--data", uri, *FLAGS, "--run", tmp_path / "run")
     refused(done, 1, "offset", "4 bytes", "continue with")
     refused(command("--run", tmp_path / "run", "--resume", "--data", "-"), 1, "digits")

@@ -16,7 +16,6 @@ from ddmlp.cli.train import main
 from ddmlp.data.dataset import Dataset
 from ddmlp.data.idx import write_idx
 from ddmlp.data.sources.arrow_ipc import read_stream
-from tests.support.brokers import OWN, running
 from tests.support.helpers import inside
 from tests.support.streams import Sent
 
@@ -72,15 +71,12 @@ def test_training_on_its_rows(folder, monkeypatch):
 
 
 @pytest.mark.sources
-@pytest.mark.parametrize("kind", OWN)
-def test_messages(folder, monkeypatch, tmp_path, kind):
-    (tmp_path / "server").mkdir()
+def test_messages(folder, monkeypatch, tmp_path, own_server):
     monkeypatch.setattr(sys.modules[__name__], "PRODUCER", PRODUCER.with_name("produce_messages.py"))
-    with running(kind, tmp_path / "server") as server:
-        uri = server.uri("digits")
-        assert produce(monkeypatch, folder, uri.partition("?")[0], "--rows", 300, "--pause", 0) == 0
-        flags = "--hidden", 8, "--batch", 100, "--idle-timeout", 1, "--run", tmp_path / "run"
-        done = inside(main, "--no-report", "--data", f"{uri}format=raw", *flags)
+    uri = own_server.uri("digits")
+    assert produce(monkeypatch, folder, uri.partition("?")[0], "--rows", 300, "--pause", 0) == 0
+    flags = "--hidden", 8, "--batch", 100, "--idle-timeout", 1, "--run", tmp_path / "run"
+    done = inside(main, "--no-report", "--data", f"{uri}format=raw", *flags)
     assert (done.returncode, done.stderr) == (0, "")
     pixels, labels = Dataset(tmp_path / "run" / "data" / "train").gather(np.arange(1_000))
     assert (pixels.reshape(PIXELS.shape) == PIXELS).all()

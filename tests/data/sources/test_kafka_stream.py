@@ -12,7 +12,7 @@ from ddmlp.data.sources import kafka_stream
 from ddmlp.data.sources.registry import open_stream
 from ddmlp.errors import ConfigError
 from tests.data.sources.test_brokers import ingest, refusal
-from tests.support.broker import free_port, raw
+from tests.support.broker import raw
 from tests.support.brokers import running
 from tests.support.certificates import write_server_files
 from tests.support.ingests import ingesting, numbers
@@ -131,12 +131,6 @@ def test_no_topic(server: Kafka, tmp_path: Path):
     assert "absent is no topic" in refusal(server.uri("absent"), tmp_path / "data")
 
 
-def test_no_server(tmp_path: Path):
-    port = free_port()
-    assert f"127.0.0.1:{port}" in refusal(f"kafka://127.0.0.1:{port}/digits", tmp_path / "data")
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_settings(server: Kafka, tmp_path: Path):
     server.send("settings", raw(range(3)))
     (tmp_path / "client").write_text("group.id=trainer\nclient.id=test\n")
@@ -193,9 +187,3 @@ def test_password(hidden: Kafka, tmp_path: Path, mechanism: str, tls: bool):
             assert "other" not in message
         client.write_text("security.protocol=plaintext\n")
         assert "security.protocol" in refusal(uri, tmp_path / "new")
-
-
-def test_missing_package(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("ddmlp.errors.find_spec", lambda _: None)
-    with pytest.raises(ConfigError, match=r"ddmlp\[kafka\]"):
-        open_stream("kafka://localhost/digits")

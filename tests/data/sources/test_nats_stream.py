@@ -9,9 +9,8 @@ import pytest
 from ddmlp.data.manifest import Manifest
 from ddmlp.data.sources.nats_pull import NatsPull
 from ddmlp.data.sources.registry import open_stream
-from ddmlp.errors import ConfigError
 from tests.data.sources.test_brokers import ingest, refusal
-from tests.support.broker import free_port, raw
+from tests.support.broker import raw
 from tests.support.brokers import running
 from tests.support.certificates import write_server_files
 from tests.support.ingests import ingesting, numbers
@@ -92,12 +91,6 @@ def test_no_stream(server: Nats, tmp_path: Path):
     assert "absent is no stream" in refusal(server.uri("absent"), tmp_path / "data")
 
 
-def test_no_server(tmp_path: Path):
-    port = free_port()
-    assert f"127.0.0.1:{port}" in refusal(f"nats://127.0.0.1:{port}/digits", tmp_path / "data")
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "server").mkdir()
     user = {"user": "trainer", "pass": "hunter2"}
@@ -124,15 +117,3 @@ def test_tls(tmp_path: Path):
         server.send("digits", raw(range(5)))
         assert "certificate" in refusal(server.uri("digits", format="raw"), tmp_path / "data").lower()
         ingest(server.uri("digits", format="raw", config=str(tmp_path / "client")), tmp_path / "data", 5)
-
-
-def test_bad_files(tmp_path: Path):
-    (tmp_path / "client").write_text(f"tls_ca={tmp_path}/absent\n")
-    with pytest.raises(ConfigError, match="tls_ca"):
-        open_stream(f"nats://localhost/digits?config={tmp_path}/client")
-
-
-def test_missing_package(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("ddmlp.errors.find_spec", lambda _: None)
-    with pytest.raises(ConfigError, match=r"ddmlp\[nats\]"):
-        open_stream("nats://localhost/digits")

@@ -11,9 +11,8 @@ from ddmlp.data.sources import rabbitmq_connection
 from ddmlp.data.sources.broker_stream import BrokerStream
 from ddmlp.data.sources.rabbitmq_connection import RabbitConnection
 from ddmlp.data.sources.registry import open_stream
-from ddmlp.errors import ConfigError
 from tests.data.sources.test_brokers import ingest, refusal
-from tests.support.broker import free_port, raw
+from tests.support.broker import raw
 from tests.support.ingests import ingesting, numbers
 from tests.support.rabbitmq_server import RabbitMQ, messages_in
 from tests.support.streams import until
@@ -89,12 +88,6 @@ def test_no_stream(rabbitmq: RabbitMQ, tmp_path: Path):
     assert "absent is no stream" in refusal(rabbitmq.uri("absent"), tmp_path / "data")
 
 
-def test_no_server(tmp_path: Path):
-    port = free_port()
-    assert f"127.0.0.1:{port}" in refusal(f"rabbitmq-stream://127.0.0.1:{port}/digits", tmp_path / "data")
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_password(rabbitmq: RabbitMQ, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     rabbitmq.send("secret", raw(range(5)))
     uri = rabbitmq.uri("secret", format="raw")
@@ -119,15 +112,3 @@ def test_tls(rabbitmq: RabbitMQ, tmp_path: Path):
     authority = Path(rabbitmq.settings["ssl_options.cacertfile"])
     (tmp_path / "client").write_text(f"tls_ca={authority}\n")
     ingest(f"{uri}&config={tmp_path}/client", tmp_path / "data", 5)
-
-
-def test_bad_files(tmp_path: Path):
-    (tmp_path / "client").write_text(f"tls_ca={tmp_path}/absent\n")
-    with pytest.raises(ConfigError, match="tls_ca"):
-        open_stream(f"rabbitmq-stream+tls://localhost/digits?config={tmp_path}/client")
-
-
-def test_missing_package(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("ddmlp.errors.find_spec", lambda _: None)
-    with pytest.raises(ConfigError, match=r"ddmlp\[rabbitmq\]"):
-        open_stream("rabbitmq-stream://localhost/digits")

@@ -146,20 +146,7 @@ def test_tls(tmp_path: Path):
         assert numbers(tmp_path / "data") == list(range(5))
 
 
-def test_missing_package(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("ddmlp.errors.find_spec", lambda _: None)
-    with pytest.raises(ConfigError, match=r"ddmlp\[redis\]"):
-        open_stream("redis://localhost/digits")
-
-
 @pytest.mark.parametrize("options", ["db=x", "db=-1", "config=/nowhere", "group=a"])
 def test_bad_options(options: str):
     with pytest.raises(ConfigError):
         open_stream(f"redis://localhost/digits?{options}")
-
-
-def test_no_server(tmp_path: Path):
-    port = free_port()
-    message = refusal(f"redis://127.0.0.1:{port}/digits", tmp_path / "data")
-    assert f"127.0.0.1:{port}" in message
-    assert list(tmp_path.iterdir()) == []

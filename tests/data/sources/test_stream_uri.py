@@ -5,8 +5,11 @@ from pathlib import Path
 import pytest
 
 from ddmlp.data.sources import stream_uri
+from ddmlp.data.sources.registry import open_stream
 from ddmlp.data.sources.stream_uri import StreamUri, flag_of, read_settings
 from ddmlp.errors import ConfigError
+from tests.support.broker import Server
+from tests.support.brokers import SERVERS
 
 FORM = "redis://HOST/STREAM"
 
@@ -101,3 +104,17 @@ def test_flags():
     assert (flag_of("x", "true"), flag_of("x", "False")) == (True, False)
     with pytest.raises(ConfigError, match="x is 'yes', expected true or false"):
         flag_of("x", "yes")
+
+
+@pytest.mark.parametrize("server", SERVERS.values(), ids=SERVERS)
+def test_missing_package(server: type[Server], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("ddmlp.errors.find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match=rf"ddmlp\[{server.__name__.lower()}\]"):
+        open_stream(f"{server.scheme}://localhost/digits")
+
+
+@pytest.mark.parametrize("scheme", ["nats", "rabbitmq-stream+tls"])
+def test_bad_files(scheme: str, tmp_path: Path):
+    (tmp_path / "client").write_text(f"tls_ca={tmp_path}/absent\n")
+    with pytest.raises(ConfigError, match="tls_ca"):
+        open_stream(f"{scheme}://localhost/digits?config={tmp_path}/client")
