@@ -53,7 +53,7 @@ class RabbitConnection:
         self._size = FetchSize()  # of chunks
         self._credit = 0  # of chunks that are here, or may come
         self._fault: Exception | None = None
-        self._gone = ""  # why the subscription has ended
+        self._gone = ""  # why no more chunks will come
         self._heard = 0.0
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -168,16 +168,29 @@ class RabbitConnection:
 
     async def read(self, offset: int | None) -> None:
         """Let chunks arrive from the one with an offset on; None: from the first one."""
-        self._credit = self._size.count
-        await self._client.subscribe(self._stream, READ, _begin(offset), self._credit)
+        from rstream import OffsetType, schema
 
-    async def look_up(self, offset: int) -> Any:
-        """Return the chunk with an offset, or if that is gone, the first one after it; None if there is none."""
-        if not self._client.is_connection_alive():
-            raise Disconnected("the connection is closed")
+        self._credit = self._size.count
+        begin = schema.OffsetSpec.from_params(OffsetType.FIRST if offset is None else OffsetType.OFFSET, offset)
+        await self._client.subscribe(self._stream, READ, begin, self._credit)
+
+    async def look_up(self, offset: int | None) -> Any:
+        """Return the chunk with an offset, or if that is gone, the first one after it; None if there is none.
+
+        offset: None: the last chunk.
+        """
+        from rstream import OffsetType, schema
+
+        if self._gone or not self._client.is_connection_alive():
+            raise Disconnected(self._gone or "the connection is closed")
         self._looked_up = None
-        await self._client.subscribe(self._stream, LOOK_UP, _begin(offset), 1)
-        await self._client.unsubscribe(LOOK_UP)  # the chunk comes before the answer
+        begin = schema.OffsetSpec.from_params(OffsetType.LAST if offset is None else OffsetType.OFFSET, offset)
+        try:
+            await self._client.subscribe(self._stream, LOOK_UP, begin, 1)
+            await self._client.unsubscribe(LOOK_UP)  # the chunk comes before the answer
+        except asyncio.CancelledError:  # by `_in_time`; the subscription may still exist, so there can be no other one
+            self._gone = "the server does not answer"
+            raise
         return self._looked_up
 
     async def wait(self, seconds: float) -> None:
@@ -214,10 +227,3 @@ async def _in_time(work: Coroutine[Any, Any, T]) -> T:
     """Do something in SECONDS; raises TimeoutError."""
     async with asyncio.timeout(SECONDS):
         return await work
-
-
-def _begin(offset: int | None) -> Any:
-    """Return where a subscription begins."""
-    from rstream import OffsetType, schema
-
-    return schema.OffsetSpec.from_params(OffsetType.FIRST if offset is None else OffsetType.OFFSET, offset)

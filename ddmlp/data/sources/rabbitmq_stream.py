@@ -42,6 +42,7 @@ class RabbitBroker:
         self._connection = RabbitConnection(uri)
         self._messages: Iterator[StoredMessage] | None = None  # the rest of the first chunk
         self._next = 0
+        self._end = -1  # the offset after the last message, when that was looked up; -1: it was not
         self._last: StoredMessage | None = None  # the last message that was read,
         self._checksum = ""  # or its checksum
 
@@ -58,15 +59,16 @@ class RabbitBroker:
         if following := CheckedOffset.parse(position.offsets[self._stream]).number:
             self._connection.run(self._connection.store(following - 1))
 
-    def unread(self) -> None:
-        """Return None: RabbitMQ does not say how many messages there are, except by sending the last of them."""
+    def unread(self) -> int | None:
+        """Return how many offsets come after those that were returned; see `Broker`."""
+        return self._connection.run(self._unread())
 
     def close(self) -> None:
         """Disconnect."""
         self._connection.close()
 
     async def _open(self, position: Position | None) -> Position:
-        self._next, self._last, self._checksum, self._messages = 0, None, "", None
+        self._next, self._end, self._last, self._checksum, self._messages = 0, -1, None, "", None
         if position is not None:
             if position.identity != self._identity:
                 raise self._another(f"it is {self._identity}, expected {position.identity}")
@@ -113,6 +115,14 @@ class RabbitBroker:
                 self._messages = None
                 await connection.use_up()
         return RabbitMessages(self._stream, found)
+
+    async def _unread(self) -> int | None:
+        """Look up the last chunk, unless all was read and no more has arrived since then."""
+        if self._connection.chunks or self._end != self._next:
+            if (chunk := await self._connection.look_up(None)) is None:
+                return None
+            self._end = chunk.chunk_first_offset + chunk.num_records
+        return max(0, self._end - self._next)
 
     def _messages_of(self, chunk: Any) -> Iterator[StoredMessage]:
         try:

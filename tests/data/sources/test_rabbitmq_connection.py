@@ -2,15 +2,18 @@
 
 import signal
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ddmlp.data.sources import rabbitmq_connection
-from ddmlp.data.sources.broker_stream import BrokerStream
+from ddmlp.data.sources.broker_stream import BrokerStream, Disconnected
 from ddmlp.data.sources.rabbitmq_connection import RabbitConnection
+from ddmlp.data.sources.rabbitmq_stream import RabbitBroker
 from ddmlp.data.sources.registry import open_stream
+from ddmlp.data.sources.stream_uri import StreamUri
 from tests.data.sources.test_brokers import ingest, refusal
 from tests.support.broker import raw
 from tests.support.ingests import ingesting, numbers
@@ -61,6 +64,25 @@ def test_silent_server(rabbitmq: RabbitMQ, tmp_path: Path, monkeypatch: pytest.M
         until(lambda: found.error or len(numbers(tmp_path / "data")) == 9)
     found.raise_error()
     assert numbers(tmp_path / "data") == list(range(9))
+
+
+def test_unanswered_look_up(rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch):
+    """Its subscription may still exist, so nothing is looked up until there is another connection."""
+    rabbitmq.send("unanswered", raw(range(5)))
+    with closing(RabbitBroker(StreamUri.parse(rabbitmq.uri("unanswered"), "", 1, ()))) as broker:
+        position = broker.open(None)
+        rabbitmq.signal(signal.SIGSTOP)
+        monkeypatch.setattr(rabbitmq_connection, "SECONDS", 0.5)
+        try:
+            with pytest.raises(Disconnected):
+                broker.unread()
+        finally:
+            monkeypatch.undo()
+            rabbitmq.signal(signal.SIGCONT)
+        with pytest.raises(Disconnected, match="does not answer"):
+            broker.unread()
+        broker.open(position)
+        assert broker.unread() >= 5
 
 
 def test_another_server(rabbitmq: RabbitMQ, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

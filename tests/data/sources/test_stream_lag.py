@@ -10,14 +10,10 @@ from ddmlp.data import ingest as ingest_module
 from ddmlp.data.manifest import Manifest
 from ddmlp.data.sources.registry import open_stream
 from tests.support.broker import Server, raw
-from tests.support.brokers import SERVERS, SHARED, running
 from tests.support.ingests import ingesting, numbers
 from tests.support.streams import batch, stream, until
 
 pytestmark = pytest.mark.sources
-# Servers that say how many messages are not read yet.
-COUNTING = [kind for kind in SERVERS if kind != "rabbitmq"]
-counting = pytest.mark.parametrize("server", COUNTING, indirect=True)
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +38,6 @@ def test_simple(server: Server, tmp_path: Path):
     assert data.time_at(30) == data.position.time
 
 
-@counting
 def test_end(server: Server, tmp_path: Path):
     """Rows that are not trained on stay in the server, which says how many although nothing is read."""
     path = tmp_path / "data"
@@ -52,14 +47,13 @@ def test_end(server: Server, tmp_path: Path):
         until(lambda: found.error or (found.waits and found.end and found.end.messages))
         assert (found.end.rows, found.end.messages) == (3_000, 3_000 - found.rows)
         server.send("end", raw(range(500)))
-        until(lambda: found.error or found.end.rows == 3_500)
+        until(lambda: found.error or found.end.rows >= 3_500)  # RabbitMQ's own records count, too
         found.trained = 3_500
         until(lambda: found.error or found.end.messages == 0)
         assert (found.end.rows, found.rows) == (3_500, 3_500)
     found.raise_error()
 
 
-@counting
 def test_messages_of_many_rows(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The rows of a stream of Arrow messages are known once all messages are read."""
     server.send("arrow", [(stream(batch(7)), None), (stream(batch(5, 7)), None)])
@@ -73,29 +67,16 @@ def test_messages_of_many_rows(server: Server, tmp_path: Path, monkeypatch: pyte
     found.raise_error()
 
 
-@pytest.mark.parametrize("kind", COUNTING)
-def test_broker_is_away(kind: str, tmp_path: Path):
+def test_broker_is_away(own_server: Server, tmp_path: Path):
     """What it said last is not said any more."""
-    (tmp_path / "server").mkdir()
-    with running(kind, tmp_path / "server") as mortal:
-        mortal.send("away", raw(range(5)))
-        with ingesting(open_stream(mortal.uri("away", format="raw")), tmp_path / "data", seconds=0.01) as found:
-            until(lambda: found.error or (found.end and found.end.rows == 5))
-            mortal.settle()
-            mortal.kill()
-            until(lambda: found.error or found.end is None)
-            mortal.start()
-            until(lambda: found.error or (found.end and found.end.rows == 5))
-        found.raise_error()
-
-
-@pytest.mark.parametrize("server", SHARED[-1:], indirect=True)
-def test_silent_broker(server: Server, tmp_path: Path):
-    """RabbitMQ."""
-    server.send("silent", raw(range(5)))
-    with ingesting(open_stream(server.uri("silent", format="raw")), tmp_path / "data", seconds=0.01) as found:
-        until(lambda: found.error or len(numbers(tmp_path / "data")) == 5)
-        assert found.end is None
+    own_server.send("away", raw(range(5)))
+    with ingesting(open_stream(own_server.uri("away", format="raw")), tmp_path / "data", seconds=0.01) as found:
+        until(lambda: found.error or (found.end and found.end.rows == 5))
+        own_server.settle()
+        own_server.kill()
+        until(lambda: found.error or found.end is None)
+        own_server.start()
+        until(lambda: found.error or (found.end and found.end.rows == 5))
     found.raise_error()
 
 
