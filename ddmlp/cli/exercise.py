@@ -13,9 +13,9 @@ def main() -> int:
         "exercises. The exit status is 1 if the answer is wrong.",
     )
     parser.add_argument("number", nargs="?", type=int, metavar="N", help="the number of the exercise")
-    parser.add_argument("answer", nargs="?", metavar="ANSWER", help="a number or a hash, or a Python file with a "
-                        "function, which is called in another process")  # fmt: skip
-    parser.add_argument("--data", type=Path, metavar="OUT", help="write the data and the run that the exercises use "
+    parser.add_argument("answer", nargs="?", metavar="ANSWER", help="a number, a hash or a run, or a Python file "
+                        "with a function, which is called in another process")  # fmt: skip
+    parser.add_argument("--data", type=Path, metavar="OUT", help="write the data and the runs that the exercises use "
                         "into this new folder")  # fmt: skip
     args = parser.parse_args()
     if args.data is not None and args.number is not None:

@@ -4,6 +4,9 @@ import logging
 from collections.abc import Callable
 from contextlib import ExitStack
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ddmlp.data.dataset import Dataset
 from ddmlp.errors import ConfigError, TrainingError
 from ddmlp.nn.known_answer import check_arithmetic
@@ -36,7 +39,9 @@ Connect = Callable[[Dataset, Plan, Shape], WorkerPool]
 Reach = Callable[[Dataset, Shape], Servers]
 
 
-def build_trainer(job: Job, connect: Connect | None = None, reach: Reach | None = None) -> Trainer:
+def build_trainer(
+    job: Job, connect: Connect | None = None, reach: Reach | None = None, updates: NDArray[np.int64] | None = None
+) -> Trainer:
     """Build a trainer at the run's newest checkpoint, or at the beginning of the run.
 
     The errors of `connect` and `reach` are passed on. After any error, everything that was opened is closed again.
@@ -49,6 +54,8 @@ def build_trainer(job: Job, connect: Connect | None = None, reach: Reach | None 
         Makes the worker pool; without it, everything is computed in this process.
     reach : callable, optional
         Connects to the servers that have the weights; without it, this process has them.
+    updates : (versions, 2) int64, optional
+        The order of updates of an asynchronous run in this process; see `LocalSteps`.
 
     Raises
     ------
@@ -93,7 +100,8 @@ def build_trainer(job: Job, connect: Connect | None = None, reach: Reach | None 
             server = start_server(job, optimizer, start, pool, servers)
             loop = StepLoop(optimizer, schedule, server, pool, diagnose, servers)
         else:
-            loop = LocalSteps(job.config, data.dataset, data.plan, start, stage=PixelStage.of(job, data.dataset))
+            stage = PixelStage.of(job, data.dataset)
+            loop = LocalSteps(job.config, data.dataset, data.plan, start, updates, stage)
         recorder = Recorder(job, run, data, loop, checkpoints)
         if job.trace:
             trace = Trace(job.run, start.step, job.workers)

@@ -4,9 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ddmlp.api.exercises import values
+from ddmlp.api.exercises import runs, values
 from ddmlp.api.exercises.child import check_file
 from ddmlp.errors import ConfigError, printable
+
+MAX_BYTES = 1_000_000  # of a Python file
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Exercise:
     signature
         The function that the answer, a Python file, defines; "" if the answer is a word.
     check
-        Returns what is wrong with a word, "" if nothing is; not for a file.
+        Returns what is wrong with a word, "" if nothing is; not for a Python file. A word may be the path of a run.
     """
 
     title: str
@@ -34,20 +36,20 @@ class Exercise:
 EXERCISES = (
     Exercise("One row forward", "equations (1) and (2) are all that a prediction is", check=values.forward),
     Exercise("The gradient", "the trainer's kernels compute the same sums", "gradients(w1, w2, x, t)"),
-    Exercise("The learning rate of a step", "each row moves the weights by alpha / B, in every step of a run",
-             "step_size(lr, batch, step, steps)"),
     Exercise("A sum that no order of arrival changes", "this is why 1, 2 and 64 workers have one hash",
              "reduce(count, arrived)"),
     Exercise("The bytes of a step", "a faster network, larger batches or fewer bits are what remains",
              check=values.step_bytes),
     Exercise("What breaks the one hash", "the microbatch is part of the plan, the number of workers is not",
-             check=values.microbatch_hash),
-    Exercise("What staleness costs", "old gradients have a price; with a fixed delay it is the same on every machine",
-             check=values.delayed_mistakes),
+             check=runs.microbatch_hash),
+    Exercise("Killed in the middle", "the chain is that of a run that nobody killed: no step is lost or counts twice",
+             check=runs.killed_run),
     Exercise("A unit that was sent again", "a unit is pure, so the second answer can be compared with the first",
              "accept(answers)"),
     Exercise("A broken promise", "one wrong bit of one weight is found, and between which checkpoints it arose",
-             check=values.broken_steps),
+             check=runs.broken_steps),
+    Exercise("A byte of the update log", "an asynchronous run has one hash, too, for one order of updates",
+             check=runs.changed_update),
     Exercise("A transform as a pure function", "workers can change pixels, and the run still has one hash",
              "shift(pixels, rows, seed, epoch)"),
 )  # fmt: skip
@@ -61,7 +63,7 @@ def check(number: int, answer: str) -> str:
     number
         Of the exercise, from 1.
     answer
-        A word, or the path of a Python file, whose function is called in another process.
+        A word, the folder of a run, or a Python file, whose function is called in another process.
 
     Returns
     -------
@@ -75,7 +77,7 @@ def check(number: int, answer: str) -> str:
 
     Examples
     --------
-    >>> check(5, "794")
+    >>> check(4, "794")
     'expected a number of bytes that is a multiple of 4: a float32 has 4'
     """
     if not 1 <= number <= len(EXERCISES):
@@ -83,11 +85,13 @@ def check(number: int, answer: str) -> str:
     exercise, shown = EXERCISES[number - 1], printable(answer[:80])
     if exercise.check is not None:
         if answer.endswith(".py"):
-            raise ConfigError(f"the answer is the file {shown}, but exercise {number} expects a word or a number")
-        return exercise.check(answer.strip())
+            raise ConfigError(f"the answer is the file {shown}, but exercise {number} expects none")
+        return printable(exercise.check(answer.strip()))
     path = Path(answer)
     if path.suffix != ".py" or not path.is_file():
         raise ConfigError(
             f"the answer to exercise {number} is {shown!r}, expected a Python file that defines {exercise.signature}"
         )
-    return check_file(number, path, exercise.signature.partition("(")[0])
+    if (size := path.stat().st_size) > MAX_BYTES:
+        raise ConfigError(f"{shown} has {size:,} bytes, expected at most {MAX_BYTES:,}")
+    return check_file(path, exercise.signature.partition("(")[0])

@@ -19,13 +19,11 @@ MEMORY = 4 << 30
 LONGEST = 500  # characters of an answer
 
 
-def check_file(number: int, path: Path, name: str, seconds: float = SECONDS) -> str:
+def check_file(path: Path, name: str, seconds: float = SECONDS) -> str:
     """Check the function `name` in a file, in another process; returns what is wrong with it, "" if nothing is.
 
     Parameters
     ----------
-    number
-        Of the exercise.
     path
         The file. All that it does is bounded, and what it prints is dropped; but nothing else is forbidden to it.
     name
@@ -34,7 +32,7 @@ def check_file(number: int, path: Path, name: str, seconds: float = SECONDS) -> 
         After this time, the process is killed.
     """
     # -P: modules are not looked for in the current folder, where the learner's files may have any name.
-    words = [sys.executable, "-P", "-c", f"from {__name__} import run; run()", str(number), str(path), name]
+    words = [sys.executable, "-P", "-c", f"from {__name__} import run; run()", str(path), name]
     found = os.pathsep.join(filter(None, [str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH")]))
     process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                                start_new_session=True, env=os.environ | {"PYTHONPATH": found})  # fmt: skip
@@ -48,18 +46,20 @@ def check_file(number: int, path: Path, name: str, seconds: float = SECONDS) -> 
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # with what the file has started
-        process.communicate()
+        if process.stdout:
+            process.stdout.close()  # not read to its end: a process that has left the group may hold it open
+        process.wait()
 
 
-def checked(number: int, path: Path, name: str) -> str:
+def checked(path: Path, name: str) -> str:
     """Check the file in this process."""
-    from ddmlp.api.exercises.functions import CHECKS
-
     try:
         function = runpy.run_path(str(path)).get(name)
         if not callable(function):
             return f"{path} does not define the function {name}"
-        return CHECKS[number](function)
+        from ddmlp.api.exercises.functions import CHECKS
+
+        return CHECKS[name](function)
     except BaseException as error:
         lines = [each.lineno for each in traceback.extract_tb(error.__traceback__) if each.filename == str(path)]
         where = f", line {lines[-1]}," if lines else ""
@@ -72,6 +72,6 @@ def run() -> NoReturn:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what the file prints
     with suppress(ValueError, OSError):  # where it cannot be limited
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    json.dump(checked(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]), answers)
+    json.dump(checked(Path(sys.argv[1]), sys.argv[2]), answers)
     answers.flush()
     os._exit(0)  # without what the file has left to run at exit

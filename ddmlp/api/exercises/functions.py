@@ -4,7 +4,7 @@ They call the function with known inputs, and compare what it returns with what 
 of `child`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ Array = NDArray[Any]
 
 
 def gradients(function: Function) -> str:
-    """Exercise 2: dE/dW1 and dE/dW2."""
+    """dE/dW1 and dE/dW2."""
     for seed, (rows, m, n, o) in enumerate([(1, 3, 2, 2), (5, 7, 4, 3), (8, 9, 6, 10)]):
         w1, w2 = _numbers(seed, 0, m, n), _numbers(seed, 1, n, o)
         x, t = abs(_numbers(seed, 2, rows, m)), np.eye(o)[np.arange(rows) % o]
@@ -36,35 +36,15 @@ def gradients(function: Function) -> str:
             return "the sign is wrong: dE/dz2 = y2 - t"
         if _near(found[0], x.T @ ((y2 - t) @ w2.T)):
             return "dE/dW1 lacks the slope of the logistic function: y1 (1 - y1)"
+        if _near(found[0], d1, 1e-3) and _near(found[1], d2, 1e-3):
+            return "those are right to few digits: compute them in float64, and by formulas"
         which = "dE/dW2" if _near(found[0], d1) else "dE/dW1"
         return f"{which} is wrong for a {m}-{n}-{o} network and a batch of {rows}: compare it with the slope of E"
     return ""
 
 
-def step_size(function: Function) -> str:
-    """Exercise 3: alpha / B of the schedule "linear"."""
-    from ddmlp.config import TrainConfig
-    from ddmlp.nn.optimizer import SGD
-
-    for lr, batch, step, steps in [(0.8, 8, 0, 10), (0.8, 8, 9, 10), (0.5, 32, 123, 1000), (2.0, 1, 500, 777)]:
-        right = SGD(TrainConfig(lr=lr, batch=batch)).step_size(step, steps)
-        found = function(lr, batch, step, steps)
-        if not isinstance(found, int | float | np.floating):
-            return f"expected a number, found {type(found).__name__}"
-        if _near(found, right):
-            continue
-        if _near(found, right * batch) and batch > 1:
-            return "that is alpha: each row moves the weights by alpha / B"
-        if _near(found, lr * (1 - (step + 1) / steps) / batch):
-            return "that is one step too far: step 0 has the whole alpha, and only the end of the run has none"
-        if step and _near(found, lr / batch):
-            return "alpha falls: in a straight line, from lr at step 0 to zero at the end of the run"
-        return f"step {step} of {steps} with lr {lr} and a batch of {batch}: found {found:g}, expected another number"
-    return ""
-
-
 def reduce(function: Function) -> str:
-    """Exercise 4: the sum of a step along the reduction tree."""
+    """The sum of a step along the reduction tree."""
     for count in range(1, 10):
         parts = [_numbers(count, part, 1, 50)[0].astype(np.float32) for part in range(count)]
         right, sums = _tree(parts, Node(0, count)), set[bytes]()
@@ -86,7 +66,7 @@ def reduce(function: Function) -> str:
 
 
 def accept(function: Function) -> str:
-    """Exercise 8: the units whose answers count."""
+    """The units whose answers count."""
     cases: list[tuple[list[tuple[int, bytes]], list[int] | None]] = [
         ([], []),
         ([(0, b"a"), (1, b"b")], [0, 1]),
@@ -95,7 +75,10 @@ def accept(function: Function) -> str:
     ]
     for answers, right in cases:
         try:
-            found = list(function(list(answers)))
+            found = function(list(answers))
+            if not isinstance(found, Iterable):
+                return f"expected a list of units, found {type(found).__name__}"
+            found = list(found)
         except ValueError:
             if right is not None:
                 return f"it raised ValueError for {answers}, in which no second answer differs from the first"
@@ -111,7 +94,7 @@ def accept(function: Function) -> str:
 
 
 def shift(function: Function) -> str:
-    """Exercise 10: a transform that moves images by a pixel."""
+    """A transform that moves images by a pixel."""
     pixels = (uniform(random_bits(1, PROBE, 12 * 20), 0, 256)).astype(np.uint8).reshape(12, 4, 5)
     numbers = np.arange(100, 112)
 
@@ -142,7 +125,7 @@ def shift(function: Function) -> str:
     return ""
 
 
-CHECKS = {2: gradients, 3: step_size, 4: reduce, 8: accept, 10: shift}
+CHECKS = {each.__name__: each for each in (gradients, reduce, accept, shift)}
 
 
 def _numbers(seed: int, part: int, rows: int, columns: int) -> Array:
