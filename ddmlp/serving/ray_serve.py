@@ -1,9 +1,10 @@
 """The application on Ray Serve: serve run ddmlp.serving.ray_serve:app model=RUN_OR_NPZ replicas=N."""
 
 from pathlib import Path
+from typing import Annotated
 
 from fastapi import FastAPI
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from ray import serve
 
 from ddmlp.serving.app import application
@@ -16,23 +17,24 @@ class Settings(BaseModel):
     Parameters
     ----------
     model
-        A run's folder or a model's .npz file, on a file system that every node mounts.
+        A run's folder or a model's .npz file, on a file system that every node mounts; a list of them is a committee.
     replicas
         Number of replicas.
     cpus
         CPUs of each replica.
     """
 
-    model: Path
+    model: Path | Annotated[list[Path], Field(min_length=1)]
     replicas: int = 1
     cpus: float = 1.0
 
 
 def app(settings: Settings) -> serve.Application:
     """Build the application, for `serve run`, `serve deploy` and `serve.run`."""
+    models = settings.model if isinstance(settings.model, list) else [settings.model]
 
     def build() -> FastAPI:
-        return application(fixed(settings.model), str(settings.model))
+        return application(fixed(*models), ", ".join(map(str, models)))
 
     replica = serve.deployment(
         name="recogniser", num_replicas=settings.replicas, ray_actor_options={"num_cpus": settings.cpus}

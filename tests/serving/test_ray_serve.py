@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ddmlp.inference.committee import load_models
 from ddmlp.inference.saved_model import load_model
 from ddmlp.ray_backend.cluster import Cluster
 from ddmlp.serving.security import POLICY
@@ -18,6 +19,8 @@ from tests.support.servers import Server
 
 ROOT = Path(__file__).parents[2]
 REPLICAS = 2
+COMMITTEE = "/committee"  # where another application is
+ONE = [[255 if 4 <= row < 24 and 13 <= column < 15 else 0 for column in range(28)] for row in range(28)]
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -31,7 +34,12 @@ def server(trained: Path, cluster: Cluster, tmp_path_factory: pytest.TempPathFac
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     config["http_options"]["port"] = port
-    config["applications"][0]["args"] = {"model": str(trained), "replicas": REPLICAS, "cpus": 0.1}
+    single, args = config["applications"][0], {"model": str(trained), "replicas": REPLICAS, "cpus": 0.1}
+    committee = {"model": [str(trained), str(trained)], "cpus": 0.1}
+    config["applications"] = [
+        single | {"args": args},
+        single | {"args": committee, "name": "committee", "route_prefix": COMMITTEE},
+    ]
     path = tmp_path_factory.mktemp("serve") / "serve.yaml"
     path.write_text(yaml.safe_dump(config))
     words = [Path(sys.executable).with_name("serve"), "run", "--address", cluster.address, path]
@@ -40,7 +48,7 @@ def server(trained: Path, cluster: Cluster, tmp_path_factory: pytest.TempPathFac
         process = subprocess.Popen([*map(str, words)], cwd=ROOT, stdout=said, stderr=subprocess.STDOUT)
     found = Server(f"http://127.0.0.1:{port}/", process)
     try:
-        while not answers(found):
+        while not (answers(found, "/about") and answers(found, f"{COMMITTEE}/about")):
             with suppress(subprocess.TimeoutExpired):
                 pytest.fail(f"it ended with {process.wait(0.2)}: {log.read_text()}")
         yield found
@@ -62,21 +70,25 @@ def end(process: subprocess.Popen[bytes], cluster: Cluster) -> None:
             cluster.ray.kill(cluster.ray.get_actor(name, namespace="serve"))
 
 
-def answers(server: Server) -> bool:
+def answers(server: Server, path: str) -> bool:
     with suppress(OSError, http.client.HTTPException):
-        return server.get("/about").status == 200
+        return server.get(path).status == 200
     return False
 
 
 def test_simple(server, trained):
-    drawn = [[0] * 28 for _ in range(28)]
-    for row in drawn[4:24]:
-        row[13:15] = 255, 255
     for _ in range(5 * REPLICAS):
-        found = server.predict(drawn)
+        found = server.predict(ONE)
         assert found.status == 200
         assert found.json["class"] == 1
         assert found.json["model"]["weights_sha256"] == load_model(trained).weights.sha256()
+
+
+def test_committee(server, trained):
+    found = server.predict(ONE, path=f"{COMMITTEE}/predict")
+    assert (found.status, found.json["class"]) == (200, 1)
+    assert found.json["model"]["weights_sha256"] == load_models([trained, trained]).weights_sha256
+    assert server.get(f"{COMMITTEE}/about").json["name"] == f"{trained}, {trained}"
 
 
 def test_errors_and_pages(server):
