@@ -4,11 +4,15 @@ from pathlib import Path
 from typing import Annotated
 
 from fastapi import FastAPI
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 from ray import serve
 
 from ddmlp.serving.app import application
 from ddmlp.serving.models import fixed
+
+Models = Annotated[
+    list[Path], Field(min_length=1), BeforeValidator(lambda given: given if isinstance(given, list) else [given])
+]
 
 
 class Settings(BaseModel):
@@ -24,17 +28,16 @@ class Settings(BaseModel):
         CPUs of each replica.
     """
 
-    model: Path | Annotated[list[Path], Field(min_length=1)]
+    model: Models
     replicas: int = 1
     cpus: float = 1.0
 
 
 def app(settings: Settings) -> serve.Application:
     """Build the application, for `serve run`, `serve deploy` and `serve.run`."""
-    models = settings.model if isinstance(settings.model, list) else [settings.model]
 
     def build() -> FastAPI:
-        return application(fixed(*models), ", ".join(map(str, models)))
+        return application(fixed(*settings.model), ", ".join(map(str, settings.model)))
 
     replica = serve.deployment(
         name="recogniser", num_replicas=settings.replicas, ray_actor_options={"num_cpus": settings.cpus}
