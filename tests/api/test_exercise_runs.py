@@ -80,6 +80,7 @@ def test_broken_promise(exercises):
     assert check(8, found) == check(8, f"steps {found.replace('..', ' to ')}") == ""
     refused(8, "35..40", "find the first")
     refused(8, "0..5", "as recorded")
+    refused(8, "21..24", "neighbouring")
     refused(8, "20", "'20'")
     refused(8, f"{5000 * '9'}..5", "expected a range")
 
