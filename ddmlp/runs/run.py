@@ -13,7 +13,7 @@ from msgspec import Struct
 from ddmlp import __version__
 from ddmlp.config import TrainConfig
 from ddmlp.errors import RunError
-from ddmlp.files import naming, write_whole
+from ddmlp.files import naming, whole_file, write_whole
 from ddmlp.nn.weights import Shape, Weights
 from ddmlp.numerics import ARITHMETIC
 from ddmlp.runs.arrays import ABOUT, from_record, join_weights, load_arrays, save_arrays, weight_arrays
@@ -194,9 +194,8 @@ class Run:
         """Drop the events past `step` from metrics.jsonl, and lines that a crash has damaged."""
         path = self.path / "metrics.jsonl"
         if path.exists():
-            with path.open("rb") as file:
-                kept = [line for line in file if _step(line) <= step]
-            write_whole(path, b"".join(kept))
+            with path.open("rb") as old, whole_file(path) as new:  # by lines: the file may be large
+                new.writelines(line for line in old if _step(line) <= step)
 
     def write_initial_weights(self, weights: Weights) -> None:
         """Save the weights that the run begins with."""

@@ -1,6 +1,7 @@
 """metrics.jsonl: events are appended, and a start drops later events and damaged lines."""
 
 import json
+import tracemalloc
 
 import pytest
 
@@ -81,3 +82,17 @@ def test_start_drops_damage(run, line):
     path.write_bytes(line + first + line + line + second + line)
     run.record([start(5)])
     assert path.read_bytes() == first + second + b'{"event": "start", "step": 5, "complaints": []}' + b"\n"
+
+
+def test_start_reads_by_lines(run):
+    """The file of a long run is larger than the memory that a restart of its server may take."""
+    path, line = run.path / "metrics.jsonl", b'{"event": "progress", "step": 1, "more": "%s"}\n' % (b" " * 100_000)
+    path.write_bytes(line * 20)
+    run.record([start(5)])
+    tracemalloc.start()
+    try:
+        run.record([start(5)])
+        assert tracemalloc.get_traced_memory()[1] < 5 * len(line)
+    finally:
+        tracemalloc.stop()
+    assert len(events(run)) == 22
