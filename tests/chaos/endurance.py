@@ -1,5 +1,6 @@
 """Long runs: killed at random moments, or with a worker that lags, and the memory of all processes is watched."""
 
+import math
 import os
 import random
 import signal
@@ -47,11 +48,11 @@ class Memory:
         return now
 
     def rows(self, what: str, seconds: float) -> Iterator[Row]:
-        """Whether the second half was as the first, after a tenth to warm up."""
+        """Whether the second half was as the first, after a tenth to warm up. It was not if no process was seen."""
         for who, found in self._found.items():
             early = [size + 1 for now, size in found if seconds / 10 < now < seconds / 2]
             late = [size + 1 for now, size in found if now > seconds / 2]
-            ratio = statistics.median(late) / statistics.median(early)
+            ratio = statistics.median(late) / statistics.median(early) if early and late else math.nan
             when = f"{what}: second half to first"
             yield Row(f"memory of the {who} stays flat", when, str(SOAK_WORKERS), f"{ratio:.3f}", ratio < FLAT)
 

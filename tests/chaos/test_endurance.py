@@ -18,3 +18,9 @@ def test_soak(cluster: Cluster, data: Path, tmp_path: Path, monkeypatch: pytest.
     assert int(workers) > 0
     assert int(servers) > 0
     assert killed.fine
+
+
+def test_memory_of_no_process(cluster: Cluster):
+    memory = endurance.Memory(cluster)
+    memory.look()
+    assert [(row.fired, row.fine) for row in memory.rows("nothing", 1.0)] == [("nan", False)] * 4
