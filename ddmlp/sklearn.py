@@ -47,7 +47,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
     workers : int or (min, max)
         Worker processes on Ray, or the fewest and the most; 0: all is computed in this process.
     random_state : int, RandomState instance or None
-        An integer is the seed. Otherwise each call of `fit` draws one.
+        An integer is the seed; each further call of `partial_fit` adds 1 to it. Otherwise each call draws one.
 
     Attributes
     ----------
@@ -221,6 +221,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         seed = self.random_state
         if not isinstance(seed, Integral):
             seed = check_random_state(seed).randint(2**31 - 1)
+        self._further: int = self._further + 1 if init else 0  # no order and no distortion of rows is used twice
         with tempfile.TemporaryDirectory(prefix="ddmlp-") as folder:
             result = fit(
                 (self._images(X), np.searchsorted(self.classes_, y)),
@@ -229,8 +230,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
                 workers=plain(self.workers),
                 init=init,
                 progress=False,
-                seed=int(seed),
-                **settings,
+                **settings | {"seed": int(seed) + self._further},
             )
             self.coefs_ = [each.copy() for each in result.model.weights.parameters.values()]
         self.weights_sha256_: str = result.weights_sha256
