@@ -8,7 +8,7 @@ from ddmlp.cli.terminal import command, fail
 
 COMMANDS = {  # each is the function main() of its file in ddmlp/cli/
     "fetch": "download MNIST or Fashion-MNIST",
-    "convert": "convert IDX files into Arrow datasets",
+    "convert": "convert IDX, Parquet, Arrow, npz and CSV files and pictures to Arrow datasets",
     "train": "train a network, in one process or with workers on Ray",
     "augment": "draw training images and their distortions",
     "evaluate": "test a model on a dataset",
@@ -39,7 +39,7 @@ def main() -> None:
         fail(f"ddmlp has no command {name!r}, expected one of {', '.join(COMMANDS)}; see ddmlp --help")
         sys.exit(2)
     sys.argv[:] = [f"ddmlp {name}", *rest]
-    command(import_module(f"ddmlp.cli.{name}").main)
+    command(lambda: import_module(f"ddmlp.cli.{name}").main())  # so Ctrl-C during the imports is one line, too
 
 
 if __name__ == "__main__":

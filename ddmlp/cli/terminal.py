@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -22,7 +23,19 @@ MODELS: dict[str, Any] = {  # what --model takes, given once or several times
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that prints an error as one line."""
+    """An argument parser that prints an error as one line, and takes no empty argument.
+
+    An empty one is the value of a shell variable that is not set: as a path, it would be the current folder.
+    """
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse the arguments, by default those of the process. Exits with status 2 if one is empty."""
+        words = list(sys.argv[1:] if args is None else args)
+        for before, word in pairwise(["", *words]):
+            if not word or (word.startswith("--") and word.endswith("=")):
+                name = word[:-1] or (before if before.startswith("-") else "an argument")
+                self.error(f"{name} is empty; is a variable of the shell not set?")
+        return super().parse_known_args(words, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Exit with status 2."""

@@ -160,7 +160,7 @@ def logs(args: argparse.Namespace, run: Path) -> Iterator[None]:
         try:
             yield
         except DdmlpError as error:
-            if args.log_file or run.exists():  # else no run has begun, and its folder was removed
+            if args.log_file or run.is_dir():  # else no run has begun, and its folder was removed
                 log.error("the training ends: %s", str(error))
             raise
 

@@ -44,6 +44,27 @@ def test_an_error_is_one_line(error: BaseException, status: int, line: str, caps
     assert capsys.readouterr().err == line + "\n"
 
 
+INTERRUPTED = """if True:
+    import signal
+    import sys
+    from ddmlp.__main__ import main
+
+    class Interrupting:
+        def find_spec(self, name, *_):
+            if name == "ddmlp.cli.convert":
+                signal.raise_signal(signal.SIGINT)
+
+    sys.meta_path.insert(0, Interrupting())
+    sys.argv = ["ddmlp", "convert", "x", "y"]
+    main()
+"""
+
+
+def test_interrupted_while_it_imports():
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "error: interrupted\n")
+
+
 def test_a_bug_is_not_hidden():
     with pytest.raises(ZeroDivisionError):
         command(raising(ZeroDivisionError()))
@@ -56,6 +77,20 @@ def test_wrong_argument(capsys: pytest.CaptureFixture[str]):
         parser.parse_args(["--number", "x"])
     assert caught.value.code == 2
     assert capsys.readouterr().err == "error: argument --number: invalid int value: 'x'; see tool --help\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [(["--out", ""], "--out"), (["--out="], "--out"), (["--out", "x", "", "y"], "an argument"), ([""], "an argument")],
+)
+def test_empty_argument(arguments: list[str], name: str, capsys: pytest.CaptureFixture[str]):
+    parser = Parser(prog="tool")
+    parser.add_argument("--out")
+    parser.add_argument("files", nargs="*")
+    with pytest.raises(SystemExit) as caught:
+        parser.parse_args(arguments)
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.startswith(f"error: {name} is empty; ")
 
 
 def test_reader_goes_away():

@@ -88,6 +88,7 @@ def test_help_does_without_numpy():
         (["--batch", "4001"], ["batch is 4001", "4000 rows"]),
         (["--hidden", "1.5"], ["--hidden", "1.5"]),
         (["--data", "/nowhere"], ["/nowhere does not exist", "ddmlp convert"]),
+        (["--data", ""], ["--data"]),
     ],
 )
 def test_bad_values(arguments, words, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -180,3 +181,10 @@ def test_metrics(whole: Path):
     assert sorted(waited) == waited
     assert 0 < waited[-1] <= progress[-1]["seconds"]
     assert [event["epoch"] for event in found if event["event"] == "epoch"] == [1, 2, 3]
+
+
+def test_run_is_a_file(train: Train, tmp_path: Path):
+    path = tmp_path / "notes.md"
+    path.write_text("kept")
+    refused(train("--run", path), 1, str(path))
+    assert path.read_text() == "kept"

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from ddmlp.__main__ import COMMANDS
 from ddmlp.config import Timeouts
 from ddmlp.inference.images import read_image
 from tests.portability.__main__ import TARGETS
@@ -82,6 +83,10 @@ def test_commands_have_their_flags(program: str):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert flags()[program] <= set(re.findall(r"--[\w-]+", done.stdout))
+
+
+def test_table_of_commands():
+    assert re.findall(r"^\| `ddmlp (\w+)` \|", PAGES["docs/commands.md"], re.MULTILINE) == list(COMMANDS)
 
 
 def test_make_has_the_targets_and_ci_runs_them():
