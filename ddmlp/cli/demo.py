@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # these import NumPy, which --help need not wait for
     from ddmlp.api.result import Result
     from ddmlp.runs.run import Run
 
+EXTRAS = "ray,serve"
 WORKERS, SECONDS, EVERY = 4, 40.0, 8.0
 # Ten microbatches a step: more units than two or four workers take at a time, so that the queue has some. The number of
 # epochs is that of a run that is stopped before.
@@ -68,15 +69,24 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command. Raises MachineError if the two results differ."""
     args = parse(arguments)
-    require_package("ray", "ray", "ddmlp demo")
-    with require_extra("serve", "ddmlp demo"):
+    require_package("ray", EXTRAS, "ddmlp demo")
+    with require_extra(EXTRAS, "ddmlp demo"):
         import uvicorn  # noqa: F401 - before anything else happens
+    from ddmlp.api.rows import rows_of
     from ddmlp.api.run import new_run
 
     data = args.data or default_data()
     for number in (signal.SIGTERM, signal.SIGHUP):  # all end the run as Ctrl-C does
         signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
-    with new_run(args.run) as run, page(args, run) as url:
+    with new_run(args.run) as run:
+        run.refuse_old()
+        rows_of(data, None, run, None, follow=False)  # a wrong folder is found before the page says that it shows a run
+        show(args, data, run)
+
+
+def show(args: argparse.Namespace, data: str, run: "Run") -> None:
+    """Train and compare, while the page is served."""
+    with page(args, run) as url:
         print(f"{url}  shows the run; Ctrl-C ends all", flush=True)
         if args.open:
             webbrowser.open(url)
@@ -161,7 +171,7 @@ def page(args: argparse.Namespace, run: "Run") -> Iterator[str]:
 
     with ExitStack() as stack:
         listener = stack.enter_context(open_listener(args.host, args.port))
-        server = web_server(Newest(run), str(run.path), run, listener, args.allow_host)
+        server = web_server(Newest(run), run.path.name, run, listener, args.allow_host)
         thread = threading.Thread(target=server.run, args=([listener],), name="page")
         thread.start()
         try:

@@ -47,8 +47,27 @@ def test_no_data(tmp_path, monkeypatch):
     assert [*tmp_path.iterdir()] == []
 
 
-@pytest.mark.parametrize(("package", "extra"), [("ray", "ray"), ("uvicorn", "serve")])
-def test_missing_package(package, extra, tmp_path, monkeypatch):
+@pytest.mark.parametrize("missing", ["data", "test"])
+def test_wrong_data(missing, data, tmp_path, monkeypatch):
+    """Nothing is said of a page, or of workers."""
+    monkeypatch.chdir(tmp_path)
+    if missing == "test":
+        (tmp_path / "digits").mkdir()
+        (tmp_path / "digits" / "train").symlink_to(data / "train")
+    done = inside(demo.main, "--data", "digits", "--port", "0")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "digits" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_old_run(data, trained):
+    done = inside(demo.main, "--data", data, "--run", trained, "--port", "0")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert str(trained) in done.stderr
+
+
+@pytest.mark.parametrize("package", ["ray", "uvicorn"])
+def test_missing_package(package, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = demo.require_package
 
@@ -58,4 +77,4 @@ def test_missing_package(package, extra, tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "require_package", missing)
     with mock.patch.dict(sys.modules, {"uvicorn": None} if package == "uvicorn" else {}):
         said = complaint()
-    assert f"'ddmlp[{extra}]'" in said
+    assert "'ddmlp[ray,serve]'" in said  # all that is needed, at once
