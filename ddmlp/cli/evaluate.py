@@ -38,10 +38,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def test_data(models: Sequence[Path], data: Path | None) -> Path:
     """The dataset or folder `data`, by default that of the models' runs. Raises RunError if they have no test data, or
     different ones."""
-    found = {_test_data(each, data) for each in models}
+    found = {path.resolve(): path for path in (_test_data(each, data) for each in models)}
     if len(found) > 1:
         raise RunError(f"the models' runs have the data {' and '.join(map(str, sorted(found)))}; name one by --data")
-    return found.pop()
+    return found.popitem()[1]
 
 
 def _test_data(model: Path, data: Path | None) -> Path:
@@ -61,10 +61,11 @@ def _test_data(model: Path, data: Path | None) -> Path:
 def main() -> None:
     args = parse()
     from ddmlp.api.converted_rows import dataset_folder
-    from ddmlp.api.model import evaluate
+    from ddmlp.api.model import evaluate, load
 
+    model = args.model[0] if len(args.model) == 1 else load(args.model)
     data = test_data(args.model, args.data)
-    found = evaluate(args.model[0] if len(args.model) == 1 else args.model, data)
+    found = evaluate(model, data)
     print(table(found.confusion, Manifest.read(dataset_folder(data)).class_names))
     print(f"\nerror          {found.error:.2%} ({found.mistakes:,} of {found.rows:,} rows)")
     print(f"cross-entropy  {found.cross_entropy:.4f} nats a row")

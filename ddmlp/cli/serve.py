@@ -31,6 +31,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add_address(parser)
     args = parser.parse_args(arguments)
     check_address(args)
+    if args.run and args.run.exists() and not args.run.is_dir():
+        raise ConfigError(f"--run is the file {args.run}, expected the folder of a run")
     return args
 
 

@@ -137,6 +137,19 @@ def test_committee(trained, data, tmp_path):
     assert expected.mistakes not in [ddmlp.evaluate(each, data).mistakes for each in models]
 
 
+def test_committee_without_data_in_its_runs(trained, data, tmp_path, monkeypatch):
+    """data/ is one folder, also if a run names it by another path."""
+    monkeypatch.chdir(tmp_path)
+    Path("data").symlink_to(data)
+    shutil.copy(trained / "model.npz", tmp_path)
+    done = inside(main, "--model", "model.npz", "--model", trained)
+    assert (done.returncode, done.stderr) == (0, "")
+    Path("notes.md").write_text("none\n")
+    done = inside(main, "--model", "notes.md", "--model", trained)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "notes.md is text" in done.stderr
+
+
 def test_committee_with_other_data(trained, data, tmp_path):
     """Which to take is for the user to say."""
     shutil.copytree(data, tmp_path / "data")

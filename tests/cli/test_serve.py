@@ -60,6 +60,8 @@ def test_bad_flags(trained, tmp_path):
     status, said = complaint("--model", trained, "--host", "no.such.host.invalid")
     assert (status, "no.such.host.invalid, port 8000: " in said) == (2, True)
     assert "none.npz" in complaint("--model", tmp_path / "none.npz")[1]
+    status, said = complaint("--run", trained / "config.json")
+    assert (status, "config.json, expected the folder" in said) == (2, True)
     assert complaint()[0] == complaint("--model", trained, "--run", trained)[0] == 2
 
 
