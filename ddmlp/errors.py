@@ -111,6 +111,18 @@ def text_of(error: BaseException) -> str:
     return printable(" ".join(str(error).split())) or type(error).__name__
 
 
+def reason_of(error: BaseException) -> str:
+    """Return why the system refused a file or a URL, without the number of the error.
+
+    >>> reason_of(FileNotFoundError(2, "No such file or directory", "none.py"))
+    'No such file or directory'
+    """
+    reason = (
+        getattr(error, "reason", error) if isinstance(error, OSError) else error
+    )  # a URLError has a text or an OSError
+    return printable(str(getattr(reason, "strerror", None) or reason))
+
+
 @contextmanager
 def require_extra(extra: str, what: str) -> Iterator[None]:
     """A context for imports of packages that belong to an extra. Raises ConfigError if one is not installed.

@@ -17,7 +17,7 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from ddmlp.data.signatures import BEGIN, kind_of
-from ddmlp.errors import DownloadError
+from ddmlp.errors import DownloadError, reason_of
 from ddmlp.files import write_whole
 
 DATASETS = {
@@ -123,7 +123,7 @@ def _receive(url: str, progress: ByteProgress) -> bytes | None:
         error.close()
         raise DownloadError(f"{url}: found HTTP status {error.code} ({error.reason}), expected the file") from None
     except (OSError, HTTPException) as error:
-        raise DownloadError(f"{url}: cannot connect ({getattr(error, 'reason', error)})") from None
+        raise DownloadError(f"{url}: cannot connect ({reason_of(error)})") from None
     with response:
         total: int | None = response.length
         content = bytearray()

@@ -14,7 +14,7 @@ from urllib.request import urlopen
 
 from ddmlp.data.store import SCHEMES as STORES
 from ddmlp.data.store import Store
-from ddmlp.errors import ConfigError, DataError, DownloadError, StoreError, printable
+from ddmlp.errors import ConfigError, DataError, DownloadError, StoreError, printable, reason_of
 
 WEB = ("http", "https")
 SCHEMES = (*STORES, *WEB)
@@ -103,8 +103,7 @@ def _download(uri: str, shown: str, path: Path) -> None:
     except HTTPException as error:
         raise DownloadError(f"{shown}: the connection broke off ({type(error).__name__}); try again") from None
     except OSError as error:
-        why = getattr(error, "reason", None) or error.strerror or error
-        raise DownloadError(f"{shown}: cannot be downloaded ({why}); try again") from None
+        raise DownloadError(f"{shown}: cannot be downloaded ({reason_of(error)}); try again") from None
     if total is not None and size != total:
         raise DownloadError(f"{shown}: the connection broke off after {size:,} of {total:,} bytes; try again")
 

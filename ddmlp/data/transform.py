@@ -15,7 +15,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
-from ddmlp.errors import ConfigError
+from ddmlp.errors import ConfigError, reason_of
 
 EXPECTED = "expected a function f(pixels, rows, seed, epoch), or its place: MODULE:FUNCTION or FILE.py:FUNCTION"
 LONGEST = 500
@@ -144,7 +144,7 @@ def _read(file: Path) -> str:
     try:
         return file.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the file of the transform, {file}, cannot be read: {error}") from None
+        raise ConfigError(f"the file of the transform, {file}, cannot be read: {reason_of(error)}") from None
 
 
 def _text(function: Any) -> str:

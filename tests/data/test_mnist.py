@@ -129,6 +129,11 @@ def test_next_mirror(server, fetch, tmp_path, behaviour, failure):
     assert reported.startswith(f"{server.url(behaviour)}{NAME}: {failure}")
 
 
+def test_no_server(tmp_path):
+    with pytest.raises(DownloadError, match=r"/a\.gz: cannot connect \(Connection refused\)"):
+        fetch_file(tmp_path / "a.gz", "0" * 64, ["http://127.0.0.1:1"], lambda *_: None, lambda _: None)
+
+
 def test_wrong_checksum(fetch, digest, tmp_path):
     expected = rf"/wrong/{NAME}: found the SHA-256 [0-9a-f]{{64}} .*, expected {digest}; .*--base-url"
     with pytest.raises(DownloadError, match=expected):
