@@ -1,5 +1,6 @@
 """The picture of a run in Chromium: with traces made by hand, whose units are known."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,11 +45,13 @@ def picture(tmp_path: Path, data: Path, opened: Callable[..., "Page"]) -> Iterat
 def test_simple(picture):
     """The units of the newest steps move, and the texts say where they are."""
     trace = HandTrace()
+    trace.step_number = 1_200
     for _ in range(20):
         trace.step()
     page = picture(trace)
     expect(page.locator("#picture .worker .title")).to_have_text(["Worker 0", "Worker 1", "Worker 2"], timeout=SECONDS)
     expect(page.locator("#picture .unit").first).to_be_visible(timeout=SECONDS)
+    expect(page.locator("#picture .said")).to_contain_text(re.compile(r" 1,2\d\d"))
     expect(page.locator("#picture .how")).to_contain_text("1 of ")
     expect(page.locator("#picture .unit.whole").first).to_be_visible(timeout=SECONDS)  # a gradient
     expect(page.locator("#picture .server.fresh")).to_be_visible(timeout=SECONDS)

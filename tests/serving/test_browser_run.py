@@ -53,11 +53,14 @@ def fact(page: "Page", name: str) -> "Locator":
 def test_training_run(data, tmp_path, opened, digit_of):
     run = tmp_path / "run"
     with serving("--run", run) as server:
-        page = opened(server)
+        page = opened(server, "#picture")  # which appears when the run begins, and then the page scrolls there
         expect(page.locator("#state")).to_have_text("Not started yet.", timeout=SECONDS)
         expect(page.locator("#curves figure:visible")).to_have_count(0)
+        expect(page.locator("#log-title")).to_be_hidden()
         with training(data, run, "--epochs", "10000", "--hidden", "100", "--checkpoint-every", "1000"):
             expect(page.locator("#state")).to_have_text("Training.", timeout=SECONDS)
+            page.wait_for_function("scrollY > 0", timeout=SECONDS)
+            page.evaluate("scrollTo(0, 0)")
             expect(page.locator("#log li").last).to_have_text("step 0 Started.")  # the log keeps the newest lines
             expect(page.locator("#facts")).to_contain_text("Last checkpoint", timeout=SECONDS)
             expect(page.locator("#curves figure:visible")).to_have_count(4, timeout=SECONDS)

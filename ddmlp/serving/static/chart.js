@@ -2,7 +2,7 @@
 
 import { element } from "./make.js";
 
-const ROOM = { left: 46, right: 14, top: 10, bottom: 36 };
+const ROOM = { left: 46, right: 22, top: 10, bottom: 36 };
 const POINTS = 250; // of a curve: more cannot be told apart
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
 

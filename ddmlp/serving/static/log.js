@@ -20,6 +20,10 @@ export class Log {
     this.#list = list;
   }
 
+  get empty() {
+    return !this.#list.children.length;
+  }
+
   clear() {
     this.#list.replaceChildren();
   }

@@ -98,8 +98,11 @@ export class Picture {
   #draw(snap) {
     const clip = this.#clip;
     const scene = clip ? moving(this.#scene) : stillOf(this.#told, MOST);
+    const appears = this.#figure.hidden && scene;
     this.#figure.hidden = !scene;
     if (!scene) return;
+    // A page that was opened before the run began could not scroll to it.
+    if (appears && location.hash === `#${this.#figure.id}` && !scrollY) this.#figure.scrollIntoView();
     this.#drawing.show(scene, this.#figure.clientWidth >= WIDE, snap);
     this.#at("svg").setAttribute("aria-label", described(scene));
     this.#at(".said").textContent = scene.said;

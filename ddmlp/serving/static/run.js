@@ -92,6 +92,7 @@ export function watch(fresh) {
       facts.show(told);
       picture.show(told);
       workers.show(told.progress.at(-1)?.answered ?? {}, told.lost, told.units);
+      at("log-title").hidden = log.empty;
       for (const figure of figures) figure.show(told);
     });
   };

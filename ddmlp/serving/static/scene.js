@@ -1,5 +1,7 @@
 // Where everything is at a moment of a clip: units, workers, server, and what to say of it.
 
+import { whole } from "./numbers.js";
+
 const inside = (span, time) => span && span[0] <= time && time < span[1];
 const past = (span, time) => span && span[1] <= time;
 
@@ -69,11 +71,11 @@ function line(units, order) {
 function usual({ does, fresh, version, step, added, of }, units) {
   if (does === "test") return "The server tests the weights on the test rows.";
   if (does === "checkpoint") return "The server writes a checkpoint.";
-  if (fresh) return `Step ${version - 1} is applied: the workers get version ${version} of the weights.`;
-  if (does === "applied") return `All gradients of step ${step} have arrived: the server changes the weights.`;
-  if (added) return `The server adds the gradients of step ${step}, always in the same order.`;
-  if (units.some(({ at, whole }) => at === "work" || whole)) return `The workers compute the gradients of step ${step}.`;
-  return `The plan makes ${of === 1 ? "1 unit" : `${of} units`} of step ${step}: which rows, and which weights.`;
+  if (fresh) return `Step ${whole(version - 1)} is applied: the workers get version ${whole(version)} of the weights.`;
+  if (does === "applied") return `All gradients of step ${whole(step)} have arrived: the server changes the weights.`;
+  if (added) return `The server adds the gradients of step ${whole(step)}, always in the same order.`;
+  if (units.some((each) => each.at === "work" || each.whole)) return `The workers compute the gradients of step ${whole(step)}.`;
+  return `The plan makes ${of === 1 ? "1 unit" : `${of} units`} of step ${whole(step)}: which rows, and which weights.`;
 }
 
 function words({ name, worker, reason = "", step }, { moments }, time) {
@@ -88,5 +90,5 @@ function words({ name, worker, reason = "", step }, { moments }, time) {
     const replaces = moments.some((each) => each.name === "death" && each.at < time);
     return replaces ? `Worker ${worker} replaces a worker that is gone.` : `Worker ${worker} joins.`;
   }
-  return name === "restart" ? `The server was restarted, at step ${step}.` : "";
+  return name === "restart" ? `The server was restarted, at step ${whole(step)}.` : "";
 }
