@@ -64,7 +64,11 @@ class RunProgress:
 
     def note(self, text: str) -> None:
         """Show a line that stays."""
-        if not self._quiet:
+        if self._quiet:
+            return
+        if self._console.is_jupyter:
+            print(text)  # rich would make an output of each line, with much room between them
+        else:
             self._console.print(text, markup=False)
 
     def wait(self, text: str) -> None:

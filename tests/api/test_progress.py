@@ -68,6 +68,12 @@ def test_a_bar_in_a_terminal():
         assert part in screen
 
 
+def test_a_notebook_gets_text(capsys: pytest.CaptureFixture[str]):
+    """As one output of its cell: rich would make one of each line."""
+    RunProgress(quiet=False, console=Console(force_jupyter=True)).note("epoch 1/2")
+    assert capsys.readouterr().out == "epoch 1/2\n"
+
+
 def test_quiet_shows_nothing():
     complaining = Started(30, ["passed over a checkpoint"])
     assert shown(REPORT, replace(REPORT, events=[EPOCH, complaining]), quiet=True) == ""
