@@ -53,14 +53,11 @@ def fact(page: "Page", name: str) -> "Locator":
 def test_training_run(data, tmp_path, opened, digit_of):
     run = tmp_path / "run"
     with serving("--run", run) as server:
-        page = opened(server, "#picture")  # which appears when the run begins, and then the page scrolls there
+        page = opened(server)
         expect(page.locator("#state")).to_have_text("Not started yet.", timeout=SECONDS)
         expect(page.locator("#curves figure:visible")).to_have_count(0)
-        expect(page.locator("#log-title")).to_be_hidden()
         with training(data, run, "--epochs", "10000", "--hidden", "100", "--checkpoint-every", "1000"):
             expect(page.locator("#state")).to_have_text("Training.", timeout=SECONDS)
-            page.wait_for_function("scrollY > 0", timeout=SECONDS)
-            page.evaluate("scrollTo(0, 0)")
             expect(page.locator("#log li").last).to_have_text("step 0 Started.")  # the log keeps the newest lines
             expect(page.locator("#facts")).to_contain_text("Last checkpoint", timeout=SECONDS)
             expect(page.locator("#curves figure:visible")).to_have_count(4, timeout=SECONDS)
@@ -81,6 +78,21 @@ def test_training_run(data, tmp_path, opened, digit_of):
             expect(page.locator("#log li", has_text="Checkpoint written").first).to_be_visible()
             for each in zip(*seen, strict=True):
                 assert len(set(each)) == 3
+        page.close()
+
+
+def test_opened_at_the_picture(data, tmp_path, opened):
+    """Before the run begins: the picture appears with the run, and then the page scrolls there."""
+    run = Run(tmp_path / "run")
+    with serving("--run", run.path) as server:
+        page = opened(server, "#picture")
+        expect(page.locator("#state")).to_have_text("Not started yet.", timeout=SECONDS)
+        expect(page.locator("#log-title")).to_be_hidden()
+        run.path.mkdir()
+        run.create(Origin(TrainConfig(), data, "0" * 64))
+        run.record([Started(0, []), progress(8, answered={0: 50})])
+        expect(page.locator("h1")).not_to_be_in_viewport(timeout=SECONDS)
+        expect(page.locator("#log-title")).to_have_text("Log")
         page.close()
 
 

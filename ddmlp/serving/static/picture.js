@@ -27,6 +27,7 @@ export class Picture {
   #last = 0;
   #told = null;
   #paused = false;
+  #sought = location.hash === "#picture"; // which could not be scrolled to before the run began
   #calm = matchMedia("(prefers-reduced-motion: reduce)");
 
   constructor(figure) {
@@ -98,11 +99,10 @@ export class Picture {
   #draw(snap) {
     const clip = this.#clip;
     const scene = clip ? moving(this.#scene) : stillOf(this.#told, MOST);
-    const appears = this.#figure.hidden && scene;
     this.#figure.hidden = !scene;
     if (!scene) return;
-    // A page that was opened before the run began could not scroll to it.
-    if (appears && location.hash === `#${this.#figure.id}` && !scrollY) this.#figure.scrollIntoView();
+    if (this.#sought && !scrollY) this.#figure.scrollIntoView();
+    this.#sought = false;
     this.#drawing.show(scene, this.#figure.clientWidth >= WIDE, snap);
     this.#at("svg").setAttribute("aria-label", described(scene));
     this.#at(".said").textContent = scene.said;
