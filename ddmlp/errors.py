@@ -117,9 +117,8 @@ def reason_of(error: BaseException) -> str:
     >>> reason_of(FileNotFoundError(2, "No such file or directory", "none.py"))
     'No such file or directory'
     """
-    reason = (
-        getattr(error, "reason", error) if isinstance(error, OSError) else error
-    )  # a URLError has a text or an OSError
+    # A URLError has a text or an OSError.
+    reason = getattr(error, "reason", error) if isinstance(error, OSError) else error
     return printable(str(getattr(reason, "strerror", None) or reason))
 
 

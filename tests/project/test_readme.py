@@ -140,6 +140,15 @@ def test_speed_is_measured():
     assert float(times) == round(float(found), 1)
 
 
+def test_accuracy_is_the_record():
+    ((mean, together),) = re.findall(r"([\d.]+) % test error, the mean of five seeds; together ([\d.]+) %", README)
+    page = PAGES["docs/record.md"]
+    assert len(re.findall(r"^\| \d \| [\d.]+ % \| \d+ of 10,000 \|", page, re.MULTILINE)) == 5
+    (found,) = re.findall(r"Mean: ([\d.]+) %", page)
+    assert float(mean) == round(float(found), 2)
+    assert f"(mean of their probabilities): {together} %" in page
+
+
 def test_targets_are_tried():
     assert re.findall(r"(\d+) small networks on (\d+) targets", README) == [(str(len(GOLDEN)), str(len(TARGETS)))]
 

@@ -42,7 +42,8 @@ def table(lines: Sequence[Line]) -> str:
     rows = [heads, ["---"] * len(heads)]
     for line in lines:
         cells = [str(value) or "none" for value in line.settings.values()]
-        rows.append([f"{percent(line.mean)} ± {percent(line.deviation)}", str(len(line.errors)), *cells])
+        error = percent(line.mean) + (f" ± {percent(line.deviation)}" if line.errors[1:] else "")
+        rows.append([error, str(len(line.errors)), *cells])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
