@@ -54,6 +54,7 @@ INTERRUPTED = """if True:
             if name == "ddmlp.cli.convert":
                 signal.raise_signal(signal.SIGINT)
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a process in the background ignores it
     sys.meta_path.insert(0, Interrupting())
     sys.argv = ["ddmlp", "convert", "x", "y"]
     main()

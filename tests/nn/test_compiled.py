@@ -1,6 +1,7 @@
 """Compiled kernels: their types, their sources, and when they are compiled."""
 
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -197,8 +198,12 @@ def test_processes(package: Kernels):
     assert len(list(package.store.iterdir())) == 2
 
 
-def test_only_in_nn():
+def test_in_two_folders():
     """Everything that kernels are made of must be in the folder of their file."""
     texts = {path: path.read_text() for path in (ROOT / "ddmlp").rglob("*.py")}
     users = {path.parent for path, text in texts.items() if "@kernel(" in text or "@inlined" in text}
-    assert users == {ROOT / "ddmlp" / "nn"}
+    assert users == {ROOT / "ddmlp" / "nn", ROOT / "ddmlp" / "runs"}
+    others = [text for path, text in texts.items() if path.parent.name == "runs" and "@kernel(" in text]
+    assert [re.findall(r"from ddmlp[\w.]* import .*", text) for text in others] == [
+        ["from ddmlp.nn.compiled import inlined, kernel"]
+    ], "what these are made of"

@@ -11,8 +11,8 @@ from ddmlp.serving.trace import Part, read_part
 from tests.support.servers import Server, serving
 
 
-def lines(*numbers: int) -> str:
-    return "".join(instant_line("joined", 1, number) for number in numbers)
+def lines(*numbers: int) -> bytes:
+    return "".join(instant_line("joined", 1, number) for number in numbers).encode()
 
 
 def told(part: Part | None) -> list[object]:
@@ -30,14 +30,14 @@ def after(run: Path, part: Part | None) -> Part:
 def test_simple(tmp_path: Path):
     assert read_part(tmp_path) is None
     file = TraceFile(tmp_path)
-    file.write(lines(1, 2).encode())
+    file.write(lines(1, 2))
     first = read_part(tmp_path)
     assert told(first) == [1, 2]
     assert told(none := after(tmp_path, first)) == []
-    with (tmp_path / NAME).open("a") as half:
+    with (tmp_path / NAME).open("ab") as half:
         half.write(lines(3)[:20])
     assert told(after(tmp_path, none)) == [], "half a line"
-    with (tmp_path / NAME).open("a") as half:
+    with (tmp_path / NAME).open("ab") as half:
         half.write(lines(3)[20:])
     assert told(after(tmp_path, none)) == [3]
 
@@ -45,10 +45,10 @@ def test_simple(tmp_path: Path):
 def test_new_file(tmp_path: Path):
     """The rest of a full file is read first, then the new one from its beginning."""
     file = TraceFile(tmp_path, most=6 * len(lines(1)))
-    file.write(lines(1, 2).encode())
+    file.write(lines(1, 2))
     part = read_part(tmp_path)
-    file.write(lines(3, 4).encode())
-    file.write(lines(5, 6).encode())
+    file.write(lines(3, 4))
+    file.write(lines(5, 6))
     assert (tmp_path / BEFORE).exists()
     seen = []
     for _ in range(4):
@@ -83,9 +83,9 @@ def test_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A reader that is too slow misses events, and learns how much."""
     monkeypatch.setattr(module, "CHUNK_BYTES", 4 * len(lines(10)) - 5)
     file = TraceFile(tmp_path)
-    file.write(lines(10, 11).encode())
+    file.write(lines(10, 11))
     first = read_part(tmp_path)
-    file.write(lines(*range(12, 40)).encode())
+    file.write(lines(*range(12, 40)))
     second = after(tmp_path, first)
     assert told(second) == [37, 38, 39], "the first line of the part is cut"
     assert second.skipped == len(lines(*range(12, 36))) + 5
@@ -102,7 +102,7 @@ def test_http(tmp_path: Path, trained: Path):
     with serving("--run", tmp_path) as server:
         answer = server.get("/trace")
         assert (answer.status, answer.json.keys()) == (404, {"error"})
-        TraceFile(tmp_path).write(lines(1, 2).encode())
+        TraceFile(tmp_path).write(lines(1, 2))
         found = server.get("/trace").json
         assert [event["ts"] for event in found["events"]] == [1, 2]
         again = server.get(f"/trace?file={found['file']}&offset={found['offset']}").json

@@ -22,7 +22,7 @@ FILES = ("observe.py", "trace.py", "trace_events.py", "trace_file.py", "trace_te
 
 def is_answer(frame):
     """Whether this is an answer, and not random bytes of a handshake."""
-    return frame[:1] == protocol.ANSWER and len(frame) >= protocol.ANSWER_BYTES
+    return frame[:1] == protocol.ANSWER and len(frame) in (protocol.ANSWER_BYTES, protocol.ANSWER_BYTES + TIMES)
 
 
 def work(address, dataset, index, traced):

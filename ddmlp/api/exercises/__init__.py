@@ -42,7 +42,7 @@ EXERCISES = (
              check=values.step_bytes),
     Exercise("What breaks the one hash", "the microbatch is part of the plan, the number of workers is not",
              check=runs.microbatch_hash),
-    Exercise("Killed in the middle", "the chain is that of a run that nobody killed: no step is lost or counts twice",
+    Exercise("Killed in the middle", "the chain is that of a run that was not killed: no step is lost or counts twice",
              check=runs.killed_run),
     Exercise("A unit that was sent again", "a unit is pure, so the second answer can be compared with the first",
              "accept(answers)"),
