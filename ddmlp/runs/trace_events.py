@@ -5,7 +5,7 @@ Times are whole microseconds. No two slices of a track overlap: `pid` and `tid` 
 
 import json
 
-from ddmlp.runs.trace_text import Template
+from ddmlp.runs.trace_template import Template
 
 PROCESSES, QUEUE, WAY = 1, 2, 3  # pid: the server and the workers; places in the queue of units; messages on the way
 SERVER = 0  # the server's tid

@@ -1,9 +1,5 @@
-"""Fills templates with numbers, many in one compiled call: a trace has ten thousands of lines a second.
+"""Fills templates with numbers, many in one compiled call: a trace has ten thousands of lines a second."""
 
-A template is a text with fields: `<begin>` is a number, and `<end-begin>` the difference of two.
-"""
-
-import re
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
@@ -11,25 +7,10 @@ from typing import Any
 import numpy as np
 
 from ddmlp.nn.compiled import inlined, kernel
+from ddmlp.runs.trace_template import Template
 
-FIELD = re.compile(r"<(\w+)(?:-(\w+))?>")
-DIGITS = 20  # of the longest number, with its sign
 MINUS, ZERO, TEN = 45, np.uint64(48), np.uint64(10)
 NUMBERS, TABLE, TEXT = "float64[::1]", "int64[:, ::1]", "Array(uint8, 1, 'C', readonly=True)"
-
-
-class Template:
-    """A text with fields, and the names of its numbers: first the moments, which are seconds of a clock."""
-
-    def __init__(self, moments: str, numbers: str, text: str) -> None:
-        """moments, numbers: names, separated by spaces."""
-        names = f"{moments} {numbers}".split()
-        self.moments, self.size = len(moments.split()), 1 + len(names)
-        columns = {None: 0} | {name: column for column, name in enumerate(names, 1)}
-        self.pieces = [piece.encode() for piece in FIELD.sub("\0", text).split("\0")]
-        # The field after each piece: the column of its number, and that of the one to subtract; 0 if there is none.
-        self.fields = [(columns[each[1]], columns[each[2]]) for each in FIELD.finditer(text)] + [(0, 0)]
-        self.longest = sum(map(len, self.pieces)) + DIGITS * len(self.fields)
 
 
 class Writer:

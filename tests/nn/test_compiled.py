@@ -205,5 +205,5 @@ def test_in_two_folders():
     assert users == {ROOT / "ddmlp" / "nn", ROOT / "ddmlp" / "runs"}
     others = [text for path, text in texts.items() if path.parent.name == "runs" and "@kernel(" in text]
     assert [re.findall(r"from ddmlp[\w.]* import .*", text) for text in others] == [
-        ["from ddmlp.nn.compiled import inlined, kernel"]
+        ["from ddmlp.nn.compiled import inlined, kernel", "from ddmlp.runs.trace_template import Template"]
     ], "what these are made of"

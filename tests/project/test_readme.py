@@ -18,6 +18,7 @@ from ddmlp.inference.images import read_image
 from tests.portability.__main__ import TARGETS
 from tests.support.golden import GOLDEN
 from tests.support.readme import PROMISED
+from tools.record.minutes import Minutes
 from tools.train_mnist import compare
 
 ROOT = Path(__file__).parents[2]
@@ -147,6 +148,14 @@ def test_accuracy_is_the_record():
     (found,) = re.findall(r"Mean: ([\d.]+) %", page)
     assert float(mean) == round(float(found), 2)
     assert f"(mean of their probabilities): {together} %" in page
+
+
+def test_minutes_are_measured():
+    minutes = Minutes.read(ROOT / "docs")
+    assert minutes is not None
+    assert {cell.limit for cell in minutes.cells} == {60, 300}
+    assert minutes.table() in README
+    assert minutes.table() in PAGES["docs/record.md"]
 
 
 def test_targets_are_tried():
