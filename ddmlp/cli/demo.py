@@ -154,12 +154,14 @@ def status(say: Callable[[str], None]) -> Any:
     from ddmlp.runs.events import Progress
 
     class Status(Callback):
-        due = 0.0
+        said, rows = time.monotonic(), 0
 
         def on_step(self, progress: Progress) -> None:
-            if time.monotonic() >= self.due:
-                self.due = time.monotonic() + STATUS_SECONDS
-                say(f"step {progress.step:,}, {progress.workers} workers, {progress.speed:,.0f} rows/s")
+            if (seconds := time.monotonic() - self.said) >= STATUS_SECONDS:
+                # Since the last line: that of an event may be the speed of a single step.
+                speed = max(0, progress.rows - self.rows) / seconds
+                say(f"step {progress.step:,}, {progress.workers} workers, {speed:,.0f} rows/s")
+                self.said, self.rows = time.monotonic(), progress.rows
 
     return Status()
 

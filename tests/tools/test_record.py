@@ -143,7 +143,7 @@ def test_minutes():
     assert Minutes({}, 800, "elastic", cells).table().splitlines() == [
         "| test error within | 60 s | 300 s |",
         "| --- | --- | --- |",
-        "| ddmlp | 1.20 % | took 300.1 s |",
+        "| ddmlp | 1.20 % | 0.80 % in 300.1 s |",
         "| other |  | 2.00 % |",
     ]
 

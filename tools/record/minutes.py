@@ -59,10 +59,8 @@ class Minutes(msgspec.Struct):
 
 
 def shown(cell: Cell) -> str:
-    """The error; a contestant that took too long has none."""
-    if cell.seconds > cell.limit:
-        return f"took {cell.seconds:.1f} s"
-    return f"{100 * cell.error:.2f} %"
+    """The error, and the time if that is over the limit."""
+    return f"{100 * cell.error:.2f} %" + (f" in {cell.seconds:.1f} s" if cell.seconds > cell.limit else "")
 
 
 def measure(name: str, data: Path, limit: float, hidden: int, augment: str) -> Cell:
